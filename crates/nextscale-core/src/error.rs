@@ -1,0 +1,56 @@
+/// What can go wrong between the nouns, in words that name the thing and the remedy.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor does not have the shape that its place asks for.
+    #[error("{what} has shape {found:?}, expected {expected}")]
+    Shape {
+        /// The tensor, in the field's words.
+        what: String,
+        /// The expected shape, in words or sizes.
+        expected: String,
+        /// The shape that was found.
+        found: Vec<usize>,
+    },
+    /// A setting is outside what it may be.
+    #[error("{field}: {message}")]
+    Setting {
+        /// The setting's name as a user types it.
+        field: String,
+        /// What is wrong, and what is allowed.
+        message: String,
+    },
+    /// A scale schedule that no generator can follow.
+    #[error("scales: {0}")]
+    Schedule(String),
+    /// A model cannot do what was asked of it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A value that must be finite is not.
+    #[error("{what} at scale {scale} of image {image} are not finite; {remedy}")]
+    NonFinite {
+        /// The values, for instance "logits".
+        what: String,
+        /// The scale, from 0.
+        scale: usize,
+        /// The image, from 0 in the run.
+        image: u64,
+        /// What to try.
+        remedy: String,
+    },
+}
+
+impl Error {
+    /// A shape error for `what`.
+    pub fn shape(what: impl Into<String>, expected: impl Into<String>, found: &[usize]) -> Self {
+        Self::Shape { what: what.into(), expected: expected.into(), found: found.to_vec() }
+    }
+
+    /// A setting error for `field`.
+    pub fn setting(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Setting { field: field.into(), message: message.into() }
+    }
+}
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,21 @@
+//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes.
+//!
+//! No model, no file format and no device choice lives here; every other crate speaks in these types.
+
+mod canvas;
+mod condition;
+mod draw;
+mod error;
+mod grid;
+mod logits;
+mod passes;
+mod schedule;
+
+pub use canvas::Canvas;
+pub use condition::Condition;
+pub use draw::Draw;
+pub use error::{Error, Result};
+pub use grid::Grid;
+pub use logits::{Alphabet, LogitMap};
+pub use passes::{Pass, PassLogits, PassPlan, Passes};
+pub use schedule::ScaleSchedule;

@@ -1,0 +1,136 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Grid, Result};
+
+/// The grids of a generation, coarse to fine: at least one, none empty, none shrinking on an axis.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Grid>", into = "Vec<Grid>")]
+pub struct ScaleSchedule {
+    grids: Vec<Grid>,
+}
+
+impl ScaleSchedule {
+    /// Checks and takes a list of grids.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`] if the list is empty, a side is 0, or a grid is smaller on an axis than the one before it.
+    pub fn new(grids: Vec<Grid>) -> Result<Self> {
+        if grids.is_empty() {
+            return Err(Error::Schedule("the list is empty; give at least one scale, like [1, 2, 4]".into()));
+        }
+        for (k, grid) in grids.iter().enumerate() {
+            if grid.positions() == 0 {
+                return Err(Error::Schedule(format!("scale {k} is {grid}; a side must be at least 1")));
+            }
+            if k > 0 && (grid.height < grids[k - 1].height || grid.width < grids[k - 1].width) {
+                return Err(Error::Schedule(format!(
+                    "scale {k} is {grid}, smaller on an axis than scale {} with {}; list them coarse to fine",
+                    k - 1,
+                    grids[k - 1]
+                )));
+            }
+        }
+        Ok(Self { grids })
+    }
+
+    /// A schedule of square grids.
+    ///
+    /// # Errors
+    /// As [`ScaleSchedule::new`].
+    pub fn square(sides: &[usize]) -> Result<Self> {
+        Self::new(sides.iter().map(|&side| Grid::square(side)).collect())
+    }
+
+    /// The number of scales, K.
+    #[allow(clippy::len_without_is_empty)] // never empty by construction
+    pub fn len(&self) -> usize {
+        self.grids.len()
+    }
+
+    /// The grid of scale `k`.
+    ///
+    /// # Panics
+    /// If `k` is not below [`len`](Self::len).
+    pub fn grid(&self, k: usize) -> Grid {
+        self.grids[k]
+    }
+
+    /// All grids, coarse to fine.
+    pub fn grids(&self) -> &[Grid] {
+        &self.grids
+    }
+
+    /// The finest grid, which is the canvas's.
+    pub fn last(&self) -> Grid {
+        self.grids[self.grids.len() - 1]
+    }
+
+    /// The number of positions of all scales together, L.
+    pub fn positions(&self) -> usize {
+        self.grids.iter().map(|grid| grid.positions()).sum()
+    }
+
+    /// The index of scale `k`'s first position in the concatenated sequence.
+    pub fn offset(&self, k: usize) -> usize {
+        self.grids[..k].iter().map(|grid| grid.positions()).sum()
+    }
+
+    /// How far along scale `k` is: x = k/(K-1) in [0, 1], and 0 when there is one scale.
+    pub fn progress(&self, k: usize) -> f64 {
+        if self.len() == 1 { 0.0 } else { k as f64 / (self.len() - 1) as f64 }
+    }
+}
+
+impl TryFrom<Vec<Grid>> for ScaleSchedule {
+    type Error = Error;
+
+    fn try_from(grids: Vec<Grid>) -> Result<Self> {
+        Self::new(grids)
+    }
+}
+
+impl From<ScaleSchedule> for Vec<Grid> {
+    fn from(schedule: ScaleSchedule) -> Self {
+        schedule.grids
+    }
+}
+
+impl std::fmt::Display for ScaleSchedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (k, grid) in self.grids.iter().enumerate() {
+            let gap = if k == 0 { "" } else { " " };
+            if grid.height == grid.width {
+                write!(f, "{gap}{}", grid.height)?;
+            } else {
+                write!(f, "{gap}{grid}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_positions_and_offsets() {
+        let schedule = ScaleSchedule::square(&[1, 2, 3, 4]).unwrap();
+        assert_eq!(schedule.positions(), 30);
+        assert_eq!((0..4).map(|k| schedule.offset(k)).collect::<Vec<_>>(), [0, 1, 5, 14]);
+        assert_eq!(schedule.progress(3), 1.0);
+        assert_eq!(ScaleSchedule::square(&[1]).unwrap().progress(0), 0.0);
+    }
+
+    #[test]
+    fn a_schedule_that_shrinks_on_one_axis_is_refused_with_the_scale() {
+        let error = ScaleSchedule::new(vec![Grid::new(2, 4), Grid::new(3, 3)]).unwrap_err();
+        assert!(error.to_string().contains("scale 1 is 3×3"), "{error}");
+    }
+
+    #[test]
+    fn empty_and_zero_are_refused() {
+        assert!(ScaleSchedule::new(vec![]).is_err());
+        assert!(ScaleSchedule::square(&[0, 1]).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Fused elementwise and normalisation kernels for burn's CPU backend, with gradients.

@@ -1,0 +1,1 @@
+//! RON config to images: the loop, sampling, randomness, traces, run folders.

@@ -1,0 +1,57 @@
+//! Tokenizers: images to token grids and back.
+
+use burn::tensor::{Device, Int, Tensor};
+use nextscale_core::{Alphabet, Canvas, Draw, Result, ScaleSchedule};
+
+/// A tokenizer bound to a scale schedule: it turns images into one grid of tokens a scale, and draws into a canvas and
+/// then an image.
+pub trait Tokenizer: Send + Sync {
+    /// The scales that it encodes to and draws from.
+    fn schedule(&self) -> &ScaleSchedule;
+
+    /// What one position's channels mean.
+    fn alphabet(&self) -> Alphabet;
+
+    /// The channels of the canvas and of the backbone's input.
+    fn feature_channels(&self) -> usize;
+
+    /// Height and width in pixels of the images.
+    fn image_size(&self) -> (usize, usize);
+
+    /// The device that it computes on.
+    fn device(&self) -> Device;
+
+    /// An empty canvas for `batch` images.
+    fn blank(&self, batch: usize) -> Canvas;
+
+    /// The features of a draw at scale `k`: `[batch, channels, h, w]` on that scale's grid. A draw with weights is
+    /// embedded as the convex mix.
+    ///
+    /// # Errors
+    /// If the draw does not fit the scale.
+    fn embed(&self, draw: &Draw, k: usize) -> Result<Tensor<4>>;
+
+    /// The canvas after scale `k` adds `embedding` (`[batch, channels, h, w]`).
+    ///
+    /// # Errors
+    /// If the embedding does not fit the scale.
+    fn accumulate(&self, canvas: Canvas, embedding: Tensor<4>, k: usize) -> Result<Canvas>;
+
+    /// The backbone's input for scale `k` ≥ 1 from the canvas: `[batch, h·w, channels]`.
+    ///
+    /// # Errors
+    /// If scale `k` has no input.
+    fn next_input(&self, canvas: &Canvas, k: usize) -> Result<Tensor<3>>;
+
+    /// The image of a canvas: `[batch, 3, H, W]` in [0, 1].
+    ///
+    /// # Errors
+    /// If the canvas does not fit.
+    fn decode(&self, canvas: &Canvas) -> Result<Tensor<4>>;
+
+    /// The tokens of images `[batch, 3, H, W]` in [0, 1]: for every scale `[batch, h·w, slots]`.
+    ///
+    /// # Errors
+    /// If the images do not have the tokenizer's size, or it was loaded without its encoder.
+    fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>>;
+}
