@@ -1,0 +1,44 @@
+//! What a command ends with when it does not succeed, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use miette::Report;
+
+/// A command's failure: one message for a person, and one code for a script.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line or a config is wrong: exit code 2.
+    Usage(Report),
+    /// The run went wrong: exit code 1.
+    Run(Report),
+    /// The user stopped it; what is on disk can be resumed: exit code 130, as shells have it for Ctrl-C.
+    Stopped(Report),
+}
+
+impl Failure {
+    /// A usage failure from any error.
+    pub fn usage(error: impl Into<Report>) -> Self {
+        Self::Usage(error.into())
+    }
+
+    /// A run failure from any error.
+    pub fn run(error: impl Into<Report>) -> Self {
+        Self::Run(error.into())
+    }
+
+    /// The message.
+    pub fn report(&self) -> &Report {
+        match self {
+            Self::Usage(report) | Self::Run(report) | Self::Stopped(report) => report,
+        }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            Self::Run(_) => 1,
+            Self::Stopped(_) => 130,
+        })
+    }
+}
