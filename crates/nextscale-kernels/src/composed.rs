@@ -1,0 +1,57 @@
+//! The same operations written with burn's own: the route of every device, dtype and layout that has no kernel here, and
+//! what the tests compare the kernels with.
+
+use burn::tensor::{Tensor, activation, module, ops::ConvOptions};
+
+/// √(2/π) of the tanh form of GELU.
+const SQRT_2_OVER_PI: f64 = core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
+
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::silu(x)
+}
+
+pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    // x³ as products: `powf` is slow, and NaN for negative x on some devices.
+    let cube = x.clone() * x.clone() * x.clone();
+    let inner = (x.clone() + cube * 0.044715) * SQRT_2_OVER_PI;
+    (inner.tanh() + 1.0) * x * 0.5
+}
+
+pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::softmax(x, D - 1)
+}
+
+pub fn layer_norm(x: Tensor<3>, eps: f64) -> Tensor<3> {
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = (centred.clone() * centred.clone()).mean_dim(2);
+    centred / (variance + eps).sqrt()
+}
+
+pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
+    layer_norm(x, eps) * (scale + 1.0) + shift
+}
+
+pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let grouped = x.reshape([batch, groups, channels / groups * height * width]);
+    let normal = layer_norm(grouped, eps).reshape([batch, channels, height, width]);
+    normal * weight.reshape([1, channels, 1, 1]) + bias.reshape([1, channels, 1, 1])
+}
+
+pub fn group_norm_silu(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    groups: usize,
+    eps: f64,
+) -> Tensor<4> {
+    silu(group_norm(x, weight, bias, groups, eps))
+}
+
+pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
+    x + gate * y
+}
+
+pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+}
