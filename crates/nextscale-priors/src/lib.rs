@@ -1,6 +1,7 @@
 //! Prior constructions: what the previous scale predicts for the next.
 
 mod operator;
+pub mod resample;
 
 pub use operator::{DeviceOperator, Operator, Term};
 
