@@ -1,4 +1,30 @@
 //! Checkpoints by their own key names: `.pth` and `.safetensors`, read without running a pickle.
 //!
-//! A [`WeightFile`] is opened by its header alone; tensors are read one by one into f32 on a device. Models check every
-//! name and shape before they read a value, so nothing loads in part.
+//! A [`WeightFile`] is opened by its header alone; tensors are read one by one into f32 on a device. A model states
+//! every name and shape as [`ExpectedTensors`] and checks them before it reads a value, so nothing loads in part:
+//!
+//! ```no_run
+//! # use nextscale_weights::{ExpectedTensors, WeightFile};
+//! # fn main() -> Result<(), nextscale_weights::Error> {
+//! # let device = burn::tensor::Device::flex();
+//! let file = WeightFile::open("vae.safetensors")?;
+//! ExpectedTensors::new("a VQVAE").tensor("quant_conv.bias", [32]).check(&file)?;
+//! let bias = file.tensor::<1>("quant_conv.bias", &device)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod convert;
+mod dtype;
+mod error;
+mod expected;
+mod file;
+mod pth;
+mod safe;
+mod save;
+
+pub use dtype::StoredType;
+pub use error::{Error, Problem, Result};
+pub use expected::ExpectedTensors;
+pub use file::{TensorInfo, WeightFile};
+pub use save::{Precision, save_safetensors};

@@ -1,0 +1,177 @@
+use std::path::PathBuf;
+
+use crate::StoredType;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with a checkpoint, in words that name the file, the tensor and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}; nothing was left behind", path = .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{file} is not a checkpoint: {found}; expected a .pth or .safetensors file")]
+    NotACheckpoint {
+        /// The file.
+        file: String,
+        /// What it seems to be.
+        found: String,
+    },
+    /// The file ends early or contradicts itself.
+    #[error("{file} is truncated or corrupt: {detail}; copy or download it again")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Where it breaks.
+        detail: String,
+    },
+    /// The file holds something that the reader does not support.
+    #[error("{file} cannot be read: {detail}; save its state dict as plain dense tensors")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// What is not supported.
+        detail: String,
+    },
+    /// A tensor is not in the file.
+    #[error("{file} has no tensor `{name}`")]
+    NoTensor {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor has another number of axes than asked for.
+    #[error("{file}: tensor `{name}` has shape {found:?}, expected {expected} axes")]
+    Rank {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The number of axes.
+        expected: usize,
+    },
+    /// A tensor's elements are of another kind than asked for.
+    #[error("{file}: tensor `{name}` holds {found}, expected {expected}")]
+    Kind {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// How it is stored.
+        found: StoredType,
+        /// "floating-point numbers" or "integers".
+        expected: &'static str,
+    },
+    /// None of the model's tensors is in the file.
+    #[error(
+        "{file} is not {model}: it has none of its tensors, but {found}; check which file the config names"
+    )]
+    OtherModel {
+        /// The file.
+        file: String,
+        /// The model, as in "a VQVAE".
+        model: String,
+        /// Some of the names in the file.
+        found: String,
+    },
+    /// Some tensors do not fit the model.
+    #[error("{file} does not fit {model}: {}", list(.problems, *.more))]
+    Misfit {
+        /// The file.
+        file: String,
+        /// The model, as in "a VQVAE".
+        model: String,
+        /// The first problems.
+        problems: Vec<Problem>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A file holds several models, and which one is meant is open.
+    #[error(
+        "{file} has `{marker}` under several prefixes: {prefixes}; save the one you want as a file of its own"
+    )]
+    Ambiguous {
+        /// The file.
+        file: String,
+        /// The tensor that was looked for.
+        marker: String,
+        /// The prefixes.
+        prefixes: String,
+    },
+    /// A value cannot be stored as asked.
+    #[error("tensor `{name}` cannot be saved as {precision}: {detail}")]
+    Unsaveable {
+        /// The tensor.
+        name: String,
+        /// The type of the file's floats.
+        precision: &'static str,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// One way in which a file's tensors do not fit a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The model needs it and the file lacks it.
+    #[error("missing tensor `{name}` {shape:?}")]
+    Missing {
+        /// The tensor.
+        name: String,
+        /// The shape that the model needs.
+        shape: Vec<usize>,
+    },
+    /// The file has it and the model has no place for it.
+    #[error("unexpected tensor `{name}` {shape:?}")]
+    Unexpected {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// It has another shape in the file.
+    #[error("tensor `{name}` has shape {found:?}, the model needs {expected:?}")]
+    Misshapen {
+        /// The tensor.
+        name: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape that the model needs.
+        expected: Vec<usize>,
+    },
+    /// It holds integers where the model needs numbers.
+    #[error("tensor `{name}` holds {found}, the model needs floating-point numbers")]
+    Integers {
+        /// The tensor.
+        name: String,
+        /// How it is stored.
+        found: StoredType,
+    },
+}
+
+fn list(problems: &[Problem], more: usize) -> String {
+    let mut text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ");
+    if more > 0 {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
+}

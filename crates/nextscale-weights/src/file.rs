@@ -1,0 +1,303 @@
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use crate::{Error, Result, StoredType, convert, pth, safe};
+
+/// Dictionaries that training code wraps a state dict in. Upstream's training checkpoints hold the transformer under
+/// `trainer.var_wo_ddp`, beside the tokenizer and the optimiser's moments.
+const WRAPPERS: [&str; 6] =
+    ["trainer.var_wo_ddp", "state_dict", "model_state_dict", "model", "module", "net"];
+
+/// What a file says about a tensor before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// How the elements are stored.
+    pub dtype: StoredType,
+}
+
+/// A checkpoint whose header has been read and whose tensors have not. Cheap to clone.
+///
+/// Names are those of the file, less a prefix: where a training checkpoint nests the state dict, the wrapping
+/// dictionaries' names are stripped (see [`rooted`](Self::rooted)).
+#[derive(Clone)]
+pub struct WeightFile {
+    label: String,
+    contents: Arc<Contents>,
+    prefix: String,
+}
+
+struct Contents {
+    entries: BTreeMap<String, (TensorInfo, Source)>,
+    metadata: BTreeMap<String, String>,
+    bytes: Bytes,
+}
+
+enum Source {
+    Pickle(pytorch_reader::Tensor),
+    Bytes(Range<usize>),
+}
+
+enum Bytes {
+    None,
+    Map(memmap2::Mmap),
+    Memory(Cow<'static, [u8]>),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Map(map) => map,
+            Self::Memory(bytes) => bytes,
+        }
+    }
+}
+
+impl WeightFile {
+    /// Opens a `.pth` (zip, legacy, tar; plain or nested) or `.safetensors` file, told apart by content.
+    ///
+    /// A safetensors file is mapped into memory: do not change it while it is open.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no checkpoint, is truncated or corrupt.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let label = path.display().to_string();
+        let unreadable = |source| Error::Read { path: path.into(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let mut head = Vec::new();
+        (&file).take(512).read_to_end(&mut head).map_err(unreadable)?;
+        if let Some(found) = disguise(&head) {
+            return Err(Error::NotACheckpoint { file: label, found: found.into() });
+        }
+        if safe::looks_like(&head) {
+            // SAFETY: the map is only read, as bytes, for which every value is valid. Another process that shortens
+            // the file meanwhile faults this one, as with every mapped checkpoint; the documentation says so.
+            let map = unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)?;
+            return Self::from_safetensors(Bytes::Map(map), label);
+        }
+        let entries = pth::open(path, &label)?
+            .into_iter()
+            .map(|(name, tensor)| {
+                let info = TensorInfo { shape: tensor.shape().to_vec(), dtype: tensor.dtype().into() };
+                (name, (info, Source::Pickle(tensor)))
+            })
+            .collect();
+        Ok(Self::unwrapped(label, Contents { entries, metadata: BTreeMap::new(), bytes: Bytes::None }))
+    }
+
+    /// Reads a safetensors file that lies in memory, for instance compiled in; `name` stands for it in errors.
+    ///
+    /// # Errors
+    /// If the bytes are no safetensors file, or truncated or corrupt.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, name: impl Into<String>) -> Result<Self> {
+        let (bytes, name) = (bytes.into(), name.into());
+        if !safe::looks_like(&bytes) {
+            let found = disguise(&bytes).unwrap_or("it does not start with a safetensors header").into();
+            return Err(Error::NotACheckpoint { file: name, found });
+        }
+        Self::from_safetensors(Bytes::Memory(bytes), name)
+    }
+
+    fn from_safetensors(bytes: Bytes, label: String) -> Result<Self> {
+        let header = safe::header(bytes.as_slice(), &label)?;
+        let entries = header
+            .tensors
+            .into_iter()
+            .map(|(name, info, range)| (name, (info, Source::Bytes(range))))
+            .collect();
+        Ok(Self::unwrapped(label, Contents { entries, metadata: header.metadata, bytes }))
+    }
+
+    fn unwrapped(label: String, contents: Contents) -> Self {
+        let mut prefix = String::new();
+        // Wrappers nest, as in `state_dict.module`. All but the trainer's must hold everything in the file.
+        while let Some(wrapper) =
+            WRAPPERS.iter().map(|wrapper| format!("{prefix}{wrapper}.")).find(|wrapper| {
+                let mut below = contents.entries.keys().filter(|name| name.starts_with(&prefix));
+                if wrapper.contains(".var_wo_ddp") {
+                    below.any(|name| name.starts_with(wrapper))
+                } else {
+                    below.clone().next().is_some() && below.all(|name| name.starts_with(wrapper))
+                }
+            })
+        {
+            prefix = wrapper;
+        }
+        Self { label, contents: Arc::new(contents), prefix }
+    }
+
+    /// The file's name, for messages.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// What is stripped from the file's own names, with its final dot; empty for a plain state dict.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The same file seen from the dictionary that holds a tensor called `marker`, for files of several models:
+    /// upstream's training checkpoints have the tokenizer under `trainer.vae_local`. Unchanged where `marker` is
+    /// already found, or nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Ambiguous`] if several dictionaries hold such a tensor.
+    pub fn rooted(&self, marker: &str) -> Result<Self> {
+        if self.info(marker).is_some() {
+            return Ok(self.clone());
+        }
+        let suffix = format!(".{marker}");
+        let prefixes: BTreeSet<&str> =
+            self.contents.entries.keys().filter_map(|name| name.strip_suffix(&suffix)).collect();
+        match prefixes.len() {
+            0 => Ok(self.clone()),
+            1 => Ok(Self { prefix: prefixes.iter().map(|p| format!("{p}.")).collect(), ..self.clone() }),
+            _ => Err(Error::Ambiguous {
+                file: self.label.clone(),
+                marker: marker.into(),
+                prefixes: prefixes.into_iter().collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
+        let range = self.contents.entries.range(self.prefix.clone()..);
+        range.map_while(|(name, (info, _))| Some((name.strip_prefix(&self.prefix)?, info)))
+    }
+
+    /// The tensors' names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries().map(|(name, _)| name)
+    }
+
+    /// What the file says about a tensor.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.contents.entries.get(&format!("{}{name}", self.prefix)).map(|(info, _)| info)
+    }
+
+    /// The strings in a safetensors header's `__metadata__`; empty for other files.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.contents.metadata
+    }
+
+    /// The bytes of all tensors together, as stored.
+    pub fn byte_len(&self) -> u64 {
+        self.entries()
+            .map(|(_, info)| (info.shape.iter().product::<usize>() * info.dtype.size()) as u64)
+            .sum()
+    }
+
+    fn bytes(&self, name: &str) -> Result<(&TensorInfo, Cow<'_, [u8]>)> {
+        let (info, source) = self
+            .contents
+            .entries
+            .get(&format!("{}{name}", self.prefix))
+            .ok_or_else(|| Error::NoTensor { file: self.label.clone(), name: name.into() })?;
+        let bytes =
+            match source {
+                Source::Bytes(range) => Cow::Borrowed(&self.contents.bytes.as_slice()[range.clone()]),
+                Source::Pickle(tensor) => Cow::Owned(tensor.read().map_err(|error| Error::Corrupt {
+                    file: self.label.clone(),
+                    detail: error.to_string(),
+                })?),
+            };
+        Ok((info, bytes))
+    }
+
+    fn kind(&self, name: &str, found: StoredType, expected: &'static str) -> Error {
+        Error::Kind { file: self.label.clone(), name: name.into(), found, expected }
+    }
+
+    /// A float tensor of any stored width as f32 on the host, row-major, with its shape.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it holds integers, or its bytes cannot be read.
+    pub fn values(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>)> {
+        let (info, bytes) = self.bytes(name)?;
+        let values = convert::to_f32(&bytes, info.dtype)
+            .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
+        Ok((values, info.shape.clone()))
+    }
+
+    fn rank<const D: usize>(&self, name: &str, shape: &[usize]) -> Result<[usize; D]> {
+        shape.try_into().map_err(|_| Error::Rank {
+            file: self.label.clone(),
+            name: name.into(),
+            found: shape.to_vec(),
+            expected: D,
+        })
+    }
+
+    /// A float tensor of any stored width as f32 on `device`.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values), or if it does not have `D` axes.
+    pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>> {
+        let (values, shape) = self.values(name)?;
+        let shape = self.rank::<D>(name, &shape)?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
+    }
+
+    /// An integer or boolean tensor of any stored width on `device`.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it holds floats, its bytes cannot be read, or it does not have `D` axes.
+    pub fn int_tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D, Int>> {
+        let (info, bytes) = self.bytes(name)?;
+        let values =
+            convert::to_i64(&bytes, info.dtype).ok_or_else(|| self.kind(name, info.dtype, "integers"))?;
+        let shape = self.rank::<D>(name, &info.shape)?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+    }
+
+    /// A linear layer's weight, stored `[out, in]`, as burn has it: `[in, out]`, contiguous.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub fn linear(&self, name: &str, device: &Device) -> Result<Tensor<2>> {
+        let (values, shape) = self.values(name)?;
+        let [rows, columns] = self.rank::<2>(name, &shape)?;
+        // Transposed on the host: a transposed view would make every later product slow.
+        let mut transposed = vec![0.0; values.len()];
+        for (row, line) in values.chunks_exact(columns.max(1)).enumerate() {
+            for (column, &value) in line.iter().enumerate() {
+                transposed[column * rows + row] = value;
+            }
+        }
+        Ok(Tensor::from_data(TensorData::new(transposed, [columns, rows]), (device, DType::F32)))
+    }
+}
+
+impl std::fmt::Debug for WeightFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tensors = self.entries().count();
+        f.debug_struct("WeightFile")
+            .field("label", &self.label)
+            .field("tensors", &tensors)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a file plainly is instead of a checkpoint, for the mistakes that downloads make.
+fn disguise(head: &[u8]) -> Option<&'static str> {
+    let text = head.trim_ascii_start();
+    if head.is_empty() {
+        Some("it is empty")
+    } else if head.starts_with(b"version https://git-lfs") {
+        Some("it is a Git LFS pointer, not the file itself")
+    } else if text.starts_with(b"<") {
+        Some("it is a web page, not the file itself")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use burn::tensor::{DType, TensorData};
+use half::f16;
+use serde_json::json;
+
+use crate::{Error, Result};
+
+/// How floats are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 16-bit floats: half the size, for shipped models.
+    F16,
+    /// 32-bit floats: nothing is lost.
+    F32,
+}
+
+impl Precision {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "F16",
+            Self::F32 => "F32",
+        }
+    }
+}
+
+/// Writes a safetensors file with `metadata` in its header: whole or not at all.
+///
+/// Floats are stored as `precision` says, integers as i64. The file is written beside its place under another name,
+/// synced and renamed, so that a reader never sees half of it. The same content gives the same bytes.
+///
+/// # Errors
+/// [`Error::Unsaveable`] if a finite value overflows f16 or a tensor holds neither floats nor integers;
+/// [`Error::Write`] if the disk refuses.
+pub fn save_safetensors(
+    path: impl AsRef<Path>,
+    tensors: impl IntoIterator<Item = (String, TensorData)>,
+    precision: Precision,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let mut encoded = Vec::new();
+    for (name, data) in tensors {
+        let shape = data.shape().as_slice().to_vec();
+        let (dtype, bytes) = encode(&name, data, precision)?;
+        encoded.push((name, dtype, shape, bytes));
+    }
+    // As the format's own writer: wide elements first, so that every tensor lies aligned; then by name.
+    encoded.sort_by(|a, b| (a.1 != "I64", &a.0).cmp(&(b.1 != "I64", &b.0)));
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".into(), json!(metadata));
+    }
+    let mut offset = 0;
+    for (name, dtype, shape, bytes) in &encoded {
+        let end = offset + bytes.len();
+        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}));
+        offset = end;
+    }
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    // The format asks for data on 8-byte boundaries, and fills with spaces.
+    header.resize(header.len().next_multiple_of(8), b' ');
+
+    let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let partial = path.with_file_name(format!(".{file_name}.{}.partial", std::process::id()));
+    let written = (|| {
+        let mut out = BufWriter::new(File::create(&partial)?);
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for (_, _, _, bytes) in &encoded {
+            out.write_all(bytes)?;
+        }
+        out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+        fs::rename(&partial, path)?;
+        sync_folder(path);
+        Ok(())
+    })();
+    written.map_err(|source| {
+        let _ = fs::remove_file(&partial);
+        Error::Write { path: path.into(), source }
+    })
+}
+
+/// Makes the rename itself last through a power cut; some file systems cannot, and the file is whole either way.
+fn sync_folder(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+fn encode(name: &str, data: TensorData, precision: Precision) -> Result<(&'static str, Vec<u8>)> {
+    let refuse =
+        |detail: String| Error::Unsaveable { name: name.into(), precision: precision.name(), detail };
+    match data.dtype() {
+        DType::F64 | DType::F32 | DType::Flex32 | DType::F16 | DType::BF16 => {
+            let values = data.try_into_vec_as::<f32>().map_err(|error| refuse(error.to_string()))?;
+            let bytes = match precision {
+                Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                Precision::F16 => {
+                    let halves: Vec<_> = values.iter().map(|&value| f16::from_f32(value)).collect();
+                    if let Some(at) =
+                        (0..values.len()).find(|&i| values[i].is_finite() && !halves[i].is_finite())
+                    {
+                        return Err(refuse(format!("{} is beyond ±65504; use F32", values[at])));
+                    }
+                    halves.iter().flat_map(|value| value.to_le_bytes()).collect()
+                }
+            };
+            Ok((precision.name(), bytes))
+        }
+        dtype if dtype.is_int() || dtype.is_uint() => {
+            let values = data.try_into_vec_as::<i64>().map_err(|error| refuse(error.to_string()))?;
+            Ok(("I64", values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        }
+        other => Err(refuse(format!("it holds {other:?}"))),
+    }
+}
