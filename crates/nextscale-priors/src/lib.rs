@@ -1,19 +1,54 @@
 //! Prior constructions: what the previous scale predicts for the next.
+//!
+//! A [`Prior`] is settings alone and makes an [`Operator`] for a pair of grids, on the host; its [`DeviceOperator`]
+//! is what the loop applies.
 
+mod bicubic;
+mod bilinear;
+pub mod dct;
+mod device;
+mod dse;
+mod matrix;
+mod mean;
+mod nearest;
 mod operator;
 pub mod resample;
+mod zero;
 
-pub use operator::{DeviceOperator, Operator, Term};
+pub use bicubic::Bicubic;
+pub use bilinear::Bilinear;
+pub use device::DeviceOperator;
+pub use dse::{Dse, Interpolation, LowBand};
+pub use mean::Mean;
+pub use nearest::Nearest;
+pub use operator::{Operator, PriorFunction, Term};
+pub use zero::Zero;
 
-use nextscale_core::{Grid, Result};
+use std::any::Any;
+
+use nextscale_core::{Error, Grid, Result};
 
 /// A way of predicting the logits on a fine grid from those on a coarse one.
 ///
 /// A prior is settings alone; it makes an [`Operator`] a pair of grids, once, on the host.
-pub trait Prior: std::fmt::Debug + Send + Sync {
+pub trait Prior: Any + std::fmt::Debug + Send + Sync {
     /// The operator from `from` to `to`, which is at least as large on both axes.
     ///
     /// # Errors
     /// If the prior is not defined between these grids.
     fn operator(&self, from: Grid, to: Grid) -> Result<Operator>;
+}
+
+/// Refuses grids that are empty, or that shrink on an axis.
+///
+/// # Errors
+/// [`Error::Unsupported`] with both grids.
+pub fn check_grids(from: Grid, to: Grid) -> Result<()> {
+    if from.positions() == 0 || to.height < from.height || to.width < from.width {
+        return Err(Error::Unsupported(format!(
+            "a prior from {from} to {to}: the grids must not be empty, nor the second smaller on an axis; \
+             list the scales coarse to fine"
+        )));
+    }
+    Ok(())
 }

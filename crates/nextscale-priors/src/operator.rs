@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use nextscale_core::{Grid, Result};
+use nextscale_core::{Error, Grid, Result};
+
+use crate::{DeviceOperator, matrix};
 
 /// One separable term, c · R x Cᵀ: matrices in f64, row-major.
 #[derive(Debug, Clone)]
@@ -34,24 +36,60 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// The same 1-D `resample(from, to)` matrix, row-major `[to, from]`, along both axes.
+    pub fn interpolation(from: Grid, to: Grid, resample: impl Fn(usize, usize) -> Vec<f64>) -> Self {
+        let rows = resample(from.height, to.height);
+        let columns = resample(from.width, to.width);
+        Self::Separable { from, to, terms: vec![Term { coefficient: 1.0, rows, columns }] }
+    }
+
+    /// The map that leaves everything as it is.
+    pub fn identity(grid: Grid) -> Self {
+        Self::interpolation(grid, grid, |n, _| matrix::identity(n))
+    }
+
     /// The operator's matrices in f32 on `device`, in the form that is cheapest to apply.
+    ///
+    /// Terms whose matrices do not fit the grids are refused when the result is applied.
     pub fn to_device(&self, device: &Device) -> DeviceOperator {
-        let _ = device;
-        todo!()
+        match self {
+            Self::Separable { from, to, terms } => DeviceOperator::separable(*from, *to, terms, device),
+            Self::Function(function) => DeviceOperator::function(function.clone()),
+        }
     }
 }
 
-/// An [`Operator`] whose matrices lie on a device.
-#[derive(Clone)]
-pub struct DeviceOperator {}
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Separable { from, to, terms } => {
+                write!(f, "Operator({from} to {to}, {} terms)", terms.len())
+            }
+            Self::Function(_) => f.write_str("Operator(function)"),
+        }
+    }
+}
 
-impl DeviceOperator {
-    /// Applies it to `x` `[batch, h·w, channels]`; the result is `[batch, H·W, channels]`.
-    ///
+impl Term {
+    /// Whether this is the identity of a grid.
+    pub(crate) fn is_identity(&self, from: Grid, to: Grid) -> bool {
+        from == to
+            && self.coefficient == 1.0
+            && self.rows == matrix::identity(from.height)
+            && self.columns == matrix::identity(from.width)
+    }
+
     /// # Errors
-    /// If `x` does not lie on the operator's coarse grid.
-    pub fn apply(&self, x: &Tensor<3>) -> Result<Tensor<3>> {
-        let _ = x;
-        todo!()
+    /// [`Error::Shape`] if a matrix does not have `[to, from]` values.
+    pub(crate) fn check(&self, from: Grid, to: Grid) -> Result<()> {
+        let axes =
+            [("rows", &self.rows, to.height, from.height), ("columns", &self.columns, to.width, from.width)];
+        for (axis, matrix, m, n) in axes {
+            if matrix.len() != m * n {
+                let what = format!("the {axis} matrix of a prior's term from {from} to {to}");
+                return Err(Error::shape(what, format!("[{m}, {n}], {} values", m * n), &[matrix.len()]));
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,15 @@
+use nextscale_core::{Grid, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{Operator, Prior, check_grids, resample};
+
+/// Bilinear interpolation between half-pixel centres.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bilinear;
+
+impl Prior for Bilinear {
+    fn operator(&self, from: Grid, to: Grid) -> Result<Operator> {
+        check_grids(from, to)?;
+        Ok(Operator::interpolation(from, to, resample::bilinear))
+    }
+}

@@ -1,0 +1,155 @@
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use nextscale_core::{Error, Grid, Result};
+
+use crate::{PriorFunction, Term, check_grids};
+
+/// An [`Operator`](crate::Operator) whose matrices lie on a device.
+///
+/// Every image is its own matrix product, whose sizes do not depend on the batch: on the CPU device an image's result
+/// is the same to the bit in every batch.
+#[derive(Clone)]
+pub struct DeviceOperator {
+    form: Form,
+}
+
+#[derive(Clone)]
+enum Form {
+    Linear { from: Grid, to: Grid, map: Box<Map> },
+    Function(PriorFunction),
+    Refused(Error),
+}
+
+#[derive(Clone)]
+enum Map {
+    Identity,
+    Zero,
+    /// `[1, H·W, h·w]`.
+    Dense(Tensor<3>),
+    /// All terms at once, so that their sum happens inside the second product and nothing is ever transposed:
+    /// `rows` `[1, H·T, h]` (term fastest) makes `[batch, H·T, w·channels]`, which read as
+    /// `[batch·H, T·w, channels]` is what `columns` `[1, W, T·w]` takes.
+    Products {
+        rows: Tensor<3>,
+        columns: Tensor<3>,
+    },
+}
+
+impl DeviceOperator {
+    pub(crate) fn function(function: PriorFunction) -> Self {
+        Self { form: Form::Function(function) }
+    }
+
+    pub(crate) fn separable(from: Grid, to: Grid, terms: &[Term], device: &Device) -> Self {
+        let checked =
+            check_grids(from, to).and_then(|()| terms.iter().try_for_each(|term| term.check(from, to)));
+        if let Err(error) = checked {
+            return Self { form: Form::Refused(error) };
+        }
+        let map = match terms {
+            [] => Map::Zero,
+            [term] if term.is_identity(from, to) => Map::Identity,
+            _ if dense_is_cheaper(from, to, terms.len()) => {
+                Map::Dense(upload(dense(from, to, terms), to.positions(), from.positions(), device))
+            }
+            _ => {
+                let (rows, columns) = stacked(from, to, terms);
+                Map::Products(Box::new([
+                    upload(rows, to.height * terms.len(), from.height, device),
+                    upload(columns, to.width, terms.len() * from.width, device),
+                ]))
+            }
+        };
+        Self { form: Form::Linear { from, to, map: Box::new(map) } }
+    }
+
+    /// Applies it to `x` `[batch, h·w, channels]`; the result is `[batch, H·W, channels]`, of `x`'s dtype.
+    ///
+    /// # Errors
+    /// If `x` does not lie on the operator's coarse grid.
+    pub fn apply(&self, x: &Tensor<3>) -> Result<Tensor<3>> {
+        match &self.form {
+            Form::Function(function) => function(x.clone()),
+            Form::Refused(error) => Err(error.clone()),
+            Form::Linear { from, to, map } => {
+                let [_, positions, _] = x.dims();
+                if positions != from.positions() {
+                    return Err(Error::shape(
+                        format!("the input of a prior from {from} to {to}"),
+                        format!("[batch, {}, channels]", from.positions()),
+                        &x.dims(),
+                    ));
+                }
+                Ok(map.apply(x, *from, *to))
+            }
+        }
+    }
+}
+
+impl Map {
+    fn apply(&self, x: &Tensor<3>, from: Grid, to: Grid) -> Tensor<3> {
+        let [batch, _, channels] = x.dims();
+        // The matrices are f32; half-precision logits are widened for the product and narrowed after it.
+        let wide = || x.clone().cast(DType::F32);
+        match self {
+            Self::Identity => x.clone(),
+            Self::Zero => Tensor::zeros([batch, to.positions(), channels], (&x.device(), x.dtype())),
+            Self::Dense(matrix) => matrix.clone().matmul(wide()).cast(x.dtype()),
+            Self::Products(matrices) => {
+                let [rows, columns] = &**matrices;
+                let [_, width, terms_width] = columns.dims();
+                let lines = wide().reshape([batch, from.height, from.width * channels]);
+                let mixed = rows.clone().matmul(lines).reshape([batch * to.height, terms_width, channels]);
+                let fine = columns.clone().matmul(mixed);
+                fine.reshape([batch, to.height * width, channels]).cast(x.dtype())
+            }
+        }
+    }
+}
+
+/// Multiplications a channel, and the intermediate's way through memory, which weighs as much as several of them.
+fn dense_is_cheaper(from: Grid, to: Grid, terms: usize) -> bool {
+    const MEMORY: usize = 16;
+    let dense = to.positions() * from.positions();
+    let intermediate = to.height * terms * from.width;
+    dense <= intermediate * (from.height + to.width + MEMORY)
+}
+
+/// Σ c · R ⊗ C, `[H·W, h·w]`.
+fn dense(from: Grid, to: Grid, terms: &[Term]) -> Vec<f64> {
+    let mut matrix = vec![0.0; to.positions() * from.positions()];
+    for Term { coefficient, rows, columns } in terms {
+        for (out, line) in matrix.chunks_exact_mut(from.positions()).enumerate() {
+            let row = &rows[out / to.width * from.height..][..from.height];
+            let column = &columns[out % to.width * from.width..][..from.width];
+            for (part, r) in line.chunks_exact_mut(from.width).zip(row) {
+                for (value, c) in part.iter_mut().zip(column) {
+                    *value += coefficient * r * c;
+                }
+            }
+        }
+    }
+    matrix
+}
+
+/// R of all terms, `[H, T, h]`, and c · C of all terms, `[W, T, w]`.
+fn stacked(from: Grid, to: Grid, terms: &[Term]) -> (Vec<f64>, Vec<f64>) {
+    let mut rows = Vec::with_capacity(to.height * terms.len() * from.height);
+    for row in 0..to.height {
+        for term in terms {
+            rows.extend_from_slice(&term.rows[row * from.height..][..from.height]);
+        }
+    }
+    let mut columns = Vec::with_capacity(to.width * terms.len() * from.width);
+    for column in 0..to.width {
+        for term in terms {
+            let line = &term.columns[column * from.width..][..from.width];
+            columns.extend(line.iter().map(|value| term.coefficient * value));
+        }
+    }
+    (rows, columns)
+}
+
+fn upload(matrix: Vec<f64>, rows: usize, columns: usize, device: &Device) -> Tensor<3> {
+    let values: Vec<f32> = matrix.into_iter().map(|value| value as f32).collect();
+    Tensor::from_data(TensorData::new(values, [1, rows, columns]), (device, DType::F32))
+}

@@ -1,0 +1,151 @@
+use nextscale_core::{Error, Grid, Result};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{Operator, Prior, Term, check_grids, dct, matrix, resample};
+
+/// Discrete Spatial Enhancement: the coarse map's spectrum in the low band, an interpolation's above it.
+///
+/// From h×w to H×W, channel by channel: u = interpolate(x) to H×W, û and x̂ the orthonormal DCT-II of u and x; the low
+/// band û[0..h, 0..w] becomes s·x̂, and the inverse DCT of the result is the prior (SSG's DSE, with the choices that the
+/// paper leaves open as settings).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dse {
+    /// What makes u.
+    pub interpolation: Interpolation,
+    /// The scale s of the low band.
+    pub low_band: LowBand,
+    /// How much of each axis of the low band is taken over, in (0, 1]: the first `ceil(fraction · n)` frequencies.
+    #[serde(deserialize_with = "fraction")]
+    pub fraction: f64,
+    /// The width of the soft edge below the end of the low band, as a fraction of n, at least 0 (a hard edge).
+    ///
+    /// Towards the edge the weight of x̂ falls as a raised cosine; the mean is always wholly taken over.
+    #[serde(deserialize_with = "crossover")]
+    pub crossover: f64,
+}
+
+/// How DSE fills the high band.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Interpolation {
+    /// Nearest neighbour.
+    Nearest,
+    /// Bilinear.
+    #[default]
+    Bilinear,
+    /// Bicubic, A = -0.75.
+    Bicubic,
+}
+
+/// The scale s of DSE's low band.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LowBand {
+    /// s = sqrt(H·W / (h·w)), which keeps the values of the coarse map: a constant stays that constant.
+    #[default]
+    Amplitude,
+    /// s = 1: the orthonormal coefficients, unchanged.
+    Verbatim,
+}
+
+impl Default for Dse {
+    fn default() -> Self {
+        Self {
+            interpolation: Interpolation::default(),
+            low_band: LowBand::default(),
+            fraction: 1.0,
+            crossover: 0.0,
+        }
+    }
+}
+
+impl Dse {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that names `fraction` or `crossover`.
+    pub fn check(&self) -> Result<()> {
+        check_fraction(self.fraction).map_err(|message| Error::setting("fraction", message))?;
+        check_crossover(self.crossover).map_err(|message| Error::setting("crossover", message))
+    }
+
+    /// The interpolation I, the low band's synthesis L and the low band of the interpolation, P·I: `[m, n]` each.
+    fn axis(&self, n: usize, m: usize) -> [Vec<f64>; 3] {
+        let interpolate = self.interpolation.matrix(n, m);
+        let (coarse, fine) = (dct::matrix(n), dct::matrix(m));
+        let (mut low, mut interpolated) = (vec![0.0; m * n], vec![0.0; m * n]);
+        for (i, weight) in self.weights(n).into_iter().enumerate() {
+            let wave = &fine[i * m..][..m];
+            matrix::add_outer(&mut low, weight, wave, &coarse[i * n..][..n]);
+            matrix::add_outer(&mut interpolated, weight, wave, &matrix::row_times(wave, &interpolate, n));
+        }
+        [interpolate, low, interpolated]
+    }
+
+    /// The weight of x̂ at the frequencies that are taken over, from the lowest.
+    fn weights(&self, n: usize) -> Vec<f64> {
+        // Less a hair, so that a product that is whole but for rounding is not rounded up.
+        let rows = ((self.fraction * n as f64 - 1e-9).ceil() as usize).clamp(1, n);
+        let width = (self.crossover * n as f64).min((rows - 1) as f64);
+        (0..rows)
+            .map(|i| match (rows - i) as f64 {
+                distance if distance > width => 1.0,
+                distance => 0.5 - 0.5 * (std::f64::consts::PI * distance / (width + 1.0)).cos(),
+            })
+            .collect()
+    }
+}
+
+impl Prior for Dse {
+    fn operator(&self, from: Grid, to: Grid) -> Result<Operator> {
+        self.check()?;
+        check_grids(from, to)?;
+        if from == to {
+            return Ok(Operator::identity(from));
+        }
+        let scale = match self.low_band {
+            LowBand::Amplitude => (to.positions() as f64 / from.positions() as f64).sqrt(),
+            LowBand::Verbatim => 1.0,
+        };
+        let axes = self.axis(from.height, to.height).into_iter().zip(self.axis(from.width, to.width));
+        let terms = [1.0, scale, -1.0]
+            .into_iter()
+            .zip(axes)
+            .map(|(coefficient, (rows, columns))| Term { coefficient, rows, columns })
+            .collect();
+        Ok(Operator::Separable { from, to, terms })
+    }
+}
+
+impl Interpolation {
+    /// The 1-D matrix from `from` to `to` samples, row-major `[to, from]`.
+    pub fn matrix(self, from: usize, to: usize) -> Vec<f64> {
+        match self {
+            Self::Nearest => resample::nearest(from, to),
+            Self::Bilinear => resample::bilinear(from, to),
+            Self::Bicubic => resample::bicubic(from, to),
+        }
+    }
+}
+
+fn check_fraction(value: f64) -> Result<(), String> {
+    if value > 0.0 && value <= 1.0 { Ok(()) } else { Err(format!("{value} is not in (0, 1]")) }
+}
+
+fn check_crossover(value: f64) -> Result<(), String> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(format!("{value} is not a finite number of at least 0"))
+    }
+}
+
+// Checked field by field as well, so that a config's error points at the field.
+fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    check_fraction(value).map(|()| value).map_err(serde::de::Error::custom)
+}
+
+fn crossover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    check_crossover(value).map(|()| value).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,15 @@
+use nextscale_core::{Grid, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{Operator, Prior, check_grids, resample};
+
+/// Every position takes the logits of the coarse position it lies in, `floor(i · h / H)`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nearest;
+
+impl Prior for Nearest {
+    fn operator(&self, from: Grid, to: Grid) -> Result<Operator> {
+        check_grids(from, to)?;
+        Ok(Operator::interpolation(from, to, resample::nearest))
+    }
+}
