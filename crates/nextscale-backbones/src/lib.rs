@@ -1,5 +1,7 @@
 //! Backbones: transformers that predict the next scale.
 
+pub mod var;
+
 use burn::tensor::{Device, Tensor};
 use nextscale_core::{Alphabet, Condition, PassLogits, PassPlan, Passes, Result, ScaleSchedule};
 

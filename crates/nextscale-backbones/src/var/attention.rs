@@ -1,0 +1,141 @@
+use burn::{
+    module::{Module, Param},
+    nn::Linear,
+    tensor::Tensor,
+};
+
+use super::{
+    config::{AttentionKind, VarConfig},
+    keys::{Named, Supply, Value, linear, list_linear},
+    ops,
+};
+
+/// The largest logarithm of a head's scale: a scale of 100.
+const MAX_LOG_SCALE: f64 = 4.605_170_185_988_092;
+
+/// Multi-head self-attention, L2-normalised or plain.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// `[width, 3·width]`: q, k and v, each with its heads in order.
+    qkv: Param<Tensor<2>>,
+    q_bias: Param<Tensor<1>>,
+    v_bias: Param<Tensor<1>>,
+    proj: Linear,
+    /// Logarithm of each head's scale, `[1, heads, 1, 1]`; absent in plain attention.
+    scale_mul: Option<Param<Tensor<4>>>,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// Queries, keys and values, each `[rows, positions, heads, head width]`.
+#[derive(Debug, Clone)]
+pub(super) struct Projected {
+    pub queries: Tensor<4>,
+    pub keys: Tensor<4>,
+    pub values: Tensor<4>,
+}
+
+impl Attention {
+    pub(super) fn build<S: Supply>(
+        supply: &mut S,
+        prefix: &str,
+        config: &VarConfig,
+    ) -> Result<Self, S::Error> {
+        let (width, heads) = (config.width, config.heads);
+        let scale_mul = match config.attention {
+            AttentionKind::L2 => Some(supply.param(&format!("{prefix}scale_mul_1H11"), [1, heads, 1, 1])?),
+            AttentionKind::Plain => None,
+        };
+        Ok(Self {
+            scale_mul,
+            q_bias: supply.param(&format!("{prefix}q_bias"), [width])?,
+            v_bias: supply.param(&format!("{prefix}v_bias"), [width])?,
+            qkv: supply.matrix(&format!("{prefix}mat_qkv.weight"), width, 3 * width)?,
+            proj: linear(supply, &format!("{prefix}proj"), width, width)?,
+            heads,
+        })
+    }
+
+    pub(super) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
+        if let Some(scale_mul) = &self.scale_mul {
+            names.push(Named::new(format!("{prefix}scale_mul_1H11"), Value::Four(scale_mul)));
+        }
+        names.push(Named::new(format!("{prefix}q_bias"), Value::One(&self.q_bias)));
+        names.push(Named::new(format!("{prefix}v_bias"), Value::One(&self.v_bias)));
+        names.push(Named::new(format!("{prefix}mat_qkv.weight"), Value::Matrix(&self.qkv)));
+        list_linear(&self.proj, &format!("{prefix}proj"), names);
+    }
+
+    /// Projects `[rows, positions, width]`. Keys come as they are cached: normalised where attention is; the heads'
+    /// scales are on the queries.
+    pub(super) fn project(&self, x: Tensor<3>) -> Projected {
+        let [rows, positions, width] = x.dims();
+        let weight = self.qkv.val();
+        let heads = [rows, positions, self.heads, width / self.heads];
+        // Three products with views of one weight: their results are contiguous, where slices of one product would have
+        // to be copied apart.
+        let part = |i: usize| ops::matmul(x.clone(), weight.clone().slice_dim(1, i * width..(i + 1) * width));
+        let queries = (part(0) + self.q_bias.val().unsqueeze()).reshape(heads);
+        // Keys have no bias: upstream stores one of zeros.
+        let keys = part(1).reshape(heads);
+        let values = (part(2) + self.v_bias.val().unsqueeze()).reshape(heads);
+        match &self.scale_mul {
+            Some(scale_mul) => {
+                let scale = scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([1, 1, self.heads, 1]);
+                Projected { queries: ops::unit(queries) * scale, keys: ops::unit(keys), values }
+            }
+            None => {
+                let scale = 0.25 / ((width / self.heads) as f64).sqrt();
+                Projected { queries: queries * scale, keys, values }
+            }
+        }
+    }
+
+    /// Every query sees every key: `[rows, queries, heads, head width]` over `[rows, keys, heads, head width]`, to
+    /// `[rows, queries, width]` before the output projection.
+    pub(super) fn attend(queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Tensor<3> {
+        let [rows, positions, heads, head_width] = queries.dims();
+        let scores = queries.swap_dims(1, 2).matmul(keys.permute([0, 2, 3, 1]));
+        let mixed = ops::softmax(scores).matmul(values.swap_dims(1, 2));
+        mixed.swap_dims(1, 2).reshape([rows, positions, heads * head_width])
+    }
+
+    /// The output projection.
+    pub(super) fn output(&self, mixed: Tensor<3>) -> Tensor<3> {
+        ops::linear(mixed, &self.proj)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use nextscale_core::ScaleSchedule;
+
+    use super::*;
+    use crate::var::fixtures::{Weights, assert_close, modules};
+
+    #[test]
+    fn attention_is_upstreams_with_and_without_l2() {
+        let reference = modules();
+        // The block-causal mask over scales 1, 2, 3.
+        let schedule = ScaleSchedule::square(&[1, 2, 3]).unwrap();
+        for (name, kind) in [("selfattn_l2", AttentionKind::L2), ("selfattn_nol2", AttentionKind::Plain)] {
+            let config =
+                VarConfig { width: 32, heads: 2, attention: kind, ..VarConfig::new(1, schedule.clone()) };
+            let mut weights = Weights::new(&reference, format!("{name}.w."), Device::flex());
+            let attention = Attention::build(&mut weights, "", &config).unwrap();
+            let Projected { queries, keys, values } =
+                attention.project(reference.tensor(&format!("{name}.in")));
+            let parts = (0..3).map(|k| {
+                let end = schedule.offset(k) + schedule.grid(k).positions();
+                Attention::attend(
+                    queries.clone().slice_dim(1, schedule.offset(k)..end),
+                    keys.clone().slice_dim(1, 0..end),
+                    values.clone().slice_dim(1, 0..end),
+                )
+            });
+            let out = attention.output(Tensor::cat(parts.collect(), 1));
+            assert_close(&out, &reference.tensor(&format!("{name}.out")), 1e-5, name);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+use nextscale_core::{Error, Result, ScaleSchedule};
+use serde::{Deserialize, Serialize};
+
+/// The scales of the published 256-pixel models.
+pub const SCALES_256: [usize; 10] = [1, 2, 3, 4, 5, 6, 8, 10, 13, 16];
+/// The scales of the published 512-pixel model.
+pub const SCALES_512: [usize; 10] = [1, 2, 3, 4, 6, 9, 13, 18, 24, 32];
+
+/// Where the blocks' modulation comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdaLn {
+    /// Each block has its own projection of the condition.
+    PerBlock,
+    /// One projection for the model, and a learned offset a block (VAR-d36-s).
+    Shared,
+}
+
+/// How attention weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttentionKind {
+    /// Queries and keys are L2-normalised, with a learned scale a head (every published model).
+    L2,
+    /// Scaled by 0.25 / √(head width).
+    Plain,
+}
+
+/// The architecture of a VAR transformer ("Visual Autoregressive Modeling", NeurIPS 2024).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VarConfig {
+    /// The scales, coarse to fine.
+    pub schedule: ScaleSchedule,
+    /// Blocks.
+    pub depth: usize,
+    /// Channels of the hidden states, C.
+    pub width: usize,
+    /// Attention heads; they divide the width.
+    pub heads: usize,
+    /// Channels inside the MLP, 4·C in every published model.
+    pub hidden: usize,
+    /// Codes of the tokenizer, V.
+    pub vocabulary: usize,
+    /// Classes, the null class not counted.
+    pub classes: usize,
+    /// Channels of the tokenizer's features, Cz.
+    pub feature_channels: usize,
+    /// Where the blocks' modulation comes from.
+    pub ada_ln: AdaLn,
+    /// How attention weighs.
+    pub attention: AttentionKind,
+}
+
+impl VarConfig {
+    /// A model in upstream's proportions: width 64·depth in heads of 64 channels, MLP ratio 4, L2-normalised attention,
+    /// AdaLN per block, 1000 classes, 4096 codes of 32 channels.
+    pub fn new(depth: usize, schedule: ScaleSchedule) -> Self {
+        Self {
+            schedule,
+            depth,
+            width: 64 * depth,
+            heads: depth,
+            hidden: 256 * depth,
+            vocabulary: 4096,
+            classes: 1000,
+            feature_channels: 32,
+            ada_ln: AdaLn::PerBlock,
+            attention: AttentionKind::L2,
+        }
+    }
+
+    /// The published model of this depth: 16, 20, 24 and 30 at 256 pixels, 36 (shared AdaLN) at 512.
+    ///
+    /// # Errors
+    /// If no model of this depth was published.
+    pub fn published(depth: usize) -> Result<Self> {
+        match depth {
+            16 | 20 | 24 | 30 => Ok(Self::new(depth, ScaleSchedule::square(&SCALES_256)?)),
+            36 => Ok(Self { ada_ln: AdaLn::Shared, ..Self::new(depth, ScaleSchedule::square(&SCALES_512)?) }),
+            _ => Err(Error::setting(
+                "depth",
+                format!("{depth} is no published model's; they are 16, 20, 24, 30 and 36"),
+            )),
+        }
+    }
+
+    /// Checks that the sizes make a model.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field.
+    pub fn check(&self) -> Result<()> {
+        let sizes = [
+            ("depth", self.depth),
+            ("width", self.width),
+            ("heads", self.heads),
+            ("hidden", self.hidden),
+            ("vocabulary", self.vocabulary),
+            ("classes", self.classes),
+            ("feature_channels", self.feature_channels),
+        ];
+        if let Some((field, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::setting(*field, "0 makes no model; it must be at least 1"));
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(Error::setting(
+                "heads",
+                format!("{} does not divide the width {}", self.heads, self.width),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_models_have_upstreams_proportions() {
+        let d16 = VarConfig::published(16).unwrap();
+        assert_eq!((d16.width, d16.heads, d16.hidden, d16.schedule.positions()), (1024, 16, 4096, 680));
+        let d36 = VarConfig::published(36).unwrap();
+        assert_eq!((d36.width, d36.ada_ln, d36.schedule.positions()), (2304, AdaLn::Shared, 2240));
+        assert!(VarConfig::published(17).is_err());
+    }
+
+    #[test]
+    fn sizes_that_make_no_model_are_named() {
+        let config = VarConfig { heads: 3, ..VarConfig::published(16).unwrap() };
+        assert!(config.check().unwrap_err().to_string().contains("heads: 3 does not divide the width 1024"));
+        let config = VarConfig { vocabulary: 0, ..VarConfig::published(16).unwrap() };
+        assert!(config.check().unwrap_err().to_string().starts_with("vocabulary: 0"));
+    }
+}

@@ -1,0 +1,157 @@
+use std::convert::Infallible;
+
+use burn::{
+    module::Param,
+    tensor::{Device, Tensor, TensorData},
+};
+use nextscale_core::Result;
+use rayon::prelude::*;
+
+use super::{config::VarConfig, keys::Supply, model::Var};
+
+/// How a model's weights begin: upstream's training recipe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Initialisation {
+    /// Decides every weight; the same on all devices.
+    pub seed: u64,
+    /// What the rows of the AdaLN weights that make gates are multiplied by: nearly closed gates make a deep model begin
+    /// as the identity. Upstream takes 1e-3 at depth 16 and 20, down to 5e-6 at 36.
+    pub gate: f64,
+}
+
+impl Default for Initialisation {
+    fn default() -> Self {
+        Self { seed: 0, gate: 1e-3 }
+    }
+}
+
+impl VarConfig {
+    /// A model with fresh weights.
+    ///
+    /// With [`published`](Self::published) and [`Var::save`] this makes a random checkpoint of an official size under
+    /// upstream's keys:
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use burn::tensor::Device;
+    /// use nextscale_backbones::var::{Initialisation, VarConfig};
+    /// use nextscale_weights::Precision;
+    ///
+    /// let model = VarConfig::published(16)?.init(&Initialisation::default(), &Device::flex())?;
+    /// model.save("var_d16.safetensors", Precision::F32, true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the sizes make no model.
+    pub fn init(&self, initialisation: &Initialisation, device: &Device) -> Result<Var> {
+        self.check()?;
+        let mut supply = Fresh { config: self, initialisation, device };
+        match Var::build(&mut supply, self) {
+            Ok(model) => Ok(model),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Supplies fresh weights by key.
+struct Fresh<'a> {
+    config: &'a VarConfig,
+    initialisation: &'a Initialisation,
+    device: &'a Device,
+}
+
+impl Fresh<'_> {
+    /// √(1/(3·width)): the standard deviation of linear weights, embeddings and positions.
+    fn deviation(&self) -> f64 {
+        (1.0 / (3.0 * self.config.width as f64)).sqrt()
+    }
+
+    fn tensor<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+
+    fn normal(&self, key: &str, count: usize, deviation: f64) -> Vec<f32> {
+        normal(self.initialisation.seed, key, count, deviation)
+    }
+}
+
+impl Supply for Fresh<'_> {
+    type Error = Infallible;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        let count = shape.iter().product();
+        let values = if key.ends_with("scale_mul_1H11") {
+            vec![4.0_f32.ln(); count]
+        } else if key.ends_with("bias") {
+            vec![0.0; count]
+        } else if key.ends_with("ada_gss") {
+            let mut values = self.normal(key, count, (1.0 / self.config.width as f64).sqrt());
+            let gates = 2 * self.config.width;
+            values[..gates].iter_mut().for_each(|value| *value *= self.initialisation.gate as f32);
+            values[gates..].iter_mut().for_each(|value| *value *= 0.5);
+            values
+        } else {
+            self.normal(key, count, self.deviation())
+        };
+        Ok(self.tensor(values, shape))
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
+        let gain = match key {
+            "head.weight" => 0.02,
+            "head_nm.ada_lin.1.weight" => 0.5,
+            _ if key.ends_with("attn.proj.weight") || key.ends_with("ffn.fc2.weight") => {
+                1.0 / (2.0 * self.config.depth as f64).sqrt()
+            }
+            _ => 1.0,
+        };
+        let mut values = self.normal(key, inner * out, gain * self.deviation());
+        if key.starts_with("blocks.") && key.ends_with("ada_lin.1.weight") {
+            let gates = 2 * self.config.width;
+            for row in values.chunks_exact_mut(out) {
+                row[..gates].iter_mut().for_each(|value| *value *= self.initialisation.gate as f32);
+                row[gates..].iter_mut().for_each(|value| *value *= 0.5);
+            }
+        }
+        Ok(self.tensor(values, [inner, out]))
+    }
+}
+
+/// Normal numbers for a parameter. Upstream truncates at ±2, which at these deviations cuts nothing off.
+fn normal(seed: u64, key: &str, count: usize, deviation: f64) -> Vec<f32> {
+    // FNV-1a: a stream of its own for every key.
+    let stream = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let stream = mix(stream ^ mix(seed));
+    let mut values = vec![0.0; count];
+    const PIECE: usize = 1 << 14;
+    values.par_chunks_mut(PIECE).enumerate().for_each(|(piece, values)| {
+        for (pair, values) in values.chunks_mut(2).enumerate() {
+            // Box and Muller: two normal numbers from two uniform ones.
+            let bits = mix(stream.wrapping_add((piece * PIECE / 2 + pair) as u64));
+            let radius = (-2.0 * (((bits >> 32) as f64 + 1.0) / 4_294_967_296.0).ln()).sqrt() * deviation;
+            let angle = std::f64::consts::TAU * ((bits & 0xffff_ffff) as f64 / 4_294_967_296.0);
+            let (sine, cosine) = angle.sin_cos();
+            values[0] = (radius * cosine) as f32;
+            if let Some(second) = values.get_mut(1) {
+                *second = (radius * sine) as f32;
+            }
+        }
+    });
+    values
+}
+
+/// The finaliser of SplitMix64 over its Weyl sequence: a well mixed function of a counter.
+fn mix(counter: u64) -> u64 {
+    let mut bits = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}

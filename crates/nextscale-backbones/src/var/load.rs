@@ -1,0 +1,305 @@
+use std::{convert::Infallible, path::Path};
+
+use burn::{
+    module::{Param, ParamId},
+    tensor::{Device, Tensor},
+};
+use nextscale_core::{Error, ScaleSchedule};
+use nextscale_weights::{ExpectedTensors, WeightFile};
+
+use super::{config::VarConfig, keys::Supply, model::Var};
+
+/// Why a checkpoint does not become a model.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read, or its tensors do not fit.
+    #[error(transparent)]
+    Weights(#[from] nextscale_weights::Error),
+    /// The settings do not fit the file.
+    #[error(transparent)]
+    Settings(#[from] Error),
+}
+
+impl Var {
+    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
+    /// width. The architecture is read from its tensors; see [`VarConfig::infer`] for the scales.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no VAR transformer, a tensor is missing, unexpected or misshapen, or `scales`
+    /// do not fit it.
+    pub fn open(
+        path: impl AsRef<Path>,
+        scales: Option<&ScaleSchedule>,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let file = WeightFile::open(path)?;
+        Self::load(&file, &VarConfig::infer(&file, scales)?, device)
+    }
+
+    /// Reads a model of this architecture. Every name and shape is checked before a value is read, and tensors are read
+    /// one by one straight into their place: no more than one tensor is held twice.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn load(file: &WeightFile, config: &VarConfig, device: &Device) -> Result<Self, LoadError> {
+        config.check()?;
+        let file = file.rooted("pos_1LC")?;
+        config.expected().check(&file)?;
+        Ok(Self::build(&mut Loader { file: &file, device }, config)?)
+    }
+}
+
+impl VarConfig {
+    /// The tensors that a checkpoint of this architecture has, by upstream's keys. Buffers that follow from the
+    /// architecture may be there or not.
+    pub fn expected(&self) -> ExpectedTensors {
+        let expected = ExpectedTensors::new(format!("a VAR transformer of depth {}", self.depth))
+            .ignore("lvl_1L")
+            .ignore("attn_bias_for_masking")
+            .ignore("blocks.*.attn.zero_k_bias");
+        let mut recorder = Recorder { expected, device: Device::flex() };
+        match Var::build(&mut recorder, self) {
+            Ok(_) => recorder.expected,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Supplies a file's tensors.
+struct Loader<'a> {
+    file: &'a WeightFile,
+    device: &'a Device,
+}
+
+impl Supply for Loader<'_> {
+    type Error = nextscale_weights::Error;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        _shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        Ok(Param::from_tensor(self.file.tensor(key, self.device)?))
+    }
+
+    fn matrix(&mut self, key: &str, _inner: usize, _out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
+        Ok(Param::from_tensor(self.file.linear(key, self.device)?))
+    }
+}
+
+/// Notes what a model asks for, and supplies parameters without values.
+struct Recorder {
+    expected: ExpectedTensors,
+    device: Device,
+}
+
+impl Recorder {
+    fn empty<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
+        let init = move |device: &Device, _: bool| Tensor::zeros(shape, device);
+        Param::uninitialized(ParamId::new(), init, self.device.clone(), false, shape.into())
+    }
+}
+
+impl Supply for Recorder {
+    type Error = Infallible;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        self.expected.insert(key, shape);
+        Ok(self.empty(shape))
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
+        self.expected.insert(key, [out, inner]);
+        Ok(self.empty([inner, out]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use burn::tensor::TensorData;
+    use nextscale_core::Condition;
+    use nextscale_weights::{Precision, save_safetensors};
+
+    use super::*;
+    use crate::var::{
+        AdaLn, AttentionKind, Initialisation,
+        fixtures::{json, model, path},
+    };
+
+    fn bits(model: &Var) -> Vec<(String, TensorData)> {
+        model.tensors().collect()
+    }
+
+    fn saved(tensors: impl IntoIterator<Item = (String, TensorData)>) -> (tempfile::TempDir, WeightFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        save_safetensors(&path, tensors, Precision::F32, &BTreeMap::new()).unwrap();
+        let file = WeightFile::open(path).unwrap();
+        (folder, file)
+    }
+
+    #[test]
+    fn both_file_formats_give_the_same_model() {
+        for name in ["aln", "saln"] {
+            let pickle = Var::open(path(&format!("var_{name}.pth")), None, &Device::flex()).unwrap();
+            let model = model(name, &Device::flex());
+            assert_eq!(pickle.config(), model.config());
+            assert_eq!(bits(&pickle), bits(&model));
+            let config = model.config();
+            assert_eq!((config.depth, config.width, config.heads, config.hidden), (2, 64, 4, 256));
+            assert_eq!((config.vocabulary, config.classes, config.feature_channels), (64, 10, 8));
+            assert_eq!(config.schedule, ScaleSchedule::square(&[1, 2, 3, 4]).unwrap());
+            assert_eq!(config.ada_ln == AdaLn::Shared, name == "saln");
+            assert_eq!(config.attention, AttentionKind::L2);
+        }
+    }
+
+    #[test]
+    fn published_shapes_are_those_of_upstreams_files() {
+        let shapes = json("shapes.json");
+        for depth in [16, 20, 24, 30, 36] {
+            let config = VarConfig::published(depth).unwrap();
+            let upstream: BTreeMap<String, Vec<usize>> = shapes[depth.to_string()]["var"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(key, entry)| (key.clone(), serde_json::from_value(entry[0].clone()).unwrap()))
+                .collect();
+            let mut ours: BTreeMap<String, Vec<usize>> =
+                config.expected().iter().map(|(key, shape)| (key.into(), shape.to_vec())).collect();
+            let length = config.schedule.positions();
+            ours.insert("lvl_1L".into(), vec![1, length]);
+            ours.insert("attn_bias_for_masking".into(), vec![1, 1, length, length]);
+            ours.extend((0..depth).map(|i| (format!("blocks.{i}.attn.zero_k_bias"), vec![config.width])));
+            assert_eq!(ours, upstream);
+        }
+    }
+
+    #[test]
+    fn a_saved_model_has_upstreams_tensors_and_loads_with_and_without_buffers() {
+        for name in ["aln", "saln"] {
+            let model = model(name, &Device::flex());
+            let upstream = WeightFile::open(path(&format!("var_{name}.safetensors"))).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("full.safetensors");
+            model.save(&file, Precision::F32, true).unwrap();
+            let ours = WeightFile::open(&file).unwrap();
+            assert_eq!(ours.names().collect::<BTreeSet<_>>(), upstream.names().collect());
+            for key in ours.names() {
+                assert_eq!(ours.info(key), upstream.info(key), "{key}");
+                if key != "lvl_1L" {
+                    assert_eq!(ours.values(key).unwrap(), upstream.values(key).unwrap(), "{key}");
+                }
+            }
+            let levels =
+                |file: &WeightFile| file.int_tensor::<2>("lvl_1L", &Device::flex()).unwrap().into_data();
+            assert_eq!(levels(&ours), levels(&upstream));
+            assert_eq!(bits(&Var::open(&file, None, &Device::flex()).unwrap()), bits(&model));
+            model.save(&file, Precision::F32, false).unwrap();
+            assert_eq!(bits(&Var::open(&file, None, &Device::flex()).unwrap()), bits(&model));
+        }
+    }
+
+    #[test]
+    fn half_precision_loads_as_single() {
+        let model = model("aln", &Device::flex());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("half.safetensors");
+        model.save(&file, Precision::F16, false).unwrap();
+        let half = Var::open(&file, None, &Device::flex()).unwrap();
+        let features = Tensor::ones([1, 29, 8], &Device::flex());
+        let logits = half.logits(features.clone(), &[Condition::Null]).unwrap();
+        let exact = model.logits(features, &[Condition::Null]).unwrap();
+        let worst = (logits - exact).abs().max().into_scalar::<f32>();
+        assert!(worst > 0.0 && worst < 0.05, "{worst}");
+    }
+
+    #[test]
+    fn a_training_checkpoint_is_found_inside_its_dictionaries() {
+        let model = model("aln", &Device::flex());
+        let nested = model
+            .tensors()
+            .chain(model.buffers())
+            .map(|(key, data)| (format!("trainer.var_wo_ddp.{key}"), data));
+        let other = ("trainer.vae_local.quant_conv.bias".into(), TensorData::new(vec![0.0_f32; 8], [8]));
+        let (_folder, file) = saved(nested.chain([other]));
+        let config = VarConfig::infer(&file, None).unwrap();
+        let loaded = Var::load(&file, &config, &Device::flex()).unwrap();
+        assert_eq!(bits(&loaded), bits(&model));
+    }
+
+    #[test]
+    fn a_missing_and_a_misshapen_tensor_are_named_with_their_shapes() {
+        let model = model("aln", &Device::flex());
+        let (_folder, file) =
+            saved(model.tensors().chain(model.buffers()).filter_map(|(key, data)| match &*key {
+                "blocks.1.attn.proj.weight" => None,
+                "blocks.1.ffn.fc2.bias" => Some((key, TensorData::new(vec![0.0_f32; 63], [63]))),
+                _ => Some((key, data)),
+            }));
+        let config = VarConfig::infer(&file, None).unwrap();
+        let error = Var::load(&file, &config, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("missing tensor `blocks.1.attn.proj.weight` [64, 64]"), "{error}");
+        assert!(error.contains("`blocks.1.ffn.fc2.bias` has shape [63], the model needs [64]"), "{error}");
+    }
+
+    #[test]
+    fn another_model_is_refused_as_such() {
+        let error = Var::open(path("vae.safetensors"), None, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("is not a VAR transformer"), "{error}");
+    }
+
+    #[test]
+    fn fresh_weights_follow_the_recipe_and_the_seed() {
+        let config =
+            VarConfig { ada_ln: AdaLn::Shared, ..VarConfig::new(2, ScaleSchedule::square(&[1, 2]).unwrap()) };
+        let start = Initialisation { seed: 3, gate: 0.1 };
+        let model = config.init(&start, &Device::flex()).unwrap();
+        assert_eq!(bits(&model), bits(&config.init(&start, &Device::flex()).unwrap()));
+        let other = config.init(&Initialisation { seed: 4, ..start }, &Device::flex()).unwrap();
+        let tensors: BTreeMap<_, _> = model.tensors().collect();
+        let (a, b) =
+            (&tensors["head.weight"], other.tensors().find(|(key, _)| key == "head.weight").unwrap().1);
+        assert_ne!(*a, b);
+        let deviation = |key: &str, from: usize, to: usize| {
+            let values: Vec<f32> = tensors[key].iter::<f32>().collect();
+            let part = &values[from..to];
+            (part.iter().map(|v| f64::from(v * v)).sum::<f64>() / part.len() as f64).sqrt()
+        };
+        let (width, base) = (config.width, (1.0 / (3.0 * config.width as f64)).sqrt());
+        let expect = |found: f64, expected: f64, what: &str| {
+            assert!((found / expected - 1.0).abs() < 0.15, "{what}: {found} for {expected}");
+        };
+        let all = |key: &str| deviation(key, 0, tensors[key].num_elements());
+        expect(all("class_emb.weight"), base, "class_emb");
+        expect(all("blocks.0.attn.mat_qkv.weight"), base, "mat_qkv");
+        expect(all("shared_ada_lin.1.weight"), base, "shared_ada_lin");
+        expect(all("head.weight"), 0.02 * base, "head");
+        expect(all("head_nm.ada_lin.1.weight"), 0.5 * base, "head_nm");
+        expect(all("blocks.0.ffn.fc2.weight"), base / 2.0, "fc2");
+        expect(deviation("blocks.1.ada_gss", 0, 2 * width), 0.1 * (1.0 / width as f64).sqrt(), "gates");
+        expect(
+            deviation("blocks.1.ada_gss", 2 * width, 6 * width),
+            0.5 * (1.0 / width as f64).sqrt(),
+            "rest",
+        );
+        assert!(tensors["blocks.0.attn.scale_mul_1H11"].iter::<f32>().all(|value| value == 4.0_f32.ln()));
+        assert_eq!(all("head.bias"), 0.0);
+
+        let config = VarConfig { ada_ln: AdaLn::PerBlock, ..config };
+        let tensors: BTreeMap<_, _> = config.init(&start, &Device::flex()).unwrap().tensors().collect();
+        let values: Vec<f32> = tensors["blocks.0.ada_lin.1.weight"].iter::<f32>().collect();
+        let rows = |from: usize, to: usize| {
+            let part = &values[from * width..to * width];
+            (part.iter().map(|v| f64::from(v * v)).sum::<f64>() / part.len() as f64).sqrt()
+        };
+        expect(rows(0, 2 * width), 0.1 * base, "gate rows");
+        expect(rows(2 * width, 6 * width), 0.5 * base, "other rows");
+    }
+}

@@ -1,0 +1,68 @@
+use std::{collections::BTreeMap, path::Path};
+
+use burn::tensor::TensorData;
+use nextscale_weights::{Precision, save_safetensors};
+
+use super::model::Var;
+
+impl Var {
+    /// Every trained parameter under upstream's key and in upstream's layout, taken off the device one by one.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, TensorData)> + '_ {
+        self.parameters().into_iter().map(|named| {
+            let data = named.data();
+            (named.key, data)
+        })
+    }
+
+    /// The buffers that upstream's files have beside the parameters: `lvl_1L`, the additive mask and zero key biases.
+    /// All follow from the architecture; upstream's own loader asks for them.
+    pub fn buffers(&self) -> Vec<(String, TensorData)> {
+        let levels = self.levels();
+        let length = levels.len();
+        let mut mask = Vec::with_capacity(length * length);
+        for query in &levels {
+            mask.extend(levels.iter().map(|key| if query >= key { 0.0 } else { f32::NEG_INFINITY }));
+        }
+        let mut buffers = vec![
+            self.level_buffer(),
+            ("attn_bias_for_masking".into(), TensorData::new(mask, [1, 1, length, length])),
+        ];
+        let width = self.config.width;
+        buffers.extend((0..self.config.depth).map(|i| {
+            (format!("blocks.{i}.attn.zero_k_bias"), TensorData::new(vec![0.0_f32; width], [width]))
+        }));
+        buffers
+    }
+
+    /// Writes a `.safetensors` file with upstream's keys that [`Var::open`] opens without further settings. Of the
+    /// buffers it has `lvl_1L` alone, unless `buffers` asks for all.
+    ///
+    /// # Errors
+    /// If the disk refuses, or a value does not fit f16.
+    pub fn save(
+        &self,
+        path: impl AsRef<Path>,
+        precision: Precision,
+        buffers: bool,
+    ) -> Result<(), nextscale_weights::Error> {
+        let buffers = if buffers { self.buffers() } else { vec![self.level_buffer()] };
+        save_safetensors(path, self.tensors().chain(buffers), precision, &self.metadata())
+    }
+
+    /// What a file says in its header: the heads, which plain attention leaves no other trace of.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("heads".into(), self.config.heads.to_string())])
+    }
+
+    fn level_buffer(&self) -> (String, TensorData) {
+        let levels = self.levels();
+        let length = levels.len();
+        ("lvl_1L".into(), TensorData::new(levels, [1, length]))
+    }
+
+    /// The scale of every position.
+    fn levels(&self) -> Vec<i64> {
+        let grids = self.config.schedule.grids().iter().enumerate();
+        grids.flat_map(|(k, grid)| std::iter::repeat_n(k as i64, grid.positions())).collect()
+    }
+}

@@ -1,0 +1,393 @@
+use burn::tensor::Tensor;
+use nextscale_core::{Alphabet, Condition, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result};
+
+use super::{
+    attention::{Attention, Projected},
+    model::{Conditioning, Var},
+};
+use crate::Session;
+
+/// The generation of one batch: passes are stacked as rows, `[conditional; unconditional]`, each of `batch` rows.
+pub(super) struct VarSession<'a> {
+    model: &'a Var,
+    plan: PassPlan,
+    batch: usize,
+    /// The scale to come.
+    scale: usize,
+    /// The passes whose rows are stacked now.
+    running: Passes,
+    conditioning: Conditioning,
+    /// Keys and values of all scales so far, a block: each `[rows, positions, heads, head width]`.
+    caches: Vec<Option<(Tensor<4>, Tensor<4>)>>,
+}
+
+impl<'a> VarSession<'a> {
+    pub(super) fn start(model: &'a Var, conditions: &[Condition], plan: &PassPlan) -> Result<Self> {
+        let scales = model.config.schedule.len();
+        if plan.len() != scales {
+            return Err(Error::Unsupported(format!(
+                "the plan has passes for {} scales, and the model has {scales}",
+                plan.len()
+            )));
+        }
+        if conditions.is_empty() {
+            return Err(Error::setting("condition", "there is none; give at least one image's"));
+        }
+        let named =
+            conditions.iter().map(|condition| model.class_row(condition)).collect::<Result<Vec<_>>>()?;
+        let running = plan.run(0);
+        let mut rows = Vec::new();
+        for pass in running.iter() {
+            match pass {
+                Pass::Conditional => rows.extend_from_slice(&named),
+                Pass::Unconditional => rows.extend(vec![model.config.classes; named.len()]),
+                _ => return Err(Error::Unsupported(format!("VAR cannot run the pass {pass:?}"))),
+            }
+        }
+        Ok(Self {
+            model,
+            plan: plan.clone(),
+            batch: conditions.len(),
+            scale: 0,
+            running,
+            conditioning: model.condition(&rows),
+            caches: vec![None; model.config.depth],
+        })
+    }
+
+    /// The rows of `pass` among those of `passes`.
+    fn rows(&self, passes: Passes, pass: Pass) -> std::ops::Range<usize> {
+        let place = passes.iter().position(|other| other == pass).unwrap_or(0);
+        place * self.batch..(place + 1) * self.batch
+    }
+
+    /// Drops the rows of passes that have stopped.
+    fn keep(&mut self, passes: Passes) {
+        if passes == self.running {
+            return;
+        }
+        let ranges: Vec<_> = passes.iter().map(|pass| self.rows(self.running, pass)).collect();
+        let Conditioning { classes, blocks, head } = self.conditioning.clone();
+        self.conditioning = Conditioning {
+            classes: pick(classes, &ranges),
+            blocks: blocks.into_iter().map(|block| block.map(|part| pick(part, &ranges))).collect(),
+            head: head.map(|part| pick(part, &ranges)),
+        };
+        for cache in self.caches.iter_mut() {
+            *cache = cache.take().map(|(keys, values)| (pick(keys, &ranges), pick(values, &ranges)));
+        }
+        self.running = passes;
+    }
+
+    /// The input of the first block at scale `k`, `[rows, h·w, width]`.
+    fn embed(&self, input: Option<Tensor<3>>, k: usize) -> Result<Tensor<3>> {
+        let schedule = &self.model.config.schedule;
+        let Some(input) = input else {
+            if k == 0 {
+                return Ok(self.model.embedding.start(self.conditioning.classes.clone(), schedule));
+            }
+            return Err(Error::Unsupported(format!("scale {k} needs the features of the scales before it")));
+        };
+        if k == 0 {
+            return Err(Error::Unsupported("scale 0 starts from the condition and takes no features".into()));
+        }
+        let expected = [self.batch, schedule.grid(k).positions(), self.model.config.feature_channels];
+        if input.dims() != expected {
+            return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
+        }
+        let x = self.model.embedding.features(input, schedule, k);
+        // The passes differ through the modulation and the cache alone.
+        Ok(match self.running.len() {
+            1 => x,
+            passes => Tensor::cat(vec![x; passes], 0),
+        })
+    }
+}
+
+impl Session for VarSession<'_> {
+    fn step(&mut self, input: Option<Tensor<3>>) -> Result<PassLogits> {
+        self.run(input, |_| {})
+    }
+}
+
+impl VarSession<'_> {
+    /// The next scale; `watch` sees the input of the first block, then the output of each.
+    fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
+        let k = self.scale;
+        let schedule = &self.model.config.schedule;
+        if k >= schedule.len() {
+            return Err(Error::Unsupported(format!("all {} scales are done", schedule.len())));
+        }
+        let grid = schedule.grid(k);
+        let last = k + 1 == schedule.len();
+        self.keep(self.plan.run(k));
+        let mut x = self.embed(input, k)?;
+        self.scale += 1;
+        watch(&x);
+        for (block, (modulation, cache)) in
+            self.model.blocks.iter().zip(self.conditioning.blocks.iter().zip(self.caches.iter_mut()))
+        {
+            x = block.forward(x, modulation.clone(), |Projected { queries, keys, values }| {
+                let (keys, values) = match cache.take() {
+                    Some((k, v)) => (Tensor::cat(vec![k, keys], 1), Tensor::cat(vec![v, values], 1)),
+                    None => (keys, values),
+                };
+                if !last {
+                    *cache = Some((keys.clone(), values.clone()));
+                }
+                Attention::attend(queries, keys, values)
+            });
+            watch(&x);
+        }
+
+        let wanted = self.plan.wanted(k);
+        let ranges: Vec<_> = wanted.iter().map(|pass| self.rows(self.running, pass)).collect();
+        let (x, modulation) = match wanted == self.running {
+            true => (x, self.conditioning.head.clone()),
+            false => (pick(x, &ranges), self.conditioning.head.clone().map(|part| pick(part, &ranges))),
+        };
+        let values = self.model.head.forward(x, modulation);
+        let alphabet = Alphabet::codes(self.model.config.vocabulary);
+        let mut logits = PassLogits::default();
+        for pass in wanted.iter() {
+            let map = LogitMap::new(values.clone().slice_dim(0, self.rows(wanted, pass)), grid, alphabet)?;
+            match pass {
+                Pass::Conditional => logits.conditional = Some(map),
+                _ => logits.unconditional = Some(map),
+            }
+        }
+        Ok(logits)
+    }
+}
+
+/// The rows of these ranges, in their order.
+fn pick<const D: usize>(x: Tensor<D>, ranges: &[std::ops::Range<usize>]) -> Tensor<D> {
+    Tensor::cat(ranges.iter().map(|range| x.clone().slice_dim(0, range.clone())).collect(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use nextscale_core::ScaleSchedule;
+
+    use super::*;
+    use crate::{
+        Backbone,
+        var::{
+            Initialisation, VarConfig,
+            fixtures::{Reference, assert_close, labels, model, reference},
+        },
+    };
+
+    const TOLERANCE: f32 = 1e-4;
+
+    fn plan(wanted: [Passes; 4]) -> PassPlan {
+        PassPlan::new(wanted.to_vec(), &ScaleSchedule::square(&[1, 2, 3, 4]).unwrap()).unwrap()
+    }
+
+    /// The recorded features for scale `k`, `[batch, h·w, channels]`.
+    fn recorded_input(reference: &Reference, run: &str, k: usize) -> Option<Tensor<3>> {
+        let before = k.checked_sub(1)?;
+        let features: Tensor<4> = reference.tensor(&format!("{run}.s{before}.next_input"));
+        Some(features.flatten::<3>(2, 3).swap_dims(1, 2))
+    }
+
+    #[test]
+    fn greedy_runs_give_upstreams_numbers() {
+        for name in ["aln", "saln"] {
+            let (model, reference) = (model(name, &Device::flex()), reference(name));
+            let mut session =
+                VarSession::start(&model, &labels(&reference), &plan([Passes::BOTH; 4])).unwrap();
+            for k in 0..4 {
+                let mut seen = Vec::new();
+                let input = recorded_input(&reference, "greedy", k);
+                let logits = session.run(input, |x| seen.push(x.clone())).unwrap();
+                for (x, part) in seen.iter().zip(["x_in", "block0", "block1"]) {
+                    let part = format!("greedy.s{k}.{part}");
+                    assert_close(x, &reference.tensor(&part), TOLERANCE, &part);
+                }
+                let both = Tensor::cat(
+                    vec![
+                        logits.conditional.unwrap().into_values(),
+                        logits.unconditional.unwrap().into_values(),
+                    ],
+                    0,
+                );
+                let part = format!("greedy.s{k}.logits_raw");
+                assert_close(&both, &reference.tensor(&part), TOLERANCE, &part);
+            }
+        }
+    }
+
+    #[test]
+    fn other_recorded_runs_give_upstreams_logits() {
+        for name in ["aln", "saln"] {
+            let (model, reference) = (model(name, &Device::flex()), reference(name));
+            for run in ["sampled", "smooth", "inpaint", "outpaint"] {
+                let conditions = match run {
+                    "inpaint" | "outpaint" => vec![Condition::Null, Condition::Class(4)],
+                    _ => labels(&reference),
+                };
+                let mut session = model.start(&conditions, &plan([Passes::BOTH; 4])).unwrap();
+                for k in 0..4 {
+                    let logits = session.step(recorded_input(&reference, run, k)).unwrap();
+                    let expected: Tensor<3> = reference.tensor(&format!("{run}.s{k}.logits_raw"));
+                    let [conditional, unconditional]: [Tensor<3>; 2] =
+                        expected.chunk(2, 0).try_into().unwrap();
+                    let what = format!("{run}.s{k}");
+                    assert_close(logits.conditional.unwrap().values(), &conditional, TOLERANCE, &what);
+                    assert_close(logits.unconditional.unwrap().values(), &unconditional, TOLERANCE, &what);
+                }
+            }
+        }
+    }
+
+    /// The logits of one pass at all scales, flat for each image.
+    fn run_flat(
+        model: &Var,
+        conditions: &[Condition],
+        wanted: [Passes; 4],
+        pass: Pass,
+    ) -> Vec<Vec<Option<Vec<f32>>>> {
+        let config = model.config();
+        let mut session = model.start(conditions, &plan(wanted)).unwrap();
+        let device = model.device();
+        let mut images = vec![Vec::new(); conditions.len()];
+        for k in 0..4 {
+            let input = (k > 0).then(|| {
+                let (positions, channels) = (config.schedule.grid(k).positions(), config.feature_channels);
+                // Features that differ between images and come back for the same image.
+                let all: Vec<Tensor<3>> = (0..conditions.len())
+                    .map(|image| {
+                        let values = (0..positions * channels)
+                            .map(|i| ((i * (7 + image) + 31 * k) as f32 * 0.618).sin())
+                            .collect::<Vec<_>>();
+                        Tensor::from_data(
+                            burn::tensor::TensorData::new(values, [1, positions, channels]),
+                            &device,
+                        )
+                    })
+                    .collect();
+                Tensor::cat(all, 0)
+            });
+            let logits = session.step(input).unwrap();
+            for (image, scales) in images.iter_mut().enumerate() {
+                scales.push(logits.get(pass).map(|map| {
+                    map.values().clone().slice_dim(0, image..image + 1).into_data().to_vec::<f32>().unwrap()
+                }));
+            }
+        }
+        images
+    }
+
+    fn conditions(count: usize) -> Vec<Condition> {
+        (0..count).map(|i| Condition::Class(i % 7)).collect()
+    }
+
+    /// Fails unless an image's logits are the same bits in every batch, with and without the other pass.
+    fn assert_independent(model: &Var) {
+        let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);
+        let all = run_flat(model, &conditions(8), [both; 4], Pass::Conditional);
+        let null = run_flat(model, &conditions(8), [both; 4], Pass::Unconditional);
+        for count in [1, 2, 3, 8] {
+            let few = conditions(count);
+            assert!(run_flat(model, &few, [one; 4], Pass::Conditional)[..] == all[..count], "{count} alone");
+            assert!(
+                run_flat(model, &few, [both; 4], Pass::Conditional)[..] == all[..count],
+                "{count} beside"
+            );
+            assert!(
+                run_flat(model, &few, [Passes::UNCONDITIONAL; 4], Pass::Unconditional)[..] == null[..count],
+                "{count} unconditional alone"
+            );
+            let stops = run_flat(model, &few, [both, both, one, one], Pass::Conditional);
+            assert!(stops[..] == all[..count], "{count} with a pass that stops");
+        }
+    }
+
+    #[test]
+    fn an_image_does_not_depend_on_its_batch() {
+        for name in ["aln", "saln"] {
+            assert_independent(&model(name, &Device::flex()));
+        }
+    }
+
+    fn random(width: usize, heads: usize, vocabulary: usize) -> Var {
+        let config = VarConfig {
+            width,
+            heads,
+            hidden: 4 * width,
+            vocabulary,
+            classes: 7,
+            feature_channels: 12,
+            ..VarConfig::new(1, ScaleSchedule::square(&[1, 2, 3, 4]).unwrap())
+        };
+        // Open gates, so that the blocks show in the logits.
+        config.init(&Initialisation { seed: 1, gate: 1.0 }, &Device::flex()).unwrap()
+    }
+
+    #[test]
+    fn wider_models_do_not_depend_on_the_batch_either() {
+        assert_independent(&random(160, 5, 100));
+        assert_independent(&random(1024, 16, 48));
+    }
+
+    #[test]
+    fn passes_that_stop_leave_the_others_as_they_are() {
+        let model = model("aln", &Device::flex());
+        let (conditional, unconditional, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
+        let full = run_flat(&model, &conditions(2), [both; 4], Pass::Unconditional);
+        let first_stops = run_flat(
+            &model,
+            &conditions(2),
+            [conditional, both, unconditional, unconditional],
+            Pass::Unconditional,
+        );
+        for (full, stopped) in full.iter().zip(&first_stops) {
+            assert_eq!(stopped[0], None, "its head is skipped where it is not wanted");
+            assert_eq!(stopped[1..], full[1..]);
+        }
+    }
+
+    #[test]
+    fn a_stopped_pass_leaves_the_cache() {
+        let (model, reference) = (model("aln", &Device::flex()), reference("aln"));
+        let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);
+        let mut session =
+            VarSession::start(&model, &labels(&reference), &plan([both, both, one, one])).unwrap();
+        for (k, rows) in [4, 4, 2].into_iter().enumerate() {
+            session.step(recorded_input(&reference, "greedy", k)).unwrap();
+            let (keys, values) = session.caches[0].as_ref().unwrap();
+            let positions = model.config().schedule.offset(k + 1);
+            assert_eq!(keys.dims(), [rows, positions, 4, 16]);
+            assert_eq!(values.dims(), keys.dims());
+        }
+    }
+
+    #[test]
+    fn misuse_is_named() {
+        let model = model("aln", &Device::flex());
+        let both = plan([Passes::BOTH; 4]);
+        let refusal = |conditions: &[Condition]| model.start(conditions, &both).err().unwrap().to_string();
+        assert!(refusal(&[Condition::Class(10)]).contains("label 10 is out of range"));
+        assert!(refusal(&[]).contains("condition"));
+        let short = ScaleSchedule::square(&[1, 2]).unwrap();
+        let short = PassPlan::new(vec![Passes::BOTH; 2], &short).unwrap();
+        assert!(
+            model.start(&[Condition::Null], &short).err().unwrap().to_string().contains("the model has 4")
+        );
+
+        let mut session = model.start(&[Condition::Class(1)], &both).unwrap();
+        let zeros = |positions| Some(Tensor::zeros([1, positions, 8], &Device::flex()));
+        assert!(session.step(zeros(1)).unwrap_err().to_string().contains("scale 0"));
+        session.step(None).unwrap();
+        assert!(session.step(None).unwrap_err().to_string().contains("scale 1 needs the features"));
+        let error = session.step(zeros(5)).unwrap_err().to_string();
+        assert!(error.contains("input of scale 1 has shape [1, 5, 8], expected [1, 4, 8]"), "{error}");
+        // A refused input does not spend the scale.
+        for positions in [4, 9, 16] {
+            session.step(zeros(positions)).unwrap();
+        }
+        assert!(session.step(zeros(16)).unwrap_err().to_string().contains("all 4 scales are done"));
+    }
+}

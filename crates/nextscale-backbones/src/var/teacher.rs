@@ -1,0 +1,214 @@
+use burn::tensor::Tensor;
+use nextscale_core::{Condition, Error, Result};
+
+use super::{
+    attention::{Attention, Projected},
+    model::{Conditioning, Var},
+};
+
+impl Var {
+    /// Teacher-forced logits of all scales at once, `[batch, L, vocabulary]`; position i's are of token i.
+    ///
+    /// `features` is `[batch, L − positions of scale 0, channels]`: for each scale from 1 on, the features of the scales
+    /// before it (the tokenizer's `next_input`), concatenated. Fewer whole scales than the schedule's may be
+    /// given, and the logits are theirs (progressive training). Nothing is dropped here: a trainer that drops labels
+    /// passes [`Condition::Null`].
+    ///
+    /// # Errors
+    /// If a label is out of range, or the features fit no whole number of scales.
+    pub fn logits(&self, features: Tensor<3>, conditions: &[Condition]) -> Result<Tensor<3>> {
+        self.teach(features, conditions, |_| {})
+    }
+
+    /// As [`logits`](Self::logits); `watch` sees the input of the first block, then the output of each.
+    fn teach(
+        &self,
+        features: Tensor<3>,
+        conditions: &[Condition],
+        mut watch: impl FnMut(&Tensor<3>),
+    ) -> Result<Tensor<3>> {
+        let scales = self.teacher_scales(&features, conditions)?;
+        let rows =
+            conditions.iter().map(|condition| self.class_row(condition)).collect::<Result<Vec<_>>>()?;
+        let Conditioning { classes, blocks, head } = self.condition(&rows);
+        let mut x = self.teacher_input(features, classes, scales);
+        watch(&x);
+        for (block, modulation) in self.blocks.iter().zip(blocks) {
+            x = block.forward(x, modulation, |projected| self.attend_by_scale(projected, scales));
+            watch(&x);
+        }
+        Ok(self.head.forward(x, head))
+    }
+
+    /// The number of scales that the features are of.
+    fn teacher_scales(&self, features: &Tensor<3>, conditions: &[Condition]) -> Result<usize> {
+        let schedule = &self.config.schedule;
+        let [batch, positions, channels] = features.dims();
+        let first = schedule.grid(0).positions();
+        let scales = (1..=schedule.len()).find(|&n| {
+            schedule.grids()[..n].iter().map(|grid| grid.positions()).sum::<usize>() == first + positions
+        });
+        match scales {
+            Some(scales) if batch == conditions.len() && channels == self.config.feature_channels => {
+                Ok(scales)
+            }
+            _ => Err(Error::shape(
+                "teacher-forced features",
+                format!(
+                    "[{}, {}, {}] for the scales {schedule}",
+                    conditions.len(),
+                    schedule.positions() - first,
+                    self.config.feature_channels
+                ),
+                &features.dims(),
+            )),
+        }
+    }
+
+    /// The input of the first block, `[batch, positions, width]`.
+    fn teacher_input(&self, features: Tensor<3>, classes: Tensor<2>, scales: usize) -> Tensor<3> {
+        let schedule = &self.config.schedule;
+        let first = schedule.grid(0).positions();
+        let mut parts = vec![self.embedding.start(classes, schedule)];
+        for k in 1..scales {
+            let start = schedule.offset(k) - first;
+            let part = features.clone().slice_dim(1, start..start + schedule.grid(k).positions());
+            parts.push(self.embedding.features(part, schedule, k));
+        }
+        Tensor::cat(parts, 1)
+    }
+
+    /// Attention under the block-causal mask: a position sees its own scale and all before it. Each scale's queries meet
+    /// just the keys that they may see, which needs no mask and two thirds of the products.
+    fn attend_by_scale(&self, projected: Projected, scales: usize) -> Tensor<3> {
+        let Projected { queries, keys, values } = projected;
+        let schedule = &self.config.schedule;
+        let parts = (0..scales).map(|k| {
+            let start = schedule.offset(k);
+            let end = start + schedule.grid(k).positions();
+            Attention::attend(
+                queries.clone().slice_dim(1, start..end),
+                keys.clone().slice_dim(1, 0..end),
+                values.clone().slice_dim(1, 0..end),
+            )
+        });
+        Tensor::cat(parts.collect(), 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Int, activation::log_softmax};
+
+    use super::*;
+    use crate::var::fixtures::{assert_close, labels, model, reference};
+
+    const TOLERANCE: f32 = 1e-4;
+
+    #[test]
+    fn teacher_forcing_gives_upstreams_numbers() {
+        for name in ["aln", "saln"] {
+            let (model, reference) = (model(name, &Device::flex()), reference(name));
+            let features: Tensor<3> = reference.tensor("tf.x_BLCv");
+            let mut seen = Vec::new();
+            let logits =
+                model.teach(features.clone(), &labels(&reference), |x| seen.push(x.clone())).unwrap();
+            assert_eq!(seen.len(), 3);
+            assert_close(&seen[0], &reference.tensor("tf.x_in"), TOLERANCE, "tf.x_in");
+            assert_close(&seen[1], &reference.tensor("tf.block0"), TOLERANCE, "tf.block0");
+            assert_close(&seen[2], &reference.tensor("tf.block1"), TOLERANCE, "tf.block1");
+            assert_close(&logits, &reference.tensor("tf.logits"), TOLERANCE, "tf.logits");
+            let null = model.logits(features, &[Condition::Null, Condition::Null]).unwrap();
+            assert_close(&null, &reference.tensor("tf.logits_null"), TOLERANCE, "tf.logits_null");
+        }
+    }
+
+    /// Cross entropy with label smoothing, `[batch, positions]`.
+    fn loss_per_token(logits: Tensor<3>, tokens: Tensor<2, Int>, smoothing: f64) -> Tensor<2> {
+        let log = log_softmax(logits, 2);
+        let chosen: Tensor<2> = log.clone().gather(2, tokens.unsqueeze_dim(2)).squeeze_dim(2);
+        chosen * (smoothing - 1.0) - log.mean_dim(2).squeeze_dim(2) * smoothing
+    }
+
+    #[test]
+    fn losses_and_gradients_are_upstreams() {
+        let device = Device::flex().autodiff();
+        for name in ["aln", "saln"] {
+            let (model, reference) = (model(name, &device), reference(name));
+            let features: Tensor<3> =
+                Tensor::from_data(reference.tensor::<3>("tf.x_BLCv").into_data(), &device);
+            let tokens: Tensor<2, Int> =
+                Tensor::from_data(reference.ints::<2>("tf.tokens").into_data(), &device);
+            let logits = model.logits(features, &labels(&reference)).unwrap();
+            let plain = loss_per_token(logits.clone(), tokens.clone(), 0.0);
+            let smooth = loss_per_token(logits, tokens, 0.1);
+            assert_close(
+                &plain.clone().inner(),
+                &reference.tensor("train.per_token_ls0"),
+                TOLERANCE,
+                "plain",
+            );
+            assert_close(
+                &smooth.clone().inner(),
+                &reference.tensor("train.per_token_ls0.1"),
+                TOLERANCE,
+                "smooth",
+            );
+            assert_close(&plain.mean().inner(), &reference.tensor("train.loss_ls0"), TOLERANCE, "loss");
+            let loss = smooth.mean();
+            assert_close(
+                &loss.clone().inner(),
+                &reference.tensor("train.loss_ls0.1"),
+                TOLERANCE,
+                "smooth loss",
+            );
+
+            let gradients = loss.backward();
+            let norms = crate::var::fixtures::gradient_norms(name);
+            let (mut total, mut compared) = (0.0, 0);
+            for named in model.parameters() {
+                let gradient = named.gradient(&gradients).expect("every parameter has a gradient");
+                let values: Vec<f32> = gradient.iter::<f32>().collect();
+                let square: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
+                let norm = norms[&named.key].as_f64().unwrap();
+                assert!((square.sqrt() - norm).abs() < 1e-4, "{}: {} for {norm}", named.key, square.sqrt());
+                total += square;
+                if let Some((expected, shape)) = reference.values(&format!("train.grad.{}", named.key)) {
+                    compared += 1;
+                    assert_eq!(gradient.shape().to_vec(), shape, "{}", named.key);
+                    for (value, expected) in values.iter().zip(expected) {
+                        assert!(
+                            (value - expected).abs() < TOLERANCE,
+                            "{}: {value} for {expected}",
+                            named.key
+                        );
+                    }
+                }
+            }
+            assert_eq!(norms.len(), model.parameters().len());
+            assert_eq!(compared, reference.names().filter(|name| name.starts_with("train.grad.")).count());
+            let expected = reference.tensor::<1>("train.grad_total_norm").into_scalar::<f32>();
+            assert!((total.sqrt() - f64::from(expected)).abs() < 1e-4, "{} for {expected}", total.sqrt());
+        }
+    }
+
+    #[test]
+    fn fewer_scales_give_the_same_logits_for_those() {
+        let (model, reference) = (model("aln", &Device::flex()), reference("aln"));
+        let features: Tensor<3> = reference.tensor("tf.x_BLCv");
+        let logits = model.logits(features.slice_dim(1, 0..13), &labels(&reference)).unwrap();
+        let expected: Tensor<3> = reference.tensor("tf.logits");
+        assert_close(&logits, &expected.slice_dim(1, 0..14), TOLERANCE, "three scales");
+    }
+
+    #[test]
+    fn features_that_fit_no_scales_are_refused() {
+        let model = model("aln", &Device::flex());
+        let features = Tensor::zeros([1, 12, 8], &Device::flex());
+        let error = model.logits(features, &[Condition::Class(0)]).unwrap_err().to_string();
+        assert!(error.contains("[1, 12, 8], expected [1, 29, 8]"), "{error}");
+        let features = Tensor::zeros([1, 29, 8], &Device::flex());
+        let error = model.logits(features, &[Condition::Class(10)]).unwrap_err().to_string();
+        assert!(error.contains("label 10 is out of range; the model has classes 0 to 9"), "{error}");
+    }
+}
