@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn every_float_width_gives_the_same_number() {
-        let x = -1.5;
+        let x = -1.5f64;
         for (bytes, dtype) in [
             ((x as f32).to_le_bytes().to_vec(), StoredType::F32),
             (x.to_le_bytes().to_vec(), StoredType::F64),

@@ -1,0 +1,136 @@
+//! What is wrong with a file is said before anything is loaded, by name.
+
+mod support;
+
+use std::path::PathBuf;
+
+use nextscale_weights::{Error, ExpectedTensors, Problem, WeightFile};
+use support::{Value, f32s, zip};
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/var").join(name)
+}
+
+fn opened(bytes: &[u8], name: &str) -> nextscale_weights::Result<WeightFile> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    WeightFile::open(path)
+}
+
+fn small() -> WeightFile {
+    let value = Value::Dict(vec![
+        ("a", f32s(&[1.0, 2.0], &[2])),
+        ("b", f32s(&[1.0], &[1])),
+        ("c", f32s(&[1.0], &[1])),
+    ]);
+    opened(&zip(&value), "small.pth").unwrap()
+}
+
+#[test]
+fn truncated_files_are_corrupt_wherever_they_end() {
+    for name in ["vae.safetensors", "vae.pth"] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        for keep in [20, 300, whole.len() / 2, whole.len() - 1] {
+            let error = opened(&whole[..keep], name).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{name} cut to {keep}: {error}");
+            assert!(error.to_string().contains("download it again"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_pth_tensor_is_found() {
+    let value = Value::Dict(vec![("a", f32s(&[1.0, 2.0, 3.0], &[3]))]);
+    let mut bytes = zip(&value);
+    let data = 2.0f32.to_le_bytes();
+    let at = bytes.windows(4).position(|window| window == data).unwrap();
+    bytes[at + 1] ^= 1;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flipped.pth");
+    std::fs::write(&path, bytes).unwrap();
+    let error = WeightFile::open(&path).and_then(|file| file.values("a")).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_safetensors_header_that_lies_is_corrupt() {
+    let header = br#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend([0; 8]);
+    assert!(matches!(opened(&bytes, "lying.safetensors"), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn things_that_are_no_checkpoint_are_named() {
+    for (bytes, says) in [
+        (&b""[..], "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html></html>", "web page"),
+        (b"\x89PNG\r\n\x1a\n0000000000000000", "no known container"),
+        (b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s.", "without tensors"),
+    ] {
+        let error = opened(bytes, "model.pth").unwrap_err();
+        assert!(matches!(error, Error::NotACheckpoint { .. }), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    assert!(matches!(WeightFile::open("no/such/file.pth"), Err(Error::Read { .. })));
+    assert!(matches!(
+        WeightFile::from_bytes(&b"PK\x03\x04"[..], "embedded"),
+        Err(Error::NotACheckpoint { .. })
+    ));
+}
+
+#[test]
+fn missing_unexpected_and_misshapen_tensors_are_named_with_shapes() {
+    let expected = ExpectedTensors::new("a toy").tensor("a", [3]).tensor("b", [1]).tensor("d", [4, 5]);
+    let error = expected.check(&small()).unwrap_err();
+    let Error::Misfit { problems, more, .. } = &error else { panic!("{error}") };
+    assert_eq!(
+        *problems,
+        [
+            Problem::Misshapen { name: "a".into(), found: vec![2], expected: vec![3] },
+            Problem::Missing { name: "d".into(), shape: vec![4, 5] },
+            Problem::Unexpected { name: "c".into(), shape: vec![1] },
+        ]
+    );
+    assert_eq!(*more, 0);
+    let text = error.to_string();
+    assert!(
+        text.contains("tensor `a` has shape [2], the model needs [3]; missing tensor `d` [4, 5]"),
+        "{text}"
+    );
+}
+
+#[test]
+fn ignored_tensors_may_be_there_or_not() {
+    let fits = ExpectedTensors::new("a toy").tensor("a", [2]).tensor("b", [1]).ignore("c*").ignore("z");
+    fits.check(&small()).unwrap();
+}
+
+#[test]
+fn a_long_list_of_problems_is_cut() {
+    let mut expected = ExpectedTensors::new("a toy").tensor("a", [2]).tensor("b", [1]).tensor("c", [1]);
+    for i in 0..10 {
+        expected.insert(format!("x{i}"), [1]);
+    }
+    let text = expected.check(&small()).unwrap_err().to_string();
+    assert!(text.ends_with("and 4 more"), "{text}");
+}
+
+#[test]
+fn another_architecture_is_told_apart_from_a_damaged_file() {
+    let file = WeightFile::open(fixture("var_aln.safetensors")).unwrap();
+    let error = ExpectedTensors::new("a VQVAE").tensor("quant_conv.bias", [8]).check(&file).unwrap_err();
+    assert!(matches!(error, Error::OtherModel { .. }), "{error}");
+    assert!(error.to_string().contains("is not a VQVAE"), "{error}");
+}
+
+#[test]
+fn integers_do_not_pass_for_numbers() {
+    let file = WeightFile::open(fixture("var_aln.safetensors")).unwrap();
+    let error =
+        ExpectedTensors::new("levels").tensor("lvl_1L", [1, 30]).ignore("*").check(&file).unwrap_err();
+    assert!(error.to_string().contains("`lvl_1L` holds i64"), "{error}");
+}
