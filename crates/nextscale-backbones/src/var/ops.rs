@@ -92,10 +92,10 @@ mod tests {
         {
             let x: Tensor<3> = Tensor::random([1, 130, inner], Distribution::Normal(0.0, 1.0), &device);
             let weight: Tensor<2> = Tensor::random([inner, out], Distribution::Normal(0.0, 1.0), &device);
-            let all = matmul(x.clone(), weight.clone()).into_data().to_vec::<f32>().unwrap();
+            let all = matmul(x.clone(), weight.clone()).into_data().try_to_vec::<f32>().unwrap();
             for rows in ROWS {
                 let few = matmul(x.clone().slice_dim(1, 0..rows), weight.clone());
-                let few = few.into_data().to_vec::<f32>().unwrap();
+                let few = few.into_data().try_to_vec::<f32>().unwrap();
                 assert!(few == all[..rows * out], "{rows} rows of {inner} by {out}");
             }
         }
@@ -106,7 +106,7 @@ mod tests {
         // Odd lengths end in the middle of a vector register.
         let device = Device::flex();
         let x: Tensor<3> = Tensor::random([1, 9, 37], Distribution::Normal(0.0, 2.0), &device);
-        let part = |x: Tensor<3>| x.into_data().to_vec::<f32>().unwrap();
+        let part = |x: Tensor<3>| x.into_data().try_to_vec::<f32>().unwrap();
         let modulation: Tensor<3> = Tensor::random([1, 1, 37], Distribution::Normal(0.0, 1.0), &device);
         let m = || modulation.clone();
         let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 6] =

@@ -273,7 +273,7 @@ mod tests {
             let logits = session.step(input).unwrap();
             for (image, scales) in images.iter_mut().enumerate() {
                 scales.push(logits.get(pass).map(|map| {
-                    map.values().clone().slice_dim(0, image..image + 1).into_data().to_vec::<f32>().unwrap()
+                    map.values().clone().slice_dim(0, image..image + 1).into_data().try_to_vec::<f32>().unwrap()
                 }));
             }
         }
