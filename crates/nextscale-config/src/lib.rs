@@ -1,1 +1,55 @@
 //! A RON document as a tree with spans: overrides, decoding with precise errors, hashes.
+//!
+//! A config is parsed once, by [`Document::parse`], into [`Node`]s which remember where they stand. The same tree
+//! then serves every reader: `--set` and sweeps change it ([`Node::assign`], [`Node::set`]), registries look at its
+//! names ([`Node::variant`]), serde structs are read from it ([`Node::decode`]), the resolved config of a run is
+//! printed from it ([`Node::to_ron_string`]) and identified by it ([`Node::hash`]). Every error points into the text.
+//!
+//! ```
+//! use nextscale_config::Document;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Run {
+//!     seed: u64,
+//!     guidance: nextscale_config::Node,
+//! }
+//!
+//! let mut tree = Document::parse("run.ron", "(seed: 1, guidance: Cfg(scale: 1.5))")?;
+//! tree.assign("guidance.scale=3")?;
+//! let run: Run = tree.decode()?;
+//! let rule = run.guidance.variant()?;
+//! let mut fields = rule.fields()?;
+//! assert_eq!((run.seed, rule.name()), (1, "Cfg"));
+//! assert_eq!(fields.take::<f64>("scale")?, 3.0);
+//! fields.finish()?;
+//!
+//! let error = Document::parse("run.ron", "(sed: 1)")?.decode::<Run>().err().unwrap();
+//! assert_eq!(error.to_string(), "unknown field `sed`");
+//! assert_eq!(error.location(), Some(("run.ron", 1, 2)));
+//! # Ok::<(), nextscale_config::ConfigError>(())
+//! ```
+
+mod build;
+mod de;
+mod error;
+mod fields;
+mod hash;
+mod node;
+mod parse;
+mod path;
+mod print;
+mod raw;
+mod set;
+mod source;
+mod suggest;
+
+pub use error::ConfigError;
+pub use fields::{Fields, Variant};
+pub use node::{Field, Node, Value};
+pub use parse::Document;
+pub use source::{Source, Span};
+
+/// A result whose error points into a config.
+pub type Result<T, E = ConfigError> = std::result::Result<T, E>;

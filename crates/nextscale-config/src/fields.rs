@@ -1,0 +1,214 @@
+//! Reading by hand, for registries: a name picks the reader, which takes its fields one by one.
+
+use serde::Deserialize;
+
+use crate::{ConfigError, Field, Node, Result, Value, suggest};
+
+/// A named value: `Conditional`, `Cfg(scale: 1.5)`, `PerClass(50)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant<'a> {
+    name: &'a str,
+    node: &'a Node,
+}
+
+/// The fields of a struct, which are taken by name; what is left over at the end is an error.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    node: &'a Node,
+    fields: &'a [Field],
+    asked: Vec<&'static str>,
+}
+
+impl Node {
+    /// This value as a named one.
+    ///
+    /// # Errors
+    /// A value without a name.
+    pub fn variant(&self) -> Result<Variant<'_>> {
+        match self.name() {
+            Some(name) => Ok(Variant { name, node: self }),
+            None => Err(self
+                .error(format!("expected a name such as `Name(..)`, found {}", self.found()))
+                .with_help("write the name of the thing before its parentheses")),
+        }
+    }
+
+    /// The fields of this struct, whether it has a name or not.
+    ///
+    /// # Errors
+    /// A value without named fields.
+    pub fn fields(&self) -> Result<Fields<'_>> {
+        let fields: &[Field] = match &self.value {
+            Value::Struct { fields, .. } => fields,
+            Value::Unit | Value::Ident(_) => &[],
+            Value::Tuple { name: Some(_), items } => match items.as_slice() {
+                [] => &[],
+                [item] if matches!(item.value, Value::Struct { name: None, .. } | Value::Unit) => {
+                    return item.fields();
+                }
+                _ => return Err(self.no_fields()),
+            },
+            _ => return Err(self.no_fields()),
+        };
+        Ok(Fields { node: self, fields, asked: Vec::new() })
+    }
+
+    fn no_fields(&self) -> ConfigError {
+        let error = self.error(format!("expected named fields, found {}", self.found()));
+        error.with_help("write `Name(field: value, ..)`")
+    }
+}
+
+impl<'a> Variant<'a> {
+    /// The name.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The whole value, name and all.
+    pub fn node(&self) -> &'a Node {
+        self.node
+    }
+
+    /// Its fields, to be taken one by one.
+    ///
+    /// # Errors
+    /// Items without names, as in `PerClass(50)`.
+    pub fn fields(&self) -> Result<Fields<'a>> {
+        self.node.fields()
+    }
+
+    /// Decodes what is in the parentheses: a struct of the fields, or the single item.
+    ///
+    /// # Errors
+    /// What does not fit `T`, as [`Node::decode`].
+    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T> {
+        self.node.decode_payload()
+    }
+
+    /// The error for a name that no reader answers to; `what` is its kind, such as "guidance rule".
+    pub fn unknown<'b>(&self, what: &str, allowed: impl IntoIterator<Item = &'b str> + Clone) -> ConfigError {
+        let end = self.node.span.start + self.name.len();
+        ConfigError::new(format!("unknown {what} `{}`", self.name))
+            .at(&self.node.source, self.node.span.start..end.min(self.node.span.end), "")
+            .with_help(suggest::help(self.name, allowed))
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// A field that must be there, decoded.
+    ///
+    /// # Errors
+    /// A missing field, or one that does not fit `T`.
+    pub fn take<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<T> {
+        self.node(name)?.decode().map_err(|error| error.inside(name))
+    }
+
+    /// A field, decoded, or `default` where it is not given.
+    ///
+    /// # Errors
+    /// A field that does not fit `T`.
+    pub fn take_or<T: Deserialize<'a>>(&mut self, name: &'static str, default: T) -> Result<T> {
+        Ok(self.take_option(name)?.unwrap_or(default))
+    }
+
+    /// A field, decoded, or `None` where it is not given or is written `None`.
+    ///
+    /// # Errors
+    /// A field that does not fit `T`.
+    pub fn take_option<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<Option<T>> {
+        let Some(node) = self.node_option(name) else { return Ok(None) };
+        node.decode().map_err(|error| error.inside(name))
+    }
+
+    /// A field that must be there, as it stands.
+    ///
+    /// # Errors
+    /// A missing field.
+    pub fn node(&mut self, name: &'static str) -> Result<&'a Node> {
+        self.node_option(name).ok_or_else(|| {
+            let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
+            let error = self.node.error(format!("missing field `{name}`{of}"));
+            match suggest::nearest(name, self.fields.iter().map(|field| field.name.as_str())) {
+                Some(near) => error.with_help(format!("did you mean `{name}` where `{near}` stands?")),
+                None => error.with_help(format!("add `{name}: ..` here")),
+            }
+        })
+    }
+
+    /// A field as it stands, where it is given.
+    pub fn node_option(&mut self, name: &'static str) -> Option<&'a Node> {
+        self.asked.push(name);
+        self.fields.iter().find(|field| field.name == name).map(|field| &field.node)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// A field that nobody took: it is unknown, and those that were asked for are the ones allowed.
+    pub fn finish(self) -> Result<()> {
+        let asked = self.asked;
+        match self.fields.iter().find(|field| !asked.contains(&field.name.as_str())) {
+            None => Ok(()),
+            Some(field) => {
+                let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
+                Err(ConfigError::new(format!("unknown field `{}`{of}", field.name))
+                    .at(&field.node.source, field.span.clone(), "")
+                    .with_help(suggest::help(&field.name, asked.iter().copied())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Document;
+
+    fn parse(text: &str) -> Node {
+        Document::parse("a.ron", text).unwrap()
+    }
+
+    #[test]
+    fn fields_are_taken_by_name() {
+        let node = parse("Ssg(base: Cfg(scale: 2), beta: 0.5)");
+        let rule = node.variant().unwrap();
+        assert_eq!(rule.name(), "Ssg");
+        let mut fields = rule.fields().unwrap();
+        assert_eq!(fields.node("base").unwrap().variant().unwrap().name(), "Cfg");
+        assert_eq!(fields.take::<f32>("beta").unwrap(), 0.5);
+        assert_eq!(fields.take_or("fraction", 1.0).unwrap(), 1.0);
+        fields.finish().unwrap();
+    }
+
+    #[test]
+    fn left_overs_are_unknown_fields() {
+        let node = parse("Cfg(scale: 1, sacle: 2)");
+        let mut fields = node.fields().unwrap();
+        fields.take::<f64>("scale").unwrap();
+        let error = fields.finish().unwrap_err();
+        assert_eq!(error.message(), "unknown field `sacle` of `Cfg`");
+        assert_eq!(error.help_text(), Some("did you mean `scale`? allowed: `scale`"));
+        assert_eq!(error.location(), Some(("a.ron", 1, 15)));
+    }
+
+    #[test]
+    fn a_missing_field_names_its_likely_slip() {
+        let node = parse("Cfg(sacle: 2)");
+        let error = node.fields().unwrap().take::<f64>("scale").unwrap_err();
+        assert_eq!(error.message(), "missing field `scale` of `Cfg`");
+        assert_eq!(error.help_text(), Some("did you mean `scale` where `sacle` stands?"));
+    }
+
+    #[test]
+    fn payloads_decode_and_unknown_names_are_listed() {
+        assert_eq!(parse("PerClass(50)").variant().unwrap().decode::<u32>().unwrap(), 50);
+        assert!(parse("PerClass(50)").fields().is_err());
+        assert!(parse("3").variant().is_err());
+        let node = parse("Sgs(beta: 1)");
+        let error = node.variant().unwrap().unknown("guidance rule", ["Cfg", "Ssg"]);
+        assert_eq!(error.message(), "unknown guidance rule `Sgs`");
+        assert_eq!(error.help_text(), Some("did you mean `Ssg`? allowed: `Cfg`, `Ssg`"));
+        assert_eq!(error.location(), Some(("a.ron", 1, 1)));
+    }
+}

@@ -1,0 +1,121 @@
+//! The tree: a value, and where it stands in which text.
+
+use std::sync::Arc;
+
+use crate::{ConfigError, Source, Span};
+
+/// One value of a RON document, with the place it was read from.
+///
+/// Two nodes are equal when their values are; where they stand does not matter.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is written there.
+    pub value: Value,
+    /// The bytes of `source` that it covers.
+    pub span: Span,
+    /// The text it was read from.
+    pub source: Arc<Source>,
+}
+
+/// What a [`Node`] holds. Names of structs and enum variants are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `()`
+    Unit,
+    /// `true`, `false`
+    Bool(bool),
+    /// `7`, `-1`, `0xff`, `1_000`
+    Int(i128),
+    /// `0.5`, `1e-3`, `inf`, `NaN`
+    Float(f64),
+    /// `'x'`
+    Char(char),
+    /// `"text"`, `r#"text"#`
+    Str(String),
+    /// A bare name: `Conditional`, `None`.
+    Ident(String),
+    /// `[a, b]`
+    List(Vec<Node>),
+    /// `{key: value}`, in the order written.
+    Map(Vec<(Node, Node)>),
+    /// `(a, b)` or `Name(a, b)`; `Name()` has no items.
+    Tuple {
+        /// The name before the parenthesis.
+        name: Option<String>,
+        /// The items in order.
+        items: Vec<Node>,
+    },
+    /// `(a: 1)` or `Name(a: 1)`; never without fields.
+    Struct {
+        /// The name before the parenthesis.
+        name: Option<String>,
+        /// The fields in the order written, each name once.
+        fields: Vec<Field>,
+    },
+}
+
+/// A field of a struct: `name: node`.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The field's name.
+    pub name: String,
+    /// The bytes of the name in `node.source`.
+    pub span: Span,
+    /// The field's value.
+    pub node: Node,
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.node == other.node
+    }
+}
+
+impl Node {
+    /// An error that points at this node.
+    pub fn error(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::new(message).at(&self.source, self.head(), "")
+    }
+
+    /// The name of a struct or a variant: that of `Name`, `Name(..)` and `Name(field: ..)`.
+    pub fn name(&self) -> Option<&str> {
+        match &self.value {
+            Value::Ident(name) => Some(name),
+            Value::Tuple { name, .. } | Value::Struct { name, .. } => name.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What a caret should cover: the whole of a value on one line, the first line of a longer one.
+    pub(crate) fn head(&self) -> Span {
+        let text = self.source.text.get(self.span.clone()).unwrap_or("");
+        let first = text.lines().next().unwrap_or("").trim_end().len();
+        self.span.start..self.span.start + first
+    }
+
+    /// What was found, for people: "the number 3", "the list [..]".
+    pub(crate) fn found(&self) -> String {
+        match &self.value {
+            Value::Unit => "`()`".into(),
+            Value::Bool(value) => format!("`{value}`"),
+            Value::Int(value) => format!("the number {value}"),
+            Value::Float(value) => format!("the number {value:?}"),
+            Value::Char(value) => format!("the character {value:?}"),
+            Value::Str(value) => format!("the string {value:?}"),
+            Value::Ident(name) => format!("the name `{name}`"),
+            Value::List(items) => format!("a list of {}", items.len()),
+            Value::Map(_) => "a map".into(),
+            Value::Tuple { name: Some(name), .. } | Value::Struct { name: Some(name), .. } => {
+                format!("`{name}(..)`")
+            }
+            Value::Tuple { name: None, items } => format!("a tuple of {}", items.len()),
+            Value::Struct { name: None, .. } => "fields in parentheses".into(),
+        }
+    }
+}
