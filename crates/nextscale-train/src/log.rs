@@ -1,0 +1,88 @@
+//! The loss log: one CSV row every so many steps.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::write_atomically;
+use crate::{Error, Result};
+
+/// An open CSV log, whose first column is the number of steps done.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    columns: usize,
+    writer: csv::Writer<File>,
+}
+
+impl Log {
+    /// Opens the log at `path`, keeping the rows up to step `done` of an interrupted run (none when 0).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read or written, [`Error::Data`] if what is there has other columns.
+    pub fn open(path: &Path, columns: &[String], done: u64) -> Result<Self> {
+        let mut rows = csv::Writer::from_writer(Vec::new());
+        let header = std::iter::once("step").chain(columns.iter().map(String::as_str));
+        rows.write_record(header.clone()).map_err(|error| torn(path, &error))?;
+        if done > 0 && path.exists() {
+            let mut reader = csv::Reader::from_path(path).map_err(|error| torn(path, &error))?;
+            if !reader.headers().map_err(|error| torn(path, &error))?.iter().eq(header) {
+                return Err(Error::data(path, "has other columns than this run; move it away"));
+            }
+            for row in reader.records() {
+                // A row that was cut off when the run was killed is after the checkpoint.
+                let Ok(row) = row else { break };
+                if row[0].parse::<u64>().is_ok_and(|step| step <= done) {
+                    rows.write_record(&row).map_err(|error| torn(path, &error))?;
+                }
+            }
+        }
+        let rows = rows.into_inner().map_err(|error| Error::data(path, error.to_string()))?;
+        write_atomically(path, &rows)?;
+        let file = File::options().append(true).open(path).map_err(Error::io(path))?;
+        Ok(Self { path: path.to_owned(), columns: columns.len(), writer: csv::Writer::from_writer(file) })
+    }
+
+    /// Adds a row and writes it through. `values` are in the order of the columns.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written, [`Error::Data`] if the number of values is not that of the columns.
+    pub fn row(&mut self, step: u64, values: &[f64]) -> Result<()> {
+        if values.len() != self.columns {
+            return Err(Error::data(&self.path, format!("{} values for {} columns", values.len(), self.columns)));
+        }
+        let fields = std::iter::once(step.to_string()).chain(values.iter().map(|value| format!("{value:.7}")));
+        self.writer.write_record(fields).map_err(|error| torn(&self.path, &error))?;
+        self.writer.flush().map_err(Error::io(&self.path))
+    }
+}
+
+fn torn(path: &Path, error: &csv::Error) -> Error {
+    Error::data(path, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resuming_drops_the_rows_after_the_checkpoint_and_a_torn_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let columns = ["loss".to_owned(), "rate".to_owned()];
+        let mut log = Log::open(&path, &columns, 0).unwrap();
+        for step in [10, 20, 30] {
+            log.row(step, &[0.5, step as f64]).unwrap();
+        }
+        drop(log);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}40,0.1")).unwrap();
+        let mut log = Log::open(&path, &columns, 20).unwrap();
+        log.row(30, &[0.25, 1.0]).unwrap();
+        assert!(log.row(40, &[0.25]).is_err());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let first: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
+        assert_eq!(first, ["step", "10", "20", "30"]);
+        assert!(Log::open(&path, &columns[..1], 20).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}

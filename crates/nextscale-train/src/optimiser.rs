@@ -1,0 +1,195 @@
+//! AdamW with decay by group, the global gradient norm and its clipping.
+//!
+//! Our own rather than burn's, because its state is named by parameter (so that a checkpoint can hold and check it), and
+//! the clip is over the norm of all gradients together.
+
+use std::collections::{BTreeMap, HashSet};
+
+use burn::module::{Module, ParamId};
+use burn::tensor::{Gradients, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::params::{replace, take_gradients};
+
+/// Settings of AdamW (Loshchilov & Hutter, "Decoupled Weight Decay Regularization").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// The decay of the mean of gradients.
+    pub beta1: f64,
+    /// The decay of the mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Weight decay, of the parameters that [`is_decayed`] tells by their upstream keys.
+    pub weight_decay: f64,
+    /// The largest norm of all gradients together; beyond it they are scaled down. 0 is off.
+    pub clip: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.05, clip: 2.0 }
+    }
+}
+
+/// Parts of names that are never decayed, besides vectors and biases (VAR, `filter_params`).
+const UNDECAYED: [&str; 5] = ["pos_1LC", "pos_start", "lvl_embed", "ada_gss", "scale_mul"];
+
+/// Whether the parameter under upstream's `key` is decayed: matrices and kernels, but no position or level embedding and no
+/// learned scale.
+pub fn is_decayed(key: &str, axes: usize) -> bool {
+    axes > 1 && !key.ends_with("bias") && !UNDECAYED.iter().any(|part| key.contains(part))
+}
+
+/// The two moments of a parameter, flat.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// The mean of gradients.
+    pub first: Tensor<1>,
+    /// The mean of squared gradients.
+    pub second: Tensor<1>,
+}
+
+/// AdamW and its state.
+#[derive(Debug, Clone)]
+pub struct AdamW {
+    config: AdamWConfig,
+    decayed: HashSet<ParamId>,
+    /// Updates made.
+    pub updates: u64,
+    /// The moments by parameter name.
+    pub moments: BTreeMap<String, Moments>,
+}
+
+impl AdamW {
+    /// An optimiser that has seen nothing, and applies weight decay to `decayed`.
+    pub fn new(config: AdamWConfig, decayed: HashSet<ParamId>) -> Self {
+        Self { config, decayed, updates: 0, moments: BTreeMap::new() }
+    }
+
+    /// One update at `rate`. Returns the module and the norm of all gradients before clipping.
+    pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rate: f64) -> (M, f64) {
+        let mut gradients = take_gradients(&module, gradients);
+        let norm = global_norm(&gradients);
+        let scale = if self.config.clip > 0.0 && norm > self.config.clip { self.config.clip / norm } else { 1.0 };
+        self.updates += 1;
+        let AdamWConfig { beta1, beta2, epsilon, weight_decay, .. } = self.config;
+        let unbias1 = 1.0 - beta1.powf(self.updates as f64);
+        let unbias2 = 1.0 - beta2.powf(self.updates as f64);
+        let module = replace(module, |parameter| {
+            let gradient = gradients.remove(&parameter.name)?;
+            let first_gain = gradient.clone().mul_scalar((1.0 - beta1) * scale);
+            let second_gain = gradient.clone().mul(gradient).mul_scalar((1.0 - beta2) * scale * scale);
+            let moments = match self.moments.remove(&parameter.name) {
+                Some(Moments { first, second }) => Moments {
+                    first: first.mul_scalar(beta1).add(first_gain),
+                    second: second.mul_scalar(beta2).add(second_gain),
+                },
+                None => Moments { first: first_gain, second: second_gain },
+            };
+            let spread = moments.second.clone().sqrt().mul_scalar(unbias2.sqrt().recip()).add_scalar(epsilon);
+            let delta = moments.first.clone().div(spread).mul_scalar(rate / unbias1);
+            let decay = if self.decayed.contains(&parameter.id) { 1.0 - rate * weight_decay } else { 1.0 };
+            self.moments.insert(parameter.name, moments);
+            Some(parameter.values.mul_scalar(decay).sub(delta))
+        });
+        (module, norm)
+    }
+}
+
+/// The L2 norm of all gradients together. Sums a tensor on its device, and the tensors in f64 in the order of names.
+fn global_norm(gradients: &BTreeMap<String, Tensor<1>>) -> f64 {
+    if gradients.is_empty() {
+        return 0.0;
+    }
+    let squares: Vec<Tensor<1>> = gradients.values().map(|g| g.clone().mul(g.clone()).sum()).collect();
+    let squares: Vec<f32> = Tensor::cat(squares, 0).into_data().iter::<f32>().collect();
+    squares.into_iter().map(f64::from).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Weights {
+        kernel: Param<Tensor<2>>,
+        bias: Param<Tensor<1>>,
+    }
+
+    fn weights() -> Weights {
+        let device = Device::flex().autodiff();
+        Weights {
+            kernel: Param::from_tensor(Tensor::from_floats([[1.0, -2.0]], &device)),
+            bias: Param::from_tensor(Tensor::from_floats([0.5], &device)),
+        }
+    }
+
+    fn loss(module: &Weights) -> Tensor<1> {
+        let kernel = module.kernel.val();
+        (kernel.clone() * kernel).sum() + module.bias.val().sum() * 3.0
+    }
+
+    /// The textbook update in f64, one number at a time.
+    fn reference(config: AdamWConfig, rate: f64, steps: u64) -> [f64; 3] {
+        let (mut values, mut first, mut second) = ([1.0, -2.0, 0.5], [0.0; 3], [0.0; 3]);
+        for t in 1..=steps {
+            let mut gradient = [2.0 * values[0], 2.0 * values[1], 3.0];
+            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            if norm > config.clip {
+                gradient = gradient.map(|g| g * config.clip / norm);
+            }
+            for i in 0..3 {
+                first[i] = config.beta1 * first[i] + (1.0 - config.beta1) * gradient[i];
+                second[i] = config.beta2 * second[i] + (1.0 - config.beta2) * gradient[i] * gradient[i];
+                let m = first[i] / (1.0 - config.beta1.powi(t as i32));
+                let v: f64 = second[i] / (1.0 - config.beta2.powi(t as i32));
+                if i < 2 {
+                    values[i] *= 1.0 - rate * config.weight_decay;
+                }
+                values[i] -= rate * m / (v.sqrt() + config.epsilon);
+            }
+        }
+        values
+    }
+
+    #[test]
+    fn follows_the_textbook_with_clipping_and_without_decay_of_biases() {
+        let config = AdamWConfig { weight_decay: 0.3, clip: 4.0, ..AdamWConfig::default() };
+        let (mut module, mut optimiser) = (weights(), AdamW::new(config, HashSet::new()));
+        optimiser.decayed.insert(module.kernel.id);
+        for step in 0..7 {
+            let gradients = loss(&module).backward();
+            let norm;
+            (module, norm) = optimiser.step(module, gradients, 0.05);
+            if step == 0 {
+                assert!((norm - 29f64.sqrt()).abs() < 1e-6);
+            }
+        }
+        let mut found: Vec<f32> = module.kernel.val().into_data().to_vec().unwrap();
+        found.extend(module.bias.val().into_data().to_vec::<f32>().unwrap());
+        for (found, expected) in found.iter().zip(reference(config, 0.05, 7)) {
+            assert!((f64::from(*found) - expected).abs() < 2e-6, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn decay_groups_are_upstreams() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/var/info.json");
+        let info: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for variant in ["aln", "saln"] {
+            for (group, decayed) in [("decay", true), ("no_decay", false)] {
+                let names = info["param_groups"][variant][group].as_array().unwrap();
+                assert!(names.len() > 10);
+                for name in names.iter().map(|name| name.as_str().unwrap()) {
+                    assert_eq!(is_decayed(name, 2), decayed, "{name}");
+                }
+            }
+        }
+        assert!(!is_decayed("norm.weight", 1));
+    }
+}

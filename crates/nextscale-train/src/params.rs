@@ -1,0 +1,150 @@
+//! A module's parameters by name, flat and outside of autodiff.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Gradients, Tensor};
+
+/// A parameter on its way through a traversal.
+#[derive(Debug)]
+pub struct Parameter {
+    /// The path of field names, joined with dots.
+    pub name: String,
+    /// What burn knows it by, within this process.
+    pub id: ParamId,
+    /// The number of axes.
+    pub axes: usize,
+    /// The values, row-major, outside of autodiff.
+    pub values: Tensor<1>,
+}
+
+/// All float parameters in the module's order.
+pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
+    let mut visitor = Visitor { path: Vec::new(), each: Gather::Values(Vec::new()) };
+    module.visit(&mut visitor);
+    match visitor.each {
+        Gather::Values(values) => values,
+        Gather::Gradients(..) => Vec::new(),
+    }
+}
+
+/// Takes the gradients of all parameters that have one out of `gradients`.
+pub fn take_gradients<M: Module>(module: &M, gradients: Gradients) -> BTreeMap<String, Tensor<1>> {
+    let mut visitor = Visitor { path: Vec::new(), each: Gather::Gradients(Box::new(gradients), BTreeMap::new()) };
+    module.visit(&mut visitor);
+    match visitor.each {
+        Gather::Gradients(_, gradients) => gradients,
+        Gather::Values(_) => BTreeMap::new(),
+    }
+}
+
+/// The module with the parameters that `change` returns in place of its own; `None` leaves one as it is. Whether a
+/// parameter is trained stays.
+pub fn replace<M: Module>(module: M, change: impl FnMut(Parameter) -> Option<Tensor<1>>) -> M {
+    module.map(&mut Mapper { path: Vec::new(), change })
+}
+
+enum Gather {
+    Values(Vec<Parameter>),
+    Gradients(Box<Gradients>, BTreeMap<String, Tensor<1>>),
+}
+
+struct Visitor {
+    path: Vec<String>,
+    each: Gather,
+}
+
+impl ModuleVisitor for Visitor {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.join(".");
+        match &mut self.each {
+            Gather::Values(values) => {
+                values.push(Parameter { name, id: param.id, axes: D, values: param.val().inner().reshape([-1]) });
+            }
+            Gather::Gradients(gradients, found) => {
+                if let Some(gradient) = param.val().grad_remove(gradients) {
+                    found.insert(name, gradient.reshape([-1]));
+                }
+            }
+        }
+    }
+}
+
+struct Mapper<F> {
+    path: Vec<String>,
+    change: F,
+}
+
+impl<F: FnMut(Parameter) -> Option<Tensor<1>>> ModuleMapper for Mapper<F> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let (shape, autodiff, trained) = (tensor.shape(), tensor.is_autodiff(), tensor.is_require_grad());
+        let values = tensor.clone().inner().reshape([-1]);
+        let changed = (self.change)(Parameter { name: self.path.join("."), id, axes: D, values });
+        let tensor = match changed {
+            None => tensor,
+            Some(values) => {
+                let values: Tensor<D> = values.reshape(shape);
+                if autodiff { values.autodiff().set_require_grad(trained) } else { values }
+            }
+        };
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Module;
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Pair {
+        layers: Vec<Linear>,
+    }
+
+    fn pair() -> Pair {
+        let device = Device::flex().autodiff();
+        Pair { layers: vec![LinearConfig::new(2, 3).init(&device), LinearConfig::new(3, 1).init(&device)] }
+    }
+
+    #[test]
+    fn names_are_paths_and_replacing_keeps_shape_and_training() {
+        let module = pair();
+        let names: Vec<String> = parameters(&module).into_iter().map(|p| p.name).collect();
+        assert_eq!(names, ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]);
+        let module = replace(module, |p| (p.name == "layers.0.weight").then(|| p.values.zeros_like() + 2.0));
+        let weight = module.layers[0].weight.val();
+        assert_eq!(weight.dims(), [2, 3]);
+        assert!(weight.is_require_grad());
+        assert_eq!(weight.into_data().to_vec::<f32>().unwrap(), vec![2.0; 6]);
+    }
+
+    #[test]
+    fn gradients_come_flat_for_the_parameters_that_have_one() {
+        let module = pair();
+        let input = Tensor::<2>::ones([4, 2], &Device::flex().autodiff());
+        let loss = module.layers[0].forward(input).sum();
+        let gradients = take_gradients(&module, loss.backward());
+        assert_eq!(gradients.keys().collect::<Vec<_>>(), ["layers.0.bias", "layers.0.weight"]);
+        assert_eq!(gradients["layers.0.weight"].to_data().to_vec::<f32>().unwrap(), vec![4.0; 6]);
+    }
+}

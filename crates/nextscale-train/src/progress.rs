@@ -1,0 +1,94 @@
+//! What a person sees while a run goes on: loss, images a second, time left.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Between lines where standard error is no terminal.
+const LINES: Duration = Duration::from_secs(30);
+
+/// A progress bar on a terminal; a line now and then elsewhere.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    steps: u64,
+    batch: usize,
+    begun: (Instant, u64),
+    printed: Instant,
+}
+
+impl Progress {
+    /// Progress over `steps` steps of `batch` images, `done` of which are behind.
+    pub fn new(steps: u64, done: u64, batch: usize, quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(steps).with_position(done);
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, quiet, steps, batch, begun: (now, done), printed: now }
+    }
+
+    /// Images a second since the run began or resumed.
+    pub fn rate(&self, step: u64) -> f64 {
+        let seconds = self.begun.0.elapsed().as_secs_f64();
+        if seconds > 0.0 { (step - self.begun.1) as f64 * self.batch as f64 / seconds } else { 0.0 }
+    }
+
+    /// Shows the state after `step` steps; `loss` is asked for only when something is shown.
+    pub fn show(&mut self, step: u64, loss: impl FnOnce() -> f64) {
+        if self.quiet || (self.bar.is_none() && self.printed.elapsed() < LINES && step < self.steps) {
+            return;
+        }
+        let rate = self.rate(step);
+        let left = (self.steps.saturating_sub(step)) as f64 * self.batch as f64 / rate.max(1e-9);
+        let message = format!("loss {:.4}  {rate:.1} images/s  {} left", loss(), clock(left));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(step);
+                bar.set_message(message);
+            }
+            None => {
+                self.printed = Instant::now();
+                eprintln!("{step}/{}  {message}", self.steps);
+            }
+        }
+    }
+
+    /// Prints a line without tearing the bar.
+    pub fn line(&self, text: &str) {
+        match &self.bar {
+            _ if self.quiet => {}
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Leaves the bar as it is.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+/// Seconds as `h:mm:ss`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.min(359_999.0) as u64;
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_have_hours_minutes_and_seconds() {
+        assert_eq!(clock(3725.9), "1:02:05");
+        assert_eq!(clock(f64::INFINITY), "99:59:59");
+    }
+}

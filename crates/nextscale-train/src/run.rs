@@ -1,0 +1,290 @@
+//! The loop that every training shares: loss, gradients, update, log, samples, checkpoints.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::module::{Module, ParamId};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{self, State, write_atomically};
+use crate::ema::Ema;
+use crate::log::Log;
+use crate::optimiser::{AdamW, AdamWConfig};
+use crate::progress::Progress;
+use crate::schedule::Schedule;
+use crate::{Error, Result};
+
+/// How a run is carried out; nothing here changes what is learnt.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder that the run writes: log, sample sheets, checkpoint, and the weights at the end.
+    pub out: PathBuf,
+    /// Go on from the checkpoint in `out`, if there is one.
+    pub resume: bool,
+    /// Stop with a checkpoint after so many minutes.
+    pub max_minutes: Option<f64>,
+    /// Minutes between checkpoints.
+    pub checkpoint_minutes: f64,
+    /// Set from outside (a signal handler) to stop with a checkpoint after the step at hand.
+    pub stop: Arc<AtomicBool>,
+    /// Print nothing.
+    pub quiet: bool,
+}
+
+impl Options {
+    /// A run into `out` from the start, without a limit, a checkpoint every two minutes.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            resume: false,
+            max_minutes: None,
+            checkpoint_minutes: 2.0,
+            stop: Arc::default(),
+            quiet: false,
+        }
+    }
+}
+
+/// Settings that every training has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Training {
+    /// The peak learning rate.
+    pub learning_rate: f64,
+    /// Its course over the run.
+    pub schedule: Schedule,
+    /// The optimiser's settings.
+    pub optimiser: AdamWConfig,
+    /// The decay of the moving average of weights, which is what is evaluated and exported. 0 is off.
+    pub ema: f64,
+    /// Steps between rows of the log.
+    pub log_every: u64,
+    /// Steps between sample sheets and short evaluations. 0 is at the end only.
+    pub sample_every: u64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1.5e-3,
+            schedule: Schedule::default(),
+            optimiser: AdamWConfig::default(),
+            ema: 0.0,
+            log_every: 25,
+            sample_every: 500,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Steps done, of all that the config asks for.
+    pub step: u64,
+    /// Whether that is all of them; otherwise a checkpoint is there to go on from.
+    pub finished: bool,
+    /// The final evaluation, by name. Empty when the run is not finished.
+    pub evaluation: Vec<(String, f64)>,
+    /// Seconds spent on the loss (data and forward pass), on gradients, and on the update.
+    pub seconds: [f64; 3],
+}
+
+/// What a training learns, as the loop sees it.
+pub(crate) trait Task {
+    /// The model in training.
+    type Model: Module;
+
+    /// The parameters that weight decay applies to.
+    fn decayed(&self, model: &Self::Model) -> HashSet<ParamId>;
+
+    /// Names of the numbers that [`loss`](Self::loss) returns beside the loss.
+    fn columns(&self) -> Vec<String>;
+
+    /// The loss of a step on the model, and the numbers to log.
+    fn loss(&mut self, model: &Self::Model, step: u64) -> Result<(Tensor<1>, Vec<f32>)>;
+
+    /// What is done to the model after the update of a step.
+    fn after_update(&mut self, model: Self::Model, _step: u64) -> Result<Self::Model> {
+        Ok(model)
+    }
+
+    /// Numbers that the log takes over its window rather than a step: name and value. Called once a row.
+    fn window(&mut self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+
+    /// What must be kept for a run to go on as if never interrupted, beside the model.
+    fn counters(&self) -> BTreeMap<String, Vec<f32>> {
+        BTreeMap::new()
+    }
+
+    /// Puts back what [`counters`](Self::counters) gave.
+    fn set_counters(&mut self, _counters: &BTreeMap<String, Vec<f32>>) {}
+
+    /// Writes a sample sheet.
+    fn sample(&mut self, model: &Self::Model, path: &Path) -> Result<()>;
+
+    /// Held-out numbers, by name; on a part of the test split when `short`.
+    fn evaluate(&mut self, model: &Self::Model, short: bool) -> Result<Vec<(String, f64)>>;
+
+    /// Writes the weights for use.
+    fn export(&mut self, model: &Self::Model, folder: &Path, step: u64) -> Result<()>;
+}
+
+const WINDOW: &str = "log.window";
+
+/// Trains `model` on `task` for `steps` steps of `batch` samples.
+///
+/// # Errors
+/// [`Error::Diverged`] when the loss is no number; [`Error::Io`] and [`Error::Checkpoint`] for the run's folder; and the task's.
+pub(crate) fn run<T: Task>(
+    task: &mut T,
+    model: T::Model,
+    (steps, batch): (u64, usize),
+    training: &Training,
+    config: &impl Serialize,
+    options: &Options,
+    device: &Device,
+) -> Result<Outcome> {
+    let out = &options.out;
+    std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    let ema = (training.ema > 0.0).then(|| Ema::new(&model, training.ema));
+    let optimiser = AdamW::new(training.optimiser, task.decayed(&model));
+    let mut state = State { step: 0, model, optimiser, ema, counters: BTreeMap::new() };
+    if checkpoint::path(out).exists() {
+        if !options.resume {
+            return Err(Error::checkpoint(
+                checkpoint::path(out),
+                "is there already; resume that run, or choose another folder",
+            ));
+        }
+        state = checkpoint::load(out, config, state, device)?;
+        task.set_counters(&state.counters);
+    }
+    let mut columns = vec!["loss".to_owned()];
+    columns.extend(task.columns());
+    let width = columns.len();
+    let window_columns = task.window().into_iter().map(|(name, _)| name);
+    let extra = window_columns.chain(["gradient_norm", "learning_rate", "images_per_second"].map(String::from));
+    let log_columns: Vec<String> = columns.iter().cloned().chain(extra).collect();
+    let mut log = Log::open(&out.join("log.csv"), &log_columns, state.step)?;
+    let mut evaluations = Evaluations { log: None, done: state.step };
+    // The rows of the window so far, so that its means are the same after a resume.
+    let mut window = state.counters.remove(WINDOW).unwrap_or_default();
+    let mut progress = Progress::new(steps, state.step, batch, options.quiet);
+    let begun = Instant::now();
+    let mut saved = Instant::now();
+    let mut seconds = [0.0; 3];
+
+    while state.step < steps {
+        let step = state.step;
+        let started = Instant::now();
+        let (loss, numbers) = task.loss(&state.model, step)?;
+        let value: f32 = loss.clone().into_scalar();
+        if !value.is_finite() {
+            return Err(Error::Diverged { step, loss: f64::from(value) });
+        }
+        let forwarded = Instant::now();
+        let gradients = loss.backward();
+        let derived = Instant::now();
+        let rate = training.learning_rate * training.schedule.factor(step, steps);
+        let norm;
+        (state.model, norm) = state.optimiser.step(state.model, gradients, rate);
+        if let Some(ema) = &mut state.ema {
+            ema.update(&state.model, state.optimiser.updates);
+        }
+        state.model = task.after_update(state.model, step)?;
+        state.step += 1;
+        for (total, part) in seconds.iter_mut().zip([forwarded - started, derived - forwarded, derived.elapsed()]) {
+            *total += part.as_secs_f64();
+        }
+
+        window.push(value);
+        window.extend(numbers);
+        if state.step.is_multiple_of(training.log_every.max(1)) || state.step == steps {
+            let rows = (window.len() / width) as f64;
+            let mean = |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
+            let mut row: Vec<f64> = (0..width).map(mean).collect();
+            row.extend(task.window().into_iter().map(|(_, value)| value));
+            row.extend([norm, rate, progress.rate(state.step)]);
+            log.row(state.step, &row)?;
+            window.clear();
+        }
+        progress.show(state.step, || f64::from(value));
+        let at_sample = training.sample_every > 0 && state.step.is_multiple_of(training.sample_every);
+        if at_sample && state.step < steps {
+            let model = averaged(&state);
+            task.sample(&model, &out.join(format!("samples-{:06}.png", state.step)))?;
+            let numbers = task.evaluate(&model, true)?;
+            progress.line(&format!("{} (part of the test split): {}", state.step, words(&numbers)));
+            evaluations.row(out, state.step, &numbers)?;
+        }
+        let spent = options.max_minutes.is_some_and(|minutes| begun.elapsed() >= minutes_of(minutes));
+        let stop = options.stop.load(Ordering::Relaxed) || (spent && state.step < steps);
+        if stop || saved.elapsed() >= minutes_of(options.checkpoint_minutes) || state.step == steps {
+            state.counters = task.counters();
+            state.counters.insert(WINDOW.into(), window.clone());
+            checkpoint::save(out, config, &state)?;
+            saved = Instant::now();
+        }
+        if stop && state.step < steps {
+            progress.line(&format!("stopped after {} of {steps} steps; resume to go on", state.step));
+            progress.finish();
+            return Ok(Outcome { step: state.step, finished: false, evaluation: Vec::new(), seconds });
+        }
+    }
+    progress.finish();
+    let model = averaged(&state);
+    task.export(&model, out, state.step)?;
+    task.sample(&model, &out.join("samples.png"))?;
+    let evaluation = task.evaluate(&model, false)?;
+    progress.line(&format!("test split: {}", words(&evaluation)));
+    let summary: BTreeMap<&str, f64> = evaluation.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let summary = serde_json::to_string_pretty(&summary).map_err(|error| Error::data(out, error.to_string()))?;
+    write_atomically(&out.join("evaluation.json"), summary.as_bytes())?;
+    Ok(Outcome { step: state.step, finished: true, evaluation, seconds })
+}
+
+/// The model to look at: the averages if the run keeps them, outside of autodiff.
+fn averaged<M: Module>(state: &State<M>) -> M {
+    let model = state.model.valid();
+    match &state.ema {
+        Some(ema) => ema.apply(model),
+        None => model,
+    }
+}
+
+fn minutes_of(minutes: f64) -> Duration {
+    Duration::try_from_secs_f64(minutes.max(0.0) * 60.0).unwrap_or(Duration::MAX)
+}
+
+fn words(numbers: &[(String, f64)]) -> String {
+    numbers.iter().map(|(name, value)| format!("{name} {value:.3}")).collect::<Vec<_>>().join("  ")
+}
+
+/// The log of short evaluations, opened at the first one, when its columns are known.
+struct Evaluations {
+    log: Option<Log>,
+    done: u64,
+}
+
+impl Evaluations {
+    fn row(&mut self, out: &Path, step: u64, numbers: &[(String, f64)]) -> Result<()> {
+        let values: Vec<f64> = numbers.iter().map(|(_, value)| *value).collect();
+        let log = match &mut self.log {
+            Some(log) => log,
+            none => {
+                let columns: Vec<String> = numbers.iter().map(|(name, _)| name.clone()).collect();
+                none.insert(Log::open(&out.join("evaluation.csv"), &columns, self.done)?)
+            }
+        };
+        log.row(step, &values)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The learning rate over a run.
+
+use serde::{Deserialize, Serialize};
+
+/// Steps of warm-up, then a shape. Follows upstream's `lr_wd_annealing`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    /// Steps over which the rate grows linearly from `warmup_from` to 1, times the peak.
+    pub warmup: u64,
+    /// The share of the peak at the first step of the warm-up.
+    pub warmup_from: f64,
+    /// What follows.
+    pub shape: Shape,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { warmup: 0, warmup_from: 0.005, shape: Shape::Cosine { end: 0.0 } }
+    }
+}
+
+/// The rate after the warm-up, as a share of the peak.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Shape {
+    /// The peak throughout.
+    Constant,
+    /// Half a cosine from the peak to `end` times the peak.
+    Cosine {
+        /// The share of the peak at the last step.
+        end: f64,
+    },
+    /// Upstream's `lin0`: the peak for a twentieth of the run, then a line to `end` times the peak.
+    Lin0 {
+        /// The share of the peak at the last step.
+        end: f64,
+    },
+}
+
+impl Schedule {
+    /// The share of the peak at `step` of a run of `steps`.
+    pub fn factor(&self, step: u64, steps: u64) -> f64 {
+        let (now, warmup) = (step as f64, self.warmup as f64);
+        if step < self.warmup {
+            return self.warmup_from + (1.0 - self.warmup_from) * now / warmup;
+        }
+        let span = steps as f64 - 1.0 - warmup;
+        let passed = if span > 0.0 { ((now - warmup) / span).min(1.0) } else { 0.0 };
+        match self.shape {
+            Shape::Constant => 1.0,
+            Shape::Cosine { end } => end + (1.0 - end) * (0.5 + 0.5 * (std::f64::consts::PI * passed).cos()),
+            Shape::Lin0 { .. } if passed < 0.05 => 1.0,
+            Shape::Lin0 { end } => end + (1.0 - end) * (1.0 - passed) / 0.95,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_upstreams_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/var/info.json");
+        let info: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut compared = 0;
+        for table in info["lr_wd_schedule"].as_array().unwrap() {
+            let number = |field: &str| table[field].as_f64().unwrap();
+            let end = number("wpe");
+            let shape = match table["sche"].as_str().unwrap() {
+                "lin0" => Shape::Lin0 { end },
+                "cos" => Shape::Cosine { end },
+                _ => continue,
+            };
+            let schedule = Schedule { warmup: number("wp_it") as u64, warmup_from: number("wp0"), shape };
+            for row in table["it_lr_wd"].as_array().unwrap() {
+                let step = row[0].as_u64().unwrap();
+                let rate = number("peak_lr") * schedule.factor(step, table["max_it"].as_u64().unwrap());
+                let expected = row[1].as_f64().unwrap();
+                assert!((rate - expected).abs() < 1e-12, "{shape:?} at {step}: {rate} for {expected}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 24, "{compared}");
+    }
+
+    #[test]
+    fn a_run_of_warm_up_alone_and_of_one_step_have_a_rate() {
+        let schedule = Schedule { warmup: 4, ..Schedule::default() };
+        assert!(schedule.factor(3, 4) < 1.0);
+        assert_eq!(Schedule::default().factor(0, 1), 1.0);
+    }
+}
