@@ -1,27 +1,57 @@
-use nextscale_core::{LogitMap, PassLogits, Result, ScaleSchedule};
-use nextscale_priors::Prior;
+use std::collections::VecDeque;
 
-use crate::Guidance;
+use nextscale_core::{Error, Grid, LogitMap, PassLogits, Result, ScaleSchedule};
+use nextscale_priors::DeviceOperator;
 
-/// The steps of one batch so far, with what was computed on them: owned by the loop, a new one every batch.
-pub struct History {}
+use crate::memo::{Identity, Memo};
+use crate::{Guidance, Step};
+
+/// The steps of one batch so far, with what was computed on them: owned by the loop.
+///
+/// It remembers what each rule object gave at each step, and the operators of each prior object, by the objects'
+/// addresses: rules and priors must stay where they are as long as it lives.
+pub struct History {
+    pub(crate) schedule: ScaleSchedule,
+    pub(crate) operators: Memo<(Identity, Grid, Grid), DeviceOperator>,
+    lookback: usize,
+    pushed: usize,
+    records: VecDeque<Record>,
+}
+
+/// One step: the backbone's logits, and what was computed from them.
+pub(crate) struct Record {
+    pub(crate) index: usize,
+    pub(crate) logits: PassLogits,
+    pub(crate) guided: Memo<Identity, LogitMap>,
+    pub(crate) priors: Memo<Identity, Option<LogitMap>>,
+}
 
 impl History {
     /// An empty history that keeps `lookback` steps before the current one.
     pub fn new(schedule: ScaleSchedule, lookback: usize) -> Self {
-        let _ = (schedule, lookback);
-        todo!()
+        Self { schedule, operators: Memo::default(), lookback, pushed: 0, records: VecDeque::new() }
     }
 
     /// Adds the next scale's logits and drops what no rule will read again.
     pub fn push(&mut self, logits: PassLogits) {
-        let _ = logits;
-        todo!()
+        let index = self.pushed;
+        self.pushed += 1;
+        while self.records.len() > self.lookback {
+            self.records.pop_front();
+        }
+        self.records.push_back(Record { index, logits, guided: Memo::default(), priors: Memo::default() });
     }
 
-    /// The newest step.
+    /// Forgets the steps and keeps the operators, for the next batch under the same rule object.
+    pub fn restart(&mut self) {
+        self.pushed = 0;
+        self.records.clear();
+    }
+
+    /// The newest step; none before the first, nor beyond the schedule's last.
     pub fn current(&self) -> Option<Step<'_>> {
-        todo!()
+        let record = self.records.back().filter(|record| record.index < self.schedule.len())?;
+        Some(Step { history: self, record })
     }
 
     /// The guided logits of the newest step under `rule`, which must be the same object throughout the batch.
@@ -29,63 +59,28 @@ impl History {
     /// # Errors
     /// As the rule.
     pub fn guide(&self, rule: &dyn Guidance) -> Result<LogitMap> {
-        let _ = rule;
-        todo!()
-    }
-}
-
-/// A scale of a batch as a rule sees it.
-pub struct Step<'a> {
-    _history: &'a History,
-}
-
-impl<'a> Step<'a> {
-    /// The scale, from 0.
-    pub fn index(&self) -> usize {
-        todo!()
+        self.newest()?.evaluate(rule)
     }
 
-    /// All scales.
-    pub fn schedule(&self) -> &'a ScaleSchedule {
-        todo!()
-    }
-
-    /// The conditional logits.
-    ///
-    /// # Errors
-    /// If the pass was not run.
-    pub fn conditional(&self) -> Result<&'a LogitMap> {
-        todo!()
-    }
-
-    /// The unconditional logits.
-    ///
-    /// # Errors
-    /// If the pass was not run.
-    pub fn unconditional(&self) -> Result<&'a LogitMap> {
-        todo!()
-    }
-
-    /// The step before, if there is one and the rule's lookback kept it.
-    pub fn previous(&self) -> Option<Step<'a>> {
-        todo!()
-    }
-
-    /// A nested rule's logits at this step, computed once a step and rule object.
+    /// The prior of `rule`'s outermost scale-aware part at the newest step, if it has one there.
     ///
     /// # Errors
     /// As the rule.
-    pub fn evaluate(&self, rule: &dyn Guidance) -> Result<LogitMap> {
-        let _ = rule;
-        todo!()
+    pub fn prior_of(&self, rule: &dyn Guidance) -> Result<Option<LogitMap>> {
+        self.newest()?.prior_of(rule)
     }
 
-    /// What `prior` predicts for this step's grid from `coarse`, with the operator made once and kept on the device.
-    ///
-    /// # Errors
-    /// As the prior.
-    pub fn prior(&self, prior: &dyn Prior, coarse: &LogitMap) -> Result<LogitMap> {
-        let _ = (prior, coarse);
-        todo!()
+    pub(crate) fn record(&self, index: usize) -> Option<&Record> {
+        self.records.iter().rev().find(|record| record.index == index)
+    }
+
+    fn newest(&self) -> Result<Step<'_>> {
+        self.current().ok_or_else(|| {
+            Error::Unsupported(format!(
+                "no scale to guide: {} were pushed, and the schedule has {}",
+                self.pushed,
+                self.schedule.len()
+            ))
+        })
     }
 }

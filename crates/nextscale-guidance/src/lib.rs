@@ -1,14 +1,34 @@
 //! Guidance rules over scales, and strengths that vary with the scale.
+//!
+//! A [`Guidance`] is a pure function of a [`Step`] and the steps before it; the [`History`] owns those steps, what rules
+//! made of them, and the operators of priors.
 
+mod cfg;
+mod conditional;
 mod history;
+mod memo;
+mod ssg;
+mod step;
+mod strength;
+mod sum;
 
-pub use history::{History, Step};
+pub use cfg::Cfg;
+pub use conditional::Conditional;
+pub use history::History;
+pub use ssg::{PriorHistory, Ssg};
+pub use step::Step;
+pub use strength::Strength;
+pub use sum::Sum;
+
+use std::any::Any;
 
 use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
 
 /// A guidance rule: a pure function of a step and the steps before it. It holds settings, never state.
-pub trait Guidance: std::fmt::Debug + Send + Sync {
+pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
     /// The guided logits of a step.
+    ///
+    /// Rules that it nests, itself included, are asked for by [`Step::evaluate`], which computes each once a step.
     ///
     /// # Errors
     /// If a pass that it needs was not run, or a prior is not defined between the grids.
@@ -27,5 +47,16 @@ pub trait Guidance: std::fmt::Debug + Send + Sync {
     fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
         let _ = schedule;
         Ok(())
+    }
+
+    /// The prior that its outermost scale-aware part compares the step with, for traces; none for most rules.
+    ///
+    /// [`Step::prior_of`] computes it once a step, so that [`guide`](Self::guide) may read it there too.
+    ///
+    /// # Errors
+    /// As [`guide`](Self::guide).
+    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
+        let _ = step;
+        Ok(None)
     }
 }

@@ -14,7 +14,7 @@ pub struct DeviceOperator {
 
 #[derive(Clone)]
 enum Form {
-    Linear { from: Grid, to: Grid, map: Box<Map> },
+    Linear { from: Grid, to: Grid, map: Map },
     Function(PriorFunction),
     Refused(Error),
 }
@@ -24,14 +24,11 @@ enum Map {
     Identity,
     Zero,
     /// `[1, H·W, h·w]`.
-    Dense(Tensor<3>),
+    Dense(Box<Tensor<3>>),
     /// All terms at once, so that their sum happens inside the second product and nothing is ever transposed:
     /// `rows` `[1, H·T, h]` (term fastest) makes `[batch, H·T, w·channels]`, which read as
     /// `[batch·H, T·w, channels]` is what `columns` `[1, W, T·w]` takes.
-    Products {
-        rows: Tensor<3>,
-        columns: Tensor<3>,
-    },
+    Products(Box<[Tensor<3>; 2]>),
 }
 
 impl DeviceOperator {
@@ -49,7 +46,7 @@ impl DeviceOperator {
             [] => Map::Zero,
             [term] if term.is_identity(from, to) => Map::Identity,
             _ if dense_is_cheaper(from, to, terms.len()) => {
-                Map::Dense(upload(dense(from, to, terms), to.positions(), from.positions(), device))
+                Map::Dense(Box::new(upload(dense(from, to, terms), to.positions(), from.positions(), device)))
             }
             _ => {
                 let (rows, columns) = stacked(from, to, terms);
@@ -59,7 +56,7 @@ impl DeviceOperator {
                 ]))
             }
         };
-        Self { form: Form::Linear { from, to, map: Box::new(map) } }
+        Self { form: Form::Linear { from, to, map } }
     }
 
     /// Applies it to `x` `[batch, h·w, channels]`; the result is `[batch, H·W, channels]`, of `x`'s dtype.
@@ -93,7 +90,7 @@ impl Map {
         match self {
             Self::Identity => x.clone(),
             Self::Zero => Tensor::zeros([batch, to.positions(), channels], (&x.device(), x.dtype())),
-            Self::Dense(matrix) => matrix.clone().matmul(wide()).cast(x.dtype()),
+            Self::Dense(matrix) => Tensor::clone(matrix).matmul(wide()).cast(x.dtype()),
             Self::Products(matrices) => {
                 let [rows, columns] = &**matrices;
                 let [_, width, terms_width] = columns.dims();

@@ -1,0 +1,135 @@
+use nextscale_core::{Error, LogitMap, Passes, Result, ScaleSchedule};
+use serde::{Deserialize, Serialize};
+
+use crate::{Guidance, Step, Strength};
+
+/// Classifier-free guidance: away from the unconditional logits u, beyond the conditional ones c.
+///
+/// Two named forms of the same rule, with w = 1 + t:
+/// - `Cfg(scale: t)`: (1 + t)·c − t·u, VAR's form; it is off at t = 0.
+/// - `Cfg(weight: w)`: w·c + (1 − w)·u, Infinity's form; it is off at w = 1, and outside the range of a `During`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Settings", into = "Settings")]
+pub struct Cfg {
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Form {
+    Scale(Strength),
+    Weight(Strength),
+}
+
+impl Cfg {
+    /// VAR's form, (1 + t)·c − t·u.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for `scale`, as [`Strength::validate`].
+    pub fn scale(t: impl Into<Strength>) -> Result<Self> {
+        let t = t.into();
+        t.validate("scale")?;
+        Ok(Self { form: Form::Scale(t) })
+    }
+
+    /// The weight form, w·c + (1 − w)·u.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for `weight`, as [`Strength::validate`].
+    pub fn weight(w: impl Into<Strength>) -> Result<Self> {
+        let w = w.into();
+        w.validate("weight")?;
+        Ok(Self { form: Form::Weight(w) })
+    }
+
+    /// The same rule in VAR's form, t = w − 1.
+    #[must_use]
+    pub fn to_scale(&self) -> Self {
+        match &self.form {
+            Form::Scale(_) => self.clone(),
+            Form::Weight(w) => Self { form: Form::Scale(w.plus(-1.0)) },
+        }
+    }
+
+    /// The same rule in the weight form, w = 1 + t.
+    #[must_use]
+    pub fn to_weight(&self) -> Self {
+        match &self.form {
+            Form::Weight(_) => self.clone(),
+            Form::Scale(t) => Self { form: Form::Weight(t.plus(1.0)) },
+        }
+    }
+
+    /// The factors of c and u at scale `k`; none where the rule is off.
+    fn factors(&self, k: usize, schedule: &ScaleSchedule) -> Option<(f64, f64)> {
+        match &self.form {
+            Form::Scale(t) => Some(t.at(k, schedule)).filter(|&t| t != 0.0).map(|t| (1.0 + t, -t)),
+            // Off is not w = 0, which would be the unconditional logits.
+            Form::Weight(w) if !w.is_on(k) => None,
+            Form::Weight(w) => Some(w.at(k, schedule)).filter(|&w| w != 1.0).map(|w| (w, 1.0 - w)),
+        }
+    }
+}
+
+impl Guidance for Cfg {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        let conditional = step.conditional()?;
+        let Some((c, u)) = self.factors(step.index(), step.schedule()) else {
+            return Ok(conditional.clone());
+        };
+        let unconditional = step.unconditional()?.values().clone();
+        conditional.with_values(conditional.values().clone().mul_scalar(c) + unconditional.mul_scalar(u))
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        match self.factors(k, schedule) {
+            Some(_) => Passes::BOTH,
+            None => Passes::CONDITIONAL,
+        }
+    }
+
+    fn lookback(&self) -> usize {
+        0
+    }
+
+    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
+        match &self.form {
+            Form::Scale(t) => t.check("scale", schedule),
+            Form::Weight(w) => w.check("weight", schedule),
+        }
+    }
+}
+
+/// The rule as a config writes it: one of the two.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Cfg", deny_unknown_fields)]
+struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scale: Option<Strength>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<Strength>,
+}
+
+impl TryFrom<Settings> for Cfg {
+    type Error = Error;
+
+    fn try_from(settings: Settings) -> Result<Self> {
+        match (settings.scale, settings.weight) {
+            (Some(t), None) => Self::scale(t),
+            (None, Some(w)) => Self::weight(w),
+            (scale, _) => {
+                let given = if scale.is_some() { "both" } else { "neither" };
+                let message = format!("Cfg takes scale (VAR's t) or weight (w = 1 + t); {given} is given");
+                Err(Error::setting("scale", message))
+            }
+        }
+    }
+}
+
+impl From<Cfg> for Settings {
+    fn from(rule: Cfg) -> Self {
+        match rule.form {
+            Form::Scale(t) => Self { scale: Some(t), weight: None },
+            Form::Weight(w) => Self { scale: None, weight: Some(w) },
+        }
+    }
+}

@@ -1,0 +1,21 @@
+use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+
+use crate::{Guidance, Step};
+
+/// No guidance: the conditional logits as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditional;
+
+impl Guidance for Conditional {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        step.conditional().cloned()
+    }
+
+    fn passes(&self, _k: usize, _schedule: &ScaleSchedule) -> Passes {
+        Passes::CONDITIONAL
+    }
+
+    fn lookback(&self) -> usize {
+        0
+    }
+}

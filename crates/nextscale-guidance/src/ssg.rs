@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_priors::Prior;
+use serde::{Deserialize, Serialize};
+
+use crate::{Guidance, Step, Strength};
+
+/// Scale-space guidance: away from what the scale before predicts for this one.
+///
+/// l_ssg = l_k + β_k · (l_k − prior(l_{k−1})), where l is the base's logits, at k − 1 with the strength that the base
+/// has there. Scale 0 has no scale before it and keeps the base's logits.
+#[derive(Debug, Clone)]
+pub struct Ssg {
+    base: Arc<dyn Guidance>,
+    prior: Arc<dyn Prior>,
+    beta: Strength,
+    history: PriorHistory,
+}
+
+/// Whose logits at the scale before SSG's prior reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PriorHistory {
+    /// The base's.
+    #[default]
+    Base,
+    /// SSG's own, guided.
+    Guided,
+}
+
+impl Ssg {
+    /// SSG of `base`, whose prior reads the base's logits.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `beta`, as [`Strength::validate`].
+    pub fn new(base: Arc<dyn Guidance>, prior: Arc<dyn Prior>, beta: impl Into<Strength>) -> Result<Self> {
+        let beta = beta.into();
+        beta.validate("beta")?;
+        Ok(Self { base, prior, beta, history: PriorHistory::Base })
+    }
+
+    /// The same rule with the prior reading `history`.
+    #[must_use]
+    pub fn with_history(self, history: PriorHistory) -> Self {
+        Self { history, ..self }
+    }
+
+    fn beta(&self, step: &Step<'_>) -> f64 {
+        self.beta.at(step.index(), step.schedule())
+    }
+}
+
+impl Guidance for Ssg {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        let base = step.evaluate(&*self.base)?;
+        let Some(prior) = step.prior_of(self)? else { return Ok(base) };
+        let logits = base.values().clone();
+        let correction = (logits.clone() - prior.into_values()).mul_scalar(self.beta(step));
+        base.with_values(logits + correction)
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        self.base.passes(k, schedule)
+    }
+
+    /// One more than the base's. Its own output at the scale before, which `Guided` reads, was remembered with that
+    /// scale, so that nothing older is read for it.
+    fn lookback(&self) -> usize {
+        self.base.lookback() + 1
+    }
+
+    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
+        self.beta.check("beta", schedule)?;
+        self.base.check(schedule)
+    }
+
+    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
+        if self.beta(step) == 0.0 {
+            return Ok(None);
+        }
+        let Some(earlier) = step.earlier()? else { return Ok(None) };
+        let coarse = match self.history {
+            PriorHistory::Base => earlier.evaluate(&*self.base)?,
+            PriorHistory::Guided => earlier.evaluate(self)?,
+        };
+        step.prior(&*self.prior, &coarse).map(Some)
+    }
+}

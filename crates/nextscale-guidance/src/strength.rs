@@ -1,0 +1,199 @@
+use nextscale_core::{Error, Result, ScaleSchedule};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A number that varies with the scale: CFG's t, SSG's β, a temperature.
+///
+/// With x = k/(K-1), scale 0 included, and x = 0 when there is one scale. In configs a bare number is a constant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Strength {
+    /// The same at every scale.
+    Constant(f64),
+    /// `a · x`: from 0 to a (VAR's ramp).
+    Ramp(f64),
+    /// `from + (to − from) · x`.
+    Linear {
+        /// At the first scale.
+        from: f64,
+        /// At the last scale.
+        to: f64,
+    },
+    /// `to + (from − to) · (1 + cos πx) / 2`.
+    Cosine {
+        /// At the first scale.
+        from: f64,
+        /// At the last scale.
+        to: f64,
+    },
+    /// One number a scale.
+    List(Vec<f64>),
+    /// The inner strength from scale `first` to scale `last`, both included; off, which is 0, elsewhere.
+    During(usize, usize, Box<Strength>),
+}
+
+impl Strength {
+    /// The inner strength from scale `first` to scale `last`, both included; off elsewhere.
+    pub fn during(first: usize, last: usize, inner: impl Into<Self>) -> Self {
+        Self::During(first, last, Box::new(inner.into()))
+    }
+
+    /// The value at scale `k`; 0 where it is off.
+    ///
+    /// A list is 0 beyond its end, which [`check`](Self::check) refuses beforehand.
+    pub fn at(&self, k: usize, schedule: &ScaleSchedule) -> f64 {
+        let x = schedule.progress(k);
+        match self {
+            Self::Constant(value) => *value,
+            Self::Ramp(last) => last * x,
+            Self::Linear { from, to } => from + (to - from) * x,
+            Self::Cosine { from, to } => to + (from - to) * (1.0 + (std::f64::consts::PI * x).cos()) / 2.0,
+            Self::List(values) => values.get(k).copied().unwrap_or(0.0),
+            Self::During(_, _, inner) => {
+                if self.is_on(k) {
+                    inner.at(k, schedule)
+                } else {
+                    0.0
+                }
+            }
+        }
+    }
+
+    /// Whether scale `k` lies in every range given by `During`.
+    ///
+    /// For a setting whose neutral value is not 0, a weight or a temperature say, off and 0 are not the same.
+    pub fn is_on(&self, k: usize) -> bool {
+        match self {
+            Self::During(first, last, inner) => (*first..=*last).contains(&k) && inner.is_on(k),
+            _ => true,
+        }
+    }
+
+    /// Refuses values that are not finite, an empty list, and a range that ends before it begins.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for `field`.
+    pub fn validate(&self, field: &str) -> Result<()> {
+        let numbers: &[f64] = match self {
+            Self::Constant(value) | Self::Ramp(value) => &[*value],
+            Self::Linear { from, to } | Self::Cosine { from, to } => &[*from, *to],
+            Self::List(values) if values.is_empty() => {
+                return Err(Error::setting(field, "the list is empty; give one number a scale"));
+            }
+            Self::List(values) => values,
+            Self::During(first, last, _) if first > last => {
+                let message =
+                    format!("During({first}, {last}, ..) ends before it begins; give the first scale first");
+                return Err(Error::setting(field, message));
+            }
+            Self::During(_, _, inner) => return inner.validate(field),
+        };
+        match numbers.iter().find(|number| !number.is_finite()) {
+            Some(number) => Err(Error::setting(field, format!("{number} is not a finite number"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it fits a schedule: a list has one number a scale, and a range lies within the scales.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for `field`.
+    pub fn check(&self, field: &str, schedule: &ScaleSchedule) -> Result<()> {
+        self.validate(field)?;
+        let scales = schedule.len();
+        match self {
+            Self::List(values) if values.len() != scales => {
+                let message =
+                    format!("the list has {} numbers for {scales} scales; give one a scale", values.len());
+                Err(Error::setting(field, message))
+            }
+            Self::During(first, last, _) if *last >= scales => {
+                let message = format!(
+                    "During({first}, {last}, ..) reaches beyond the last of {scales} scales, which is {}",
+                    scales - 1
+                );
+                Err(Error::setting(field, message))
+            }
+            Self::During(_, _, inner) => inner.check(field, schedule),
+            _ => Ok(()),
+        }
+    }
+
+    /// The strength `offset` higher wherever it is on.
+    pub fn plus(&self, offset: f64) -> Self {
+        match self {
+            Self::Constant(value) => Self::Constant(value + offset),
+            Self::Ramp(last) => Self::Linear { from: offset, to: last + offset },
+            Self::Linear { from, to } => Self::Linear { from: from + offset, to: to + offset },
+            Self::Cosine { from, to } => Self::Cosine { from: from + offset, to: to + offset },
+            Self::List(values) => Self::List(values.iter().map(|value| value + offset).collect()),
+            Self::During(first, last, inner) => Self::during(*first, *last, inner.plus(offset)),
+        }
+    }
+}
+
+impl From<f64> for Strength {
+    fn from(value: f64) -> Self {
+        Self::Constant(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Strength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberOrForm)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename = "Strength", deny_unknown_fields)]
+enum Form {
+    Constant(f64),
+    Ramp(f64),
+    Linear { from: f64, to: f64 },
+    Cosine { from: f64, to: f64 },
+    List(Vec<f64>),
+    During(usize, usize, Box<Strength>),
+}
+
+impl From<Form> for Strength {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Constant(value) => Self::Constant(value),
+            Form::Ramp(last) => Self::Ramp(last),
+            Form::Linear { from, to } => Self::Linear { from, to },
+            Form::Cosine { from, to } => Self::Cosine { from, to },
+            Form::List(values) => Self::List(values),
+            Form::During(first, last, inner) => Self::During(first, last, inner),
+        }
+    }
+}
+
+struct NumberOrForm;
+
+impl<'de> Visitor<'de> for NumberOrForm {
+    type Value = Strength;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a number, or Constant, Ramp, Linear, Cosine, List or During")
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strength, E> {
+        Ok(Strength::Constant(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Strength, E> {
+        Ok(Strength::Constant(value as f64))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Strength, E> {
+        Ok(Strength::Constant(value as f64))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Strength, E> {
+        Form::deserialize(name.into_deserializer()).map(Strength::from)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Strength, A::Error> {
+        Form::deserialize(MapAccessDeserializer::new(map)).map(Strength::from)
+    }
+}
