@@ -1,1 +1,23 @@
-//! RON config to images: the loop, sampling, randomness, traces, run folders.
+//! RON config to images: the loop, samplers, randomness, registry, traces, images, run folders, shipped models.
+
+pub mod device;
+pub mod edit;
+mod error;
+mod files;
+mod finite;
+mod generate;
+mod host;
+pub mod images;
+pub mod observe;
+pub mod random;
+pub mod registry;
+pub mod run_folder;
+pub mod sampler;
+mod stop;
+mod trace;
+
+pub use error::{Error, Result};
+pub use generate::{Batch, Generator, Model};
+pub use registry::Registry;
+pub use stop::Stop;
+pub use trace::Trace;

@@ -1,0 +1,137 @@
+//! The one place where a device is chosen. `Device::default()` is never used: it depends on cargo features.
+
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+use crate::{Error, Result};
+
+/// A device as a user names it: `auto`, `cpu`, `cuda` or `cuda:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// CUDA where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// A CUDA device by its index.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda).ok_or_else(
+                || Error::Device(format!("no device is called `{text}`; give auto, cpu, cuda or cuda:N")),
+            ),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The choice with `auto` decided by what is there.
+    pub fn decide(self) -> Self {
+        match self {
+            Self::Auto if cuda_devices() > 0 => Self::Cuda(0),
+            Self::Auto => Self::Cpu,
+            other => other,
+        }
+    }
+
+    /// The device.
+    ///
+    /// # Errors
+    /// If it is not there; the message says what is.
+    pub fn open(self) -> Result<Device> {
+        let Self::Cuda(index) = self.decide() else { return Ok(Device::flex()) };
+        cuda(index).ok_or_else(|| {
+            let built = if cfg!(feature = "cuda") {
+                ""
+            } else {
+                " (this program was built without the `cuda` feature)"
+            };
+            Error::Device(format!(
+                "there is no device cuda:{index}{built}; there is: {}",
+                available().join(", ")
+            ))
+        })
+    }
+}
+
+/// The names of the devices of this machine.
+pub fn available() -> Vec<String> {
+    std::iter::once("cpu".into()).chain((0..cuda_devices()).map(|index| format!("cuda:{index}"))).collect()
+}
+
+/// Whether tensors of `device` lie in host memory.
+pub fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> usize {
+    use burn::tensor::DeviceType;
+    Device::enumerate(DeviceType::Cuda).into_vec().len()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> usize {
+    0
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> Option<Device> {
+    (index < cuda_devices()).then(|| Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize) -> Option<Device> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written_alike() {
+        for name in ["auto", "cpu", "cuda:0", "cuda:3"] {
+            assert_eq!(name.parse::<DeviceChoice>().unwrap().to_string(), name);
+        }
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        for name in ["gpu", "cuda:x", "cuda:", "CPU"] {
+            let error = name.parse::<DeviceChoice>().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("cuda:N"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_device_is_answered_with_those_that_are_there() {
+        let error = DeviceChoice::Cuda(99).open().unwrap_err().to_string();
+        assert!(error.contains("no device cuda:99") && error.contains("there is: cpu"), "{error}");
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert!(is_cpu(&DeviceChoice::Cpu.open().unwrap()));
+    }
+}

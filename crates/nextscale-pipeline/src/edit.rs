@@ -1,0 +1,184 @@
+//! Zero-shot editing: given tokens are mixed into what is drawn (VAR's notebook).
+
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+use nextscale_core::{Draw, Error, Grid, Result, ScaleSchedule};
+use nextscale_tokenizers::Tokenizer;
+
+/// A box in fractions of the image, each from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Region {
+    /// Top and bottom.
+    pub rows: (f64, f64),
+    /// Left and right.
+    pub columns: (f64, f64),
+}
+
+impl Region {
+    /// Whether it is a box inside the image.
+    ///
+    /// # Errors
+    /// A setting error that names the axis.
+    pub fn check(&self) -> Result<()> {
+        for (field, (from, to)) in [("rows", self.rows), ("columns", self.columns)] {
+            if !(0.0..=1.0).contains(&from) || !(0.0..=1.0).contains(&to) || from >= to {
+                return Err(Error::setting(
+                    field,
+                    format!("({from}, {to}) is no span of the image; give two fractions like (0.25, 0.75)"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What happens to the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The box keeps the given image; the rest is generated (out-painting).
+    Inside,
+    /// The box is generated; the rest keeps the given image (in-painting).
+    Outside,
+}
+
+/// Which positions of a grid keep the given tokens, row-major.
+pub fn mask(grid: Grid, region: &Region, keep: Keep) -> Vec<bool> {
+    // Upstream rounds as Python does: halves to even.
+    let span = |(from, to): (f64, f64), n: usize| {
+        let at = |fraction: f64| (fraction * n as f64).round_ties_even() as usize;
+        at(from)..at(to)
+    };
+    let (rows, columns) = (span(region.rows, grid.height), span(region.columns, grid.width));
+    let inside = |i: usize| rows.contains(&(i / grid.width)) && columns.contains(&(i % grid.width));
+    (0..grid.positions()).map(|i| inside(i) == (keep == Keep::Inside)).collect()
+}
+
+/// A mask of the finest grid on a coarser one: bilinear without antialiasing, then > 0.5, so exactly one half is
+/// generated. Grids of at most three positions (the 1×1 scale) keep everything.
+pub fn resize(mask: &[bool], from: Grid, to: Grid) -> Vec<bool> {
+    if to.positions() <= 3 {
+        return vec![true; to.positions()];
+    }
+    let (rows, columns) = (taps(from.height, to.height), taps(from.width, to.width));
+    let value = |row: usize, column: usize| f32::from(u8::from(mask[row * from.width + column]));
+    let mut resized = Vec::with_capacity(to.positions());
+    for &(r0, r1, down) in &rows {
+        for &(c0, c1, right) in &columns {
+            let above = value(r0, c0) * (1.0 - right) + value(r0, c1) * right;
+            let below = value(r1, c0) * (1.0 - right) + value(r1, c1) * right;
+            resized.push(above * (1.0 - down) + below * down > 0.5);
+        }
+    }
+    resized
+}
+
+/// The two source indices of every output index and the weight of the second, in f32 as the reference computes them:
+/// one half is a threshold, and rounding decides it.
+fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
+    let ratio = from as f32 / to as f32;
+    (0..to)
+        .map(|i| {
+            let source = (ratio * (i as f32 + 0.5) - 0.5).max(0.0);
+            let first = (source as usize).min(from - 1);
+            (first, (first + 1).min(from - 1), source - first as f32)
+        })
+        .collect()
+}
+
+/// Given tokens and where they are kept, ready to be mixed in at every scale.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// Embeddings of the given tokens, `[given, channels, h, w]` a scale.
+    given: Vec<Tensor<4>>,
+    /// Where they are kept, `[1, 1, h, w]` a scale.
+    keep: Vec<Tensor<4, Bool>>,
+}
+
+impl Edit {
+    /// From the tokens of one or more given images, `[given, h·w, slots]` a scale; image i of a run keeps those of the
+    /// given image i modulo their number. `mask` lies on the finest grid.
+    ///
+    /// # Errors
+    /// If tokens or mask do not fit the tokenizer's scales.
+    pub fn new(tokenizer: &dyn Tokenizer, tokens: &[Tensor<3, Int>], mask: &[bool]) -> Result<Self> {
+        let schedule: &ScaleSchedule = tokenizer.schedule();
+        if tokens.len() != schedule.len() {
+            return Err(Error::shape(
+                "the given tokens",
+                format!("{} scales", schedule.len()),
+                &[tokens.len()],
+            ));
+        }
+        if mask.len() != schedule.last().positions() {
+            return Err(Error::shape("the mask", format!("the grid {}", schedule.last()), &[mask.len()]));
+        }
+        let device = tokenizer.device();
+        let keep = schedule.grids().iter().map(|&grid| {
+            let values = resize(mask, schedule.last(), grid);
+            Tensor::from_data(TensorData::new(values, [1, 1, grid.height, grid.width]), &device)
+        });
+        let given = tokens.iter().enumerate().map(|(k, t)| tokenizer.embed(&Draw::tokens(t.clone()), k));
+        Ok(Self { keep: keep.collect(), given: given.collect::<Result<_>>()? })
+    }
+
+    /// From given images `[given, 3, H, W]` in [0, 1], through the tokenizer's encoder.
+    ///
+    /// # Errors
+    /// If the images do not have the tokenizer's size, or it has no encoder.
+    pub fn of_images(
+        tokenizer: &dyn Tokenizer,
+        images: Tensor<4>,
+        region: &Region,
+        keep: Keep,
+    ) -> Result<Self> {
+        region.check()?;
+        let mask = mask(tokenizer.schedule().last(), region, keep);
+        Self::new(tokenizer, &tokenizer.encode(images)?, &mask)
+    }
+
+    /// `embedding` `[batch, channels, h, w]` of scale `k` with the given tokens where they are kept.
+    pub fn mix(&self, embedding: Tensor<4>, k: usize, images: &[u64]) -> Tensor<4> {
+        let given = &self.given[k];
+        let shape = embedding.dims();
+        let count = given.dims()[0] as u64;
+        let rows: Vec<i64> = images.iter().map(|image| (image % count) as i64).collect();
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [images.len()]), &given.device());
+        embedding.mask_where(self.keep[k].clone().expand(shape), given.clone().select(0, rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(mask: &[bool], width: usize) -> String {
+        mask.chunks(width)
+            .map(|row| row.iter().map(|&k| if k { '#' } else { '.' }).collect::<String>() + "\n")
+            .collect()
+    }
+
+    #[test]
+    fn boxes_round_halves_to_even() {
+        let region = Region { rows: (0.25, 0.75), columns: (0.5, 1.0) };
+        assert_eq!(drawn(&mask(Grid::square(4), &region, Keep::Inside), 4), "....\n..##\n..##\n....\n");
+        // 0.25·6 = 1.5 rounds to 2, 0.75·6 = 4.5 to 4, and 0.5·1 to 0.
+        assert_eq!(drawn(&mask(Grid::new(6, 1), &region, Keep::Outside), 6), "##..##\n");
+    }
+
+    #[test]
+    fn exactly_one_half_is_generated_and_the_smallest_grid_is_kept() {
+        // 4 → 2 averages pairs: a half-covered pair is exactly 0.5.
+        let half = [
+            true, false, true, true, true, false, true, true, false, false, true, true, false, false, true,
+            true,
+        ];
+        assert_eq!(drawn(&resize(&half, Grid::square(4), Grid::square(2)), 2), ".#\n.#\n");
+        assert_eq!(resize(&[false; 16], Grid::square(4), Grid::square(1)), [true]);
+    }
+
+    #[test]
+    fn a_box_outside_the_image_is_refused_by_name() {
+        let error = Region { rows: (0.0, 1.0), columns: (0.6, 0.4) }.check().unwrap_err().to_string();
+        assert!(error.contains("columns: (0.6, 0.4)"), "{error}");
+        assert!(Region { rows: (-0.1, 0.5), columns: (0.0, 1.0) }.check().is_err());
+    }
+}

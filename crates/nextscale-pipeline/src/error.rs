@@ -1,0 +1,105 @@
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a config and its images.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A noun refused what it was given.
+    #[error(transparent)]
+    Core(#[from] nextscale_core::Error),
+    /// The config is wrong; carries the place in the text.
+    #[error(transparent)]
+    Config(#[from] nextscale_config::ConfigError),
+    /// A checkpoint could not be read.
+    #[error(transparent)]
+    Weights(#[from] nextscale_weights::Error),
+    /// No such device.
+    #[error("{0}")]
+    Device(String),
+    /// A setting outside the config (a command line's, say) is wrong, or things do not fit each other.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was tried: "write", "create", …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An image could not be read or written.
+    #[error("cannot {action} the image {}: {message}", path.display())]
+    Image {
+        /// "read" or "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The run folder belongs to something else.
+    #[error("{0}")]
+    Folder(String),
+    /// Someone asked to stop. What is finished is kept.
+    #[error("stopped; what is finished is kept, and the same command goes on from there")]
+    Stopped,
+}
+
+impl Error {
+    /// An input/output error of `path`.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether the fault is in what the user asked for (exit code 2), rather than in the run (exit code 1).
+    pub fn is_usage(&self) -> bool {
+        use nextscale_core::Error as Core;
+        match self {
+            Self::Core(error) => {
+                matches!(error, Core::Setting { .. } | Core::Schedule(_) | Core::Unsupported(_))
+            }
+            Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) => true,
+            Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Stopped => false,
+        }
+    }
+}
+
+/// What helps against the usual faults of a disk.
+fn advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space and run the same command again"
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "; choose a folder that you may write to with --out"
+        }
+        _ => "",
+    }
+}
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn faults_of_a_disk_come_with_advice() {
+        let full = Error::io("write", "a.png")(ErrorKind::StorageFull.into()).to_string();
+        assert!(full.starts_with("cannot write a.png") && full.contains("free some space"), "{full}");
+        let closed = Error::io("create", "out")(ErrorKind::ReadOnlyFilesystem.into()).to_string();
+        assert!(closed.contains("--out"), "{closed}");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_usage_and_a_fault_of_the_run_is_not() {
+        assert!(Error::from(nextscale_core::Error::setting("top_k", "no")).is_usage());
+        assert!(!Error::Stopped.is_usage());
+    }
+}

@@ -1,0 +1,109 @@
+//! Watching for logits that no draw can be made from.
+
+use burn::tensor::{Int, Tensor};
+use nextscale_core::{Error, LogitMap, Result};
+
+use crate::device::is_cpu;
+use crate::host::{floats, integers};
+
+/// Finds NaN, +inf, and rows that are -inf throughout (a rule may mask classes with -inf, but not all of a row).
+///
+/// On the CPU the fault is found at its scale. Elsewhere reading a flag would stall the loop at every scale, so flags
+/// stay on the device until [`FiniteCheck::finish`].
+#[derive(Default)]
+pub(crate) struct FiniteCheck {
+    flags: Vec<Tensor<1, Int>>,
+}
+
+fn fault(scale: usize, image: u64) -> Error {
+    Error::NonFinite {
+        what: "logits".into(),
+        scale,
+        image,
+        remedy: "lower the guidance strength, or check the checkpoint with `nextscale inspect`".into(),
+    }
+}
+
+impl FiniteCheck {
+    /// Looks at the guided logits of a scale.
+    pub fn look(&mut self, logits: &LogitMap, scale: usize, images: &[u64]) -> Result<()> {
+        if is_cpu(&logits.values().device()) {
+            let values = floats(logits.values().clone())?;
+            let classes = logits.alphabet().classes;
+            let row = |row: &[f32]| {
+                let max = row
+                    .iter()
+                    .copied()
+                    .fold(f32::NEG_INFINITY, |max, v| if v.is_nan() { v } else { max.max(v) });
+                max.is_finite() && !row.iter().any(|v| v.is_nan())
+            };
+            for (values, &image) in values.chunks(values.len() / images.len().max(1)).zip(images) {
+                if !values.chunks(classes).all(row) {
+                    return Err(fault(scale, image));
+                }
+            }
+        } else {
+            self.flags.push(flags(logits));
+        }
+        Ok(())
+    }
+
+    /// Reads the flags that are still on the device; one is kept a scale, from scale 0.
+    pub fn finish(self, images: &[u64]) -> Result<()> {
+        if self.flags.is_empty() {
+            return Ok(());
+        }
+        let flags = integers(Tensor::cat(self.flags, 0))?;
+        match flags.iter().position(|&flag| flag != 0) {
+            Some(at) => Err(fault(at / images.len(), images[at % images.len()])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// 1 for every image with a fault, `[batch]`.
+fn flags(logits: &LogitMap) -> Tensor<1, Int> {
+    let [batch, positions, _] = logits.values().dims();
+    let alphabet = logits.alphabet();
+    let rows = logits.values().clone().reshape([batch, positions * alphabet.slots, alphabet.classes]);
+    let nan = rows.clone().is_nan().int().sum_dim(2);
+    let unusable = rows.max_dim(2).is_finite().bool_not().int();
+    (nan + unusable).reshape([batch, positions * alphabet.slots]).sum_dim(1).clamp_max(1).reshape([batch])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+    use nextscale_core::{Alphabet, Grid};
+
+    fn map(fault: &[(usize, f32)]) -> LogitMap {
+        let mut values = vec![0.5f32; 3 * 4 * 2];
+        fault.iter().for_each(|&(at, value)| values[at] = value);
+        let values = Tensor::<3>::from_data(TensorData::new(values, [3, 4, 2]), &Device::flex());
+        LogitMap::new(values, Grid::square(2), Alphabet::codes(2)).unwrap()
+    }
+
+    #[test]
+    fn both_routes_name_scale_and_image() {
+        let faults: [&[(usize, f32)]; 4] = [
+            &[(13, f32::NAN)],
+            &[(12, f32::INFINITY)],
+            &[(14, f32::NEG_INFINITY), (15, f32::NEG_INFINITY)],
+            &[(12, f32::NAN), (13, f32::NAN)],
+        ];
+        for fault in faults {
+            let host = FiniteCheck::default().look(&map(fault), 1, &[7, 8, 9]).unwrap_err();
+            let device = FiniteCheck { flags: vec![flags(&map(&[])), flags(&map(fault))] };
+            assert_eq!(device.finish(&[7, 8, 9]).unwrap_err(), host);
+            assert!(host.to_string().contains("logits at scale 1 of image 8 are not finite"), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_masked_class_is_no_fault() {
+        let logits = map(&[(3, f32::NEG_INFINITY)]);
+        FiniteCheck::default().look(&logits, 0, &[0, 1, 2]).unwrap();
+        FiniteCheck { flags: vec![flags(&logits)] }.finish(&[0, 1, 2]).unwrap();
+    }
+}

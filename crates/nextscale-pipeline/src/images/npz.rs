@@ -1,0 +1,74 @@
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+use npyz::WriterBuilder;
+
+use crate::files::Partial;
+use crate::{Error, Result};
+
+/// Writes pictures as the OpenAI evaluator takes them: an npz with one array, `arr_0`, uint8 `[images, H, W, 3]`.
+/// `picture(i)` is asked for one image after the other, so that memory holds one at a time.
+///
+/// # Errors
+/// If an image cannot be had or has another size, or the file cannot be written.
+pub fn write_npz(
+    path: &Path,
+    images: usize,
+    (height, width): (usize, usize),
+    mut picture: impl FnMut(usize) -> Result<image::RgbImage>,
+) -> Result<()> {
+    let partial = Partial::new(path);
+    let failed = || Error::io("write", path);
+    let file = File::create(partial.path()).map_err(failed())?;
+    let mut archive = npyz::npz::NpzWriter::new(BufWriter::new(file));
+    let shape = [images, height, width, 3].map(|n| n as u64);
+    let mut array = archive
+        .array::<u8>("arr_0", Default::default())
+        .map_err(failed())?
+        .default_dtype()
+        .shape(&shape)
+        .begin_nd()
+        .map_err(failed())?;
+    for index in 0..images {
+        let picture = picture(index)?;
+        if picture.dimensions() != (width as u32, height as u32) {
+            return Err(Error::Image {
+                action: "write",
+                path: path.into(),
+                message: format!("image {index} is {:?}, expected {width} × {height}", picture.dimensions()),
+            });
+        }
+        array.extend(picture.into_raw()).map_err(failed())?;
+    }
+    array.finish().map_err(failed())?;
+    drop(archive);
+    partial.keep()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, RgbImage};
+
+    #[test]
+    fn the_array_is_nhwc_bytes_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.npz");
+        let picture = |i: usize| RgbImage::from_fn(3, 2, |x, y| Rgb([i as u8, x as u8, y as u8]));
+        write_npz(&path, 2, (2, 3), |i| Ok(picture(i))).unwrap();
+        let mut archive = npyz::npz::NpzArchive::open(&path).unwrap();
+        let array = archive.by_name("arr_0").unwrap().unwrap();
+        assert_eq!(array.shape(), [2, 2, 3, 3]);
+        let values: Vec<u8> = array.into_vec().unwrap();
+        assert_eq!(values, [picture(0).into_raw(), picture(1).into_raw()].concat());
+    }
+
+    #[test]
+    fn a_failure_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.npz");
+        write_npz(&path, 1, (2, 3), |_| Ok(RgbImage::new(4, 4))).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

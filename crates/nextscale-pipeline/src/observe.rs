@@ -1,0 +1,142 @@
+//! Looking on while a batch is made.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor};
+use nextscale_core::{Canvas, Draw, LogitMap, PassLogits};
+
+use crate::Result;
+
+/// The parts of the loop that are timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The transformer.
+    Backbone,
+    /// The rule and its priors.
+    Guidance,
+    /// Filtering and drawing.
+    Sampling,
+    /// Embedding, accumulating, and the next scale's input.
+    Canvas,
+    /// The canvas to pixels.
+    Decoding,
+    /// Files.
+    Writing,
+}
+
+impl Part {
+    /// All parts, in the order of the loop.
+    pub const ALL: [Part; 6] =
+        [Part::Backbone, Part::Guidance, Part::Sampling, Part::Canvas, Part::Decoding, Part::Writing];
+
+    /// The name that a summary gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Backbone => "backbone",
+            Part::Guidance => "guidance",
+            Part::Sampling => "sampling",
+            Part::Canvas => "canvas",
+            Part::Decoding => "decoding",
+            Part::Writing => "writing",
+        }
+    }
+}
+
+/// Everything about a scale that is done.
+pub struct Seen<'a> {
+    /// The scale, from 0.
+    pub scale: usize,
+    /// The logits of the passes that were wanted.
+    pub logits: &'a PassLogits,
+    /// What the outermost rule with a prior predicted, where it did.
+    pub prior: Option<&'a LogitMap>,
+    /// The guided logits, before temperature, unmasked.
+    pub guided: &'a LogitMap,
+    /// What was drawn.
+    pub draw: &'a Draw,
+    /// The canvas after the scale.
+    pub canvas: &'a Canvas,
+}
+
+/// Sees every scale of a batch.
+pub trait Observer {
+    /// A scale is done.
+    ///
+    /// # Errors
+    /// Whatever keeps the observer from keeping what it saw; the batch ends with it.
+    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+        let _ = seen;
+        Ok(())
+    }
+
+    /// The images are done, `[batch, 3, H, W]` in [0, 1].
+    ///
+    /// # Errors
+    /// As [`Observer::scale`].
+    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
+        let _ = images;
+        Ok(())
+    }
+
+    /// A part of the loop took this long. On devices that work ahead of the host the time is that of the host, unless
+    /// [`Observer::exact_times`] holds.
+    fn part(&mut self, part: Part, time: Duration) {
+        let _ = (part, time);
+    }
+
+    /// Whether [`Seen::prior`] is to be filled in.
+    fn wants_prior(&self) -> bool {
+        false
+    }
+
+    /// Whether to wait for the device after every part.
+    fn exact_times(&self) -> bool {
+        false
+    }
+}
+
+/// Sees nothing.
+impl Observer for () {}
+
+/// Adds up the seconds of each part.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Times([Duration; Part::ALL.len()]);
+
+impl Times {
+    /// Adds to a part.
+    pub fn add(&mut self, part: Part, time: Duration) {
+        self.0[part as usize] += time;
+    }
+
+    /// The time of a part so far.
+    pub fn get(&self, part: Part) -> Duration {
+        self.0[part as usize]
+    }
+
+    /// The time of all parts.
+    pub fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+}
+
+impl Observer for Times {
+    fn part(&mut self, part: Part, time: Duration) {
+        self.add(part, time);
+    }
+}
+
+/// Runs `work` and tells the observer how long it took.
+pub(crate) fn timed<T>(
+    observer: &mut dyn Observer,
+    part: Part,
+    device: &Device,
+    work: impl FnOnce() -> nextscale_core::Result<T>,
+) -> Result<T> {
+    let start = Instant::now();
+    let result = work()?;
+    if observer.exact_times() {
+        device.sync().map_err(|error| crate::Error::Device(format!("the device failed: {error}")))?;
+    }
+    observer.part(part, start.elapsed());
+    Ok(result)
+}

@@ -1,0 +1,258 @@
+//! Run folders: `OUT.partial` while images are made, OUT when all are there.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::write_atomically;
+use crate::{Error, Result};
+
+const MANIFEST: &str = "manifest.json";
+const CONFIG: &str = "config.ron";
+const LOCK: &str = ".lock";
+
+/// What the images of a folder are of. A folder is only gone on with by a run that has the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of the folder's form.
+    pub format: u32,
+    /// The program's version.
+    pub version: String,
+    /// The hash of everything in the config that images depend on.
+    pub config: String,
+    /// What identifies the weights.
+    pub weights: String,
+    /// The kind of device.
+    pub device: String,
+    /// The folders of images, one a variant.
+    pub folders: Vec<String>,
+    /// Images in each folder.
+    pub images: u64,
+}
+
+impl Manifest {
+    /// The first thing in which two manifests differ, in words.
+    fn difference(&self, other: &Self) -> Option<&'static str> {
+        [
+            (self.format == other.format, "was written by another version of this program"),
+            (self.weights == other.weights, "was made with other weights"),
+            (self.device == other.device, "was made on another kind of device"),
+            (self.config == other.config, "was made with another config"),
+            (self == other, "was made by another version of this program"),
+        ]
+        .into_iter()
+        .find_map(|(same, difference)| (!same).then_some(difference))
+    }
+}
+
+/// What is found where a run wants to write.
+#[derive(Debug)]
+pub enum Opened {
+    /// The same run is complete; there is nothing to do.
+    Complete(PathBuf),
+    /// A new or unfinished run, ours alone until it is dropped.
+    Unfinished(RunFolder),
+}
+
+/// A run folder in the making, locked against other processes.
+#[derive(Debug)]
+pub struct RunFolder {
+    target: PathBuf,
+    partial: PathBuf,
+    manifest: Manifest,
+    new: bool,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Opens the folder of a run. `config` is the resolved config's text.
+    ///
+    /// # Errors
+    /// If the folder belongs to another run or something else, another process writes to it, or it cannot be written.
+    pub fn open(target: &Path, manifest: &Manifest, config: &str) -> Result<Opened> {
+        if let Some(found) = read_manifest(target)? {
+            return match found.difference(manifest) {
+                None => Ok(Opened::Complete(target.into())),
+                Some(difference) => Err(refused(target, difference)),
+            };
+        }
+        if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) || target.is_file() {
+            return Err(refused(target, "is there already and is no run folder"));
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let partial = target.with_file_name(format!("{name}.partial"));
+        let new = !partial.exists();
+        fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
+        let lock = lock(&partial)?;
+        let folder = Self { target: target.into(), partial, manifest: manifest.clone(), new, _lock: lock };
+        match read_manifest(&folder.partial)? {
+            Some(found) => {
+                if let Some(difference) = found.difference(manifest) {
+                    return Err(refused(&folder.partial, difference));
+                }
+            }
+            None => folder.begin(config).inspect_err(|_| folder.discard_if_empty())?,
+        }
+        Ok(Opened::Unfinished(folder))
+    }
+
+    /// The manifest comes last: a folder with one has everything that belongs at its beginning.
+    fn begin(&self, config: &str) -> Result<()> {
+        for name in &self.manifest.folders {
+            let path = self.partial.join(name);
+            fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+        }
+        write_atomically(&self.partial.join(CONFIG), config.as_bytes())?;
+        let text = serde_json::to_string_pretty(&self.manifest).unwrap_or_default() + "\n";
+        write_atomically(&self.partial.join(MANIFEST), text.as_bytes())
+    }
+
+    /// Where the run is written for now.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// The file of an image of the n-th variant.
+    pub fn image(&self, variant: usize, image: u64) -> PathBuf {
+        self.partial.join(&self.manifest.folders[variant]).join(format!("{image:05}.png"))
+    }
+
+    /// The images of a variant that are not there yet, in order.
+    pub fn missing(&self, variant: usize) -> Vec<u64> {
+        (0..self.manifest.images).filter(|&image| !self.image(variant, image).exists()).collect()
+    }
+
+    /// Gives the folder its name.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    pub fn finish(self) -> Result<PathBuf> {
+        let lock = self.partial.join(LOCK);
+        fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
+        fs::rename(&self.partial, &self.target).map_err(Error::io("create", &self.target))?;
+        Ok(self.target)
+    }
+
+    /// Removes the folder if this run made it and no image is in it: a run that failed leaves nothing.
+    pub fn discard_if_empty(&self) {
+        let variants = 0..self.manifest.folders.len();
+        let images = self.manifest.images;
+        if self.new && variants.into_iter().all(|variant| self.missing(variant).len() as u64 == images) {
+            // Nothing more can be done about a folder that cannot be removed.
+            let _ = fs::remove_dir_all(&self.partial);
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(Error::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(refused(folder, "is being written by another process")),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+    }
+}
+
+fn refused(folder: &Path, why: &str) -> Error {
+    Error::Folder(format!("{} {why}; choose another folder with --out, or remove it", folder.display()))
+}
+
+/// The manifest of a folder; `None` if it has none.
+fn read_manifest(folder: &Path) -> Result<Option<Manifest>> {
+    let path = folder.join(MANIFEST);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|_| refused(folder, "was written by another version of this program")),
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(Error::io("read", &path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format: 1,
+            version: "0".into(),
+            config: "c".into(),
+            weights: "w".into(),
+            device: "cpu".into(),
+            folders: vec!["images".into()],
+            images: 3,
+        }
+    }
+
+    fn open(target: &Path, manifest: &Manifest) -> Result<RunFolder> {
+        match RunFolder::open(target, manifest, "()")? {
+            Opened::Unfinished(folder) => Ok(folder),
+            Opened::Complete(path) => panic!("{} is complete", path.display()),
+        }
+    }
+
+    #[test]
+    fn a_folder_gets_its_name_when_it_is_complete() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        let folder = open(&target, &manifest()).unwrap();
+        assert!(!target.exists());
+        fs::write(folder.image(0, 1), b"x").unwrap();
+        assert_eq!(folder.missing(0), [0, 2]);
+        assert_eq!(folder.finish().unwrap(), target);
+        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(matches!(RunFolder::open(&target, &manifest(), "()").unwrap(), Opened::Complete(_)));
+    }
+
+    #[test]
+    fn an_unfinished_folder_is_gone_on_with_by_the_same_run_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        let folder = open(&target, &manifest()).unwrap();
+        fs::write(folder.image(0, 0), b"x").unwrap();
+        drop(folder);
+        assert_eq!(open(&target, &manifest()).unwrap().missing(0), [1, 2]);
+        let other = Manifest { config: "d".into(), ..manifest() };
+        let error = open(&target, &other).unwrap_err();
+        assert!(error.to_string().contains("out.partial was made with another config"), "{error}");
+        assert!(error.is_usage());
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        let _first = open(&target, &manifest()).unwrap();
+        let error = open(&target, &manifest()).unwrap_err().to_string();
+        assert!(error.contains("another process"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_something_else_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("thesis.tex"), b"x").unwrap();
+        let error = open(root.path(), &manifest()).unwrap_err().to_string();
+        assert!(error.contains("is no run folder"), "{error}");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_run_without_images_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        open(&target, &manifest()).unwrap().discard_if_empty();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        let folder = open(&target, &manifest()).unwrap();
+        fs::write(folder.image(0, 0), b"x").unwrap();
+        folder.discard_if_empty();
+        assert!(folder.path().exists());
+    }
+}

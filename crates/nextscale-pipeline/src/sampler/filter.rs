@@ -1,0 +1,190 @@
+use std::cmp::Ordering;
+
+use nextscale_core::{Error, Result};
+
+/// Which classes of a row may be drawn: VAR's top-k and then top-p (upstream's `sample_with_top_k_top_p_`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filter {
+    /// Keep the k largest logits and every tie with the k-th; 0 is off.
+    pub top_k: usize,
+    /// Remove the least likely classes whose cumulative probability, summed upwards, is at most 1 - p; the largest always
+    /// stays; 0 is off.
+    pub top_p: f64,
+}
+
+impl Filter {
+    /// Whether the settings make sense for `classes` alternatives.
+    ///
+    /// # Errors
+    /// A setting error that names the field.
+    pub fn check(&self, classes: usize) -> Result<()> {
+        if self.top_k > classes {
+            return Err(Error::setting(
+                "top_k",
+                format!(
+                    "{} is more than the {classes} classes to choose from; 0 switches it off",
+                    self.top_k
+                ),
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.top_p) {
+            return Err(Error::setting(
+                "top_p",
+                format!("{} is not a probability; give 0 (off) to 1", self.top_p),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether top-k removes anything among `classes`.
+    pub(super) fn cuts(&self, classes: usize) -> bool {
+        self.top_k > 0 && self.top_k < classes
+    }
+
+    /// Replaces what may not be drawn by -inf. `scratch` is working space.
+    pub fn apply(&self, row: &mut [f32], scratch: &mut Vec<Entry>) {
+        if self.cuts(row.len()) {
+            top_k(row, self.top_k, scratch);
+        }
+        if self.top_p > 0.0 {
+            top_p(row, self.top_p, scratch);
+        }
+    }
+}
+
+/// A class in the search for a threshold.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    value: f32,
+    class: u32,
+    weight: f32,
+}
+
+/// Ascending by value, and by class among equals: the order of a stable sort.
+fn ascending(a: &Entry, b: &Entry) -> Ordering {
+    a.value.total_cmp(&b.value).then(a.class.cmp(&b.class))
+}
+
+fn top_k(row: &mut [f32], k: usize, scratch: &mut Vec<Entry>) {
+    scratch.clear();
+    scratch.extend(row.iter().map(|&value| Entry { value, class: 0, weight: 0.0 }));
+    let place = row.len() - k;
+    let (_, kth, _) = scratch.select_nth_unstable_by(place, |a, b| a.value.total_cmp(&b.value));
+    let threshold = kth.value;
+    row.iter_mut().filter(|value| **value < threshold).for_each(|value| *value = f32::NEG_INFINITY);
+}
+
+fn top_p(row: &mut [f32], p: f64, scratch: &mut Vec<Entry>) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    scratch.clear();
+    scratch.extend(
+        row.iter()
+            .enumerate()
+            .filter(|(_, value)| **value > f32::NEG_INFINITY)
+            .map(|(class, &value)| Entry { value, class: class as u32, weight: (value - max).exp() }),
+    );
+    let total: f64 = scratch.iter().map(|entry| f64::from(entry.weight)).sum();
+    // The largest (the last of a stable ascending sort) is no candidate for removal.
+    let Some(largest) = (0..scratch.len()).max_by(|&a, &b| ascending(&scratch[a], &scratch[b])) else {
+        return;
+    };
+    scratch.swap_remove(largest);
+
+    // A weighted quickselect: halves are removed whole or searched further, so no row is ever sorted.
+    let limit = (1.0 - p) as f32;
+    let (mut candidates, mut below) = (&mut scratch[..], 0.0);
+    while !candidates.is_empty() {
+        let middle = (candidates.len() - 1) / 2;
+        candidates.select_nth_unstable_by(middle, ascending);
+        let mass = below + candidates[..=middle].iter().map(|entry| f64::from(entry.weight)).sum::<f64>();
+        if (mass / total) as f32 <= limit {
+            candidates[..=middle].iter().for_each(|entry| row[entry.class as usize] = f32::NEG_INFINITY);
+            below = mass;
+            candidates = &mut candidates[middle + 1..];
+        } else {
+            candidates = &mut candidates[..middle];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn filtered(mut row: Vec<f32>, top_k: usize, top_p: f64) -> Vec<f32> {
+        Filter { top_k, top_p }.apply(&mut row, &mut Vec::new());
+        row
+    }
+
+    fn kept(row: &[f32]) -> Vec<usize> {
+        (0..row.len()).filter(|&i| row[i] > f32::NEG_INFINITY).collect()
+    }
+
+    #[test]
+    fn every_tie_with_the_kth_survives() {
+        assert_eq!(kept(&filtered(vec![1.0, 3.0, 2.0, 2.0, 0.0, 2.0], 2, 0.0)), [1, 2, 3, 5]);
+        assert_eq!(kept(&filtered(vec![-0.0, 0.0, -1.0], 1, 0.0)), [0, 1]);
+    }
+
+    #[test]
+    fn a_cumulative_sum_of_exactly_one_minus_p_is_removed() {
+        // Four equal classes: cumulative sums 0.25, 0.5, 0.75, 1 in class order.
+        assert_eq!(kept(&filtered(vec![1.0; 4], 0, 0.5)), [2, 3]);
+        assert_eq!(kept(&filtered(vec![1.0; 4], 0, 0.6)), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_largest_always_stays() {
+        assert_eq!(kept(&filtered(vec![0.0, 5.0, 5.0, 1.0], 0, 1e-12)), [2]);
+    }
+
+    #[test]
+    fn off_means_off() {
+        let row = vec![0.5, -3.0, 1.0];
+        assert_eq!(filtered(row.clone(), 0, 0.0), row);
+        assert_eq!(filtered(row.clone(), 3, 0.0), row);
+        assert_eq!(filtered(row.clone(), 0, 1.0), row);
+    }
+
+    #[test]
+    fn p_of_one_removes_only_what_underflows() {
+        assert_eq!(kept(&filtered(vec![0.0, -200.0, -50.0], 0, 1.0)), [0, 2]);
+    }
+
+    #[test]
+    fn an_empty_row_stays_empty() {
+        assert_eq!(kept(&filtered(vec![f32::NEG_INFINITY; 4], 2, 0.5)), [0; 0]);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let error = Filter { top_k: 65, top_p: 0.0 }.check(64).unwrap_err().to_string();
+        assert!(error.contains("top_k: 65 is more than the 64"), "{error}");
+        assert!(Filter { top_k: 0, top_p: 1.5 }.check(64).is_err());
+        assert!(Filter { top_k: 0, top_p: f64::NAN }.check(64).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The threshold search removes what the definition by a full stable sort removes.
+        #[test]
+        fn top_p_is_the_sorted_definition(levels in prop::collection::vec(-8i32..8, 1..200), p in 0.01f64..1.0) {
+            let row: Vec<f32> = levels.iter().map(|&level| level as f32 * 0.37).collect();
+            let mut order: Vec<usize> = (0..row.len()).collect();
+            order.sort_by(|&a, &b| row[a].total_cmp(&row[b]));
+            let max = row[order[row.len() - 1]];
+            let weights: Vec<f64> = order.iter().map(|&i| f64::from((row[i] - max).exp())).collect();
+            let total: f64 = weights.iter().sum();
+            let (mut expected, mut sum) = (row.clone(), 0.0);
+            for (&i, weight) in order.iter().zip(&weights).take(row.len() - 1) {
+                sum += weight;
+                if (sum / total) as f32 <= (1.0 - p) as f32 {
+                    expected[i] = f32::NEG_INFINITY;
+                }
+            }
+            prop_assert_eq!(filtered(row, 0, p), expected);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Samplers: guided logits to draws.
+
+mod draw;
+mod filter;
+mod host;
+mod smooth;
+mod tensor;
+
+mod argmax;
+mod top_k_top_p;
+
+pub use argmax::Argmax;
+pub use filter::Filter;
+pub use top_k_top_p::TopKTopP;
+
+use nextscale_core::{Alphabet, Draw, LogitMap, Result, ScaleSchedule};
+
+use crate::random::{Noise, Place};
+
+/// Where in a run a draw happens.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    /// The scale, from 0.
+    pub scale: usize,
+    /// All scales.
+    pub schedule: &'a ScaleSchedule,
+    /// The images of the batch, by their number in the run.
+    pub images: &'a [u64],
+    /// Where randomness comes from.
+    pub noise: &'a dyn Noise,
+}
+
+impl Moment<'_> {
+    fn place(&self, logits: &LogitMap) -> Place<'_> {
+        Place {
+            scale: self.scale,
+            images: self.images,
+            positions: logits.grid().positions(),
+            alphabet: logits.alphabet(),
+        }
+    }
+}
+
+/// A way of choosing tokens. It holds settings, never state; randomness comes from the [`Moment`].
+pub trait Sampler: std::fmt::Debug + Send + Sync {
+    /// Chooses a class for every slot of every position of `logits`, which it leaves as they are.
+    ///
+    /// # Errors
+    /// If the settings do not fit the logits.
+    fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw>;
+
+    /// Whether the settings fit a schedule and an alphabet.
+    ///
+    /// # Errors
+    /// A setting error that names the field.
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        let _ = (schedule, alphabet);
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Traces: everything that happened at every scale, in one safetensors file.
+//!
+//! For every scale k: `scale.{k}.conditional`, `.unconditional` (where it was wanted), `.prior` (where a prior was
+//! applied), `.guided` `[images, h·w, channels]`; `.tokens` `[images, h·w]` int64 (`[images, h·w, slots]` where a position
+//! has several); `.canvas` `[images, C, H, W]`. And `images` `[images, 3, H, W]` in [0, 1].
+
+mod layout;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Tensor;
+use nextscale_core::LogitMap;
+
+use crate::host::{floats, integers};
+use crate::observe::{Observer, Seen};
+use crate::{Error, Result};
+use layout::{Kind, Layout, Piece};
+
+/// A trace in the making. Batches are written where they belong as they come, so memory holds one batch; the file stands
+/// beside its place as `.NAME.partial` until it is whole.
+pub struct Trace {
+    target: PathBuf,
+    images: u64,
+    fingerprint: String,
+    open: Option<(File, Layout)>,
+    seen: Vec<Piece>,
+}
+
+impl Trace {
+    /// A trace of `images` images. `fingerprint` says what they are of; a partial file with the same one is gone on with.
+    ///
+    /// # Errors
+    /// If a partial file is there and belongs to something else.
+    pub fn new(target: &Path, images: u64, fingerprint: &str) -> Result<Self> {
+        let mut trace = Self {
+            target: target.into(),
+            images,
+            fingerprint: fingerprint.into(),
+            open: None,
+            seen: Vec::new(),
+        };
+        let partial = trace.partial();
+        if partial.exists() {
+            let file = OpenOptions::new().read(true).write(true).open(&partial);
+            let file = file.map_err(Error::io("open", &partial))?;
+            let layout = Layout::read(&file).filter(|layout| layout.fits(images, fingerprint)).ok_or_else(|| {
+                Error::Folder(format!(
+                    "{} is the unfinished trace of another run; delete it, or name another file with --trace",
+                    partial.display()
+                ))
+            })?;
+            trace.open = Some((file, layout));
+        }
+        Ok(trace)
+    }
+
+    fn partial(&self) -> PathBuf {
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        self.target.with_file_name(format!(".{name}.partial"))
+    }
+
+    /// Whether earlier batches are in it.
+    pub fn is_begun(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Writes what was seen of a batch, which has these images.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn store(&mut self, images: &[u64]) -> Result<()> {
+        let pieces = std::mem::take(&mut self.seen);
+        let partial = self.partial();
+        if self.open.is_none() {
+            let layout = Layout::new(&pieces, self.images, &self.fingerprint);
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(true).open(&partial);
+            let file = file.map_err(Error::io("create", &partial))?;
+            layout.begin(&file).map_err(Error::io("write", &partial))?;
+            self.open = Some((file, layout));
+        }
+        let Some((file, layout)) = &self.open else { return Ok(()) };
+        for piece in &pieces {
+            let bytes = piece.bytes.len() / images.len();
+            let start = layout.start(piece, bytes).ok_or_else(|| {
+                Error::Folder(format!("{} has no place for `{}`; delete it", partial.display(), piece.name))
+            })?;
+            for (bytes, &image) in piece.bytes.chunks_exact(bytes).zip(images) {
+                let at = start + image * bytes.len() as u64;
+                file.write_all_at(bytes, at).map_err(Error::io("write", &partial))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the file its name, all images being in it.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    pub fn finish(self) -> Result<()> {
+        if self.open.is_some() {
+            std::fs::rename(self.partial(), &self.target).map_err(Error::io("write", &self.target))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was written.
+    pub fn discard(self) {
+        // Nothing more can be done about a file that cannot be removed.
+        let _ = std::fs::remove_file(self.partial());
+    }
+
+    fn see<const D: usize>(&mut self, name: String, tensor: &Tensor<D>) -> Result<()> {
+        let shape = tensor.dims()[1..].to_vec();
+        let bytes = bytemuck::cast_slice(&floats(tensor.clone())?).to_vec();
+        self.seen.push(Piece { name, kind: Kind::F32, shape, bytes });
+        Ok(())
+    }
+}
+
+impl Observer for Trace {
+    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+        let k = seen.scale;
+        let maps: [(&str, Option<&LogitMap>); 4] = [
+            ("conditional", seen.logits.conditional.as_ref()),
+            ("unconditional", seen.logits.unconditional.as_ref()),
+            ("prior", seen.prior),
+            ("guided", Some(seen.guided)),
+        ];
+        for (what, map) in maps {
+            if let Some(map) = map {
+                self.see(format!("scale.{k}.{what}"), map.values())?;
+            }
+        }
+        let [_, positions, slots] = seen.draw.tokens.dims();
+        self.seen.push(Piece {
+            name: format!("scale.{k}.tokens"),
+            kind: Kind::I64,
+            shape: if slots == 1 { vec![positions] } else { vec![positions, slots] },
+            bytes: bytemuck::cast_slice(&integers(seen.draw.tokens.clone())?).to_vec(),
+        });
+        self.see(format!("scale.{k}.canvas"), &seen.canvas.features)
+    }
+
+    fn wants_prior(&self) -> bool {
+        true
+    }
+
+    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
+        self.see("images".into(), images)
+    }
+}
