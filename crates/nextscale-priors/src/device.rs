@@ -150,3 +150,70 @@ fn upload(matrix: Vec<f64>, rows: usize, columns: usize, device: &Device) -> Ten
     let values: Vec<f32> = matrix.into_iter().map(|value| value as f32).collect();
     Tensor::from_data(TensorData::new(values, [1, rows, columns]), (device, DType::F32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dse, Operator, Prior};
+
+    fn noise(batch: usize, grid: Grid, channels: usize) -> Tensor<3> {
+        let values =
+            (0..batch * grid.positions() * channels).map(|i| ((i * 7919 % 1009) as f32).sin()).collect();
+        Tensor::from_data(TensorData::new(values, [batch, grid.positions(), channels]), &Device::flex())
+    }
+
+    #[test]
+    fn one_dense_matrix_and_two_small_products_agree() {
+        let device = Device::flex();
+        for (from, to) in [(Grid::new(2, 3), Grid::new(5, 4)), (Grid::new(1, 6), Grid::new(3, 6))] {
+            let Ok(Operator::Separable { terms, .. }) = Dse::default().operator(from, to) else {
+                panic!("DSE is separable")
+            };
+            let matrix = upload(dense(from, to, &terms), to.positions(), from.positions(), &device);
+            let (rows, columns) = stacked(from, to, &terms);
+            let factors = [
+                upload(rows, to.height * terms.len(), from.height, &device),
+                upload(columns, to.width, terms.len() * from.width, &device),
+            ];
+            let x = noise(2, from, 3);
+            let whole: Vec<f32> =
+                Map::Dense(Box::new(matrix)).apply(&x, from, to).into_data().try_to_vec().unwrap();
+            let parts: Vec<f32> =
+                Map::Products(Box::new(factors)).apply(&x, from, to).into_data().try_to_vec().unwrap();
+            for (whole, parts) in whole.iter().zip(&parts) {
+                assert!((whole - parts).abs() < 1e-5, "{whole} and {parts}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_grids_take_one_matrix_and_large_ones_two() {
+        assert!(dense_is_cheaper(Grid::square(2), Grid::square(3), 3));
+        assert!(!dense_is_cheaper(Grid::square(24), Grid::square(32), 3));
+    }
+
+    #[test]
+    fn a_term_of_the_wrong_size_is_refused_when_applied() {
+        let grid = Grid::square(2);
+        let term = Term { coefficient: 1.0, rows: vec![1.0; 3], columns: vec![1.0; 4] };
+        let operator = Operator::Separable { from: grid, to: grid, terms: vec![term] };
+        let error =
+            operator.to_device(&Device::flex()).apply(&noise(1, grid, 1)).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|e| e.contains("rows matrix")), "{error:?}");
+    }
+
+    #[test]
+    fn half_precision_comes_back_in_half_precision() {
+        let (from, to) = (Grid::square(2), Grid::square(4));
+        let operator = Dse::default().operator(from, to).map(|o| o.to_device(&Device::flex()));
+        let x = noise(1, from, 2);
+        let [half, full] = [x.clone().cast(DType::F16), x].map(|x| match &operator {
+            Ok(operator) => operator.apply(&x).map(|y| (y.dtype(), y.cast(DType::F32))),
+            Err(error) => Err(error.clone()),
+        });
+        let ((dtype, half), (_, full)) = (half.unwrap(), full.unwrap());
+        assert_eq!(dtype, DType::F16);
+        let difference: f32 = (half - full).abs().max().into_scalar();
+        assert!(difference < 2e-3, "{difference}");
+    }
+}

@@ -149,3 +149,22 @@ fn crossover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error
     let value = f64::deserialize(deserializer)?;
     check_crossover(value).map(|()| value).map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_edge_is_a_raised_cosine_below_the_end_of_the_band() {
+        let weights = Dse { crossover: 0.5, ..Dse::default() }.weights(4);
+        for (found, expected) in weights.iter().zip([1.0, 1.0, 0.75, 0.25]) {
+            assert!((found - expected).abs() < 1e-12, "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn the_band_taken_over_is_the_fraction_rounded_up() {
+        let rows = |fraction, n| Dse { fraction, ..Dse::default() }.weights(n).len();
+        assert_eq!([rows(1.0, 5), rows(0.5, 5), rows(0.01, 5), rows(0.07, 100)], [5, 3, 1, 7]);
+    }
+}

@@ -1,0 +1,6 @@
+//! The priors against independent transforms, reference numbers and burn's own interpolation.
+
+mod batch;
+mod dse;
+mod interpolation;
+mod support;
