@@ -62,6 +62,18 @@ impl<'a> Settings<'a> {
         Ok(value)
     }
 
+    /// A setting that may be left out.
+    ///
+    /// # Errors
+    /// If it does not fit.
+    pub fn take_option<T: Serialize + DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>> {
+        let value: Option<T> = self.fields.take_option(name)?;
+        if let Some(value) = &value {
+            self.keep(name, Node::from_serialize(value)?);
+        }
+        Ok(value)
+    }
+
     /// A nested rule that must be given.
     ///
     /// # Errors

@@ -14,11 +14,19 @@ impl Registry {
             .with_rule(
                 "Cfg",
                 "classifier-free guidance: (1 + t)·cond - t·uncond with `scale: t`, or w·cond + (1 - w)·uncond with `weight: w`",
-                |settings| Ok(Arc::new(settings.all::<Cfg>()?)),
+                |settings| match (settings.take_option::<Strength>("scale")?, settings.take_option::<Strength>("weight")?) {
+                    (Some(t), None) => Ok(Arc::new(Cfg::scale(t)?)),
+                    (None, Some(w)) => Ok(Arc::new(Cfg::weight(w)?)),
+                    (given, _) => {
+                        let given = if given.is_some() { "both are" } else { "neither is" };
+                        let error = settings.error(format!("give `scale` or `weight`; {given} given"));
+                        Err(error.with_help("w·c + (1 - w)·u with `weight: w` is `scale: t` with w = 1 + t").into())
+                    }
+                },
             )
             .with_rule(
                 "Ssg",
-                "scale-space guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits",
+                "scaled spatial guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits",
                 |settings| {
                     let base = settings.rule_or("base", "Conditional")?;
                     let prior = settings.prior("prior")?;

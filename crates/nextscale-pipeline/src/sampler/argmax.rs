@@ -13,7 +13,7 @@ impl Sampler for Argmax {
     }
 }
 
-fn on_device(logits: &LogitMap) -> Draw {
+pub(super) fn on_device(logits: &LogitMap) -> Draw {
     let [batch, positions, _] = logits.values().dims();
     let alphabet = logits.alphabet();
     let rows = logits.values().clone().reshape([batch * positions * alphabet.slots, alphabet.classes]);

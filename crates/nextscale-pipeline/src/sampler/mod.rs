@@ -2,6 +2,8 @@
 
 mod draw;
 mod filter;
+#[cfg(test)]
+mod fixtures;
 mod host;
 mod smooth;
 mod tensor;

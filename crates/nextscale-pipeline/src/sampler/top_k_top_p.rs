@@ -37,7 +37,7 @@ impl TopKTopP {
         Filter { top_k: self.top_k, top_p: self.top_p }
     }
 
-    fn on_host(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw> {
+    pub(super) fn on_host(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw> {
         let place = moment.place(logits);
         let noise = self.more_smooth.then(|| moment.noise.exponential(&place));
         let plan = host::Plan {
@@ -49,7 +49,7 @@ impl TopKTopP {
         host::sample(logits, &plan)
     }
 
-    fn on_device(&self, logits: &LogitMap, moment: &Moment<'_>) -> Draw {
+    pub(super) fn on_device(&self, logits: &LogitMap, moment: &Moment<'_>) -> Draw {
         let place = moment.place(logits);
         let [batch, positions, channels] = logits.values().dims();
         let Alphabet { slots, classes } = logits.alphabet();
