@@ -1,5 +1,7 @@
 //! Tokenizers: images to token grids and back.
 
+pub mod vq;
+
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_core::{Alphabet, Canvas, Draw, Result, ScaleSchedule};
 

@@ -1,0 +1,171 @@
+use nextscale_core::{Error, Grid, Result, ScaleSchedule};
+use serde::{Deserialize, Serialize};
+
+/// The architecture of a [`Vqvae`](super::Vqvae).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VqvaeConfig {
+    /// Channels of the finest level, which the multipliers multiply.
+    pub channels: usize,
+    /// Channels of every level over `channels`, finest first; each level but the last halves the size.
+    pub multipliers: Vec<usize>,
+    /// Residual blocks a level of the encoder.
+    pub encoder_blocks: Vec<usize>,
+    /// Residual blocks a level of the decoder.
+    pub decoder_blocks: Vec<usize>,
+    /// Whether a level has attention after each of its blocks.
+    pub attention: Vec<bool>,
+    /// Whether there is attention between the two blocks in the middle.
+    pub mid_attention: bool,
+    /// Channels of the latents and the codes, Cz.
+    pub latent_channels: usize,
+    /// Number of codes, V.
+    pub vocabulary: usize,
+    /// The convolutions after the codes.
+    pub phi: PhiKind,
+    /// How far φ goes from the identity to its convolution.
+    pub phi_ratio: f64,
+    /// Groups of every norm.
+    pub norm_groups: usize,
+}
+
+/// Which scales share a φ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PhiKind {
+    /// There is none.
+    Identity,
+    /// One for all scales.
+    One,
+    /// One a scale.
+    PerScale,
+    /// This many, of which a scale takes the nearest; see [`phi_index`](super::phi_index).
+    Nearest(usize),
+}
+
+impl VqvaeConfig {
+    /// Upstream's norm groups, φ ratio and code count are the defaults of a config of `channels` and `multipliers`: two
+    /// blocks a level of the encoder, three of the decoder, attention at the last level and in the middle.
+    pub fn new(channels: usize, multipliers: &[usize]) -> Self {
+        let levels = multipliers.len();
+        Self {
+            channels,
+            multipliers: multipliers.to_vec(),
+            encoder_blocks: vec![2; levels],
+            decoder_blocks: vec![3; levels],
+            attention: (1..=levels).map(|level| level == levels).collect(),
+            mid_attention: true,
+            latent_channels: 32,
+            vocabulary: 4096,
+            phi: PhiKind::Nearest(4),
+            phi_ratio: 0.5,
+            norm_groups: 32,
+        }
+    }
+
+    /// The published tokenizer, `vae_ch160v4096z32.pth`.
+    pub fn published() -> Self {
+        Self::new(160, &[1, 1, 2, 2, 4])
+    }
+
+    /// Channels of a level.
+    pub fn level_channels(&self, level: usize) -> usize {
+        self.channels * self.multipliers[level]
+    }
+
+    /// How many pixels a latent spans on an axis.
+    pub fn reduction(&self) -> usize {
+        1 << (self.multipliers.len() - 1)
+    }
+
+    /// Height and width in pixels of the images whose latents lie on `grid`.
+    pub fn image_size(&self, grid: Grid) -> (usize, usize) {
+        (grid.height * self.reduction(), grid.width * self.reduction())
+    }
+
+    /// Checks that the sizes make a model for `schedule`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that names the field.
+    pub fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
+        let levels = self.multipliers.len();
+        if levels == 0 || levels > 16 {
+            return Err(Error::setting(
+                "multipliers",
+                format!("{levels} levels; give 1 to 16, like [1, 2, 2]"),
+            ));
+        }
+        for (field, found) in [
+            ("encoder_blocks", self.encoder_blocks.len()),
+            ("decoder_blocks", self.decoder_blocks.len()),
+            ("attention", self.attention.len()),
+        ] {
+            if found != levels {
+                return Err(Error::setting(
+                    field,
+                    format!("{found} entries for {levels} levels; give one a level"),
+                ));
+            }
+        }
+        for (field, value) in [
+            ("channels", self.channels),
+            ("latent_channels", self.latent_channels),
+            ("vocabulary", self.vocabulary),
+            ("norm_groups", self.norm_groups),
+            ("multipliers", self.multipliers.iter().copied().min().unwrap_or(0)),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(field, "0; give at least 1"));
+            }
+        }
+        if self.phi == PhiKind::Nearest(0) {
+            return Err(Error::setting("phi", "Nearest(0); give at least 1, or Identity"));
+        }
+        if !self.phi_ratio.is_finite() {
+            return Err(Error::setting("phi_ratio", format!("{}; give a number like 0.5", self.phi_ratio)));
+        }
+        for width in std::iter::once(self.channels).chain((0..levels).map(|level| self.level_channels(level)))
+        {
+            if width % self.norm_groups != 0 {
+                return Err(Error::setting(
+                    "norm_groups",
+                    format!("{} does not divide the {width} channels of a level", self.norm_groups),
+                ));
+            }
+        }
+        if schedule.last().positions() == 0 {
+            return Err(Error::Schedule("the last scale is empty".into()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule() -> ScaleSchedule {
+        ScaleSchedule::square(&[1, 2, 4]).unwrap()
+    }
+
+    #[test]
+    fn the_published_sizes_make_a_model() {
+        VqvaeConfig::published().check(&schedule()).unwrap();
+        assert_eq!(VqvaeConfig::published().image_size(Grid::new(16, 32)), (256, 512));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let good = VqvaeConfig::new(32, &[1, 2]);
+        for (config, field) in [
+            (VqvaeConfig { norm_groups: 24, ..good.clone() }, "norm_groups"),
+            (VqvaeConfig { encoder_blocks: vec![1], ..good.clone() }, "encoder_blocks"),
+            (VqvaeConfig { vocabulary: 0, ..good.clone() }, "vocabulary"),
+            (VqvaeConfig { phi: PhiKind::Nearest(0), ..good.clone() }, "phi"),
+            (VqvaeConfig::new(32, &[]), "multipliers"),
+            (VqvaeConfig { multipliers: vec![1, 0], ..good.clone() }, "multipliers"),
+        ] {
+            let error = config.check(&schedule()).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{Device, Tensor, module::conv2d, ops::ConvOptions},
+};
+
+/// A parameter without values: [`fill`](super::keys::fill) gives it some.
+pub(super) fn empty<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    let init = move |device: &Device, _: bool| Tensor::zeros(shape, device);
+    Param::uninitialized(ParamId::new(), init, device.clone(), true, shape.into())
+}
+
+/// A convolution that keeps the size: 3×3 with one row and column of zeros around, or 1×1.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// `[out, in, kernel, kernel]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Conv {
+    pub(super) fn new(kernel: usize, input: usize, out: usize, device: &Device) -> Self {
+        Self { weight: empty([out, input, kernel, kernel], device), bias: empty([out], device) }
+    }
+
+    /// `[batch, in, h, w]` to `[batch, out, h, w]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), Some(self.bias.val()));
+        if weight.dims()[2] == 3 {
+            nextscale_kernels::conv2d_3x3(x, weight, bias)
+        } else {
+            conv2d(x, weight, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+use std::{collections::BTreeMap, path::Path};
+
+use burn::tensor::{Device, TensorData};
+use nextscale_core::{Error, ScaleSchedule};
+use nextscale_weights::{Precision, WeightFile, save_safetensors};
+
+use super::{
+    MultiScaleVq, Scales, Vqvae, VqvaeConfig,
+    infer::{HITS, has_encoder},
+    keys,
+};
+
+/// Why a checkpoint does not become a tokenizer.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read, or its tensors do not fit.
+    #[error(transparent)]
+    Weights(#[from] nextscale_weights::Error),
+    /// The settings do not fit the file.
+    #[error(transparent)]
+    Settings(#[from] Error),
+}
+
+impl MultiScaleVq {
+    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
+    /// width. The architecture is read from its tensors; see [`VqvaeConfig::infer`] for the norm groups.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no VQVAE, a tensor is missing, unexpected or misshapen, or the settings do not fit.
+    pub fn open(
+        path: impl AsRef<Path>,
+        schedule: ScaleSchedule,
+        norm_groups: impl Into<Option<usize>>,
+        with_encoder: bool,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        Self::load(&WeightFile::open(path)?, schedule, norm_groups, with_encoder, device)
+    }
+
+    /// Reads a tokenizer. Every name and shape in the file is checked before a value is read; without the encoder its
+    /// values are not read, which is enough to generate, and the file need not have them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn load(
+        file: &WeightFile,
+        schedule: ScaleSchedule,
+        norm_groups: impl Into<Option<usize>>,
+        with_encoder: bool,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let file = file.rooted("quantize.embedding.weight")?;
+        let config = VqvaeConfig::infer(&file, norm_groups.into())?;
+        config.check(&schedule)?;
+        config.expected(schedule.len(), with_encoder || has_encoder(&file)).check(&file)?;
+        let empty = Vqvae::empty(&config, schedule.len(), with_encoder, device);
+        let vqvae =
+            keys::fill(empty, config.phi, device, |key, _| file.values(key).map(|(values, _)| values))?;
+        let scales = Scales::new(schedule, config.phi, device);
+        Ok(Self { vqvae, scales, config })
+    }
+
+    /// Every parameter under upstream's key, and the buffer that upstream's loader asks for.
+    pub fn tensors(&self) -> Vec<(String, TensorData)> {
+        let mut tensors = keys::values(&self.vqvae, self.config.phi);
+        let shape = [self.scales.len(), self.config.vocabulary];
+        tensors.push((HITS.into(), TensorData::zeros::<f32, _>(shape)));
+        tensors
+    }
+
+    /// What a file says in its header beside the tensors: the settings that leave no trace in them, and the scales.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("norm_groups".into(), self.config.norm_groups.to_string()),
+            ("phi_ratio".into(), self.config.phi_ratio.to_string()),
+            ("scales".into(), self.scales.schedule().to_string()),
+        ])
+    }
+
+    /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further settings.
+    ///
+    /// # Errors
+    /// If the disk refuses, or a value does not fit f16.
+    pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<(), nextscale_weights::Error> {
+        save_safetensors(path, self.tensors(), precision, &self.metadata())
+    }
+}

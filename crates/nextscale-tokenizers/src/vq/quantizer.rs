@@ -1,0 +1,114 @@
+use burn::{
+    module::{Module, Param},
+    tensor::{Device, Int, Tensor, TensorData, module::embedding},
+};
+use nextscale_core::{Error, Grid, Result};
+
+use super::{PhiBank, Scales, VqvaeConfig, conv::empty};
+
+/// Codebook and φ of the multi-scale residual quantiser.
+#[derive(Module, Debug)]
+#[allow(missing_docs)] // upstream's names
+pub struct Quantizer {
+    pub quant_resi: PhiBank,
+    pub embedding: Codebook,
+}
+
+/// The codes.
+#[derive(Module, Debug)]
+pub struct Codebook {
+    /// `[vocabulary, channels]`.
+    pub weight: Param<Tensor<2>>,
+}
+
+impl Quantizer {
+    pub(super) fn new(config: &VqvaeConfig, scales: usize, device: &Device) -> Self {
+        let channels = config.latent_channels;
+        Self {
+            quant_resi: PhiBank::new(config.phi, scales, channels, config.phi_ratio, device),
+            embedding: Codebook { weight: empty([config.vocabulary, channels], device) },
+        }
+    }
+
+    /// What scale `k` adds to the canvas: φ of its embedding `[batch, channels, h, w]` at full size.
+    pub fn residual(&self, embedding: Tensor<4>, k: usize, scales: &Scales) -> Tensor<4> {
+        self.quant_resi.forward(scales.up(k).apply(embedding), scales.phi(k))
+    }
+
+    /// The tokens of every scale, `[batch, h·w]`, for features f `[batch, channels, H, W]` on the last grid.
+    pub fn encode(&self, f: Tensor<4>, scales: &Scales) -> Vec<Tensor<2, Int>> {
+        let mut rest = f;
+        (0..scales.len())
+            .map(|k| {
+                let tokens = self.embedding.nearest(positions(scales.down(k).apply(rest.clone())));
+                let embedding = self.embedding.embed(tokens.clone(), scales.schedule().grid(k));
+                rest = rest.clone() - self.residual(embedding, k, scales);
+                tokens
+            })
+            .collect()
+    }
+}
+
+impl Codebook {
+    /// The code nearest to each vector of z `[batch, positions, channels]`, the first of equals: the least
+    /// |z|² + |e|² - 2 z·e, as upstream sums it.
+    pub fn nearest(&self, z: Tensor<3>) -> Tensor<2, Int> {
+        let codes = self.weight.val().inner();
+        let z = z.inner();
+        let [vocabulary, _] = codes.dims();
+        let squares = codes.clone().square().sum_dim(1).reshape([1, 1, vocabulary]);
+        let products = z.clone().matmul(codes.transpose().unsqueeze::<3>());
+        let distances = z.square().sum_dim(2) + squares - products * 2.0;
+        distances.argmin(2).squeeze_dim(2)
+    }
+
+    /// The codes of `tokens` `[batch, h·w]` as a map `[batch, channels, h, w]`.
+    pub fn embed(&self, tokens: Tensor<2, Int>, grid: Grid) -> Tensor<4> {
+        map(embedding(self.weight.val(), tokens), grid)
+    }
+
+    /// The mix of codes by `weights` `[batch, h·w, vocabulary]` as a map `[batch, channels, h, w]`.
+    pub fn mix(&self, weights: Tensor<3>, grid: Grid) -> Tensor<4> {
+        map(weights.matmul(self.weight.val().unsqueeze::<3>()), grid)
+    }
+
+    /// Puts `values` `[n, channels]` in place of the codes `indices`, for codes that nothing chooses any more. What an
+    /// optimiser keeps of them is its own to reset.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or an index is beyond the vocabulary.
+    pub fn restart(&mut self, indices: &[usize], values: Tensor<2>) -> Result<()> {
+        let [vocabulary, channels] = self.weight.dims();
+        if values.dims() != [indices.len(), channels] {
+            let expected = format!("[{}, {channels}]", indices.len());
+            return Err(Error::shape("the values of restarted codes", expected, &values.dims()));
+        }
+        if let Some(index) = indices.iter().find(|&&index| index >= vocabulary) {
+            return Err(Error::setting("code", format!("{index}; the codes are 0 to {}", vocabulary - 1)));
+        }
+        let read = |tensor: Tensor<2>| {
+            tensor.inner().try_into_vec_as::<f32>().map_err(|error| Error::Unsupported(error.to_string()))
+        };
+        let (mut codes, values) = (read(self.weight.val())?, read(values)?);
+        for (&index, value) in indices.iter().zip(values.chunks_exact(channels)) {
+            codes[index * channels..][..channels].copy_from_slice(value);
+        }
+        let data = TensorData::new(codes, [vocabulary, channels]);
+        let weight = self.weight.clone();
+        let (id, fresh) = (weight.id, Tensor::from_data(data, &self.weight.val().device()));
+        self.weight = weight.transform_for_load(fresh, id);
+        Ok(())
+    }
+}
+
+/// `[batch, channels, h, w]` as `[batch, h·w, channels]`.
+pub(super) fn positions(map: Tensor<4>) -> Tensor<3> {
+    let [batch, channels, height, width] = map.dims();
+    map.reshape([batch, channels, height * width]).swap_dims(1, 2)
+}
+
+/// `[batch, h·w, channels]` as `[batch, channels, h, w]`.
+pub(super) fn map(positions: Tensor<3>, grid: Grid) -> Tensor<4> {
+    let [batch, _, channels] = positions.dims();
+    positions.swap_dims(1, 2).reshape([batch, channels, grid.height, grid.width])
+}

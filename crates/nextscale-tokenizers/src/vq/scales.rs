@@ -1,0 +1,63 @@
+use burn::tensor::Device;
+use nextscale_core::{Grid, ScaleSchedule};
+
+use super::{PhiKind, Resize};
+
+/// A schedule with what the quantiser needs of it at every scale.
+#[derive(Debug, Clone)]
+pub struct Scales {
+    schedule: ScaleSchedule,
+    phi: Vec<usize>,
+    up: Vec<Resize>,
+    down: Vec<Resize>,
+    next: Vec<Resize>,
+}
+
+impl Scales {
+    /// Makes the resampling matrices on `device`, outside of autodiff.
+    pub fn new(schedule: ScaleSchedule, phi: PhiKind, device: &Device) -> Self {
+        let device = &device.clone().without_autodiff();
+        let (count, last) = (schedule.len(), schedule.last());
+        let each = |make: &dyn Fn(usize, Grid) -> Resize| -> Vec<Resize> {
+            schedule.grids().iter().enumerate().map(|(k, &grid)| make(k, grid)).collect()
+        };
+        Self {
+            phi: (0..count).map(|k| phi.index(k, count)).collect(),
+            up: each(&|_, grid| Resize::bicubic(grid, last, device)),
+            down: each(&|_, grid| Resize::area(last, grid, device)),
+            next: each(&|k, grid| Resize::bicubic(schedule.grid(k.saturating_sub(1)), grid, device)),
+            schedule,
+        }
+    }
+
+    /// The schedule.
+    pub fn schedule(&self) -> &ScaleSchedule {
+        &self.schedule
+    }
+
+    /// The number of scales.
+    #[allow(clippy::len_without_is_empty)] // a schedule is never empty
+    pub fn len(&self) -> usize {
+        self.schedule.len()
+    }
+
+    /// Which φ scale `k` uses.
+    pub fn phi(&self, k: usize) -> usize {
+        self.phi[k]
+    }
+
+    /// Bicubic from scale `k` to the last.
+    pub fn up(&self, k: usize) -> &Resize {
+        &self.up[k]
+    }
+
+    /// Area from the last scale to `k`.
+    pub fn down(&self, k: usize) -> &Resize {
+        &self.down[k]
+    }
+
+    /// Bicubic from scale `k` - 1 to `k`.
+    pub fn next(&self, k: usize) -> &Resize {
+        &self.next[k]
+    }
+}
