@@ -13,40 +13,73 @@
 
 pub mod allocator;
 mod composed;
+mod elementwise;
+mod extension;
+mod gated;
+mod group_norm;
+mod layer_norm;
+mod math;
 mod raw;
+mod reduce;
+mod rows;
+mod softmax;
+
+#[cfg(test)]
+mod levels;
 
 use burn::tensor::Tensor;
 
+use elementwise::{Elementwise, GeluTanh, Silu};
+use extension::apply;
+
 /// SiLU, `x · sigmoid(x)`, elementwise.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    composed::silu(x)
+    apply(Elementwise(Silu), [x.into_dispatch()])
+        .unwrap_or_else(|[x]| composed::silu(Tensor::from_dispatch(x)))
 }
 
 /// GELU in its tanh form, `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`, elementwise.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    composed::gelu_tanh(x)
+    apply(Elementwise(GeluTanh), [x.into_dispatch()])
+        .unwrap_or_else(|[x]| composed::gelu_tanh(Tensor::from_dispatch(x)))
 }
 
 /// Softmax over the last dimension. Entries of -inf get probability 0; a row of nothing but -inf gives NaN.
 pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    composed::softmax(x)
+    let length = x.dims()[D - 1];
+    if length == 0 {
+        return x;
+    }
+    apply(softmax::Softmax { length }, [x.into_dispatch()])
+        .unwrap_or_else(|[x]| composed::softmax(Tensor::from_dispatch(x)))
 }
 
 /// Layer norm over the last dimension of x `[batch, length, channels]` without weight and bias:
 /// `(x - mean) / √(variance + eps)`, with the variance over all channels (not Bessel-corrected).
 pub fn layer_norm(x: Tensor<3>, eps: f64) -> Tensor<3> {
-    composed::layer_norm(x, eps)
+    if x.dims()[2] == 0 {
+        return x;
+    }
+    apply(layer_norm::LayerNorm { eps: eps as f32 }, [x.into_dispatch()])
+        .unwrap_or_else(|[x]| composed::layer_norm(Tensor::from_dispatch(x), eps))
 }
 
 /// `layer_norm(x) · (1 + scale) + shift` for x `[batch, length, channels]`, scale and shift `[batch, 1, channels]`: the
-/// modulation of adaptive layer norm.
+/// modulation of adaptive layer norm. Scale and shift may be of any shape that broadcasts to x's; this one is fast.
 pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
-    composed::layer_norm_modulate(x, scale, shift, eps)
+    if !(per_image(&x, &scale) && per_image(&x, &shift)) {
+        return layer_norm(x, eps) * (scale + 1.0) + shift;
+    }
+    let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
+    apply(layer_norm::Modulate { eps: eps as f32 }, inputs).unwrap_or_else(|inputs| {
+        let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
+        composed::layer_norm_modulate(x, scale, shift, eps)
+    })
 }
 
 /// Group norm of x `[batch, channels, height, width]` with weight and bias `[channels]`; `groups` divides the channels.
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
-    composed::group_norm(x, weight, bias, groups, eps)
+    grouped(x, weight, bias, groups, eps, false)
 }
 
 /// `silu(group_norm(x))` in one pass over each group; shapes as for [`group_norm`].
@@ -57,16 +90,62 @@ pub fn group_norm_silu(
     groups: usize,
     eps: f64,
 ) -> Tensor<4> {
-    composed::group_norm_silu(x, weight, bias, groups, eps)
+    grouped(x, weight, bias, groups, eps, true)
 }
 
-/// `x + gate · y` for x and y `[batch, length, channels]`, gate `[batch, 1, channels]`.
+fn grouped(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    groups: usize,
+    eps: f64,
+    silu: bool,
+) -> Tensor<4> {
+    let [_, channels, height, width] = x.dims();
+    assert!(
+        groups > 0 && channels % groups == 0,
+        "group norm of {channels} channels in {groups} groups: choose a number of groups that divides the channels"
+    );
+    assert!(
+        weight.dims() == [channels] && bias.dims() == [channels],
+        "group norm of {channels} channels: weight {:?} and bias {:?} must have as many",
+        weight.dims(),
+        bias.dims()
+    );
+    if channels * height * width == 0 {
+        return x;
+    }
+    let operation = group_norm::GroupNorm { groups, eps: eps as f32, silu };
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    apply(operation, inputs).unwrap_or_else(|[x, weight, bias]| {
+        let x = Tensor::from_dispatch(x);
+        let (weight, bias) = (Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
+        let route = if silu { composed::group_norm_silu } else { composed::group_norm };
+        route(x, weight, bias, groups, eps)
+    })
+}
+
+/// `x + gate · y` for x and y `[batch, length, channels]`, gate `[batch, 1, channels]` (or any shapes that broadcast to
+/// x's; this one is fast).
 pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
-    composed::gated_residual(x, gate, y)
+    if !(per_image(&x, &gate) && x.dims() == y.dims()) {
+        return composed::gated_residual(x, gate, y);
+    }
+    let inputs = [x.into_dispatch(), gate.into_dispatch(), y.into_dispatch()];
+    apply(gated::GatedResidual, inputs).unwrap_or_else(|inputs| {
+        let [x, gate, y] = inputs.map(Tensor::from_dispatch);
+        composed::gated_residual(x, gate, y)
+    })
 }
 
 /// 3×3 convolution with stride 1 and one row and column of zero padding on each side: x `[batch, channels, height, width]`,
 /// weight `[out, channels, 3, 3]`, bias `[out]`, to `[batch, out, height, width]`.
 pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     composed::conv2d_3x3(x, weight, bias)
+}
+
+/// Whether `row` holds one row of channels for each image of x, neither being empty.
+fn per_image(x: &Tensor<3>, row: &Tensor<3>) -> bool {
+    let [batch, length, channels] = x.dims();
+    row.dims() == [batch, 1, channels] && batch * length * channels > 0
 }

@@ -2,6 +2,138 @@
 
 #![allow(unsafe_code)]
 
+use std::{mem::MaybeUninit, slice, sync::LazyLock};
+
+use rayon::prelude::*;
+
+/// Work on plain slices, compiled once for each instruction set.
+///
+/// `run` and everything it calls must be `#[inline(always)]`: only code inlined into the dispatching function is compiled
+/// with that function's instructions. With `FMA` products and sums may be fused.
+pub trait Kernel {
+    type Output;
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// A set of vector instructions that this processor has: the constructors give no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(Instructions);
+
+impl Level {
+    /// What every processor of the target has.
+    pub fn portable() -> Self {
+        Level(Instructions::Portable)
+    }
+
+    /// Every level this processor has, the widest last.
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::portable()];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 {
+                levels.push(Level(Instructions::Avx2));
+            }
+            if avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw")
+            {
+                levels.push(Level(Instructions::Avx512));
+            }
+        }
+        levels
+    }
+
+    /// The widest level, found once.
+    pub fn detected() -> Self {
+        static DETECTED: LazyLock<Level> =
+            LazyLock::new(|| Level::available().last().copied().unwrap_or(Level::portable()));
+        *DETECTED
+    }
+
+    /// Runs the kernel with this level's instructions.
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // Fusing without the instruction for it would be a call into a software routine.
+            Instructions::Portable => {
+                kernel.run::<{ cfg!(any(target_arch = "aarch64", target_feature = "fma")) }>()
+            }
+            // SAFETY: a `Level` of this kind is made only where the processor was found to have these instructions.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => unsafe { run_avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => unsafe { run_avx512(kernel) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<true>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<true>()
+}
+
+/// A vector of `len` numbers made in parts of `part` numbers (the last may be shorter): `work(i, part i)`, which finds zeros
+/// in it, in any order and on all threads.
+///
+/// Each part is zeroed just before the work on it, while it is on its way into the cache anyway; zeroing the whole first
+/// would be one more trip to memory.
+pub fn build(len: usize, part: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let tasks = len.div_ceil(part.max(1));
+    build_beside(len, part, &mut vec![(); tasks], 1, |i, part, _| work(i, part))
+}
+
+/// As [`build`], where the work on part i also gets the i-th `beside_part` items of `beside`.
+pub fn build_beside<T: Send>(
+    len: usize,
+    part: usize,
+    beside: &mut [T],
+    beside_part: usize,
+    work: impl Fn(usize, &mut [f32], &mut [T]) + Sync,
+) -> Vec<f32> {
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    let parts = &mut out.spare_capacity_mut()[..len];
+    let (part, beside_part) = (part.max(1), beside_part.max(1));
+    assert_eq!(len.div_ceil(part), beside.len().div_ceil(beside_part), "as many parts of both");
+    if len <= part {
+        // Not worth waking the other threads.
+        parts.chunks_mut(part).zip(beside.chunks_mut(beside_part)).for_each(|(p, b)| work(0, zeroed(p), b));
+    } else {
+        parts
+            .par_chunks_mut(part)
+            .zip(beside.par_chunks_mut(beside_part))
+            .enumerate()
+            .for_each(|(i, (p, b))| work(i, zeroed(p), b));
+    }
+    // SAFETY: the parts cover the first `len` numbers, and all of them were zeroed, or a panic left this function.
+    unsafe { out.set_len(len) };
+    out
+}
+
+fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    part.fill(MaybeUninit::new(0.0));
+    // SAFETY: same place, length and layout, and every number was just written.
+    unsafe { slice::from_raw_parts_mut(part.as_mut_ptr().cast::<f32>(), part.len()) }
+}
+
 /// `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` at their largest: see [`crate::allocator::tune`].
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn keep_freed_memory() {

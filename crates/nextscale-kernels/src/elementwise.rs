@@ -1,0 +1,138 @@
+//! SiLU and GELU.
+
+use std::marker::PhantomData;
+
+use burn::backend::{TensorMetadata, flex::FlexTensor};
+
+use crate::{
+    extension::{Operation, tensor, values},
+    math::{fma, sigmoid},
+    raw::{Kernel, Level, build},
+    rows::PART,
+};
+
+/// A function of one number and its slope.
+pub trait Function: Clone + Copy + Send + Sync + std::fmt::Debug + 'static {
+    fn value<const FMA: bool>(x: f32) -> f32;
+    fn slope<const FMA: bool>(x: f32) -> f32;
+}
+
+/// `x·σ(x)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Silu;
+
+impl Function for Silu {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        x * sigmoid::<FMA>(x).0
+    }
+
+    #[inline(always)]
+    fn slope<const FMA: bool>(x: f32) -> f32 {
+        let (s, ds) = sigmoid::<FMA>(x);
+        fma::<FMA>(x, ds, s)
+    }
+}
+
+/// `x/2·(1 + tanh u) = x·σ(2u)` with `u = √(2/π)·(x + 0.044715·x³)`: the sigmoid keeps the digits that `1 + tanh` cancels.
+#[derive(Clone, Copy, Debug)]
+pub struct GeluTanh;
+
+const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
+const CUBIC: f32 = 0.044_715;
+
+impl Function for GeluTanh {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        let v = TWICE_SQRT_2_OVER_PI * x * fma::<FMA>(CUBIC * x, x, 1.0);
+        x * sigmoid::<FMA>(v).0
+    }
+
+    #[inline(always)]
+    fn slope<const FMA: bool>(x: f32) -> f32 {
+        // Beyond ±16 the second term is 0, but its factor x³ would overflow. NaN passes both comparisons.
+        let near = if x > 16.0 { 16.0 } else { x };
+        let near = if near < -16.0 { -16.0 } else { near };
+        let square = near * near;
+        let v = TWICE_SQRT_2_OVER_PI * near * fma::<FMA>(CUBIC, square, 1.0);
+        let dv = TWICE_SQRT_2_OVER_PI * fma::<FMA>(3.0 * CUBIC, square, 1.0);
+        let (s, ds) = sigmoid::<FMA>(v);
+        fma::<FMA>(near * dv, ds, s)
+    }
+}
+
+struct Values<'a, F> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+    function: PhantomData<F>,
+}
+
+impl<F: Function> Kernel for Values<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (out, &x) in self.out.iter_mut().zip(self.x) {
+            *out = F::value::<FMA>(x);
+        }
+    }
+}
+
+struct Slopes<'a, F> {
+    x: &'a [f32],
+    grad: &'a [f32],
+    out: &'a mut [f32],
+    function: PhantomData<F>,
+}
+
+impl<F: Function> Kernel for Slopes<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for ((out, &x), &grad) in self.out.iter_mut().zip(self.x).zip(self.grad) {
+            *out = grad * F::slope::<FMA>(x);
+        }
+    }
+}
+
+/// F of every number.
+pub fn forward<F: Function>(level: Level, x: &[f32]) -> Vec<f32> {
+    build(x.len(), PART, |i, out| {
+        let x = &x[i * PART..][..out.len()];
+        level.run(Values { x, out, function: PhantomData::<F> });
+    })
+}
+
+/// The gradient of F's input.
+pub fn backward<F: Function>(level: Level, x: &[f32], grad: &[f32]) -> Vec<f32> {
+    build(x.len(), PART, |i, out| {
+        let x = &x[i * PART..][..out.len()];
+        let grad = &grad[i * PART..][..out.len()];
+        level.run(Slopes { x, grad, out, function: PhantomData::<F> });
+    })
+}
+
+/// A function applied to every number of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Elementwise<F>(pub F);
+
+impl<F: Function> Operation<1> for Elementwise<F> {
+    fn forward(&self, [x]: &[FlexTensor; 1]) -> FlexTensor {
+        tensor(forward::<F>(Level::detected(), values(x)), x.shape())
+    }
+
+    fn saved(&self, inputs: [FlexTensor; 1], _output: &FlexTensor) -> Vec<FlexTensor> {
+        inputs.into()
+    }
+
+    fn backward(
+        &self,
+        saved: &[FlexTensor],
+        grad: &FlexTensor,
+        _needed: [bool; 1],
+    ) -> [Option<FlexTensor>; 1] {
+        let x = &saved[0];
+        [Some(tensor(backward::<F>(Level::detected(), values(x), values(grad)), x.shape()))]
+    }
+}

@@ -1,0 +1,75 @@
+//! Every kernel gives the same at every level of vector instructions.
+
+use proptest::prelude::*;
+
+use crate::{
+    elementwise::{self, GeluTanh, Silu},
+    gated,
+    group_norm::{self, Extent},
+    layer_norm,
+    raw::Level,
+    softmax,
+};
+
+/// Every kernel's results on these numbers, all of one length.
+fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize; 3]) -> Vec<Vec<f32>> {
+    let eps = 1e-6;
+    let row = |v: &[f32]| v[..batch * length].to_vec();
+    let (scale, shift) = (row(b), row(a));
+    let extent = Extent { groups: rows, channels: 1, plane: length };
+    let (weight, bias) = (&b[..rows], &a[..rows]);
+    let (dx, sums) = layer_norm::modulate_backward(level, a, &scale, b, [rows, length], eps);
+    let (dy, d_gate) = gated::backward(level, &scale, a, b, [rows, length]);
+    let mut all = vec![
+        elementwise::forward::<Silu>(level, a),
+        elementwise::backward::<Silu>(level, a, b),
+        elementwise::forward::<GeluTanh>(level, a),
+        elementwise::backward::<GeluTanh>(level, a, b),
+        softmax::forward(level, a, length),
+        softmax::backward(level, a, b, length),
+        layer_norm::forward(level, a, length, eps),
+        layer_norm::backward(level, a, b, length, eps),
+        layer_norm::modulate(level, a, &scale, &shift, [rows, length], eps),
+        dx,
+        sums,
+        gated::forward(level, a, &scale, b, [rows, length]),
+        dy,
+        d_gate,
+        group_norm::forward::<false>(level, a, weight, bias, extent, eps),
+        group_norm::forward::<true>(level, a, weight, bias, extent, eps),
+    ];
+    all.extend(group_norm::backward::<false>(level, a, [weight, bias], b, extent, eps));
+    all.extend(group_norm::backward::<true>(level, a, [weight, bias], b, extent, eps));
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn levels_agree(
+        batch in 1usize..4,
+        rows in 1usize..9,
+        length in 2usize..90,
+        numbers in prop::collection::vec((-4.0f32..4.0, -4.0f32..4.0), 4 * 9 * 90),
+    ) {
+        let count = batch * rows * length;
+        let (a, b): (Vec<f32>, Vec<f32>) = numbers.into_iter().take(count).unzip();
+        let of = |level| everything(level, &a, &b, [batch, rows, length]);
+        let portable = of(Level::portable());
+        let mut fused: Option<Vec<Vec<f32>>> = None;
+        for level in Level::available().into_iter().skip(1) {
+            let vectorised = of(level);
+            for (kernel, (got, expected)) in vectorised.iter().zip(&portable).enumerate() {
+                let largest = expected.iter().fold(1.0f32, |m, v| m.max(v.abs()));
+                for (got, expected) in got.iter().zip(expected) {
+                    prop_assert!((got - expected).abs() <= 4e-6 * largest, "kernel {kernel}: {got}, {expected}");
+                }
+            }
+            // The same operations in the same order, only more at a time.
+            if let Some(narrower) = fused.replace(vectorised) {
+                prop_assert!(Some(narrower) == fused);
+            }
+        }
+    }
+}

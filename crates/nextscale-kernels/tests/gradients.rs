@@ -1,0 +1,283 @@
+//! Values and gradients of every operation in f32 (the kernels) against burn's own operations in f64.
+
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation, module, ops::ConvOptions};
+use nextscale_kernels as kernels;
+use proptest::prelude::*;
+
+const EPS: f64 = 1e-6;
+
+/// A result and the gradients of the inputs, for the loss Σ result · cotangent.
+fn outcome<const D: usize>(
+    inputs: &[TensorData],
+    cotangent: &[f64],
+    dtype: DType,
+    f: impl Fn(Vec<Tensor<D>>) -> Tensor<D>,
+) -> Vec<Vec<f64>> {
+    let device = Device::flex().autodiff();
+    let inputs: Vec<Tensor<D>> =
+        inputs.iter().map(|data| Tensor::from_data(data.clone(), (&device, dtype)).require_grad()).collect();
+    let output = f(inputs.clone());
+    let count = output.shape().num_elements();
+    let cotangent: Vec<f64> = cotangent.iter().copied().cycle().take(count).collect();
+    let cotangent = Tensor::<D>::from_data(TensorData::new(cotangent, output.shape()), (&device, dtype));
+    let grads = (output.clone() * cotangent).sum().backward();
+    let numbers = |t: Tensor<D>| t.into_data().convert::<f64>().try_into_vec::<f64>().unwrap();
+    let mut all = vec![numbers(output.inner())];
+    all.extend(inputs.iter().map(|x| numbers(x.grad(&grads).expect("every input has a gradient"))));
+    all
+}
+
+/// The kernels' values and gradients are those of `reference` to within `tolerance` of the largest number.
+fn agree<const D: usize>(
+    inputs: &[TensorData],
+    tolerance: f64,
+    kernel: impl Fn(Vec<Tensor<D>>) -> Tensor<D>,
+    reference: impl Fn(Vec<Tensor<D>>) -> Tensor<D>,
+) {
+    agree_beside(inputs, 1e-3, tolerance, kernel, reference);
+}
+
+/// As [`agree`], where the terms that make up a result may be as large as `size` and cancel.
+fn agree_beside<const D: usize>(
+    inputs: &[TensorData],
+    size: f64,
+    tolerance: f64,
+    kernel: impl Fn(Vec<Tensor<D>>) -> Tensor<D>,
+    reference: impl Fn(Vec<Tensor<D>>) -> Tensor<D>,
+) {
+    let cotangent: Vec<f64> = (0..257).map(|i| ((i * 149) % 251) as f64 / 125.0 - 1.0).collect();
+    let got = outcome(inputs, &cotangent, DType::F32, &kernel);
+    let composed = outcome(inputs, &cotangent, DType::F64, &kernel);
+    let exact = outcome(inputs, &cotangent, DType::F64, &reference);
+    for (part, ((got, composed), exact)) in got.iter().zip(&composed).zip(&exact).enumerate() {
+        assert_eq!(got.len(), exact.len());
+        let largest = exact.iter().fold(size, |m, v| m.max(v.abs()));
+        for (i, ((got, composed), exact)) in got.iter().zip(composed).zip(exact).enumerate() {
+            let off = (got - exact).abs() / largest;
+            assert!(off <= tolerance, "part {part} at {i}: {got} for {exact}, off by {off:e}");
+            let off = (composed - exact).abs() / largest;
+            // Two routes through burn in f64 differ by up to 3e-8: some of its factors are f32.
+            assert!(off <= 1e-7, "f64, part {part} at {i}: {composed} for {exact}");
+        }
+    }
+}
+
+fn random(shape: &[usize], seed: u64, spread: f64, centre: f64) -> TensorData {
+    // A small counter-based generator: burn's own would tie the cases to its versions.
+    let count = shape.iter().product::<usize>() as u64;
+    let values: Vec<f32> = (0..count)
+        .map(|i| {
+            let mut z =
+                (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed.wrapping_mul(0xD1B5_4A32_D192_ED03);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            let unit = ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 24) as f64;
+            (centre + spread * (2.0 * unit - 1.0)) as f32
+        })
+        .collect();
+    TensorData::new(values, shape.to_vec())
+}
+
+fn normalise<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let (variance, mean) = x.clone().var_mean_bias(D - 1);
+    (x - mean) / (variance + EPS).sqrt()
+}
+
+fn grouped(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<4>, groups: usize) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let rows = x.reshape([batch, groups, channels / groups * height * width]);
+    normalise(rows).reshape([batch, channels, height, width]) * weight + bias
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn elementwise(rows in 1usize..40, length in 1usize..700, seed: u64, spread in 0.1f64..100.0) {
+        let x = [random(&[rows, length], seed, spread, 0.0)];
+        agree::<2>(&x, 1e-6, |x| kernels::silu(x[0].clone()), |x| x[0].clone() * activation::sigmoid(x[0].clone()));
+        agree::<2>(&x, 1e-6, |x| kernels::gelu_tanh(x[0].clone()), |x| activation::gelu_approximate(x[0].clone()));
+    }
+
+    #[test]
+    fn softmax(batch in 1usize..4, rows in 1usize..20, length in 1usize..300, seed: u64, spread in 0.1f64..100.0) {
+        let x = [random(&[batch, rows, length], seed, spread, 0.0)];
+        agree_beside::<3>(&x, 1.0, 4e-7, |x| kernels::softmax(x[0].clone()), |x| activation::softmax(x[0].clone(), 2));
+    }
+
+    #[test]
+    fn layer_norm(batch in 1usize..4, rows in 1usize..20, length in 2usize..300, seed: u64, centre in -3.0f64..3.0) {
+        let x = [random(&[batch, rows, length], seed, 1.5, centre)];
+        agree::<3>(&x, 4e-6, |x| kernels::layer_norm(x[0].clone(), EPS), |x| normalise(x[0].clone()));
+    }
+
+    #[test]
+    fn modulation(batch in 1usize..4, rows in 1usize..20, length in 2usize..300, seed: u64) {
+        let row = [batch, 1, length];
+        let inputs = [
+            random(&[batch, rows, length], seed, 1.5, 0.5),
+            random(&row, seed ^ 1, 1.0, 0.0),
+            random(&row, seed ^ 2, 1.0, 0.0),
+        ];
+        agree::<3>(
+            &inputs,
+            4e-6,
+            |x| kernels::layer_norm_modulate(x[0].clone(), x[1].clone(), x[2].clone(), EPS),
+            |x| normalise(x[0].clone()) * (x[1].clone() + 1.0) + x[2].clone(),
+        );
+    }
+
+    #[test]
+    fn group_norm(
+        batch in 1usize..5, groups in 1usize..5, each in 1usize..5, height in 1usize..12, width in 2usize..12, seed: u64,
+    ) {
+        let channels = groups * each;
+        let inputs = [
+            random(&[batch, channels, height, width], seed, 1.5, 0.5),
+            random(&[1, channels, 1, 1], seed ^ 1, 1.0, 0.5),
+            random(&[1, channels, 1, 1], seed ^ 2, 1.0, 0.0),
+        ];
+        let affine = |x: &[Tensor<4>]| {
+            (x[1].clone().reshape([channels]), x[2].clone().reshape([channels]))
+        };
+        agree::<4>(
+            &inputs,
+            6e-6,
+            |x| {
+                let (weight, bias) = affine(&x);
+                kernels::group_norm(x[0].clone(), weight, bias, groups, EPS)
+            },
+            |x| grouped(x[0].clone(), x[1].clone(), x[2].clone(), groups),
+        );
+        agree::<4>(
+            &inputs,
+            6e-6,
+            |x| {
+                let (weight, bias) = affine(&x);
+                kernels::group_norm_silu(x[0].clone(), weight, bias, groups, EPS)
+            },
+            |x| activation::silu(grouped(x[0].clone(), x[1].clone(), x[2].clone(), groups)),
+        );
+    }
+
+    #[test]
+    fn gated_residual(batch in 1usize..4, rows in 1usize..20, length in 1usize..300, seed: u64) {
+        let inputs = [
+            random(&[batch, rows, length], seed, 1.5, 0.5),
+            random(&[batch, 1, length], seed ^ 1, 1.0, 0.0),
+            random(&[batch, rows, length], seed ^ 2, 1.0, 0.0),
+        ];
+        agree::<3>(
+            &inputs,
+            1e-6,
+            |x| kernels::gated_residual(x[0].clone(), x[1].clone(), x[2].clone()),
+            |x| x[0].clone() + x[1].clone() * x[2].clone(),
+        );
+    }
+
+    #[test]
+    fn convolution(
+        batch in 1usize..4, channels in 1usize..20, out in 1usize..20, height in 1usize..12, width in 1usize..12,
+        seed: u64,
+    ) {
+        let inputs = [
+            random(&[batch, channels, height, width], seed, 1.5, 0.0),
+            random(&[out, channels, 3, 3], seed ^ 1, 0.5, 0.0),
+            random(&[1, out, 1, 1], seed ^ 2, 0.5, 0.0),
+        ];
+        let options = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+        agree::<4>(
+            &inputs,
+            4e-6,
+            |x| kernels::conv2d_3x3(x[0].clone(), x[1].clone(), Some(x[2].clone().reshape([out]))),
+            |x| module::conv2d(x[0].clone(), x[1].clone(), None, options()) + x[2].clone(),
+        );
+    }
+}
+
+#[test]
+fn rows_that_broadcast_another_way_are_composed() {
+    let inputs = [
+        random(&[2, 5, 24], 7, 1.0, 0.2),
+        random(&[2, 5, 24], 8, 1.0, 0.0),
+        random(&[1, 1, 24], 9, 1.0, 0.0),
+    ];
+    agree::<3>(
+        &inputs,
+        4e-6,
+        |x| {
+            let modulated = kernels::layer_norm_modulate(x[0].clone(), x[1].clone(), x[2].clone(), EPS);
+            kernels::gated_residual(modulated, x[2].clone(), x[1].clone())
+        },
+        |x| {
+            let modulated = normalise(x[0].clone()) * (x[1].clone() + 1.0) + x[2].clone();
+            modulated + x[2].clone() * x[1].clone()
+        },
+    );
+}
+
+#[test]
+fn views_are_read_in_their_own_order() {
+    let x = [random(&[6, 9, 10], 3, 2.0, 0.0)];
+    let views: [fn(Tensor<3>) -> Tensor<3>; 3] =
+        [|x| x.swap_dims(1, 2), |x| x.slice([1..5, 2..8, 0..10]), |x| x.slice(2..4).permute([2, 0, 1])];
+    for view in views {
+        agree::<3>(
+            &x,
+            2e-6,
+            |x| kernels::softmax(view(kernels::silu(view(x[0].clone())))),
+            |x| activation::softmax(view(activation::silu(view(x[0].clone()))), 2),
+        );
+    }
+}
+
+#[test]
+fn constants_beside_tracked_tensors_get_no_gradient() {
+    let device = Device::flex().autodiff();
+    let plain = Device::flex();
+    let x = Tensor::<4>::ones([2, 4, 3, 3], &device).require_grad();
+    let weight = Tensor::<1>::ones([4], &device);
+    let bias = Tensor::<1>::ones([4], &plain);
+    let y = kernels::group_norm(x.clone(), weight.clone(), bias, 2, EPS);
+    let grads = y.sum().backward();
+    assert!(x.grad(&grads).is_some());
+    assert!(weight.grad(&grads).is_none());
+}
+
+#[test]
+fn gradients_under_checkpointing_are_the_same() {
+    let gradient = |device: Device| {
+        let data = random(&[3, 7, 40], 11, 2.0, 0.0);
+        let x = Tensor::<3>::from_data(data, &device).require_grad();
+        let y = kernels::gelu_tanh(x.clone() * 1.5) + kernels::softmax(x.clone().exp());
+        let y = kernels::gated_residual(y.clone(), y.clone().mean_dim(1), kernels::layer_norm(y, EPS));
+        let grads = (y.clone() * y).sum().backward();
+        x.grad(&grads).unwrap().into_data()
+    };
+    let straight = gradient(Device::flex().autodiff());
+    let checkpointed = gradient(Device::flex().autodiff().gradient_checkpointing());
+    assert_eq!(straight, checkpointed);
+}
+
+#[test]
+fn a_result_used_twice_adds_its_gradients() {
+    let x = [random(&[3, 50], 5, 2.0, 0.0)];
+    let twice = |f: fn(Tensor<2>) -> Tensor<2>| {
+        move |x: Vec<Tensor<2>>| {
+            let y = f(x[0].clone());
+            y.clone() * y + x[0].clone()
+        }
+    };
+    agree::<2>(&x, 2e-6, twice(kernels::silu), twice(activation::silu));
+}
+
+#[test]
+fn half_precision_takes_the_composed_route() {
+    let device = Device::flex();
+    let x = Tensor::<2>::random([4, 16], Distribution::Uniform(-2.0, 2.0), &device).cast(DType::F16);
+    let y = kernels::softmax(kernels::silu(x));
+    assert_eq!(y.dtype(), DType::F16);
+    for total in y.cast(DType::F32).sum_dim(1).into_data().try_to_vec::<f32>().unwrap() {
+        assert!((total - 1.0).abs() < 5e-3);
+    }
+}
