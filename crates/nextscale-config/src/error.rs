@@ -5,45 +5,39 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan};
 use serde::{de, ser};
 
-use crate::{Node, Source, Span, suggest};
+use crate::{Field, Node, Source, Span, suggest};
 
 /// What is wrong with a config, where, and what would be right.
 ///
 /// As a [`miette::Report`] it shows the file, the line, a caret under the offending text and the hint;
 /// `{}` prints one line without the place.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
-#[error("{}{message}", prefix(path))]
+#[error("{}{message}", prefix(path.as_deref()))]
 pub struct ConfigError {
-    message: String,
-    /// The fields above the offending node, outermost last.
-    path: Vec<String>,
+    // Boxed throughout: errors travel by value through every return.
+    message: Box<str>,
+    /// The fields above the offending node, `guidance.base`.
+    path: Option<Box<str>>,
     /// What a visitor wanted, until the node that it got instead is known.
-    expected: Option<String>,
+    expected: Option<Box<str>>,
     #[help]
-    help: Option<String>,
+    help: Option<Box<str>>,
     #[label(collection)]
     labels: Vec<LabeledSpan>,
     #[source_code]
     document: Option<Arc<Source>>,
 }
 
-fn prefix(path: &[String]) -> String {
-    let mut prefix = String::new();
-    for step in path.iter().rev() {
-        if !prefix.is_empty() && !step.starts_with('[') {
-            prefix.push('.');
-        }
-        prefix.push_str(step);
-    }
-    if prefix.is_empty() { prefix } else { format!("{prefix}: ") }
+fn prefix(path: Option<&str>) -> String {
+    path.map_or(String::new(), |path| format!("{path}: "))
 }
 
 impl ConfigError {
     /// An error that points nowhere yet.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
-            path: Vec::new(),
+            message: message.into().into(),
+            path: None,
             expected: None,
             help: None,
             labels: Vec::new(),
@@ -53,7 +47,7 @@ impl ConfigError {
 
     /// The same error with a hint, in place of the one it had.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(help.into().into());
         self
     }
 
@@ -97,21 +91,34 @@ impl ConfigError {
     /// Points at a node, unless a place inside it is known.
     pub(crate) fn at_node(mut self, node: &Node) -> Self {
         if let Some(expected) = self.expected.take() {
-            self.message = format!("expected {expected}, found {}", node.found());
+            self.message = format!("expected {expected}, found {}", node.found()).into();
         }
         self.at(&node.source, node.head(), "")
     }
 
+    /// Whether it points at a field's name, as the error of an unknown field does.
+    pub(crate) fn is_about(&self, field: &Field) -> bool {
+        self.labels.first().is_some_and(|label| label.offset() == field.span.start)
+    }
+
     /// Says that the error lies in this field or `[index]` of what is being read.
     pub(crate) fn inside(mut self, step: impl Into<String>) -> Self {
-        self.path.push(step.into());
+        let step = step.into();
+        self.path = Some(match self.path.take() {
+            None => step.into(),
+            Some(path) if path.starts_with('[') => format!("{step}{path}").into(),
+            Some(path) => format!("{step}.{path}").into(),
+        });
         self
     }
 
     /// An unknown name, with the nearest one that is allowed and all of them.
     pub(crate) fn unknown(what: &str, given: &str, allowed: &[&str]) -> Self {
-        Self::new(format!("unknown {what} `{given}`"))
-            .with_help(suggest::help(given, allowed.iter().copied()))
+        Self::new(format!("unknown {what} `{given}`")).with_help(suggest::help(
+            given,
+            "allowed",
+            allowed.iter().copied(),
+        ))
     }
 }
 
@@ -122,7 +129,7 @@ impl de::Error for ConfigError {
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         Self {
-            expected: Some(expected.to_string()),
+            expected: Some(expected.to_string().into()),
             ..Self::new(format!("expected {expected}, found {found}"))
         }
     }

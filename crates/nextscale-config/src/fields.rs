@@ -91,7 +91,7 @@ impl<'a> Variant<'a> {
         let end = self.node.span.start + self.name.len();
         ConfigError::new(format!("unknown {what} `{}`", self.name))
             .at(&self.node.source, self.node.span.start..end.min(self.node.span.end), "")
-            .with_help(suggest::help(self.name, allowed))
+            .with_help(suggest::help(self.name, "allowed", allowed))
     }
 }
 
@@ -154,7 +154,7 @@ impl<'a> Fields<'a> {
                 let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
                 Err(ConfigError::new(format!("unknown field `{}`{of}", field.name))
                     .at(&field.node.source, field.span.clone(), "")
-                    .with_help(suggest::help(&field.name, asked.iter().copied())))
+                    .with_help(suggest::help(&field.name, "allowed", asked.iter().copied())))
             }
         }
     }

@@ -178,6 +178,6 @@ mod tests {
 
     #[test]
     fn the_hash_stays_what_it_was() {
-        insta::assert_snapshot!(hash("(seed: 1, guidance: Cfg(scale: 1.5))"), @"");
+        insta::assert_snapshot!(hash("(seed: 1, guidance: Cfg(scale: 1.5))"), @"3e998ff91bb652a86c27f9348df95e57b80983fcfc42a795cf499941613e040b");
     }
 }

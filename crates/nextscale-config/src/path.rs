@@ -104,11 +104,14 @@ impl Node {
 
     /// The error for a step that leads nowhere from here, naming what is here.
     pub(crate) fn nothing_at(&self, step: &Step, path: &str) -> ConfigError {
-        let error = self.error(format!("`{path}` leads nowhere: there is no `{step}` in {}", self.found()));
+        let holder = self.name().map_or("here".to_owned(), |name| format!("in `{name}`"));
+        let error = self.error(format!("`{path}` leads nowhere: there is no `{step}` {holder}"));
         match (&self.value, step) {
-            (Value::Struct { fields, .. }, Step::Name(name)) => {
-                error.with_help(suggest::help(name, fields.iter().map(|field| field.name.as_str())))
-            }
+            (Value::Struct { fields, .. }, Step::Name(name)) => error.with_help(suggest::help(
+                name,
+                "there is",
+                fields.iter().map(|field| field.name.as_str()),
+            )),
             (Value::Tuple { name: Some(_), items }, Step::Name(_)) if items.len() == 1 => {
                 items[0].nothing_at(step, path)
             }
@@ -117,7 +120,7 @@ impl Node {
                     Value::Str(key) | Value::Ident(key) => Some(key.as_str()),
                     _ => None,
                 });
-                error.with_help(suggest::help(name, keys))
+                error.with_help(suggest::help(name, "there is", keys))
             }
             (Value::List(items) | Value::Tuple { items, .. }, _) if !items.is_empty() => {
                 error.with_help(format!("its items are [0] to [{}]", items.len() - 1))
@@ -166,8 +169,8 @@ mod tests {
     fn a_path_that_leads_nowhere_names_what_is_there() {
         let tree = tree();
         let error = tree.get("guidance.bse.scale").unwrap_err();
-        assert_eq!(error.message(), "`guidance.bse.scale` leads nowhere: there is no `bse` in `Ssg(..)`");
-        assert_eq!(error.help_text(), Some("did you mean `base`? allowed: `base`, `beta`"));
+        assert_eq!(error.message(), "`guidance.bse.scale` leads nowhere: there is no `bse` in `Ssg`");
+        assert_eq!(error.help_text(), Some("did you mean `base`? there is: `base`, `beta`"));
         let error = tree.get("variants[7]").unwrap_err();
         assert_eq!(error.help_text(), Some("its items are [0] to [1]"));
         for path in ["", "a..b", "a[", "a[x]", "a[1]b", "."] {

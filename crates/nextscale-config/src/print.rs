@@ -202,14 +202,34 @@ mod tests {
     fn a_config_is_laid_out_for_reading() {
         let text = r#"(model:Var(tokenizer:"vae_ch160v4096z32.pth",backbone:"var_d16.pth",scales:[1,2,3,4,(5,6)],norm_groups:32),
             condition: Labels([207]), guidance: Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: 0.5), seed: 0x10)"#;
-        insta::assert_snapshot!(Document::parse("a.ron", text).unwrap().to_ron_string(), @"");
+        insta::assert_snapshot!(Document::parse("a.ron", text).unwrap().to_ron_string(), @r#"
+    (
+        model: Var(
+            tokenizer: "vae_ch160v4096z32.pth",
+            backbone: "var_d16.pth",
+            scales: [1, 2, 3, 4, (5, 6)],
+            norm_groups: 32,
+        ),
+        condition: Labels([207]),
+        guidance: Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: 0.5),
+        seed: 16,
+    )
+    "#);
     }
 
     #[test]
     fn long_rows_of_numbers_are_filled() {
         let numbers: Vec<u32> = (100..140).collect();
         let text = format!("(labels: {numbers:?})");
-        insta::assert_snapshot!(Document::parse("a.ron", &text).unwrap().to_ron_string(), @"");
+        insta::assert_snapshot!(Document::parse("a.ron", &text).unwrap().to_ron_string(), @r#"
+    (
+        labels: [
+            100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 117,
+            118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135,
+            136, 137, 138, 139,
+        ],
+    )
+    "#);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::Node;
 
 /// The newtype name by which the two sides recognise each other.
-pub(crate) const RAW: &str = "$nextscale_config::Node";
+pub(crate) const RAW: &str = "NextscaleConfigNode";
 
 thread_local! {
     static SLOT: RefCell<Option<Node>> = const { RefCell::new(None) };
@@ -50,7 +50,7 @@ impl Serialize for Node {
     /// [`Node::from_serialize`] keeps the node as it is; every other format gets its RON text.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         hand_over(self.clone());
-        let result = serializer.serialize_newtype_struct(RAW, &self.to_ron_string());
+        let result = serializer.serialize_newtype_struct(RAW, &self.to_string());
         receive();
         result
     }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn other_formats_get_text_and_give_none() {
         let node = Document::parse("a.ron", "Null").unwrap();
-        assert_eq!(ron::to_string(&node).unwrap(), "\"Null\"");
+        assert_eq!(ron::to_string(&node).unwrap(), "(\"Null\")");
         assert!(ron::from_str::<Node>("Null").is_err());
     }
 }

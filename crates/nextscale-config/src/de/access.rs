@@ -5,7 +5,7 @@ use serde::de::{
     value::BorrowedStrDeserializer,
 };
 
-use super::reader::Reader;
+use super::view::Reader;
 use crate::{ConfigError, Field, Node, Result, Value};
 
 /// The items of a list or tuple.
@@ -27,7 +27,9 @@ impl<'de> SeqAccess<'de> for ItemAccess<'de> {
         let Some(item) = self.items.get(self.next) else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        let item = seed.deserialize(Reader::whole(item)).map_err(|error| error.inside(format!("[{index}]")));
+        let item = seed
+            .deserialize(Reader::whole(item))
+            .map_err(|error| error.at_node(item).inside(format!("[{index}]")));
         item.map(Some)
     }
 
@@ -67,7 +69,11 @@ impl<'de> MapAccess<'de> for FieldAccess<'de> {
         let field =
             self.fields.get(self.next).ok_or_else(|| ConfigError::new("a value was asked for too often"))?;
         self.next += 1;
-        seed.deserialize(Reader::whole(&field.node)).map_err(|error| error.inside(&field.name))
+        let value = seed.deserialize(Reader::field(field));
+        value.map_err(|error| match error.is_about(field) {
+            true => error,
+            false => error.at_node(&field.node).inside(&field.name),
+        })
     }
 }
 
@@ -95,10 +101,13 @@ impl<'de> MapAccess<'de> for EntryAccess<'de> {
         let entry = self.entries.get(self.next);
         let (key, value) = entry.ok_or_else(|| ConfigError::new("a value was asked for too often"))?;
         self.next += 1;
-        seed.deserialize(Reader::whole(value)).map_err(|error| match &key.value {
-            Value::Str(key) | Value::Ident(key) => error.inside(key),
-            Value::Int(key) => error.inside(format!("[{key}]")),
-            _ => error,
+        seed.deserialize(Reader::whole(value)).map_err(|error| {
+            let error = error.at_node(value);
+            match &key.value {
+                Value::Str(key) | Value::Ident(key) => error.inside(key),
+                Value::Int(key) => error.inside(format!("[{key}]")),
+                _ => error,
+            }
         })
     }
 }

@@ -7,11 +7,12 @@
 
 mod access;
 mod reader;
+mod view;
 
 use serde::Deserialize;
 
 use crate::{Node, Result};
-use reader::Reader;
+use view::Reader;
 
 impl Node {
     /// Reads a serde type from this value.
@@ -24,12 +25,12 @@ impl Node {
     /// # Errors
     /// What does not fit `T`, pointing at the innermost value that is wrong.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        T::deserialize(Reader::whole(self))
+        T::deserialize(Reader::whole(self)).map_err(|error| error.at_node(self))
     }
 
     /// Reads what stands in the parentheses after the name.
     pub(crate) fn decode_payload<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        T::deserialize(Reader::payload(self))
+        T::deserialize(Reader::payload(self)).map_err(|error| error.at_node(self))
     }
 }
 

@@ -6,87 +6,11 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::access::{EntryAccess, EnumReader, FieldAccess, ItemAccess, NamedAccess};
-use crate::{ConfigError, Field, Node, Result, Value, raw};
-
-/// A node to be read, with its name or as the nameless content of its parentheses.
-#[derive(Clone, Copy)]
-pub(super) struct Reader<'de> {
-    pub(super) node: &'de Node,
-    nameless: bool,
-}
-
-impl<'de> Reader<'de> {
-    pub(super) fn whole(node: &'de Node) -> Self {
-        Self { node, nameless: false }
-    }
-
-    /// What a name's parentheses hold: the single item, or all of them as a nameless tuple or struct.
-    pub(super) fn payload(node: &'de Node) -> Self {
-        match &node.value {
-            Value::Tuple { items, .. } if items.len() == 1 => Self::whole(&items[0]),
-            _ => Self { node, nameless: true },
-        }
-    }
-
-    fn name(&self) -> Option<&'de str> {
-        if self.nameless { None } else { self.node.name() }
-    }
-
-    /// Nothing in the parentheses, or none at all.
-    pub(super) fn is_empty(&self) -> bool {
-        match &self.node.value {
-            Value::Unit => true,
-            Value::Ident(_) => self.nameless,
-            Value::Tuple { items, .. } => items.is_empty(),
-            _ => false,
-        }
-    }
-
-    fn expected(&self, what: &str) -> ConfigError {
-        ConfigError::new(format!("expected {what}, found {}", self.node.found())).at_node(self.node)
-    }
-
-    fn with<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|error| error.at_node(self.node))
-    }
-
-    /// The fields for a struct of this name, which need not be written.
-    fn fields_of(&self, name: &str) -> Result<&'de [Field]> {
-        let named_so = self.name().is_none_or(|found| found == name);
-        match &self.node.value {
-            _ if !named_so => Err(self.expected(&format!("`{name}(..)`"))),
-            Value::Struct { fields, .. } => Ok(fields),
-            Value::Unit | Value::Ident(_) => Ok(&[]),
-            Value::Tuple { items, .. } if items.is_empty() => Ok(&[]),
-            Value::Tuple { name: Some(_), items } if items.len() == 1 => {
-                Reader::whole(&items[0]).fields_of(name)
-            }
-            _ => Err(self.expected("fields, `(name: value, ..)`")),
-        }
-    }
-
-    /// The items of a list or a nameless tuple.
-    fn items(&self, what: &str, tuples: bool) -> Result<&'de [Node]> {
-        match &self.node.value {
-            Value::List(items) => Ok(items),
-            Value::Tuple { items, .. } if (tuples || self.nameless) && self.name().is_none() => Ok(items),
-            Value::Unit if tuples => Ok(&[]),
-            Value::Ident(_) if self.nameless => Ok(&[]),
-            _ => Err(self.expected(what)),
-        }
-    }
-
-    fn text(&self) -> Result<&'de str> {
-        match &self.node.value {
-            Value::Str(text) => Ok(text),
-            Value::Ident(name) if !self.nameless => {
-                Err(self.expected("a string").with_help(format!("put it between quotes: \"{name}\"")))
-            }
-            _ => Err(self.expected("a string")),
-        }
-    }
-}
+use super::{
+    access::{EntryAccess, EnumReader, FieldAccess, ItemAccess, NamedAccess},
+    view::Reader,
+};
+use crate::{ConfigError, Result, Value, raw};
 
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty,)*) => {$(
@@ -266,7 +190,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         if self.name() == Some(name) {
-            return Reader { node: self.node, nameless: true }.deserialize_tuple(length, visitor);
+            return Reader { nameless: true, ..self }.deserialize_tuple(length, visitor);
         }
         self.deserialize_tuple(length, visitor)
     }
@@ -320,7 +244,14 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_unit()
+        // A struct that is read as a map, by way of `deserialize_any`, ignores the fields it does not know.
+        match self.field {
+            Some(field) => {
+                let error = ConfigError::new(format!("unknown field `{}`", field.name));
+                Err(error.at(&field.node.source, field.span.clone(), ""))
+            }
+            None => visitor.visit_unit(),
+        }
     }
 
     forward_to_deserialize_any! { bytes byte_buf }

@@ -126,6 +126,11 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn expected(&self, what: &str) -> ConfigError {
         match self.peek() {
+            Some(_) if self.rest().starts_with(is_name) => {
+                let rest = self.rest();
+                let word = &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())];
+                self.error(self.offset..self.offset + word.len(), format!("expected {what}, found `{word}`"))
+            }
             Some(found) => self.error_here(format!("expected {what}, found `{found}`")),
             None => self.error_here(format!("expected {what}, found the end of the text")),
         }

@@ -43,7 +43,7 @@ impl Cursor<'_> {
             let name = self.name().ok_or_else(|| self.expected("the name of an extension"))?;
             if !EXTENSIONS.contains(&name) {
                 let error = self.error(start..self.offset, format!("unknown extension `{name}`"));
-                return Err(error.with_help(suggest::help(name, EXTENSIONS)));
+                return Err(error.with_help(suggest::help(name, "allowed", EXTENSIONS)));
             }
             self.skip_space()?;
             let comma = self.take(",");

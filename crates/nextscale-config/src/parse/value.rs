@@ -53,13 +53,26 @@ impl Cursor<'_> {
 
     /// What follows a name: nothing, or parentheses.
     fn named(&mut self, name: String) -> Result<Value> {
-        let end = self.offset;
+        let start = self.offset;
         self.skip_space()?;
-        if self.starts_with("(") {
-            return self.parenthesised(Some(name));
+        // `Some` and `None` are an option's, and nothing else may have these names.
+        let (some, none) = (name == "Some", name == "None");
+        let value = if self.starts_with("(") {
+            self.parenthesised(Some(name))?
+        } else {
+            self.offset = start;
+            Value::Ident(name)
+        };
+        let fits = match &value {
+            Value::Ident(_) => !some,
+            Value::Tuple { items, .. } if some => items.len() == 1,
+            _ => !some && !none,
+        };
+        if fits {
+            return Ok(value);
         }
-        self.offset = end;
-        Ok(Value::Ident(name))
+        let error = self.error(start - 4..start, "an option is `Some(value)` or `None`");
+        Err(error.with_help("several fields go into parentheses of their own: `Some((a: 1, b: 2))`"))
     }
 
     fn parenthesised(&mut self, name: Option<String>) -> Result<Value> {
@@ -238,6 +251,11 @@ mod tests {
             "(a: 1, 2)",
             "(1, a: 2)",
             "[1,,2]",
+            "Some",
+            "Some()",
+            "Some(1, 2)",
+            "Some(a: 1)",
+            "None()",
             "{1}",
             "{1: 2, 1: 3}",
             "1 2",
