@@ -1,5 +1,6 @@
 //! RON config to images: the loop, samplers, randomness, registry, traces, images, run folders, shipped models.
 
+pub mod config;
 pub mod device;
 pub mod edit;
 mod error;
@@ -13,9 +14,11 @@ pub mod random;
 pub mod registry;
 pub mod run_folder;
 pub mod sampler;
+pub mod shipped;
 mod stop;
 mod trace;
 
+pub use config::{Config, Prepared};
 pub use error::{Error, Result};
 pub use generate::{Batch, Generator, Model};
 pub use registry::Registry;

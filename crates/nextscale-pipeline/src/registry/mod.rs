@@ -14,6 +14,7 @@ mod settings;
 mod standard;
 
 pub use settings::Settings;
+pub(crate) use settings::{named, plain};
 
 use std::sync::Arc;
 

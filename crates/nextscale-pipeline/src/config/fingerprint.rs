@@ -1,0 +1,69 @@
+//! What tells weights from other weights without reading gigabytes.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+const BLOCKS: u64 = 64;
+const BLOCK: u64 = 16 * 1024;
+
+fn short(hash: Sha256) -> String {
+    hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of bytes in memory.
+pub(super) fn of_bytes(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    short(hash)
+}
+
+/// Of a file: its length, and blocks evenly spread over it, the first and the last among them.
+pub(super) fn of_file(path: &Path) -> Result<String> {
+    let failed = || Error::io("read", path);
+    let mut file = File::open(path).map_err(failed())?;
+    let length = file.metadata().map_err(failed())?.len();
+    let mut hash = Sha256::new();
+    hash.update(length.to_le_bytes());
+    let last = length.saturating_sub(BLOCK);
+    let blocks = BLOCKS.min(length.div_ceil(BLOCK)).max(1);
+    for block in 0..blocks {
+        file.seek(SeekFrom::Start(last * block / (blocks - 1).max(1))).map_err(failed())?;
+        let mut bytes = Vec::new();
+        (&mut file).take(BLOCK).read_to_end(&mut bytes).map_err(failed())?;
+        hash.update(&bytes);
+    }
+    Ok(short(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_differ_by_length_beginning_and_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |bytes: &[u8]| {
+            let path = folder.path().join("x");
+            std::fs::write(&path, bytes).unwrap();
+            of_file(&path).unwrap()
+        };
+        let mut bytes = vec![7; 100_000];
+        let first = of(&bytes);
+        assert_eq!(of(&bytes), first);
+        *bytes.last_mut().unwrap() = 8;
+        let second = of(&bytes);
+        bytes[0] = 8;
+        let third = of(&bytes);
+        bytes.push(8);
+        let all = [first, second, third, of(&bytes), of(&[]), of(&[8])];
+        assert!((0..6).all(|i| (0..i).all(|j| all[i] != all[j])), "{all:?}");
+    }
+}

@@ -1,0 +1,208 @@
+//! Configs: a RON file to the five nouns.
+
+mod condition;
+mod edit;
+mod fingerprint;
+mod model;
+mod prepared;
+
+pub use edit::EditSpec;
+pub use model::{ModelSpec, OpenModel};
+pub use prepared::Prepared;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nextscale_config::{Document, Field, Node, Value};
+use nextscale_guidance::Guidance;
+
+use crate::registry::plain;
+use crate::sampler::Sampler;
+use crate::{Registry, Result};
+
+/// A guidance rule of a run.
+#[derive(Debug, Clone)]
+pub struct Method {
+    /// Its name among the variants; none where the run has one rule.
+    pub name: Option<String>,
+    /// The rule.
+    pub rule: Arc<dyn Guidance>,
+    /// Where the config says it.
+    node: Node,
+}
+
+/// A config that has been read; no file that it names has been looked at.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Which model.
+    pub model: ModelSpec,
+    /// The rules, all of which get the same random numbers.
+    pub methods: Vec<Method>,
+    /// The sampler.
+    pub sampler: Arc<dyn Sampler>,
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// Images made at once.
+    pub batch: usize,
+    /// Given tokens to keep.
+    pub edit: Option<EditSpec>,
+    /// Whether to write `images.npz` too.
+    pub npz: bool,
+    model_node: Node,
+    condition: Node,
+    sampling_node: Node,
+    resolved: Vec<Field>,
+}
+
+impl Config {
+    /// Reads a file; paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// If it cannot be read or is wrong, with the place.
+    pub fn read(path: &Path, registry: &Registry) -> Result<Self> {
+        Self::from_node(&Document::read(path)?, path.parent().unwrap_or(Path::new("")), registry)
+    }
+
+    /// Reads a tree, overrides being applied; paths in it are relative to `folder`.
+    ///
+    /// # Errors
+    /// If it is wrong, with the place.
+    pub fn from_node(node: &Node, folder: &Path, registry: &Registry) -> Result<Self> {
+        let mut fields = node.fields()?;
+        let model_node = fields.node("model")?;
+        let condition = fields.node("condition")?;
+        let (guidance, variants) = (fields.node_option("guidance"), fields.node_option("variants"));
+        let sampling = fields.node_option("sampling").cloned();
+        let seed: u64 = fields.take_or("seed", 0)?;
+        let batch: usize = fields.take_or("batch", 8)?;
+        let edit = fields.node_option("edit");
+        let npz = fields.take_or("npz", false)?;
+        fields.finish()?;
+        if batch == 0 {
+            return Err(node.get("batch")?.error("a batch of 0 images; give at least 1").into());
+        }
+        let named = match (guidance, variants) {
+            (Some(rule), None) => vec![(None, rule.clone())],
+            (None, Some(list)) => variant_list(list)?,
+            (Some(_), Some(list)) => {
+                let error = list.error("`variants` stands beside `guidance`; give one of them");
+                return Err(error.with_help("put the rule into the list: (\"name\", Rule(..))").into());
+            }
+            (None, None) => {
+                let help = "add `guidance: Conditional`, or another of `nextscale list`";
+                return Err(node.error("missing field `guidance`").with_help(help).into());
+            }
+        };
+        let mut methods = Vec::new();
+        let mut rules = Vec::new();
+        for (name, node) in named {
+            let built = registry.rule(&node)?;
+            rules.push(match &name {
+                None => built.resolved,
+                Some(name) => {
+                    let items = vec![plain(Value::Str(name.clone()))?, built.resolved];
+                    plain(Value::Tuple { name: None, items })?
+                }
+            });
+            methods.push(Method { name, rule: built.value, node });
+        }
+        let sampling_node = match sampling {
+            Some(node) => node,
+            None => crate::registry::named("TopKTopP")?,
+        };
+        let sampler = registry.sampler(&sampling_node)?;
+        let edit = edit.map(|node| EditSpec::read(node, folder)).transpose()?;
+        let resolved = resolved_fields(&methods, rules, sampler.resolved, seed, batch, edit.as_ref(), npz)?;
+        Ok(Self {
+            model: ModelSpec::read(model_node, folder)?,
+            methods,
+            sampler: sampler.value,
+            seed,
+            batch,
+            edit,
+            npz,
+            model_node: model_node.clone(),
+            condition: condition.clone(),
+            sampling_node,
+            resolved,
+        })
+    }
+
+    /// Reads the headers of the model's files and checks everything against them, before any weight is read.
+    ///
+    /// # Errors
+    /// If a file is missing or wrong, or scales, labels or settings do not fit the model.
+    pub fn prepare(self) -> Result<Prepared> {
+        Prepared::new(self)
+    }
+}
+
+/// Every field but `model` and `condition`, with defaults filled in.
+fn resolved_fields(
+    methods: &[Method],
+    mut rules: Vec<Node>,
+    sampling: Node,
+    seed: u64,
+    batch: usize,
+    edit: Option<&EditSpec>,
+    npz: bool,
+) -> Result<Vec<Field>> {
+    let mut fields = Vec::new();
+    let mut add = |name: &str, node: Node| fields.push(Field { name: name.into(), span: 0..0, node });
+    match (methods, rules.pop()) {
+        ([Method { name: None, .. }], Some(rule)) => add("guidance", rule),
+        (_, last) => {
+            rules.extend(last);
+            add("variants", plain(Value::List(rules))?);
+        }
+    }
+    add("sampling", sampling);
+    add("seed", Node::from_serialize(&seed)?);
+    add("batch", Node::from_serialize(&batch)?);
+    if let Some(edit) = edit {
+        add("edit", edit.resolved()?);
+    }
+    add("npz", Node::from_serialize(&npz)?);
+    Ok(fields)
+}
+
+/// The pairs of `variants: [("name", Rule(..))]`, no two of which write to one folder.
+fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
+    let Value::List(items) = &list.value else {
+        return Err(list
+            .error("expected a list of variants")
+            .with_help("write [(\"name\", Rule(..))]")
+            .into());
+    };
+    if items.is_empty() {
+        return Err(list.error("no variants; give at least one").into());
+    }
+    let mut variants: Vec<(Option<String>, Node)> = Vec::new();
+    for item in items {
+        let (name, rule): (String, Node) = item.decode()?;
+        let folder = folder_of(&name);
+        if folder.is_empty() {
+            return Err(item
+                .error(format!("the name `{name}` makes no folder; use letters or digits"))
+                .into());
+        }
+        if variants.iter().any(|(known, _)| known.as_deref().map(folder_of).as_ref() == Some(&folder)) {
+            return Err(item.error(format!("a second variant that writes to the folder `{folder}`")).into());
+        }
+        variants.push((Some(name), rule));
+    }
+    Ok(variants)
+}
+
+/// The folder of a variant: letters, digits, points, plus, minus and underscore as they are, what is between as one minus.
+pub(crate) fn folder_of(name: &str) -> String {
+    let mut folder = String::new();
+    for c in name.chars() {
+        if c.is_alphanumeric() || "._+".contains(c) {
+            folder.push(c);
+        } else if !folder.ends_with('-') {
+            folder.push('-');
+        }
+    }
+    folder.trim_matches(['-', '.']).into()
+}

@@ -1,0 +1,67 @@
+use nextscale_config::{Field, Node, Value};
+use nextscale_core::Condition;
+
+use super::{Config, Method, OpenModel, condition, folder_of};
+use crate::Result;
+use crate::registry::{placed, plain};
+
+/// A config that fits its model, whose headers alone have been read.
+pub struct Prepared {
+    /// The config.
+    pub config: Config,
+    /// The model.
+    pub model: OpenModel,
+    /// One condition an image.
+    pub conditions: Vec<Condition>,
+    resolved: Node,
+    identity: String,
+}
+
+impl Prepared {
+    pub(super) fn new(config: Config) -> Result<Self> {
+        let model = OpenModel::open(&config.model, &config.model_node)?;
+        let schedule = model.schedule();
+        for method in &config.methods {
+            method.rule.check(schedule).map_err(|error| placed(error.into(), &method.node))?;
+        }
+        let sampling = config.sampler.check(schedule, model.alphabet());
+        sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
+        let names = model.class_names.as_deref();
+        let conditions = condition::read(&config.condition, model.classes(), names)?;
+        let with = |model: Node, batch: usize| -> Result<Node> {
+            let first = [("model", model), ("condition", config.condition.clone())];
+            let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };
+            let fields = first.map(field).into_iter().chain(config.resolved.iter().cloned()).collect();
+            let mut node = plain(Value::Struct { name: None, fields })?;
+            node.set_node("batch", Node::from_serialize(&batch)?)?;
+            Ok(node)
+        };
+        let resolved = with(model.resolved.clone(), config.batch)?;
+        // Images depend neither on the batch nor on where the weights lie, but on what they are.
+        let identity = with(plain(Value::Str(model.fingerprint.clone()))?, 1)?.hash();
+        Ok(Self { config, model, conditions, resolved, identity })
+    }
+
+    /// The whole config with every default filled in.
+    pub fn resolved(&self) -> &Node {
+        &self.resolved
+    }
+
+    /// The hash of everything that images depend on, device aside.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The folders of images, one a rule.
+    pub fn folders(&self) -> Vec<String> {
+        let folder = |method: &Method| method.name.as_deref().map_or("images".into(), folder_of);
+        self.config.methods.iter().map(folder).collect()
+    }
+
+    /// What an image shows, as a grid labels it.
+    pub fn label(&self, image: u64) -> String {
+        self.conditions
+            .get(image as usize)
+            .map_or(String::new(), |condition| condition::label(condition, self.model.class_names.as_deref()))
+    }
+}
