@@ -91,11 +91,16 @@ impl Attention {
         }
     }
 
-    /// Every query sees every key: `[rows, queries, heads, head width]` over `[rows, keys, heads, head width]`, to
-    /// `[rows, queries, width]` before the output projection.
-    pub(super) fn attend(queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Tensor<3> {
+    /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
+    /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[1, 1, queries, keys]`.
+    pub(super) fn attend(projected: Projected, mask: Option<Tensor<4>>) -> Tensor<3> {
+        let Projected { queries, keys, values } = projected;
         let [rows, positions, heads, head_width] = queries.dims();
         let scores = queries.swap_dims(1, 2).matmul(keys.permute([0, 2, 3, 1]));
+        let scores = match mask {
+            Some(mask) => scores + mask,
+            None => scores,
+        };
         let mixed = ops::softmax(scores).matmul(values.swap_dims(1, 2));
         mixed.swap_dims(1, 2).reshape([rows, positions, heads * head_width])
     }
@@ -117,24 +122,15 @@ mod tests {
     #[test]
     fn attention_is_upstreams_with_and_without_l2() {
         let reference = modules();
-        // The block-causal mask over scales 1, 2, 3.
         let schedule = ScaleSchedule::square(&[1, 2, 3]).unwrap();
         for (name, kind) in [("selfattn_l2", AttentionKind::L2), ("selfattn_nol2", AttentionKind::Plain)] {
             let config =
                 VarConfig { width: 32, heads: 2, attention: kind, ..VarConfig::new(1, schedule.clone()) };
             let mut weights = Weights::new(&reference, format!("{name}.w."), Device::flex());
             let attention = Attention::build(&mut weights, "", &config).unwrap();
-            let Projected { queries, keys, values } =
-                attention.project(reference.tensor(&format!("{name}.in")));
-            let parts = (0..3).map(|k| {
-                let end = schedule.offset(k) + schedule.grid(k).positions();
-                Attention::attend(
-                    queries.clone().slice_dim(1, schedule.offset(k)..end),
-                    keys.clone().slice_dim(1, 0..end),
-                    values.clone().slice_dim(1, 0..end),
-                )
-            });
-            let out = attention.output(Tensor::cat(parts.collect(), 1));
+            let projected = attention.project(reference.tensor(&format!("{name}.in")));
+            let mask = reference.tensor(&format!("{name}.mask"));
+            let out = attention.output(Attention::attend(projected, Some(mask)));
             assert_close(&out, &reference.tensor(&format!("{name}.out")), 1e-5, name);
         }
     }

@@ -41,7 +41,7 @@ impl Block {
     /// x + γ1 ⊙ Attn(LN(x) ⊙ (1 + s1) + b1), then x + γ2 ⊙ MLP(LN(x) ⊙ (1 + s2) + b2).
     ///
     /// `attend` turns queries, keys and values into the mixture of values: the session's reads a cache, the teacher's
-    /// keeps each scale from seeing later ones.
+    /// has a mask.
     pub(super) fn forward(
         &self,
         x: Tensor<3>,

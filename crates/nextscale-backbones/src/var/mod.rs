@@ -10,10 +10,13 @@ mod feed_forward;
 #[cfg(test)]
 mod fixtures;
 mod head;
+#[cfg(test)]
+mod independence;
 mod infer;
 mod init;
 mod keys;
 mod load;
+mod mask;
 mod model;
 mod ops;
 mod save;

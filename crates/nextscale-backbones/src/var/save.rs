@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path};
 use burn::tensor::TensorData;
 use nextscale_weights::{Precision, save_safetensors};
 
-use super::model::Var;
+use super::{mask, model::Var};
 
 impl Var {
     /// Every trained parameter under upstream's key and in upstream's layout, taken off the device one by one.
@@ -17,12 +17,8 @@ impl Var {
     /// The buffers that upstream's files have beside the parameters: `lvl_1L`, the additive mask and zero key biases.
     /// All follow from the architecture; upstream's own loader asks for them.
     pub fn buffers(&self) -> Vec<(String, TensorData)> {
-        let levels = self.levels();
-        let length = levels.len();
-        let mut mask = Vec::with_capacity(length * length);
-        for query in &levels {
-            mask.extend(levels.iter().map(|key| if query >= key { 0.0 } else { f32::NEG_INFINITY }));
-        }
+        let length = self.config.schedule.positions();
+        let mask = mask::additive(&self.config.schedule);
         let mut buffers = vec![
             self.level_buffer(),
             ("attn_bias_for_masking".into(), TensorData::new(mask, [1, 1, length, length])),
@@ -55,14 +51,8 @@ impl Var {
     }
 
     fn level_buffer(&self) -> (String, TensorData) {
-        let levels = self.levels();
+        let levels = mask::levels(&self.config.schedule);
         let length = levels.len();
         ("lvl_1L".into(), TensorData::new(levels, [1, length]))
-    }
-
-    /// The scale of every position.
-    fn levels(&self) -> Vec<i64> {
-        let grids = self.config.schedule.grids().iter().enumerate();
-        grids.flat_map(|(k, grid)| std::iter::repeat_n(k as i64, grid.positions())).collect()
     }
 }

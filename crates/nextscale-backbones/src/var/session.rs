@@ -135,7 +135,7 @@ impl VarSession<'_> {
                 if !last {
                     *cache = Some((keys.clone(), values.clone()));
                 }
-                Attention::attend(queries, keys, values)
+                Attention::attend(Projected { queries, keys, values }, None)
             });
             watch(&x);
         }
@@ -173,10 +173,7 @@ mod tests {
     use super::*;
     use crate::{
         Backbone,
-        var::{
-            Initialisation, VarConfig,
-            fixtures::{Reference, assert_close, labels, model, reference},
-        },
+        var::fixtures::{Reference, assert_close, labels, model, reference},
     };
 
     const TOLERANCE: f32 = 1e-4;
@@ -239,113 +236,6 @@ mod tests {
                     assert_close(logits.unconditional.unwrap().values(), &unconditional, TOLERANCE, &what);
                 }
             }
-        }
-    }
-
-    /// The logits of one pass at all scales, flat for each image.
-    fn run_flat(
-        model: &Var,
-        conditions: &[Condition],
-        wanted: [Passes; 4],
-        pass: Pass,
-    ) -> Vec<Vec<Option<Vec<f32>>>> {
-        let config = model.config();
-        let mut session = model.start(conditions, &plan(wanted)).unwrap();
-        let device = model.device();
-        let mut images = vec![Vec::new(); conditions.len()];
-        for k in 0..4 {
-            let input = (k > 0).then(|| {
-                let (positions, channels) = (config.schedule.grid(k).positions(), config.feature_channels);
-                // Features that differ between images and come back for the same image.
-                let all: Vec<Tensor<3>> = (0..conditions.len())
-                    .map(|image| {
-                        let values = (0..positions * channels)
-                            .map(|i| ((i * (7 + image) + 31 * k) as f32 * 0.618).sin())
-                            .collect::<Vec<_>>();
-                        Tensor::from_data(
-                            burn::tensor::TensorData::new(values, [1, positions, channels]),
-                            &device,
-                        )
-                    })
-                    .collect();
-                Tensor::cat(all, 0)
-            });
-            let logits = session.step(input).unwrap();
-            for (image, scales) in images.iter_mut().enumerate() {
-                scales.push(logits.get(pass).map(|map| {
-                    map.values().clone().slice_dim(0, image..image + 1).into_data().try_to_vec::<f32>().unwrap()
-                }));
-            }
-        }
-        images
-    }
-
-    fn conditions(count: usize) -> Vec<Condition> {
-        (0..count).map(|i| Condition::Class(i % 7)).collect()
-    }
-
-    /// Fails unless an image's logits are the same bits in every batch, with and without the other pass.
-    fn assert_independent(model: &Var) {
-        let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);
-        let all = run_flat(model, &conditions(8), [both; 4], Pass::Conditional);
-        let null = run_flat(model, &conditions(8), [both; 4], Pass::Unconditional);
-        for count in [1, 2, 3, 8] {
-            let few = conditions(count);
-            assert!(run_flat(model, &few, [one; 4], Pass::Conditional)[..] == all[..count], "{count} alone");
-            assert!(
-                run_flat(model, &few, [both; 4], Pass::Conditional)[..] == all[..count],
-                "{count} beside"
-            );
-            assert!(
-                run_flat(model, &few, [Passes::UNCONDITIONAL; 4], Pass::Unconditional)[..] == null[..count],
-                "{count} unconditional alone"
-            );
-            let stops = run_flat(model, &few, [both, both, one, one], Pass::Conditional);
-            assert!(stops[..] == all[..count], "{count} with a pass that stops");
-        }
-    }
-
-    #[test]
-    fn an_image_does_not_depend_on_its_batch() {
-        for name in ["aln", "saln"] {
-            assert_independent(&model(name, &Device::flex()));
-        }
-    }
-
-    fn random(width: usize, heads: usize, vocabulary: usize) -> Var {
-        let config = VarConfig {
-            width,
-            heads,
-            hidden: 4 * width,
-            vocabulary,
-            classes: 7,
-            feature_channels: 12,
-            ..VarConfig::new(1, ScaleSchedule::square(&[1, 2, 3, 4]).unwrap())
-        };
-        // Open gates, so that the blocks show in the logits.
-        config.init(&Initialisation { seed: 1, gate: 1.0 }, &Device::flex()).unwrap()
-    }
-
-    #[test]
-    fn wider_models_do_not_depend_on_the_batch_either() {
-        assert_independent(&random(160, 5, 100));
-        assert_independent(&random(1024, 16, 48));
-    }
-
-    #[test]
-    fn passes_that_stop_leave_the_others_as_they_are() {
-        let model = model("aln", &Device::flex());
-        let (conditional, unconditional, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
-        let full = run_flat(&model, &conditions(2), [both; 4], Pass::Unconditional);
-        let first_stops = run_flat(
-            &model,
-            &conditions(2),
-            [conditional, both, unconditional, unconditional],
-            Pass::Unconditional,
-        );
-        for (full, stopped) in full.iter().zip(&first_stops) {
-            assert_eq!(stopped[0], None, "its head is skipped where it is not wanted");
-            assert_eq!(stopped[1..], full[1..]);
         }
     }
 

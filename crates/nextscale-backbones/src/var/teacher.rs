@@ -1,8 +1,9 @@
-use burn::tensor::Tensor;
-use nextscale_core::{Condition, Error, Result};
+use burn::tensor::{Tensor, TensorData};
+use nextscale_core::{Condition, Error, Result, ScaleSchedule};
 
 use super::{
-    attention::{Attention, Projected},
+    attention::Attention,
+    mask,
     model::{Conditioning, Var},
 };
 
@@ -32,9 +33,14 @@ impl Var {
             conditions.iter().map(|condition| self.class_row(condition)).collect::<Result<Vec<_>>>()?;
         let Conditioning { classes, blocks, head } = self.condition(&rows);
         let mut x = self.teacher_input(features, classes, scales);
+        // A position sees its own scale and all before it.
+        let schedule = ScaleSchedule::new(self.config.schedule.grids()[..scales].to_vec())?;
+        let length = schedule.positions();
+        let mask = TensorData::new(mask::additive(&schedule), [1, 1, length, length]);
+        let mask: Tensor<4> = Tensor::from_data(mask, &x.device());
         watch(&x);
         for (block, modulation) in self.blocks.iter().zip(blocks) {
-            x = block.forward(x, modulation, |projected| self.attend_by_scale(projected, scales));
+            x = block.forward(x, modulation, |projected| Attention::attend(projected, Some(mask.clone())));
             watch(&x);
         }
         Ok(self.head.forward(x, head))
@@ -76,23 +82,6 @@ impl Var {
             parts.push(self.embedding.features(part, schedule, k));
         }
         Tensor::cat(parts, 1)
-    }
-
-    /// Attention under the block-causal mask: a position sees its own scale and all before it. Each scale's queries meet
-    /// just the keys that they may see, which needs no mask and two thirds of the products.
-    fn attend_by_scale(&self, projected: Projected, scales: usize) -> Tensor<3> {
-        let Projected { queries, keys, values } = projected;
-        let schedule = &self.config.schedule;
-        let parts = (0..scales).map(|k| {
-            let start = schedule.offset(k);
-            let end = start + schedule.grid(k).positions();
-            Attention::attend(
-                queries.clone().slice_dim(1, start..end),
-                keys.clone().slice_dim(1, 0..end),
-                values.clone().slice_dim(1, 0..end),
-            )
-        });
-        Tensor::cat(parts.collect(), 1)
     }
 }
 
