@@ -133,3 +133,68 @@ impl From<Cfg> for Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str) -> Result<Cfg, nextscale_config::ConfigError> {
+        nextscale_config::Document::parse("test.ron", text)?.decode()
+    }
+
+    #[test]
+    fn the_forms_convert_into_each_other_at_every_scale() {
+        let schedule = ScaleSchedule::square(&[1, 2, 3, 5, 8]).unwrap();
+        for strength in [
+            Strength::Constant(1.5),
+            Strength::Ramp(4.0),
+            Strength::Linear { from: 0.25, to: -1.0 },
+            Strength::Cosine { from: 2.0, to: 0.5 },
+            Strength::List(vec![0.0, 1.0, -2.0, 0.5, 3.0]),
+            Strength::during(1, 3, Strength::Ramp(2.0)),
+        ] {
+            let scale = Cfg::scale(strength.clone()).unwrap();
+            let weight = scale.to_weight();
+            for k in 0..5 {
+                let (expected, t) = (scale.factors(k, &schedule), strength.at(k, &schedule));
+                assert_eq!(expected.is_some(), t != 0.0);
+                for other in [&weight, &weight.to_scale(), &Cfg::weight(strength.plus(1.0)).unwrap()] {
+                    let found = other.factors(k, &schedule);
+                    assert_eq!(found.is_some(), expected.is_some(), "{strength:?} at scale {k}");
+                    let ((c, u), (d, v)) = (found.unwrap_or_default(), expected.unwrap_or_default());
+                    assert!((c - d).abs() < 1e-14 && (u - v).abs() < 1e-14, "{strength:?} at scale {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_weight_outside_its_range_is_off_and_a_weight_of_zero_is_not() {
+        let schedule = ScaleSchedule::square(&[1, 2, 3]).unwrap();
+        let rule = Cfg::weight(Strength::during(1, 1, 3.0)).unwrap();
+        let factors: Vec<_> = (0..3).map(|k| rule.factors(k, &schedule)).collect();
+        assert_eq!(factors, [None, Some((3.0, -2.0)), None]);
+        assert_eq!(Cfg::weight(0.0).unwrap().factors(0, &schedule), Some((0.0, 1.0)));
+    }
+
+    #[test]
+    fn a_config_gives_scale_or_weight_and_not_both() {
+        assert_eq!(decoded("Cfg(scale: Ramp(1.5))").unwrap(), Cfg::scale(Strength::Ramp(1.5)).unwrap());
+        assert_eq!(decoded("Cfg(weight: 4)").unwrap(), Cfg::weight(4.0).unwrap());
+        for (text, part) in
+            [("Cfg(scale: 1, weight: 2)", "both"), ("Cfg()", "neither"), ("Cfg(scael: 1)", "scael")]
+        {
+            let error = decoded(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_are_refused_by_the_form_s_own_name() {
+        let schedule = ScaleSchedule::square(&[1, 2]).unwrap();
+        assert!(Cfg::scale(f64::NAN).unwrap_err().to_string().starts_with("scale: "));
+        assert!(Cfg::weight(f64::INFINITY).unwrap_err().to_string().starts_with("weight: "));
+        let list = Cfg::weight(Strength::List(vec![1.0; 3])).unwrap();
+        assert!(list.check(&schedule).unwrap_err().to_string().starts_with("weight: "));
+    }
+}

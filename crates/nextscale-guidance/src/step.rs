@@ -68,6 +68,8 @@ impl<'a> Step<'a> {
 
     /// A nested rule's logits at this step, computed once a step and rule object.
     ///
+    /// The object is told by its address: it must be one that the asking rule holds, not one made for the call.
+    ///
     /// # Errors
     /// As the rule, and if its logits do not lie on this step's grid.
     pub fn evaluate(&self, rule: &dyn Guidance) -> Result<LogitMap> {

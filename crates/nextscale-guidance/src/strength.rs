@@ -197,3 +197,97 @@ impl<'de> Visitor<'de> for NumberOrForm {
         Form::deserialize(MapAccessDeserializer::new(map)).map(Strength::from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(strength: &Strength, scales: usize) -> Vec<f64> {
+        let schedule = ScaleSchedule::square(&vec![1; scales]).unwrap();
+        (0..scales).map(|k| strength.at(k, &schedule)).collect()
+    }
+
+    fn decoded(text: &str) -> Result<Strength, nextscale_config::ConfigError> {
+        nextscale_config::Document::parse("test.ron", text)?.decode()
+    }
+
+    #[test]
+    fn each_form_follows_its_formula() {
+        assert_eq!(values(&Strength::Constant(2.0), 3), [2.0, 2.0, 2.0]);
+        assert_eq!(values(&Strength::Ramp(1.5), 4), [0.0, 0.5, 1.0, 1.5]);
+        assert_eq!(values(&Strength::Linear { from: 0.5, to: 0.0 }, 3), [0.5, 0.25, 0.0]);
+        assert_eq!(values(&Strength::List(vec![3.0, 1.0]), 2), [3.0, 1.0]);
+        assert_eq!(values(&Strength::during(1, 2, 0.5), 4), [0.0, 0.5, 0.5, 0.0]);
+        let cosine = values(&Strength::Cosine { from: 1.0, to: 3.0 }, 5);
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        for (found, expected) in cosine.iter().zip([1.0, 2.0 - half, 2.0, 2.0 + half, 3.0]) {
+            assert!((found - expected).abs() < 1e-12, "{cosine:?}");
+        }
+    }
+
+    #[test]
+    fn one_scale_is_the_first() {
+        assert_eq!(values(&Strength::Ramp(1.5), 1), [0.0]);
+        assert_eq!(values(&Strength::Linear { from: 0.5, to: 0.0 }, 1), [0.5]);
+        assert_eq!(values(&Strength::Cosine { from: 0.5, to: 0.0 }, 1), [0.5]);
+    }
+
+    #[test]
+    fn the_inner_strength_of_a_range_runs_over_all_scales() {
+        assert_eq!(values(&Strength::during(2, 9, Strength::Ramp(4.0)), 5), [0.0, 0.0, 2.0, 3.0, 4.0]);
+        let nested = Strength::during(0, 2, Strength::during(2, 4, 1.0));
+        assert_eq!((0..5).map(|k| nested.is_on(k)).collect::<Vec<_>>(), [false, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_config_writes_a_number_or_a_form() {
+        for (text, expected) in [
+            ("0.5", Strength::Constant(0.5)),
+            ("2", Strength::Constant(2.0)),
+            ("Constant(0.5)", Strength::Constant(0.5)),
+            ("Ramp(1.5)", Strength::Ramp(1.5)),
+            ("Linear(from: 0.5, to: 0.0)", Strength::Linear { from: 0.5, to: 0.0 }),
+            ("Cosine(from: 1, to: 0)", Strength::Cosine { from: 1.0, to: 0.0 }),
+            ("List([0, 0.5, 1.0])", Strength::List(vec![0.0, 0.5, 1.0])),
+            ("During(1, 3, 0.5)", Strength::during(1, 3, 0.5)),
+            ("During(1, 3, Ramp(2.0))", Strength::during(1, 3, Strength::Ramp(2.0))),
+        ] {
+            let strength = decoded(text).map_err(|e| format!("{text}: {e}"));
+            assert_eq!(strength, Ok(expected.clone()));
+            let written = nextscale_config::Node::from_serialize(&expected).unwrap().to_ron_string();
+            assert_eq!(decoded(&written).map_err(|e| format!("{written}: {e}")), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_config_that_is_neither_is_refused() {
+        for text in [
+            "Rmap(1.5)",
+            "Linear(from: 0.5)",
+            "Linear(from: 0.5, to: 0.0, x: 1)",
+            "Ramp",
+            "\"0.5\"",
+            "During(1, 3)",
+        ] {
+            assert!(decoded(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_schedule_is_refused_by_field() {
+        let schedule = ScaleSchedule::square(&[1, 2, 3]).unwrap();
+        for (strength, part) in [
+            (Strength::Constant(f64::NAN), "NaN is not a finite number"),
+            (Strength::Linear { from: 0.0, to: f64::INFINITY }, "inf is not a finite number"),
+            (Strength::List(vec![]), "the list is empty"),
+            (Strength::List(vec![1.0; 4]), "4 numbers for 3 scales"),
+            (Strength::during(2, 1, 1.0), "ends before it begins"),
+            (Strength::during(1, 3, 1.0), "beyond the last of 3 scales, which is 2"),
+            (Strength::during(0, 2, Strength::List(vec![1.0])), "1 numbers for 3 scales"),
+        ] {
+            let error = strength.check("beta", &schedule).unwrap_err().to_string();
+            assert!(error.starts_with("beta: ") && error.contains(part), "{error}");
+        }
+        assert_eq!(Strength::during(1, 2, Strength::List(vec![1.0; 3])).check("beta", &schedule), Ok(()));
+    }
+}

@@ -167,4 +167,30 @@ mod tests {
         let rows = |fraction, n| Dse { fraction, ..Dse::default() }.weights(n).len();
         assert_eq!([rows(1.0, 5), rows(0.5, 5), rows(0.01, 5), rows(0.07, 100)], [5, 3, 1, 7]);
     }
+
+    fn decoded(text: &str) -> Result<Dse, nextscale_config::ConfigError> {
+        nextscale_config::Document::parse("test.ron", text)?.decode()
+    }
+
+    #[test]
+    fn a_config_names_what_differs_from_the_defaults() {
+        let dse = decoded("Dse(interpolation: Bicubic, low_band: Verbatim, fraction: 0.5)");
+        let expected = Dse {
+            interpolation: Interpolation::Bicubic,
+            low_band: LowBand::Verbatim,
+            fraction: 0.5,
+            crossover: 0.0,
+        };
+        assert_eq!(dse.map_err(|e| e.to_string()), Ok(expected));
+        assert_eq!(decoded("Dse()").map_err(|e| e.to_string()), Ok(Dse::default()));
+    }
+
+    #[test]
+    fn a_config_out_of_range_or_misspelt_is_refused() {
+        for text in
+            ["Dse(fraction: 1.5)", "Dse(crossover: -1.0)", "Dse(fractoin: 0.5)", "Dse(low_band: Mean)"]
+        {
+            assert!(decoded(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,0 +1,9 @@
+//! Guidance rules over whole generations: every rule is run as the loop runs it, given only the passes that it asks
+//! for and with no more history than its lookback.
+
+mod algebra;
+mod history;
+mod passes;
+mod ssg;
+mod support;
+mod zero;

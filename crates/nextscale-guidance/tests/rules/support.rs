@@ -1,0 +1,193 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use nextscale_core::{Alphabet, Grid, LogitMap, Pass, PassLogits, Passes, Result, ScaleSchedule};
+use nextscale_guidance::{Cfg, Conditional, Guidance, History, PriorHistory, Ssg, Step, Strength, Sum};
+use nextscale_priors::{Bicubic, Dse, Operator, Prior};
+use proptest::prelude::*;
+
+/// Channels of every test's logits.
+pub const CHANNELS: usize = 3;
+
+/// Both passes' values at every scale, `[batch, h·w, channels]` flat.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    pub schedule: ScaleSchedule,
+    pub batch: usize,
+    pub conditional: Vec<Vec<f32>>,
+    pub unconditional: Vec<Vec<f32>>,
+}
+
+/// Two to five grids, square or not, some repeated, from a side of 1 up.
+pub fn schedules() -> impl Strategy<Value = ScaleSchedule> {
+    (1..3_usize, 1..3_usize, prop::collection::vec((0..3_usize, 0..3_usize), 1..5)).prop_map(
+        |(h, w, growth)| {
+            let grids = growth.iter().scan(Grid::new(h, w), |grid, (down, right)| {
+                *grid = Grid::new(grid.height + down, grid.width + right);
+                Some(*grid)
+            });
+            ScaleSchedule::new(std::iter::once(Grid::new(h, w)).chain(grids).collect()).unwrap()
+        },
+    )
+}
+
+impl Generation {
+    /// Numbers in [-2, 2) that depend on the seed alone.
+    pub fn random(schedule: &ScaleSchedule, batch: usize, seed: u64) -> Self {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        let mut pass = || {
+            let mut scale = |grid: &Grid| {
+                let numbers = (0..batch * grid.positions() * CHANNELS).map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    (state >> 40) as f32 / (1 << 22) as f32 - 2.0
+                });
+                numbers.collect()
+            };
+            schedule.grids().iter().map(&mut scale).collect()
+        };
+        Self { schedule: schedule.clone(), batch, conditional: pass(), unconditional: pass() }
+    }
+
+    /// a · self + b · other.
+    pub fn mixed(&self, a: f32, other: &Self, b: f32) -> Self {
+        Self {
+            conditional: mix(a, &self.conditional, b, &other.conditional),
+            unconditional: mix(a, &self.unconditional, b, &other.unconditional),
+            ..self.clone()
+        }
+    }
+
+    /// Some of the images, in the given order.
+    pub fn images(&self, images: &[usize]) -> Self {
+        let pick = |scales: &[Vec<f32>]| {
+            let scale = |values: &Vec<f32>| {
+                let size = values.len() / self.batch;
+                images.iter().flat_map(|image| &values[image * size..][..size]).copied().collect()
+            };
+            scales.iter().map(scale).collect()
+        };
+        Self {
+            schedule: self.schedule.clone(),
+            batch: images.len(),
+            conditional: pick(&self.conditional),
+            unconditional: pick(&self.unconditional),
+        }
+    }
+
+    /// The logits of `passes` at scale `k`.
+    pub fn logits(&self, k: usize, passes: Passes) -> PassLogits {
+        let map = |pass: Pass, scales: &[Vec<f32>]| {
+            let grid = self.schedule.grid(k);
+            let data = TensorData::new(scales[k].clone(), [self.batch, grid.positions(), CHANNELS]);
+            let values = Tensor::from_data(data, &Device::flex());
+            passes.contains(pass).then(|| LogitMap::new(values, grid, Alphabet::codes(CHANNELS)).unwrap())
+        };
+        PassLogits {
+            conditional: map(Pass::Conditional, &self.conditional),
+            unconditional: map(Pass::Unconditional, &self.unconditional),
+        }
+    }
+
+    /// `rule` as the loop runs it: the guided values of every scale.
+    pub fn guided(&self, rule: &dyn Guidance) -> Vec<Vec<f32>> {
+        rule.check(&self.schedule).unwrap();
+        let mut history = History::new(self.schedule.clone(), rule.lookback());
+        let scale = |k| {
+            history.push(self.logits(k, rule.passes(k, &self.schedule)));
+            values(&history.guide(rule).unwrap())
+        };
+        (0..self.schedule.len()).map(scale).collect()
+    }
+}
+
+/// a · x + b · y, scale by scale.
+pub fn mix(a: f32, x: &[Vec<f32>], b: f32, y: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let scale = |(x, y): (&Vec<f32>, &Vec<f32>)| x.iter().zip(y).map(|(x, y)| a * x + b * y).collect();
+    x.iter().zip(y).map(scale).collect()
+}
+
+pub fn values(map: &LogitMap) -> Vec<f32> {
+    map.values().clone().into_data().try_to_vec().unwrap()
+}
+
+/// Bit patterns, so that NaN equals itself and -0 is not 0.
+pub fn bits(scales: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    scales.iter().map(|values| values.iter().map(|value| value.to_bits()).collect()).collect()
+}
+
+pub fn assert_near(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
+    assert_eq!(found.len(), expected.len());
+    for (k, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= tolerance, "scale {k}: {found} instead of {expected}");
+        }
+    }
+}
+
+/// One of each rule, nested and not.
+pub fn rules() -> Vec<Arc<dyn Guidance>> {
+    let conditional: Arc<dyn Guidance> = Arc::new(Conditional);
+    let cfg: Arc<dyn Guidance> = Arc::new(Cfg::scale(Strength::Ramp(1.5)).unwrap());
+    let ssg = |base: &Arc<dyn Guidance>, prior: Arc<dyn Prior>| {
+        Ssg::new(base.clone(), prior, Strength::Linear { from: 0.75, to: 0.25 }).unwrap()
+    };
+    let over_cfg: Arc<dyn Guidance> = Arc::new(ssg(&cfg, Arc::new(Dse::default())));
+    let alone: Arc<dyn Guidance> = Arc::new(ssg(&conditional, Arc::new(Bicubic)));
+    vec![
+        conditional.clone(),
+        cfg.clone(),
+        Arc::new(Cfg::weight(3.0).unwrap()),
+        alone.clone(),
+        over_cfg.clone(),
+        Arc::new(ssg(&cfg, Arc::new(Dse::default())).with_history(PriorHistory::Guided)),
+        Arc::new(ssg(&over_cfg, Arc::new(Bicubic))),
+        Arc::new(Sum::new(conditional, vec![cfg, alone])),
+    ]
+}
+
+/// A rule that counts how often it is computed.
+#[derive(Debug)]
+pub struct Counting {
+    pub rule: Arc<dyn Guidance>,
+    pub calls: AtomicUsize,
+}
+
+impl Counting {
+    pub fn new(rule: impl Guidance) -> Arc<Self> {
+        Arc::new(Self { rule: Arc::new(rule), calls: AtomicUsize::new(0) })
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl Guidance for Counting {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        step.evaluate(&*self.rule)
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        self.rule.passes(k, schedule)
+    }
+
+    fn lookback(&self) -> usize {
+        self.rule.lookback()
+    }
+}
+
+/// A prior that counts how often its operator is made.
+#[derive(Debug, Default)]
+pub struct CountingPrior {
+    pub made: AtomicUsize,
+}
+
+impl Prior for CountingPrior {
+    fn operator(&self, from: Grid, to: Grid) -> Result<Operator> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Dse::default().operator(from, to)
+    }
+}
