@@ -87,9 +87,17 @@ mod tests {
     #[test]
     fn a_row_of_a_product_does_not_depend_on_the_rows_beside_it() {
         let device = Device::flex();
-        for (inner, out) in
-            [(8, 64), (64, 192), (160, 640), (640, 160), (1024, 1024), (1030, 48), (768, 64), (3, 5)]
-        {
+        for (inner, out) in [
+            (8, 64),
+            (64, 192),
+            (160, 640),
+            (640, 160),
+            (1024, 1024),
+            (1030, 48),
+            (768, 64),
+            (4096, 128),
+            (3, 5),
+        ] {
             let x: Tensor<3> = Tensor::random([1, 130, inner], Distribution::Normal(0.0, 1.0), &device);
             let weight: Tensor<2> = Tensor::random([inner, out], Distribution::Normal(0.0, 1.0), &device);
             let all = matmul(x.clone(), weight.clone()).into_data().try_to_vec::<f32>().unwrap();
