@@ -1,0 +1,108 @@
+//! `nextscale train tokenizer|backbone CONFIG`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::ValueEnum;
+use nextscale::config::{Document, Node};
+use nextscale::train::{self, Options, Outcome};
+use serde::de::DeserializeOwned;
+
+use super::device::DeviceArgs;
+use super::interrupt::on_interrupt;
+use super::overrides::Overrides;
+use super::Failure;
+
+/// Train a tokenizer, or a backbone on a tokenizer's tokens
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to train
+    what: What,
+    /// The training's config, a RON file; configs/train/ has some
+    config: PathBuf,
+    /// The folder for weights, log, sample sheets and the checkpoint [default: runs/CONFIG'S NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on from the checkpoint in the folder
+    #[arg(long)]
+    resume: bool,
+    /// Stop with a checkpoint after so many minutes
+    #[arg(long, value_name = "MINUTES")]
+    minutes: Option<f64>,
+    /// Another seed than the config's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Images to token grids and back
+    Tokenizer,
+    /// The transformer that predicts the token grids
+    Backbone,
+}
+
+/// Trains, and says where the results are.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
+    args.overrides.apply(&mut tree)?;
+    if let Some(seed) = args.seed {
+        tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
+    }
+    let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
+    let name = args.config.file_stem().unwrap_or_default();
+    let out = args.out.unwrap_or_else(|| Path::new("runs").join(name));
+    let device = args.device.device.open().map_err(Failure::usage)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let options = Options {
+        resume: args.resume,
+        max_minutes: args.minutes,
+        stop: Arc::clone(&stop),
+        ..Options::new(&out)
+    };
+    let trained = match args.what {
+        What::Tokenizer => {
+            let config: train::config::TrainTokenizer = decode(&tree)?;
+            on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
+            train::train_tokenizer(&config.relative_to(&base), &options, &device)
+        }
+        What::Backbone => {
+            let config: train::config::TrainBackbone = decode(&tree)?;
+            on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
+            train::train_backbone(&config.relative_to(&base), &options, &device)
+        }
+    };
+    report(&trained.map_err(failure)?, &out)
+}
+
+fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Failure> {
+    tree.decode().map_err(Failure::usage)
+}
+
+fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
+    if !outcome.finished {
+        return Err(Failure::Stopped(miette::miette!(
+            help = "the same command with --resume goes on from the checkpoint",
+            "stopped after {} steps; the checkpoint is in {}",
+            outcome.step,
+            out.display()
+        )));
+    }
+    println!("trained {} steps; weights, log and samples are in {}", outcome.step, out.display());
+    for (name, value) in &outcome.evaluation {
+        println!("  {name:24} {value:.4}");
+    }
+    Ok(())
+}
+
+fn failure(error: train::Error) -> Failure {
+    use train::Error;
+    let usage = matches!(error, Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. });
+    let report = miette::miette!("{error}");
+    if usage { Failure::Usage(report) } else { Failure::Run(report) }
+}
