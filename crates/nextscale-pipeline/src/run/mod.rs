@@ -1,0 +1,268 @@
+//! A prepared config to a folder of images.
+
+pub mod folder;
+mod overview;
+mod summary;
+
+pub use summary::{Summary, peak_memory};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor};
+use indicatif::{ProgressBar, ProgressStyle};
+use nextscale_core::Condition;
+
+use crate::config::folder_of;
+use crate::device::{DeviceChoice, is_cpu};
+use crate::edit::Edit;
+use crate::observe::{Observer, Part, Seen, Times};
+use crate::random::Counter;
+use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images};
+use folder::{Manifest, Opened, RunFolder};
+
+/// How a run goes about it; none of this changes its images.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The folder to make.
+    pub out: PathBuf,
+    /// Where to write a trace; with variants, one file each, `NAME.VARIANT.safetensors`.
+    pub trace: Option<PathBuf>,
+    /// The device.
+    pub device: DeviceChoice,
+    /// Whether to show a progress bar on a terminal's standard error.
+    pub progress: bool,
+    /// Whether to wait for the device after every part, so that its seconds are the part's own.
+    pub exact_times: bool,
+    /// Where someone may ask to stop.
+    pub stop: Stop,
+}
+
+impl RunOptions {
+    /// A quiet run on the CPU.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            trace: None,
+            device: DeviceChoice::Cpu,
+            progress: false,
+            exact_times: false,
+            stop: Stop::new(),
+        }
+    }
+}
+
+/// Makes the images that are not there yet.
+///
+/// # Errors
+/// Anything from the device to the disk. What is finished is kept, and the same run goes on from there; a run that
+/// failed before its first image leaves nothing.
+pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
+    let begin = Instant::now();
+    let device = options.device.open()?;
+    let manifest = Manifest {
+        format: 1,
+        version: env!("CARGO_PKG_VERSION").into(),
+        config: prepared.identity().into(),
+        weights: prepared.model.fingerprint.clone(),
+        device: if is_cpu(&device) { "cpu" } else { "cuda" }.into(),
+        folders: prepared.folders(),
+        images: prepared.conditions.len() as u64,
+    };
+    let mut summary = Summary::new(&options.out, options.device.decide());
+    let config = format!("{}\n", prepared.resolved().to_ron_string());
+    match RunFolder::open(&options.out, &manifest, &config)? {
+        Opened::Complete(_) if traces(prepared, options).iter().flatten().any(|path| !path.exists()) => {
+            Err(Error::Folder(format!(
+                "{} is complete and a trace cannot be had afterwards; choose another folder with --out",
+                options.out.display()
+            )))
+        }
+        Opened::Complete(_) => {
+            summary.found = manifest.images * manifest.folders.len() as u64;
+            Ok(summary)
+        }
+        Opened::Unfinished(folder) => {
+            if let Err(error) = fill(prepared, options, &device, &folder, &mut summary) {
+                folder.discard_if_empty();
+                return Err(error);
+            }
+            folder.finish()?;
+            summary.wall = begin.elapsed();
+            summary.peak_memory = peak_memory();
+            Ok(summary)
+        }
+    }
+}
+
+/// Where the trace of every rule goes.
+fn traces(prepared: &Prepared, options: &RunOptions) -> Vec<Option<PathBuf>> {
+    let path = |name: Option<&str>| {
+        let trace = options.trace.as_ref()?;
+        let Some(name) = name else { return Some(trace.clone()) };
+        let stem = trace.file_stem().unwrap_or_default().to_string_lossy();
+        let extension = trace.extension().map_or("safetensors".into(), |e| e.to_string_lossy());
+        Some(trace.with_file_name(format!("{stem}.{}.{extension}", folder_of(name))))
+    };
+    prepared.config.methods.iter().map(|method| path(method.name.as_deref())).collect()
+}
+
+fn fill(
+    prepared: &Prepared,
+    options: &RunOptions,
+    device: &Device,
+    folder: &RunFolder,
+    summary: &mut Summary,
+) -> Result<()> {
+    let config = &prepared.config;
+    let missing: Vec<Vec<u64>> = (0..config.methods.len()).map(|variant| folder.missing(variant)).collect();
+    let count = missing.iter().map(Vec::len).sum::<usize>() as u64;
+    let bar = if options.progress { bar(count) } else { ProgressBar::hidden() };
+    summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
+    if count > 0 {
+        let loading = Instant::now();
+        let model = prepared.model.load(device, config.edit.is_some())?;
+        let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        summary.loading = loading.elapsed();
+        for (variant, trace) in traces(prepared, options).iter().enumerate() {
+            let job = Job { prepared, options, folder, variant, missing: &missing[variant], bar: &bar };
+            job.run(&model, edit.as_ref(), trace.as_deref(), summary)?;
+        }
+    }
+    bar.finish_and_clear();
+    let writing = Instant::now();
+    overview::write(prepared, folder)?;
+    summary.times.add(Part::Writing, writing.elapsed());
+    Ok(())
+}
+
+/// The missing images of one rule.
+struct Job<'a> {
+    prepared: &'a Prepared,
+    options: &'a RunOptions,
+    folder: &'a RunFolder,
+    variant: usize,
+    missing: &'a [u64],
+    bar: &'a ProgressBar,
+}
+
+impl Job<'_> {
+    fn run(
+        &self,
+        model: &Model,
+        edit: Option<&Edit>,
+        trace: Option<&Path>,
+        summary: &mut Summary,
+    ) -> Result<()> {
+        let config = &self.prepared.config;
+        let total = self.prepared.conditions.len() as u64;
+        let mut trace = trace.map(|path| self.begin_trace(path, total)).transpose()?.flatten();
+        let rule = Arc::clone(&config.methods[self.variant].rule);
+        let noise = Arc::new(Counter::new(config.seed));
+        let mut generator = Generator::new(model.clone(), rule, Arc::clone(&config.sampler), noise)?;
+        if let Some(edit) = edit {
+            generator = generator.with_edit(edit.clone());
+        }
+        for images in self.missing.chunks(config.batch) {
+            if let Err(error) = self.batch(&generator, images, trace.as_mut(), summary) {
+                if let Some(trace) = trace
+                    && self.folder.missing(self.variant).len() as u64 == total
+                {
+                    trace.discard();
+                }
+                return Err(error);
+            }
+        }
+        trace.map_or(Ok(()), Trace::finish)
+    }
+
+    /// The trace to write to; none where it is whole already.
+    fn begin_trace(&self, path: &Path, total: u64) -> Result<Option<Trace>> {
+        let method = &self.prepared.folders()[self.variant];
+        let trace = Trace::new(path, total, &format!("{} {method}", self.prepared.identity()))?;
+        match (self.missing.len() as u64, trace.is_begun()) {
+            (0, false) if path.exists() => Ok(None),
+            (missing, false) if missing < total => Err(Error::Folder(format!(
+                "{} has finished images whose trace is not there; choose another folder with --out, or leave out --trace",
+                self.folder.path().display()
+            ))),
+            _ => Ok(Some(trace)),
+        }
+    }
+
+    fn batch(
+        &self,
+        generator: &Generator,
+        images: &[u64],
+        trace: Option<&mut Trace>,
+        summary: &mut Summary,
+    ) -> Result<()> {
+        self.options.stop.check()?;
+        let conditions: Vec<Condition> =
+            images.iter().map(|&image| self.prepared.conditions[image as usize].clone()).collect();
+        let batch = Batch { images, conditions: &conditions };
+        let exact = self.options.exact_times;
+        let mut watch = Watch { times: &mut summary.times, trace, exact };
+        let pixels = generator.batch(batch, &mut watch, &self.options.stop)?;
+        let reading = Instant::now();
+        let pictures = images::to_pictures(pixels)?;
+        watch.times.add(Part::Decoding, reading.elapsed());
+        let writing = Instant::now();
+        // The trace first: an image that is there counts as finished.
+        if let Some(trace) = &mut watch.trace {
+            trace.store(images)?;
+        }
+        for (picture, &image) in pictures.iter().zip(images) {
+            images::write_png(&self.folder.image(self.variant, image), picture)?;
+            self.bar.inc(1);
+            summary.made += 1;
+        }
+        summary.times.add(Part::Writing, writing.elapsed());
+        Ok(())
+    }
+}
+
+/// What a run looks at in a batch.
+struct Watch<'a> {
+    times: &'a mut Times,
+    trace: Option<&'a mut Trace>,
+    exact: bool,
+}
+
+impl Watch<'_> {
+    fn traced(&mut self, see: impl FnOnce(&mut Trace) -> Result<()>) -> Result<()> {
+        let Some(trace) = &mut self.trace else { return Ok(()) };
+        let begin = Instant::now();
+        see(trace)?;
+        self.times.add(Part::Writing, begin.elapsed());
+        Ok(())
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+        self.traced(|trace| trace.scale(seen))
+    }
+
+    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
+        self.traced(|trace| trace.images(images))
+    }
+
+    fn part(&mut self, part: Part, time: Duration) {
+        self.times.add(part, time);
+    }
+
+    fn wants_prior(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    fn exact_times(&self) -> bool {
+        self.exact
+    }
+}
+
+fn bar(images: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {eta} left");
+    ProgressBar::new(images).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

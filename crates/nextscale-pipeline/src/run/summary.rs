@@ -1,0 +1,88 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::device::DeviceChoice;
+use crate::observe::{Part, Times};
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The folder.
+    pub out: PathBuf,
+    /// The device.
+    pub device: DeviceChoice,
+    /// Images made by this run.
+    pub made: u64,
+    /// Images that were there already.
+    pub found: u64,
+    /// The time to read weights.
+    pub loading: Duration,
+    /// The time of each part of the loop.
+    pub times: Times,
+    /// The time of everything.
+    pub wall: Duration,
+    /// The most memory that the process had, in bytes, where the system tells.
+    pub peak_memory: Option<u64>,
+}
+
+impl Summary {
+    pub(super) fn new(out: &Path, device: DeviceChoice) -> Self {
+        Self {
+            out: out.into(),
+            device,
+            made: 0,
+            found: 0,
+            loading: Duration::ZERO,
+            times: Times::default(),
+            wall: Duration::ZERO,
+            peak_memory: None,
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.out.display())?;
+        write!(f, "  {} images on {} in {:.1} s", self.made, self.device, self.wall.as_secs_f64())?;
+        if self.found > 0 {
+            write!(f, "; {} were there already", self.found)?;
+        }
+        write!(f, "\n  seconds: loading {:.1}", self.loading.as_secs_f64())?;
+        for part in Part::ALL {
+            write!(f, ", {} {:.1}", part.name(), self.times.get(part).as_secs_f64())?;
+        }
+        if let Some(bytes) = self.peak_memory {
+            write!(f, "\n  peak memory: {:.2} GB", bytes as f64 / 1e9)?;
+        }
+        Ok(())
+    }
+}
+
+/// The most memory that this process had so far, in bytes (`VmHWM`); none where the system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_tells_times_and_memory() {
+        let mut summary = Summary::new(Path::new("out"), DeviceChoice::Cpu);
+        summary.times.add(Part::Backbone, Duration::from_millis(2500));
+        let summary = Summary { made: 8, found: 2, peak_memory: Some(1_250_000_000), ..summary };
+        insta::assert_snapshot!(summary);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_that_was_touched_counts() {
+        let before = peak_memory().unwrap();
+        let large = vec![1u8; before as usize + (64 << 20)];
+        assert!(std::hint::black_box(&large).len() as u64 > before);
+        assert!(peak_memory().unwrap() >= before + (32 << 20));
+    }
+}

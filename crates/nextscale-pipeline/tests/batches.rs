@@ -1,0 +1,68 @@
+//! An image does not depend on the batch that it is in.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Record, model};
+use nextscale_core::Condition;
+use nextscale_guidance::{Cfg, Ssg, Strength};
+use nextscale_pipeline::random::Counter;
+use nextscale_pipeline::sampler::TopKTopP;
+use nextscale_pipeline::{Batch, Generator, Stop, images};
+use nextscale_priors::Dse;
+
+const IMAGES: u64 = 8;
+
+/// Tokens of every image, scale after scale, and its PNG's bytes.
+fn generated(generator: &Generator, batch: usize) -> Vec<(Vec<i64>, Vec<u8>)> {
+    let all: Vec<u64> = (0..IMAGES).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut images = Vec::new();
+    for numbers in all.chunks(batch) {
+        let condition = |&i: &u64| if i == 5 { Condition::Null } else { Condition::Class(i as usize % 10) };
+        let conditions: Vec<Condition> = numbers.iter().map(condition).collect();
+        let mut record = Record::default();
+        let batch = Batch { images: numbers, conditions: &conditions };
+        let pixels = generator.batch(batch, &mut record, &Stop::new()).unwrap();
+        for (row, picture) in images::to_pictures(pixels).unwrap().iter().enumerate() {
+            let each = |tokens: &Vec<i64>| {
+                let width = tokens.len() / numbers.len();
+                tokens[row * width..(row + 1) * width].to_vec()
+            };
+            let path = folder.path().join("x.png");
+            images::write_png(&path, picture).unwrap();
+            images.push((record.tokens.iter().flat_map(each).collect(), std::fs::read(&path).unwrap()));
+        }
+    }
+    images
+}
+
+#[test]
+fn batches_of_1_3_and_8_give_the_same_tokens_and_bytes() {
+    for (kind, more_smooth) in [("aln", false), ("saln", true)] {
+        let cfg = Arc::new(Cfg::scale(Strength::Ramp(1.5)).unwrap());
+        let rule = Arc::new(Ssg::new(cfg, Arc::new(Dse::default()), 0.4).unwrap());
+        let sampler = Arc::new(TopKTopP { top_k: 30, top_p: 0.95, more_smooth, ..TopKTopP::default() });
+        let generator = Generator::new(model(kind), rule, sampler, Arc::new(Counter::new(11))).unwrap();
+        let one = generated(&generator, 1);
+        assert!(one.iter().any(|image| image.0 != one[0].0), "all images are the same");
+        for batch in [3, 8] {
+            let many = generated(&generator, batch);
+            for (i, (a, b)) in one.iter().zip(&many).enumerate() {
+                assert_eq!(a.0, b.0, "{kind}: tokens of image {i} in batches of {batch}");
+                assert!(a.1 == b.1, "{kind}: bytes of image {i} in batches of {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_seed_matters() {
+    let make = |seed| {
+        let rule = Arc::new(nextscale_guidance::Conditional);
+        let sampler = Arc::new(TopKTopP::default());
+        Generator::new(model("aln"), rule, sampler, Arc::new(Counter::new(seed))).unwrap()
+    };
+    assert_ne!(generated(&make(1), 8), generated(&make(2), 8));
+}
