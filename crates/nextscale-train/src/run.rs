@@ -93,6 +93,15 @@ pub struct Outcome {
     pub seconds: [f64; 3],
 }
 
+/// The loss of a step and what it consists of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Numbers {
+    /// The loss.
+    pub loss: f32,
+    /// Its parts, in the order of the columns.
+    pub parts: Vec<f32>,
+}
+
 /// What a training learns, as the loop sees it.
 pub(crate) trait Task {
     /// The model in training.
@@ -101,11 +110,11 @@ pub(crate) trait Task {
     /// The parameters that weight decay applies to.
     fn decayed(&self, model: &Self::Model) -> HashSet<ParamId>;
 
-    /// Names of the numbers that [`loss`](Self::loss) returns beside the loss.
+    /// Names of the parts that [`loss`](Self::loss) returns.
     fn columns(&self) -> Vec<String>;
 
-    /// The loss of a step on the model, and the numbers to log.
-    fn loss(&mut self, model: &Self::Model, step: u64) -> Result<(Tensor<1>, Vec<f32>)>;
+    /// A scalar to differentiate for a step on the model, and the numbers to log.
+    fn loss(&mut self, model: &Self::Model, step: u64) -> Result<(Tensor<1>, Numbers)>;
 
     /// What is done to the model after the update of a step.
     fn after_update(&mut self, model: Self::Model, _step: u64) -> Result<Self::Model> {
@@ -183,8 +192,7 @@ pub(crate) fn run<T: Task>(
     while state.step < steps {
         let step = state.step;
         let started = Instant::now();
-        let (loss, numbers) = task.loss(&state.model, step)?;
-        let value: f32 = loss.clone().into_scalar();
+        let (loss, Numbers { loss: value, parts }) = task.loss(&state.model, step)?;
         if !value.is_finite() {
             return Err(Error::Diverged { step, loss: f64::from(value) });
         }
@@ -204,7 +212,7 @@ pub(crate) fn run<T: Task>(
         }
 
         window.push(value);
-        window.extend(numbers);
+        window.extend(parts);
         if state.step.is_multiple_of(training.log_every.max(1)) || state.step == steps {
             let rows = (window.len() / width) as f64;
             let mean = |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;

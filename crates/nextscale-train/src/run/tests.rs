@@ -24,7 +24,7 @@ impl Task for Plane {
         vec!["half".into()]
     }
 
-    fn loss(&mut self, model: &Linear, step: u64) -> Result<(Tensor<1>, Vec<f32>)> {
+    fn loss(&mut self, model: &Linear, step: u64) -> Result<(Tensor<1>, Numbers)> {
         let points: Vec<f32> = (0..24).map(|i| uniform(&[hash(&[7, step]), i]) as f32).collect();
         let aims: Vec<f32> = points.chunks(3).map(|p| p[0] - 2.0 * p[1] + 0.5 * p[2]).collect();
         let device = Device::flex().autodiff();
@@ -36,7 +36,7 @@ impl Task for Plane {
         if let Some((at, stop)) = &self.stop {
             stop.store(step == *at, Ordering::Relaxed);
         }
-        Ok((loss, vec![value / 2.0]))
+        Ok((loss, Numbers { loss: value, parts: vec![value / 2.0] }))
     }
 
     fn window(&mut self) -> Vec<(String, f64)> {

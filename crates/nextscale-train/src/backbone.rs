@@ -1,0 +1,231 @@
+//! Training of a VAR transformer on the tokens of a frozen tokenizer.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use burn::module::ParamId;
+use burn::tensor::{Device, Int, Tensor};
+use nextscale_backbones::var::{Initialisation, Var, VarConfig};
+use nextscale_core::{Canvas, Condition, Draw, Result as CoreResult, ScaleSchedule};
+use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::vq::MultiScaleVq;
+use nextscale_weights::WeightFile;
+use sha2::{Digest, Sha256};
+
+use crate::cache::{TokenSet, Tokens};
+use crate::config::TrainBackbone;
+use crate::cross_entropy::cross_entropy;
+use crate::data::Dataset;
+use crate::optimiser::is_decayed;
+use crate::random::{Order, uniform};
+use crate::run::{Numbers, Options, Outcome, Task, run};
+use crate::samples::{generate, save_grid};
+use crate::{Error, Result};
+
+/// Images of the test split that a short evaluation takes.
+const SHORT: usize = 512;
+/// Images evaluated at a time.
+const BATCH: usize = 64;
+/// Images a class in a sample sheet.
+const SAMPLES: usize = 8;
+/// Keys of the streams of random numbers.
+const LABELS: u64 = 1;
+
+/// Trains a backbone on the tokens that the config's tokenizer makes of its data, and writes `backbone.safetensors` when
+/// done. The tokens are kept in the run's folder for the next start.
+///
+/// # Errors
+/// Those of the data, of the tokenizer's file, of the sizes in the config, and of the run.
+pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device) -> Result<Outcome> {
+    config.check()?;
+    let tokenizer = open_tokenizer(&config.tokenizer, device)?;
+    let data = config.data.load()?;
+    let bytes = std::fs::read(&config.tokenizer).map_err(Error::io(&config.tokenizer))?;
+    let key = format!("{:x?} {:?} flips {}", Sha256::digest(&bytes), config.data, config.flips);
+    train_on(config, &data, &tokenizer, &key, options, device)
+}
+
+/// The tokenizer of a file with `scales` in its header, as training writes it.
+fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
+    let fail = |message: String| Error::data(path, message);
+    let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
+    let scales = file.metadata().get("scales").ok_or_else(|| {
+        fail("has no `scales` in its header; train the tokenizer here, or convert it with its scales".into())
+    })?;
+    let sides = scales.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>();
+    let sides = sides.map_err(|_| fail(format!("scales {scales:?} are not sides like \"1 2 4\"")))?;
+    MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device).map_err(|error| fail(error.to_string()))
+}
+
+/// Trains on the tokens that `tokenizer` makes of `data`; `key` says what both are.
+fn train_on(
+    config: &TrainBackbone,
+    data: &Dataset,
+    tokenizer: &dyn Tokenizer,
+    key: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<Outcome> {
+    let mut shown = 0;
+    let path = options.out.join("tokens.safetensors");
+    std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
+    let tokens = TokenSet::open_or_make(&path, key, data, config.flips, tokenizer, |done, total| {
+        if !options.quiet && done * 20 / total > shown {
+            shown = done * 20 / total;
+            eprintln!("tokenised {done} of {total} images");
+        }
+    })?;
+    let model = architecture(config, data.classes.len(), tokenizer);
+    let model = model.init(&Initialisation { seed: config.seed, gate: config.model.gate }, &device.clone().autodiff())?;
+    let mut task = BackboneTask {
+        config,
+        tokenizer,
+        order: Order::new(tokens.train.len(), config.seed),
+        tokens,
+        classes: &data.classes,
+        device: device.clone(),
+    };
+    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> VarConfig {
+    let model = &config.model;
+    VarConfig {
+        schedule: tokenizer.schedule().clone(),
+        depth: model.depth,
+        width: model.width,
+        heads: model.heads,
+        hidden: model.hidden.unwrap_or(4 * model.width),
+        vocabulary: tokenizer.alphabet().classes,
+        classes,
+        feature_channels: tokenizer.feature_channels(),
+        ada_ln: model.ada_ln,
+        attention: model.attention,
+    }
+}
+
+/// The teacher's input for tokens `[batch, L]`: for each scale from 1 on, the features of the scales before it,
+/// `[batch, L − positions of scale 0, channels]` (SPEC §2.4).
+pub fn teacher_features(tokenizer: &dyn Tokenizer, tokens: &Tensor<2, Int>) -> CoreResult<Tensor<3>> {
+    let schedule = tokenizer.schedule();
+    let [batch, _] = tokens.dims();
+    let mut canvas: Canvas = tokenizer.blank(batch);
+    let mut parts = Vec::with_capacity(schedule.len() - 1);
+    for k in 0..schedule.len() - 1 {
+        let start = schedule.offset(k);
+        let scale = tokens.clone().slice_dim(1, start..start + schedule.grid(k).positions());
+        let embedding = tokenizer.embed(&Draw::tokens(scale.unsqueeze_dim(2)), k)?;
+        canvas = tokenizer.accumulate(canvas, embedding, k)?;
+        parts.push(tokenizer.next_input(&canvas, k + 1)?);
+    }
+    Ok(Tensor::cat(parts, 1))
+}
+
+struct BackboneTask<'a> {
+    config: &'a TrainBackbone,
+    tokenizer: &'a dyn Tokenizer,
+    tokens: TokenSet,
+    order: Order,
+    classes: &'a [String],
+    device: Device,
+}
+
+impl BackboneTask<'_> {
+    /// The mean of values `[batch · L]` over each scale's positions.
+    fn per_scale(&self, values: &[f32]) -> Vec<f32> {
+        let schedule = self.tokenizer.schedule();
+        let length = schedule.positions();
+        let images = (values.len() / length) as f32;
+        (0..schedule.len())
+            .map(|k| {
+                let (start, count) = (schedule.offset(k), schedule.grid(k).positions());
+                let sum: f32 = values.chunks_exact(length).flat_map(|row| &row[start..start + count]).sum();
+                sum / (images * count as f32)
+            })
+            .collect()
+    }
+
+    /// The cross-entropy of the first `count` test images under their classes or under none: over all positions, then
+    /// scale by scale.
+    fn held_out(&self, model: &Var, count: usize, null: bool) -> Result<Vec<f64>> {
+        let test: &Tokens = &self.tokens.test;
+        let count = count.min(test.len());
+        let mut values = Vec::with_capacity(count * test.length);
+        for start in (0..count).step_by(BATCH) {
+            let picks: Vec<usize> = (start..count.min(start + BATCH)).collect();
+            let tokens = test.batch(&picks, &self.device);
+            let features = teacher_features(self.tokenizer, &tokens)?;
+            let conditions: Vec<Condition> = picks
+                .iter()
+                .map(|&i| if null { Condition::Null } else { Condition::Class(test.labels[i].into()) })
+                .collect();
+            values.extend(cross_entropy(model.logits(features, &conditions)?, tokens).values);
+        }
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+        Ok(std::iter::once(mean).chain(self.per_scale(&values).into_iter().map(f64::from)).collect())
+    }
+}
+
+impl Task for BackboneTask<'_> {
+    type Model = Var;
+
+    fn decayed(&self, model: &Var) -> HashSet<ParamId> {
+        model.parameters().iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id()).collect()
+    }
+
+    fn columns(&self) -> Vec<String> {
+        (0..self.tokenizer.schedule().len()).map(|k| format!("scale_{k}")).collect()
+    }
+
+    fn loss(&mut self, model: &Var, step: u64) -> Result<(Tensor<1>, Numbers)> {
+        let picks = self.order.batch(step, self.config.batch);
+        let indices: Vec<usize> = picks.iter().map(|&(index, _)| index).collect();
+        let tokens = self.tokens.train.batch(&indices, &self.device);
+        let features = teacher_features(self.tokenizer, &tokens)?.autodiff();
+        let conditions: Vec<Condition> = picks
+            .iter()
+            .map(|&(index, epoch)| {
+                let draw = uniform(&[self.config.seed, LABELS, epoch, index as u64]);
+                if draw < self.config.label_dropout {
+                    Condition::Null
+                } else {
+                    Condition::Class(self.tokens.train.labels[index].into())
+                }
+            })
+            .collect();
+        let result = cross_entropy(model.logits(features, &conditions)?, tokens);
+        let mean = result.values.iter().map(|&v| f64::from(v)).sum::<f64>() / result.values.len() as f64;
+        let parts = self.per_scale(&result.values);
+        Ok((result.gradient_carrier, Numbers { loss: mean as f32, parts }))
+    }
+
+    fn sample(&mut self, model: &Var, path: &Path) -> Result<()> {
+        let classes = self.classes.len().min(10);
+        let conditions: Vec<Condition> =
+            (0..classes * SAMPLES).map(|i| Condition::Class(i / SAMPLES)).collect();
+        let images = generate(model, self.tokenizer, &conditions, 3.0, self.config.seed)?;
+        save_grid(path, images * 2.0 - 1.0, SAMPLES, 2)
+    }
+
+    fn evaluate(&mut self, model: &Var, short: bool) -> Result<Vec<(String, f64)>> {
+        let count = if short { SHORT } else { self.tokens.test.len() };
+        let mut numbers = Vec::new();
+        for (name, null) in [("class", false), ("null", true)] {
+            let values = self.held_out(model, count, null)?;
+            let names = std::iter::once("all".to_owned()).chain((0..values.len() - 1).map(|k| format!("scale_{k}")));
+            numbers.extend(names.zip(values).map(|(part, value)| (format!("{name}.{part}"), value)));
+        }
+        Ok(numbers)
+    }
+
+    fn export(&mut self, model: &Var, folder: &Path, step: u64) -> Result<()> {
+        let path = folder.join("backbone.safetensors");
+        let mut metadata = model.metadata();
+        metadata.insert("classes".into(), serde_json::json!(self.classes).to_string());
+        metadata.insert("steps".into(), step.to_string());
+        let sides: Vec<_> = self.tokenizer.schedule().grids().iter().map(|grid| [grid.height, grid.width]).collect();
+        metadata.insert("scales".into(), serde_json::json!(sides).to_string());
+        nextscale_weights::save_safetensors(&path, model.tensors(), nextscale_weights::Precision::F16, &metadata)
+            .map_err(|error| Error::data(&path, error.to_string()))
+    }
+}

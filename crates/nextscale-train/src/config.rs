@@ -1,0 +1,215 @@
+//! What a training run is told, as its config file says it.
+
+use std::path::{Path, PathBuf};
+
+use nextscale_backbones::var::{AdaLn, AttentionKind};
+use nextscale_core::ScaleSchedule;
+use nextscale_tokenizers::vq::VqvaeConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Source;
+use crate::run::Training;
+use crate::{Error, Result};
+
+/// A tokenizer's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainTokenizer {
+    /// The images.
+    pub data: Source,
+    /// Decides the first weights, the order of images, flips, and the codes that are drawn.
+    #[serde(default)]
+    pub seed: u64,
+    /// Updates.
+    pub steps: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Mirror half of the images.
+    #[serde(default = "yes")]
+    pub flips: bool,
+    /// The autoencoder and its codes.
+    pub model: VqvaeConfig,
+    /// The scales of tokens, coarse to fine.
+    pub scales: ScaleSchedule,
+    /// Weight of the error of pixel gradients beside the squared error.
+    #[serde(default = "twentieth")]
+    pub gradient_weight: f64,
+    /// Weight of the quantiser's loss.
+    #[serde(default = "half")]
+    pub quantiser_weight: f64,
+    /// First steps without quantising, after which all codes are drawn from the latents.
+    #[serde(default = "unquantised")]
+    pub unquantised_steps: u64,
+    /// Steps between restarts of the codes that no position chose since the last. 0 is never.
+    #[serde(default = "restart_every")]
+    pub restart_every: u64,
+    /// The share of the run after which codes are left alone.
+    #[serde(default = "restart_until")]
+    pub restart_until: f64,
+    /// Optimiser, schedule, log.
+    #[serde(default)]
+    pub training: Training,
+}
+
+impl TrainTokenizer {
+    /// Checks what no other part checks.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field.
+    pub fn check(&self) -> Result<()> {
+        check_counts(self.steps, self.batch, &self.training)?;
+        for (field, weight) in
+            [("gradient_weight", self.gradient_weight), ("quantiser_weight", self.quantiser_weight)]
+        {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(Error::setting(field, format!("{weight} is no weight; give 0 or more")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same config with relative paths taken from `base`, the folder of the config's file.
+    #[must_use]
+    pub fn relative_to(&self, base: &Path) -> Self {
+        Self { data: self.data.relative_to(base), ..self.clone() }
+    }
+}
+
+/// A backbone's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainBackbone {
+    /// The images.
+    pub data: Source,
+    /// The tokenizer's weights, as its training wrote them.
+    pub tokenizer: PathBuf,
+    /// Decides the first weights, the order of images and the dropped labels.
+    #[serde(default)]
+    pub seed: u64,
+    /// Updates.
+    pub steps: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Learn from mirrored images too.
+    #[serde(default = "yes")]
+    pub flips: bool,
+    /// The transformer.
+    pub model: BackboneModel,
+    /// The share of labels that are replaced by the null class, for classifier-free guidance.
+    #[serde(default = "tenth")]
+    pub label_dropout: f64,
+    /// Optimiser, schedule, log.
+    #[serde(default)]
+    pub training: Training,
+}
+
+/// The sizes of a VAR transformer; the rest follows from the tokenizer and the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneModel {
+    /// Blocks.
+    pub depth: usize,
+    /// Channels of the hidden states.
+    pub width: usize,
+    /// Attention heads; they divide the width.
+    pub heads: usize,
+    /// Channels inside the MLP; 4 times the width where not given.
+    #[serde(default)]
+    pub hidden: Option<usize>,
+    /// Where the blocks' modulation comes from.
+    #[serde(default = "per_block")]
+    pub ada_ln: AdaLn,
+    /// How attention weighs.
+    #[serde(default = "l2")]
+    pub attention: AttentionKind,
+    /// What the AdaLN rows that make gates begin with, as a share of the other weights' deviation.
+    #[serde(default = "gate")]
+    pub gate: f64,
+}
+
+impl TrainBackbone {
+    /// Checks what no other part checks.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field.
+    pub fn check(&self) -> Result<()> {
+        check_counts(self.steps, self.batch, &self.training)?;
+        if !(0.0..=1.0).contains(&self.label_dropout) {
+            return Err(Error::setting(
+                "label_dropout",
+                format!("{} is no share; give a number from 0 to 1", self.label_dropout),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The same config with relative paths taken from `base`, the folder of the config's file.
+    #[must_use]
+    pub fn relative_to(&self, base: &Path) -> Self {
+        Self {
+            data: self.data.relative_to(base),
+            tokenizer: base.join(&self.tokenizer),
+            ..self.clone()
+        }
+    }
+}
+
+/// Checks what every training has in common.
+fn check_counts(steps: u64, batch: usize, training: &Training) -> Result<()> {
+    if steps == 0 {
+        return Err(Error::setting("steps", "0 trains nothing; give at least 1"));
+    }
+    if batch == 0 {
+        return Err(Error::setting("batch", "0 images a step; give at least 1"));
+    }
+    if !(training.learning_rate.is_finite() && training.learning_rate > 0.0) {
+        return Err(Error::setting(
+            "learning_rate",
+            format!("{} trains nothing; give a number above 0, like 1e-4", training.learning_rate),
+        ));
+    }
+    if !(0.0..1.0).contains(&training.ema) {
+        return Err(Error::setting("ema", format!("{} is no decay; give 0 (off) or a number below 1", training.ema)));
+    }
+    Ok(())
+}
+
+fn twentieth() -> f64 {
+    0.05
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn unquantised() -> u64 {
+    120
+}
+
+fn restart_every() -> u64 {
+    25
+}
+
+fn restart_until() -> f64 {
+    0.7
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn gate() -> f64 {
+    1e-3
+}
+
+fn per_block() -> AdaLn {
+    AdaLn::PerBlock
+}
+
+fn l2() -> AttentionKind {
+    AttentionKind::L2
+}

@@ -1,0 +1,243 @@
+//! Training of VAR's multi-scale VQ tokenizer.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use burn::module::ParamId;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::vq::MultiScaleVq;
+use nextscale_weights::{Precision, save_safetensors};
+
+use crate::codes::CodeUse;
+use crate::config::TrainTokenizer;
+use crate::data::{Dataset, Images};
+use crate::optimiser::is_decayed;
+use crate::params::parameters;
+use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
+use crate::random::{Order, hash, permutation, uniform};
+use crate::run::{Numbers, Options, Outcome, Task, run};
+use crate::samples::save_grid;
+use crate::{Error, Result};
+
+/// The file of weights that a finished run leaves.
+pub const WEIGHTS: &str = "tokenizer.safetensors";
+/// Images of the test split that a short evaluation takes.
+const SHORT: usize = 500;
+/// Images evaluated at a time.
+const BATCH: usize = 100;
+/// Images in a sample sheet, each above its reconstruction.
+const SAMPLES: usize = 16;
+/// Keys of the streams of random numbers.
+const FLIPS: u64 = 1;
+const RESTARTS: u64 = 2;
+
+/// Trains a tokenizer from nothing and writes [`WEIGHTS`] when done.
+///
+/// The loss is the squared error of the reconstruction, plus weighted the error of its pixel gradients and the
+/// quantiser's. For the first steps nothing is quantised; then all codes are drawn from the latents, and codes that no
+/// position chose are drawn anew at intervals.
+///
+/// # Errors
+/// Those of the data, of the sizes in the config, and of the run.
+pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Device) -> Result<Outcome> {
+    config.check()?;
+    let data = config.data.load()?;
+    let model = config.model.init(config.scales.clone(), config.seed, &device.clone().autodiff())?;
+    if model.image_size() != (data.train.size, data.train.size) {
+        return Err(Error::setting(
+            "scales",
+            format!("make images of {:?} pixels; the data has {size}×{size}", model.image_size(), size = data.train.size),
+        ));
+    }
+    let vocabulary = config.model.vocabulary;
+    let mut task = TokenizerTask {
+        config,
+        order: Order::new(data.train.len(), config.seed),
+        data,
+        since_restart: CodeUse::new(vocabulary),
+        since_row: CodeUse::new(vocabulary),
+        latents: None,
+        device: device.clone(),
+    };
+    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+struct TokenizerTask<'a> {
+    config: &'a TrainTokenizer,
+    data: Dataset,
+    order: Order,
+    since_restart: CodeUse,
+    since_row: CodeUse,
+    /// What the last step would have codes for, `[n, channels]`: where new codes are drawn from.
+    latents: Option<Tensor<2>>,
+    device: Device,
+}
+
+impl TokenizerTask<'_> {
+    fn quantised(&self, step: u64) -> bool {
+        step >= self.config.unquantised_steps
+    }
+
+    /// Whether every code is drawn after this step.
+    fn begins_codes(&self, step: u64) -> bool {
+        step + 1 == self.config.unquantised_steps.max(1)
+    }
+
+    /// Whether unused codes are drawn anew after this step.
+    fn restarts_codes(&self, step: u64) -> bool {
+        let (every, until) = (self.config.restart_every, self.config.restart_until * self.config.steps as f64);
+        self.quantised(step) && every > 0 && (step + 1).is_multiple_of(every) && (step as f64) < until
+    }
+
+    /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens.
+    fn reconstruct(&self, model: &MultiScaleVq, images: Tensor<4>) -> Result<(Tensor<4>, Vec<Tensor<2, Int>>)> {
+        let tokens = model.encode((images + 1.0) / 2.0)?;
+        let tokens: Vec<Tensor<2, Int>> = tokens.into_iter().map(|scale| scale.squeeze_dim(2)).collect();
+        let canvas = model.pyramid(&tokens)?.pop();
+        let canvas = canvas.ok_or_else(|| Error::setting("scales", "an empty schedule"))?;
+        Ok((model.decode_features(canvas), tokens))
+    }
+}
+
+impl Task for TokenizerTask<'_> {
+    type Model = MultiScaleVq;
+
+    fn decayed(&self, model: &MultiScaleVq) -> HashSet<ParamId> {
+        // Codes are places, not weights: decay would pull those that are never chosen to the origin.
+        let decayed = parameters(model).into_iter().filter(|p| {
+            is_decayed(&p.name, p.axes) && !p.name.ends_with("embedding.weight")
+        });
+        decayed.map(|p| p.id).collect()
+    }
+
+    fn columns(&self) -> Vec<String> {
+        ["squared_error", "gradient_error", "quantiser"].map(String::from).to_vec()
+    }
+
+    fn loss(&mut self, model: &MultiScaleVq, step: u64) -> Result<(Tensor<1>, Numbers)> {
+        let picks: Vec<(usize, bool)> = self
+            .order
+            .batch(step, self.config.batch)
+            .into_iter()
+            .map(|(i, epoch)| {
+                let mirrored = uniform(&[self.config.seed, FLIPS, epoch, i as u64]) < 0.5;
+                (i, self.config.flips && mirrored)
+            })
+            .collect();
+        let images = self.data.train.batch(&picks, &self.device).autodiff();
+        let f = model.encode_features(images.clone())?;
+        let (f_hat, quantiser) = if self.quantised(step) {
+            let quantised = model.quantize_train(f);
+            let tokens = quantised.tokens.into_iter().map(Tensor::inner).collect::<Vec<_>>();
+            self.since_restart.count(&tokens);
+            self.since_row.count(&tokens);
+            if self.restarts_codes(step) || self.begins_codes(step) {
+                self.latents = Some(rows(Tensor::cat(quantised.residuals, 1)));
+            }
+            (quantised.f_hat, Some(quantised.loss))
+        } else {
+            if self.begins_codes(step) {
+                let [batch, channels, height, width] = f.dims();
+                let flat = f.clone().inner().reshape([batch, channels, height * width]);
+                self.latents = Some(rows(flat.swap_dims(1, 2)));
+            }
+            (f, None)
+        };
+        let output = model.vqvae.images(f_hat);
+        let squared = squared_error(output.clone(), images.clone());
+        let gradient = gradient_error(output, images);
+        let mut parts = vec![squared.clone().inner(), gradient.clone().inner()];
+        let mut loss = squared + gradient * self.config.gradient_weight;
+        match quantiser {
+            Some(quantiser) => {
+                parts.push(quantiser.clone().inner());
+                loss = loss + quantiser * self.config.quantiser_weight;
+            }
+            None => parts.push(Tensor::zeros([1], &self.device)),
+        }
+        parts.insert(0, loss.clone().inner());
+        let values: Vec<f32> = Tensor::cat(parts, 0).into_data().iter::<f32>().collect();
+        Ok((loss, Numbers { loss: values[0], parts: values[1..].to_vec() }))
+    }
+
+    fn after_update(&mut self, mut model: MultiScaleVq, step: u64) -> Result<MultiScaleVq> {
+        let Some(latents) = self.latents.take() else { return Ok(model) };
+        let codes: Vec<usize> = if self.begins_codes(step) {
+            (0..self.config.model.vocabulary).collect()
+        } else {
+            self.since_restart.unused()
+        };
+        self.since_restart.clear();
+        if codes.is_empty() {
+            return Ok(model);
+        }
+        let [count, _] = latents.dims();
+        let order = permutation(count, &[hash(&[self.config.seed, RESTARTS, step])]);
+        let picks: Vec<i64> = order.iter().cycle().take(codes.len()).map(|&i| i64::from(i)).collect();
+        let picks = Tensor::<1, Int>::from_data(TensorData::new(picks, [codes.len()]), &self.device);
+        model.restart_codes(&codes, latents.select(0, picks))?;
+        Ok(model)
+    }
+
+    fn window(&mut self) -> Vec<(String, f64)> {
+        let (used, perplexity) = (self.since_row.used(), self.since_row.perplexity());
+        self.since_row.clear();
+        vec![("codes_used".into(), used as f64), ("perplexity".into(), perplexity)]
+    }
+
+    fn counters(&self) -> BTreeMap<String, Vec<f32>> {
+        let (restart, row) = (self.since_restart.counts(), self.since_row.counts());
+        [("codes.restart".into(), restart.to_vec()), ("codes.row".into(), row.to_vec())].into()
+    }
+
+    fn set_counters(&mut self, counters: &BTreeMap<String, Vec<f32>>) {
+        for (name, codes) in [("codes.restart", &mut self.since_restart), ("codes.row", &mut self.since_row)] {
+            if let Some(counts) = counters.get(name) {
+                codes.set(counts);
+            }
+        }
+    }
+
+    fn sample(&mut self, model: &MultiScaleVq, path: &Path) -> Result<()> {
+        let picks: Vec<(usize, bool)> = (0..SAMPLES.min(self.data.test.len())).map(|i| (i, false)).collect();
+        let images = self.data.test.batch(&picks, &self.device);
+        let (output, _) = self.reconstruct(model, images.clone())?;
+        save_grid(path, Tensor::cat(vec![images, output], 0), picks.len(), 2)
+    }
+
+    fn evaluate(&mut self, model: &MultiScaleVq, short: bool) -> Result<Vec<(String, f64)>> {
+        let test: &Images = &self.data.test;
+        let count = if short { SHORT.min(test.len()) } else { test.len() };
+        let (mut errors, mut codes) = (Vec::with_capacity(count), CodeUse::new(self.config.model.vocabulary));
+        for start in (0..count).step_by(BATCH) {
+            let picks: Vec<(usize, bool)> = (start..count.min(start + BATCH)).map(|i| (i, false)).collect();
+            let images = test.batch(&picks, &self.device);
+            let (output, tokens) = self.reconstruct(model, images.clone())?;
+            codes.count(&tokens);
+            errors.extend(image_errors(output, images));
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let each: Vec<f64> = errors.iter().map(|&error| psnr(error)).collect();
+        Ok(vec![
+            ("psnr".into(), psnr(mean(&errors))),
+            ("psnr_mean_of_images".into(), mean(&each)),
+            ("codes_used".into(), codes.used() as f64),
+            ("perplexity".into(), codes.perplexity()),
+        ])
+    }
+
+    fn export(&mut self, model: &MultiScaleVq, folder: &Path, step: u64) -> Result<()> {
+        let path = folder.join(WEIGHTS);
+        let mut metadata = model.metadata();
+        metadata.insert("steps".into(), step.to_string());
+        save_safetensors(&path, model.tensors(), Precision::F16, &metadata)
+            .map_err(|error| Error::data(&path, error.to_string()))
+    }
+}
+
+/// `[batch, n, channels]` to `[batch · n, channels]`.
+fn rows(values: Tensor<3>) -> Tensor<2> {
+    let [batch, n, channels] = values.dims();
+    values.reshape([batch * n, channels])
+}
