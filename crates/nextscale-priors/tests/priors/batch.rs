@@ -13,7 +13,7 @@ fn an_image_is_the_same_to_the_bit_in_every_batch() {
         (&dse, Grid::new(3, 5), Grid::new(4, 7), 33),
         (&dse, Grid::square(4), Grid::square(5), 4096),
         (&dse, Grid::square(13), Grid::square(16), 1024),
-        (&dse, Grid::square(24), Grid::square(32), 64),
+        (&dse, Grid::square(24), Grid::square(32), 256),
         (&Bilinear, Grid::square(10), Grid::square(13), 2048),
     ];
     for (prior, from, to, channels) in cases {
