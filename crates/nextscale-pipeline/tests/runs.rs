@@ -1,0 +1,330 @@
+//! A config to a folder: what is in it, going on after an interruption, traces, and what is refused.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::path;
+use nextscale_config::Document;
+use nextscale_core::{LogitMap, Passes, ScaleSchedule};
+use nextscale_guidance::{Conditional, Guidance, Step};
+use nextscale_pipeline::{Config, Error, Prepared, Registry, Result, RunOptions, Stop, Summary, run};
+use safetensors::SafeTensors;
+
+const VARIANTS: &str = r#"variants: [
+    ("none", Conditional),
+    ("cfg + ssg", Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: Linear(from: 0.5, to: 0.0))),
+]"#;
+
+fn config(condition: &str, rest: &str) -> String {
+    let (vae, var) = (path("vae.safetensors"), path("var_aln.safetensors"));
+    format!(
+        "(model: Var(tokenizer: {vae:?}, backbone: {var:?}, norm_groups: 4), condition: {condition}, seed: 3, {rest})"
+    )
+}
+
+fn prepare(text: &str) -> Result<Prepared> {
+    Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &Registry::standard())?.prepare()
+}
+
+fn go(text: &str, options: &RunOptions) -> Result<Summary> {
+    run(&prepare(text)?, options)
+}
+
+/// Every file below a folder with its bytes.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_folder_holds_config_images_grid_and_npz() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let text = config("Labels([3, 7])", &format!("{VARIANTS}, npz: true"));
+    let summary = go(&text, &RunOptions::new(&out)).unwrap();
+    assert_eq!((summary.made, summary.found), (4, 0));
+    let names: Vec<String> = files(&out).into_keys().map(|path| path.display().to_string()).collect();
+    assert_eq!(
+        names,
+        [
+            "cfg-+-ssg/00000.png",
+            "cfg-+-ssg/00001.png",
+            "cfg-+-ssg.npz",
+            "config.ron",
+            "grid.png",
+            "manifest.json",
+            "none/00000.png",
+            "none/00001.png",
+            "none.npz",
+        ]
+    );
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    // The resolved config is a config, and of the same images.
+    let resolved = fs::read_to_string(out.join("config.ron")).unwrap();
+    assert_eq!(prepare(&resolved).unwrap().identity(), prepare(&text).unwrap().identity());
+    // The same run again finds everything there.
+    let again = go(&text, &RunOptions::new(&out)).unwrap();
+    assert_eq!((again.made, again.found), (0, 4));
+}
+
+/// The conditional logits, and a request to stop after so many of them.
+#[derive(Debug)]
+struct Interrupting {
+    left: AtomicUsize,
+    stop: Stop,
+}
+
+impl Guidance for Interrupting {
+    fn guide(&self, step: &Step<'_>) -> nextscale_core::Result<LogitMap> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.stop.request();
+        }
+        Conditional.guide(step)
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        Conditional.passes(k, schedule)
+    }
+
+    fn lookback(&self) -> usize {
+        0
+    }
+}
+
+/// A run whose rule asks to stop after `calls` scales.
+fn go_until(text: &str, options: RunOptions, calls: usize) -> Result<Summary> {
+    let rule = Arc::new(Interrupting { left: AtomicUsize::new(calls), stop: options.stop.clone() });
+    let registry = Registry::standard().with_rule("Interrupting", "for this test", move |_| Ok(rule.clone()));
+    let config = Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &registry)?;
+    run(&config.prepare()?, &options)
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_equals_a_straight_one() {
+    let root = tempfile::tempdir().unwrap();
+    let variants =
+        "variants: [(\"none\", Interrupting), (\"ssg\", Ssg(base: Interrupting, prior: Dse(), beta: 0.5))]";
+    let text = config("PerClass(1)", &format!("batch: 3, {variants}"));
+    let options = |name: &str| RunOptions {
+        trace: Some(root.path().join(format!("{name}-trace.safetensors"))),
+        ..RunOptions::new(root.path().join(name))
+    };
+    // Ten images a rule, three a batch, four scales.
+    let straight = go_until(&text, options("straight"), usize::MAX).unwrap();
+    assert_eq!(straight.made, 20);
+
+    let pngs = |variant: &str| {
+        let folder = root.path().join("broken.partial").join(variant);
+        fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter(|e| e.path().extension() == Some("png".as_ref()))
+            .count()
+    };
+    // In the second batch of the first rule; in the second of the second, when the rest of the first is done; at the end
+    // of a batch.
+    for (calls, finished) in [(6, (3, 0)), (4 * 3 + 4 + 1, (10, 3)), (8, (10, 6))] {
+        let error = go_until(&text, options("broken"), calls).unwrap_err();
+        assert!(matches!(error, Error::Stopped), "{error}");
+        assert_eq!((pngs("none"), pngs("ssg")), finished);
+        assert!(!root.path().join("broken").exists());
+    }
+    let last = go_until(&text, options("broken"), usize::MAX).unwrap();
+    assert_eq!((last.made, last.found), (4, 16));
+
+    assert_eq!(files(&root.path().join("broken")), files(&root.path().join("straight")));
+    for variant in ["none", "ssg"] {
+        let trace =
+            |name: &str| fs::read(root.path().join(format!("{name}-trace.{variant}.safetensors"))).unwrap();
+        assert!(trace("broken") == trace("straight"), "traces of {variant} differ");
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 6);
+}
+
+#[test]
+fn a_run_that_is_stopped_before_its_first_image_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        trace: Some(root.path().join("t.safetensors")),
+        ..RunOptions::new(root.path().join("out"))
+    };
+    let text = config("PerClass(1)", "batch: 3, guidance: Interrupting");
+    go_until(&text, options, 2).unwrap_err();
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_trace_has_everything_in_order() {
+    let root = tempfile::tempdir().unwrap();
+    let trace = root.path().join("trace.safetensors");
+    let rest =
+        "batch: 2, guidance: Ssg(base: Cfg(scale: 1.0), prior: Dse(), beta: List([0.5, 0.5, 0.0, 0.5]))";
+    let options = RunOptions { trace: Some(trace.clone()), ..RunOptions::new(root.path().join("out")) };
+    go(&config("Labels([1, 2, 3])", rest), &options).unwrap();
+    let bytes = fs::read(&trace).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let shape = |name: &str| file.tensor(name).ok().map(|tensor| tensor.shape().to_vec());
+    for k in 0..4 {
+        let positions = (k + 1) * (k + 1);
+        for what in ["conditional", "unconditional", "guided"] {
+            assert_eq!(shape(&format!("scale.{k}.{what}")), Some(vec![3, positions, 64]), "{what} {k}");
+        }
+        // Absent at scale 0 and where β is 0.
+        let prior = (k == 1 || k == 3).then(|| vec![3, positions, 64]);
+        assert_eq!(shape(&format!("scale.{k}.prior")), prior, "prior {k}");
+        assert_eq!(shape(&format!("scale.{k}.tokens")), Some(vec![3, positions]));
+        assert_eq!(shape(&format!("scale.{k}.canvas")), Some(vec![3, 8, 4, 4]));
+    }
+    assert_eq!(shape("images"), Some(vec![3, 3, 64, 64]));
+    assert_eq!(file.len(), 4 * 5 + 2 + 1);
+    assert_eq!(file.tensor("scale.3.tokens").unwrap().dtype(), safetensors::Dtype::I64);
+
+    // guided = cfg + 0.5·(cfg - prior), and the images are those of the PNGs.
+    let read = |name: &str| -> Vec<f32> { bytemuck::pod_collect_to_vec(file.tensor(name).unwrap().data()) };
+    let (c, u) = (read("scale.3.conditional"), read("scale.3.unconditional"));
+    let expected = c.iter().zip(&u).zip(read("scale.3.prior")).map(|((c, u), p)| {
+        let cfg = 2.0 * c - u;
+        cfg + 0.5 * (cfg - p)
+    });
+    common::assert_near(&read("scale.3.guided"), &expected.collect::<Vec<_>>(), 1e-4, "guided");
+    let last = nextscale_pipeline::images::read(&root.path().join("out/images/00002.png")).unwrap();
+    let image = &read("images")[2 * 3 * 4096..];
+    for (x, y, channel) in [(0, 0, 0), (63, 5, 1), (20, 40, 2)] {
+        let value = image[channel * 4096 + y * 64 + x];
+        assert_eq!(last.get_pixel(x as u32, y as u32)[channel], (255.0 * value) as u8);
+    }
+}
+
+#[test]
+fn editing_keeps_what_it_is_told_to() {
+    let root = tempfile::tempdir().unwrap();
+    let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 4, 90]));
+    let given = root.path().join("given.png");
+    picture.save(&given).unwrap();
+    let edited = |box_: &str, name: &str| {
+        let rest = format!("guidance: Conditional, edit: Keep(image: {given:?}, {box_})");
+        go(&config("Null", &rest), &RunOptions::new(root.path().join(name))).unwrap();
+        fs::read(root.path().join(name).join("images/00000.png")).unwrap()
+    };
+    let whole = edited("rows: (0, 1), columns: (0, 1)", "whole");
+    let half = edited("rows: (0, 1), columns: (0, 0.5)", "half");
+    assert_ne!(whole, half);
+    // With everything kept, seeds cannot matter.
+    let rest = format!("guidance: Conditional, edit: Keep(image: {given:?}, rows: (0, 1), columns: (0, 1))");
+    let text = config("Null", &rest).replace("seed: 3", "seed: 4");
+    go(&text, &RunOptions::new(root.path().join("other"))).unwrap();
+    assert_eq!(fs::read(root.path().join("other/images/00000.png")).unwrap(), whole);
+
+    image::RgbImage::new(32, 64).save(&given).unwrap();
+    let error = go(&text, &RunOptions::new(root.path().join("small"))).unwrap_err().to_string();
+    assert!(error.contains("32 × 64 pixels, and the model's images are 64 × 64"), "{error}");
+    assert!(!root.path().join("small.partial").exists());
+}
+
+#[test]
+fn mistakes_are_told_before_weights_are_read_and_leave_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let mistakes = [
+        config("Labels([1, 10])", "guidance: Conditional"),
+        config("Names([\"ship\"])", "guidance: Conditional"),
+        config("Null", "guidance: Ssg(prior: Dse(), beta: List([1, 2]))"),
+        config("Null", "guidance: Conditional, sampling: TopKTopP(top_k: 65)"),
+        config("Null", "guidance: Conditional, sampling: TopKTopP(temperature: 0)"),
+        config("Null", "guidance: Conditional, sampling: TopK(3)"),
+        config("Null", "guidance: Conditional, batch: 0"),
+        config("Null", "guidance: Conditional, sed: 1"),
+        config("Null", "seed: 2"),
+        config("Null", "batch: 2"),
+        config("Null", "guidance: Conditional, variants: [(\"a\", Conditional)]"),
+        config("Null", "variants: [(\"a b\", Conditional), (\"a-b\", Conditional)]"),
+        config("Null", "variants: []"),
+        config(
+            "Null",
+            "guidance: Conditional, edit: Keep(image: \"a.png\", rows: (0.5, 0.2), columns: (0, 1))",
+        ),
+        config("Null", "guidance: Conditional").replace("norm_groups: 4", "norm_groups: 3"),
+        config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 2, 4]"),
+        config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 3, 2, 4]"),
+        "(model: Shipped(\"cifar11\"), condition: Null, guidance: Conditional)".into(),
+        "(model: Infinity(), condition: Null, guidance: Conditional)".into(),
+    ];
+    let told: Vec<String> = mistakes
+        .iter()
+        .map(|text| {
+            let error = go(text, &RunOptions::new(root.path().join("out"))).unwrap_err();
+            let Error::Config(told) = &error else { panic!("{text}: {error}") };
+            let (_, _, column) = told.location().unwrap_or_else(|| panic!("{text}: no place for {error}"));
+            let found: String = text.chars().skip(column - 1).take(24).collect();
+            format!("{error}\n  at `{found}`\n  {}", told.help_text().unwrap_or("-"))
+        })
+        .collect();
+    let told = told.join("\n").replace(&path("").display().to_string(), "");
+    insta::assert_snapshot!(told);
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn files_that_are_missing_or_of_another_model_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let text = config("Null", "guidance: Conditional");
+    let swapped = text
+        .replace("vae.safetensors", "x")
+        .replace("var_aln.safetensors", "vae.safetensors")
+        .replace("/x", "/var_aln.safetensors");
+    let broken = root.path().join("broken.safetensors");
+    let bytes = fs::read(path("var_aln.safetensors")).unwrap();
+    fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    let truncated =
+        text.replace(&path("var_aln.safetensors").display().to_string(), &broken.display().to_string());
+    for (text, what) in [
+        (text.replace("vae.safetensors", "none.pth"), "none.pth"),
+        (swapped, "VAR transformer"),
+        (truncated, "truncated or corrupt"),
+    ] {
+        let error = go(&text, &RunOptions::new(root.path().join("out"))).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+        assert!(matches!(error, Error::Weights(_)));
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn another_config_or_a_late_trace_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let text = config("Labels([1])", "guidance: Conditional");
+    go(&text, &RunOptions::new(&out)).unwrap();
+    let error = go(&text.replace("seed: 3", "seed: 4"), &RunOptions::new(&out)).unwrap_err().to_string();
+    assert!(error.contains("another config"), "{error}");
+    // The batch is no part of what images are.
+    let batch = text.replace("seed: 3", "seed: 3, batch: 5");
+    assert_eq!(go(&batch, &RunOptions::new(&out)).unwrap().found, 1);
+    let late = RunOptions { trace: Some(root.path().join("t.safetensors")), ..RunOptions::new(&out) };
+    let error = go(&text, &late).unwrap_err().to_string();
+    assert!(error.contains("a trace cannot be had afterwards"), "{error}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("file"), b"x").unwrap();
+    let text = config("Labels([1])", "guidance: Conditional");
+    let error = go(&text, &RunOptions::new(root.path().join("file/out"))).unwrap_err();
+    assert!(error.to_string().contains("cannot create") && !error.is_usage(), "{error}");
+}
