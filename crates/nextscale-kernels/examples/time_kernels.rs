@@ -33,7 +33,10 @@ struct Inputs<const D: usize> {
 
 impl<const D: usize> Inputs<D> {
     fn new(x: [usize; D], others: &[[usize; D]], device: &Device) -> Self {
-        let random = |shape| random(shape, device).require_grad();
+        let random = |shape| {
+            let tensor = random(shape, device);
+            if device.is_autodiff() { tensor.require_grad() } else { tensor }
+        };
         Inputs { x: random(x), others: others.iter().map(|&shape| random(shape)).collect() }
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod allocator;
 mod composed;
+mod conv;
 mod elementwise;
 mod extension;
 mod gated;
@@ -141,7 +142,26 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
 /// 3×3 convolution with stride 1 and one row and column of zero padding on each side: x `[batch, channels, height, width]`,
 /// weight `[out, channels, 3, 3]`, bias `[out]`, to `[batch, out, height, width]`.
 pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-    composed::conv2d_3x3(x, weight, bias)
+    let [batch, channels, height, width] = x.dims();
+    let [outputs, inputs, ..] = weight.dims();
+    let empty = batch * channels * height * width * outputs == 0;
+    let shapes_fit = weight.dims() == [outputs, channels, 3, 3]
+        && bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]);
+    assert!(
+        shapes_fit,
+        "3×3 convolution of {channels} channels: the weight is {:?} and reads {inputs} channels; a bias has {outputs}",
+        weight.dims()
+    );
+    if empty {
+        return composed::conv2d_3x3(x, weight, bias);
+    }
+    let with_bias = bias.is_some();
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], (&x.device(), x.dtype())));
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    apply(conv::Conv3x3, inputs).unwrap_or_else(|[x, weight, bias]| {
+        let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
+        composed::conv2d_3x3(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
+    })
 }
 
 /// Whether `row` holds one row of channels for each image of x, neither being empty.

@@ -2,9 +2,13 @@
 
 #![allow(unsafe_code)]
 
-use std::{mem::MaybeUninit, slice, sync::LazyLock};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps};
+use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 
 use rayon::prelude::*;
+
+use crate::math::fma;
 
 /// Work on plain slices, compiled once for each instruction set.
 ///
@@ -13,6 +17,12 @@ use rayon::prelude::*;
 pub trait Kernel {
     type Output;
     fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// As [`Kernel`], for work that says itself what goes into a register.
+pub trait VectorKernel {
+    type Output;
+    fn run<V: Vector>(self) -> Self::Output;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,112 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512 => unsafe { run_avx512(kernel) },
         }
+    }
+
+    /// Runs the kernel with this level's vectors.
+    pub fn run_vectors<K: VectorKernel>(self, kernel: K) -> K::Output {
+        struct With<K, V>(K, PhantomData<V>);
+        impl<K: VectorKernel, V: Vector> Kernel for With<K, V> {
+            type Output = K::Output;
+
+            #[inline(always)]
+            fn run<const FMA: bool>(self) -> K::Output {
+                self.0.run::<V>()
+            }
+        }
+        match self.0 {
+            Instructions::Portable => self.run(With::<K, Lanes<false>>(kernel, PhantomData)),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => self.run(With::<K, Lanes<true>>(kernel, PhantomData)),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => self.run(With::<K, Zmm>(kernel, PhantomData)),
+        }
+    }
+}
+
+/// The numbers of one vector register.
+pub trait Vector: Copy {
+    /// How many there are.
+    const LANES: usize;
+    /// Whether there are 32 such registers, rather than 16.
+    const MANY: bool;
+    fn splat(value: f32) -> Self;
+    /// The first numbers of the slice, which holds enough of them.
+    fn load(from: &[f32]) -> Self;
+    fn store(self, to: &mut [f32]);
+    /// `self + a·b`.
+    fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+/// Eight numbers that the compiler keeps in one register where there is one so wide.
+#[derive(Clone, Copy)]
+struct Lanes<const FMA: bool>([f32; 8]);
+
+impl<const FMA: bool> Vector for Lanes<FMA> {
+    const LANES: usize = 8;
+    const MANY: bool = false;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Lanes([value; 8])
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32]) -> Self {
+        let mut lanes = [0.0; 8];
+        lanes.copy_from_slice(&from[..8]);
+        Lanes(lanes)
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        to[..8].copy_from_slice(&self.0);
+    }
+
+    #[inline(always)]
+    fn add_product(mut self, a: Self, b: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] = fma::<FMA>(a.0[i], b.0[i], self.0[i]);
+        }
+        self
+    }
+}
+
+/// An AVX-512 register. Private, and used by [`Level::run_vectors`] alone, where the processor has them. (Left to itself the
+/// compiler uses only half of each.)
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Zmm(__m512);
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for Zmm {
+    const LANES: usize = 16;
+    const MANY: bool = true;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32]) -> Self {
+        let from = &from[..16];
+        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is asked for.
+        Zmm(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        let to = &mut to[..16];
+        // SAFETY: as for `load`.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
     }
 }
 

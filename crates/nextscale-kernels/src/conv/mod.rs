@@ -1,0 +1,200 @@
+//! 3×3 convolution with stride 1 and padding 1.
+//!
+//! The backward pass of burn's CPU backend treats the weight gradient as a convolution with kernels as large as the image;
+//! here all three passes are sums of shifted planes, with the shifted planes read in place.
+
+mod planes;
+mod tiles;
+
+use burn::backend::{TensorMetadata, flex::FlexTensor};
+
+use crate::{
+    extension::{Operation, dims, tensor, values},
+    raw::{Level, Vector, VectorKernel, build},
+    reduce,
+    rows::sum_over_first,
+};
+use planes::Layout;
+use tiles::{BLOCK, Correlate, WeightGradient};
+
+/// Pixels of the bands that larger images are worked on in, so that a band's planes stay in a core's own cache.
+const BAND: usize = 2048;
+/// Numbers of padded planes that a task of the weight gradient holds at once: 1.5 MiB.
+const HELD: usize = 384 * 1024;
+
+/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias `[out]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv3x3;
+
+/// `[batch, channels, out, height, width]`.
+type Extent = [usize; 5];
+
+/// Weights in the order [`Correlate`] reads them; `weight(o, c, tap)` for `outputs × channels`.
+fn pack(outputs: usize, channels: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
+    let mut packed = vec![0.0; outputs.next_multiple_of(BLOCK) * channels * 9];
+    for (i, packed) in packed.iter_mut().enumerate() {
+        let (o, tap) = (i / (channels * 9 * BLOCK) * BLOCK + i % BLOCK, i / BLOCK % 9);
+        if o < outputs {
+            *packed = weight(o, i / (9 * BLOCK) % channels, tap);
+        }
+    }
+    packed
+}
+
+/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and packed weights.
+fn correlate(level: Level, x: &[f32], weights: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
+    let [batch, channels, outputs, height, width] = extent;
+    let plane = height * width;
+    // Few images: their output channels are shared out. The numbers are the same either way.
+    let share = if batch < 4 && outputs % 32 == 0 { 32 } else { outputs };
+    let band = (BAND / width).clamp(1, height);
+    let lanes = level.run_vectors(LanesOf);
+    build(batch * outputs * plane, share * plane, |task, out| {
+        let (image, first) = (task / (outputs / share), task % (outputs / share) * share);
+        let x = &x[image * channels * plane..][..channels * plane];
+        let from = first / BLOCK * BLOCK * channels * 9;
+        let until = (first + share).next_multiple_of(BLOCK) * channels * 9;
+        for top in (0..height).step_by(band) {
+            let height = band.min(height - top);
+            let layout = Layout::new(height, width, lanes);
+            let mut padded = vec![0.0; channels * layout.size];
+            for (x, padded) in x.chunks_exact(plane).zip(padded.chunks_exact_mut(layout.size)) {
+                layout.pad(x, top, padded);
+            }
+            level.run_vectors(Correlate {
+                x: &padded,
+                weights: &weights[from..until],
+                bias: &bias[first..first + share],
+                height,
+                width,
+                channels,
+                out,
+                plane,
+                skip: top * width,
+            });
+        }
+    })
+}
+
+/// The gradient of the weights, `[out, channels, 3, 3]`.
+fn weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+    let [batch, channels, outputs, height, width] = extent;
+    let plane = height * width;
+    let band = (BAND / width).clamp(1, height);
+    let bands = height.div_ceil(band);
+    let lanes = level.run_vectors(LanesOf);
+    // A fixed division of the batch, so that sums are the same on every machine: at least eight tasks where there are as
+    // many pieces, each as large as its cache allows.
+    let largest = Layout::new(band, width, lanes);
+    let pieces = batch * bands;
+    let together = (HELD / ((channels + outputs) * largest.size)).clamp(1, pieces.div_ceil(8)).max(1);
+    let size = outputs * channels * 9;
+    let partial = build(pieces.div_ceil(together) * size, size, |task, out| {
+        let pieces: Vec<usize> = (task * together..pieces.min((task + 1) * together)).collect();
+        // Pieces of one height share a call; only the last band of an image may be lower.
+        for same in pieces.chunk_by(|a, b| low(*a, bands, band, height) == low(*b, bands, band, height)) {
+            let layout = Layout::new(low(same[0], bands, band, height), width, lanes);
+            let images = same.len();
+            let mut xs = vec![0.0; channels * images * layout.size];
+            let mut grads = vec![0.0; outputs * images * layout.positions];
+            for (i, piece) in same.iter().enumerate() {
+                let (image, top) = (piece / bands, piece % bands * band);
+                for c in 0..channels {
+                    let from = &x[(image * channels + c) * plane..][..plane];
+                    layout.pad(from, top, &mut xs[(c * images + i) * layout.size..][..layout.size]);
+                }
+                for o in 0..outputs {
+                    let from = &grad[(image * outputs + o) * plane..][..plane];
+                    let from = &from[top * width..][..layout.height * width];
+                    layout
+                        .spread(from, &mut grads[(o * images + i) * layout.positions..][..layout.positions]);
+                }
+            }
+            let mut sums = vec![0.0; size];
+            level.run_vectors(WeightGradient {
+                x: &xs,
+                grads: &grads,
+                height: layout.height,
+                width,
+                channels,
+                images,
+                out: &mut sums,
+            });
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out += sum;
+            }
+        }
+    });
+    sum_over_first(&partial, size)
+}
+
+/// The height of a piece: a band, or what is left at the bottom.
+fn low(piece: usize, bands: usize, band: usize, height: usize) -> usize {
+    band.min(height - piece % bands * band)
+}
+
+/// How many numbers a vector of the level holds.
+struct LanesOf;
+
+impl VectorKernel for LanesOf {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> usize {
+        V::LANES
+    }
+}
+
+fn forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
+    let [_, channels, outputs, ..] = extent;
+    let packed = pack(outputs, channels, |o, c, tap| weight[(o * channels + c) * 9 + tap]);
+    correlate(level, x, &packed, bias, extent)
+}
+
+/// The gradient of x: a convolution of the output's gradient with the kernels turned about and their channels exchanged.
+fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+    let [batch, channels, outputs, height, width] = extent;
+    let packed = pack(channels, outputs, |c, o, tap| weight[(o * channels + c) * 9 + 8 - tap]);
+    correlate(level, grad, &packed, &vec![0.0; channels], [batch, outputs, channels, height, width])
+}
+
+fn bias_gradient(grad: &[f32], outputs: usize, plane: usize) -> Vec<f32> {
+    let sums: Vec<f32> = grad.chunks_exact(plane).map(reduce::sum).collect();
+    sum_over_first(&sums, outputs)
+}
+
+fn extent(x: &FlexTensor, weight: &FlexTensor) -> Extent {
+    let [batch, channels, height, width] = dims(x);
+    let [outputs, ..] = dims::<4>(weight);
+    [batch, channels, outputs, height, width]
+}
+
+impl Operation<3> for Conv3x3 {
+    fn forward(&self, [x, weight, bias]: &[FlexTensor; 3]) -> FlexTensor {
+        let extent = extent(x, weight);
+        let [batch, _, outputs, height, width] = extent;
+        let out = forward(Level::detected(), values(x), values(weight), values(bias), extent);
+        tensor(out, [batch, outputs, height, width])
+    }
+
+    fn saved(&self, [x, weight, _]: [FlexTensor; 3], _output: &FlexTensor) -> Vec<FlexTensor> {
+        vec![x, weight]
+    }
+
+    fn backward(
+        &self,
+        saved: &[FlexTensor],
+        grad: &FlexTensor,
+        [x_needed, weight_needed, bias_needed]: [bool; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let [x, weight] = saved else { unreachable!("two tensors were saved") };
+        let extent = extent(x, weight);
+        let [_, _, outputs, height, width] = extent;
+        let (level, grad) = (Level::detected(), values(grad));
+        [
+            x_needed.then(|| tensor(input_gradient(level, values(weight), grad, extent), x.shape())),
+            weight_needed.then(|| tensor(weight_gradient(level, values(x), grad, extent), weight.shape())),
+            bias_needed.then(|| tensor(bias_gradient(grad, outputs, height * width), [outputs])),
+        ]
+    }
+}

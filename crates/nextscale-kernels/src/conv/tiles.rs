@@ -1,0 +1,178 @@
+//! The two inner loops of a 3×3 convolution, on padded planes.
+
+// Loops over the registers of a tile run by index, so that they unroll.
+#![allow(clippy::needless_range_loop)]
+
+use super::planes::Layout;
+use crate::raw::{Vector, VectorKernel};
+
+/// Output channels of a tile of [`Correlate`]; its weights are packed by as many.
+pub const BLOCK: usize = 8;
+
+/// Output planes from padded input planes: `out[o] = bias[o] + Σ over channels c and taps t of weight[o, c, t]·x[c] shifted`.
+///
+/// `weights` holds `[blocks of output channels, c, t, BLOCK]`; `out` is `[output channels, height·width of the layout]`, a
+/// part of planes of `plane` numbers that begins `skip` numbers into each.
+pub struct Correlate<'a> {
+    pub x: &'a [f32],
+    pub weights: &'a [f32],
+    pub bias: &'a [f32],
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub out: &'a mut [f32],
+    pub plane: usize,
+    pub skip: usize,
+}
+
+impl VectorKernel for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let layout = Layout::new(self.height, self.width, V::LANES);
+        let planes = self.bias.len();
+        let block_size = self.channels * 9 * BLOCK;
+        for (block, weights) in self.weights.chunks_exact(block_size).enumerate() {
+            let first = block * BLOCK;
+            let count = BLOCK.min(planes - first);
+            let mut at = 0;
+            while at < layout.positions {
+                at += if V::MANY {
+                    match (layout.positions - at) / V::LANES {
+                        1 => self.tile::<V, BLOCK, 1>(&layout, weights, at, first, count),
+                        2 => self.tile::<V, BLOCK, 2>(&layout, weights, at, first, count),
+                        _ => self.tile::<V, BLOCK, 3>(&layout, weights, at, first, count),
+                    }
+                } else {
+                    self.tile::<V, BLOCK, 1>(&layout, weights, at, first, count)
+                };
+            }
+        }
+    }
+}
+
+impl Correlate<'_> {
+    /// `ROWS` output channels × `WIDE` vectors of positions from `at` on. Gives how many positions that is.
+    #[inline(always)]
+    fn tile<V: Vector, const ROWS: usize, const WIDE: usize>(
+        &mut self,
+        layout: &Layout,
+        weights: &[f32],
+        at: usize,
+        first: usize,
+        count: usize,
+    ) -> usize {
+        let taps = layout.taps();
+        let length = WIDE * V::LANES;
+        let mut sums = [[V::splat(0.0); WIDE]; ROWS];
+        let planes = self.x.chunks_exact(layout.size);
+        for (x, weights) in planes.zip(weights.chunks_exact(9 * ROWS)) {
+            let x = &x[at..];
+            for (tap, weights) in taps.into_iter().zip(weights.chunks_exact(ROWS)) {
+                let x = &x[tap..tap + length];
+                let mut inputs = [V::splat(0.0); WIDE];
+                for j in 0..WIDE {
+                    inputs[j] = V::load(&x[j * V::LANES..]);
+                }
+                for i in 0..ROWS {
+                    let weight = V::splat(weights[i]);
+                    for j in 0..WIDE {
+                        sums[i][j] = sums[i][j].add_product(weight, inputs[j]);
+                    }
+                }
+            }
+        }
+        let mut row = [0.0; 64];
+        for i in 0..ROWS {
+            for j in 0..WIDE {
+                sums[i][j].store(&mut row[j * V::LANES..]);
+            }
+            if i < count {
+                let channel = first + i;
+                for value in &mut row[..length] {
+                    *value += self.bias[channel];
+                }
+                let out = &mut self.out[channel * self.plane + self.skip..];
+                layout.gather(&row[..length], at, out);
+            }
+        }
+        length
+    }
+}
+
+/// Weight gradients from padded input planes and spread output gradients of some images:
+/// `d[o, c, t] = Σ over images and positions of grad[o]·x[c] shifted by t`.
+///
+/// `x` holds `[channels, images, layout.size]`, `grads` `[output channels, images, layout.positions]`.
+pub struct WeightGradient<'a> {
+    pub x: &'a [f32],
+    pub grads: &'a [f32],
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub images: usize,
+    pub out: &'a mut [f32],
+}
+
+impl VectorKernel for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let layout = Layout::new(self.height, self.width, V::LANES);
+        let outputs = self.grads.len() / (self.images * layout.positions);
+        for channel in 0..self.channels {
+            let mut first = 0;
+            while first < outputs {
+                first += match outputs - first {
+                    3.. if V::MANY => self.tile::<V, 3>(&layout, channel, first),
+                    2 if V::MANY => self.tile::<V, 2>(&layout, channel, first),
+                    _ => self.tile::<V, 1>(&layout, channel, first),
+                };
+            }
+        }
+    }
+}
+
+impl WeightGradient<'_> {
+    /// The nine taps of one input channel × `ROWS` output channels from `first` on. Gives how many channels that is.
+    #[inline(always)]
+    fn tile<V: Vector, const ROWS: usize>(&mut self, layout: &Layout, channel: usize, first: usize) -> usize {
+        let taps = layout.taps();
+        let mut sums = [[V::splat(0.0); 9]; ROWS];
+        let grad_rows = self.images * layout.positions;
+        let x = &self.x[channel * self.images * layout.size..][..self.images * layout.size];
+        for (image, x) in x.chunks_exact(layout.size).enumerate() {
+            let mut grads: [&[f32]; ROWS] = [&[]; ROWS];
+            for i in 0..ROWS {
+                grads[i] =
+                    &self.grads[(first + i) * grad_rows + image * layout.positions..][..layout.positions];
+            }
+            for at in (0..layout.positions).step_by(V::LANES) {
+                let mut rows = [V::splat(0.0); ROWS];
+                for i in 0..ROWS {
+                    rows[i] = V::load(&grads[i][at..]);
+                }
+                for t in 0..9 {
+                    let x = V::load(&x[at + taps[t]..]);
+                    for i in 0..ROWS {
+                        sums[i][t] = sums[i][t].add_product(rows[i], x);
+                    }
+                }
+            }
+        }
+        let mut lanes = [0.0; 16];
+        for i in 0..ROWS {
+            for t in 0..9 {
+                sums[i][t].store(&mut lanes);
+                let mut total = 0.0;
+                for lane in &lanes[..V::LANES] {
+                    total += lane;
+                }
+                self.out[((first + i) * self.channels + channel) * 9 + t] = total;
+            }
+        }
+        ROWS
+    }
+}
