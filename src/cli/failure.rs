@@ -21,11 +21,6 @@ impl Failure {
         Self::Usage(error.into())
     }
 
-    /// A run failure from any error.
-    pub fn run(error: impl Into<Report>) -> Self {
-        Self::Run(error.into())
-    }
-
     /// The message.
     pub fn report(&self) -> &Report {
         match self {

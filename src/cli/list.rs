@@ -33,7 +33,7 @@ fn text(registry: &Registry) -> String {
             ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
         ],
     );
-    section(&mut text, "Models", shipped::models().map(|model| (model.name, model.about)));
+    section(&mut text, "Models", shipped::SHIPPED.iter().map(|model| (model.name, model.about)));
     text
 }
 

@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
     let name = args.config.file_stem().unwrap_or_default();
     let out = args.out.unwrap_or_else(|| Path::new("runs").join(name));
-    let device = args.device.device.open().map_err(Failure::usage)?;
+    let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     let options = Options {
         resume: args.resume,

@@ -1,0 +1,84 @@
+//! `nextscale generate [CONFIG]`: a config to a folder of images.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use nextscale::config::{Document, Node};
+use nextscale::pipeline::{self, Config, Error, Registry, RunOptions, Stop};
+
+use super::Failure;
+use super::device::DeviceArgs;
+use super::interrupt::on_interrupt;
+use super::overrides::Overrides;
+
+/// What runs without a config; compiled in, so that it works from any folder.
+const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
+
+/// Generate images: with no config, ten classes of the shipped model under four guidances
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run's config, a RON file; `nextscale init` writes one to start from
+    config: Option<PathBuf>,
+    /// The folder to make [default: the config's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Another seed than the config's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Makes the images, and says where they are and what they took.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let (mut tree, name, folder) = read(args.config.as_deref())?;
+    args.overrides.apply(&mut tree)?;
+    if let Some(seed) = args.seed {
+        tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
+    }
+    let prepared = Config::from_node(&tree, &folder, &Registry::standard())
+        .and_then(Config::prepare)
+        .map_err(failure)?;
+    let stop = Stop::new();
+    let options = RunOptions {
+        trace: args.trace,
+        device: args.device.device,
+        progress: std::io::stderr().is_terminal(),
+        stop: stop.clone(),
+        ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
+    };
+    on_interrupt(move || stop.request())?;
+    let summary = pipeline::run(&prepared, &options).map_err(failure)?;
+    println!("{summary}");
+    Ok(())
+}
+
+/// The config, the name of what it makes, and the folder that its paths start from.
+fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
+    match path {
+        None => {
+            let tree = Document::parse("quickstart.ron", QUICKSTART).map_err(Failure::usage)?;
+            Ok((tree, "quickstart".into(), PathBuf::new()))
+        }
+        Some(path) => {
+            let tree = Document::read(path).map_err(Failure::usage)?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((tree, name, path.parent().unwrap_or(Path::new("")).to_owned()))
+        }
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    let usage = error.is_usage();
+    match error {
+        Error::Stopped => Failure::Stopped(miette::miette!("{error}")),
+        Error::Config(error) => Failure::usage(error),
+        error if usage => Failure::Usage(miette::miette!("{error}")),
+        error => Failure::Run(miette::miette!("{error}")),
+    }
+}
