@@ -1,4 +1,4 @@
-//! A config to a folder: what is in it, going on after an interruption, traces, and what is refused.
+//! A config to a folder: what is in it, going on after an interruption, traces, editing.
 
 mod common;
 
@@ -8,32 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::path;
+use common::{config, go, prepare};
 use nextscale_config::Document;
 use nextscale_core::{LogitMap, Passes, ScaleSchedule};
 use nextscale_guidance::{Conditional, Guidance, Step};
-use nextscale_pipeline::{Config, Error, Prepared, Registry, Result, RunOptions, Stop, Summary, run};
+use nextscale_pipeline::{Config, Error, Registry, Result, RunOptions, Stop, Summary, run};
 use safetensors::SafeTensors;
 
 const VARIANTS: &str = r#"variants: [
     ("none", Conditional),
     ("cfg + ssg", Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: Linear(from: 0.5, to: 0.0))),
 ]"#;
-
-fn config(condition: &str, rest: &str) -> String {
-    let (vae, var) = (path("vae.safetensors"), path("var_aln.safetensors"));
-    format!(
-        "(model: Var(tokenizer: {vae:?}, backbone: {var:?}, norm_groups: 4), condition: {condition}, seed: 3, {rest})"
-    )
-}
-
-fn prepare(text: &str) -> Result<Prepared> {
-    Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &Registry::standard())?.prepare()
-}
-
-fn go(text: &str, options: &RunOptions) -> Result<Summary> {
-    run(&prepare(text)?, options)
-}
 
 /// Every file below a folder with its bytes.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -235,96 +220,4 @@ fn editing_keeps_what_it_is_told_to() {
     let error = go(&text, &RunOptions::new(root.path().join("small"))).unwrap_err().to_string();
     assert!(error.contains("32 × 64 pixels, and the model's images are 64 × 64"), "{error}");
     assert!(!root.path().join("small.partial").exists());
-}
-
-#[test]
-fn mistakes_are_told_before_weights_are_read_and_leave_nothing() {
-    let root = tempfile::tempdir().unwrap();
-    let mistakes = [
-        config("Labels([1, 10])", "guidance: Conditional"),
-        config("Names([\"ship\"])", "guidance: Conditional"),
-        config("Null", "guidance: Ssg(prior: Dse(), beta: List([1, 2]))"),
-        config("Null", "guidance: Conditional, sampling: TopKTopP(top_k: 65)"),
-        config("Null", "guidance: Conditional, sampling: TopKTopP(temperature: 0)"),
-        config("Null", "guidance: Conditional, sampling: TopK(3)"),
-        config("Null", "guidance: Conditional, batch: 0"),
-        config("Null", "guidance: Conditional, sed: 1"),
-        config("Null", "seed: 2"),
-        config("Null", "batch: 2"),
-        config("Null", "guidance: Conditional, variants: [(\"a\", Conditional)]"),
-        config("Null", "variants: [(\"a b\", Conditional), (\"a-b\", Conditional)]"),
-        config("Null", "variants: []"),
-        config(
-            "Null",
-            "guidance: Conditional, edit: Keep(image: \"a.png\", rows: (0.5, 0.2), columns: (0, 1))",
-        ),
-        config("Null", "guidance: Conditional").replace("norm_groups: 4", "norm_groups: 3"),
-        config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 2, 4]"),
-        config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 3, 2, 4]"),
-        "(model: Shipped(\"cifar11\"), condition: Null, guidance: Conditional)".into(),
-        "(model: Infinity(), condition: Null, guidance: Conditional)".into(),
-    ];
-    let told: Vec<String> = mistakes
-        .iter()
-        .map(|text| {
-            let error = go(text, &RunOptions::new(root.path().join("out"))).unwrap_err();
-            let Error::Config(told) = &error else { panic!("{text}: {error}") };
-            let (_, _, column) = told.location().unwrap_or_else(|| panic!("{text}: no place for {error}"));
-            let found: String = text.chars().skip(column - 1).take(24).collect();
-            format!("{error}\n  at `{found}`\n  {}", told.help_text().unwrap_or("-"))
-        })
-        .collect();
-    let told = told.join("\n").replace(&path("").display().to_string(), "");
-    insta::assert_snapshot!(told);
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn files_that_are_missing_or_of_another_model_are_named() {
-    let root = tempfile::tempdir().unwrap();
-    let text = config("Null", "guidance: Conditional");
-    let swapped = text
-        .replace("vae.safetensors", "x")
-        .replace("var_aln.safetensors", "vae.safetensors")
-        .replace("/x", "/var_aln.safetensors");
-    let broken = root.path().join("broken.safetensors");
-    let bytes = fs::read(path("var_aln.safetensors")).unwrap();
-    fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
-    let truncated =
-        text.replace(&path("var_aln.safetensors").display().to_string(), &broken.display().to_string());
-    for (text, what) in [
-        (text.replace("vae.safetensors", "none.pth"), "none.pth"),
-        (swapped, "VAR transformer"),
-        (truncated, "truncated or corrupt"),
-    ] {
-        let error = go(&text, &RunOptions::new(root.path().join("out"))).unwrap_err();
-        assert!(error.to_string().contains(what), "{error}");
-        assert!(matches!(error, Error::Weights(_)));
-    }
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn another_config_or_a_late_trace_is_refused() {
-    let root = tempfile::tempdir().unwrap();
-    let out = root.path().join("out");
-    let text = config("Labels([1])", "guidance: Conditional");
-    go(&text, &RunOptions::new(&out)).unwrap();
-    let error = go(&text.replace("seed: 3", "seed: 4"), &RunOptions::new(&out)).unwrap_err().to_string();
-    assert!(error.contains("another config"), "{error}");
-    // The batch is no part of what images are.
-    let batch = text.replace("seed: 3", "seed: 3, batch: 5");
-    assert_eq!(go(&batch, &RunOptions::new(&out)).unwrap().found, 1);
-    let late = RunOptions { trace: Some(root.path().join("t.safetensors")), ..RunOptions::new(&out) };
-    let error = go(&text, &late).unwrap_err().to_string();
-    assert!(error.contains("a trace cannot be had afterwards"), "{error}");
-}
-
-#[test]
-fn a_folder_that_cannot_be_made_is_named() {
-    let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("file"), b"x").unwrap();
-    let text = config("Labels([1])", "guidance: Conditional");
-    let error = go(&text, &RunOptions::new(root.path().join("file/out"))).unwrap_err();
-    assert!(error.to_string().contains("cannot create") && !error.is_usage(), "{error}");
 }

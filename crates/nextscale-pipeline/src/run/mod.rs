@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 use nextscale_core::Condition;
+use rayon::prelude::*;
 
 use crate::config::folder_of;
 use crate::device::{DeviceChoice, is_cpu};
@@ -61,6 +62,15 @@ impl RunOptions {
 pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     let begin = Instant::now();
     let device = options.device.open()?;
+    for path in traces(prepared, options).iter().flatten() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(Error::Usage(format!(
+                "there is no folder {} for the trace; make it first",
+                folder.display()
+            )));
+        }
+    }
     let manifest = Manifest {
         format: 1,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -213,11 +223,12 @@ impl Job<'_> {
         if let Some(trace) = &mut watch.trace {
             trace.store(images)?;
         }
-        for (picture, &image) in pictures.iter().zip(images) {
+        pictures.par_iter().zip(images).try_for_each(|(picture, &image)| {
             images::write_png(&self.folder.image(self.variant, image), picture)?;
             self.bar.inc(1);
-            summary.made += 1;
-        }
+            Ok::<_, Error>(())
+        })?;
+        summary.made += images.len() as u64;
         summary.times.add(Part::Writing, writing.elapsed());
         Ok(())
     }

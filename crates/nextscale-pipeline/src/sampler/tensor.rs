@@ -121,8 +121,10 @@ pub(super) fn race(x: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
 
 /// The first class of largest value; `[rows, 1]`, as floats.
 pub(super) fn first_largest(x: Tensor<2>) -> Tensor<2> {
+    let last = x.dims()[1] - 1;
     let largest = x.clone().equal(x.clone().max_dim(1));
-    indices(&x).mask_fill(largest.bool_not(), f32::MAX).min_dim(1)
+    // NaN equals nothing; its fault is found later, and until then it must be some class.
+    indices(&x).mask_fill(largest.bool_not(), last as f32).min_dim(1)
 }
 
 /// The weights of `more_smooth` from filtered logits; see [`super::smooth::mix`].

@@ -82,7 +82,8 @@ impl Layout {
     /// Whether it is of the same run.
     pub fn fits(&self, images: u64, fingerprint: &str) -> bool {
         let about = &self.header["__metadata__"];
-        about["images"] == images.to_string() && about["fingerprint"] == fingerprint
+        about["images"].as_str().and_then(|n| n.parse().ok()) == Some(images)
+            && about["fingerprint"] == fingerprint
     }
 
     /// Writes the header and makes room for the values.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use nextscale_core::LogitMap;
 
+use crate::files::Partial;
 use crate::host::{floats, integers};
 use crate::observe::{Observer, Seen};
 use crate::{Error, Result};
@@ -75,10 +76,13 @@ impl Trace {
         let partial = self.partial();
         if self.open.is_none() {
             let layout = Layout::new(&pieces, self.images, &self.fingerprint);
+            // A file of this name has a whole header.
+            let place = Partial::new(&partial);
             let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(true).open(&partial);
+            let file = options.read(true).write(true).create(true).truncate(true).open(place.path());
             let file = file.map_err(Error::io("create", &partial))?;
             layout.begin(&file).map_err(Error::io("write", &partial))?;
+            place.keep()?;
             self.open = Some((file, layout));
         }
         let Some((file, layout)) = &self.open else { return Ok(()) };

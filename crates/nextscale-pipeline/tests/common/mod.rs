@@ -1,14 +1,15 @@
 //! The tiny reference models, and looking at what the loop does with them.
 #![allow(dead_code)] // every test file uses a part
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_backbones::var::Var;
+use nextscale_config::Document;
 use nextscale_core::{Condition, ScaleSchedule};
 use nextscale_pipeline::observe::{Observer, Seen};
-use nextscale_pipeline::{Model, Result};
+use nextscale_pipeline::{Config, Model, Prepared, Registry, Result, RunOptions, Summary, run};
 use nextscale_tokenizers::vq::MultiScaleVq;
 use safetensors::SafeTensors;
 
@@ -89,4 +90,21 @@ pub fn assert_near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) 
     assert_eq!(found.len(), expected.len(), "{what}");
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst <= tolerance, "{what}: {worst} > {tolerance}");
+}
+
+/// A config of the reference model.
+pub fn config(condition: &str, rest: &str) -> String {
+    let (vae, var) = (path("vae.safetensors"), path("var_aln.safetensors"));
+    format!(
+        "(model: Var(tokenizer: {vae:?}, backbone: {var:?}, norm_groups: 4), condition: {condition}, seed: 3, {rest})"
+    )
+}
+
+pub fn prepare(text: &str) -> Result<Prepared> {
+    Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &Registry::standard())?.prepare()
+}
+
+/// Runs a config.
+pub fn go(text: &str, options: &RunOptions) -> Result<Summary> {
+    run(&prepare(text)?, options)
 }
