@@ -18,40 +18,26 @@ impl VqvaeConfig {
     pub fn infer(file: &WeightFile, norm_groups: Option<usize>) -> Result<Self> {
         let file = &file.rooted("quantize.embedding.weight")?;
         let [vocabulary, latent_channels] = shape(file, "quantize.embedding.weight")?;
-        let [top, ..] = shape::<4>(file, "decoder.conv_in.weight")?;
-        let [_, finest, ..] = shape::<4>(file, "decoder.conv_out.weight")?;
-        let channels = match file.info("encoder.conv_in.weight") {
-            Some(_) => shape::<4>(file, "encoder.conv_in.weight")?[0],
-            None => finest,
-        };
         // Every level but the finest ends with a doubling.
         let levels = 1 + count(|i| format!("decoder.up.{}.upsample.conv.weight", i + 1), file);
-        let level_blocks =
-            |side: &str, level: usize| count(|i| format!("{side}.{level}.block.{i}.conv1.weight"), file);
-        let mut multipliers = vec![0; levels];
-        for level in 0..levels {
-            let side = ["decoder.up", "encoder.down"].into_iter().find(|side| level_blocks(side, level) > 0);
-            let (name, width) = match side {
-                Some(side) => {
-                    let name = format!("{side}.{level}.block.0.conv1.weight");
-                    let [out, ..] = shape::<4>(file, &name)?;
-                    (name, out)
-                }
-                None if level + 1 == levels => ("decoder.conv_in.weight".into(), top),
-                // A level without blocks has the channels of whatever reaches it: its own number is never used.
-                None => ("encoder.conv_in.weight".into(), channels),
-            };
-            if channels == 0 || width % channels != 0 || width == 0 {
-                let found = file.info(&name).map(|info| info.shape.clone()).unwrap_or_default();
-                let mut expected = found.clone();
-                if let Some(out) = expected.first_mut() {
-                    *out = channels.max(1) * width.div_ceil(channels.max(1)).max(1);
-                }
-                return Err(misfit(file, Problem::Misshapen { name, found, expected }));
-            }
-            multipliers[level] = width / channels;
+        let widths = (0..levels).map(|level| level_width(file, level, levels)).collect::<Result<Vec<_>>>()?;
+        let channels = match file.info("encoder.conv_in.weight") {
+            Some(_) => shape::<4>(file, "encoder.conv_in.weight")?[0],
+            // Without an encoder any common divisor would do.
+            None => widths.iter().fold(0, |divisor, (_, width)| gcd(divisor, *width)),
+        };
+        if let Some((name, width)) =
+            widths.iter().find(|(_, width)| *width == 0 || width % channels.max(1) != 0)
+        {
+            let found = file.info(name).map(|info| info.shape.clone()).unwrap_or_default();
+            // The nearest width that fits, so that the error shows a shape.
+            let fitting = width.div_ceil(channels.max(1)).max(1) * channels.max(1);
+            let mut expected = found.clone();
+            expected.iter_mut().take(1).for_each(|out| *out = fitting);
+            return Err(misfit(file, Problem::Misshapen { name: name.clone(), found, expected }));
         }
-        let blocks = |side| (0..levels).map(|level| level_blocks(side, level)).collect();
+        let multipliers = widths.iter().map(|(_, width)| width / channels.max(1)).collect();
+        let blocks = |side| (0..levels).map(|level| level_blocks(file, side, level)).collect();
         let attention = (0..levels).map(|level| {
             ["decoder.up", "encoder.down"]
                 .iter()
@@ -90,6 +76,30 @@ impl VqvaeConfig {
 /// Whether a file holds the encoder's half.
 pub(super) fn has_encoder(file: &WeightFile) -> bool {
     file.names().any(|name| name.starts_with("encoder.") || name.starts_with("quant_conv."))
+}
+
+/// The tensor that tells a level's channels, and their number.
+fn level_width(file: &WeightFile, level: usize, levels: usize) -> Result<(String, usize)> {
+    let side = ["decoder.up", "encoder.down"].into_iter().find(|side| level_blocks(file, side, level) > 0);
+    let name = match side {
+        Some(side) => format!("{side}.{level}.block.0.conv1.weight"),
+        // A level without blocks has the channels of whatever reaches it. The decoder begins with the last level's; of
+        // the others' own numbers nothing is made.
+        None if level + 1 == levels || file.info("encoder.conv_in.weight").is_none() => {
+            "decoder.conv_in.weight".into()
+        }
+        None => "encoder.conv_in.weight".into(),
+    };
+    let [out, ..] = shape::<4>(file, &name)?;
+    Ok((name, out))
+}
+
+fn level_blocks(file: &WeightFile, side: &str, level: usize) -> usize {
+    count(|i| format!("{side}.{level}.block.{i}.conv1.weight"), file)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn phi(file: &WeightFile) -> PhiKind {
