@@ -116,8 +116,8 @@ pub trait Vector: Copy {
     /// Whether there are 32 such registers, rather than 16.
     const MANY: bool;
     fn splat(value: f32) -> Self;
-    /// The first numbers of the slice, which holds enough of them.
-    fn load(from: &[f32]) -> Self;
+    /// The numbers of the slice from index `at` on, which are enough.
+    fn load(from: &[f32], at: usize) -> Self;
     fn store(self, to: &mut [f32]);
     /// `self + a·b`.
     fn add_product(self, a: Self, b: Self) -> Self;
@@ -137,9 +137,9 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
     }
 
     #[inline(always)]
-    fn load(from: &[f32]) -> Self {
+    fn load(from: &[f32], at: usize) -> Self {
         let mut lanes = [0.0; 8];
-        lanes.copy_from_slice(&from[..8]);
+        lanes.copy_from_slice(&from[at..at + 8]);
         Lanes(lanes)
     }
 
@@ -175,8 +175,8 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
-    fn load(from: &[f32]) -> Self {
-        let from = &from[..16];
+    fn load(from: &[f32], at: usize) -> Self {
+        let from = &from[at..at + 16];
         // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is asked for.
         Zmm(unsafe { _mm512_loadu_ps(from.as_ptr()) })
     }

@@ -82,55 +82,35 @@ fn weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec
     let plane = height * width;
     let band = (BAND / width).clamp(1, height);
     let bands = height.div_ceil(band);
-    let lanes = level.run_vectors(LanesOf);
-    // A fixed division of the batch, so that sums are the same on every machine: at least eight tasks where there are as
-    // many pieces, each as large as its cache allows.
-    let largest = Layout::new(band, width, lanes);
+    // Whole images may share the rows of zeros between them; bands have rows of their own there.
+    let rows = if bands == 1 { height + 1 } else { band + 2 };
+    let pitch = width + 1;
+    let place = rows * pitch;
+    // A fixed division of the batch, so that sums are the same on every machine: eight tasks where there are as many
+    // pieces, or more, so that each fits its cache.
     let pieces = batch * bands;
-    let together = (HELD / ((channels + outputs) * largest.size)).clamp(1, pieces.div_ceil(8)).max(1);
+    let together = (HELD / ((channels + outputs) * place)).clamp(1, pieces.div_ceil(8));
+    let length = (together * place).next_multiple_of(16);
+    let padded = length + 2 * pitch + 2;
     let size = outputs * channels * 9;
     let partial = build(pieces.div_ceil(together) * size, size, |task, out| {
-        let pieces: Vec<usize> = (task * together..pieces.min((task + 1) * together)).collect();
-        // Pieces of one height share a call; only the last band of an image may be lower.
-        for same in pieces.chunk_by(|a, b| low(*a, bands, band, height) == low(*b, bands, band, height)) {
-            let layout = Layout::new(low(same[0], bands, band, height), width, lanes);
-            let images = same.len();
-            let mut xs = vec![0.0; channels * images * layout.size];
-            let mut grads = vec![0.0; outputs * images * layout.positions];
-            for (i, piece) in same.iter().enumerate() {
-                let (image, top) = (piece / bands, piece % bands * band);
-                for c in 0..channels {
-                    let from = &x[(image * channels + c) * plane..][..plane];
-                    layout.pad(from, top, &mut xs[(c * images + i) * layout.size..][..layout.size]);
-                }
-                for o in 0..outputs {
-                    let from = &grad[(image * outputs + o) * plane..][..plane];
-                    let from = &from[top * width..][..layout.height * width];
-                    layout
-                        .spread(from, &mut grads[(o * images + i) * layout.positions..][..layout.positions]);
-                }
+        let mut xs = vec![0.0; channels * padded];
+        let mut grads = vec![0.0; outputs * length];
+        for (i, piece) in (task * together..pieces.min((task + 1) * together)).enumerate() {
+            let (image, top) = (piece / bands, piece % bands * band);
+            let layout = Layout::new(band.min(height - top), width, 1);
+            for (c, xs) in xs.chunks_exact_mut(padded).enumerate() {
+                let from = &x[(image * channels + c) * plane..][..plane];
+                layout.pad(from, top, &mut xs[i * place..]);
             }
-            let mut sums = vec![0.0; size];
-            level.run_vectors(WeightGradient {
-                x: &xs,
-                grads: &grads,
-                height: layout.height,
-                width,
-                channels,
-                images,
-                out: &mut sums,
-            });
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out += sum;
+            for (o, grads) in grads.chunks_exact_mut(length).enumerate() {
+                let from = &grad[(image * outputs + o) * plane + top * width..];
+                layout.spread(&from[..layout.height * width], &mut grads[i * place..]);
             }
         }
+        level.run_vectors(WeightGradient { x: &xs, grads: &grads, pitch, length, size: padded, out });
     });
     sum_over_first(&partial, size)
-}
-
-/// The height of a piece: a band, or what is left at the bottom.
-fn low(piece: usize, bands: usize, band: usize, height: usize) -> usize {
-    band.min(height - piece % bands * band)
 }
 
 /// How many numbers a vector of the level holds.

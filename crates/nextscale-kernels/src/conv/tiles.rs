@@ -73,7 +73,7 @@ impl Correlate<'_> {
                 let x = &x[tap..tap + length];
                 let mut inputs = [V::splat(0.0); WIDE];
                 for j in 0..WIDE {
-                    inputs[j] = V::load(&x[j * V::LANES..]);
+                    inputs[j] = V::load(x, j * V::LANES);
                 }
                 for i in 0..ROWS {
                     let weight = V::splat(weights[i]);
@@ -101,17 +101,17 @@ impl Correlate<'_> {
     }
 }
 
-/// Weight gradients from padded input planes and spread output gradients of some images:
-/// `d[o, c, t] = Σ over images and positions of grad[o]·x[c] shifted by t`.
+/// Weight gradients from padded planes of input and planes of output gradients, in which the same pixel of all the images
+/// lies at the same place: `d[o, c, t] = Σ over places of grad[o]·x[c] shifted by t`, for taps t = 3·k + l at `k·pitch + l`.
 ///
-/// `x` holds `[channels, images, layout.size]`, `grads` `[output channels, images, layout.positions]`.
+/// `grads` holds `[output channels, length]`, 0 where no pixel is; `x` holds `[channels, size]`, where `size` is at least
+/// `length + 2·pitch + 2`. `length` is a multiple of 16.
 pub struct WeightGradient<'a> {
     pub x: &'a [f32],
     pub grads: &'a [f32],
-    pub height: usize,
-    pub width: usize,
-    pub channels: usize,
-    pub images: usize,
+    pub pitch: usize,
+    pub length: usize,
+    pub size: usize,
     pub out: &'a mut [f32],
 }
 
@@ -120,57 +120,64 @@ impl VectorKernel for WeightGradient<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let layout = Layout::new(self.height, self.width, V::LANES);
-        let outputs = self.grads.len() / (self.images * layout.positions);
-        for channel in 0..self.channels {
-            let mut first = 0;
-            while first < outputs {
-                first += match outputs - first {
-                    3.. if V::MANY => self.tile::<V, 3>(&layout, channel, first),
-                    2 if V::MANY => self.tile::<V, 2>(&layout, channel, first),
-                    _ => self.tile::<V, 1>(&layout, channel, first),
-                };
+        let outputs = self.grads.len() / self.length;
+        for channel in 0..self.x.len() / self.size {
+            for line in 0..3 {
+                let mut first = 0;
+                while first < outputs {
+                    first += match outputs - first {
+                        8.. if V::MANY => self.tile::<V, 8>(channel, line, first),
+                        3.. => self.tile::<V, 3>(channel, line, first),
+                        _ => self.tile::<V, 1>(channel, line, first),
+                    };
+                }
             }
         }
     }
 }
 
 impl WeightGradient<'_> {
-    /// The nine taps of one input channel × `ROWS` output channels from `first` on. Gives how many channels that is.
+    /// The three taps of a line of the kernel and one input channel × `ROWS` output channels from `first` on. Gives how many
+    /// channels that is.
     #[inline(always)]
-    fn tile<V: Vector, const ROWS: usize>(&mut self, layout: &Layout, channel: usize, first: usize) -> usize {
-        let taps = layout.taps();
-        let mut sums = [[V::splat(0.0); 9]; ROWS];
-        let grad_rows = self.images * layout.positions;
-        let x = &self.x[channel * self.images * layout.size..][..self.images * layout.size];
-        for (image, x) in x.chunks_exact(layout.size).enumerate() {
-            let mut grads: [&[f32]; ROWS] = [&[]; ROWS];
-            for i in 0..ROWS {
-                grads[i] =
-                    &self.grads[(first + i) * grad_rows + image * layout.positions..][..layout.positions];
+    fn tile<V: Vector, const ROWS: usize>(&mut self, channel: usize, line: usize, first: usize) -> usize {
+        let length = self.length;
+        let x = &self.x[channel * self.size..][..self.size];
+        let mut shifted: [&[f32]; 3] = [&[]; 3];
+        for t in 0..3 {
+            shifted[t] = &x[line * self.pitch + t..][..length];
+        }
+        let mut grads: [&[f32]; ROWS] = [&[]; ROWS];
+        for i in 0..ROWS {
+            grads[i] = &self.grads[(first + i) * length..][..length];
+        }
+        let mut sums = [[V::splat(0.0); 3]; ROWS];
+        // One bound for all the slices, so that one check serves all the loads.
+        let mut at = 0;
+        while at + V::LANES <= length {
+            let mut inputs = [V::splat(0.0); 3];
+            for t in 0..3 {
+                inputs[t] = V::load(shifted[t], at);
             }
-            for at in (0..layout.positions).step_by(V::LANES) {
-                let mut rows = [V::splat(0.0); ROWS];
-                for i in 0..ROWS {
-                    rows[i] = V::load(&grads[i][at..]);
+            for i in 0..ROWS {
+                let grad = V::load(grads[i], at);
+                for t in 0..3 {
+                    sums[i][t] = sums[i][t].add_product(grad, inputs[t]);
                 }
-                for t in 0..9 {
-                    let x = V::load(&x[at + taps[t]..]);
-                    for i in 0..ROWS {
-                        sums[i][t] = sums[i][t].add_product(rows[i], x);
+            }
+            at += V::LANES;
+        }
+        let channels = self.x.len() / self.size;
+        for i in 0..ROWS {
+            for t in 0..3 {
+                let mut lanes = [0.0; 16];
+                sums[i][t].store(&mut lanes);
+                for half in [8, 4, 2, 1] {
+                    for lane in 0..half {
+                        lanes[lane] += lanes[lane + half];
                     }
                 }
-            }
-        }
-        let mut lanes = [0.0; 16];
-        for i in 0..ROWS {
-            for t in 0..9 {
-                sums[i][t].store(&mut lanes);
-                let mut total = 0.0;
-                for lane in &lanes[..V::LANES] {
-                    total += lane;
-                }
-                self.out[((first + i) * self.channels + channel) * 9 + t] = total;
+                self.out[((first + i) * channels + channel) * 9 + line * 3 + t] = lanes[0];
             }
         }
         ROWS
