@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::{
+    conv,
     elementwise::{self, GeluTanh, Silu},
     gated,
     group_norm::{self, Extent},
@@ -38,6 +39,12 @@ fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize;
         group_norm::forward::<false>(level, a, weight, bias, extent, eps),
         group_norm::forward::<true>(level, a, weight, bias, extent, eps),
     ];
+    let image = [batch, rows, 2, 1, length];
+    let kernel: Vec<f32> = a.iter().chain(b).copied().cycle().take(2 * rows * 9).collect();
+    let grad: Vec<f32> = b.iter().copied().cycle().take(batch * 2 * length).collect();
+    all.push(conv::forward(level, a, &kernel, &[0.5, -0.5], image));
+    all.push(conv::input_gradient(level, &kernel, &grad, image));
+    all.push(conv::weight_gradient(level, a, &grad, image));
     all.extend(group_norm::backward::<false>(level, a, [weight, bias], b, extent, eps));
     all.extend(group_norm::backward::<true>(level, a, [weight, bias], b, extent, eps));
     all

@@ -3,7 +3,9 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps};
+use std::arch::x86_64::{
+    __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_storeu_ps,
+};
 use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 
 use rayon::prelude::*;
@@ -121,6 +123,8 @@ pub trait Vector: Copy {
     fn store(self, to: &mut [f32]);
     /// `self + a·b`.
     fn add_product(self, a: Self, b: Self) -> Self;
+    /// The sum of the numbers, as a tree.
+    fn sum(self) -> f32;
 }
 
 /// Eight numbers that the compiler keeps in one register where there is one so wide.
@@ -154,6 +158,12 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
             self.0[i] = fma::<FMA>(a.0[i], b.0[i], self.0[i]);
         }
         self
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [a, b, c, d, e, f, g, h] = self.0;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
 }
 
@@ -192,6 +202,12 @@ impl Vector for Zmm {
     fn add_product(self, a: Self, b: Self) -> Self {
         // SAFETY: the processor has AVX-512: see the type.
         Zmm(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: the processor has AVX-512: see the type.
+        unsafe { _mm512_reduce_add_ps(self.0) }
     }
 }
 

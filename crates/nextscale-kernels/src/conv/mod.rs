@@ -19,15 +19,17 @@ use tiles::{BLOCK, Correlate, WeightGradient};
 
 /// Pixels of the bands that larger images are worked on in, so that a band's planes stay in a core's own cache.
 const BAND: usize = 2048;
-/// Numbers of padded planes that a task of the weight gradient holds at once: 1.5 MiB.
-const HELD: usize = 384 * 1024;
+/// Pixels of a channel that the weight gradient works on at once: eight channels of them fit the nearest cache.
+const STACK: usize = 1024;
+/// Parts of the batch whose weight gradients are summed apart. Fixed, so that the sums are the same on every machine.
+const PARTS: usize = 8;
 
 /// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias `[out]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv3x3;
 
 /// `[batch, channels, out, height, width]`.
-type Extent = [usize; 5];
+pub type Extent = [usize; 5];
 
 /// Weights in the order [`Correlate`] reads them; `weight(o, c, tap)` for `outputs × channels`.
 fn pack(outputs: usize, channels: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
@@ -77,40 +79,44 @@ fn correlate(level: Level, x: &[f32], weights: &[f32], bias: &[f32], extent: Ext
 }
 
 /// The gradient of the weights, `[out, channels, 3, 3]`.
-fn weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+pub fn weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let plane = height * width;
-    let band = (BAND / width).clamp(1, height);
+    let band = (STACK / width).clamp(1, height);
     let bands = height.div_ceil(band);
     // Whole images may share the rows of zeros between them; bands have rows of their own there.
     let rows = if bands == 1 { height + 1 } else { band + 2 };
     let pitch = width + 1;
     let place = rows * pitch;
-    // A fixed division of the batch, so that sums are the same on every machine: eight tasks where there are as many
-    // pieces, or more, so that each fits its cache.
+    // Pieces (images or bands) are stacked to about the same length for images of every size.
     let pieces = batch * bands;
-    let together = (HELD / ((channels + outputs) * place)).clamp(1, pieces.div_ceil(8));
+    let together = (STACK / place).clamp(1, pieces);
     let length = (together * place).next_multiple_of(16);
-    let padded = length + 2 * pitch + 2;
-    let size = outputs * channels * 9;
-    let partial = build(pieces.div_ceil(together) * size, size, |task, out| {
-        let mut xs = vec![0.0; channels * padded];
-        let mut grads = vec![0.0; outputs * length];
-        for (i, piece) in (task * together..pieces.min((task + 1) * together)).enumerate() {
-            let (image, top) = (piece / bands, piece % bands * band);
-            let layout = Layout::new(band.min(height - top), width, 1);
-            for (c, xs) in xs.chunks_exact_mut(padded).enumerate() {
-                let from = &x[(image * channels + c) * plane..][..plane];
-                layout.pad(from, top, &mut xs[i * place..]);
+    let size = length + 2 * pitch + 2;
+    let share = pieces.div_ceil(PARTS).next_multiple_of(together);
+    let count = outputs * channels * 9;
+    let partial = build(pieces.div_ceil(share) * count, count, |part, out| {
+        let last = pieces.min((part + 1) * share);
+        for first in (part * share..last).step_by(together) {
+            let mut xs = vec![0.0; channels * size];
+            let mut grads = vec![0.0; outputs * length];
+            for piece in first..last.min(first + together) {
+                let (image, top) = (piece / bands, piece % bands * band);
+                let layout = Layout::new(band.min(height - top), width, 1);
+                let at = (piece - first) * place;
+                for (c, xs) in xs.chunks_exact_mut(size).enumerate() {
+                    let from = &x[(image * channels + c) * plane..][..plane];
+                    layout.pad(from, top, &mut xs[at..]);
+                }
+                for (o, grads) in grads.chunks_exact_mut(length).enumerate() {
+                    let from = &grad[(image * outputs + o) * plane + top * width..];
+                    layout.spread(&from[..layout.height * width], &mut grads[at..]);
+                }
             }
-            for (o, grads) in grads.chunks_exact_mut(length).enumerate() {
-                let from = &grad[(image * outputs + o) * plane + top * width..];
-                layout.spread(&from[..layout.height * width], &mut grads[i * place..]);
-            }
+            level.run_vectors(WeightGradient { x: &xs, grads: &grads, pitch, length, size, out });
         }
-        level.run_vectors(WeightGradient { x: &xs, grads: &grads, pitch, length, size: padded, out });
     });
-    sum_over_first(&partial, size)
+    sum_over_first(&partial, count)
 }
 
 /// How many numbers a vector of the level holds.
@@ -125,14 +131,14 @@ impl VectorKernel for LanesOf {
     }
 }
 
-fn forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
+pub fn forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
     let [_, channels, outputs, ..] = extent;
     let packed = pack(outputs, channels, |o, c, tap| weight[(o * channels + c) * 9 + tap]);
     correlate(level, x, &packed, bias, extent)
 }
 
 /// The gradient of x: a convolution of the output's gradient with the kernels turned about and their channels exchanged.
-fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+pub fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let packed = pack(channels, outputs, |c, o, tap| weight[(o * channels + c) * 9 + 8 - tap]);
     correlate(level, grad, &packed, &vec![0.0; channels], [batch, outputs, channels, height, width])

@@ -102,7 +102,7 @@ impl Correlate<'_> {
 }
 
 /// Weight gradients from padded planes of input and planes of output gradients, in which the same pixel of all the images
-/// lies at the same place: `d[o, c, t] = Σ over places of grad[o]·x[c] shifted by t`, for taps t = 3·k + l at `k·pitch + l`.
+/// lies at the same place: `d[o, c, t] += Σ over places of grad[o]·x[c] shifted by t`, for taps t = 3·k + l at `k·pitch + l`.
 ///
 /// `grads` holds `[output channels, length]`, 0 where no pixel is; `x` holds `[channels, size]`, where `size` is at least
 /// `length + 2·pitch + 2`. `length` is a multiple of 16.
@@ -121,26 +121,33 @@ impl VectorKernel for WeightGradient<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let outputs = self.grads.len() / self.length;
-        for channel in 0..self.x.len() / self.size {
-            for line in 0..3 {
-                let mut first = 0;
-                while first < outputs {
-                    first += match outputs - first {
-                        8.. if V::MANY => self.tile::<V, 8>(channel, line, first),
-                        3.. => self.tile::<V, 3>(channel, line, first),
-                        _ => self.tile::<V, 1>(channel, line, first),
-                    };
-                }
-            }
+        let mut first = 0;
+        while first < outputs {
+            // The gradients of a few output channels stay in the nearest cache while all input channels pass by.
+            first += match outputs - first {
+                8.. if V::MANY => self.outputs::<V, 8>(first),
+                3.. => self.outputs::<V, 3>(first),
+                _ => self.outputs::<V, 1>(first),
+            };
         }
     }
 }
 
 impl WeightGradient<'_> {
-    /// The three taps of a line of the kernel and one input channel × `ROWS` output channels from `first` on. Gives how many
-    /// channels that is.
+    /// All taps and input channels of `ROWS` output channels from `first` on. Gives how many output channels that is.
     #[inline(always)]
-    fn tile<V: Vector, const ROWS: usize>(&mut self, channel: usize, line: usize, first: usize) -> usize {
+    fn outputs<V: Vector, const ROWS: usize>(&mut self, first: usize) -> usize {
+        for channel in 0..self.x.len() / self.size {
+            for line in 0..3 {
+                self.tile::<V, ROWS>(channel, line, first);
+            }
+        }
+        ROWS
+    }
+
+    /// The three taps of a line of the kernel and one input channel × `ROWS` output channels from `first` on.
+    #[inline(always)]
+    fn tile<V: Vector, const ROWS: usize>(&mut self, channel: usize, line: usize, first: usize) {
         let length = self.length;
         let x = &self.x[channel * self.size..][..self.size];
         let mut shifted: [&[f32]; 3] = [&[]; 3];
@@ -170,16 +177,8 @@ impl WeightGradient<'_> {
         let channels = self.x.len() / self.size;
         for i in 0..ROWS {
             for t in 0..3 {
-                let mut lanes = [0.0; 16];
-                sums[i][t].store(&mut lanes);
-                for half in [8, 4, 2, 1] {
-                    for lane in 0..half {
-                        lanes[lane] += lanes[lane + half];
-                    }
-                }
-                self.out[((first + i) * channels + channel) * 9 + line * 3 + t] = lanes[0];
+                self.out[((first + i) * channels + channel) * 9 + line * 3 + t] += sums[i][t].sum();
             }
         }
-        ROWS
     }
 }
