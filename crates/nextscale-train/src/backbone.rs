@@ -9,7 +9,7 @@ use nextscale_backbones::var::{Initialisation, Var, VarConfig};
 use nextscale_core::{Canvas, Condition, Draw, Result as CoreResult, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
-use nextscale_weights::WeightFile;
+use nextscale_weights::{Precision, WeightFile, save_safetensors};
 use sha2::{Digest, Sha256};
 
 use crate::cache::{TokenSet, Tokens};
@@ -22,6 +22,8 @@ use crate::run::{Numbers, Options, Outcome, Task, run};
 use crate::samples::{generate, save_grid};
 use crate::{Error, Result};
 
+/// The file of weights that a finished run leaves.
+pub const WEIGHTS: &str = "backbone.safetensors";
 /// Images of the test split that a short evaluation takes.
 const SHORT: usize = 512;
 /// Images evaluated at a time.
@@ -31,7 +33,7 @@ const SAMPLES: usize = 8;
 /// Keys of the streams of random numbers.
 const LABELS: u64 = 1;
 
-/// Trains a backbone on the tokens that the config's tokenizer makes of its data, and writes `backbone.safetensors` when
+/// Trains a backbone on the tokens that the config's tokenizer makes of its data, and writes [`WEIGHTS`] when
 /// done. The tokens are kept in the run's folder for the next start.
 ///
 /// # Errors
@@ -54,7 +56,8 @@ fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
     })?;
     let sides = scales.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>();
     let sides = sides.map_err(|_| fail(format!("scales {scales:?} are not sides like \"1 2 4\"")))?;
-    MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device).map_err(|error| fail(error.to_string()))
+    MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device)
+        .map_err(|error| fail(error.to_string()))
 }
 
 /// Trains on the tokens that `tokenizer` makes of `data`; `key` says what both are.
@@ -76,7 +79,8 @@ fn train_on(
         }
     })?;
     let model = architecture(config, data.classes.len(), tokenizer);
-    let model = model.init(&Initialisation { seed: config.seed, gate: config.model.gate }, &device.clone().autodiff())?;
+    let model = model
+        .init(&Initialisation { seed: config.seed, gate: config.model.gate }, &device.clone().autodiff())?;
     let mut task = BackboneTask {
         config,
         tokenizer,
@@ -212,20 +216,22 @@ impl Task for BackboneTask<'_> {
         let mut numbers = Vec::new();
         for (name, null) in [("class", false), ("null", true)] {
             let values = self.held_out(model, count, null)?;
-            let names = std::iter::once("all".to_owned()).chain((0..values.len() - 1).map(|k| format!("scale_{k}")));
+            let names =
+                std::iter::once("all".to_owned()).chain((0..values.len() - 1).map(|k| format!("scale_{k}")));
             numbers.extend(names.zip(values).map(|(part, value)| (format!("{name}.{part}"), value)));
         }
         Ok(numbers)
     }
 
     fn export(&mut self, model: &Var, folder: &Path, step: u64) -> Result<()> {
-        let path = folder.join("backbone.safetensors");
+        let path = folder.join(WEIGHTS);
         let mut metadata = model.metadata();
-        metadata.insert("classes".into(), serde_json::json!(self.classes).to_string());
+        metadata.insert("class_names".into(), self.classes.join("\n"));
+        metadata.insert("scales".into(), self.tokenizer.schedule().to_string());
         metadata.insert("steps".into(), step.to_string());
-        let sides: Vec<_> = self.tokenizer.schedule().grids().iter().map(|grid| [grid.height, grid.width]).collect();
-        metadata.insert("scales".into(), serde_json::json!(sides).to_string());
-        nextscale_weights::save_safetensors(&path, model.tensors(), nextscale_weights::Precision::F16, &metadata)
+        // Of the buffers, the levels alone: a reader tells the scales by them.
+        let levels = model.buffers().into_iter().filter(|(key, _)| key == "lvl_1L");
+        save_safetensors(&path, model.tensors().chain(levels), Precision::F16, &metadata)
             .map_err(|error| Error::data(&path, error.to_string()))
     }
 }

@@ -103,7 +103,8 @@ impl TokenSet {
             Ok(tokens)
         };
         let length = tokenizer.schedule().positions();
-        let mut train = Tokens { length, tokens: tokenise(&data.train, false)?, labels: data.train.labels.clone() };
+        let mut train =
+            Tokens { length, tokens: tokenise(&data.train, false)?, labels: data.train.labels.clone() };
         if flips {
             train.tokens.extend(tokenise(&data.train, true)?);
             train.labels.extend_from_slice(&data.train.labels);
@@ -133,7 +134,8 @@ impl TokenSet {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let Ok((_, metadata)) = SafeTensors::read_metadata(&bytes) else { return Ok(None) };
         let Ok(tensors) = SafeTensors::deserialize(&bytes) else { return Ok(None) };
-        if metadata.metadata().as_ref().and_then(|entries| entries.get(KEY)).is_none_or(|found| found != key) {
+        if metadata.metadata().as_ref().and_then(|entries| entries.get(KEY)).is_none_or(|found| found != key)
+        {
             return Ok(None);
         }
         let split = |name: &str| -> Option<Tokens> {
@@ -170,7 +172,8 @@ mod tests {
         let made = TokenSet::open_or_make(&path, "a", &data(), true, &tokenizer, |_, _| calls += 1).unwrap();
         assert_eq!((made.train.len(), made.test.len(), made.train.length, calls), (6, 3, 5, 3));
         assert_eq!(made.train.labels, [0, 1, 2, 0, 1, 2]);
-        let read = TokenSet::open_or_make(&path, "a", &data(), true, &tokenizer, |_, _| panic!("made again")).unwrap();
+        let read = TokenSet::open_or_make(&path, "a", &data(), true, &tokenizer, |_, _| panic!("made again"))
+            .unwrap();
         assert_eq!(read, made);
         let mut calls = 0;
         TokenSet::open_or_make(&path, "b", &data(), true, &tokenizer, |_, _| calls += 1).unwrap();

@@ -72,12 +72,14 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     }
     tensors.extend(state.counters.iter().map(|(name, values)| (format!("{COUNTER}{name}"), values.clone())));
     let config = serde_json::to_value(config).map_err(|error| Error::checkpoint(&path, error.to_string()))?;
-    let header = serde_json::to_string(&Header { step: state.step, updates: state.optimiser.updates, config })
-        .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+    let header =
+        serde_json::to_string(&Header { step: state.step, updates: state.optimiser.updates, config })
+            .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
     let views = tensors
         .iter()
         .map(|(key, values)| {
-            TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values)).map(|view| (key, view))
+            TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values))
+                .map(|view| (key, view))
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
@@ -91,7 +93,12 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.
-pub fn load<M: Module>(out: &Path, config: &impl Serialize, mut fresh: State<M>, device: &Device) -> Result<State<M>> {
+pub fn load<M: Module>(
+    out: &Path,
+    config: &impl Serialize,
+    mut fresh: State<M>,
+    device: &Device,
+) -> Result<State<M>> {
     let path = path(out);
     let fail = |message: String| Error::checkpoint(&path, message);
     let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
@@ -100,18 +107,25 @@ pub fn load<M: Module>(out: &Path, config: &impl Serialize, mut fresh: State<M>,
     let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
     let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER));
     let header = header.ok_or_else(|| fail("has no training state; it is a weight file".into()))?;
-    let header: Header = serde_json::from_str(header).map_err(|error| fail(format!("{error}; the file is damaged")))?;
+    let header: Header =
+        serde_json::from_str(header).map_err(|error| fail(format!("{error}; the file is damaged")))?;
     let mut config = serde_json::to_value(config).map_err(|error| fail(error.to_string()))?;
     if let (Some(now), Some(then)) = (config.get_mut("steps"), header.config.get("steps")) {
         *now = then.clone();
     }
     if let Some(difference) = first_difference("", &header.config, &config) {
-        return Err(fail(format!("was written under another config: {difference}; use that config or another folder")));
+        return Err(fail(format!(
+            "was written under another config: {difference}; use that config or another folder"
+        )));
     }
     let take = |key: String, length: usize| -> Result<Tensor<1>> {
         let view = tensors.tensor(&key).map_err(|_| fail(format!("has no tensor {key}")))?;
         if view.dtype() != Dtype::F32 || view.shape() != [length] {
-            return Err(fail(format!("{key} is {:?} {:?}, expected F32 [{length}]", view.dtype(), view.shape())));
+            return Err(fail(format!(
+                "{key} is {:?} {:?}, expected F32 [{length}]",
+                view.dtype(),
+                view.shape()
+            )));
         }
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
         Ok(Tensor::from_data(TensorData::new(values, [length]), device))
@@ -183,7 +197,11 @@ mod tests {
     }
 
     fn bits(module: &Linear) -> Vec<u32> {
-        parameters(module).into_iter().flat_map(|p| p.values.into_data().to_vec::<f32>().unwrap()).map(f32::to_bits).collect()
+        parameters(module)
+            .into_iter()
+            .flat_map(|p| p.values.into_data().to_vec::<f32>().unwrap())
+            .map(f32::to_bits)
+            .collect()
     }
 
     fn fresh(inputs: usize) -> State<Linear> {
@@ -226,7 +244,9 @@ mod tests {
         let path = path(out.path());
         save(out.path(), &Config { rate: 0.1, steps: 1 }, &fresh(3)).unwrap();
         let load = |rate: f64, inputs: usize| {
-            load(out.path(), &Config { rate, steps: 1 }, fresh(inputs), &Device::flex()).map(|_| ()).unwrap_err()
+            load(out.path(), &Config { rate, steps: 1 }, fresh(inputs), &Device::flex())
+                .map(|_| ())
+                .unwrap_err()
         };
         assert!(load(0.2, 3).to_string().contains("rate was 0.1, is 0.2"));
         assert!(load(0.1, 4).to_string().contains("weights.weight is F32 [6], expected F32 [8]"));

@@ -19,7 +19,8 @@ impl CodeUse {
     pub fn count(&mut self, tokens: &[Tensor<2, Int>]) {
         for scale in tokens {
             for token in scale.to_data().iter::<i64>() {
-                if let Some(count) = usize::try_from(token).ok().and_then(|token| self.counts.get_mut(token)) {
+                if let Some(count) = usize::try_from(token).ok().and_then(|token| self.counts.get_mut(token))
+                {
                     *count += 1.0;
                 }
             }

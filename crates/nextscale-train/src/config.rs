@@ -146,11 +146,7 @@ impl TrainBackbone {
     /// The same config with relative paths taken from `base`, the folder of the config's file.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
-        Self {
-            data: self.data.relative_to(base),
-            tokenizer: base.join(&self.tokenizer),
-            ..self.clone()
-        }
+        Self { data: self.data.relative_to(base), tokenizer: base.join(&self.tokenizer), ..self.clone() }
     }
 }
 
@@ -169,7 +165,10 @@ fn check_counts(steps: u64, batch: usize, training: &Training) -> Result<()> {
         ));
     }
     if !(0.0..1.0).contains(&training.ema) {
-        return Err(Error::setting("ema", format!("{} is no decay; give 0 (off) or a number below 1", training.ema)));
+        return Err(Error::setting(
+            "ema",
+            format!("{} is no decay; give 0 (off) or a number below 1", training.ema),
+        ));
     }
     Ok(())
 }

@@ -36,9 +36,11 @@ mod tests {
     #[test]
     fn value_and_gradient_are_those_of_the_differentiated_log_softmax() {
         let device = Device::flex().autodiff();
-        let data = Tensor::<3>::random([2, 3, 7], Distribution::Normal(0.0, 4.0), &Device::flex()).into_data();
+        let data =
+            Tensor::<3>::random([2, 3, 7], Distribution::Normal(0.0, 4.0), &Device::flex()).into_data();
         let logits = || Tensor::<3>::from_data(data.clone(), &device).require_grad();
-        let targets = Tensor::<2, Int>::from_data(TensorData::new(vec![0i64, 6, 3, 2, 2, 5], [2, 3]), &device);
+        let targets =
+            Tensor::<2, Int>::from_data(TensorData::new(vec![0i64, 6, 3, 2, 2, 5], [2, 3]), &device);
         let (reference, ours) = (logits(), logits());
         let index: Tensor<3, Int> = targets.clone().unsqueeze_dim(2);
         let loss = log_softmax(reference.clone(), 2).gather(2, index).mean().neg();

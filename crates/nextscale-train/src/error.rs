@@ -43,7 +43,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The loss left the numbers.
-    #[error("the loss is {loss} at step {step}; lower `learning_rate` or set `clip`, and resume from the last checkpoint")]
+    #[error(
+        "the loss is {loss} at step {step}; lower `learning_rate` or set `clip`, and resume from the last checkpoint"
+    )]
     Diverged {
         /// The step, from 0.
         step: u64,

@@ -24,5 +24,5 @@ mod toy;
 
 pub use backbone::{teacher_features, train_backbone};
 pub use error::{Error, Result};
-pub use tokenizer::train_tokenizer;
 pub use run::{Options, Outcome, Training};
+pub use tokenizer::train_tokenizer;

@@ -48,9 +48,13 @@ impl Log {
     /// [`Error::Io`] if it cannot be written, [`Error::Data`] if the number of values is not that of the columns.
     pub fn row(&mut self, step: u64, values: &[f64]) -> Result<()> {
         if values.len() != self.columns {
-            return Err(Error::data(&self.path, format!("{} values for {} columns", values.len(), self.columns)));
+            return Err(Error::data(
+                &self.path,
+                format!("{} values for {} columns", values.len(), self.columns),
+            ));
         }
-        let fields = std::iter::once(step.to_string()).chain(values.iter().map(|value| format!("{value:.7}")));
+        let fields =
+            std::iter::once(step.to_string()).chain(values.iter().map(|value| format!("{value:.7}")));
         self.writer.write_record(fields).map_err(|error| torn(&self.path, &error))?;
         self.writer.flush().map_err(Error::io(&self.path))
     }

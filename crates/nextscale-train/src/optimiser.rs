@@ -72,7 +72,8 @@ impl AdamW {
     pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rate: f64) -> (M, f64) {
         let mut gradients = take_gradients(&module, gradients);
         let norm = global_norm(&gradients);
-        let scale = if self.config.clip > 0.0 && norm > self.config.clip { self.config.clip / norm } else { 1.0 };
+        let scale =
+            if self.config.clip > 0.0 && norm > self.config.clip { self.config.clip / norm } else { 1.0 };
         self.updates += 1;
         let AdamWConfig { beta1, beta2, epsilon, weight_decay, .. } = self.config;
         let unbias1 = 1.0 - beta1.powf(self.updates as f64);

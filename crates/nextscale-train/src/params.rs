@@ -30,7 +30,8 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
 
 /// Takes the gradients of all parameters that have one out of `gradients`.
 pub fn take_gradients<M: Module>(module: &M, gradients: Gradients) -> BTreeMap<String, Tensor<1>> {
-    let mut visitor = Visitor { path: Vec::new(), each: Gather::Gradients(Box::new(gradients), BTreeMap::new()) };
+    let mut visitor =
+        Visitor { path: Vec::new(), each: Gather::Gradients(Box::new(gradients), BTreeMap::new()) };
     module.visit(&mut visitor);
     match visitor.each {
         Gather::Gradients(_, gradients) => gradients,
@@ -67,7 +68,12 @@ impl ModuleVisitor for Visitor {
         let name = self.path.join(".");
         match &mut self.each {
             Gather::Values(values) => {
-                values.push(Parameter { name, id: param.id, axes: D, values: param.val().inner().reshape([-1]) });
+                values.push(Parameter {
+                    name,
+                    id: param.id,
+                    axes: D,
+                    values: param.val().inner().reshape([-1]),
+                });
             }
             Gather::Gradients(gradients, found) => {
                 if let Some(gradient) = param.val().grad_remove(gradients) {

@@ -121,8 +121,13 @@ pub(crate) trait Task {
         Ok(model)
     }
 
-    /// Numbers that the log takes over its window rather than a step: name and value. Called once a row.
-    fn window(&mut self) -> Vec<(String, f64)> {
+    /// Names of the numbers that the log takes over its window rather than a step.
+    fn window_columns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Those numbers, for a row that ends here: the next window begins.
+    fn window(&mut self) -> Vec<f64> {
         Vec::new()
     }
 
@@ -177,8 +182,10 @@ pub(crate) fn run<T: Task>(
     let mut columns = vec!["loss".to_owned()];
     columns.extend(task.columns());
     let width = columns.len();
-    let window_columns = task.window().into_iter().map(|(name, _)| name);
-    let extra = window_columns.chain(["gradient_norm", "learning_rate", "images_per_second"].map(String::from));
+    let extra = task
+        .window_columns()
+        .into_iter()
+        .chain(["gradient_norm", "learning_rate", "images_per_second"].map(String::from));
     let log_columns: Vec<String> = columns.iter().cloned().chain(extra).collect();
     let mut log = Log::open(&out.join("log.csv"), &log_columns, state.step)?;
     let mut evaluations = Evaluations { log: None, done: state.step };
@@ -207,7 +214,9 @@ pub(crate) fn run<T: Task>(
         }
         state.model = task.after_update(state.model, step)?;
         state.step += 1;
-        for (total, part) in seconds.iter_mut().zip([forwarded - started, derived - forwarded, derived.elapsed()]) {
+        for (total, part) in
+            seconds.iter_mut().zip([forwarded - started, derived - forwarded, derived.elapsed()])
+        {
             *total += part.as_secs_f64();
         }
 
@@ -215,9 +224,10 @@ pub(crate) fn run<T: Task>(
         window.extend(parts);
         if state.step.is_multiple_of(training.log_every.max(1)) || state.step == steps {
             let rows = (window.len() / width) as f64;
-            let mean = |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
+            let mean =
+                |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
             let mut row: Vec<f64> = (0..width).map(mean).collect();
-            row.extend(task.window().into_iter().map(|(_, value)| value));
+            row.extend(task.window());
             row.extend([norm, rate, progress.rate(state.step)]);
             log.row(state.step, &row)?;
             window.clear();
@@ -251,8 +261,10 @@ pub(crate) fn run<T: Task>(
     task.sample(&model, &out.join("samples.png"))?;
     let evaluation = task.evaluate(&model, false)?;
     progress.line(&format!("test split: {}", words(&evaluation)));
-    let summary: BTreeMap<&str, f64> = evaluation.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    let summary = serde_json::to_string_pretty(&summary).map_err(|error| Error::data(out, error.to_string()))?;
+    let summary: BTreeMap<&str, f64> =
+        evaluation.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let summary =
+        serde_json::to_string_pretty(&summary).map_err(|error| Error::data(out, error.to_string()))?;
     write_atomically(&out.join("evaluation.json"), summary.as_bytes())?;
     Ok(Outcome { step: state.step, finished: true, evaluation, seconds })
 }

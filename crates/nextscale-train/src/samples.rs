@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use nextscale_backbones::Backbone;
-use nextscale_core::{Condition, Draw, Passes, PassPlan};
+use nextscale_core::{Condition, Draw, PassPlan, Passes};
 use nextscale_kernels::softmax;
 use nextscale_tokenizers::Tokenizer;
 
@@ -24,7 +24,8 @@ pub fn save_grid(path: &Path, images: Tensor<4>, columns: usize, zoom: usize) ->
     let values: Vec<f32> = images.into_data().iter::<f32>().collect();
     let columns = columns.clamp(1, count.max(1));
     let (cell_width, cell_height) = (width * zoom + GAP, height * zoom + GAP);
-    let (sheet_width, sheet_height) = (columns * cell_width - GAP, count.div_ceil(columns) * cell_height - GAP);
+    let (sheet_width, sheet_height) =
+        (columns * cell_width - GAP, count.div_ceil(columns) * cell_height - GAP);
     let sheet = image::RgbImage::from_fn(sheet_width as u32, sheet_height as u32, |x, y| {
         let (x, y) = (x as usize, y as usize);
         let (left, top) = (x % cell_width / zoom, y % cell_height / zoom);
@@ -105,7 +106,8 @@ mod tests {
     #[test]
     fn draws_follow_the_probabilities() {
         let row = [0.1f32, 0.0, 0.6, 0.3];
-        let probabilities = Tensor::<1>::from_floats(row, &Device::flex()).reshape([1, 1, 4]).repeat_dim(1, 8000);
+        let probabilities =
+            Tensor::<1>::from_floats(row, &Device::flex()).reshape([1, 1, 4]).repeat_dim(1, 8000);
         let tokens: Vec<i64> = draw(probabilities, &[3]).into_data().iter::<i64>().collect();
         for (code, &p) in row.iter().enumerate() {
             let share = tokens.iter().filter(|&&t| t == code as i64).count() as f32 / 8000.0;
@@ -126,6 +128,9 @@ mod tests {
         let sheet = image::open(&path).unwrap().into_rgb8();
         assert_eq!(sheet.dimensions(), (18, 18));
         let level = |x, y| sheet.get_pixel(x, y)[0];
-        assert_eq!((level(0, 0), level(8, 0), level(10, 7), level(0, 10), level(12, 12)), (0, 255, 127, 255, 255));
+        assert_eq!(
+            (level(0, 0), level(8, 0), level(10, 7), level(0, 10), level(12, 12)),
+            (0, 255, 127, 255, 255)
+        );
     }
 }

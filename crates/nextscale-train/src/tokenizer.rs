@@ -47,7 +47,11 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
     if model.image_size() != (data.train.size, data.train.size) {
         return Err(Error::setting(
             "scales",
-            format!("make images of {:?} pixels; the data has {size}×{size}", model.image_size(), size = data.train.size),
+            format!(
+                "make images of {:?} pixels; the data has {size}×{size}",
+                model.image_size(),
+                size = data.train.size
+            ),
         ));
     }
     let vocabulary = config.model.vocabulary;
@@ -86,12 +90,17 @@ impl TokenizerTask<'_> {
 
     /// Whether unused codes are drawn anew after this step.
     fn restarts_codes(&self, step: u64) -> bool {
-        let (every, until) = (self.config.restart_every, self.config.restart_until * self.config.steps as f64);
+        let (every, until) =
+            (self.config.restart_every, self.config.restart_until * self.config.steps as f64);
         self.quantised(step) && every > 0 && (step + 1).is_multiple_of(every) && (step as f64) < until
     }
 
     /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens.
-    fn reconstruct(&self, model: &MultiScaleVq, images: Tensor<4>) -> Result<(Tensor<4>, Vec<Tensor<2, Int>>)> {
+    fn reconstruct(
+        &self,
+        model: &MultiScaleVq,
+        images: Tensor<4>,
+    ) -> Result<(Tensor<4>, Vec<Tensor<2, Int>>)> {
         let tokens = model.encode((images + 1.0) / 2.0)?;
         let tokens: Vec<Tensor<2, Int>> = tokens.into_iter().map(|scale| scale.squeeze_dim(2)).collect();
         let canvas = model.pyramid(&tokens)?.pop();
@@ -105,9 +114,9 @@ impl Task for TokenizerTask<'_> {
 
     fn decayed(&self, model: &MultiScaleVq) -> HashSet<ParamId> {
         // Codes are places, not weights: decay would pull those that are never chosen to the origin.
-        let decayed = parameters(model).into_iter().filter(|p| {
-            is_decayed(&p.name, p.axes) && !p.name.ends_with("embedding.weight")
-        });
+        let decayed = parameters(model)
+            .into_iter()
+            .filter(|p| is_decayed(&p.name, p.axes) && !p.name.ends_with("embedding.weight"));
         decayed.map(|p| p.id).collect()
     }
 
@@ -180,10 +189,14 @@ impl Task for TokenizerTask<'_> {
         Ok(model)
     }
 
-    fn window(&mut self) -> Vec<(String, f64)> {
-        let (used, perplexity) = (self.since_row.used(), self.since_row.perplexity());
+    fn window_columns(&self) -> Vec<String> {
+        ["codes_used", "perplexity"].map(String::from).to_vec()
+    }
+
+    fn window(&mut self) -> Vec<f64> {
+        let numbers = vec![self.since_row.used() as f64, self.since_row.perplexity()];
         self.since_row.clear();
-        vec![("codes_used".into(), used as f64), ("perplexity".into(), perplexity)]
+        numbers
     }
 
     fn counters(&self) -> BTreeMap<String, Vec<f32>> {
@@ -192,7 +205,8 @@ impl Task for TokenizerTask<'_> {
     }
 
     fn set_counters(&mut self, counters: &BTreeMap<String, Vec<f32>>) {
-        for (name, codes) in [("codes.restart", &mut self.since_restart), ("codes.row", &mut self.since_row)] {
+        for (name, codes) in [("codes.restart", &mut self.since_restart), ("codes.row", &mut self.since_row)]
+        {
             if let Some(counts) = counters.get(name) {
                 codes.set(counts);
             }

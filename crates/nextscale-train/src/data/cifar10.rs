@@ -50,7 +50,11 @@ fn binary(root: &Path, batches: &[&str]) -> Result<Images> {
         if bytes.is_empty() || bytes.len() % (1 + IMAGE) != 0 {
             return Err(Error::data(
                 &path,
-                format!("{} bytes is no multiple of {}; the file is torn or another one", bytes.len(), 1 + IMAGE),
+                format!(
+                    "{} bytes is no multiple of {}; the file is torn or another one",
+                    bytes.len(),
+                    1 + IMAGE
+                ),
             ));
         }
         for record in bytes.chunks_exact(1 + IMAGE) {
@@ -68,7 +72,10 @@ fn png(root: &Path, batches: &[&str], label_file: &str) -> Result<Images> {
         let path = root.join(format!("{batch}.png"));
         let image = image::open(&path).map_err(|error| Error::data(&path, error.to_string()))?.into_rgb8();
         if image.width() as usize != SIDE * SIDE {
-            return Err(Error::data(&path, format!("{} columns; expected 1024, one image a row", image.width())));
+            return Err(Error::data(
+                &path,
+                format!("{} columns; expected 1024, one image a row", image.width()),
+            ));
         }
         for row in image.as_raw().chunks_exact(IMAGE) {
             for channel in 0..3 {
@@ -78,8 +85,8 @@ fn png(root: &Path, batches: &[&str], label_file: &str) -> Result<Images> {
     }
     let path = root.join(label_file);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let values: Vec<u64> =
-        serde_json::from_str(&text).map_err(|error| Error::data(&path, format!("not a list of labels: {error}")))?;
+    let values: Vec<u64> = serde_json::from_str(&text)
+        .map_err(|error| Error::data(&path, format!("not a list of labels: {error}")))?;
     let labels = values.into_iter().map(|value| label(&path, value)).collect::<Result<Vec<_>>>()?;
     Images::new(root, SIDE, pixels, labels)
 }

@@ -17,19 +17,19 @@ pub(super) fn load(root: &Path) -> Result<Dataset> {
         let (labels, _) = idx(root, &format!("{name}-labels-idx1-ubyte"), 1)?;
         let (height, width) = (sides[1], sides[2]);
         if height == 0 || width == 0 || height > SIDE || width > SIDE {
-            return Err(Error::data(root, format!("images of {height}×{width}; at most {SIDE}×{SIDE} can be padded")));
+            return Err(Error::data(
+                root,
+                format!("images of {height}×{width}; at most {SIDE}×{SIDE} can be padded"),
+            ));
         }
         if let Some(label) = labels.iter().find(|&&label| usize::from(label) >= CLASSES.len()) {
             return Err(Error::data(root, format!("label {label}; expected 0 to 9")));
         }
-        let pixels = images.chunks_exact(height * width).flat_map(|image| padded(image, height, width)).collect();
+        let pixels =
+            images.chunks_exact(height * width).flat_map(|image| padded(image, height, width)).collect();
         Images::new(root, SIDE, pixels, labels.into_iter().map(u16::from).collect())
     };
-    Ok(Dataset {
-        train: split("train")?,
-        test: split("t10k")?,
-        classes: CLASSES.map(String::from).to_vec(),
-    })
+    Ok(Dataset { train: split("train")?, test: split("t10k")?, classes: CLASSES.map(String::from).to_vec() })
 }
 
 /// A grey image in the middle of a black 32 × 32 one, three times.
@@ -71,7 +71,10 @@ fn read(root: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
     let file = std::fs::File::open(&zipped)
         .map_err(|_| Error::data(root, format!("holds neither {name} nor {name}.gz")))?;
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(file).take(MOST_BYTES).read_to_end(&mut bytes).map_err(Error::io(&zipped))?;
+    flate2::read::GzDecoder::new(file)
+        .take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io(&zipped))?;
     Ok((zipped, bytes))
 }
 
@@ -108,7 +111,10 @@ mod tests {
         let data = load(folder.path()).unwrap();
         assert_eq!((data.train.len(), data.test.labels[0], data.train.size), (1, 9, 32));
         let pixel = |y: usize, x: usize| data.train.pixels[y * 32 + x];
-        assert_eq!((pixel(1, 2), pixel(2, 1), pixel(2, 2), pixel(29, 29), pixel(30, 29)), (0, 0, 200, 200, 0));
+        assert_eq!(
+            (pixel(1, 2), pixel(2, 1), pixel(2, 2), pixel(29, 29), pixel(30, 29)),
+            (0, 0, 200, 200, 0)
+        );
         assert_eq!(data.train.pixels[..1024], data.train.pixels[2048..]);
     }
 

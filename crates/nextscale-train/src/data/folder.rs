@@ -21,7 +21,10 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
         return Err(Error::data(&train, "holds no folder; expected one folder of images a class"));
     }
     if classes.len() > usize::from(u16::MAX) {
-        return Err(Error::data(&train, format!("{} classes; at most {} are supported", classes.len(), u16::MAX)));
+        return Err(Error::data(
+            &train,
+            format!("{} classes; at most {} are supported", classes.len(), u16::MAX),
+        ));
     }
     Ok(Dataset {
         train: split(&train, &classes, size)?,
@@ -32,7 +35,9 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = std::fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>())
+        .and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
+        })
         .map_err(Error::io(folder))?;
     paths.sort();
     Ok(paths)
@@ -48,7 +53,8 @@ fn split(folder: &Path, classes: &[String], size: usize) -> Result<Images> {
         let images = children(&path)?.into_iter().filter(|file| is_image(file));
         files.extend(images.map(|file| (file, label as u16)));
     }
-    let decoded: Vec<Vec<u8>> = files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
+    let decoded: Vec<Vec<u8>> =
+        files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
     Images::new(folder, size, decoded.concat(), files.into_iter().map(|(_, label)| label).collect())
 }
 

@@ -87,7 +87,11 @@ impl Images {
         if pixels.len() != labels.len() * 3 * size * size {
             return Err(Error::data(
                 path,
-                format!("{} bytes of pixels for {} labels of {size}×{size} RGB images", pixels.len(), labels.len()),
+                format!(
+                    "{} bytes of pixels for {} labels of {size}×{size} RGB images",
+                    pixels.len(),
+                    labels.len()
+                ),
             ));
         }
         Ok(Self { size, pixels, labels })
@@ -141,9 +145,8 @@ mod tests {
         let pixels: Vec<u8> = (0..24).map(|i| i * 10).collect();
         let images = Images::new(Path::new("x"), 2, pixels, vec![0, 1]).unwrap();
         let batch = images.batch(&[(1, true)], &Device::flex()).into_data().to_vec::<f32>().unwrap();
-        let expected: Vec<f32> = [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22]
-            .map(|i| i as f32 * 10.0 / 127.5 - 1.0)
-            .to_vec();
+        let expected: Vec<f32> =
+            [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22].map(|i| i as f32 * 10.0 / 127.5 - 1.0).to_vec();
         assert_eq!(batch, expected);
     }
 

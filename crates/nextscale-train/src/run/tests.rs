@@ -39,8 +39,12 @@ impl Task for Plane {
         Ok((loss, Numbers { loss: value, parts: vec![value / 2.0] }))
     }
 
-    fn window(&mut self) -> Vec<(String, f64)> {
-        vec![("below_one".into(), f64::from(self.below_one))]
+    fn window_columns(&self) -> Vec<String> {
+        vec!["below_one".into()]
+    }
+
+    fn window(&mut self) -> Vec<f64> {
+        vec![f64::from(std::mem::take(&mut self.below_one))]
     }
 
     fn counters(&self) -> BTreeMap<String, Vec<f32>> {
@@ -114,7 +118,14 @@ fn a_resumed_run_equals_a_straight_one_bit_for_bit() {
     assert_eq!(losses(&resumed), losses(&straight));
     assert_eq!(losses(&straight).len(), 1 + 8);
     let bytes = |options: &Options, file: &str| std::fs::read(options.out.join(file)).unwrap();
-    for file in [checkpoint::FILE, "evaluation.csv", "evaluation.json", "weights", "samples-000010.png", "samples.png"] {
+    for file in [
+        checkpoint::FILE,
+        "evaluation.csv",
+        "evaluation.json",
+        "weights",
+        "samples-000010.png",
+        "samples.png",
+    ] {
         assert_eq!(bytes(&straight, file), bytes(&resumed, file), "{file}");
     }
 }

@@ -1,0 +1,147 @@
+//! Whole runs on a data set of a few images: a resumed run is the straight one, and what it writes can be used.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use nextscale_backbones::Backbone;
+use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
+use nextscale_core::ScaleSchedule;
+use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
+use nextscale_train::config::{BackboneModel, TrainBackbone, TrainTokenizer};
+use nextscale_train::data::Source;
+use nextscale_train::random::uniform;
+use nextscale_train::{Options, Training, checkpoint, train_backbone, train_tokenizer};
+
+/// Smooth random images in CIFAR-10's binary batches.
+fn data(root: &Path) -> Source {
+    for (b, batch) in
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+            .iter()
+            .enumerate()
+    {
+        let mut bytes = Vec::new();
+        for image in 0..4u64 {
+            bytes.push((image % 2) as u8);
+            for i in 0..3072u64 {
+                let (y, x) = (i / 32 % 32, i % 32);
+                let level = uniform(&[b as u64, image, i / 1024, y / 16, x / 16]);
+                bytes.push((255.0 * level) as u8);
+            }
+        }
+        std::fs::write(root.join(format!("{batch}.bin")), bytes).unwrap();
+    }
+    Source::Cifar10(root.to_owned())
+}
+
+fn scales() -> ScaleSchedule {
+    ScaleSchedule::square(&[1, 2, 4]).unwrap()
+}
+
+fn training() -> Training {
+    Training { learning_rate: 2e-3, ema: 0.5, log_every: 3, sample_every: 4, ..Training::default() }
+}
+
+fn tokenizer_config(root: &Path) -> TrainTokenizer {
+    TrainTokenizer {
+        data: data(root),
+        seed: 3,
+        steps: 8,
+        batch: 3,
+        flips: true,
+        model: VqvaeConfig {
+            encoder_blocks: vec![0, 0, 0, 1],
+            decoder_blocks: vec![0, 0, 0, 1],
+            attention: vec![false; 4],
+            latent_channels: 4,
+            vocabulary: 16,
+            phi: PhiKind::Nearest(2),
+            norm_groups: 2,
+            ..VqvaeConfig::new(4, &[1, 1, 1, 2])
+        },
+        scales: scales(),
+        gradient_weight: 0.05,
+        quantiser_weight: 0.5,
+        unquantised_steps: 2,
+        restart_every: 2,
+        restart_until: 1.0,
+        training: training(),
+    }
+}
+
+fn backbone_config(root: &Path, tokenizer: PathBuf) -> TrainBackbone {
+    TrainBackbone {
+        data: data(root),
+        tokenizer,
+        seed: 4,
+        steps: 6,
+        batch: 3,
+        flips: true,
+        model: BackboneModel {
+            depth: 2,
+            width: 16,
+            heads: 2,
+            hidden: None,
+            ada_ln: AdaLn::Shared,
+            attention: AttentionKind::L2,
+            gate: 1e-3,
+        },
+        label_dropout: 0.3,
+        training: training(),
+    }
+}
+
+fn options(out: PathBuf) -> Options {
+    Options { quiet: true, resume: true, ..Options::new(out) }
+}
+
+/// The log without its last column, which is a speed.
+fn losses(out: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(out.join("log.csv")).unwrap();
+    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
+}
+
+fn assert_same(straight: &Path, resumed: &Path, files: &[&str]) {
+    assert_eq!(losses(straight), losses(resumed));
+    for file in files {
+        let bytes = |out: &Path| std::fs::read(out.join(file)).unwrap();
+        assert!(bytes(straight) == bytes(resumed), "{file} differs");
+    }
+}
+
+#[test]
+fn a_tokenizer_and_a_backbone_stopped_after_every_step_equal_straight_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
+
+    let config = tokenizer_config(folder.path());
+    let outcome = train_tokenizer(&config, &options(straight.clone()), &device).unwrap();
+    assert!(outcome.finished);
+    let stopping = Options { max_minutes: Some(0.0), ..options(resumed.clone()) };
+    for step in 1..config.steps {
+        let part = train_tokenizer(&config, &stopping, &device).unwrap();
+        assert_eq!((part.step, part.finished), (step, false));
+    }
+    assert_eq!(train_tokenizer(&config, &stopping, &device).unwrap().evaluation, outcome.evaluation);
+    let weights = "tokenizer.safetensors";
+    assert_same(&straight, &resumed, &[checkpoint::FILE, "evaluation.csv", "samples-000004.png", weights]);
+
+    let weights = straight.join(weights);
+    let tokenizer = MultiScaleVq::open(&weights, scales(), None, true, &device).unwrap();
+    assert_eq!((tokenizer.alphabet().classes, tokenizer.image_size()), (16, (32, 32)));
+
+    let (straight, resumed) = (folder.path().join("b-straight"), folder.path().join("b-resumed"));
+    let config = backbone_config(folder.path(), weights);
+    let outcome = train_backbone(&config, &options(straight.clone()), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..options(resumed.clone()) };
+    for step in 1..config.steps {
+        assert_eq!(train_backbone(&config, &stopping, &device).unwrap().step, step);
+    }
+    assert_eq!(train_backbone(&config, &stopping, &device).unwrap().evaluation, outcome.evaluation);
+    let files =
+        [checkpoint::FILE, "evaluation.csv", "samples.png", "backbone.safetensors", "tokens.safetensors"];
+    assert_same(&straight, &resumed, &files);
+    let model = Var::open(straight.join("backbone.safetensors"), None, &device).unwrap();
+    assert_eq!((model.classes(), model.config().depth), (10, 2));
+}
