@@ -212,3 +212,53 @@ fn per_block() -> AdaLn {
 fn l2() -> AttentionKind {
     AttentionKind::L2
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/train");
+        std::fs::read_to_string(Path::new(folder).join(name)).unwrap()
+    }
+
+    #[test]
+    fn the_configs_that_come_with_the_program_make_models() {
+        for data in ["cifar10", "fashion-mnist"] {
+            let tokenizer: TrainTokenizer = ron::from_str(&read(&format!("{data}-tokenizer.ron"))).unwrap();
+            tokenizer.check().unwrap();
+            tokenizer.model.check(&tokenizer.scales).unwrap();
+            assert_eq!(tokenizer.model.image_size(tokenizer.scales.last()), (32, 32));
+            let backbone: TrainBackbone = ron::from_str(&read(&format!("{data}-backbone.ron"))).unwrap();
+            backbone.check().unwrap();
+            assert!(backbone.model.width.is_multiple_of(backbone.model.heads));
+        }
+    }
+
+    #[test]
+    fn paths_are_taken_from_the_folder_of_the_config() {
+        let config: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
+        let config = TrainBackbone { data: Source::Cifar10("x".into()), ..config }.relative_to(Path::new("/a"));
+        assert_eq!(config.data, Source::Cifar10("/a/x".into()));
+        assert!(config.tokenizer.starts_with("/a"));
+    }
+
+    #[test]
+    fn settings_that_train_nothing_are_named() {
+        let good: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
+        let training = |learning_rate, ema| Training { learning_rate, ema, ..Training::default() };
+        for (config, field) in [
+            (TrainTokenizer { steps: 0, ..good.clone() }, "steps"),
+            (TrainTokenizer { batch: 0, ..good.clone() }, "batch"),
+            (TrainTokenizer { training: training(0.0, 0.0), ..good.clone() }, "learning_rate"),
+            (TrainTokenizer { training: training(1e-3, 1.0), ..good.clone() }, "ema"),
+            (TrainTokenizer { gradient_weight: -1.0, ..good.clone() }, "gradient_weight"),
+        ] {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{message}");
+        }
+        let good: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
+        let message = TrainBackbone { label_dropout: 1.5, ..good }.check().unwrap_err().to_string();
+        assert!(message.starts_with("label_dropout"), "{message}");
+    }
+}

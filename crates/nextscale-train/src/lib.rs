@@ -1,4 +1,13 @@
 //! Training of tokenizers and backbones.
+//!
+//! [`train_tokenizer`] and [`train_backbone`] take a config, and write a run's folder: `log.csv`, `evaluation.csv` and
+//! sample sheets on the way, `checkpoint.safetensors` every few minutes, and the weights, under upstream's keys, at the
+//! end.
+//!
+//! A run that is stopped and resumed goes on as if never interrupted. Whatever is random is a function of the seed and the
+//! step, and the checkpoint holds the rest: on the CPU the losses and weights are the same bit for bit. On CUDA sums into
+//! one place (gradients of embeddings, of convolutions) may be made in another order every time, so that two runs agree
+//! closely and not exactly, interrupted or not.
 
 mod backbone;
 pub mod cache;
