@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn paths_are_taken_from_the_folder_of_the_config() {
         let config: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
-        let config = TrainBackbone { data: Source::Cifar10("x".into()), ..config }.relative_to(Path::new("/a"));
+        let config =
+            TrainBackbone { data: Source::Cifar10("x".into()), ..config }.relative_to(Path::new("/a"));
         assert_eq!(config.data, Source::Cifar10("/a/x".into()));
         assert!(config.tokenizer.starts_with("/a"));
     }
