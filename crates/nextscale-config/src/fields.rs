@@ -146,8 +146,8 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A field that nobody took: it is unknown, and those that were asked for are the ones allowed.
-    pub fn finish(self) -> Result<()> {
-        let asked = self.asked;
+    pub fn finish(&self) -> Result<()> {
+        let asked = &self.asked;
         match self.fields.iter().find(|field| !asked.contains(&field.name.as_str())) {
             None => Ok(()),
             Some(field) => {

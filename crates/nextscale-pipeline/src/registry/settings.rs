@@ -121,6 +121,14 @@ impl<'a> Settings<'a> {
         Ok(self.nested(name, built))
     }
 
+    /// Whether every setting that is given has been asked for, so that a misspelt one is told before what it leaves out.
+    ///
+    /// # Errors
+    /// An unknown field.
+    pub fn nothing_left(&self) -> Result<()> {
+        Ok(self.fields.finish()?)
+    }
+
     /// An error that points at these settings.
     pub fn error(&self, message: impl Into<String>) -> ConfigError {
         self.node.error(message)

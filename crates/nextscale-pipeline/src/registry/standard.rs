@@ -18,6 +18,7 @@ impl Registry {
                     (Some(t), None) => Ok(Arc::new(Cfg::scale(t)?)),
                     (None, Some(w)) => Ok(Arc::new(Cfg::weight(w)?)),
                     (given, _) => {
+                        settings.nothing_left()?;
                         let given = if given.is_some() { "both are" } else { "neither is" };
                         let error = settings.error(format!("give `scale` or `weight`; {given} given"));
                         Err(error.with_help("w·c + (1 - w)·u with `weight: w` is `scale: t` with w = 1 + t").into())

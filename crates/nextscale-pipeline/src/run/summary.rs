@@ -47,6 +47,9 @@ impl std::fmt::Display for Summary {
         if self.found > 0 {
             write!(f, "; {} were there already", self.found)?;
         }
+        if self.made == 0 {
+            return Ok(());
+        }
         write!(f, "\n  seconds: loading {:.1}", self.loading.as_secs_f64())?;
         for part in Part::ALL {
             write!(f, ", {} {:.1}", part.name(), self.times.get(part).as_secs_f64())?;

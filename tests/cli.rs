@@ -1,0 +1,9 @@
+//! The program from outside: what a person types, sees, and finds on disk.
+
+mod cli {
+    pub mod faults;
+    pub mod help;
+    pub mod interruption;
+    pub mod program;
+    pub mod runs;
+}

@@ -1,0 +1,74 @@
+use super::program::Place;
+
+const FOUR: &str = "condition: Labels([3, 1, 4, 1, 5]),
+    variants: [
+        (\"none\", Conditional),
+        (\"cfg + ssg\", Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: 0.5)),
+    ],
+    sampling: TopKTopP(top_k: 20, top_p: 0.9),
+    batch: 2,
+    npz: true,";
+
+#[test]
+fn a_run_leaves_images_a_grid_and_its_config_and_is_not_made_again() {
+    let place = Place::new();
+    place.config("run.ron", FOUR);
+    let first = place.run(&["generate", "run.ron"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    insta::assert_snapshot!(place.files().join("\n"));
+    assert!(first.out.contains("10 images") && first.out.contains("backbone"), "{}", first.out);
+    let again = place.run(&["generate", "run.ron"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(!again.out.contains("backbone"), "{}", again.out);
+}
+
+#[test]
+fn images_depend_on_the_seed_and_not_on_the_batch() {
+    let place = Place::new();
+    place.config("run.ron", FOUR);
+    let image = |out: &str, arguments: &[&str]| {
+        let ran = place.run(&[&["generate", "run.ron", "--out", out], arguments].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        std::fs::read(place.path(out).join("grid.png")).unwrap()
+    };
+    let first = image("a", &[]);
+    assert_eq!(image("b", &["--set", "batch=5"]), first);
+    assert_ne!(image("c", &["--seed", "1"]), first);
+    assert_ne!(image("d", &["--set", "variants[1].1.beta=2"]), first);
+}
+
+#[test]
+fn the_resolved_config_makes_the_same_run() {
+    let place = Place::new();
+    place.config("run.ron", FOUR);
+    assert_eq!(place.run(&["generate", "run.ron", "--seed", "7"]).code, Some(0));
+    let config = place.path("run/config.ron");
+    let ran = place.run(&["generate", config.to_str().unwrap(), "--out", "again"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for file in ["grid.png", "none/00004.png", "config.ron"] {
+        let read = |folder: &str| std::fs::read(place.path(folder).join(file)).unwrap();
+        assert_eq!(read("run"), read("again"), "{file}");
+    }
+}
+
+#[test]
+fn a_new_config_can_be_run_as_it_is() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init"]).code, Some(0));
+    let again = place.run(&["init"]);
+    assert_eq!(again.code, Some(2), "{again:?}");
+    let ran = place.run(&["generate", "nextscale.ron", "--set", "condition=Labels([8])"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(place.path("nextscale/images/00000.png").exists());
+}
+
+#[test]
+fn without_arguments_the_shipped_model_draws_under_four_guidances() {
+    let place = Place::new();
+    let ran = place.run(&["generate"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for folder in ["none", "cfg", "ssg", "cfg-ssg"] {
+        let images = std::fs::read_dir(place.path("quickstart").join(folder)).unwrap().count();
+        assert_eq!(images, 10, "{folder}");
+    }
+}
