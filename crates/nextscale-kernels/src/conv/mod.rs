@@ -10,9 +10,9 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 
 use crate::{
     extension::{Operation, dims, tensor, values},
-    raw::{Level, Vector, VectorKernel, build},
+    raw::{Kernel, Level, Vector, VectorKernel, build},
     reduce,
-    rows::sum_over_first,
+    rows::{rows_per_task, sum_over_first},
 };
 use planes::Layout;
 use tiles::{BLOCK, Correlate, WeightGradient};
@@ -144,8 +144,29 @@ pub fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent
     correlate(level, grad, &packed, &vec![0.0; channels], [batch, outputs, channels, height, width])
 }
 
-fn bias_gradient(grad: &[f32], outputs: usize, plane: usize) -> Vec<f32> {
-    let sums: Vec<f32> = grad.chunks_exact(plane).map(reduce::sum).collect();
+/// The sum of every plane.
+struct PlaneSums<'a> {
+    grad: &'a [f32],
+    plane: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for PlaneSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (out, plane) in self.out.iter_mut().zip(self.grad.chunks_exact(self.plane)) {
+            *out = reduce::sum(plane);
+        }
+    }
+}
+
+fn bias_gradient(level: Level, grad: &[f32], outputs: usize, plane: usize) -> Vec<f32> {
+    let part = rows_per_task(plane);
+    let sums = build(grad.len() / plane, part, |i, out| {
+        level.run(PlaneSums { grad: &grad[i * part * plane..], plane, out });
+    });
     sum_over_first(&sums, outputs)
 }
 
@@ -180,7 +201,7 @@ impl Operation<3> for Conv3x3 {
         [
             x_needed.then(|| tensor(input_gradient(level, values(weight), grad, extent), x.shape())),
             weight_needed.then(|| tensor(weight_gradient(level, values(x), grad, extent), weight.shape())),
-            bias_needed.then(|| tensor(bias_gradient(grad, outputs, height * width), [outputs])),
+            bias_needed.then(|| tensor(bias_gradient(level, grad, outputs, height * width), [outputs])),
         ]
     }
 }
