@@ -30,7 +30,10 @@ fn text(registry: &Registry) -> String {
             ("Linear(from: a, to: b)", "a + (b - a)·x"),
             ("Cosine(from: a, to: b)", "b + (a - b)·(1 + cos πx)/2"),
             ("List([..])", "one number a scale"),
-            ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
+            (
+                "During(first, last, s)",
+                "s at scales first to last, both included, counted from 0; 0 elsewhere",
+            ),
         ],
     );
     section(&mut text, "Models", shipped::SHIPPED.iter().map(|model| (model.name, model.about)));

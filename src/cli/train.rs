@@ -9,10 +9,10 @@ use nextscale::config::{Document, Node};
 use nextscale::train::{self, Options, Outcome};
 use serde::de::DeserializeOwned;
 
+use super::Failure;
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::Failure;
 
 /// Train a tokenizer, or a backbone on a tokenizer's tokens
 #[derive(Debug, clap::Args)]
@@ -102,7 +102,10 @@ fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
 
 fn failure(error: train::Error) -> Failure {
     use train::Error;
-    let usage = matches!(error, Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. });
+    let usage = matches!(
+        error,
+        Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. }
+    );
     let report = miette::miette!("{error}");
     if usage { Failure::Usage(report) } else { Failure::Run(report) }
 }

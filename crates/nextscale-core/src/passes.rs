@@ -94,7 +94,9 @@ impl PassPlan {
             )));
         }
         if let Some(k) = wanted.iter().position(|passes| passes.is_empty()) {
-            return Err(Error::Unsupported(format!("the rule needs no pass at scale {k}; it must need at least one")));
+            return Err(Error::Unsupported(format!(
+                "the rule needs no pass at scale {k}; it must need at least one"
+            )));
         }
         let mut run = wanted.clone();
         for k in (0..run.len() - 1).rev() {

@@ -48,9 +48,9 @@ fn a_folder_holds_config_images_grid_and_npz() {
     assert_eq!(
         names,
         [
-            "cfg-+-ssg/00000.png",
-            "cfg-+-ssg/00001.png",
-            "cfg-+-ssg.npz",
+            "cfg-ssg/00000.png",
+            "cfg-ssg/00001.png",
+            "cfg-ssg.npz",
             "config.ron",
             "grid.png",
             "manifest.json",

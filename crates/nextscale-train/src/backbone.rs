@@ -33,7 +33,7 @@ const SAMPLES: usize = 8;
 /// Keys of the streams of random numbers.
 const LABELS: u64 = 1;
 
-/// Trains a backbone on the tokens that the config's tokenizer makes of its data, and writes [`WEIGHTS`] when
+/// Trains a backbone on the tokens that the config's tokenizer makes of its data, and writes `WEIGHTS` when
 /// done. The tokens are kept in the run's folder for the next start.
 ///
 /// # Errors

@@ -182,7 +182,10 @@ mod tests {
 
     #[test]
     fn the_second_half_holds_mirror_images() {
-        let made = TokenSet::make(&data(), true, &Toy::new(), |_, _| {}).unwrap();
+        // Planes of 4 × 4, dark on the left and bright on the right, so that the mirror image has other tokens.
+        let pixels = (0..3 * 3 * 16).map(|i| if i % 4 < 2 { 20 } else { 230 }).collect();
+        let train = Images::new(Path::new("x"), 4, pixels, vec![0, 1, 2]).unwrap();
+        let made = TokenSet::make(&Dataset { train, ..data() }, true, &Toy::new(), |_, _| {}).unwrap();
         let row = |i: usize| &made.train.tokens[i * 5..(i + 1) * 5];
         // One token of the whole, then left and right of two rows.
         let mirrored = |row: &[u16]| [row[0], row[2], row[1], row[4], row[3]];

@@ -199,7 +199,7 @@ mod tests {
     fn bits(module: &Linear) -> Vec<u32> {
         parameters(module)
             .into_iter()
-            .flat_map(|p| p.values.into_data().to_vec::<f32>().unwrap())
+            .flat_map(|p| p.values.into_data().try_to_vec::<f32>().unwrap())
             .map(f32::to_bits)
             .collect()
     }
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(bits(&back.model), bits(&state.model));
         assert_eq!(bits(&back.ema.unwrap().apply(layer(3))), bits(&state.model));
         assert_eq!(back.counters, state.counters);
-        let second = |state: &AdamW| state.moments["weight"].second.to_data().to_vec::<f32>().unwrap();
+        let second = |state: &AdamW| state.moments["weight"].second.to_data().try_to_vec::<f32>().unwrap();
         assert_eq!(second(&back.optimiser), second(&state.optimiser));
         assert!(back.model.weight.val().is_require_grad());
     }

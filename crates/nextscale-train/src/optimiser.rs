@@ -171,8 +171,8 @@ mod tests {
                 assert!((norm - 29f64.sqrt()).abs() < 1e-6);
             }
         }
-        let mut found: Vec<f32> = module.kernel.val().into_data().to_vec().unwrap();
-        found.extend(module.bias.val().into_data().to_vec::<f32>().unwrap());
+        let mut found: Vec<f32> = module.kernel.val().into_data().try_to_vec().unwrap();
+        found.extend(module.bias.val().into_data().try_to_vec::<f32>().unwrap());
         for (found, expected) in found.iter().zip(reference(config, 0.05, 7)) {
             assert!((f64::from(*found) - expected).abs() < 2e-6, "{found} for {expected}");
         }

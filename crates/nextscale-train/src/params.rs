@@ -141,7 +141,7 @@ mod tests {
         let weight = module.layers[0].weight.val();
         assert_eq!(weight.dims(), [2, 3]);
         assert!(weight.is_require_grad());
-        assert_eq!(weight.into_data().to_vec::<f32>().unwrap(), vec![2.0; 6]);
+        assert_eq!(weight.into_data().try_to_vec::<f32>().unwrap(), vec![2.0; 6]);
     }
 
     #[test]
@@ -151,6 +151,6 @@ mod tests {
         let loss = module.layers[0].forward(input).sum();
         let gradients = take_gradients(&module, loss.backward());
         assert_eq!(gradients.keys().collect::<Vec<_>>(), ["layers.0.bias", "layers.0.weight"]);
-        assert_eq!(gradients["layers.0.weight"].to_data().to_vec::<f32>().unwrap(), vec![4.0; 6]);
+        assert_eq!(gradients["layers.0.weight"].to_data().try_to_vec::<f32>().unwrap(), vec![4.0; 6]);
     }
 }

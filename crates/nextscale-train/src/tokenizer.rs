@@ -32,7 +32,7 @@ const SAMPLES: usize = 16;
 const FLIPS: u64 = 1;
 const RESTARTS: u64 = 2;
 
-/// Trains a tokenizer from nothing and writes [`WEIGHTS`] when done.
+/// Trains a tokenizer from nothing and writes `WEIGHTS` when done.
 ///
 /// The loss is the squared error of the reconstruction, plus weighted the error of its pixel gradients and the
 /// quantiser's. For the first steps nothing is quantised; then all codes are drawn from the latents, and codes that no

@@ -198,7 +198,7 @@ fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
 pub(crate) fn folder_of(name: &str) -> String {
     let mut folder = String::new();
     for c in name.chars() {
-        if c.is_alphanumeric() || "._+".contains(c) {
+        if c.is_alphanumeric() || "._".contains(c) {
             folder.push(c);
         } else if !folder.ends_with('-') {
             folder.push('-');

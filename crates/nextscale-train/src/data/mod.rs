@@ -144,7 +144,7 @@ mod tests {
     fn a_batch_is_scaled_and_mirrored_row_by_row() {
         let pixels: Vec<u8> = (0..24).map(|i| i * 10).collect();
         let images = Images::new(Path::new("x"), 2, pixels, vec![0, 1]).unwrap();
-        let batch = images.batch(&[(1, true)], &Device::flex()).into_data().to_vec::<f32>().unwrap();
+        let batch = images.batch(&[(1, true)], &Device::flex()).into_data().try_to_vec::<f32>().unwrap();
         let expected: Vec<f32> =
             [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22].map(|i| i as f32 * 10.0 / 127.5 - 1.0).to_vec();
         assert_eq!(batch, expected);
