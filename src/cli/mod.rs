@@ -10,9 +10,11 @@ mod list;
 mod overrides;
 mod train;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use miette::MietteHandlerOpts;
 
 pub use failure::Failure;
 
@@ -37,6 +39,7 @@ enum Command {
 pub fn main() -> ExitCode {
     // Errors of the command line itself exit with 2 in clap, as usage errors do here.
     let cli = Cli::parse();
+    unwrap_where_no_one_reads_columns();
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
         Command::Init(args) => init::run(args),
@@ -50,5 +53,13 @@ pub fn main() -> ExitCode {
             eprintln!("{:?}", failure.report());
             failure.code()
         }
+    }
+}
+
+/// Failures are wrapped to a terminal's width only: in a file or a pipe a path would be torn where its length says.
+fn unwrap_where_no_one_reads_columns() {
+    if !std::io::stderr().is_terminal() {
+        // Fails only where a hook is set already, and then that one stands.
+        let _ = miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build())));
     }
 }
