@@ -1,0 +1,1 @@
+//! Variants of guidance, compared on the same random numbers, with reports.

@@ -1,0 +1,1 @@
+//! Features of images, and the distances between sets of them.
