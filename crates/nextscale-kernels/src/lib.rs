@@ -19,7 +19,9 @@ mod extension;
 mod gated;
 mod group_norm;
 mod layer_norm;
+mod linear;
 mod math;
+mod product;
 mod raw;
 mod reduce;
 mod rows;
@@ -136,6 +138,45 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
     apply(gated::GatedResidual, inputs).unwrap_or_else(|inputs| {
         let [x, gate, y] = inputs.map(Tensor::from_dispatch);
         composed::gated_residual(x, gate, y)
+    })
+}
+
+/// `x · weight + bias` for x `[rows, inner]`, weight `[inner, out]`, bias `[out]`, to `[rows, out]`.
+///
+/// On the CPU backend a row's result is the same bit for bit whatever rows stand beside it.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let ([rows, inner], [depth, outputs]) = (x.dims(), weight.dims());
+    assert!(
+        inner == depth && bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]),
+        "linear layer on {inner} channels: the weight is {depth} by {outputs}, and a bias has {outputs}"
+    );
+    if rows * inner * outputs == 0 {
+        return composed::linear(x, weight, bias);
+    }
+    let with_bias = bias.is_some();
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], (&x.device(), x.dtype())));
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    apply(linear::Linear, inputs).unwrap_or_else(|[x, weight, bias]| {
+        let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
+        composed::linear(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
+    })
+}
+
+/// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to
+/// `[batch, out, height, width]`.
+pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let ([_, channels, ..], [outputs, inputs, ..]) = (x.dims(), weight.dims());
+    assert!(
+        weight.dims() == [outputs, channels, 1, 1] && bias.dims() == [outputs],
+        "1×1 convolution of {channels} channels: the weight is {:?} and reads {inputs} channels; a bias has {outputs}",
+        weight.dims()
+    );
+    if x.shape().num_elements() * outputs == 0 {
+        return composed::conv2d_1x1(x, weight, bias);
+    }
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    apply(conv::pointwise::Conv1x1, inputs).unwrap_or_else(|[x, weight, bias]| {
+        composed::conv2d_1x1(Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias))
     })
 }
 

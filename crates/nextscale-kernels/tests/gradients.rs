@@ -195,6 +195,40 @@ proptest! {
             |x| module::conv2d(x[0].clone(), x[1].clone(), None, options()) + x[2].clone(),
         );
     }
+
+    #[test]
+    fn convolution_of_single_pixels(
+        batch in 1usize..20, channels in 1usize..20, out in 1usize..20, height in 1usize..12, width in 1usize..12,
+        seed: u64,
+    ) {
+        let inputs = [
+            random(&[batch, channels, height, width], seed, 1.5, 0.0),
+            random(&[out, channels, 1, 1], seed ^ 1, 0.5, 0.0),
+            random(&[1, out, 1, 1], seed ^ 2, 0.5, 0.0),
+        ];
+        let options = || ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+        agree::<4>(
+            &inputs,
+            4e-6,
+            |x| kernels::conv2d_1x1(x[0].clone(), x[1].clone(), x[2].clone().reshape([out])),
+            |x| module::conv2d(x[0].clone(), x[1].clone(), None, options()) + x[2].clone(),
+        );
+    }
+
+    #[test]
+    fn linear_layer(rows in 1usize..70, inner in 1usize..70, out in 1usize..200, seed: u64) {
+        let inputs = [
+            random(&[rows, inner], seed, 1.5, 0.0),
+            random(&[inner, out], seed ^ 1, 0.5, 0.0),
+            random(&[1, out], seed ^ 2, 0.5, 0.0),
+        ];
+        agree::<2>(
+            &inputs,
+            4e-6,
+            |x| kernels::linear(x[0].clone(), x[1].clone(), Some(x[2].clone().reshape([out]))),
+            |x| x[0].clone().matmul(x[1].clone()) + x[2].clone(),
+        );
+    }
 }
 
 #[test]
