@@ -67,3 +67,12 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         None => product,
     }
 }
+
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+    let scores = q.swap_dims(1, 2).matmul(k.permute([0, 2, 3, 1]));
+    let scores = match mask {
+        Some(mask) => scores + mask.unsqueeze(),
+        None => scores,
+    };
+    softmax(scores).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
+}

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 pub mod allocator;
+mod attention;
 mod composed;
 mod conv;
 mod elementwise;
@@ -159,6 +160,32 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     apply(linear::Linear, inputs).unwrap_or_else(|[x, weight, bias]| {
         let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
         composed::linear(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
+    })
+}
+
+/// Attention, `softmax(q·kᵀ + mask)·v` for every image and head: q `[batch, queries, heads, width]`, k and v
+/// `[batch, keys, heads, width]`, mask `[queries, keys]`, to `[batch, queries, heads, width]`. The mask is a constant: it
+/// gets no gradient.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+    let ([batch, queries, heads, width], [_, keys, ..]) = (q.dims(), k.dims());
+    assert!(
+        k.dims() == [batch, keys, heads, width]
+            && v.dims() == k.dims()
+            && mask.as_ref().is_none_or(|mask| mask.dims() == [queries, keys]),
+        "attention of {:?} over keys {:?} and values {:?}: all but the second size must agree, and a mask is {queries} by {keys}",
+        q.dims(),
+        k.dims(),
+        v.dims()
+    );
+    if batch * queries * keys * heads * width == 0 {
+        return composed::attention(q, k, v, mask);
+    }
+    let masked = mask.is_some();
+    let mask = mask.unwrap_or_else(|| Tensor::zeros([0, 0], (&q.device(), q.dtype())));
+    let inputs = [q.into_dispatch(), k.into_dispatch(), v.into_dispatch(), mask.into_dispatch()];
+    apply(attention::Attention, inputs).unwrap_or_else(|[q, k, v, mask]| {
+        let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);
+        composed::attention(q, k, v, masked.then(|| Tensor::from_dispatch(mask)))
     })
 }
 

@@ -43,9 +43,14 @@ pub(super) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::silu(x)
 }
 
-/// Softmax over the last dimension.
-pub(super) fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    kernels::softmax(x)
+/// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`.
+pub(super) fn attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    mask: Option<Tensor<2>>,
+) -> Tensor<4> {
+    kernels::attention(queries, keys, values, mask)
 }
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.
@@ -97,8 +102,8 @@ mod tests {
         let part = |x: Tensor<3>| x.into_data().try_to_vec::<f32>().unwrap();
         let modulation: Tensor<3> = Tensor::random([1, 1, 37], Distribution::Normal(0.0, 1.0), &device);
         let m = || modulation.clone();
-        let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 6] =
-            [&gelu, &silu, &softmax, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
+        let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 5] =
+            [&gelu, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
                 gated_residual(x.clone(), m(), x)
             }];
         for (i, operation) in operations.iter().enumerate() {
