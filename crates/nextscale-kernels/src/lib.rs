@@ -20,6 +20,7 @@ mod gated;
 mod group_norm;
 mod layer_norm;
 mod math;
+pub mod nhwc;
 mod raw;
 mod reduce;
 mod rows;
