@@ -22,7 +22,7 @@ impl ImageBatch {
         let image = height.checked_mul(width).and_then(|plane| plane.checked_mul(3));
         match image {
             None | Some(0) => Err(Error::Pixels(format!("images of {height}×{width} pixels have no pixels"))),
-            Some(image) if pixels.len() % image != 0 => Err(Error::Pixels(format!(
+            Some(image) if !pixels.len().is_multiple_of(image) => Err(Error::Pixels(format!(
                 "{} bytes are no whole number of RGB images of {height}×{width} pixels ({image} bytes each)",
                 pixels.len()
             ))),

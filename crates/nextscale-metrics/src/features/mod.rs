@@ -4,6 +4,8 @@
 //! device, burn's tensors on every other.
 
 mod engine;
+#[cfg(test)]
+mod formula;
 mod host;
 mod inception;
 mod layer;

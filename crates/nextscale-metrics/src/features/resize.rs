@@ -121,3 +121,72 @@ impl Resizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use nextscale_weights::WeightFile;
+
+    use super::*;
+
+    fn image(height: usize, width: usize) -> Vec<u8> {
+        let byte = |y: usize, x: usize, c: usize| (y * 37 + x * 91 + c * 53) ^ (x * y * 7);
+        (0..height * width * 3).map(|i| byte(i / 3 / width, i / 3 % width, i % 3) as u8).collect()
+    }
+
+    fn resized(resize: Resize, from: [usize; 2], to: [usize; 2], image: &[u8]) -> Vec<f32> {
+        let mut out = Vec::new();
+        Resizer::new(resize, from, to).append(image, &mut out, |x| x);
+        out
+    }
+
+    /// `tests/fixtures/features/resize.safetensors` has every 1 + ⌊2n/1000⌋-th of n ≥ 1000 numbers, all of fewer: of PyTorch
+    /// 2.15.0's `interpolate`, Pillow 13.0.0's `resize` of images in mode F, and torch-fidelity 0.4.0's TensorFlow resize.
+    #[test]
+    fn equals_the_reference_implementations() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/features");
+        let fixture = WeightFile::open(folder.join("resize.safetensors")).unwrap();
+        let sizes = [
+            ([7, 9], [20, 4]),
+            ([32, 32], [96, 96]),
+            ([131, 150], [96, 96]),
+            ([32, 32], [299, 299]),
+            ([400, 310], [299, 299]),
+        ];
+        // Of 255. PyTorch reckons its antialiasing's coordinates in f32, Pillow in f64 as here.
+        let kinds = [
+            ("pillow", Resize::Antialiased, 1e-4),
+            ("antialiased", Resize::Antialiased, 4e-3),
+            ("half_pixel", Resize::HalfPixel, 1e-4),
+            ("tensorflow", Resize::TfBilinear, 1e-4),
+        ];
+        for (kind, resize, tolerance) in kinds {
+            for (from, to) in sizes {
+                let name = format!("{kind}.{}x{}.{}x{}", from[0], from[1], to[0], to[1]);
+                let (expected, _) = fixture.values(&name).unwrap();
+                let got = resized(resize, from, to, &image(from[0], from[1]));
+                let step = if got.len() < 1000 { 1 } else { 2 * got.len() / 1000 + 1 };
+                let got: Vec<f32> = got.into_iter().step_by(step).collect();
+                assert_eq!(got.len(), expected.len(), "{name}");
+                let worst = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+                println!("{name}: {worst:e}");
+                assert!(worst <= tolerance, "{name}: off by {worst:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_habit_keeps_constants_and_the_same_size() {
+        for resize in [Resize::Antialiased, Resize::HalfPixel, Resize::TfBilinear] {
+            for (from, to) in [([1, 1], [7, 3]), ([5, 300], [96, 96]), ([640, 3], [1, 2])] {
+                let out = resized(resize, from, to, &vec![200; from[0] * from[1] * 3]);
+                assert_eq!(out.len(), to[0] * to[1] * 3);
+                assert!(out.iter().all(|v| (v - 200.0).abs() < 1e-4), "{resize:?} from {from:?} to {to:?}");
+            }
+            let same = image(6, 5);
+            let out = resized(resize, [6, 5], [6, 5], &same);
+            assert!(out.iter().zip(&same).all(|(a, &b)| *a == b as f32));
+        }
+    }
+}

@@ -134,3 +134,6 @@ impl FeatureNet for Inception {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use super::{
 use crate::{ImageBatch, Result};
 
 /// The shipped weights: see `models/lite0`.
-const WEIGHTS: &[u8] = include_bytes!("../../../../models/lite0/lite0-f16.safetensors");
+const WEIGHTS: &[u8] = include_bytes!("../../../../../models/lite0/lite0-f16.safetensors");
 const DIMS: usize = 1280;
 
 /// EfficientNet-Lite0 up to its pooled features, as timm's `tf_efficientnet_lite0` gives them; images at 96×96.
@@ -213,3 +213,6 @@ impl Architecture for Tower {
         engine.means(&engine.conv(&net.head, &x))
     }
 }
+
+#[cfg(test)]
+mod tests;
