@@ -157,13 +157,14 @@ struct Axis {
 }
 
 impl Axis {
-    /// The taps that lie inside the map at output `at`, and the pixel of the first of them.
+    /// The taps that lie inside the map at output `at`, and the pixel of the first of them (some pixel, or the one past the
+    /// last, where there is none).
     #[inline(always)]
     fn inside(self, at: usize) -> (std::ops::Range<usize>, usize) {
         let start = at * self.stride;
         let first = self.before.saturating_sub(start).min(self.kernel);
         let last = (self.extent + self.before).saturating_sub(start).min(self.kernel).max(first);
-        (first..last, (start + first).saturating_sub(self.before))
+        (first..last, (start + first).saturating_sub(self.before).min(self.extent))
     }
 }
 
