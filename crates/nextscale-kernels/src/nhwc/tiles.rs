@@ -163,9 +163,7 @@ impl Product<'_> {
                 sums[i][j] = V::load(&self.panels.bias, first + j * V::LANES);
             }
         }
-        let weights = &weights[..inputs * WIDTH];
-        for k in 0..inputs {
-            let line = &weights[k * WIDTH..][..WIDTH];
+        for (k, line) in weights.chunks_exact(WIDTH).take(inputs).enumerate() {
             let mut factors = [V::splat(0.0); VECTORS];
             for j in 0..VECTORS {
                 factors[j] = V::load(line, offset + j * V::LANES);
@@ -177,14 +175,19 @@ impl Product<'_> {
                 }
             }
         }
-        let count = length.min(outputs - first);
-        let mut line = [0.0; PANEL];
+        // All sums leave their registers at once: a longer loop over them is not unrolled, and would make the compiler keep
+        // them in memory above.
+        let mut tile = [[0.0; PANEL]; ROWS];
         for i in 0..ROWS {
             for j in 0..VECTORS {
-                sums[i][j].store(&mut line[j * V::LANES..]);
+                sums[i][j].store(&mut tile[i][j * V::LANES..]);
             }
+        }
+        let count = length.min(outputs - first);
+        let lines = self.out[row * outputs..].chunks_exact_mut(outputs);
+        for (line, out) in tile.iter_mut().zip(lines) {
             self.activation.apply(&mut line[..length]);
-            self.out[(row + i) * outputs + first..][..count].copy_from_slice(&line[..count]);
+            out[first..first + count].copy_from_slice(&line[..count]);
         }
         ROWS
     }
