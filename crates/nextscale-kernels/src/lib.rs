@@ -22,6 +22,7 @@ mod group_norm;
 mod layer_norm;
 mod linear;
 mod math;
+pub mod nhwc;
 mod product;
 mod raw;
 mod reduce;
