@@ -78,16 +78,18 @@ impl<'a> Points<'a> {
         blocks.into_iter().flatten().collect()
     }
 
-    /// The squared distance from every point to its k-th nearest other point; infinite where there are not so many.
-    pub fn radii(&self, k: usize) -> Vec<f64> {
-        let nearest = self.fold(self, Nearest::new(k), |nearest, point, first, distances| {
+    /// The squared distances from every point to its k-th nearest other point, one list for each `k` of at least 1;
+    /// infinite where there are not so many.
+    pub fn radii<const N: usize>(&self, ks: [usize; N]) -> [Vec<f64>; N] {
+        let most = ks.into_iter().max().unwrap_or(0);
+        let nearest = self.fold(self, Nearest::new(most), |nearest, point, first, distances| {
             for (i, &distance) in distances.iter().enumerate() {
                 if first + i != point {
                     nearest.see(distance);
                 }
             }
         });
-        nearest.into_iter().map(|nearest| nearest.last()).collect()
+        ks.map(|k| nearest.iter().map(|nearest| nearest.nth(k)).collect())
     }
 }
 
@@ -103,7 +105,7 @@ impl Nearest {
     }
 
     fn see(&mut self, distance: f64) {
-        if self.smallest.len() == self.k && distance >= self.last() {
+        if distance >= self.nth(self.k) {
             return;
         }
         let at = self.smallest.partition_point(|&other| other <= distance);
@@ -111,8 +113,8 @@ impl Nearest {
         self.smallest.truncate(self.k);
     }
 
-    fn last(&self) -> f64 {
-        if self.smallest.len() < self.k { f64::INFINITY } else { self.smallest.last().copied().unwrap_or(0.0) }
+    fn nth(&self, k: usize) -> f64 {
+        k.checked_sub(1).and_then(|at| self.smallest.get(at)).copied().unwrap_or(f64::INFINITY)
     }
 }
 
@@ -149,13 +151,14 @@ mod tests {
                     prop_assert!((found[i][j] - expected).abs() < 1e-9);
                 }
             }
-            let radii = pa.radii(k);
+            let [radii, first] = pa.radii([k, 1]);
             let mut own: Vec<f64> = (1..n).map(|j| direct(&a[..dims], &a[j * dims..][..dims])).collect();
             own.sort_by(f64::total_cmp);
             match own.get(k - 1) {
                 Some(expected) => prop_assert!((radii[0] - expected).abs() < 1e-9),
                 None => prop_assert_eq!(radii[0], f64::INFINITY),
             }
+            prop_assert!(first[0] <= radii[0]);
         }
     }
 
@@ -166,12 +169,17 @@ mod tests {
         let twice = [a.clone(), a].concat();
         let points = Points::new(&twice, dims);
         let on = |threads: usize| {
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| all(&points, &points))
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap()
+                .install(|| all(&points, &points))
         };
         let found = on(1);
         assert!((0..150).all(|i| found[i][i] == 0.0 && found[i][i + 150] == 0.0));
-        assert!(points.radii(1).iter().all(|&radius| radius == 0.0));
-        assert!(points.radii(2).iter().all(|&radius| radius > 0.0));
+        let [first, second] = points.radii([1, 2]);
+        assert!(first.iter().all(|&radius| radius == 0.0));
+        assert!(second.iter().all(|&radius| radius > 0.0));
         assert!(found == on(3));
     }
 }

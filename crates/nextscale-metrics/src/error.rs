@@ -25,9 +25,9 @@ pub enum Error {
         /// What is wrong, and what helps.
         problem: String,
     },
-    /// Images do not fit together.
+    /// Pixels that are no batch of images.
     #[error("{0}")]
-    Images(String),
+    Pixels(String),
     /// Features do not have the shape that they should have.
     #[error("{what}: {found} values, expected {expected}")]
     Shape {
@@ -83,9 +83,17 @@ pub enum Error {
     /// A matrix that is no covariance, or whose decomposition failed.
     #[error("{0}")]
     Covariance(String),
-    /// A checkpoint could not be read.
+    /// A network's weights could not be read.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
+    /// A weight file could not be read through for its hash.
+    #[error("cannot read {}: {source}", path.display())]
+    WeightBytes {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 impl Error {

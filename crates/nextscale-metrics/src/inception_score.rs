@@ -72,7 +72,11 @@ impl ScoreSums {
     ///
     /// # Errors
     /// [`Error::Shape`] if the three do not belong together.
-    pub fn from_parts(counts: Vec<u64>, negative_entropies: Vec<f64>, probabilities: Vec<f64>) -> Result<Self> {
+    pub fn from_parts(
+        counts: Vec<u64>,
+        negative_entropies: Vec<f64>,
+        probabilities: Vec<f64>,
+    ) -> Result<Self> {
         let splits = counts.len();
         let classes = probabilities.len() / splits.max(1);
         if negative_entropies.len() != splits || classes == 0 || probabilities.len() != splits * classes {
@@ -80,6 +84,11 @@ impl ScoreSums {
             return Err(Error::Shape { what, found: probabilities.len(), expected: splits * classes });
         }
         Ok(Self { classes, counts, negative_entropies, probabilities })
+    }
+
+    /// Class scores of an image.
+    pub fn classes(&self) -> usize {
+        self.classes
     }
 
     /// Images in each split, Σ Σ_c p log p in each, Σ p in each `[splits, classes]`.
@@ -97,7 +106,11 @@ impl ScoreSums {
         let fits = images * self.classes == logits.len() && splits.count == self.counts.len();
         let of = usize::try_from(first).ok().and_then(|first| splits.of.get(first..)?.get(..images));
         let (Some(of), true) = (of, fits) else {
-            return Err(Error::Shape { what: "logits".into(), found: logits.len(), expected: images * self.classes });
+            return Err(Error::Shape {
+                what: "logits".into(),
+                found: logits.len(),
+                expected: images * self.classes,
+            });
         };
         let mut probabilities = vec![0.0; self.classes];
         for (row, (logits, &split)) in logits.chunks_exact(self.classes).zip(of).enumerate() {
@@ -112,8 +125,11 @@ impl ScoreSums {
             probabilities.iter_mut().zip(logits).for_each(|(p, value)| *p = shifted(value).exp() / total);
             let log_total = total.ln();
             self.counts[split] += 1;
-            self.negative_entropies[split] +=
-                probabilities.iter().zip(logits).map(|(p, value)| p * (shifted(value) - log_total)).sum::<f64>();
+            self.negative_entropies[split] += probabilities
+                .iter()
+                .zip(logits)
+                .map(|(p, value)| p * (shifted(value) - log_total))
+                .sum::<f64>();
             let sums = &mut self.probabilities[split * self.classes..][..self.classes];
             sums.iter_mut().zip(&probabilities).for_each(|(sum, p)| *sum += p);
         }
@@ -165,9 +181,10 @@ mod tests {
     #[test]
     fn equals_torch_fidelity() {
         let logits: Vec<f32> = features(1003, 20, 3, 0).iter().map(|value| value - 4.0).collect();
-        for (splits, seed, value, deviation) in
-            [(10, 2020, 1.5313383981151838, 0.016748290607324776), (7, 5, 1.5353120481306546, 0.013460762330185418)]
-        {
+        for (splits, seed, value, deviation) in [
+            (10, 2020, 1.5313383981151838, 0.016748290607324776),
+            (7, 5, 1.5353120481306546, 0.013460762330185418),
+        ] {
             let found = score(&logits, 20, splits, seed, 100);
             assert!((found.value - value).abs() < 1e-12, "{found:?}");
             assert!((found.deviation - deviation).abs() < 1e-12, "{found:?}");
@@ -177,8 +194,9 @@ mod tests {
 
     #[test]
     fn certain_and_even_classes_score_their_number_and_one_class_scores_one() {
-        let certain: Vec<f32> =
-            (0..40).flat_map(|image| (0..4).map(move |c| if image % 4 == c { 1000.0 } else { 0.0 })).collect();
+        let certain: Vec<f32> = (0..40)
+            .flat_map(|image| (0..4).map(move |c| if image % 4 == c { 1000.0 } else { 0.0 }))
+            .collect();
         assert!((score(&certain, 4, 1, 0, 7).value - 4.0).abs() < 1e-12);
         assert!((score(&[0.5; 80], 4, 2, 0, 7).value - 1.0).abs() < 1e-12);
     }

@@ -113,16 +113,23 @@ impl Subset {
         let n = size as f64;
         let (mut xx, mut yy) = (vec![0.0; size], vec![0.0; size]);
         let (mut xy, mut yx) = (vec![0.0; size], vec![0.0; size]);
-        for_kernel(x, x, dims, |i, j, k| if i != j { xx[i] += k });
-        for_kernel(y, y, dims, |i, j, k| if i != j { yy[i] += k });
-        for_kernel(x, y, dims, |i, j, k| {
+        for (own, sums) in [(x, &mut xx), (y, &mut yy)] {
+            for_kernel(own, own, dims, true, |i, j, k| {
+                if j < i {
+                    sums[i] += k;
+                    sums[j] += k;
+                }
+            });
+        }
+        for_kernel(x, y, dims, false, |i, j, k| {
             xy[i] += k;
             yx[j] += k;
         });
         let sum = |values: &[f64]| values.iter().sum::<f64>();
         let value = (sum(&xx) + sum(&yy)) / (n * (n - 1.0)) - 2.0 * sum(&xy) / (n * n);
         let zeta = |own: &[f64], other: &[f64]| {
-            let terms: Vec<f64> = own.iter().zip(other).map(|(own, other)| own / (n - 1.0) - other / n).collect();
+            let terms: Vec<f64> =
+                own.iter().zip(other).map(|(own, other)| own / (n - 1.0) - other / n).collect();
             let mean = sum(&terms) / n;
             terms.iter().map(|term| (term - mean).powi(2)).sum::<f64>() / (n - 1.0)
         };
@@ -130,11 +137,13 @@ impl Subset {
     }
 }
 
-/// Calls `see(i, j, k(a_i, b_j))` for every pair, row by row.
-fn for_kernel(a: &[f64], b: &[f64], dims: usize, mut see: impl FnMut(usize, usize, f64)) {
-    let columns = b.len() / dims;
-    let mut products = vec![0.0; ROWS * columns];
+/// Calls `see(i, j, k(a_i, b_j))` for every pair, row by row; with `triangle`, for every pair of j ≤ i at least.
+fn for_kernel(a: &[f64], b: &[f64], dims: usize, triangle: bool, mut see: impl FnMut(usize, usize, f64)) {
+    let mut products = vec![0.0; ROWS * b.len() / dims];
     for (block, rows) in a.chunks(ROWS * dims).enumerate() {
+        let below = block * ROWS * dims + rows.len();
+        let b = if triangle { &b[..below] } else { b };
+        let columns = b.len() / dims;
         let products = &mut products[..rows.len() / dims * columns];
         Block::new(rows, dims).inner(Block::new(b, dims), products);
         for (row, products) in products.chunks_exact(columns).enumerate() {
@@ -189,7 +198,10 @@ mod tests {
     fn images_of_one_distribution_are_at_no_distance() {
         let found = kid(&features(500, 8, 8, 0), &features(500, 8, 9, 0), 8, &KidOptions::default()).unwrap();
         assert!(found.value.abs() < 3.0 * found.error, "{found:?}");
-        assert!(kid(&features(500, 8, 8, 0), &features(500, 8, 9, 400), 8, &KidOptions::default()).unwrap().value > 0.1);
+        assert!(
+            kid(&features(500, 8, 8, 0), &features(500, 8, 9, 400), 8, &KidOptions::default()).unwrap().value
+                > 0.1
+        );
     }
 
     #[test]

@@ -62,19 +62,21 @@ impl<'a> Manifold<'a> {
     /// if there are not so many.
     pub fn new(features: &'a [f32], dims: usize, neighbours: Neighbours) -> Result<Self> {
         let points = checked(features, dims, neighbours)?;
-        let (k, l) = (neighbours.precision_recall, neighbours.density_coverage);
-        let radii = Radii {
-            precision_recall: points.radii(k),
-            density_coverage: if k == l { points.radii(k) } else { points.radii(l) },
-        };
-        Ok(Self { points, dims, neighbours, radii })
+        let [precision_recall, density_coverage] =
+            points.radii([neighbours.precision_recall, neighbours.density_coverage]);
+        Ok(Self { points, dims, neighbours, radii: Radii { precision_recall, density_coverage } })
     }
 
     /// The same set, with radii that were found before.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`Error::Shape`] if the radii are of another set.
-    pub fn with_radii(features: &'a [f32], dims: usize, neighbours: Neighbours, radii: Radii) -> Result<Self> {
+    pub fn with_radii(
+        features: &'a [f32],
+        dims: usize,
+        neighbours: Neighbours,
+        radii: Radii,
+    ) -> Result<Self> {
         let points = checked(features, dims, neighbours)?;
         for found in [radii.precision_recall.len(), radii.density_coverage.len()] {
             if found != points.len() {
@@ -192,7 +194,10 @@ mod tests {
         let radii = reference.radii().clone();
         let again = Manifold::with_radii(&b, 48, Neighbours::default(), radii.clone()).unwrap();
         assert_eq!(overlap(&samples, &again).unwrap(), found);
-        assert!(matches!(Manifold::with_radii(&a, 48, Neighbours::default(), radii), Err(Error::Shape { .. })));
+        assert!(matches!(
+            Manifold::with_radii(&a, 48, Neighbours::default(), radii),
+            Err(Error::Shape { .. })
+        ));
     }
 
     #[test]

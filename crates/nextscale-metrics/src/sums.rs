@@ -178,7 +178,10 @@ mod tests {
             let covariance = products.sum::<f64>() / (n - 1) as f64;
             assert!((moments.mean()[i] - a).abs() < 1e-12);
             let found = moments.covariance()[i * dims + j];
-            assert!((found - covariance).abs() < 1e-12 * covariance.abs().max(1.0), "{i} {j}: {found} {covariance}");
+            assert!(
+                (found - covariance).abs() < 1e-12 * covariance.abs().max(1.0),
+                "{i} {j}: {found} {covariance}"
+            );
         }
     }
 
