@@ -36,7 +36,9 @@ fn distances(criterion: &mut Criterion) {
         });
     });
     let (a, b) = (gaussian(&inception, 2048), gaussian(&features(10_000, 2048, 2), 2048));
-    group.bench_function("covariance taken apart, 2048", |bencher| bencher.iter(|| gaussian(&inception[..2048 * 4096], 2048)));
+    group.bench_function("covariance taken apart, 2048", |bencher| {
+        bencher.iter(|| gaussian(&inception[..2048 * 4096], 2048))
+    });
     group.bench_function("fréchet, 2048", |bencher| bencher.iter(|| frechet(&a, &b)));
     drop((inception, a, b));
 

@@ -3,11 +3,14 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use nextscale::metrics::kid::KidOptions;
 use nextscale::metrics::{
-    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, KeptAs, Lite0, Statistics, evaluate,
+    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0,
+    Statistics, evaluate,
 };
+use nextscale::weights::WeightFile;
 
 use super::Failure;
 use super::device::DeviceArgs;
@@ -26,13 +29,18 @@ pub struct Args {
     /// The reference's reconstructions by the tokenizer: every distance is also taken to them
     #[arg(long, value_name = "REC", requires = "reference")]
     rec: Option<PathBuf>,
-    /// The network: lite0, which is shipped, or your pt_inception-2015-12-05-6726825d.pth, for what is called FID
+    /// The network: lite0, which is shipped, or your pt_inception-2015-12-05-6726825d.pth, for what is called FID, or other
+    /// weights of EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
     features: PathBuf,
+    /// How images become Inception's input
+    #[arg(long, value_enum, default_value_t = Input::PytorchFid)]
+    inception_input: Input,
     /// Write the measures and how they were taken as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the samples' statistics to a .safetensors file, which can stand for them from then on
+    /// Write the samples' statistics to a .safetensors file, which can stand for them from then on. An
+    /// interrupted command goes on where it was
     #[arg(long, value_name = "FILE")]
     save_statistics: Option<PathBuf>,
     /// Keep the features of so many images of each set, for all but FID, sFID and IS
@@ -46,6 +54,14 @@ pub struct Args {
     seed: u32,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Input {
+    /// As the pytorch-fid package
+    PytorchFid,
+    /// As the ADM suite and torch-fidelity; ADM's reference batches were made so
+    Tensorflow,
 }
 
 /// Measures, and prints the table.
@@ -112,7 +128,16 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
             "--features takes lite0, or the file pt_inception-2015-12-05-6726825d.pth; there is no file {name}"
         )));
     }
-    Ok(Box::new(Inception::load(&args.features, &device).map_err(failure)?))
+    let file = WeightFile::open(&args.features).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
+    // Only EfficientNet has blocks by that name, in either of its two namings.
+    if file.names().any(|name| name.starts_with("blocks.") || name.starts_with("_blocks.")) {
+        return Ok(Box::new(Lite0::load(&args.features, &device).map_err(failure)?));
+    }
+    let protocol = match args.inception_input {
+        Input::PytorchFid => InceptionProtocol::PytorchFid,
+        Input::Tensorflow => InceptionProtocol::TensorFlow,
+    };
+    Ok(Box::new(Inception::load(&args.features, &device).map_err(failure)?.with_protocol(protocol)))
 }
 
 /// Whether a file could be written: found out before the work, not after.

@@ -34,19 +34,16 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Cuts `images` images, shuffled by numpy's generator as in torch-fidelity, into `splits` runs.
+    /// Cuts `images` images, shuffled by numpy's generator as in torch-fidelity, into `splits` runs; some are empty where
+    /// there are fewer images.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no splits, or more than 1000; [`Error::TooFew`] for more splits than images.
+    /// [`Error::Setting`] for no splits, or more than 1000.
     pub fn new(images: u64, splits: usize, seed: u32) -> Result<Self> {
         if splits == 0 || splits > 1000 {
             return Err(Error::Setting { name: "splits", problem: "must be from 1 to 1000".into() });
         }
         let count = u32::try_from(images).unwrap_or(u32::MAX);
-        if images < splits as u64 {
-            let what = format!("an Inception Score of {splits} splits");
-            return Err(Error::TooFew { what, needed: splits as u64, found: images });
-        }
         let order = RandomState::new(seed).permutation(count);
         let mut of = vec![0; order.len()];
         for split in 0..splits {
@@ -84,6 +81,11 @@ impl ScoreSums {
             return Err(Error::Shape { what, found: probabilities.len(), expected: splits * classes });
         }
         Ok(Self { classes, counts, negative_entropies, probabilities })
+    }
+
+    /// Whether they have the same splits and classes.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        (self.counts.len(), self.classes) == (other.counts.len(), other.classes)
     }
 
     /// Class scores of an image.
@@ -203,7 +205,9 @@ mod tests {
 
     #[test]
     fn more_splits_than_images_and_bad_logits_are_refused() {
-        assert!(matches!(Splits::new(9, 10, 0), Err(Error::TooFew { needed: 10, found: 9, .. })));
+        let mut sums = ScoreSums::new(10, 2);
+        sums.push(&Splits::new(9, 10, 0).unwrap(), 0, &[0.0; 18]).unwrap();
+        assert!(matches!(sums.score(), Err(Error::TooFew { needed: 10, found: 9, .. })));
         assert!(matches!(Splits::new(9, 0, 0), Err(Error::Setting { .. })));
         let splits = Splits::new(3, 2, 0).unwrap();
         let mut sums = ScoreSums::new(2, 2);

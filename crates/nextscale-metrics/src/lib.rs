@@ -30,6 +30,7 @@ mod images;
 pub mod inception_score;
 pub mod kid;
 mod moments;
+mod names;
 mod numpy_random;
 pub mod precision_recall;
 mod report;
@@ -41,7 +42,7 @@ mod testing;
 
 pub use error::{Error, Result};
 pub use evaluation::{EvaluateOptions, evaluate};
-pub use features::{FeatureNet, Features, Inception, Lite0};
+pub use features::{FeatureNet, Features, Inception, InceptionProtocol, Lite0};
 pub use images::ImageBatch;
 pub use moments::Moments;
 pub use report::{Measure, Protocol, Report};

@@ -89,13 +89,18 @@ fn number(value: f64) -> String {
     }
 }
 
+/// Enough of a hash to tell it from others.
+fn short(hash: &str) -> &str {
+    hash.get(..16).unwrap_or(hash)
+}
+
 fn origin(origin: &Origin) -> String {
     let mut words = vec![origin.name.clone()];
     words.extend(origin.images.map(|images| format!("{images} images")));
     words.extend(origin.size.map(|[height, width]| format!("{width}×{height}")));
     words.extend(origin.split.as_ref().map(|split| format!("split {split}")));
-    words.extend(origin.config.as_ref().map(|config| format!("config {config}")));
-    words.push(format!("sha256 {}", origin.sha256.get(..16).unwrap_or(&origin.sha256)));
+    words.extend(origin.config.as_ref().map(|config| format!("config {}", short(config))));
+    words.push(format!("sha256 {}", short(&origin.sha256)));
     words.join(", ")
 }
 

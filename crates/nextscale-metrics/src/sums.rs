@@ -62,6 +62,11 @@ impl FeatureSums {
         self.count
     }
 
+    /// Whether no rows wait for their block to fill: then going on from [`to_parts`](Self::to_parts) changes no bit.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Adds feature vectors, `[rows, dims]`.
     ///
     /// # Errors

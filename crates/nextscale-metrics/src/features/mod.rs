@@ -84,7 +84,29 @@ impl Lite0 {
     }
 }
 
+/// How images become the network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InceptionProtocol {
+    /// As the `pytorch-fid` package.
+    #[default]
+    PytorchFid,
+    /// As the ADM suite.
+    TensorFlow,
+}
+
+impl Lite0 {
+    /// The user's weights.
+    pub fn load(_: impl AsRef<std::path::Path>, _: &burn::tensor::Device) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
 impl Inception {
+    /// Under another protocol.
+    pub fn with_protocol(self, _: InceptionProtocol) -> Self {
+        self
+    }
+
     /// The user's weights.
     pub fn load(_: impl AsRef<std::path::Path>, _: &burn::tensor::Device) -> Result<Self> {
         Ok(Self)

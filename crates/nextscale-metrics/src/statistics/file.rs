@@ -39,8 +39,20 @@ struct Header {
     protocol: Option<String>,
     origin: Origin,
     count: u64,
+    /// The whole that this is the beginning of; absent where it is the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
     /// SHA-256 over all tensors' bytes, in the order of their names.
     sha256: String,
+}
+
+/// The gathering that unfinished statistics belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub images: u64,
+    pub keep: usize,
+    pub splits: usize,
+    pub seed: u32,
 }
 
 /// A tensor's bytes on their way into a file.
@@ -69,6 +81,10 @@ impl Statistics {
     /// [`Error::Source`] if they are another program's moments, or kept features are beyond f16; [`Error::Io`] if the disk
     /// refuses.
     pub fn save(&self, path: &Path, kept_as: KeptAs) -> Result<()> {
+        self.save_part(path, kept_as, None)
+    }
+
+    pub(super) fn save_part(&self, path: &Path, kept_as: KeptAs, part: Option<Part>) -> Result<()> {
         let Distribution::Sums(pooled) = &self.pooled else {
             return Err(Error::source(
                 path,
@@ -104,6 +120,7 @@ impl Statistics {
             protocol: self.protocol.clone(),
             origin: self.origin.clone(),
             count: pooled.count(),
+            part,
             sha256: digest(views.iter().map(|(name, view)| (*name, view.data()))),
         };
         let text = serde_json::to_string(&header).unwrap_or_default();
@@ -119,6 +136,13 @@ impl Statistics {
     /// [`Error::Io`] or [`Error::Source`], naming the file, if it cannot be read, is no statistics file, is truncated or
     /// damaged (its content's hash is compared), or contradicts itself.
     pub fn read(path: &Path) -> Result<Self> {
+        match Self::read_part(path)? {
+            (statistics, None) => Ok(statistics),
+            _ => Err(Error::source(path, "is unfinished; run the command again that was to make it")),
+        }
+    }
+
+    pub(super) fn read_part(path: &Path) -> Result<(Self, Option<Part>)> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let torn = |error: safetensors::SafeTensorError| {
             Error::source(
@@ -159,7 +183,7 @@ impl Statistics {
             reader.sums([SPATIAL_SUM, SPATIAL_PRODUCTS], header.count)?.map(Distribution::Sums);
         statistics.kept = reader.kept(pooled.dims())?;
         statistics.score = reader.score()?;
-        Ok(statistics)
+        Ok((statistics, header.part))
     }
 }
 

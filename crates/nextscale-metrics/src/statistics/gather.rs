@@ -1,149 +1,44 @@
-//! Images through a network into statistics.
+//! Images through a network into statistics, and on from where an interruption left off.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Distribution, Kept, Origin, Statistics};
-use crate::inception_score::{ScoreSums, Splits};
-use crate::numpy_random::RandomState;
+use super::file::Part;
+use super::{Collector, GatherOptions, KeptAs, Origin, Statistics};
 use crate::source::{ContentHash, ImageSource, hexadecimal};
-use crate::{Error, FeatureNet, FeatureSums, Features, Result};
+use crate::{Error, FeatureNet, Result};
 
-/// How statistics are gathered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GatherOptions {
-    /// Of how many images the features are kept, for KID, precision and recall; of more images a seeded choice of so
-    /// many. 10,000 Inception features are 82 MB.
-    pub keep: usize,
-    /// Splits of the Inception Score.
-    pub splits: usize,
-    /// Of the choice of kept images and of the splits.
-    pub seed: u32,
-    /// Images that are decoded and given to the network at a time.
-    pub batch: usize,
-}
-
-impl Default for GatherOptions {
-    fn default() -> Self {
-        Self { keep: 10_000, splits: 10, seed: 2020, batch: 64 }
-    }
-}
-
-/// Features of a set as they come, into [`Statistics`]. Memory does not grow with the set.
+/// Where what is done is kept while a set is gathered.
 #[derive(Debug)]
-pub struct Collector {
-    net: String,
-    protocol: String,
-    expected: u64,
-    pooled: FeatureSums,
-    spatial: Option<FeatureSums>,
-    kept: Kept,
-    /// The images whose features are kept, ascending; those before `kept.count()` are in.
-    chosen: Vec<u32>,
-    score: Option<(ScoreSums, Splits)>,
+pub(super) struct Checkpoint {
+    path: PathBuf,
+    /// Between two writings.
+    every: Duration,
 }
 
-impl Collector {
-    /// For a set of `images` images.
-    ///
-    /// # Errors
-    /// [`Error::TooFew`] if there are none; [`Error::Setting`] for more than 2³² - 1 or a wrong number of splits.
-    pub fn new(net: &dyn FeatureNet, images: u64, options: &GatherOptions) -> Result<Self> {
-        if images == 0 {
-            return Err(Error::TooFew { what: "a set".into(), needed: 1, found: 0 });
-        }
-        let count = u32::try_from(images)
-            .map_err(|_| Error::Setting { name: "images", problem: "must be fewer than 2³²".into() })?;
-        let mut chosen: Vec<u32> = if options.keep as u64 >= images {
-            (0..count).collect()
-        } else {
-            RandomState::new(options.seed).choice(count, options.keep)
-        };
-        chosen.sort_unstable();
-        let score = match net.classes() {
-            // Fewer images than splits have no score; that is said where the score would stand.
-            Some(classes) if images >= options.splits as u64 => Some((
-                ScoreSums::new(options.splits, classes),
-                Splits::new(images, options.splits, options.seed)?,
-            )),
-            _ => None,
-        };
-        Ok(Self {
-            net: net.name().into(),
-            protocol: net.protocol(),
-            expected: images,
-            pooled: FeatureSums::new(net.dims()),
-            spatial: net.spatial_dims().map(FeatureSums::new),
-            kept: Kept { rows: Vec::with_capacity(chosen.len() * net.dims()), dims: net.dims() },
-            chosen,
-            score,
-        })
+impl Checkpoint {
+    /// `FILE.partial`, for statistics that will be saved to `file`.
+    pub fn beside(file: &Path) -> Self {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        Self { path: file.with_file_name(format!("{name}.partial")), every: Duration::from_secs(60) }
     }
 
-    /// Adds the features of the next images.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] if one is NaN or infinite, [`Error::Shape`] if they contradict themselves, the network or
-    /// the number of images. Nothing of use is left then.
-    pub fn push(&mut self, features: &Features) -> Result<()> {
-        let first = self.pooled.count();
-        let shape =
-            |what: &str, found: usize, expected: usize| Error::Shape { what: what.into(), found, expected };
-        if first + features.count as u64 > self.expected {
-            return Err(shape("images of a set", first as usize + features.count, self.expected as usize));
-        }
-        let dims = self.kept.dims;
-        if features.dims != dims || features.pooled.len() != features.count * dims {
-            return Err(shape("pooled features", features.pooled.len(), features.count * dims));
-        }
-        self.pooled.push(&features.pooled)?;
-        if let Some(sums) = &mut self.spatial {
-            let spatial = features.spatial.as_deref().unwrap_or_default();
-            if spatial.len() != features.count * sums.dims() {
-                return Err(shape("spatial features", spatial.len(), features.count * sums.dims()));
-            }
-            sums.push(spatial)?;
-        }
-        if let Some((sums, splits)) = &mut self.score {
-            let logits = features.logits.as_deref().unwrap_or_default();
-            let expected = features.count * sums.classes();
-            if logits.len() != expected {
-                return Err(shape("logits", logits.len(), expected));
-            }
-            sums.push(splits, first, logits)?;
-        }
-        let from = self.kept.count();
-        let here = self.chosen[from..].iter().take_while(|&&image| u64::from(image) < self.pooled.count());
-        for &image in here {
-            let row = (u64::from(image) - first) as usize;
-            self.kept.rows.extend_from_slice(&features.pooled[row * dims..][..dims]);
-        }
-        Ok(())
+    pub fn remove(&self) {
+        // What cannot be removed is in the way of nothing.
+        let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Images that are in.
-    pub fn count(&self) -> u64 {
-        self.pooled.count()
-    }
-
-    /// The statistics of the whole set.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if images are missing.
-    pub fn finish(self, origin: Origin) -> Result<Statistics> {
-        let (found, expected) = (self.pooled.count(), self.expected);
-        if found != expected {
-            let what = format!("{}: images", origin.name);
-            return Err(Error::Shape { what, found: found as usize, expected: expected as usize });
-        }
-        let mut statistics =
-            Statistics::new(origin, self.net, Some(self.protocol), Distribution::Sums(self.pooled));
-        statistics.spatial = self.spatial.map(Distribution::Sums);
-        statistics.kept = (self.kept.count() > 0).then_some(self.kept);
-        statistics.score = self.score.map(|(sums, _)| sums);
-        Ok(statistics)
+    /// The collector as it was left, and the hash of the images in it; as it is where nothing fits.
+    fn resume(&self, new: Collector, source: &ImageSource, part: &Part) -> Option<(Collector, String)> {
+        let (found, of) = Statistics::read_part(&self.path).ok()?;
+        let origin = &found.origin;
+        let same = of.as_ref() == Some(part)
+            && origin.name == source.path().display().to_string()
+            && origin.size == Some(source.size());
+        let hash = origin.sha256.clone();
+        same.then(|| new.go_on(found)).flatten().map(|collector| (collector, hash))
     }
 }
 
@@ -152,26 +47,92 @@ pub(super) fn gather(
     path: &Path,
     net: &dyn FeatureNet,
     options: &GatherOptions,
+    checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Statistics> {
     let source = ImageSource::open(path)?;
-    let mut collector = Collector::new(net, source.count(), options)?;
-    let mut hash = ContentHash::new(source.size());
+    let job = Job { source: &source, net, options, checkpoint };
     progress(0, source.count());
-    source.read(options.batch, |images| {
-        hash.update(&images);
-        collector.push(&net.extract(&images)?).map_err(|error| named(error, path))?;
-        progress(collector.count(), source.count());
-        Ok(())
-    })?;
-    collector.finish(Origin {
-        name: path.display().to_string(),
-        images: Some(source.count()),
-        size: Some(source.size()),
-        sha256: hash.finish(),
-        split: Origin::split_of(path),
-        config: source.config().map(String::from),
-    })
+    let new = || Collector::new(net, source.count(), options);
+    let resumed = match checkpoint {
+        Some(checkpoint) => checkpoint.resume(new()?, &source, &job.part()),
+        None => None,
+    };
+    if let Some((collector, hash)) = resumed
+        && let Some(found) = job.run(collector, Some(&hash), progress)?
+    {
+        return Ok(found);
+    }
+    match job.run(new()?, None, progress)? {
+        Some(found) => Ok(found),
+        None => Err(Error::source(path, "has changed while it was read")),
+    }
+}
+
+struct Job<'a> {
+    source: &'a ImageSource,
+    net: &'a dyn FeatureNet,
+    options: &'a GatherOptions,
+    checkpoint: Option<&'a Checkpoint>,
+}
+
+impl Job<'_> {
+    fn part(&self) -> Part {
+        let GatherOptions { keep, splits, seed, .. } = *self.options;
+        Part { images: self.source.count(), keep, splits, seed }
+    }
+
+    fn origin(&self, images: u64, hash: &ContentHash) -> Origin {
+        let path = self.source.path();
+        Origin {
+            name: path.display().to_string(),
+            images: Some(images),
+            size: Some(self.source.size()),
+            sha256: hash.finish(),
+            split: Origin::split_of(path),
+            config: self.source.config().map(String::from),
+        }
+    }
+
+    /// Puts the images through the network that are not in the collector yet. `None` if those that are have not the hash
+    /// `behind`: somebody has changed them.
+    fn run(
+        &self,
+        mut collector: Collector,
+        behind: Option<&str>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<Statistics>> {
+        let path = self.source.path();
+        let (mut hash, mut seen) = (ContentHash::new(self.source.size()), 0);
+        let mut written = Instant::now();
+        let mut same = true;
+        self.source.read(self.options.batch, |images| {
+            let first = seen;
+            seen += images.count as u64;
+            hash.update(&images);
+            if !same {
+                return Ok(());
+            }
+            if first < collector.count() {
+                // Images that are in are read for their hash alone. Another batch size may cut them elsewhere.
+                same = seen < collector.count()
+                    || (seen == collector.count() && behind == Some(&*hash.finish()));
+                return Ok(());
+            }
+            collector.push(&self.net.extract(&images)?).map_err(|error| named(error, path))?;
+            progress(collector.count(), self.source.count());
+            if let Some(checkpoint) = self.checkpoint
+                && collector.at_rest()
+                && written.elapsed() >= checkpoint.every
+            {
+                let so_far = collector.so_far(self.origin(seen, &hash));
+                so_far.save_part(&checkpoint.path, KeptAs::F32, Some(self.part()))?;
+                written = Instant::now();
+            }
+            Ok(())
+        })?;
+        same.then(|| collector.finish(self.origin(seen, &hash))).transpose()
+    }
 }
 
 /// Which set an image is of.
@@ -201,7 +162,8 @@ pub(super) fn file_origin(path: &Path) -> Result<Origin> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Toy, origin, picture, write_npz};
+    use crate::statistics::Distribution;
+    use crate::testing::{Toy, picture, write_npz};
 
     fn folder(images: u64) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -219,7 +181,7 @@ mod tests {
             let options = GatherOptions { keep: 7, splits: 3, batch, ..GatherOptions::default() };
             let mut seen = Vec::new();
             let statistics =
-                gather(root.path(), &Toy::default(), &options, &mut |done, of| seen.push((done, of)))
+                gather(root.path(), &Toy::default(), &options, None, &mut |done, of| seen.push((done, of)))
                     .unwrap();
             assert_eq!((seen[0], *seen.last().unwrap()), ((0, 50), (50, 50)));
             statistics
@@ -244,7 +206,7 @@ mod tests {
     fn all_features_are_kept_where_there_are_no_more() {
         let (root, net) = (folder(6), Toy::default());
         let options = GatherOptions { splits: 2, ..GatherOptions::default() };
-        let statistics = gather(root.path(), &net, &options, &mut |_, _| {}).unwrap();
+        let statistics = gather(root.path(), &net, &options, None, &mut |_, _| {}).unwrap();
         let pixels = (0..6).flat_map(|i| picture(i, 4, 3).into_raw()).collect();
         let all = net.extract(&crate::ImageBatch::new(3, 4, pixels).unwrap()).unwrap();
         assert_eq!(statistics.kept.unwrap().rows, all.pooled);
@@ -255,21 +217,66 @@ mod tests {
         let root = folder(9);
         let net = Toy { fault: Some(f32::INFINITY), ..Toy::default() };
         let options = GatherOptions { batch: 2, ..GatherOptions::default() };
-        let error = gather(root.path(), &net, &options, &mut |_, _| {}).unwrap_err().to_string();
+        let error = gather(root.path(), &net, &options, None, &mut |_, _| {}).unwrap_err().to_string();
         assert!(error.contains(&*root.path().to_string_lossy()) && error.contains("of image 0"), "{error}");
     }
 
+    /// A network that fails at the n-th image, as a process that is killed would.
+    struct Failing(Toy, std::sync::atomic::AtomicU64);
+
+    impl FeatureNet for Failing {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+        fn protocol(&self) -> String {
+            self.0.protocol()
+        }
+        fn dims(&self) -> usize {
+            self.0.dims()
+        }
+        fn spatial_dims(&self) -> Option<usize> {
+            self.0.spatial_dims()
+        }
+        fn classes(&self) -> Option<usize> {
+            self.0.classes()
+        }
+        fn extract(&self, images: &crate::ImageBatch) -> Result<crate::Features> {
+            let order = std::sync::atomic::Ordering::Relaxed;
+            match self.1.fetch_sub(images.count as u64, order).checked_sub(images.count as u64) {
+                Some(_) => self.0.extract(images),
+                None => Err(Error::Pixels("stopped".into())),
+            }
+        }
+    }
+
     #[test]
-    fn too_many_and_missing_images_are_refused() {
-        let net = Toy::default();
-        let batch = crate::ImageBatch::new(2, 2, picture(0, 2, 2).into_raw()).unwrap();
-        let features = net.extract(&batch).unwrap();
-        let mut collector = Collector::new(&net, 2, &GatherOptions::default()).unwrap();
-        collector.push(&features).unwrap();
-        assert!(matches!(collector.finish(origin("a")), Err(Error::Shape { found: 1, expected: 2, .. })));
-        let mut collector = Collector::new(&net, 1, &GatherOptions::default()).unwrap();
-        collector.push(&features).unwrap();
-        assert!(matches!(collector.push(&features), Err(Error::Shape { found: 2, expected: 1, .. })));
-        assert!(matches!(Collector::new(&net, 0, &GatherOptions::default()), Err(Error::TooFew { .. })));
+    fn an_interrupted_set_is_gone_on_with_and_ends_the_same_to_the_last_bit() {
+        let root = tempfile::tempdir().unwrap();
+        let images = root.path().join("samples.npz");
+        write_npz(&images, &(0..1700).map(|i| picture(i, 2, 2)).collect::<Vec<_>>());
+        let options = GatherOptions { keep: 300, ..GatherOptions::default() };
+        let save = |name: &str, net: &dyn FeatureNet, options: &GatherOptions| {
+            let file = root.path().join(name);
+            let checkpoint = Checkpoint { every: Duration::ZERO, ..Checkpoint::beside(&file) };
+            gather(&images, net, options, Some(&checkpoint), &mut |_, _| {})?.save(&file, KeptAs::F32)?;
+            Ok::<_, Error>(std::fs::read(file).unwrap())
+        };
+        let whole = save("whole.safetensors", &Toy::default(), &options).unwrap();
+        let after = |images: u64| Failing(Toy::default(), images.into());
+        save("a.safetensors", &after(700), &options).unwrap_err();
+        save("a.safetensors", &after(600), &options).unwrap_err();
+        // 512 images are behind, and 512 more: the rest is all that is left to do.
+        assert!(save("a.safetensors", &after(1700 - 1024), &options).unwrap() == whole);
+        let partial = root.path().join("a.safetensors.partial");
+        let error = Statistics::read(&partial).unwrap_err().to_string();
+        assert!(error.contains("is unfinished"), "{error}");
+        // Other settings, other images or a torn file: from the beginning.
+        let other = GatherOptions { seed: 1, ..options };
+        assert!(matches!(save("a.safetensors", &after(1699), &other), Err(Error::Pixels(_))));
+        write_npz(&images, &(1..1701).map(|i| picture(i, 2, 2)).collect::<Vec<_>>());
+        let changed = save("b.safetensors", &Toy::default(), &other).unwrap();
+        assert!(save("a.safetensors", &Toy::default(), &other).unwrap() == changed);
+        std::fs::write(&partial, "torn").unwrap();
+        assert!(save("a.safetensors", &Toy::default(), &other).unwrap() == changed);
     }
 }
