@@ -14,6 +14,8 @@ pub use nextscale_guidance as guidance;
 #[doc(inline)]
 pub use nextscale_kernels as kernels;
 #[doc(inline)]
+pub use nextscale_metrics as metrics;
+#[doc(inline)]
 pub use nextscale_pipeline as pipeline;
 #[doc(inline)]
 pub use nextscale_priors as priors;

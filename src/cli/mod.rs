@@ -1,6 +1,7 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
 mod device;
+mod evaluate;
 mod failure;
 mod generate;
 mod init;
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(generate::Args),
+    Evaluate(evaluate::Args),
     Init(init::Args),
     Train(train::Args),
     Inspect(inspect::Args),
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     unwrap_where_no_one_reads_columns();
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
         Command::Inspect(args) => inspect::run(args),
