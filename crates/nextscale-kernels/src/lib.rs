@@ -4,6 +4,8 @@
 //! with or without autodiff, f32 tensors go through the kernels here, which are vectorised and run on rayon's threads; any
 //! other device or dtype goes through the same operation composed of burn's own.
 //!
+//! [`nhwc`] stands apart: convolutional networks at inference, on maps of plain numbers instead of tensors.
+//!
 //! Results do not depend on the number of threads, and an image's part of a result does not depend on the other images of
 //! its batch: a row or plane is reduced by one task in a fixed order, and sums over a batch run in the batch's order.
 //!
