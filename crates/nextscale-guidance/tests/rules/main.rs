@@ -2,8 +2,12 @@
 //! for and with no more history than its lookback.
 
 mod algebra;
+mod conformance;
+mod gated;
 mod history;
 mod passes;
+mod projected;
+mod rescale;
 mod ssg;
 mod support;
 mod zero;
