@@ -23,3 +23,21 @@ pub use nextscale_tokenizers as tokenizers;
 pub use nextscale_train as train;
 #[doc(inline)]
 pub use nextscale_weights as weights;
+
+/// Kits that check a rule or a prior of one's own against what all of them promise.
+///
+/// ```
+/// use nextscale::conformance::{check_prior, check_rule};
+/// use nextscale::guidance::{Apg, Conditional};
+/// use nextscale::priors::Dse;
+///
+/// check_prior(&Dse::default()).run().into_result()?;
+/// check_rule(&Apg::new(3.0)?).off(&Apg::new(0.0)?, &Conditional).run().into_result()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub mod conformance {
+    #[doc(inline)]
+    pub use nextscale_guidance::conformance::{RuleKit, check_rule};
+    #[doc(inline)]
+    pub use nextscale_priors::conformance::{Check, NotConformant, Outcome, PriorKit, Report, check_prior};
+}

@@ -1,5 +1,6 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
+mod calibrate;
 mod device;
 mod failure;
 mod generate;
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(generate::Args),
+    Calibrate(calibrate::Args),
     Init(init::Args),
     Train(train::Args),
     Inspect(inspect::Args),
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     unwrap_where_no_one_reads_columns();
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
         Command::Inspect(args) => inspect::run(args),
