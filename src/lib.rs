@@ -3,6 +3,9 @@
 //! This crate is the public face of the workspace: it re-exports the crates under the names of what they hold. Start with
 //! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, and [`pipeline`] to run them.
 
+/// The tensor library, so that a crate with a rule or a prior uses the same version.
+#[doc(no_inline)]
+pub use burn;
 #[doc(inline)]
 pub use nextscale_backbones as backbones;
 #[doc(inline)]
@@ -41,3 +44,12 @@ pub mod conformance {
     #[doc(inline)]
     pub use nextscale_priors::conformance::{Check, NotConformant, Outcome, PriorKit, Report, check_prior};
 }
+
+// The book's code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/src/tutorial.md")]
+struct TutorialOfARule;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/src/tutorial-prior.md")]
+struct TutorialOfAPrior;
