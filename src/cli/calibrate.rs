@@ -49,13 +49,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     on_interrupt(move || stop.request())?;
     let done = calibrate(&prepared, &options).map_err(failure)?;
-    let file = done.file.display();
+    let (file, images) = (done.file.display(), done.images);
+    // A config's paths start from its own folder, wherever that is.
+    let path = std::path::absolute(&done.file).unwrap_or_else(|_| done.file.clone());
     match done.made {
-        0 => println!("{file} is there already, over {} images", done.images),
-        _ => println!(
-            "wrote {file} over {} images; use it with: prior: Marginal(file: \"{file}\")",
-            done.images
-        ),
+        0 => println!("{file} is there already, over {images} images"),
+        _ => println!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
     }
     Ok(())
 }

@@ -75,7 +75,8 @@ pub fn markdown(registry: &Registry) -> Result<String> {
     list(&mut page, &CONDITIONS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
     list(&mut page, &EDITS);
-    page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand.\n";
+    page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand. \
+             In the tables below a dash is what the example gives.\n";
     for entry in registry.rules() {
         let resolved = |node: &Node| registry.rule(node).map(|built| built.resolved);
         section(&mut page, (&entry.name, &entry.about), entry.example.as_deref(), &entry.settings, resolved)?;
