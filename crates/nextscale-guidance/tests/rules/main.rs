@@ -7,6 +7,7 @@ mod gated;
 mod history;
 mod passes;
 mod projected;
+mod reference;
 mod rescale;
 mod ssg;
 mod support;
