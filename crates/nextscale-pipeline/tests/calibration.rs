@@ -14,6 +14,7 @@ use nextscale_pipeline::calibration::{CalibrationOptions, calibrate, read};
 use nextscale_pipeline::random::Counter;
 use nextscale_pipeline::sampler::TopKTopP;
 use nextscale_pipeline::{Batch, Config, Error, Generator, Registry, RunOptions, Stop, run};
+use nextscale_priors::conformance::check_prior;
 
 const RULE: &str = "guidance: Cfg(scale: Ramp(1.5)), batch: 2";
 
@@ -133,6 +134,9 @@ fn a_config_names_the_file_beside_it_and_the_resolved_one_what_was_in_it() {
     let missing = of(&text(SSG)).err().unwrap();
     assert!(missing.is_usage() && missing.to_string().contains("a.safetensors"), "{missing}");
     calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(&out)).unwrap();
+    let (prior, _) = read(&out).unwrap();
+    let grids = (1..4).map(|side| (Grid::square(side), Grid::square(side + 1)));
+    check_prior(&prior).grids(grids).channels(64).run().into_result().unwrap();
     let prepared = of(&text(SSG)).unwrap();
     let resolved = prepared.resolved().to_ron_string();
     let (_, sha256) = read(&out).unwrap();

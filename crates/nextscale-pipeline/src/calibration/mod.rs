@@ -5,6 +5,7 @@
 //! file is safetensors with `marginal.{h}x{w}` `[channels]` in f32 for every grid; scales on equal grids share one.
 
 mod file;
+mod lock;
 mod sums;
 
 pub use file::read;
@@ -19,6 +20,7 @@ use crate::device::{DeviceChoice, is_cpu};
 use crate::observe::{Observer, Seen};
 use crate::random::Counter;
 use crate::{Batch, Error, Generator, Prepared, Result, Stop};
+use lock::Lock;
 use sums::Sums;
 
 /// How a calibration goes about it; none of this changes its averages, except that a GPU's logits differ in their last
@@ -62,7 +64,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// ends with the same bytes. The same calibration again finds its file and makes nothing.
 ///
 /// # Errors
-/// If the config has variants or an edit, the file is there and of another calibration, logits are not finite, or from the
+/// If the config has variants or an edit, the file is there and of another calibration, another process is at it, logits are not finite, or from the
 /// device or the disk; [`Error::Stopped`] if someone asked to stop.
 pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Calibrated> {
     let [method] = prepared.config.methods.as_slice() else {
@@ -81,6 +83,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         file::expect(&options.out, &identity)?;
         return Ok(calibrated(0));
     }
+    let _lock = Lock::of(&options.out)?;
     let partial = Sums::place(&options.out);
     let mut sums = Sums::load(&partial, &identity)?;
     let found = sums.images;
