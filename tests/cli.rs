@@ -2,6 +2,7 @@
 
 mod cli {
     pub mod evaluate;
+    pub mod calibrate;
     pub mod faults;
     pub mod help;
     pub mod interruption;

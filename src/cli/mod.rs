@@ -1,5 +1,6 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
+mod calibrate;
 mod device;
 mod evaluate;
 mod failure;
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Generate(generate::Args),
     Evaluate(evaluate::Args),
+    Calibrate(calibrate::Args),
     Init(init::Args),
     Train(train::Args),
     Inspect(inspect::Args),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
         Command::Inspect(args) => inspect::run(args),
