@@ -4,6 +4,8 @@
 //! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, and [`pipeline`] to run them.
 
 #[doc(inline)]
+pub use nextscale_ablation as ablation;
+#[doc(inline)]
 pub use nextscale_backbones as backbones;
 #[doc(inline)]
 pub use nextscale_config as config;

@@ -1,5 +1,6 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
+mod ablate;
 mod device;
 mod failure;
 mod generate;
@@ -8,6 +9,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod overrides;
+mod report;
 mod train;
 
 use std::io::IsTerminal;
@@ -31,6 +33,8 @@ enum Command {
     Generate(generate::Args),
     Init(init::Args),
     Train(train::Args),
+    Ablate(ablate::Args),
+    Report(report::Args),
     Inspect(inspect::Args),
     List(list::Args),
 }
@@ -44,6 +48,8 @@ pub fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
+        Command::Ablate(args) => ablate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(args),
     };

@@ -7,6 +7,7 @@ mod error;
 pub mod images;
 pub mod judge;
 pub mod plan;
+pub mod report;
 mod run;
 pub mod source;
 pub mod stats;
@@ -15,5 +16,6 @@ pub mod why;
 
 pub use error::{Error, Result};
 pub use plan::Ablation;
-pub use run::{Options, Progress, rows, run};
+pub use report::Report;
+pub use run::{Options, Progress, run};
 pub use store::Store;

@@ -10,7 +10,7 @@ use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
 use super::{Options, Progress};
 use crate::images::Images;
 use crate::judge::Judge;
-use crate::plan::{Ablation, Cell};
+use crate::plan::{Ablation, Cell, Pixels};
 use crate::store::{Shelf, Store, chunks};
 use crate::{Error, Result};
 
@@ -112,7 +112,7 @@ impl<'a> Maker<'a> {
         let shelf = self.store.shelf(&self.id(cell), seed);
         let mut missing = 0;
         for (chunk, wanted) in chunks(samples) {
-            if !is_done(&shelf, chunk, wanted, cell, judges)? {
+            if !is_done(&shelf, chunk, wanted, cell.pixels, judges)? {
                 missing += wanted;
             }
         }
@@ -127,7 +127,7 @@ impl<'a> Maker<'a> {
         let shelf = self.store.shelf(&self.id(cell), seed);
         let mut generator = None;
         for (chunk, wanted) in chunks(samples) {
-            if is_done(&shelf, chunk, wanted, cell, judges)? {
+            if is_done(&shelf, chunk, wanted, cell.pixels, judges)? {
                 continue;
             }
             let mut images = shelf.images(chunk)?;
@@ -153,7 +153,7 @@ impl<'a> Maker<'a> {
             }
             self.stop.check()?;
             if let Some(images) = images {
-                look(&shelf, chunk, images.first(wanted as usize), cell, judges)?;
+                look(&shelf, chunk, images.first(wanted as usize), cell.pixels, judges)?;
             }
             self.advance(cell, begun);
         }
@@ -170,31 +170,38 @@ fn batch(generator: &Generator, cell: &Cell, numbers: std::ops::Range<u64>, stop
 }
 
 /// What a judge's rows depend on, besides the images that were made.
-pub(super) fn key(judge: &dyn Judge, cell_pixels: crate::plan::Pixels) -> String {
-    format!("{} · {cell_pixels}", judge.protocol())
+pub(super) fn key(judge: &dyn Judge, pixels: Pixels) -> String {
+    format!("{} · {pixels}", judge.protocol())
 }
 
-fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, cell: &Cell, judges: &[&dyn Judge]) -> Result<bool> {
+fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, pixels: Pixels, judges: &[&dyn Judge]) -> Result<bool> {
     if shelf.count(chunk)? < wanted {
         return Ok(false);
     }
     for judge in judges {
-        if shelf.row_count(chunk, &key(*judge, cell.pixels))? < wanted {
+        if shelf.row_count(chunk, &key(*judge, pixels))? < wanted {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn look(shelf: &Shelf, chunk: u64, images: Images, cell: &Cell, judges: &[&dyn Judge]) -> Result<()> {
+/// Has every judge look at the images of a chunk that it has not seen.
+pub(super) fn look(
+    shelf: &Shelf,
+    chunk: u64,
+    images: Images,
+    pixels: Pixels,
+    judges: &[&dyn Judge],
+) -> Result<()> {
     let wanted = images.count() as u64;
-    let images = cell.pixels.apply(images);
+    let images = pixels.apply(images);
     for judge in judges {
-        let key = key(*judge, cell.pixels);
+        let key = key(*judge, pixels);
         if shelf.row_count(chunk, &key)? < wanted {
             let rows = judge.look(&images)?;
             if rows.values.iter().any(|value| !value.is_finite()) {
-                let message = format!("a value of {} is not a finite number", cell.name);
+                let message = format!("an image of chunk {chunk} comes to a value that is no finite number");
                 return Err(Error::measure(judge.protocol(), message));
             }
             shelf.write_rows(chunk, &key, &rows)?;

@@ -7,7 +7,7 @@ mod tune;
 
 pub use maker::Maker;
 pub use progress::Progress;
-pub use rows::rows;
+pub use rows::{catch_up, rows};
 
 use nextscale_pipeline::Stop;
 use nextscale_pipeline::device::{DeviceChoice, is_cpu};
