@@ -7,6 +7,8 @@
 #[doc(no_inline)]
 pub use burn;
 #[doc(inline)]
+pub use nextscale_ablation as ablation;
+#[doc(inline)]
 pub use nextscale_backbones as backbones;
 #[doc(inline)]
 pub use nextscale_config as config;

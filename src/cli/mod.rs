@@ -1,5 +1,6 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
+mod ablate;
 mod calibrate;
 mod device;
 mod evaluate;
@@ -10,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod overrides;
+mod report;
 mod train;
 
 use std::io::IsTerminal;
@@ -20,7 +22,7 @@ use miette::MietteHandlerOpts;
 
 pub use failure::Failure;
 
-/// Guidance of next-scale image generators: generate, compare, train.
+/// Guidance of next-scale image generators: generate, measure, compare, train.
 #[derive(Debug, Parser)]
 #[command(name = "nextscale", version, max_term_width = 100)]
 struct Cli {
@@ -32,6 +34,8 @@ struct Cli {
 enum Command {
     Generate(generate::Args),
     Evaluate(evaluate::Args),
+    Ablate(ablate::Args),
+    Report(report::Args),
     Calibrate(calibrate::Args),
     Init(init::Args),
     Train(train::Args),
@@ -47,6 +51,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Ablate(args) => ablate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),

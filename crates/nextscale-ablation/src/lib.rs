@@ -1,1 +1,21 @@
 //! Variants of guidance, compared on the same random numbers, with reports.
+//!
+//! An ablation file ([`Ablation`]) names a base config, variants and axes over it, seeds and measures. [`run`] makes the
+//! images of every cell in a [`Store`], once and for all; judges ([`judge::Judge`]) keep what they see in them.
+
+mod error;
+pub mod images;
+pub mod judge;
+pub mod plan;
+pub mod report;
+mod run;
+pub mod source;
+pub mod stats;
+pub mod store;
+pub mod why;
+
+pub use error::{Error, Result};
+pub use plan::Ablation;
+pub use report::Report;
+pub use run::{Options, Progress, run};
+pub use store::Store;

@@ -120,6 +120,20 @@ impl Edit {
         Ok(Self { keep: keep.collect(), given: given.collect::<Result<_>>()? })
     }
 
+    /// Keeps every given token of the first `scales` scales and none after them: the image is completed from coarse to
+    /// fine. Tokens as for [`Edit::new`].
+    ///
+    /// # Errors
+    /// If the tokens do not fit the tokenizer's scales.
+    pub fn of_scales(tokenizer: &dyn Tokenizer, tokens: &[Tensor<3, Int>], scales: usize) -> Result<Self> {
+        let finest = tokenizer.schedule().last();
+        let whole = Self::new(tokenizer, tokens, &vec![true; finest.positions()])?;
+        let keep = whole.keep.into_iter().enumerate().map(|(k, keep)| {
+            if k < scales { keep } else { keep.bool_not() }
+        });
+        Ok(Self { keep: keep.collect(), given: whole.given })
+    }
+
     /// From given images `[given, 3, H, W]` in [0, 1], through the tokenizer's encoder.
     ///
     /// # Errors

@@ -1,0 +1,100 @@
+//! Images as bytes.
+
+use image::RgbImage;
+
+use crate::{Error, Result};
+
+/// RGB images of one size, `[count, height, width, 3]`, row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// The bytes.
+    pub pixels: Vec<u8>,
+}
+
+impl Images {
+    /// Takes the bytes of whole images.
+    ///
+    /// # Errors
+    /// If an image has no pixels, or the bytes are no whole number of images.
+    pub fn new(height: usize, width: usize, pixels: Vec<u8>) -> Result<Self> {
+        let bytes = height * width * 3;
+        if bytes == 0 || !pixels.len().is_multiple_of(bytes) {
+            return Err(Error::Usage(format!(
+                "{} bytes are no whole number of {width} × {height} RGB images",
+                pixels.len()
+            )));
+        }
+        Ok(Self { height, width, pixels })
+    }
+
+    /// From pictures of one size.
+    ///
+    /// # Errors
+    /// If there are none, or their sizes differ.
+    pub fn from_pictures(pictures: &[RgbImage]) -> Result<Self> {
+        let (width, height) = pictures.first().map_or((0, 0), RgbImage::dimensions);
+        if let Some(other) = pictures.iter().find(|picture| picture.dimensions() != (width, height)) {
+            return Err(Error::Usage(format!(
+                "images of different sizes: {width} × {height} and {} × {}",
+                other.width(),
+                other.height()
+            )));
+        }
+        let pixels = pictures.iter().flat_map(|picture| picture.as_raw().iter().copied()).collect();
+        Self::new(height as usize, width as usize, pixels)
+    }
+
+    /// The number of images.
+    pub fn count(&self) -> usize {
+        self.pixels.len() / (self.height * self.width * 3)
+    }
+
+    /// The bytes of each image, `[height, width, 3]`.
+    pub fn each(&self) -> impl Iterator<Item = &[u8]> {
+        self.pixels.chunks(self.height * self.width * 3)
+    }
+
+    /// The first `count` of them.
+    pub fn first(mut self, count: usize) -> Self {
+        self.pixels.truncate(count * self.height * self.width * 3);
+        self
+    }
+
+    /// These and then others of the same size.
+    ///
+    /// # Errors
+    /// If the sizes differ.
+    pub fn and(mut self, more: &Self) -> Result<Self> {
+        if (self.height, self.width) != (more.height, more.width) {
+            return Err(Error::Usage("images of different sizes do not go together".into()));
+        }
+        self.pixels.extend_from_slice(&more.pixels);
+        Ok(self)
+    }
+
+    /// One of them as a picture.
+    pub fn picture(&self, index: usize) -> Option<RgbImage> {
+        let bytes = self.each().nth(index)?.to_vec();
+        RgbImage::from_raw(self.width as u32, self.height as u32, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_kept_byte_by_byte() {
+        let picture = |v: u8| RgbImage::from_fn(3, 2, |x, y| image::Rgb([v, x as u8, y as u8]));
+        let images = Images::from_pictures(&[picture(1), picture(2)]).unwrap();
+        assert_eq!((images.count(), images.height, images.width), (2, 2, 3));
+        assert_eq!(images.picture(1), Some(picture(2)));
+        assert_eq!(images.clone().first(1).and(&images.clone().first(1)).unwrap().count(), 2);
+        assert!(Images::from_pictures(&[picture(1), RgbImage::new(2, 2)]).is_err());
+        assert!(Images::new(2, 2, vec![0; 13]).is_err() && Images::new(0, 2, vec![]).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! Measures of images: what is kept of every image, and what a set of images comes to.
+
+mod pixels;
+mod registry;
+mod spectrum;
+
+pub use pixels::PixelJudge;
+pub use registry::{Judges, needed};
+pub use spectrum::{Spectrum, SpectrumJudge};
+
+use serde::{Deserialize, Serialize};
+
+use crate::images::Images;
+use crate::{Error, Result};
+
+/// Which way a measure is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// A distance.
+    Lower,
+    /// A quality.
+    Higher,
+    /// It describes, and is neither good nor bad.
+    Neither,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Its name, which always names its features too: "FD-Lite0", never "FID" where it is none.
+    pub name: String,
+    /// What it is, in one line.
+    pub about: String,
+    /// Which way is better.
+    pub better: Better,
+}
+
+impl Measure {
+    /// A measure.
+    pub fn new(name: impl Into<String>, better: Better, about: impl Into<String>) -> Self {
+        Self { name: name.into(), about: about.into(), better }
+    }
+}
+
+/// What is kept of every image: `[images, width]`, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// Values of one image.
+    pub width: usize,
+    /// The values.
+    pub values: Vec<f32>,
+    /// How often each image counts, in resampling; once where there are none.
+    pub weights: Option<Vec<u32>>,
+}
+
+impl Rows {
+    /// Rows that count once.
+    ///
+    /// # Errors
+    /// If the values are no whole number of rows.
+    pub fn new(width: usize, values: Vec<f32>) -> Result<Self> {
+        if width == 0 || !values.len().is_multiple_of(width) {
+            return Err(Error::Usage(format!("{} values are no rows of {width}", values.len())));
+        }
+        Ok(Self { width, values, weights: None })
+    }
+
+    /// The number of images.
+    pub fn count(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Every image's values with how often it counts.
+    pub fn each(&self) -> impl Iterator<Item = (&[f32], u32)> {
+        let weight = |i: usize| self.weights.as_ref().map_or(1, |weights| weights[i]);
+        self.values.chunks(self.width).enumerate().map(move |(i, row)| (row, weight(i)))
+    }
+}
+
+/// What a set of images comes to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Judged {
+    /// One value a measure, in the order of [`Judge::measures`].
+    pub values: Vec<f64>,
+    /// A curve for the report, `(x, y)`; empty for none.
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// A way of measuring images, in two steps: what it keeps of every image, which is stored, and what sets of that come
+/// to. So nothing is computed twice, and memory need not hold the images.
+pub trait Judge: Send + Sync {
+    /// Everything that its values depend on besides the images: features, reference and its hash, resize, … in one line.
+    fn protocol(&self) -> String;
+
+    /// What it measures.
+    fn measures(&self) -> Vec<Measure>;
+
+    /// What it keeps of every image. It must not depend on the other images.
+    ///
+    /// # Errors
+    /// If the images have a size that it cannot take.
+    fn look(&self, images: &Images) -> Result<Rows>;
+
+    /// What the rows of a set of images come to; they come block by block.
+    ///
+    /// # Errors
+    /// If there are too few images, or a block cannot be read.
+    fn judge(&self, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged>;
+
+    /// How often it may be asked to judge resampled images for an interval, where there are too few seeds; 0 for a
+    /// measure that takes too long.
+    fn resamples(&self) -> usize {
+        0
+    }
+
+    /// What its curve shows, in words: title, x and y; none for a judge without one.
+    fn curve(&self) -> Option<[&'static str; 3]> {
+        None
+    }
+}
+
+/// The mean row, each image counted as often as its weight.
+///
+/// # Errors
+/// If there are no images, or a value is not finite.
+pub fn mean_row(measure: &str, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Vec<f64>> {
+    let mut sums: Vec<f64> = Vec::new();
+    let mut count = 0u64;
+    for block in rows {
+        let block = block?;
+        sums.resize(block.width, 0.0);
+        for (row, weight) in block.each().filter(|(_, weight)| *weight > 0) {
+            sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(weight) * f64::from(value));
+            count += u64::from(weight);
+        }
+    }
+    if count == 0 || sums.iter().any(|sum| !sum.is_finite()) {
+        let what = if count == 0 { "there are no images" } else { "a value is not finite" };
+        return Err(Error::measure(measure, what));
+    }
+    Ok(sums.into_iter().map(|sum| sum / count as f64).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_count_images_more_than_once_or_not_at_all() {
+        let rows = |weights| Rows { weights, ..Rows::new(2, vec![1.0, 2.0, 3.0, 6.0]).unwrap() };
+        let mean = |rows: Rows| mean_row("x", &mut [Ok(rows)].into_iter()).unwrap();
+        assert_eq!(mean(rows(None)), [2.0, 4.0]);
+        assert_eq!(mean(rows(Some(vec![0, 2]))), [3.0, 6.0]);
+        assert_eq!(mean(rows(Some(vec![3, 1]))), [1.5, 3.0]);
+        assert!(mean_row("x", &mut std::iter::empty()).is_err());
+        let nan = Rows::new(1, vec![f32::NAN]).unwrap();
+        assert!(mean_row("x", &mut [Ok(nan)].into_iter()).unwrap_err().to_string().contains("not finite"));
+        assert!(Rows::new(2, vec![1.0]).is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! Names in an ablation file to judges; open to other crates.
+
+use std::sync::Arc;
+
+use nextscale_config::{Document, Fields, Node};
+
+use super::{Judge, PixelJudge, Spectrum, SpectrumJudge};
+use crate::plan::Reference;
+use crate::source::Source;
+use crate::{Error, Result};
+
+/// Builds a judge from the settings after its name.
+type Build = Arc<dyn Fn(&mut Fields<'_>, Option<&Reference>) -> Result<Box<dyn Judge>> + Send + Sync>;
+
+/// A name that ablation files may use.
+#[derive(Clone)]
+pub struct Entry {
+    /// The name.
+    pub name: String,
+    /// What it measures, in one line.
+    pub about: String,
+    /// Whether it compares with a reference.
+    pub compares: bool,
+    build: Build,
+}
+
+/// The names of judges, with their builders.
+#[derive(Clone, Default)]
+pub struct Judges(Vec<Entry>);
+
+impl Judges {
+    /// No judges.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything that nextscale itself has.
+    pub fn standard() -> Self {
+        Self::new()
+            .with("Pixels", "mean, spread, contrast and gradients of pixels", false, |_, _| {
+                Ok(Box::new(PixelJudge))
+            })
+            .with("Spectrum", "radially averaged amplitude over the reference's", true, |_, reference| {
+                Ok(Box::new(SpectrumJudge::new(spectrum(needed("Spectrum", reference)?)?)?))
+            })
+    }
+
+    /// Adds a judge, or replaces the one of that name. `compares` tells whether it needs a reference.
+    pub fn with(
+        mut self,
+        name: &str,
+        about: &str,
+        compares: bool,
+        build: impl Fn(&mut Fields<'_>, Option<&Reference>) -> Result<Box<dyn Judge>> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.retain(|entry| entry.name != name);
+        self.0.push(Entry { name: name.into(), about: about.into(), compares, build: Arc::new(build) });
+        self
+    }
+
+    /// All of them, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter()
+    }
+
+    /// The judge that an ablation file names.
+    ///
+    /// # Errors
+    /// An unknown name or field, a wrong value, or a reference that it cannot use.
+    pub fn build(&self, node: &Node, reference: Option<&Reference>) -> Result<Box<dyn Judge>> {
+        let variant = node.variant()?;
+        let Some(entry) = self.0.iter().find(|entry| entry.name == variant.name()) else {
+            return Err(variant.unknown("measure", self.0.iter().map(|entry| entry.name.as_str())).into());
+        };
+        let mut fields = node.fields()?;
+        let judge = (entry.build)(&mut fields, reference)?;
+        fields.finish()?;
+        Ok(judge)
+    }
+
+    /// What is measured where a file does not say: every judge that can be had.
+    pub(crate) fn default_for(&self, reference: bool) -> Result<Vec<Node>> {
+        let names = self.0.iter().filter(|entry| reference || !entry.compares);
+        names.map(|entry| Ok(Document::parse("measures", &entry.name)?)).collect()
+    }
+}
+
+/// The reference, which a measure cannot do without.
+///
+/// # Errors
+/// If there is none.
+pub fn needed<'a>(measure: &str, reference: Option<&'a Reference>) -> Result<&'a Reference> {
+    reference.ok_or_else(|| {
+        Error::measure(measure, "it compares with real images; give `reference: Images(\"folder\")`")
+    })
+}
+
+const CIFAR10: &str = include_str!("../../data/cifar10-spectrum.json");
+
+fn spectrum(reference: &Reference) -> Result<Spectrum> {
+    match reference {
+        Reference::Shipped(name) if name == "cifar10" => serde_json::from_str(CIFAR10).map_err(|error| {
+            Error::measure("Spectrum", format!("the shipped spectrum cannot be read: {error}"))
+        }),
+        Reference::Shipped(name) => Err(Error::measure(
+            "Spectrum",
+            format!("no reference `{name}` is shipped; there is: `cifar10`; or give Images(\"folder\")"),
+        )),
+        Reference::Images(path) => {
+            let source = Source::open(path)?;
+            Spectrum::of(&source.name()?, source.blocks())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(text: &str, reference: Option<&Reference>) -> Result<Box<dyn Judge>> {
+        Judges::standard().build(&Document::parse("a.ron", text)?, reference)
+    }
+
+    #[test]
+    fn names_are_found_and_references_asked_for() {
+        assert!(build("Pixels", None).is_ok());
+        let shipped = Reference::Shipped("cifar10".into());
+        let protocol = build("Spectrum", Some(&shipped)).unwrap().protocol();
+        assert!(protocol.contains("10000 images, 32 × 32"), "{protocol}");
+        let error = build("Spectrum", None).err().unwrap().to_string();
+        assert!(error.contains("give `reference"), "{error}");
+        let error = build("Spectrum", Some(&Reference::Shipped("cifar".into()))).err().unwrap().to_string();
+        assert!(error.contains("there is: `cifar10`"), "{error}");
+        assert!(build("Pixel", None).err().unwrap().to_string().contains("unknown measure"));
+        assert!(build("Pixels(x: 1)", None).err().unwrap().to_string().contains("unknown field"));
+        assert_eq!(Judges::standard().default_for(false).unwrap().len(), 1);
+    }
+}

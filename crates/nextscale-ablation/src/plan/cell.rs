@@ -1,0 +1,102 @@
+//! A cell: one config whose images are made for every seed.
+
+use std::path::Path;
+
+use nextscale_config::{Field, Node, Value};
+use nextscale_core::Condition;
+use nextscale_pipeline::{Config, Prepared, Registry};
+use sha2::{Digest, Sha256};
+
+use super::Pixels;
+use super::axes::{self, Point};
+use crate::Result;
+
+/// A config of the pipeline without a seed, and what is done to its images.
+pub struct Cell {
+    /// The name in reports.
+    pub name: String,
+    /// What was swept or tuned to get here, in words.
+    pub settings: Vec<(String, String)>,
+    /// What is done to finished images.
+    pub pixels: Pixels,
+    /// The config, checked against the model's headers; its seed is 0 and not used.
+    pub prepared: Prepared,
+    /// The config as a tree.
+    tree: Node,
+}
+
+impl Cell {
+    /// Checks a config; paths in it are relative to `folder`.
+    ///
+    /// # Errors
+    /// If the config is wrong or holds what an ablation decides by itself: a seed, variants, an edit.
+    pub fn new(name: String, tree: Node, pixels: Pixels, folder: &Path, registry: &Registry) -> Result<Self> {
+        for (field, help) in [
+            ("seed", "give the ablation's `seeds`"),
+            ("variants", "give the ablation's `variants`, and here one `guidance`"),
+            ("edit", "completion of given images is the ablation's `completion`"),
+            ("npz", "leave it out: images are kept beside the report"),
+        ] {
+            if let Ok(node) = tree.get(field) {
+                return Err(node
+                    .error(format!("`{field}` has no place in an ablation's config"))
+                    .with_help(help)
+                    .into());
+            }
+        }
+        let prepared = Config::from_node(&tree, folder, registry)?.prepare()?;
+        Ok(Self { name, settings: Vec::new(), pixels, prepared, tree })
+    }
+
+    /// The same with other values at some paths.
+    ///
+    /// # Errors
+    /// If a path leads nowhere or the config is wrong with it.
+    pub fn with(&self, point: &Point, folder: &Path, registry: &Registry) -> Result<Self> {
+        let mut tree = self.tree.clone();
+        for (path, value) in point {
+            tree.set_node(path, value.clone())?;
+        }
+        let mut cell = Self::new(self.name.clone(), tree, self.pixels, folder, registry)?;
+        cell.settings = self.settings.clone();
+        cell.settings.extend(point.iter().map(|(path, value)| (path.clone(), value.to_string())));
+        Ok(cell)
+    }
+
+    /// The same under the name of a point of a sweep.
+    pub fn named(mut self, point: &Point) -> Self {
+        if !point.is_empty() {
+            self.name = format!("{}, {}", self.name, axes::label(point));
+        }
+        self
+    }
+
+    /// What tells its images from others, for every seed: the hash of the resolved config, the weights and the kind of
+    /// device. Neither the number of images nor the batch matters, nor what is done to the pixels afterwards.
+    pub fn id(&self, device: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.prepared.identity());
+        hash.update(device);
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What image `i` shows: the conditions of the config over and over, so that more images change no earlier one.
+    pub fn condition(&self, image: u64) -> Condition {
+        let conditions = &self.prepared.conditions;
+        conditions[(image % conditions.len() as u64) as usize].clone()
+    }
+
+    /// A field of the resolved config on one line.
+    pub fn said(&self, field: &str) -> String {
+        self.prepared.resolved().get(field).map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The resolved config, without the seed that it does not have.
+    pub fn resolved(&self) -> Node {
+        let mut node = self.prepared.resolved().clone();
+        if let Value::Struct { fields, .. } = &mut node.value {
+            fields.retain(|field: &Field| !["seed", "npz"].contains(&field.name.as_str()));
+        }
+        node
+    }
+}

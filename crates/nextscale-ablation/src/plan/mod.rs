@@ -1,0 +1,175 @@
+//! The ablation file: a base config, variants and axes over it, seeds, and what is measured.
+
+mod axes;
+mod cell;
+mod fields;
+mod pixels;
+
+pub use axes::{Axis, Point, label, product};
+pub use cell::Cell;
+pub use fields::{Completion, Reference, Tune};
+pub use pixels::Pixels;
+
+use std::path::{Path, PathBuf};
+
+use nextscale_config::{Field, Node, Value};
+use nextscale_pipeline::Registry;
+
+use crate::Result;
+use crate::judge::{Judge, Judges};
+
+/// An ablation file that has been read, all of whose configs fit their models.
+pub struct Ablation {
+    /// The cells, before tuning.
+    pub cells: Vec<Cell>,
+    /// Which of them the others are compared with.
+    pub baseline: usize,
+    /// The seeds on which everything is measured.
+    pub seeds: Vec<u64>,
+    /// Images of every cell and seed.
+    pub samples: u64,
+    /// What every cell chooses for itself first.
+    pub tune: Option<Tune>,
+    /// What is measured.
+    pub measures: Vec<Node>,
+    /// The images that others are compared with.
+    pub reference: Option<Reference>,
+    /// Images of every cell that are looked at scale by scale.
+    pub traces: u64,
+    /// Real images that are completed from their coarse scales.
+    pub completion: Option<Completion>,
+    folder: PathBuf,
+    registry: Registry,
+}
+
+impl Ablation {
+    /// Reads a tree, overrides being applied; paths in it are relative to `folder`. With `quick`, the file's own `quick`
+    /// is applied first.
+    ///
+    /// # Errors
+    /// If it or the config of a cell is wrong, with the place; if a model's file is missing or wrong.
+    pub fn from_node(
+        node: &Node,
+        folder: &Path,
+        registry: &Registry,
+        judges: &Judges,
+        quick: bool,
+    ) -> Result<Self> {
+        let mut node = node.clone();
+        let overrides = fields::quick(&mut node)?;
+        if quick {
+            for (path, value) in overrides {
+                node.set_node(&path, value)?;
+            }
+        }
+        let mut given = node.fields()?;
+        let base = given.node("base")?;
+        let cells = cells(base, given.node("variants")?, given.node_option("axes"), folder, registry)?;
+        let baseline_node = given.node("baseline")?;
+        let seeds_node = given.node("seeds")?;
+        let seeds = fields::seeds(seeds_node)?;
+        let samples = fields::samples(given.node("samples")?)?;
+        let reference =
+            given.node_option("reference").map(|node| Reference::read(node, folder)).transpose()?;
+        let measures = match given.node_option("measures") {
+            Some(node) => fields::measures(node)?,
+            None => judges.default_for(reference.is_some())?,
+        };
+        let tune = given.node_option("tune").map(Tune::read).transpose()?;
+        let traces = given.take_or("traces", 0)?;
+        let completion =
+            given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;
+        // Taken out above; asked for here so that it is among the fields that are allowed.
+        given.node_option("quick");
+        given.finish()?;
+        let baseline = fields::baseline(baseline_node, &cells)?;
+        if let Some(tune) = &tune {
+            fields::apart(&tune.seeds, &seeds, seeds_node)?;
+        }
+        Ok(Self {
+            cells,
+            baseline,
+            seeds,
+            samples,
+            tune,
+            measures,
+            reference,
+            traces,
+            completion,
+            folder: folder.into(),
+            registry: registry.clone(),
+        })
+    }
+
+    /// The judges of its measures.
+    ///
+    /// # Errors
+    /// If one is unknown or its settings are wrong, or it needs a reference that is not given.
+    pub fn judges(&self, judges: &Judges) -> Result<Vec<Box<dyn Judge>>> {
+        self.measures.iter().map(|node| judges.build(node, self.reference.as_ref())).collect()
+    }
+
+    /// The folder that paths in the configs are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The names that the configs may use.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+/// Every variant at every point of its own axes and the common ones.
+fn cells(
+    base: &Node,
+    variants: &Node,
+    common: Option<&Node>,
+    folder: &Path,
+    registry: &Registry,
+) -> Result<Vec<Cell>> {
+    let Value::List(items) = &variants.value else {
+        let help = "write [(name: \"none\"), (name: \"ssg\", set: {\"guidance\": ..})]";
+        return Err(variants.error("expected a list of variants").with_help(help).into());
+    };
+    let common = Axis::read_all(common)?;
+    let mut cells: Vec<Cell> = Vec::new();
+    for item in items {
+        let mut given = item.fields()?;
+        let name: String = given.take("name")?;
+        let set = fields::map(given.node_option("set"))?;
+        let pixels = Pixels::read(given.node_option("pixels"))?;
+        let own = Axis::read_all(given.node_option("axes"))?;
+        given.finish()?;
+        let mut tree = base.clone();
+        for (path, value) in set {
+            tree.set_node(&path, value)?;
+        }
+        for point in product(own.iter().chain(&common)) {
+            let mut tree = tree.clone();
+            for (path, value) in &point {
+                tree.set_node(path, value.clone())?;
+            }
+            let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
+            cell.settings = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+            if cells.iter().any(|known| known.name == cell.name) {
+                return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
+            }
+            cells.push(cell);
+        }
+    }
+    if cells.is_empty() {
+        return Err(variants.error("no variants; give at least one").into());
+    }
+    Ok(cells)
+}
+
+/// Takes a field out of a struct.
+fn take_out(node: &mut Node, name: &str) -> Option<Field> {
+    let Value::Struct { fields, .. } = &mut node.value else { return None };
+    let at = fields.iter().position(|field| field.name == name)?;
+    Some(fields.remove(at))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+use nextscale_config::Document;
+use serde::{Deserialize, Serialize};
+
+use super::{Completion, Curve, Measured, Report, Value};
+use crate::judge::{Judge, Judged, Judges, Rows};
+use crate::plan::Pixels;
+use crate::run::{catch_up, rows};
+use crate::stats::{Difference, Draws, over_seeds, percentiles};
+use crate::store::{Manifest, Planned, Store};
+use crate::why::{Completed, Traced, trace_key};
+use crate::{Error, Result};
+
+/// With so many seeds, intervals are over seeds; with fewer, over resampled images.
+const SEEDS: usize = 5;
+
+/// Gathers what is on disk into a report. `progress` is told how many cells of how many have been judged.
+///
+/// # Errors
+/// If images or what was seen in them is missing or damaged, or a measure cannot be taken.
+pub fn build(store: &Store, judges: &Judges, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+    let ablation = store.manifest()?;
+    let built: Vec<Box<dyn Judge>> = ablation
+        .measures
+        .iter()
+        .map(|text| judges.build(&Document::parse("measures", text)?, ablation.reference.as_ref()))
+        .collect::<Result<_>>()?;
+    let mut measures = Vec::new();
+    let mut curves = Vec::new();
+    for (at, judge) in built.iter().enumerate() {
+        let jury = Jury { store, ablation: &ablation, judge: &**judge };
+        let mut cells = Vec::new();
+        for (i, cell) in ablation.cells.iter().enumerate() {
+            progress(at * ablation.cells.len() + i, built.len() * ablation.cells.len());
+            cells.push(jury.judge(cell)?);
+        }
+        let differences = jury.differences(&cells)?;
+        for (m, measure) in judge.measures().into_iter().enumerate() {
+            let values = cells.iter().zip(&differences).map(|(cell, differences)| Value {
+                value: cell.all.values[m],
+                seeds: cell.seeds.iter().map(|seed| seed[m]).collect(),
+                difference: differences.as_ref().map(|differences| differences[m]),
+            });
+            measures.push(Measured { measure, protocol: judge.protocol(), values: values.collect() });
+        }
+        if let Some([title, x, y]) = judge.curve() {
+            let cells = cells.into_iter().map(|cell| cell.all.curve).collect();
+            curves.push(Curve { title: title.into(), x: x.into(), y: y.into(), cells });
+        }
+    }
+    let (traces, completions) = (traces(store, &ablation)?, completions(store, &ablation)?);
+    Ok(Report {
+        interval: interval_words(&ablation, &built),
+        measures,
+        curves,
+        traces,
+        completions,
+        ablation,
+    })
+}
+
+fn interval_words(ablation: &Manifest, judges: &[Box<dyn Judge>]) -> String {
+    let seeds = ablation.seeds.len();
+    if seeds >= SEEDS {
+        return format!(
+            "95 % by Student's t over {seeds} seeds; a difference is the mean over seeds of the paired differences, {} \
+             images each",
+            ablation.samples
+        );
+    }
+    let rounds = judges.iter().map(|judge| judge.resamples()).max().unwrap_or(0);
+    format!(
+        "95 % of {rounds} paired resamplings of the images, because there are fewer than {SEEDS} seeds; a measure that \
+         takes too long for that has no interval"
+    )
+}
+
+/// What the images of a cell come to.
+#[derive(Serialize, Deserialize)]
+struct Verdict {
+    all: Stored,
+    seeds: Vec<Vec<f64>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    values: Vec<f64>,
+    curve: Vec<(f64, f64)>,
+}
+
+impl From<Judged> for Stored {
+    fn from(Judged { values, curve }: Judged) -> Self {
+        Self { values, curve }
+    }
+}
+
+/// One judge over all cells.
+struct Jury<'a> {
+    store: &'a Store,
+    ablation: &'a Manifest,
+    judge: &'a dyn Judge,
+}
+
+impl<'a> Jury<'a> {
+    fn rows(&self, cell: &'a Planned, seeds: &'a [u64]) -> impl Iterator<Item = Result<Rows>> + 'a {
+        rows(self.store, &cell.id, cell.pixels, self.judge, seeds, self.ablation.samples)
+    }
+
+    fn judge(&self, cell: &'a Planned) -> Result<Verdict> {
+        let Manifest { seeds, samples, .. } = self.ablation;
+        let key = format!("{} · {} · {samples} of {seeds:?}", self.judge.protocol(), cell.pixels);
+        if let Some(kept) = self.store.kept::<Verdict>(&cell.id, "judged", &key)? {
+            return Ok(kept);
+        }
+        catch_up(self.store, &cell.id, cell.pixels, self.judge, seeds, *samples)?;
+        let all = self.judge.judge(&mut self.rows(cell, seeds))?;
+        if let Some(at) = all.values.iter().position(|value| !value.is_finite()) {
+            let measure = self.judge.measures()[at].name.clone();
+            return Err(Error::measure(measure, format!("it is not a finite number for {}", cell.name)));
+        }
+        let each = seeds
+            .iter()
+            .map(|seed| Ok(self.judge.judge(&mut self.rows(cell, std::slice::from_ref(seed)))?.values));
+        let verdict = Verdict { all: all.into(), seeds: each.collect::<Result<_>>()? };
+        self.store.keep(&cell.id, "judged", &key, &verdict)?;
+        // Read back, so that a report is the same to the last digit however often it is made.
+        Ok(self.store.kept(&cell.id, "judged", &key)?.unwrap_or(verdict))
+    }
+
+    /// Every cell's differences to the baseline, measure by measure; none for the baseline.
+    fn differences(&self, cells: &[Verdict]) -> Result<Vec<Option<Vec<Difference>>>> {
+        let at = self.ablation.baseline;
+        let baseline = &cells[at];
+        let measures = baseline.all.values.len();
+        let rounds = self.judge.resamples() as u32;
+        let resample = self.ablation.seeds.len() < SEEDS && rounds > 0;
+        let base = if resample { self.resampled(&self.ablation.cells[at], rounds)? } else { Vec::new() };
+        let mut differences = Vec::new();
+        for (i, cell) in cells.iter().enumerate() {
+            if i == at {
+                differences.push(None);
+                continue;
+            }
+            let own = if resample { self.resampled(&self.ablation.cells[i], rounds)? } else { Vec::new() };
+            let each = (0..measures).map(|m| {
+                if self.ablation.seeds.len() >= SEEDS {
+                    let paired = cell.seeds.iter().zip(&baseline.seeds).map(|(a, b)| a[m] - b[m]);
+                    return over_seeds(&paired.collect::<Vec<_>>());
+                }
+                let value = cell.all.values[m] - baseline.all.values[m];
+                percentiles(value, own.iter().zip(&base).map(|(a, b)| a[m] - b[m]).collect())
+            });
+            differences.push(Some(each.collect()));
+        }
+        Ok(differences)
+    }
+
+    /// The measures of so many resamplings of a cell's images, the same ones for every cell.
+    fn resampled(&self, cell: &'a Planned, rounds: u32) -> Result<Vec<Vec<f64>>> {
+        let mut seeds = Vec::new();
+        for seed in &self.ablation.seeds {
+            let mut all = Rows { width: 1, values: Vec::new(), weights: None };
+            for block in self.rows(cell, std::slice::from_ref(seed)) {
+                let block = block?;
+                all.width = block.width;
+                all.values.extend(block.values);
+            }
+            seeds.push(all);
+        }
+        let draws = Draws::new(0);
+        let round = |round| {
+            for (group, rows) in seeds.iter_mut().enumerate() {
+                rows.weights = Some(draws.weights(round, group as u32, rows.count()));
+            }
+            Ok(self.judge.judge(&mut seeds.iter().map(|rows| Ok(rows.clone())))?.values)
+        };
+        (0..rounds).map(round).collect()
+    }
+}
+
+fn traces(store: &Store, ablation: &Manifest) -> Result<Vec<Option<Traced>>> {
+    let key = trace_key(ablation.traces, ablation.seeds[0], &ablation.cells[ablation.baseline].id);
+    let of = |cell: &Planned| match cell.pixels {
+        Pixels::AsTheyAre if ablation.traces > 0 => store.kept(&cell.id, "trace", &key),
+        _ => Ok(None),
+    };
+    ablation.cells.iter().map(of).collect()
+}
+
+fn completions(store: &Store, ablation: &Manifest) -> Result<Vec<Option<Vec<Completion>>>> {
+    let Some(key) = &ablation.completion else { return Ok(vec![None; ablation.cells.len()]) };
+    let read = |cell: &Planned| match cell.pixels {
+        Pixels::AsTheyAre => store.kept::<Completed>(&cell.id, "completion", key),
+        _ => Ok(None),
+    };
+    let all: Vec<Option<Completed>> = ablation.cells.iter().map(read).collect::<Result<_>>()?;
+    let baseline = all[ablation.baseline].clone();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let of = |(i, completed): (usize, &Option<Completed>)| {
+        let rows = completed.as_ref()?.distances.iter().enumerate().map(|(k, row)| {
+            let base = baseline.as_ref().filter(|_| i != ablation.baseline).map(|base| &base.distances[k]);
+            let difference = base.map(|base| {
+                let paired: Vec<f64> = row.iter().zip(base).map(|(a, b)| a - b).collect();
+                over_seeds(&paired)
+            });
+            Completion { kept: k + 1, distance: mean(row), difference }
+        });
+        Some(rows.collect())
+    };
+    Ok(all.iter().enumerate().map(of).collect())
+}

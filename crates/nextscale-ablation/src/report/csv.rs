@@ -1,0 +1,64 @@
+//! A row for every cell and measure.
+
+use super::Report;
+use crate::{Error, Result};
+
+/// The table as CSV; empty fields where there is nothing to say.
+pub(super) fn write(report: &Report) -> Result<String> {
+    let failed =
+        |error: &dyn std::fmt::Display| Error::Usage(format!("the table cannot be written: {error}"));
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let head = [
+        "cell",
+        "measure",
+        "value",
+        "difference",
+        "low",
+        "high",
+        "excludes_zero",
+        "better",
+        "baseline",
+        "samples",
+        "seeds",
+        "guidance",
+        "sampling",
+        "pixels",
+        "settings",
+        "id",
+    ];
+    table.write_record(head).map_err(|error| failed(&error))?;
+    let ablation = &report.ablation;
+    let seeds: Vec<String> = ablation.seeds.iter().map(ToString::to_string).collect();
+    for (i, cell) in ablation.cells.iter().enumerate() {
+        for measured in &report.measures {
+            let value = &measured.values[i];
+            let some = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+            let difference = value.difference.as_ref();
+            let settings: Vec<String> =
+                cell.settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
+            let better = format!("{:?}", measured.measure.better).to_lowercase();
+            table
+                .write_record([
+                    cell.name.clone(),
+                    measured.measure.name.clone(),
+                    value.value.to_string(),
+                    some(difference.map(|d| d.value)),
+                    some(difference.and_then(|d| d.low)),
+                    some(difference.and_then(|d| d.high)),
+                    difference.and_then(|d| d.excludes_zero()).map_or(String::new(), |yes| yes.to_string()),
+                    better,
+                    ablation.cells[ablation.baseline].name.clone(),
+                    ablation.samples.to_string(),
+                    seeds.join(" "),
+                    cell.guidance.clone(),
+                    cell.sampling.clone(),
+                    cell.pixels.to_string(),
+                    settings.join("; "),
+                    cell.id.clone(),
+                ])
+                .map_err(|error| failed(&error))?;
+        }
+    }
+    let bytes = table.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
+}

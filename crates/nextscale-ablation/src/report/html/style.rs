@@ -1,0 +1,62 @@
+/// Eight hues that stay apart for most eyes, one set for each ground; lines beyond them are dashed.
+pub(super) const CSS: &str = "
+:root { color-scheme: light dark; --ground: #fff; --card: #f6f7f9; --ink: #16181d; --soft: #5d6470; --rule: #d5d9e0;
+  --c0: #0b6fb8; --c1: #c25700; --c2: #00805a; --c3: #a43d87; --c4: #8a6d00; --c5: #4a55c9; --c6: #b3261e; --c7: #3f7d8c; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #14161a; --card: #1d2026; --ink: #e6e8ec; --soft: #9aa2af; --rule: #363b45;
+    --c0: #5db4f0; --c1: #f29a4a; --c2: #3fc596; --c3: #e08cc6; --c4: #d9bd45; --c5: #9aa4ff; --c6: #ff8a80; --c7: #7cc4d4; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1200px; padding: 1rem; background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; margin: .5rem 0; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
+h3 { font-size: 1rem; margin: 0; }
+p, small, dt, footer { color: var(--soft); }
+p { margin: .2rem 0 .8rem; max-width: 75ch; }
+code { font-size: .85em; }
+footer { margin: 3rem 0 1rem; font-size: .85em; }
+dl { margin: .4rem 0; }
+dd { margin: 0 0 .3rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: .3rem 1.5rem; }
+.facts dt { font-size: .8em; }
+.card, figure { background: var(--card); border-radius: 8px; padding: .8rem; margin: .8rem 0; }
+.several { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: .8rem; align-items: start; }
+.several > * { margin: 0; }
+.measure .about { font-size: .85em; margin-bottom: .5rem; }
+.row { display: grid; grid-template-columns: minmax(6rem, 15rem) 5rem 1fr minmax(11rem, 16rem); gap: 0 .8rem; align-items: center; }
+.row + .row { border-top: 1px solid var(--rule); }
+.row .number, td.number { font-variant-numeric: tabular-nums; text-align: right; }
+.row .said { font-size: .85em; font-variant-numeric: tabular-nums; color: var(--soft); }
+.row .sure { color: var(--ink); font-weight: 600; }
+.row svg { width: 100%; height: 22px; display: block; overflow: visible; }
+.base { font-weight: 600; }
+svg text { fill: var(--soft); font-size: 11px; font-family: inherit; }
+svg .axis { stroke: var(--rule); }
+svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; }
+svg .mark { stroke: var(--c0); fill: var(--c0); }
+svg .mark.unsure { stroke: var(--soft); fill: var(--ground); }
+svg .line { fill: none; stroke-width: 1.8; }
+.chart { width: 100%; max-width: 640px; height: auto; display: block; margin: 0 auto; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85em; justify-content: center; margin-top: .4rem; }
+.legend span { display: inline-flex; align-items: center; gap: .4rem; }
+.legend svg { width: 26px; height: 8px; flex: none; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9em; }
+td, th { padding: .25rem .7rem .25rem 0; text-align: left; vertical-align: top; }
+tr + tr { border-top: 1px solid var(--rule); }
+th { color: var(--soft); font-weight: 500; }
+tr.best { font-weight: 600; }
+small { white-space: nowrap; }
+details { border-top: 1px solid var(--rule); padding: .35rem 0; }
+summary { cursor: pointer; }
+.strips { display: grid; grid-template-columns: minmax(5rem, 13rem) 1fr; gap: .35rem .8rem; align-items: center; }
+.strips img { width: 100%; height: auto; display: block; image-rendering: pixelated; border-radius: 3px; }
+.strips .name { font-size: .85em; }
+@media (max-width: 700px) {
+  .row { grid-template-columns: 1fr auto; padding: .3rem 0; }
+  .row .said { text-align: right; }
+  .row .plot { grid-column: 1; } .row .said { grid-column: 2; }
+  .row .plot:empty { display: none; }
+  .strips { grid-template-columns: 1fr; }
+}
+";

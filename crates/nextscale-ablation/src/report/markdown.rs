@@ -1,0 +1,142 @@
+//! The tables as Markdown.
+
+use std::fmt::Write;
+
+use super::numbers::{excluded, interval, number, signed};
+use super::{Measured, Report};
+use crate::judge::Better;
+
+/// The whole report but its pictures.
+pub(super) fn write(report: &Report) -> String {
+    let ablation = &report.ablation;
+    let mut text = format!("# {}\n\n", ablation.name);
+    for (what, value) in super::html::facts(report) {
+        line(&mut text, &format!("- {what}: {value}"));
+    }
+    line(&mut text, "\n## Cells\n");
+    line(&mut text, "| cell | rule | sampler | pixels | id |\n|---|---|---|---|---|");
+    for cell in &ablation.cells {
+        let row = format!(
+            "| {} | `{}` | `{}` | {} | `{}` |",
+            escaped(&cell.name),
+            cell.guidance,
+            cell.sampling,
+            cell.pixels,
+            cell.id
+        );
+        line(&mut text, &row);
+    }
+    chosen(report, &mut text);
+    line(&mut text, "\n## Measures\n");
+    for measured in &report.measures {
+        measure(report, measured, &mut text);
+    }
+    scales(report, &mut text);
+    completions(report, &mut text);
+    text
+}
+
+/// Which way a measure is better, in words.
+pub(super) fn better(better: Better) -> &'static str {
+    match better {
+        Better::Lower => "lower is better",
+        Better::Higher => "higher is better",
+        Better::Neither => "neither way is better",
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('|', "\\|")
+}
+
+fn measure(report: &Report, measured: &Measured, text: &mut String) {
+    let about = &measured.measure;
+    line(
+        text,
+        &format!("### {}\n\n{}; {}. {}.\n", about.name, about.about, better(about.better), measured.protocol),
+    );
+    line(text, "| cell | value | difference | 95 % interval | excludes 0 |\n|---|--:|--:|---|---|");
+    for (i, (cell, value)) in report.ablation.cells.iter().zip(&measured.values).enumerate() {
+        let (name, number) = (escaped(&cell.name), number(value.value));
+        let row = match &value.difference {
+            _ if report.is_baseline(i) => format!("| **{name}** | {number} | baseline | | |"),
+            None => format!("| {name} | {number} | | | |"),
+            Some(d) => format!(
+                "| {name} | {number} | {} | {} | {} |",
+                signed(d.value),
+                interval(d).unwrap_or_default(),
+                excluded(d)
+            ),
+        };
+        line(text, &row);
+    }
+    line(text, "");
+}
+
+fn chosen(report: &Report, text: &mut String) {
+    let Some(tuned) = &report.ablation.tuned else { return };
+    line(
+        text,
+        &format!(
+            "\n## What each cell chose\n\nBy {tuned}.\n\n| cell | chosen | there | worst |\n|---|---|--:|--:|"
+        ),
+    );
+    for cell in &report.ablation.cells {
+        let Some(chosen) = &cell.chosen else { continue };
+        let (label, value) = &chosen.points[chosen.best];
+        let far = |a: &f64, b: &f64| (a - value).abs().total_cmp(&(b - value).abs());
+        let worst = chosen.points.iter().map(|(_, value)| *value).max_by(far).unwrap_or(*value);
+        line(
+            text,
+            &format!("| {} | {label} | {} | {} |", escaped(&cell.name), number(*value), number(worst)),
+        );
+    }
+}
+
+fn scales(report: &Report, text: &mut String) {
+    let Some(count) = report.traces.iter().flatten().map(|traced| traced.scales.len()).next() else { return };
+    line(text, "## Scale by scale\n");
+    line(text, super::html::ABOUT_SCALES);
+    type Pick = fn(&crate::why::ScaleNumbers) -> f64;
+    let tables: [(&str, Pick); 3] = [
+        ("Entropy in nats", |scale| scale.entropy),
+        ("Changed tokens", |scale| scale.changed),
+        ("Size of the correction", |scale| scale.correction),
+    ];
+    for (title, pick) in tables {
+        let heads: String = report.ablation.scales.iter().fold(String::new(), |mut heads, (h, w)| {
+            let _ = write!(heads, " {h}×{w} |");
+            heads
+        });
+        line(text, &format!("\n### {title}\n\n| cell |{heads}\n|---|{}", "--:|".repeat(count)));
+        for (cell, traced) in report.ablation.cells.iter().zip(&report.traces) {
+            let Some(traced) = traced else { continue };
+            let values: Vec<String> = traced.scales.iter().map(|scale| number(pick(scale))).collect();
+            line(text, &format!("| {} | {} |", escaped(&cell.name), values.join(" | ")));
+        }
+    }
+}
+
+fn completions(report: &Report, text: &mut String) {
+    let Some(first) = report.completions.iter().flatten().next() else { return };
+    line(text, "\n## Completion of real images\n");
+    line(text, super::html::ABOUT_COMPLETION);
+    let heads: Vec<String> = first.iter().map(|completion| format!("{} kept", completion.kept)).collect();
+    line(text, &format!("\n| cell | {} |\n|---|{}", heads.join(" | "), "--:|".repeat(heads.len())));
+    for (cell, completion) in report.ablation.cells.iter().zip(&report.completions) {
+        let Some(completion) = completion else { continue };
+        let values = completion.iter().map(|completion| {
+            let difference = completion.difference.as_ref();
+            let difference =
+                difference.and_then(|d| Some(format!(" ({}, {})", signed(d.value), interval(d)?)));
+            number(completion.distance) + &difference.unwrap_or_default()
+        });
+        let values: Vec<String> = values.collect();
+        line(text, &format!("| {} | {} |", escaped(&cell.name), values.join(" | ")));
+    }
+}

@@ -1,0 +1,134 @@
+//! What was found, as tables and as a page: rebuilt from what is on disk at any time.
+
+mod build;
+mod csv;
+mod html;
+mod markdown;
+mod numbers;
+
+pub use build::build;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::judge::Measure;
+use crate::stats::Difference;
+use crate::store::{Manifest, Store, write_atomically};
+use crate::why::Traced;
+
+/// Everything that a report says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was run.
+    pub ablation: Manifest,
+    /// How intervals were made, in words.
+    pub interval: String,
+    /// What was measured.
+    pub measures: Vec<Measured>,
+    /// Curves over all cells.
+    pub curves: Vec<Curve>,
+    /// What happens at every scale, cell by cell; none where a cell was not looked at.
+    pub traces: Vec<Option<Traced>>,
+    /// Completions of given images, cell by cell.
+    pub completions: Vec<Option<Vec<Completion>>>,
+}
+
+/// A measure over all cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The measure.
+    #[serde(flatten)]
+    pub measure: Measure,
+    /// Features, reference and whatever else its values depend on.
+    pub protocol: String,
+    /// The values, cell by cell.
+    pub values: Vec<Value>,
+}
+
+/// A measure of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// Over the images of all seeds together.
+    pub value: f64,
+    /// Over the images of each seed.
+    pub seeds: Vec<f64>,
+    /// Cell minus baseline; none for the baseline itself.
+    pub difference: Option<Difference>,
+}
+
+/// A curve of every cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// What it shows.
+    pub title: String,
+    /// What runs across.
+    pub x: String,
+    /// What runs up.
+    pub y: String,
+    /// Its points, cell by cell.
+    pub cells: Vec<Vec<(f64, f64)>>,
+}
+
+/// Completions from so many kept scales.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// How many scales were given.
+    pub kept: usize,
+    /// The root mean square difference of bytes to the given image, mean over images.
+    pub distance: f64,
+    /// Cell minus baseline, paired by image; none for the baseline itself.
+    pub difference: Option<Difference>,
+}
+
+impl Report {
+    /// Writes `report.md`, `measures.csv`, `report.json` and `report.html` into the folder.
+    ///
+    /// # Errors
+    /// If images cannot be read or a file cannot be written.
+    pub fn write(&self, store: &Store) -> Result<()> {
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|error| crate::Error::Usage(format!("the report cannot be written as JSON: {error}")))?;
+        let files = [
+            ("report.md", markdown::write(self)),
+            ("measures.csv", csv::write(self)?),
+            ("report.json", json + "\n"),
+            ("report.html", html::write(self, store)?),
+        ];
+        files.iter().try_for_each(|(name, text)| write_atomically(&store.root().join(name), text.as_bytes()))
+    }
+
+    /// Every cell's differences in a few columns, for a terminal: measures that are better one way, or else all.
+    pub fn summary(&self) -> String {
+        let judges = |m: &&Measured| m.measure.better != crate::judge::Better::Neither;
+        let mut shown: Vec<&Measured> = self.measures.iter().filter(judges).collect();
+        if shown.is_empty() {
+            shown = self.measures.iter().collect();
+        }
+        let head =
+            std::iter::once(String::new()).chain(shown.iter().map(|m| m.measure.name.clone())).collect();
+        let mut rows: Vec<Vec<String>> = vec![head];
+        for (i, cell) in self.ablation.cells.iter().enumerate() {
+            let value = |m: &&Measured| {
+                let value = &m.values[i];
+                let difference = value.difference.map_or(String::new(), |d| {
+                    let interval = numbers::interval(&d).unwrap_or_default();
+                    format!(" {} {interval}", numbers::signed(d.value))
+                });
+                numbers::number(value.value) + &difference
+            };
+            rows.push(std::iter::once(cell.name.clone()).chain(shown.iter().map(value)).collect());
+        }
+        let width = |c: usize| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}"));
+            format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// Whether a cell is the one that the others are compared with.
+    fn is_baseline(&self, cell: usize) -> bool {
+        cell == self.ablation.baseline
+    }
+}

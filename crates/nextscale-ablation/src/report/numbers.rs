@@ -1,0 +1,58 @@
+//! Numbers for people.
+
+use crate::stats::Difference;
+
+/// Four significant digits, without an exponent where that is readable.
+pub(super) fn number(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".into() } else { value.to_string() };
+    }
+    let digits = value.abs().log10().floor() as i32;
+    if !(-4..7).contains(&digits) {
+        return format!("{value:.3e}");
+    }
+    format!("{value:.*}", (3 - digits).max(0) as usize)
+}
+
+/// The same with its sign.
+pub(super) fn signed(value: f64) -> String {
+    let text = number(value.abs());
+    if value < 0.0 { format!("−{text}") } else { format!("+{text}") }
+}
+
+/// An interval, `[+0.1, +0.3]`.
+pub(super) fn interval(difference: &Difference) -> Option<String> {
+    Some(format!("[{}, {}]", signed(difference.low?), signed(difference.high?)))
+}
+
+/// Whether zero is excluded, in a word.
+pub(super) fn excluded(difference: &Difference) -> &'static str {
+    match difference.excludes_zero() {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "no interval",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_digits_count() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1.000"),
+            (123.456, "123.5"),
+            (98765.4, "98765"),
+            (0.012346, "0.01235"),
+            (1e-9, "1.000e-9"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(signed(-0.5), "−0.5000");
+        let difference = Difference { value: 0.2, low: Some(-0.1), high: Some(0.5) };
+        assert_eq!(interval(&difference).unwrap(), "[−0.1000, +0.5000]");
+        assert_eq!((excluded(&difference), excluded(&Difference::bare(1.0))), ("no", "no interval"));
+    }
+}

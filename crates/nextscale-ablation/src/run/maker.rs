@@ -1,0 +1,211 @@
+//! Making the images that are missing, and having them looked at.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use nextscale_core::Condition;
+use nextscale_pipeline::random::Counter;
+use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
+
+use super::{Options, Progress};
+use crate::images::Images;
+use crate::judge::Judge;
+use crate::plan::{Ablation, Cell, Pixels};
+use crate::store::{Shelf, Store, chunks};
+use crate::{Error, Result};
+
+/// Holds the model that was used last: cells mostly share one.
+pub struct Maker<'a> {
+    store: &'a Store,
+    device: Device,
+    kind: &'a str,
+    with_encoder: bool,
+    loaded: Option<(String, Model)>,
+    stop: Stop,
+    progress: &'a mut dyn FnMut(&Progress),
+    so_far: Progress,
+}
+
+impl<'a> Maker<'a> {
+    /// Nothing is loaded yet.
+    pub fn new(
+        store: &'a Store,
+        device: Device,
+        kind: &'a str,
+        ablation: &Ablation,
+        options: Options<'a>,
+    ) -> Self {
+        Self {
+            store,
+            device,
+            kind,
+            with_encoder: ablation.completion.is_some(),
+            loaded: None,
+            stop: options.stop,
+            progress: options.progress,
+            so_far: Progress::default(),
+        }
+    }
+
+    /// The folder that it fills.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// What tells a cell's images from others.
+    pub fn id(&self, cell: &Cell) -> String {
+        cell.id(self.kind)
+    }
+
+    /// Where someone may ask to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// So many images are still to come.
+    pub fn expect(&mut self, images: u64) {
+        self.so_far.total = self.so_far.done + images;
+        (self.progress)(&self.so_far);
+    }
+
+    /// So many images of a cell are done.
+    pub fn advance(&mut self, cell: &Cell, images: u64) {
+        self.so_far.done += images;
+        self.so_far.cell.clone_from(&cell.name);
+        (self.progress)(&self.so_far);
+    }
+
+    /// The model of a cell.
+    ///
+    /// # Errors
+    /// If its weights cannot be read.
+    pub fn model(&mut self, cell: &Cell) -> Result<Model> {
+        let open = &cell.prepared.model;
+        let name = format!("{} {}", cell.said("model"), open.fingerprint);
+        match &self.loaded {
+            Some((loaded, model)) if *loaded == name => Ok(model.clone()),
+            _ => {
+                let model = open.load(&self.device, self.with_encoder)?;
+                self.loaded = Some((name, model.clone()));
+                Ok(model)
+            }
+        }
+    }
+
+    /// A generator of a cell's images on a seed.
+    ///
+    /// # Errors
+    /// If the rule does not fit the model.
+    pub fn generator(&mut self, cell: &Cell, seed: u64) -> Result<Generator> {
+        let method = cell.prepared.config.methods.first();
+        let rule = method.ok_or_else(|| Error::Usage(format!("the cell {} has no rule", cell.name)))?;
+        let sampler = Arc::clone(&cell.prepared.config.sampler);
+        let rule = Arc::clone(&rule.rule);
+        Ok(Generator::new(self.model(cell)?, rule, sampler, Arc::new(Counter::new(seed)))?)
+    }
+
+    /// Images of a cell and seed that are to be made or looked at, in whole chunks.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn missing(&self, cell: &Cell, seed: u64, samples: u64, judges: &[&dyn Judge]) -> Result<u64> {
+        let shelf = self.store.shelf(&self.id(cell), seed);
+        let mut missing = 0;
+        for (chunk, wanted) in chunks(samples) {
+            if !is_done(&shelf, chunk, wanted, cell.pixels, judges)? {
+                missing += wanted;
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Makes the first `samples` images of a cell and seed where they are missing, and has every judge look at them.
+    ///
+    /// # Errors
+    /// If the run fails, the disk does, or someone asks to stop. What is finished is kept, to the last batch.
+    pub fn fill(&mut self, cell: &Cell, seed: u64, samples: u64, judges: &[&dyn Judge]) -> Result<()> {
+        let shelf = self.store.shelf(&self.id(cell), seed);
+        let mut generator = None;
+        for (chunk, wanted) in chunks(samples) {
+            if is_done(&shelf, chunk, wanted, cell.pixels, judges)? {
+                continue;
+            }
+            let mut images = shelf.images(chunk)?;
+            let mut have = images.as_ref().map_or(0, Images::count) as u64;
+            let begun = have.min(wanted);
+            while have < wanted {
+                let generator = match &mut generator {
+                    Some(generator) => generator,
+                    none => none.insert(self.generator(cell, seed)?),
+                };
+                let count = (cell.prepared.config.batch as u64).min(wanted - have);
+                let first = chunk * crate::store::CHUNK + have;
+                let more = batch(generator, cell, first..first + count, &self.stop)?;
+                let all = match images.take() {
+                    Some(images) => images.and(&more)?,
+                    None => more,
+                };
+                // After every batch: on a large model one batch is minutes.
+                shelf.write_images(chunk, &all)?;
+                images = Some(all);
+                have += count;
+                self.advance(cell, count);
+            }
+            self.stop.check()?;
+            if let Some(images) = images {
+                look(&shelf, chunk, images.first(wanted as usize), cell.pixels, judges)?;
+            }
+            self.advance(cell, begun);
+        }
+        Ok(())
+    }
+}
+
+/// One batch of a cell.
+fn batch(generator: &Generator, cell: &Cell, numbers: std::ops::Range<u64>, stop: &Stop) -> Result<Images> {
+    let numbers: Vec<u64> = numbers.collect();
+    let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
+    let batch = Batch { images: &numbers, conditions: &conditions };
+    Images::from_pictures(&images::to_pictures(generator.batch(batch, &mut (), stop)?)?)
+}
+
+/// What a judge's rows depend on, besides the images that were made.
+pub(super) fn key(judge: &dyn Judge, pixels: Pixels) -> String {
+    format!("{} · {pixels}", judge.protocol())
+}
+
+fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, pixels: Pixels, judges: &[&dyn Judge]) -> Result<bool> {
+    if shelf.count(chunk)? < wanted {
+        return Ok(false);
+    }
+    for judge in judges {
+        if shelf.row_count(chunk, &key(*judge, pixels))? < wanted {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Has every judge look at the images of a chunk that it has not seen.
+pub(super) fn look(
+    shelf: &Shelf,
+    chunk: u64,
+    images: Images,
+    pixels: Pixels,
+    judges: &[&dyn Judge],
+) -> Result<()> {
+    let wanted = images.count() as u64;
+    let images = pixels.apply(images);
+    for judge in judges {
+        let key = key(*judge, pixels);
+        if shelf.row_count(chunk, &key)? < wanted {
+            let rows = judge.look(&images)?;
+            if rows.values.iter().any(|value| !value.is_finite()) {
+                let message = format!("an image of chunk {chunk} comes to a value that is no finite number");
+                return Err(Error::measure(judge.protocol(), message));
+            }
+            shelf.write_rows(chunk, &key, &rows)?;
+        }
+    }
+    Ok(())
+}

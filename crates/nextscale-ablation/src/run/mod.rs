@@ -1,0 +1,104 @@
+//! An ablation file to a folder of images and what judges saw in them.
+
+mod maker;
+mod progress;
+mod rows;
+mod tune;
+
+pub use maker::Maker;
+pub use progress::Progress;
+pub use rows::{catch_up, rows};
+
+use nextscale_pipeline::Stop;
+use nextscale_pipeline::device::{DeviceChoice, is_cpu};
+
+use crate::judge::{Judge, Judges};
+use crate::plan::{Ablation, Cell};
+use crate::store::{Manifest, Planned, Store};
+use crate::{Result, why};
+
+/// How a run goes about it; only the kind of device changes its images.
+pub struct Options<'a> {
+    /// The device.
+    pub device: DeviceChoice,
+    /// Where someone may ask to stop.
+    pub stop: Stop,
+    /// Told how far it is.
+    pub progress: &'a mut dyn FnMut(&Progress),
+}
+
+/// Makes what is missing in the folder, and writes down what is there. What is finished is never made again.
+///
+/// # Errors
+/// Anything from the device to the disk. What is finished is kept, and the same run goes on from there.
+pub fn run<'a>(
+    name: &str,
+    ablation: &Ablation,
+    judges: &Judges,
+    store: &'a Store,
+    options: Options<'a>,
+) -> Result<Manifest> {
+    let device = options.device.open()?;
+    let kind = if is_cpu(&device) { "cpu" } else { "cuda" };
+    let judges = ablation.judges(judges)?;
+    let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
+    let mut maker = Maker::new(store, device, kind, ablation, options);
+    // A report of what is half there would mislead.
+    store.remove_manifest()?;
+
+    let tuned = tune::tune(ablation, &all, &mut maker)?;
+    let cells: Vec<&Cell> = match &tuned {
+        Some(tuned) => tuned.iter().map(|(cell, _)| cell).collect(),
+        None => ablation.cells.iter().collect(),
+    };
+    let completion = ablation.completion.as_ref().map(why::Given::open).transpose()?;
+    let mut total = 0;
+    for cell in &cells {
+        for &seed in &ablation.seeds {
+            total += maker.missing(cell, seed, ablation.samples, &all)?;
+        }
+        total += why::missing(ablation, &cells, cell, completion.as_ref(), &maker)?;
+    }
+    maker.expect(total);
+    for cell in &cells {
+        for &seed in &ablation.seeds {
+            maker.fill(cell, seed, ablation.samples, &all)?;
+        }
+    }
+    for cell in &cells {
+        why::look(ablation, &cells, cell, completion.as_ref(), &mut maker)?;
+    }
+
+    let planned = cells.iter().enumerate().map(|(i, cell)| Planned {
+        name: cell.name.clone(),
+        id: cell.id(kind),
+        model: cell.said("model"),
+        weights: cell.prepared.model.fingerprint.clone(),
+        guidance: cell.said("guidance"),
+        sampling: cell.said("sampling"),
+        pixels: cell.pixels,
+        settings: cell.settings.clone(),
+        chosen: tuned.as_ref().map(|tuned| tuned[i].1.clone()),
+    });
+    let manifest = Manifest {
+        name: name.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        device: kind.into(),
+        scales: scales(cells[ablation.baseline]),
+        seeds: ablation.seeds.clone(),
+        samples: ablation.samples,
+        baseline: ablation.baseline,
+        measures: ablation.measures.iter().map(ToString::to_string).collect(),
+        reference: ablation.reference.clone(),
+        tuned: ablation.tune.as_ref().map(tune::words),
+        traces: ablation.traces,
+        completion: completion.map(|given| given.key().into()),
+        cells: planned.collect(),
+    };
+    store.write_manifest(&manifest)?;
+    Ok(manifest)
+}
+
+fn scales(cell: &Cell) -> Vec<(usize, usize)> {
+    cell.prepared.model.schedule().grids().iter().map(|grid| (grid.height, grid.width)).collect()
+}

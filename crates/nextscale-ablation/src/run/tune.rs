@@ -1,0 +1,105 @@
+//! Every cell at its own best settings, chosen on other seeds than it is measured on.
+
+use super::{Maker, rows};
+use crate::judge::{Better, Judge};
+use crate::plan::{Ablation, Cell, Tune, label, product};
+use crate::store::Chosen;
+use crate::{Error, Result};
+
+/// The cells at their best points, with what each chose from; none where nothing is tuned.
+pub(super) fn tune(
+    ablation: &Ablation,
+    judges: &[&dyn Judge],
+    maker: &mut Maker<'_>,
+) -> Result<Option<Vec<(Cell, Chosen)>>> {
+    let Some(tune) = &ablation.tune else { return Ok(None) };
+    let (judge, at, better) = decider(tune, judges)?;
+    let points = product(&tune.axes);
+    let mut candidates = Vec::new();
+    let mut total = 0;
+    for cell in &ablation.cells {
+        let mut row = Vec::new();
+        for point in &points {
+            let candidate = cell.with(point, ablation.folder(), ablation.registry())?;
+            for &seed in &tune.seeds {
+                total += maker.missing(&candidate, seed, tune.samples, &[judge])?;
+            }
+            row.push(candidate);
+        }
+        candidates.push(row);
+    }
+    // What comes after is not known before the choice; this is what it will be unless some of it is there.
+    let after = ablation.samples * (ablation.seeds.len() * ablation.cells.len()) as u64;
+    maker.expect(total + after);
+    let mut best = Vec::new();
+    for row in candidates {
+        let mut values = Vec::new();
+        for candidate in &row {
+            for &seed in &tune.seeds {
+                maker.fill(candidate, seed, tune.samples, &[judge])?;
+            }
+            let id = maker.id(candidate);
+            let mut rows = rows(maker.store(), &id, candidate.pixels, judge, &tune.seeds, tune.samples);
+            values.push(judge.judge(&mut rows)?.values[at]);
+        }
+        let chosen = first_best(&values, better);
+        let points = points.iter().map(|point| label(point)).zip(values).collect();
+        if let Some(cell) = row.into_iter().nth(chosen) {
+            best.push((cell, Chosen { points, best: chosen }));
+        }
+    }
+    Ok(Some(best))
+}
+
+/// The choice in words.
+pub(super) fn words(tune: &Tune) -> String {
+    let seeds: Vec<String> = tune.seeds.iter().map(ToString::to_string).collect();
+    format!("{} on {} images of each of the seeds {}", tune.by, tune.samples, seeds.join(", "))
+}
+
+/// The judge whose measure decides, which of its measures it is, and which way is better.
+fn decider<'a>(tune: &Tune, judges: &[&'a dyn Judge]) -> Result<(&'a dyn Judge, usize, Better)> {
+    let mut known = Vec::new();
+    for judge in judges {
+        for (at, measure) in judge.measures().into_iter().enumerate() {
+            if measure.better == Better::Neither {
+                continue;
+            }
+            if measure.name == tune.by {
+                return Ok((*judge, at, measure.better));
+            }
+            known.push(format!("`{}`", measure.name));
+        }
+    }
+    let error = tune.by_node.error(format!("`{}` cannot decide", tune.by));
+    let help = match known.is_empty() {
+        true => "none of the measures is better one way than the other; add one to `measures`".into(),
+        false => format!("of the measures, these can: {}", known.join(", ")),
+    };
+    Err(Error::Config(error.with_help(help)))
+}
+
+fn first_best(values: &[f64], better: Better) -> usize {
+    let mut best = 0;
+    for (i, value) in values.iter().enumerate() {
+        let wins = match better {
+            Better::Higher => *value > values[best],
+            _ => *value < values[best],
+        };
+        if wins {
+            best = i;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_the_best_wins() {
+        assert_eq!(first_best(&[3.0, 1.0, 1.0, 2.0], Better::Lower), 1);
+        assert_eq!(first_best(&[3.0, 1.0, 3.0, 2.0], Better::Higher), 0);
+    }
+}

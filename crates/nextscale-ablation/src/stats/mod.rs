@@ -1,0 +1,9 @@
+//! Values, paired differences, and how certain they are.
+
+mod bootstrap;
+mod paired;
+mod student;
+
+pub use bootstrap::Draws;
+pub use paired::{Difference, over_seeds, percentiles};
+pub use student::t_95;

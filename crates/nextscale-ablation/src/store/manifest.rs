@@ -1,0 +1,68 @@
+//! What a report is of, without the models.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Pixels, Reference};
+
+/// Everything about an ablation that was run, but its images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The file's name without its extension.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// The kind of device that made the images: `cpu` or `cuda`.
+    pub device: String,
+    /// The scales, `(rows, columns)`.
+    pub scales: Vec<(usize, usize)>,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// Images of a cell and seed.
+    pub samples: u64,
+    /// Which cell the others are compared with.
+    pub baseline: usize,
+    /// What is measured, as the file says it.
+    pub measures: Vec<String>,
+    /// The images that others are compared with.
+    pub reference: Option<Reference>,
+    /// The measure, seeds and images by which the cells chose settings, in words; none where they did not.
+    pub tuned: Option<String>,
+    /// Images of every cell that were looked at scale by scale.
+    pub traces: u64,
+    /// The key of the completions; none where there are none.
+    pub completion: Option<String>,
+    /// The cells, in the order of the file.
+    pub cells: Vec<Planned>,
+}
+
+/// A cell that was run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// What tells its images from others.
+    pub id: String,
+    /// Its model on one line.
+    pub model: String,
+    /// What tells the model's weights from others.
+    pub weights: String,
+    /// Its rule on one line.
+    pub guidance: String,
+    /// Its sampler on one line.
+    pub sampling: String,
+    /// What is done to its images.
+    pub pixels: Pixels,
+    /// What was swept or chosen to get here: path and value.
+    pub settings: Vec<(String, String)>,
+    /// What it chose from, and what each came to.
+    pub chosen: Option<Chosen>,
+}
+
+/// A choice that a cell made for itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The points of the grid in words, and the measure there.
+    pub points: Vec<(String, f64)>,
+    /// Which was best.
+    pub best: usize,
+}

@@ -1,0 +1,292 @@
+//! What an ablation keeps on disk: images by cell, seed and chunk, and what judges saw in them.
+
+mod chunk;
+mod files;
+mod manifest;
+
+pub use chunk::CHUNK;
+pub use files::write_atomically;
+pub use manifest::{Chosen, Manifest, Planned};
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::images::Images;
+use crate::judge::Rows;
+use crate::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+const LOCK: &str = ".lock";
+const MANIFEST: &str = "ablation.json";
+
+/// An ablation's folder, this process's alone until it is dropped.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the folder.
+    ///
+    /// # Errors
+    /// If another process has it, it holds something else, or it cannot be written.
+    pub fn open(root: &Path) -> Result<Self> {
+        let foreign = match fs::read_dir(root) {
+            Ok(mut entries) => entries.next().is_some() && !root.join(LOCK).exists(),
+            Err(_) => root.exists(),
+        };
+        if foreign {
+            return Err(refused(root, "is there already and is no ablation's folder"));
+        }
+        fs::create_dir_all(root).map_err(Error::io("create", root))?;
+        Self::lock(root)
+    }
+
+    /// Opens the folder of an ablation that was run.
+    ///
+    /// # Errors
+    /// If it is no such folder, or another process has it.
+    pub fn open_existing(root: &Path) -> Result<Self> {
+        if !root.join(MANIFEST).exists() {
+            let why = if root.join(LOCK).exists() {
+                "holds an ablation that has not been run to its end; run the same `nextscale ablate` again"
+            } else {
+                "is no ablation's folder; `nextscale ablate FILE --out DIR` makes one"
+            };
+            return Err(Error::Folder(format!("{} {why}", root.display())));
+        }
+        Self::lock(root)
+    }
+
+    fn lock(root: &Path) -> Result<Self> {
+        let path = root.join(LOCK);
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { root: root.into(), _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(refused(root, "is being written by another process")),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+        }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What was run here.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn manifest(&self) -> Result<Manifest> {
+        let path = self.root.join(MANIFEST);
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::damaged(&path, format!("cannot be read ({error}); it may be of another version"))
+        })
+    }
+
+    /// Writes down what was run.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        files::write_json(&self.root.join(MANIFEST), manifest)
+    }
+
+    /// Takes the manifest away: what is in the folder is being added to.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_manifest(&self) -> Result<()> {
+        let path = self.root.join(MANIFEST);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The images of a cell and seed.
+    pub fn shelf(&self, cell: &str, seed: u64) -> Shelf {
+        Shelf { folder: self.cell(cell).join(format!("seed-{seed}")) }
+    }
+
+    /// The folder of a cell.
+    pub fn cell(&self, cell: &str) -> PathBuf {
+        self.root.join("cells").join(cell)
+    }
+
+    /// Something that was worked out for a cell, if it is there. `key` says of what.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn kept<T: DeserializeOwned>(&self, cell: &str, what: &str, key: &str) -> Result<Option<T>> {
+        files::read_json(&self.cell(cell).join(format!("{what}-{}.json", short(key))))
+    }
+
+    /// Images that were kept for a cell beside its own.
+    ///
+    /// # Errors
+    /// If they are there and cannot be read.
+    pub fn kept_images(&self, cell: &str, what: &str, key: &str) -> Result<Option<Images>> {
+        chunk::read_images(&self.cell(cell).join(format!("{what}-{}.safetensors", short(key))))
+    }
+
+    /// Keeps images for a cell beside its own.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn keep_images(&self, cell: &str, what: &str, key: &str, images: &Images) -> Result<()> {
+        let folder = self.cell(cell);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        chunk::write_images(&folder.join(format!("{what}-{}.safetensors", short(key))), images)
+    }
+
+    /// Keeps something that was worked out for a cell.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep<T: Serialize>(&self, cell: &str, what: &str, key: &str, value: &T) -> Result<()> {
+        files::write_json(&self.cell(cell).join(format!("{what}-{}.json", short(key))), value)
+    }
+}
+
+/// The images of one cell and seed, in chunks of [`CHUNK`], and what judges saw in them.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    folder: PathBuf,
+}
+
+impl Shelf {
+    fn images_path(&self, chunk: u64) -> PathBuf {
+        self.folder.join(format!("{chunk:05}.safetensors"))
+    }
+
+    fn rows_path(&self, chunk: u64, key: &str) -> PathBuf {
+        self.folder.join(format!("{chunk:05}.{}.safetensors", short(key)))
+    }
+
+    /// How many images of a chunk are there.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn count(&self, chunk: u64) -> Result<u64> {
+        chunk::count(&self.images_path(chunk), "images")
+    }
+
+    /// The images of a chunk that are there; none where there is no file.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn images(&self, chunk: u64) -> Result<Option<Images>> {
+        chunk::read_images(&self.images_path(chunk))
+    }
+
+    /// Writes the images of a chunk in place of those that were there.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write_images(&self, chunk: u64, images: &Images) -> Result<()> {
+        fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+        chunk::write_images(&self.images_path(chunk), images)
+    }
+
+    /// How many rows of a chunk a judge has.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn row_count(&self, chunk: u64, key: &str) -> Result<u64> {
+        chunk::count(&self.rows_path(chunk, key), "rows")
+    }
+
+    /// What a judge saw in the first `count` images of a chunk.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn rows(&self, chunk: u64, key: &str, count: u64) -> Result<Rows> {
+        let path = self.rows_path(chunk, key);
+        let rows = chunk::read_rows(&path)?.filter(|rows| rows.count() as u64 >= count);
+        let mut rows = rows.ok_or_else(|| {
+            Error::Folder(format!("{} lacks images; run the same `nextscale ablate` again", path.display()))
+        })?;
+        rows.values.truncate(count as usize * rows.width);
+        Ok(rows)
+    }
+
+    /// Writes what a judge saw in a chunk.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_rows(&self, chunk: u64, key: &str, rows: &Rows) -> Result<()> {
+        chunk::write_rows(&self.rows_path(chunk, key), rows)
+    }
+}
+
+/// The chunks of `samples` images, and how many images of each are wanted.
+pub fn chunks(samples: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..samples.div_ceil(CHUNK)).map(move |chunk| (chunk, CHUNK.min(samples - chunk * CHUNK)))
+}
+
+/// A name for a key.
+fn short(key: &str) -> String {
+    Sha256::digest(key).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn refused(folder: &Path, why: &str) -> Error {
+    Error::Folder(format!("{} {why}; choose another folder with --out", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_chunk_is_what_is_left() {
+        assert_eq!(chunks(2 * CHUNK + 3).collect::<Vec<_>>(), [(0, CHUNK), (1, CHUNK), (2, 3)]);
+        assert_eq!(chunks(CHUNK).count(), 1);
+    }
+
+    #[test]
+    fn one_process_at_a_time_and_no_folder_of_something_else() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let store = Store::open(&out).unwrap();
+        let error = Store::open(&out).unwrap_err();
+        assert!(error.to_string().contains("another process") && error.is_usage(), "{error}");
+        drop(store);
+        Store::open(&out).unwrap();
+        let error = Store::open_existing(&out).unwrap_err().to_string();
+        assert!(error.contains("has not been run to its end"), "{error}");
+        fs::write(root.path().join("thesis.tex"), "x").unwrap();
+        assert!(Store::open(root.path()).unwrap_err().to_string().contains("is no ablation's folder"));
+        assert!(Store::open(&root.path().join("thesis.tex")).is_err());
+        assert!(Store::open_existing(root.path()).unwrap_err().to_string().contains("`nextscale ablate"));
+    }
+
+    #[test]
+    fn images_and_rows_come_back_and_damage_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(&root.path().join("out")).unwrap();
+        let shelf = store.shelf("cell", 3);
+        assert_eq!((shelf.count(0).unwrap(), shelf.images(0).unwrap()), (0, None));
+        let images = Images::new(2, 3, (0..36).collect()).unwrap();
+        shelf.write_images(0, &images).unwrap();
+        assert_eq!((shelf.count(0).unwrap(), shelf.images(0).unwrap()), (2, Some(images)));
+        let rows = Rows::new(2, vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        shelf.write_rows(0, "judge", &rows).unwrap();
+        assert_eq!(shelf.rows(0, "judge", 2).unwrap(), rows);
+        assert_eq!(shelf.rows(0, "judge", 1).unwrap().values, [1.0, 2.0]);
+        assert!(shelf.rows(0, "judge", 3).unwrap_err().to_string().contains("run the same"));
+        assert!(shelf.rows(0, "other", 1).is_err());
+        let path = shelf.images_path(0);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
+        let error = shelf.images(0).unwrap_err().to_string();
+        assert!(error.contains("00000.safetensors") && error.contains("delete it"), "{error}");
+        assert!(shelf.count(0).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Real images completed from their coarse scales: what a rule adds to what is given.
+
+use burn::tensor::{Int, Tensor};
+use nextscale_core::Condition;
+use nextscale_pipeline::edit::Edit;
+use nextscale_pipeline::{Batch, images};
+use serde::{Deserialize, Serialize};
+
+use crate::images::Images;
+use crate::plan::{Ablation, Cell, Completion};
+use crate::run::Maker;
+use crate::source::Source;
+use crate::{Error, Result};
+
+/// The images that are completed.
+pub struct Given {
+    images: Images,
+    completion: Completion,
+    key: String,
+}
+
+impl Given {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// If there are none, one cannot be read, or their sizes differ.
+    pub fn open(completion: &Completion) -> Result<Self> {
+        let source = Source::open(&completion.images)?;
+        let mut blocks = source.blocks();
+        let first = blocks.next().unwrap_or_else(|| {
+            Err(Error::Usage(format!("{} holds no images", completion.images.display())))
+        })?;
+        let images = blocks.try_fold(first, |all, more| all.and(&more?))?;
+        let key = format!("{} as {}", source.name()?, completion.condition);
+        Ok(Self { images, completion: completion.clone(), key })
+    }
+
+    /// What tells them from others: name, hash and what they show.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.images.count() as u64
+    }
+}
+
+/// How far completions are from the images that they were given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completed {
+    /// For every number of kept scales, from 1, the root mean square difference of bytes of every image.
+    pub distances: Vec<Vec<f64>>,
+}
+
+/// Completes every image from its first scale, its first two, and so on up to all but the last.
+pub(super) fn complete(
+    cell: &Cell,
+    given: &Given,
+    ablation: &Ablation,
+    maker: &mut Maker<'_>,
+) -> Result<Completed> {
+    // The condition is read as a config's is: labels and names are checked against the model.
+    let point = vec![("condition".to_owned(), given.completion.condition.clone())];
+    let shown = cell.with(&point, ablation.folder(), ablation.registry())?;
+    let model = maker.model(cell)?;
+    let tokenizer = &*model.tokenizer;
+    let (height, width) = tokenizer.image_size();
+    if (given.images.height, given.images.width) != (height, width) {
+        let message = format!(
+            "the images are {} × {}, and the model's {width} × {height}",
+            given.images.width, given.images.height
+        );
+        return Err(given.completion.node.error(message).with_help("resize them").into());
+    }
+    let count = given.images.count();
+    let numbers: Vec<u64> = (0..count as u64).collect();
+    let tokens = encode(given, tokenizer, cell.prepared.config.batch)?;
+    let scales = model.schedule().len();
+    let mut distances = Vec::new();
+    for kept in 1..scales {
+        let edit = Edit::of_scales(tokenizer, &tokens, kept)?;
+        let generator = maker.generator(cell, ablation.seeds[0])?.with_edit(edit);
+        let mut row = Vec::with_capacity(count);
+        for images in numbers.chunks(cell.prepared.config.batch) {
+            let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();
+            let batch = Batch { images, conditions: &conditions };
+            let pictures = images::to_pictures(generator.batch(batch, &mut (), maker.stop())?)?;
+            let made = Images::from_pictures(&pictures)?;
+            let from = given.images.each().skip(images[0] as usize);
+            row.extend(made.each().zip(from).map(|(made, given)| distance(made, given)));
+            maker.advance(cell, images.len() as u64);
+        }
+        distances.push(row);
+    }
+    Ok(Completed { distances })
+}
+
+/// The tokens of all images, `[images, h·w, slots]` a scale.
+fn encode(
+    given: &Given,
+    tokenizer: &dyn nextscale_tokenizers::Tokenizer,
+    batch: usize,
+) -> Result<Vec<Tensor<3, Int>>> {
+    let mut scales: Vec<Vec<Tensor<3, Int>>> = vec![Vec::new(); tokenizer.schedule().len()];
+    let all: Vec<usize> = (0..given.images.count()).collect();
+    for part in all.chunks(batch) {
+        let pictures: Vec<_> = part.iter().filter_map(|&i| given.images.picture(i)).collect();
+        let tokens = tokenizer.encode(images::to_tensor(&pictures, &tokenizer.device()))?;
+        scales.iter_mut().zip(tokens).for_each(|(scale, tokens)| scale.push(tokens));
+    }
+    Ok(scales.into_iter().map(|parts| Tensor::cat(parts, 0)).collect())
+}
+
+/// The root mean square difference of bytes.
+fn distance(a: &[u8], b: &[u8]) -> f64 {
+    let squares: u64 = a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+    (squares as f64 / a.len().max(1) as f64).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_is_the_root_mean_square() {
+        assert_eq!(distance(&[0, 0, 10, 10], &[3, 4, 10, 10]), 2.5);
+    }
+}

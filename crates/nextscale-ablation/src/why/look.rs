@@ -1,0 +1,214 @@
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use nextscale_core::{LogitMap, ScaleSchedule};
+use nextscale_guidance::{Guidance, History};
+use nextscale_pipeline::observe::{Observer, Seen};
+use nextscale_pipeline::random::Noise;
+use nextscale_pipeline::sampler::{Moment, Sampler};
+use nextscale_pipeline::{Model, images};
+use rayon::prelude::*;
+
+use super::bands::{BandPass, Bands};
+use super::numbers::{ScaleNumbers, Traced};
+use crate::Result;
+use crate::images::Images;
+
+/// Looks on while images are made, and asks the baseline's rule what it would have done.
+pub(super) struct Looker {
+    model: Model,
+    schedule: ScaleSchedule,
+    beside: Arc<dyn Guidance>,
+    sampler: Arc<dyn Sampler>,
+    noise: Arc<dyn Noise>,
+    passes: Vec<BandPass>,
+    batch: Vec<u64>,
+    history: History,
+    sums: Vec<Sums>,
+    shown: u64,
+    /// For every shown image its scales.
+    strips: Vec<Vec<Images>>,
+}
+
+/// Sums over images of one scale.
+#[derive(Default, Clone)]
+struct Sums {
+    entropy: f64,
+    changed: u64,
+    tokens: u64,
+    correction: f64,
+    base: f64,
+    channels: usize,
+    with_prior: u64,
+    logits: Bands,
+    prior: Bands,
+    residual: Bands,
+}
+
+impl Looker {
+    pub fn new(
+        model: Model,
+        beside: Arc<dyn Guidance>,
+        sampler: Arc<dyn Sampler>,
+        noise: Arc<dyn Noise>,
+    ) -> Self {
+        let schedule = model.schedule().clone();
+        Self {
+            passes: schedule.grids().iter().map(|&grid| BandPass::new(grid)).collect(),
+            history: History::new(schedule.clone(), beside.lookback()),
+            sums: vec![Sums::default(); schedule.len()],
+            model,
+            schedule,
+            beside,
+            sampler,
+            noise,
+            batch: Vec::new(),
+            shown: 0,
+            strips: Vec::new(),
+        }
+    }
+
+    /// The next batch has these images; those below `shown` are kept as they form.
+    pub fn begin(&mut self, images: &[u64], shown: u64) {
+        self.batch = images.to_vec();
+        self.history.restart();
+        self.shown = shown;
+        self.strips.resize(shown as usize, Vec::new());
+    }
+
+    /// The means over `images` images, and the strips one after the other.
+    pub fn finish(self, images: u64) -> Result<(Traced, Images)> {
+        let scales = self.sums.iter().enumerate().map(|(k, sums)| {
+            let per = |bands: &Bands, images: u64| bands.over(images as f64 * sums.channels.max(1) as f64);
+            let with = |bands: &Bands| (sums.with_prior > 0).then(|| per(bands, sums.with_prior));
+            ScaleNumbers {
+                entropy: sums.entropy / sums.tokens.max(1) as f64,
+                changed: sums.changed as f64 / sums.tokens.max(1) as f64,
+                correction: if sums.base > 0.0 { (sums.correction / sums.base).sqrt() } else { 0.0 },
+                logits: per(&sums.logits, images),
+                prior: with(&sums.prior),
+                residual: with(&sums.residual),
+                nyquist: k.checked_sub(1).map(|before| self.schedule.grid(before).height),
+            }
+        });
+        let scales = scales.collect();
+        let mut strips = self.strips.into_iter().flatten();
+        let first = strips.next().ok_or_else(|| crate::Error::Usage("no images were looked at".into()))?;
+        let strips = strips.try_fold(first, |all, more| all.and(&more))?;
+        Ok((Traced { images, scales }, strips))
+    }
+
+    fn keep_strips(&mut self, seen: &Seen<'_>) -> nextscale_pipeline::Result<()> {
+        let shown: Vec<usize> = (0..self.batch.len()).filter(|&i| self.batch[i] < self.shown).collect();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let pictures = images::to_pictures(self.model.tokenizer.decode(seen.canvas)?)?;
+        for i in shown {
+            let images = Images::from_pictures(&pictures[i..=i]).map_err(unexpected)?;
+            self.strips[self.batch[i] as usize].push(images);
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Looker {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_pipeline::Result<()> {
+        let k = seen.scale;
+        self.history.push(seen.logits.clone());
+        let base = self.history.guide(&*self.beside)?;
+        let moment = Moment { scale: k, schedule: &self.schedule, images: &self.batch, noise: &*self.noise };
+        let tokens = |tokens| -> nextscale_pipeline::Result<Vec<i64>> { integers(tokens) };
+        let would = tokens(self.sampler.draw(&base, &moment)?.tokens)?;
+        let did = tokens(seen.draw.tokens.clone())?;
+
+        let alphabet = base.alphabet();
+        let (guided, base) = (centred(seen.guided)?, centred(&base)?);
+        let prior = seen.prior.map(centred).transpose()?;
+        let sums = &mut self.sums[k];
+        sums.channels = alphabet.channels();
+        sums.tokens += did.len() as u64;
+        sums.changed += did.iter().zip(&would).filter(|(a, b)| a != b).count() as u64;
+        sums.entropy +=
+            guided.par_chunks(alphabet.classes).map(entropy).collect::<Vec<_>>().iter().sum::<f64>();
+        sums.correction += squares(guided.iter().zip(&base).map(|(g, b)| g - b));
+        sums.base += squares(base.iter().copied());
+
+        let one = base.len() / self.batch.len().max(1);
+        let pass = &self.passes[k];
+        let bands = |values: &[f32]| {
+            let each: Vec<Bands> =
+                values.par_chunks(one).map(|map| pass.energies(map, alphabet.channels())).collect();
+            each.iter().fold(Bands::default(), |mut sum, bands| {
+                sum.add(bands);
+                sum
+            })
+        };
+        sums.logits.add(&bands(&base));
+        if let Some(prior) = prior {
+            let residual: Vec<f32> = base.iter().zip(&prior).map(|(l, p)| l - p).collect();
+            sums.prior.add(&bands(&prior));
+            sums.residual.add(&bands(&residual));
+            sums.with_prior += self.batch.len() as u64;
+        }
+        self.keep_strips(seen)
+    }
+
+    fn wants_prior(&self) -> bool {
+        true
+    }
+}
+
+fn squares(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value).powi(2)).sum()
+}
+
+/// Entropy in nats of the softmax of a slot's logits.
+fn entropy(logits: &[f32]) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights = logits.iter().map(|&logit| f64::from(logit - max).exp());
+    let (sum, weighted) = weights.zip(logits).fold((0.0, 0.0), |(sum, weighted), (weight, &logit)| {
+        // A masked class has no weight, and 0·inf would be no number.
+        let part = if weight > 0.0 { weight * f64::from(logit - max) } else { 0.0 };
+        (sum + weight, weighted + part)
+    });
+    sum.ln() - weighted / sum
+}
+
+/// The values `[batch, h·w, channels]` with the mean over every slot's classes taken off.
+fn centred(map: &LogitMap) -> nextscale_pipeline::Result<Vec<f32>> {
+    let mut values = floats(map.values().clone())?;
+    let classes = map.alphabet().classes;
+    values.par_chunks_mut(classes).for_each(|slot| {
+        let mean = slot.iter().map(|&v| f64::from(v)).sum::<f64>() / classes as f64;
+        // A masked class has no finite mean to take off; such a slot stays as it is.
+        if mean.is_finite() {
+            slot.iter_mut().for_each(|value| *value -= mean as f32);
+        }
+    });
+    Ok(values)
+}
+
+fn floats<const D: usize>(tensor: Tensor<D>) -> nextscale_pipeline::Result<Vec<f32>> {
+    tensor.try_into_data().map_err(unexpected)?.try_into_vec_as().map_err(unexpected)
+}
+
+fn integers<const D: usize>(tensor: Tensor<D, burn::tensor::Int>) -> nextscale_pipeline::Result<Vec<i64>> {
+    tensor.try_into_data().map_err(unexpected)?.try_into_vec_as().map_err(unexpected)
+}
+
+fn unexpected(error: impl std::fmt::Display) -> nextscale_pipeline::Error {
+    nextscale_pipeline::Error::Device(format!("what was made could not be looked at: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_is_that_of_the_softmax() {
+        assert!((entropy(&[0.3; 8]) - 8f64.ln()).abs() < 1e-9);
+        assert!((entropy(&[2f32.ln(), 0.0, 0.0]) - (0.5 * 2f64.ln() + 0.5 * 4f64.ln())).abs() < 1e-6);
+        assert_eq!(entropy(&[5.0, f32::NEG_INFINITY]), 0.0);
+    }
+}

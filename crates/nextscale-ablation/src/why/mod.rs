@@ -1,0 +1,87 @@
+//! Why a rule does what it does: scale by scale, and on real images that it completes.
+
+mod bands;
+mod completion;
+mod look;
+mod numbers;
+mod watched;
+
+pub use bands::Bands;
+pub use completion::{Completed, Given};
+pub use numbers::{ScaleNumbers, Traced};
+
+use crate::Result;
+use crate::plan::{Ablation, Cell, Pixels};
+use crate::run::Maker;
+
+/// Images of a cell that are shown as they form.
+pub const STRIPS: u64 = 4;
+
+/// Under which name and key a cell's numbers are kept.
+pub fn trace_key(traces: u64, seed: u64, baseline: &str) -> String {
+    format!("{traces} images of seed {seed} against {baseline}")
+}
+
+/// Images of a cell that are still to be looked at.
+///
+/// # Errors
+/// If a file is damaged.
+pub fn missing(
+    ablation: &Ablation,
+    cells: &[&Cell],
+    cell: &Cell,
+    given: Option<&Given>,
+    maker: &Maker<'_>,
+) -> Result<u64> {
+    let id = maker.id(cell);
+    let mut missing = 0;
+    if cell.pixels != Pixels::AsTheyAre {
+        return Ok(0);
+    }
+    if ablation.traces > 0 {
+        let key = trace_key(ablation.traces, ablation.seeds[0], &maker.id(cells[ablation.baseline]));
+        if maker.store().kept::<Traced>(&id, "trace", &key)?.is_none() {
+            missing += ablation.traces;
+        }
+    }
+    if let Some(given) = given
+        && maker.store().kept::<Completed>(&id, "completion", given.key())?.is_none()
+    {
+        missing += given.count() * (cell.prepared.model.schedule().len() as u64 - 1);
+    }
+    Ok(missing)
+}
+
+/// Looks at a cell scale by scale, and has it complete the given images, unless that was done.
+///
+/// # Errors
+/// If the run fails, the disk does, or someone asks to stop.
+pub fn look(
+    ablation: &Ablation,
+    cells: &[&Cell],
+    cell: &Cell,
+    given: Option<&Given>,
+    maker: &mut Maker<'_>,
+) -> Result<()> {
+    let id = maker.id(cell);
+    if cell.pixels != Pixels::AsTheyAre {
+        // The same logits as the cell whose images it changes.
+        return Ok(());
+    }
+    if ablation.traces > 0 {
+        let baseline = cells[ablation.baseline];
+        let key = trace_key(ablation.traces, ablation.seeds[0], &maker.id(baseline));
+        if maker.store().kept::<Traced>(&id, "trace", &key)?.is_none() {
+            let (traced, strips) = numbers::trace(cell, baseline, ablation.seeds[0], ablation.traces, maker)?;
+            maker.store().keep_images(&id, "strips", &key, &strips)?;
+            maker.store().keep(&id, "trace", &key, &traced)?;
+        }
+    }
+    if let Some(given) = given
+        && maker.store().kept::<Completed>(&id, "completion", given.key())?.is_none()
+    {
+        let completed = completion::complete(cell, given, ablation, maker)?;
+        maker.store().keep(&id, "completion", given.key(), &completed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+use std::sync::Arc;
+
+use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_guidance::{Guidance, Step};
+
+/// A rule as it is, run with the passes that another one needs too, so that both can be asked about the same step.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The rule whose logits are drawn from.
+    pub rule: Arc<dyn Guidance>,
+    /// The rule that it is compared with.
+    pub beside: Arc<dyn Guidance>,
+}
+
+impl Guidance for Watched {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        step.evaluate(&*self.rule)
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        self.rule.passes(k, schedule).union(self.beside.passes(k, schedule))
+    }
+
+    fn lookback(&self) -> usize {
+        self.rule.lookback().max(self.beside.lookback())
+    }
+
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        self.rule.check(schedule, alphabet)?;
+        self.beside.check(schedule, alphabet)
+    }
+
+    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
+        step.prior_of(&*self.rule)
+    }
+}

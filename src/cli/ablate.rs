@@ -1,0 +1,83 @@
+//! `nextscale ablate FILE`: variants of guidance, measured on the same random numbers.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use nextscale::ablation::judge::Judges;
+use nextscale::ablation::{self, Ablation, Error, Options, Progress, Store};
+use nextscale::config::Document;
+use nextscale::pipeline::{Registry, Stop};
+
+use super::device::DeviceArgs;
+use super::interrupt::on_interrupt;
+use super::overrides::Overrides;
+use super::{Failure, report};
+
+/// Compare variants of guidance on the same random numbers, with intervals and a report
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ablation, a RON file
+    file: PathBuf,
+    /// The smallest useful number of images, as the file's `quick` says
+    #[arg(long)]
+    quick: bool,
+    /// The folder of images and reports [default: the file's name, with -quick if asked for]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Makes what is missing, and writes the report.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let mut tree = Document::read(&args.file).map_err(Failure::usage)?;
+    let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
+    args.overrides.apply(&mut tree)?;
+    let (registry, judges) = (Registry::standard(), Judges::standard());
+    let ablation = Ablation::from_node(&tree, &folder, &registry, &judges, args.quick).map_err(failure)?;
+    let out =
+        args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
+    let store = Store::open(&out).map_err(failure)?;
+    let stop = Stop::new();
+    on_interrupt({
+        let stop = stop.clone();
+        move || stop.request()
+    })?;
+    let bar = bar("images");
+    let mut show = |progress: &Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(progress.cell.clone());
+    };
+    let options = Options { device: args.device.device, stop, progress: &mut show };
+    ablation::run(&name, &ablation, &judges, &store, options).map_err(failure)?;
+    bar.finish_and_clear();
+    report::write(&store, &judges)
+}
+
+/// A bar with the time left, where someone sees it.
+pub fn bar(unit: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{eta}} left  {{msg}}"));
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// A failure of an ablation with its exit code.
+pub fn failure(error: Error) -> Failure {
+    let (usage, stop) = (error.is_usage(), error.is_stop());
+    match error {
+        error if stop => Failure::Stopped(miette::miette!("{error}")),
+        Error::Config(error) | Error::Pipeline(nextscale::pipeline::Error::Config(error)) => {
+            Failure::usage(error)
+        }
+        error if usage => Failure::Usage(miette::miette!("{error}")),
+        error => Failure::Run(miette::miette!("{error}")),
+    }
+}

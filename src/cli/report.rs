@@ -1,0 +1,38 @@
+//! `nextscale report DIR`: the report of an ablation, made again from what is on disk.
+
+use std::path::PathBuf;
+
+use nextscale::ablation::Store;
+use nextscale::ablation::judge::Judges;
+use nextscale::ablation::report;
+
+use super::Failure;
+use super::ablate::{bar, failure};
+
+/// Write the report of an ablation again from its folder, without the model
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder that `nextscale ablate` made
+    dir: PathBuf,
+}
+
+/// Reads what is there, and writes the report.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let store = Store::open_existing(&args.dir).map_err(failure)?;
+    write(&store, &Judges::standard())
+}
+
+/// Writes the report, and says where it is.
+pub fn write(store: &Store, judges: &Judges) -> Result<(), Failure> {
+    let bar = bar("cells judged");
+    let progress = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let report = report::build(store, judges, progress).map_err(failure)?;
+    report.write(store).map_err(failure)?;
+    bar.finish_and_clear();
+    println!("{}", store.root().join("report.html").display());
+    print!("{}", report.summary());
+    Ok(())
+}
