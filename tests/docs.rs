@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nextscale::config::Document;
 use nextscale::pipeline::{Registry, registry};
-use nextscale::train::config::{TrainBackbone, TrainTokenizer};
+use nextscale::train::config::{TrainBackbone, TrainClassifier, TrainTokenizer};
 use serde::de::DeserializeOwned;
 
 fn page(name: &str) -> PathBuf {
@@ -81,6 +81,7 @@ fn the_page_on_training_has_every_setting() {
     for path in ["", "model", "training", "training.schedule", "training.optimiser"] {
         check(fields::<TrainTokenizer>("cifar10-tokenizer.ron", path));
     }
+    check(fields::<TrainClassifier>("cifar10-classifier.ron", ""));
     for path in ["", "model"] {
         check(fields::<TrainBackbone>("cifar10-backbone.ron", path));
     }
