@@ -16,6 +16,7 @@ fn place() -> Place {
 /// A table without its values, hashes and the network's words, which are tested where they are made.
 fn shape(text: &str) -> String {
     let word = |word: &str| {
+        let word = word.trim_end_matches(',');
         let hash = word.len() >= 8 && word.chars().all(|c| c.is_ascii_hexdigit());
         let number = word.contains('.') && word.parse::<f64>().is_ok();
         if hash || number || word.contains("e-") && word.parse::<f64>().is_ok() {

@@ -183,17 +183,22 @@ impl Table<'_> {
     }
 
     fn warn(&mut self, sets: &[(&str, &Statistics)]) {
-        let frechet = self.names.frechet.clone();
+        let dims = sets.first().map_or(0, |(_, set)| set.pooled.dims() as u64);
+        let few: Vec<String> = sets
+            .iter()
+            .filter_map(|(role, set)| Some((role, set.origin.images.filter(|&images| images <= dims)?)))
+            .map(|(role, images)| format!("{images} images in the {role}"))
+            .collect();
+        if !few.is_empty() {
+            self.warnings.push(format!(
+                "rank-deficient covariance: {} for {dims} features; {} is far too high, and only comparable between sets of \
+                 as many images; {} bears few images better",
+                few.join(", "),
+                self.names.frechet,
+                self.names.kernel
+            ));
+        }
         for (role, set) in sets {
-            let dims = set.pooled.dims() as u64;
-            match set.origin.images {
-                Some(images) if images <= dims => self.warnings.push(format!(
-                    "rank-deficient covariance: {images} {role} for {dims} features; {frechet} is far too high, and only \
-                     comparable between sets of as many images; {} bears few images better",
-                    self.names.kernel
-                )),
-                _ => {}
-            }
             if let (Some(kept), Some(images)) = (&set.kept, set.origin.images)
                 && (kept.count() as u64) < images
             {
@@ -286,7 +291,10 @@ mod tests {
         let report = run(&set("lite0", 5, 1, 0), &set("lite0", 60, 2, 0), None).unwrap();
         assert_eq!(names(&report), ["FD-Lite0", "KID-Lite0"]);
         let told = report.warnings.join("\n");
-        assert!(told.contains("rank-deficient covariance: 5 samples for 12 features; FD-Lite0"), "{told}");
+        assert!(
+            told.contains("rank-deficient covariance: 5 images in the samples for 12 features; FD-Lite0"),
+            "{told}"
+        );
         assert!(
             told.contains("no Precision-Lite0") && told.contains("at least 6 images; there are 5"),
             "{told}"

@@ -93,7 +93,7 @@ impl<'a> Manifold<'a> {
 }
 
 fn checked(features: &[f32], dims: usize, neighbours: Neighbours) -> Result<Points<'_>> {
-    if dims == 0 || features.len() % dims != 0 {
+    if dims == 0 || !features.len().is_multiple_of(dims) {
         let expected = features.len() / dims.max(1) * dims;
         return Err(Error::Shape { what: "features".into(), found: features.len(), expected });
     }

@@ -73,7 +73,7 @@ impl FeatureSums {
     /// [`Error::Shape`] if they are no whole number of vectors, [`Error::NotFinite`] if one holds NaN or an infinity;
     /// nothing is added then.
     pub fn push(&mut self, rows: &[f32]) -> Result<()> {
-        if self.dims == 0 || rows.len() % self.dims != 0 {
+        if self.dims == 0 || !rows.len().is_multiple_of(self.dims) {
             let expected = rows.len() / self.dims.max(1) * self.dims;
             return Err(Error::Shape { what: "features".into(), found: rows.len(), expected });
         }

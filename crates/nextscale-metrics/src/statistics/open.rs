@@ -167,7 +167,7 @@ mod tests {
         assert_eq!((given.origin.images, given.protocol.as_deref()), (None, None));
         assert!(given.kept.is_none() && given.origin.sha256.len() == 64);
         let distance =
-            crate::frechet::frechet(&*given.gaussian().unwrap(), &*images.gaussian().unwrap()).unwrap();
+            crate::frechet::frechet(&given.gaussian().unwrap(), &images.gaussian().unwrap()).unwrap();
         assert!(distance.abs() < 1e-9, "{distance}");
         let other = Toy { name: "lite0", ..Toy::default() };
         let options = GatherOptions::default();
