@@ -1,6 +1,7 @@
 //! The program from outside: what a person types, sees, and finds on disk.
 
 mod cli {
+    pub mod ablation;
     pub mod faults;
     pub mod help;
     pub mod interruption;
