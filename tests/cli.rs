@@ -2,6 +2,8 @@
 
 mod cli {
     pub mod ablation;
+    pub mod calibrate;
+    pub mod evaluate;
     pub mod faults;
     pub mod help;
     pub mod interruption;

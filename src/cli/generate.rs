@@ -73,7 +73,8 @@ fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
     }
 }
 
-fn failure(error: Error) -> Failure {
+/// How a failure of the pipeline ends the command.
+pub(super) fn failure(error: Error) -> Failure {
     let usage = error.is_usage();
     match error {
         Error::Stopped => Failure::Stopped(miette::miette!("{error}")),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use nextscale::guidance::Strength;
 use nextscale::pipeline::{Registry, shipped};
 
 use super::Failure;
@@ -21,21 +22,7 @@ fn text(registry: &Registry) -> String {
     section(&mut text, "Guidance rules", registry.rules().map(|entry| (&*entry.name, &*entry.about)));
     section(&mut text, "Priors", registry.priors().map(|entry| (&*entry.name, &*entry.about)));
     section(&mut text, "Samplers", registry.samplers().map(|entry| (&*entry.name, &*entry.about)));
-    section(
-        &mut text,
-        "Strengths over scales",
-        [
-            ("a number", "the same at every scale"),
-            ("Ramp(a)", "a·x, where x goes from 0 at the first scale to 1 at the last: VAR's schedule"),
-            ("Linear(from: a, to: b)", "a + (b - a)·x"),
-            ("Cosine(from: a, to: b)", "b + (a - b)·(1 + cos πx)/2"),
-            ("List([..])", "one number a scale"),
-            (
-                "During(first, last, s)",
-                "s at scales first to last, both included, counted from 0; 0 elsewhere",
-            ),
-        ],
-    );
+    section(&mut text, "Strengths over scales", Strength::FORMS);
     section(&mut text, "Models", shipped::SHIPPED.iter().map(|model| (model.name, model.about)));
     text
 }

@@ -1,7 +1,9 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
 mod ablate;
+mod calibrate;
 mod device;
+mod evaluate;
 mod failure;
 mod generate;
 mod init;
@@ -20,7 +22,7 @@ use miette::MietteHandlerOpts;
 
 pub use failure::Failure;
 
-/// Guidance of next-scale image generators: generate, compare, train.
+/// Guidance of next-scale image generators: generate, measure, compare, train.
 #[derive(Debug, Parser)]
 #[command(name = "nextscale", version, max_term_width = 100)]
 struct Cli {
@@ -31,10 +33,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(generate::Args),
-    Init(init::Args),
-    Train(train::Args),
+    Evaluate(evaluate::Args),
     Ablate(ablate::Args),
     Report(report::Args),
+    Calibrate(calibrate::Args),
+    Init(init::Args),
+    Train(train::Args),
     Inspect(inspect::Args),
     List(list::Args),
 }
@@ -46,10 +50,12 @@ pub fn main() -> ExitCode {
     unwrap_where_no_one_reads_columns();
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
-        Command::Init(args) => init::run(args),
-        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Train(args) => train::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(args),
     };

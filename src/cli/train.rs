@@ -1,4 +1,4 @@
-//! `nextscale train tokenizer|backbone CONFIG`.
+//! `nextscale train classifier|tokenizer|backbone CONFIG`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 
-/// Train a tokenizer, or a backbone on a tokenizer's tokens
+/// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to train
@@ -41,6 +41,8 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
+    /// The network whose features a tokenizer's perceptual loss compares
+    Classifier,
     /// Images to token grids and back
     Tokenizer,
     /// The transformer that predicts the token grids
@@ -66,6 +68,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ..Options::new(&out)
     };
     let trained = match args.what {
+        What::Classifier => {
+            let config: train::config::TrainClassifier = decode(&tree)?;
+            on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
+            train::train_classifier(&config.relative_to(&base), &options, &device)
+        }
         What::Tokenizer => {
             let config: train::config::TrainTokenizer = decode(&tree)?;
             on_interrupt(move || stop.store(true, Ordering::Relaxed))?;

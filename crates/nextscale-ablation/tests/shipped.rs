@@ -18,7 +18,10 @@ fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
     for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair"] {
         for quick in [false, true] {
             let ablation = read(name, quick).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(ablation.judges(&Judges::standard()).unwrap().len(), ablation.measures.len());
+            assert_eq!(
+                ablation.judges(&Judges::standard(), &burn::tensor::Device::flex()).unwrap().len(),
+                ablation.measures.len()
+            );
             // Five seeds: intervals are over seeds.
             assert_eq!(ablation.seeds.len(), 5, "{name}");
             assert!(ablation.completion.is_some() && ablation.traces > 0, "{name}");

@@ -1,4 +1,4 @@
-use nextscale_core::{Error, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
 use serde::{Deserialize, Serialize};
 
 use crate::{Guidance, Step, Strength};
@@ -8,6 +8,9 @@ use crate::{Guidance, Step, Strength};
 /// Two named forms of the same rule, with w = 1 + t:
 /// - `Cfg(scale: t)`: (1 + t)·c − t·u, VAR's form; it is off at t = 0.
 /// - `Cfg(weight: w)`: w·c + (1 − w)·u, Infinity's form; it is off at w = 1, and outside the range of a `During`.
+///
+/// Guidance in a limited interval (Kynkäänniemi et al., arXiv 2404.07724), whose noise levels are scales here, is this
+/// rule with `During(first, last, ..)` as its strength: outside the interval the unconditional pass is not even read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Settings", into = "Settings")]
 pub struct Cfg {
@@ -91,7 +94,7 @@ impl Guidance for Cfg {
         0
     }
 
-    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
+    fn check(&self, schedule: &ScaleSchedule, _alphabet: Alphabet) -> Result<()> {
         match &self.form {
             Form::Scale(t) => t.check("scale", schedule),
             Form::Weight(w) => w.check("weight", schedule),
@@ -195,6 +198,6 @@ mod tests {
         assert!(Cfg::scale(f64::NAN).unwrap_err().to_string().starts_with("scale: "));
         assert!(Cfg::weight(f64::INFINITY).unwrap_err().to_string().starts_with("weight: "));
         let list = Cfg::weight(Strength::List(vec![1.0; 3])).unwrap();
-        assert!(list.check(&schedule).unwrap_err().to_string().starts_with("weight: "));
+        assert!(list.check(&schedule, Alphabet::codes(2)).unwrap_err().to_string().starts_with("weight: "));
     }
 }

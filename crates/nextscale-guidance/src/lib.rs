@@ -3,18 +3,28 @@
 //! A [`Guidance`] is a pure function of a [`Step`] and the steps before it; the [`History`] owns those steps, what rules
 //! made of them, and the operators of priors.
 
+mod apg;
 mod cfg;
 mod conditional;
+pub mod conformance;
+mod extent;
+mod gated;
 mod history;
 mod memo;
+mod nested;
+mod rescale;
 mod ssg;
 mod step;
 mod strength;
 mod sum;
 
+pub use apg::Apg;
 pub use cfg::Cfg;
 pub use conditional::Conditional;
+pub use extent::Extent;
+pub use gated::{Gate, Gated};
 pub use history::History;
+pub use rescale::Rescale;
 pub use ssg::{PriorHistory, Ssg};
 pub use step::Step;
 pub use strength::Strength;
@@ -22,7 +32,7 @@ pub use sum::Sum;
 
 use std::any::Any;
 
-use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 
 /// A guidance rule: a pure function of a step and the steps before it. It holds settings, never state.
 pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
@@ -40,12 +50,13 @@ pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
     /// How many earlier steps it reads, by itself and through the rules it nests.
     fn lookback(&self) -> usize;
 
-    /// Whether its settings fit a schedule (a list of strengths has one a scale, say).
+    /// Whether its settings fit the scales and the alphabet (a list of strengths has one a scale, say). A rule that nests
+    /// others checks them too.
     ///
     /// # Errors
     /// A setting error that names the field.
-    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
-        let _ = schedule;
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        let _ = (schedule, alphabet);
         Ok(())
     }
 

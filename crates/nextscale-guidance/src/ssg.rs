@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 use nextscale_priors::Prior;
 use serde::{Deserialize, Serialize};
 
@@ -69,9 +69,10 @@ impl Guidance for Ssg {
         self.base.lookback() + 1
     }
 
-    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         self.beta.check("beta", schedule)?;
-        self.base.check(schedule)
+        self.prior.check(schedule, alphabet)?;
+        self.base.check(schedule, alphabet)
     }
 
     fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {

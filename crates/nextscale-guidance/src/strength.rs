@@ -33,6 +33,16 @@ pub enum Strength {
 }
 
 impl Strength {
+    /// How configs write each form, and what it is, with x = k/(K-1).
+    pub const FORMS: [(&'static str, &'static str); 6] = [
+        ("a number", "the same at every scale"),
+        ("Ramp(a)", "a·x, where x goes from 0 at the first scale to 1 at the last: VAR's schedule"),
+        ("Linear(from: a, to: b)", "a + (b - a)·x"),
+        ("Cosine(from: a, to: b)", "b + (a - b)·(1 + cos πx)/2"),
+        ("List([..])", "one number a scale"),
+        ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
+    ];
+
     /// The inner strength from scale `first` to scale `last`, both included; off elsewhere.
     pub fn during(first: usize, last: usize, inner: impl Into<Self>) -> Self {
         Self::During(first, last, Box::new(inner.into()))

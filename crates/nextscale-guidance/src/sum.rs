@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 
-use crate::{Guidance, Step};
+use crate::{Guidance, Step, nested};
 
 /// Corrections added up: r + Σ (rule − r), for a base r and any number of rules.
 #[derive(Debug, Clone)]
@@ -38,24 +38,19 @@ impl Guidance for Sum {
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
-        self.all().fold(Passes::NONE, |passes, rule| passes.union(rule.passes(k, schedule)))
+        nested::passes(self.all(), k, schedule)
     }
 
     fn lookback(&self) -> usize {
-        self.all().map(|rule| rule.lookback()).max().unwrap_or(0)
+        nested::lookback(self.all())
     }
 
-    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
-        self.all().try_for_each(|rule| rule.check(schedule))
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        nested::check(self.all(), schedule, alphabet)
     }
 
     /// The first that a rule has, in order, or else the base's.
     fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
-        for rule in self.rules.iter().chain([&self.base]) {
-            if let Some(prior) = step.prior_of(&**rule)? {
-                return Ok(Some(prior));
-            }
-        }
-        Ok(None)
+        nested::prior_of(self.rules.iter().chain([&self.base]), step)
     }
 }

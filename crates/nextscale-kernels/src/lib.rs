@@ -4,6 +4,8 @@
 //! with or without autodiff, f32 tensors go through the kernels here, which are vectorised and run on rayon's threads; any
 //! other device or dtype goes through the same operation composed of burn's own.
 //!
+//! [`nhwc`] stands apart: convolutional networks at inference, on maps of plain numbers instead of tensors.
+//!
 //! Results do not depend on the number of threads, and an image's part of a result does not depend on the other images of
 //! its batch: a row or plane is reduced by one task in a fixed order, and sums over a batch run in the batch's order.
 //!
@@ -12,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod allocator;
+mod attention;
 mod composed;
 mod conv;
 mod elementwise;
@@ -19,7 +22,10 @@ mod extension;
 mod gated;
 mod group_norm;
 mod layer_norm;
+mod linear;
 mod math;
+pub mod nhwc;
+mod product;
 mod raw;
 mod reduce;
 mod rows;
@@ -136,6 +142,71 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
     apply(gated::GatedResidual, inputs).unwrap_or_else(|inputs| {
         let [x, gate, y] = inputs.map(Tensor::from_dispatch);
         composed::gated_residual(x, gate, y)
+    })
+}
+
+/// `x · weight + bias` for x `[rows, inner]`, weight `[inner, out]`, bias `[out]`, to `[rows, out]`.
+///
+/// On the CPU backend a row's result is the same bit for bit whatever rows stand beside it.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let ([rows, inner], [depth, outputs]) = (x.dims(), weight.dims());
+    assert!(
+        inner == depth && bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]),
+        "linear layer on {inner} channels: the weight is {depth} by {outputs}, and a bias has {outputs}"
+    );
+    if rows * inner * outputs == 0 {
+        return composed::linear(x, weight, bias);
+    }
+    let with_bias = bias.is_some();
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], (&x.device(), x.dtype())));
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    apply(linear::Linear, inputs).unwrap_or_else(|[x, weight, bias]| {
+        let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
+        composed::linear(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
+    })
+}
+
+/// Attention, `softmax(q·kᵀ + mask)·v` for every image and head: q `[batch, queries, heads, width]`, k and v
+/// `[batch, keys, heads, width]`, mask `[queries, keys]`, to `[batch, queries, heads, width]`. The mask is a constant: it
+/// gets no gradient.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+    let ([batch, queries, heads, width], [_, keys, ..]) = (q.dims(), k.dims());
+    assert!(
+        k.dims() == [batch, keys, heads, width]
+            && v.dims() == k.dims()
+            && mask.as_ref().is_none_or(|mask| mask.dims() == [queries, keys]),
+        "attention of {:?} over keys {:?} and values {:?}: all but the second size must agree, and a mask is {queries} by {keys}",
+        q.dims(),
+        k.dims(),
+        v.dims()
+    );
+    if batch * queries * keys * heads * width == 0 {
+        return composed::attention(q, k, v, mask);
+    }
+    let masked = mask.is_some();
+    let mask = mask.unwrap_or_else(|| Tensor::zeros([0, 0], (&q.device(), q.dtype())));
+    let inputs = [q.into_dispatch(), k.into_dispatch(), v.into_dispatch(), mask.into_dispatch()];
+    apply(attention::Attention, inputs).unwrap_or_else(|[q, k, v, mask]| {
+        let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);
+        composed::attention(q, k, v, masked.then(|| Tensor::from_dispatch(mask)))
+    })
+}
+
+/// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to
+/// `[batch, out, height, width]`.
+pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let ([_, channels, ..], [outputs, inputs, ..]) = (x.dims(), weight.dims());
+    assert!(
+        weight.dims() == [outputs, channels, 1, 1] && bias.dims() == [outputs],
+        "1×1 convolution of {channels} channels: the weight is {:?} and reads {inputs} channels; a bias has {outputs}",
+        weight.dims()
+    );
+    if x.shape().num_elements() * outputs == 0 {
+        return composed::conv2d_1x1(x, weight, bias);
+    }
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    apply(conv::pointwise::Conv1x1, inputs).unwrap_or_else(|[x, weight, bias]| {
+        composed::conv2d_1x1(Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias))
     })
 }
 

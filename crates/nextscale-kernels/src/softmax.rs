@@ -11,9 +11,8 @@ use crate::{
 };
 
 struct Rows<'a> {
-    x: &'a [f32],
+    rows: &'a mut [f32],
     length: usize,
-    out: &'a mut [f32],
 }
 
 impl Kernel for Rows<'_> {
@@ -21,14 +20,14 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        for (x, out) in self.x.chunks_exact(self.length).zip(self.out.chunks_exact_mut(self.length)) {
-            let top = reduce::max(x);
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = exp::<FMA>(x - top);
+        for row in self.rows.chunks_exact_mut(self.length) {
+            let top = reduce::max(row);
+            for value in row.iter_mut() {
+                *value = exp::<FMA>(*value - top);
             }
-            let scale = 1.0 / reduce::sum(out);
-            for out in out.iter_mut() {
-                *out *= scale;
+            let scale = 1.0 / reduce::sum(row);
+            for value in row.iter_mut() {
+                *value *= scale;
             }
         }
     }
@@ -37,9 +36,8 @@ impl Kernel for Rows<'_> {
 /// dx = y·(dy - Σ dy·y).
 struct BackwardRows<'a> {
     y: &'a [f32],
-    grad: &'a [f32],
+    grad: &'a mut [f32],
     length: usize,
-    out: &'a mut [f32],
 }
 
 impl Kernel for BackwardRows<'_> {
@@ -47,21 +45,31 @@ impl Kernel for BackwardRows<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let rows = self.y.chunks_exact(self.length).zip(self.grad.chunks_exact(self.length));
-        for ((y, grad), out) in rows.zip(self.out.chunks_exact_mut(self.length)) {
+        for (y, grad) in self.y.chunks_exact(self.length).zip(self.grad.chunks_exact_mut(self.length)) {
             let mean = reduce::dot::<FMA>(grad, y);
-            for ((out, &y), &grad) in out.iter_mut().zip(y).zip(grad) {
-                *out = y * (grad - mean);
+            for (grad, &y) in grad.iter_mut().zip(y) {
+                *grad = y * (*grad - mean);
             }
         }
     }
+}
+
+/// Softmax of every row of `length` numbers, in place and on this thread.
+pub fn in_place(level: Level, rows: &mut [f32], length: usize) {
+    level.run(Rows { rows, length });
+}
+
+/// Turns the gradient of softmax's result y into that of its input, in place and on this thread.
+pub fn backward_in_place(level: Level, y: &[f32], grad: &mut [f32], length: usize) {
+    level.run(BackwardRows { y, grad, length });
 }
 
 /// Softmax of every row of `length` numbers.
 pub fn forward(level: Level, x: &[f32], length: usize) -> Vec<f32> {
     let part = rows_per_task(length) * length;
     build(x.len(), part, |i, out| {
-        level.run(Rows { x: &x[i * part..][..out.len()], length, out });
+        out.copy_from_slice(&x[i * part..][..out.len()]);
+        in_place(level, out, length);
     })
 }
 
@@ -69,8 +77,8 @@ pub fn forward(level: Level, x: &[f32], length: usize) -> Vec<f32> {
 pub fn backward(level: Level, y: &[f32], grad: &[f32], length: usize) -> Vec<f32> {
     let part = rows_per_task(length) * length;
     build(y.len(), part, |i, out| {
-        let (y, grad) = (&y[i * part..][..out.len()], &grad[i * part..][..out.len()]);
-        level.run(BackwardRows { y, grad, length, out });
+        out.copy_from_slice(&grad[i * part..][..out.len()]);
+        backward_in_place(level, &y[i * part..][..out.len()], out, length);
     })
 }
 

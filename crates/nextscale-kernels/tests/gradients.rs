@@ -195,6 +195,73 @@ proptest! {
             |x| module::conv2d(x[0].clone(), x[1].clone(), None, options()) + x[2].clone(),
         );
     }
+
+    #[test]
+    fn convolution_of_single_pixels(
+        batch in 1usize..20, channels in 1usize..20, out in 1usize..20, height in 1usize..12, width in 1usize..12,
+        seed: u64,
+    ) {
+        let inputs = [
+            random(&[batch, channels, height, width], seed, 1.5, 0.0),
+            random(&[out, channels, 1, 1], seed ^ 1, 0.5, 0.0),
+            random(&[1, out, 1, 1], seed ^ 2, 0.5, 0.0),
+        ];
+        let options = || ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+        agree::<4>(
+            &inputs,
+            4e-6,
+            |x| kernels::conv2d_1x1(x[0].clone(), x[1].clone(), x[2].clone().reshape([out])),
+            |x| module::conv2d(x[0].clone(), x[1].clone(), None, options()) + x[2].clone(),
+        );
+    }
+
+    #[test]
+    fn attention(
+        batch in 1usize..4, queries in 1usize..80, keys in 1usize..80, heads in 1usize..4, width in 1usize..20,
+        masked: bool, seed: u64,
+    ) {
+        let mask = masked.then(|| {
+            // A block of keys that later queries see: every query sees the first.
+            let entry = |i: usize| if i % keys > i / keys { f64::NEG_INFINITY } else { (i % 7) as f64 / 7.0 };
+            TensorData::new((0..queries * keys).map(entry).collect::<Vec<f64>>(), [queries, keys])
+        });
+        let mask = |x: &Tensor<4>| {
+            mask.clone().map(|mask| Tensor::<2>::from_data(mask, (&x.device(), x.dtype())))
+        };
+        let inputs = [
+            random(&[batch, queries, heads, width], seed, 1.0, 0.0),
+            random(&[batch, keys, heads, width], seed ^ 1, 1.0, 0.0),
+            random(&[batch, keys, heads, width], seed ^ 2, 1.0, 0.0),
+        ];
+        agree::<4>(
+            &inputs,
+            4e-6,
+            |x| kernels::attention(x[0].clone(), x[1].clone(), x[2].clone(), mask(&x[0])),
+            |x| {
+                let scores = x[0].clone().swap_dims(1, 2).matmul(x[1].clone().permute([0, 2, 3, 1]));
+                let scores = match mask(&x[0]) {
+                    Some(mask) => scores + mask.unsqueeze(),
+                    None => scores,
+                };
+                activation::softmax(scores, 3).matmul(x[2].clone().swap_dims(1, 2)).swap_dims(1, 2)
+            },
+        );
+    }
+
+    #[test]
+    fn linear_layer(rows in 1usize..70, inner in 1usize..70, out in 1usize..200, seed: u64) {
+        let inputs = [
+            random(&[rows, inner], seed, 1.5, 0.0),
+            random(&[inner, out], seed ^ 1, 0.5, 0.0),
+            random(&[1, out], seed ^ 2, 0.5, 0.0),
+        ];
+        agree::<2>(
+            &inputs,
+            4e-6,
+            |x| kernels::linear(x[0].clone(), x[1].clone(), Some(x[2].clone().reshape([out]))),
+            |x| x[0].clone().matmul(x[1].clone()) + x[2].clone(),
+        );
+    }
 }
 
 #[test]

@@ -1,1 +1,50 @@
 //! Features of images, and the distances between sets of them.
+//!
+//! A [`FeatureNet`] turns images into features; a [`Statistics`] gathers what the measures need of a set, in
+//! one pass and in memory that does not grow with it; [`evaluate`] compares two of them:
+//!
+//! ```no_run
+//! # fn main() -> nextscale_metrics::Result<()> {
+//! # let device = burn::tensor::Device::flex();
+//! use nextscale_metrics::{EvaluateOptions, GatherOptions, Lite0, Statistics, evaluate};
+//! let net = Lite0::shipped(&device)?;
+//! let options = GatherOptions::default();
+//! let samples = Statistics::of_samples("runs/ssg".as_ref(), &net, &options, &mut |_, _| {})?;
+//! let reference = Statistics::of_reference("cifar10.safetensors".as_ref(), &net, &options, &mut |_, _| {})?;
+//! println!("{}", evaluate(&samples, &reference, None, &EvaluateOptions::default(), &mut |_| {})?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`] and
+//! [`precision_recall`].
+
+mod distances;
+mod error;
+mod evaluation;
+mod features;
+mod files;
+pub mod frechet;
+mod gram;
+mod images;
+pub mod inception_score;
+pub mod kid;
+mod moments;
+mod names;
+mod numpy_random;
+pub mod precision_recall;
+mod report;
+pub mod source;
+pub mod statistics;
+mod sums;
+#[cfg(test)]
+mod testing;
+
+pub use error::{Error, Result};
+pub use evaluation::{EvaluateOptions, evaluate};
+pub use features::{FeatureNet, Features, Inception, InceptionProtocol, Lite0, Resize};
+pub use images::ImageBatch;
+pub use moments::Moments;
+pub use report::{Measure, Protocol, Report};
+pub use statistics::{Collector, GatherOptions, Kept, KeptAs, Origin, Statistics};
+pub use sums::FeatureSums;

@@ -100,7 +100,7 @@ impl Generator {
         noise: Arc<dyn Noise>,
     ) -> Result<Self> {
         let schedule = model.schedule();
-        rule.check(schedule)?;
+        rule.check(schedule, model.backbone.alphabet())?;
         sampler.check(schedule, model.backbone.alphabet())?;
         let wanted = (0..schedule.len()).map(|k| rule.passes(k, schedule)).collect();
         let plan = PassPlan::new(wanted, schedule)?;

@@ -5,9 +5,11 @@
 
 mod bicubic;
 mod bilinear;
+pub mod conformance;
 pub mod dct;
 mod device;
 mod dse;
+mod marginal;
 mod matrix;
 mod mean;
 mod nearest;
@@ -19,6 +21,7 @@ pub use bicubic::Bicubic;
 pub use bilinear::Bilinear;
 pub use device::DeviceOperator;
 pub use dse::{Dse, Interpolation, LowBand};
+pub use marginal::Marginal;
 pub use mean::Mean;
 pub use nearest::Nearest;
 pub use operator::{Operator, PriorFunction, Term};
@@ -26,7 +29,7 @@ pub use zero::Zero;
 
 use std::any::Any;
 
-use nextscale_core::{Error, Grid, Result};
+use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
 
 /// A way of predicting the logits on a fine grid from those on a coarse one.
 ///
@@ -37,6 +40,15 @@ pub trait Prior: Any + std::fmt::Debug + Send + Sync {
     /// # Errors
     /// If the prior is not defined between these grids.
     fn operator(&self, from: Grid, to: Grid) -> Result<Operator>;
+
+    /// Whether it can be used on all of the scales, and on logits of this alphabet: asked once, before anything runs.
+    ///
+    /// # Errors
+    /// If it cannot. Most priors can be used everywhere.
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        let _ = (schedule, alphabet);
+        Ok(())
+    }
 }
 
 /// Refuses grids that are empty, or that shrink on an axis.

@@ -1,18 +1,18 @@
-//! Starts a training run: `train tokenizer|backbone CONFIG OUT [--resume] [--minutes N]`.
+//! Starts a training run: `train classifier|tokenizer|backbone CONFIG OUT [--resume] [--minutes N]`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use burn::tensor::Device;
-use nextscale_train::config::{TrainBackbone, TrainTokenizer};
-use nextscale_train::{Options, train_backbone, train_tokenizer};
+use nextscale_train::config::{TrainBackbone, TrainClassifier, TrainTokenizer};
+use nextscale_train::{Options, train_backbone, train_classifier, train_tokenizer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     nextscale_kernels::allocator::tune();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, config, out, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: train tokenizer|backbone CONFIG OUT [--resume] [--minutes N]".into());
+        return Err("usage: train classifier|tokenizer|backbone CONFIG OUT [--resume] [--minutes N]".into());
     };
     let mut options = Options::new(PathBuf::from(out));
     options.resume = rest.iter().any(|argument| argument == "--resume");
@@ -25,6 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = Path::new(config).parent().unwrap_or(Path::new("."));
     let device = Device::flex();
     let outcome = match what.as_str() {
+        "classifier" => {
+            let config: TrainClassifier = ron::from_str(&text)?;
+            train_classifier(&config.relative_to(base), &options, &device)?
+        }
         "tokenizer" => {
             let config: TrainTokenizer = ron::from_str(&text)?;
             train_tokenizer(&config.relative_to(base), &options, &device)?
@@ -33,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let config: TrainBackbone = ron::from_str(&text)?;
             train_backbone(&config.relative_to(base), &options, &device)?
         }
-        other => return Err(format!("{other} cannot be trained; give tokenizer or backbone").into()),
+        other => return Err(format!("{other} cannot be trained; give classifier, tokenizer or backbone").into()),
     };
     println!("{outcome:?}");
     Ok(())

@@ -34,6 +34,12 @@ pub struct TrainTokenizer {
     /// Weight of the error of pixel gradients beside the squared error.
     #[serde(default = "twentieth")]
     pub gradient_weight: f64,
+    /// A distance between features of a classifier, beside that of pixels.
+    #[serde(default)]
+    pub perceptual: Option<PerceptualTerm>,
+    /// Weights to begin from in place of fresh ones, with their codes: nothing is trained unquantised then.
+    #[serde(default)]
+    pub start: Option<PathBuf>,
     /// Weight of the quantiser's loss.
     #[serde(default = "half")]
     pub quantiser_weight: f64,
@@ -51,6 +57,57 @@ pub struct TrainTokenizer {
     pub training: Training,
 }
 
+/// The perceptual term of a tokenizer's loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerceptualTerm {
+    /// The classifier's weights, as its training wrote them.
+    pub classifier: PathBuf,
+    /// Weight of the distance.
+    pub weight: f64,
+}
+
+/// A classifier's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainClassifier {
+    /// The images.
+    pub data: Source,
+    /// Decides the first weights, the order of images and flips.
+    #[serde(default)]
+    pub seed: u64,
+    /// Updates.
+    pub steps: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Mirror half of the images.
+    #[serde(default = "yes")]
+    pub flips: bool,
+    /// Channels at full size; every stage has twice as many as the one before. A multiple of 8.
+    pub channels: usize,
+    /// Stages, each at half the size of the one before.
+    pub stages: usize,
+    /// Optimiser, schedule, log.
+    #[serde(default)]
+    pub training: Training,
+}
+
+impl TrainClassifier {
+    /// Checks what no other part checks.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field.
+    pub fn check(&self) -> Result<()> {
+        check_counts(self.steps, self.batch, &self.training)
+    }
+
+    /// The same config with relative paths taken from `base`, the folder of the config's file.
+    #[must_use]
+    pub fn relative_to(&self, base: &Path) -> Self {
+        Self { data: self.data.relative_to(base), ..self.clone() }
+    }
+}
+
 impl TrainTokenizer {
     /// Checks what no other part checks.
     ///
@@ -58,9 +115,12 @@ impl TrainTokenizer {
     /// [`Error::Setting`] naming the field.
     pub fn check(&self) -> Result<()> {
         check_counts(self.steps, self.batch, &self.training)?;
-        for (field, weight) in
-            [("gradient_weight", self.gradient_weight), ("quantiser_weight", self.quantiser_weight)]
-        {
+        let perceptual = self.perceptual.as_ref().map_or(0.0, |term| term.weight);
+        for (field, weight) in [
+            ("gradient_weight", self.gradient_weight),
+            ("quantiser_weight", self.quantiser_weight),
+            ("perceptual.weight", perceptual),
+        ] {
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(Error::setting(field, format!("{weight} is no weight; give 0 or more")));
             }
@@ -71,7 +131,12 @@ impl TrainTokenizer {
     /// The same config with relative paths taken from `base`, the folder of the config's file.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
-        Self { data: self.data.relative_to(base), ..self.clone() }
+        let perceptual = self.perceptual.as_ref().map(|term| PerceptualTerm {
+            classifier: base.join(&term.classifier),
+            ..term.clone()
+        });
+        let start = self.start.as_ref().map(|start| base.join(start));
+        Self { data: self.data.relative_to(base), perceptual, start, ..self.clone() }
     }
 }
 

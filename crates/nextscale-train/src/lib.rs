@@ -1,6 +1,6 @@
-//! Training of tokenizers and backbones.
+//! Training of tokenizers and backbones, and of the classifier that a tokenizer's perceptual loss looks through.
 //!
-//! [`train_tokenizer`] and [`train_backbone`] take a config, and write a run's folder: `log.csv`, `evaluation.csv` and
+//! [`train_tokenizer`], [`train_backbone`] and [`train_classifier`] take a config, and write a run's folder: `log.csv`, `evaluation.csv` and
 //! sample sheets on the way, `checkpoint.safetensors` every few minutes, and the weights, under upstream's keys, at the
 //! end.
 //!
@@ -12,6 +12,7 @@
 mod backbone;
 pub mod cache;
 pub mod checkpoint;
+pub mod classifier;
 mod codes;
 pub mod config;
 mod cross_entropy;
@@ -21,6 +22,7 @@ mod error;
 pub mod log;
 pub mod optimiser;
 mod params;
+mod perceptual;
 mod pixel_loss;
 mod progress;
 pub mod random;
@@ -32,6 +34,7 @@ mod tokenizer;
 mod toy;
 
 pub use backbone::{teacher_features, train_backbone};
+pub use classifier::train_classifier;
 pub use error::{Error, Result};
 pub use run::{Options, Outcome, Training};
 pub use tokenizer::train_tokenizer;

@@ -14,6 +14,8 @@ pub struct Parameter {
     pub id: ParamId,
     /// The number of axes.
     pub axes: usize,
+    /// Their lengths.
+    pub shape: Vec<usize>,
     /// The values, row-major, outside of autodiff.
     pub values: Tensor<1>,
 }
@@ -72,6 +74,7 @@ impl ModuleVisitor for Visitor {
                     name,
                     id: param.id,
                     axes: D,
+                    shape: param.dims().to_vec(),
                     values: param.val().inner().reshape([-1]),
                 });
             }
@@ -102,7 +105,13 @@ impl<F: FnMut(Parameter) -> Option<Tensor<1>>> ModuleMapper for Mapper<F> {
         let (id, tensor, mapper) = param.consume();
         let (shape, autodiff, trained) = (tensor.shape(), tensor.is_autodiff(), tensor.is_require_grad());
         let values = tensor.clone().inner().reshape([-1]);
-        let changed = (self.change)(Parameter { name: self.path.join("."), id, axes: D, values });
+        let changed = (self.change)(Parameter {
+            name: self.path.join("."),
+            id,
+            axes: D,
+            shape: tensor.dims().to_vec(),
+            values,
+        });
         let tensor = match changed {
             None => tensor,
             Some(values) => {

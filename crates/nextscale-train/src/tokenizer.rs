@@ -9,11 +9,13 @@ use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
 use nextscale_weights::{Precision, save_safetensors};
 
+use crate::classifier::Classifier;
 use crate::codes::CodeUse;
 use crate::config::TrainTokenizer;
 use crate::data::{Dataset, Images};
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
+use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
 use crate::random::{Order, hash, permutation, uniform};
 use crate::run::{Numbers, Options, Outcome, Task, run};
@@ -34,8 +36,8 @@ const RESTARTS: u64 = 2;
 
 /// Trains a tokenizer from nothing and writes `WEIGHTS` when done.
 ///
-/// The loss is the squared error of the reconstruction, plus weighted the error of its pixel gradients and the
-/// quantiser's. For the first steps nothing is quantised; then all codes are drawn from the latents, and codes that no
+/// The loss is the squared error of the reconstruction, plus weighted the error of its pixel gradients, the quantiser's,
+/// and the distance that a classifier sees. For the first steps nothing is quantised; then all codes are drawn from the latents, and codes that no
 /// position chose are drawn anew at intervals.
 ///
 /// # Errors
@@ -43,7 +45,15 @@ const RESTARTS: u64 = 2;
 pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
     let data = config.data.load()?;
-    let model = config.model.init(config.scales.clone(), config.seed, &device.clone().autodiff())?;
+    let training_device = device.clone().autodiff();
+    let model = match &config.start {
+        None => config.model.init(config.scales.clone(), config.seed, &training_device)?,
+        Some(start) => begin_from(start, config, &training_device)?,
+    };
+    let perceptual = match &config.perceptual {
+        Some(term) => Some(Perceptual::new(Classifier::open(&term.classifier, &training_device)?)),
+        None => None,
+    };
     if model.image_size() != (data.train.size, data.train.size) {
         return Err(Error::setting(
             "scales",
@@ -62,9 +72,21 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         since_restart: CodeUse::new(vocabulary),
         since_row: CodeUse::new(vocabulary),
         latents: None,
+        perceptual,
         device: device.clone(),
     };
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+/// The weights of a file, where its sizes are the config's.
+fn begin_from(start: &Path, config: &TrainTokenizer, device: &Device) -> Result<MultiScaleVq> {
+    let model = MultiScaleVq::open(start, config.scales.clone(), config.model.norm_groups, true, device)
+        .map_err(|error| Error::data(start, error.to_string()))?;
+    if model.config() != &config.model {
+        let message = format!("{} has the sizes {:?}; `model` says {:?}", start.display(), model.config(), config.model);
+        return Err(Error::setting("start", message));
+    }
+    Ok(model)
 }
 
 struct TokenizerTask<'a> {
@@ -75,17 +97,18 @@ struct TokenizerTask<'a> {
     since_row: CodeUse,
     /// What the last step would have codes for, `[n, channels]`: where new codes are drawn from.
     latents: Option<Tensor<2>>,
+    perceptual: Option<Perceptual>,
     device: Device,
 }
 
 impl TokenizerTask<'_> {
     fn quantised(&self, step: u64) -> bool {
-        step >= self.config.unquantised_steps
+        self.config.start.is_some() || step >= self.config.unquantised_steps
     }
 
     /// Whether every code is drawn after this step.
     fn begins_codes(&self, step: u64) -> bool {
-        step + 1 == self.config.unquantised_steps.max(1)
+        self.config.start.is_none() && step + 1 == self.config.unquantised_steps.max(1)
     }
 
     /// Whether unused codes are drawn anew after this step.
@@ -121,7 +144,7 @@ impl Task for TokenizerTask<'_> {
     }
 
     fn columns(&self) -> Vec<String> {
-        ["squared_error", "gradient_error", "quantiser"].map(String::from).to_vec()
+        ["squared_error", "gradient_error", "quantiser", "perceptual"].map(String::from).to_vec()
     }
 
     fn loss(&mut self, model: &MultiScaleVq, step: u64) -> Result<(Tensor<1>, Numbers)> {
@@ -155,7 +178,7 @@ impl Task for TokenizerTask<'_> {
         };
         let output = model.vqvae.images(f_hat);
         let squared = squared_error(output.clone(), images.clone());
-        let gradient = gradient_error(output, images);
+        let gradient = gradient_error(output.clone(), images.clone());
         let mut parts = vec![squared.clone().inner(), gradient.clone().inner()];
         let mut loss = squared + gradient * self.config.gradient_weight;
         match quantiser {
@@ -164,6 +187,14 @@ impl Task for TokenizerTask<'_> {
                 loss = loss + quantiser * self.config.quantiser_weight;
             }
             None => parts.push(Tensor::zeros([1], &self.device)),
+        }
+        match (&self.perceptual, &self.config.perceptual) {
+            (Some(perceptual), Some(term)) => {
+                let distance = perceptual.distance(output, images);
+                parts.push(distance.clone().inner());
+                loss = loss + distance * term.weight;
+            }
+            _ => parts.push(Tensor::zeros([1], &self.device)),
         }
         parts.insert(0, loss.clone().inner());
         let values: Vec<f32> = Tensor::cat(parts, 0).into_data().iter::<f32>().collect();

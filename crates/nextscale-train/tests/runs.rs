@@ -8,10 +8,10 @@ use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
-use nextscale_train::config::{BackboneModel, TrainBackbone, TrainTokenizer};
+use nextscale_train::config::{BackboneModel, PerceptualTerm, TrainBackbone, TrainClassifier, TrainTokenizer};
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
-use nextscale_train::{Options, Training, checkpoint, train_backbone, train_tokenizer};
+use nextscale_train::{Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};
 
 /// Smooth random images in CIFAR-10's binary batches.
 fn data(root: &Path) -> Source {
@@ -61,6 +61,8 @@ fn tokenizer_config(root: &Path) -> TrainTokenizer {
         },
         scales: scales(),
         gradient_weight: 0.05,
+        perceptual: None,
+        start: None,
         quantiser_weight: 0.5,
         unquantised_steps: 2,
         restart_every: 2,
@@ -87,6 +89,19 @@ fn backbone_config(root: &Path, tokenizer: PathBuf) -> TrainBackbone {
             gate: 1e-3,
         },
         label_dropout: 0.3,
+        training: training(),
+    }
+}
+
+fn classifier_config(root: &Path) -> TrainClassifier {
+    TrainClassifier {
+        data: data(root),
+        seed: 5,
+        steps: 6,
+        batch: 3,
+        flips: true,
+        channels: 8,
+        stages: 3,
         training: training(),
     }
 }
@@ -144,4 +159,56 @@ fn a_tokenizer_and_a_backbone_stopped_after_every_step_equal_straight_ones() {
     assert_same(&straight, &resumed, &files);
     let model = Var::open(straight.join("backbone.safetensors"), None, &device).unwrap();
     assert_eq!((model.classes(), model.config().depth), (10, 2));
+}
+
+#[test]
+fn a_tokenizer_goes_on_from_weights_under_a_perceptual_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let (straight, resumed) = (folder.path().join("c-straight"), folder.path().join("c-resumed"));
+    let config = classifier_config(folder.path());
+    let outcome = train_classifier(&config, &options(straight.clone()), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..options(resumed.clone()) };
+    for step in 1..config.steps {
+        assert_eq!(train_classifier(&config, &stopping, &device).unwrap().step, step);
+    }
+    assert_eq!(train_classifier(&config, &stopping, &device).unwrap().evaluation, outcome.evaluation);
+    let weights = "classifier.safetensors";
+    assert_same(&straight, &resumed, &[checkpoint::FILE, "evaluation.csv", "samples.png", weights]);
+    let classifier = straight.join(weights);
+
+    let first = folder.path().join("first");
+    let config = TrainTokenizer { steps: 3, ..tokenizer_config(folder.path()) };
+    train_tokenizer(&config, &options(first.clone()), &device).unwrap();
+    let start = first.join("tokenizer.safetensors");
+    let config = TrainTokenizer {
+        steps: 4,
+        perceptual: Some(PerceptualTerm { classifier, weight: 0.3 }),
+        start: Some(start.clone()),
+        ..tokenizer_config(folder.path())
+    };
+    let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
+    train_tokenizer(&config, &options(straight.clone()), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..options(resumed.clone()) };
+    for _ in 0..config.steps {
+        train_tokenizer(&config, &stopping, &device).unwrap();
+    }
+    assert_same(&straight, &resumed, &[checkpoint::FILE, "tokenizer.safetensors"]);
+    let column = |out: &Path, name: &str| -> f64 {
+        let rows = losses(out);
+        let place = rows[0].split(',').position(|column| column == name).unwrap();
+        rows[1].split(',').nth(place).unwrap().parse().unwrap()
+    };
+    assert!(column(&straight, "perceptual") > 0.0);
+    assert_eq!(column(&first, "perceptual"), 0.0);
+
+    let faults = |config: &TrainTokenizer, name: &str| {
+        train_tokenizer(config, &options(folder.path().join(name)), &device).unwrap_err().to_string()
+    };
+    let wider = VqvaeConfig { latent_channels: 8, ..config.model.clone() };
+    let message = faults(&TrainTokenizer { model: wider, ..config.clone() }, "wider");
+    assert!(message.contains("start") && message.contains("latent_channels"), "{message}");
+    let term = PerceptualTerm { classifier: start, weight: 0.3 };
+    let message = faults(&TrainTokenizer { perceptual: Some(term), ..config.clone() }, "no-classifier");
+    assert!(message.contains("train classifier"), "{message}");
 }

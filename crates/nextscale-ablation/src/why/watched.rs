@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 use nextscale_guidance::{Guidance, Step};
 
 /// A rule as it is, run with the passes that another one needs too, so that both can be asked about the same step.
@@ -25,9 +25,9 @@ impl Guidance for Watched {
         self.rule.lookback().max(self.beside.lookback())
     }
 
-    fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
-        self.rule.check(schedule)?;
-        self.beside.check(schedule)
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        self.rule.check(schedule, alphabet)?;
+        self.beside.check(schedule, alphabet)
     }
 
     fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {

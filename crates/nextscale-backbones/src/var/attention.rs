@@ -92,17 +92,11 @@ impl Attention {
     }
 
     /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
-    /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[1, 1, queries, keys]`.
-    pub(super) fn attend(projected: Projected, mask: Option<Tensor<4>>) -> Tensor<3> {
+    /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[queries, keys]`.
+    pub(super) fn attend(projected: Projected, mask: Option<Tensor<2>>) -> Tensor<3> {
         let Projected { queries, keys, values } = projected;
         let [rows, positions, heads, head_width] = queries.dims();
-        let scores = queries.swap_dims(1, 2).matmul(keys.permute([0, 2, 3, 1]));
-        let scores = match mask {
-            Some(mask) => scores + mask,
-            None => scores,
-        };
-        let mixed = ops::softmax(scores).matmul(values.swap_dims(1, 2));
-        mixed.swap_dims(1, 2).reshape([rows, positions, heads * head_width])
+        ops::attention(queries, keys, values, mask).reshape([rows, positions, heads * head_width])
     }
 
     /// The output projection.
@@ -129,7 +123,9 @@ mod tests {
             let mut weights = Weights::new(&reference, format!("{name}.w."), Device::flex());
             let attention = Attention::build(&mut weights, "", &config).unwrap();
             let projected = attention.project(reference.tensor(&format!("{name}.in")));
-            let mask = reference.tensor(&format!("{name}.mask"));
+            let mask: Tensor<4> = reference.tensor(&format!("{name}.mask"));
+            let [.., queries, keys] = mask.dims();
+            let mask = mask.reshape([queries, keys]);
             let out = attention.output(Attention::attend(projected, Some(mask)));
             assert_close(&out, &reference.tensor(&format!("{name}.out")), 1e-5, name);
         }

@@ -8,39 +8,19 @@ const EPSILON: f64 = 1e-6;
 
 /// `x · W + b` over the last dimension; `x` is `[batch, positions, in]`.
 pub(super) fn linear(x: Tensor<3>, layer: &Linear) -> Tensor<3> {
-    let product = matmul(x, layer.weight.val());
-    match &layer.bias {
-        Some(bias) => product + bias.val().unsqueeze(),
-        None => product,
-    }
+    product(x, layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()))
 }
 
 /// `x · W` over the last dimension; `weight` is `[in, out]`.
-///
-/// A row's result is the same bit for bit whatever rows stand beside it, which is what makes an image independent of
-/// its batch. The CPU backend's matrix product sums every row in the same order, with two exceptions that
-/// [`least_rows`] names: those row counts are padded.
 pub(super) fn matmul(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-    let [batch, positions, inner] = x.dims();
-    let out = weight.dims()[1];
-    let rows = batch * positions;
-    let x = x.reshape([rows, inner]);
-    let least = least_rows(inner, out);
-    let product = if rows < least {
-        let padding = Tensor::zeros([least - rows, inner], &x.device());
-        Tensor::cat(vec![x, padding], 0).matmul(weight).slice([0..rows, 0..out])
-    } else {
-        x.matmul(weight)
-    };
-    product.reshape([batch, positions, out])
+    product(x, weight, None)
 }
 
-/// The number of rows from which the CPU's product sums in an order that does not depend on the number of rows.
-///
-/// One row takes a matrix-vector route that runs through `inner` in one go, where more rows are summed in blocks. And
-/// up to 64 rows and 64 columns the blocks are 512 long, where larger products divide `inner` evenly.
-fn least_rows(inner: usize, out: usize) -> usize {
-    if inner > 512 && out <= 64 { 65 } else { 2 }
+/// A row's result is the same bit for bit whatever rows stand beside it, which is what makes an image independent of its
+/// batch.
+fn product(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let ([batch, positions, inner], [_, out]) = (x.dims(), weight.dims());
+    kernels::linear(x.reshape([batch * positions, inner]), weight, bias).reshape([batch, positions, out])
 }
 
 /// LayerNorm over channels without affine parameters, then `⊙ (1 + scale) + shift`.
@@ -63,9 +43,14 @@ pub(super) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::silu(x)
 }
 
-/// Softmax over the last dimension.
-pub(super) fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    kernels::softmax(x)
+/// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`.
+pub(super) fn attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    mask: Option<Tensor<2>>,
+) -> Tensor<4> {
+    kernels::attention(queries, keys, values, mask)
 }
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.
@@ -117,8 +102,8 @@ mod tests {
         let part = |x: Tensor<3>| x.into_data().try_to_vec::<f32>().unwrap();
         let modulation: Tensor<3> = Tensor::random([1, 1, 37], Distribution::Normal(0.0, 1.0), &device);
         let m = || modulation.clone();
-        let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 6] =
-            [&gelu, &silu, &softmax, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
+        let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 5] =
+            [&gelu, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
                 gated_residual(x.clone(), m(), x)
             }];
         for (i, operation) in operations.iter().enumerate() {

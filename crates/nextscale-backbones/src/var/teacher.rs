@@ -36,8 +36,8 @@ impl Var {
         // A position sees its own scale and all before it.
         let schedule = ScaleSchedule::new(self.config.schedule.grids()[..scales].to_vec())?;
         let length = schedule.positions();
-        let mask = TensorData::new(mask::additive(&schedule), [1, 1, length, length]);
-        let mask: Tensor<4> = Tensor::from_data(mask, &x.device());
+        let mask = TensorData::new(mask::additive(&schedule), [length, length]);
+        let mask: Tensor<2> = Tensor::from_data(mask, &x.device());
         watch(&x);
         for (block, modulation) in self.blocks.iter().zip(blocks) {
             x = block.forward(x, modulation, |projected| Attention::attend(projected, Some(mask.clone())));

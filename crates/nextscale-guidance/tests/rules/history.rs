@@ -1,11 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use burn::tensor::DType;
+use nextscale_core::{LogitMap, PassLogits, Passes, Result, ScaleSchedule};
 use nextscale_guidance::{Cfg, Conditional, Guidance, History, PriorHistory, Ssg, Step, Sum};
 use nextscale_priors::Dse;
 
-use super::support::{Counting, CountingPrior, Generation, bits, values};
+use super::support::{Counting, CountingPrior, Generation, bits, rules, values};
 
 fn schedule() -> ScaleSchedule {
     ScaleSchedule::square(&[1, 2, 3, 4, 4, 5]).unwrap()
@@ -149,4 +150,28 @@ fn there_is_nothing_to_guide_before_the_first_scale_and_after_the_last() {
     history.push(x.logits(0, Passes::CONDITIONAL));
     let error = history.guide(&Conditional).unwrap_err().to_string();
     assert!(error.contains("2 were pushed, and the schedule has 1"), "{error}");
+}
+
+#[test]
+fn half_precision_comes_back_in_half_precision() {
+    let (schedule, x) = (schedule(), Generation::random(&schedule(), 2, 4));
+    for rule in rules() {
+        let expected = x.guided(&*rule);
+        let mut history = History::new(schedule.clone(), rule.lookback());
+        for (k, expected) in expected.iter().enumerate() {
+            let half = |map: LogitMap| map.with_values(map.values().clone().cast(DType::F16)).unwrap();
+            let logits = x.logits(k, rule.passes(k, &schedule));
+            history.push(PassLogits {
+                conditional: logits.conditional.map(half),
+                unconditional: logits.unconditional.map(half),
+            });
+            let guided = history.guide(&*rule).unwrap();
+            assert_eq!(guided.values().dtype(), DType::F16, "{rule:?}");
+            let found: Vec<f32> = guided.into_values().cast(DType::F32).into_data().try_to_vec().unwrap();
+            let largest = expected.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+            let far = found.iter().zip(expected).filter(|(a, b)| (*a - *b).abs() > 0.02 * largest).count();
+            // A choice whose value lies within rounding of a gate's threshold may go the other way.
+            assert!(far * 20 <= found.len(), "{rule:?} at scale {k}: {far} of {}", found.len());
+        }
+    }
 }

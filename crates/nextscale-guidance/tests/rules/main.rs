@@ -2,8 +2,13 @@
 //! for and with no more history than its lookback.
 
 mod algebra;
+mod conformance;
+mod gated;
 mod history;
 mod passes;
+mod projected;
+mod reference;
+mod rescale;
 mod ssg;
 mod support;
 mod zero;

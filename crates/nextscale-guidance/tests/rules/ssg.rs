@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use nextscale_core::{Grid, ScaleSchedule};
+use nextscale_core::{Alphabet, Grid, ScaleSchedule};
 use nextscale_guidance::{Cfg, Conditional, Guidance, History, PriorHistory, Ssg, Strength, Sum};
 use nextscale_priors::{Dse, Interpolation, Nearest};
 use proptest::prelude::*;
@@ -138,7 +138,9 @@ fn a_beta_that_does_not_fit_is_refused_by_name() {
         Ssg::new(Arc::new(Conditional), prior(), f64::NAN).unwrap_err().to_string().starts_with("beta: ")
     );
     let ssg = Ssg::new(Arc::new(Conditional), prior(), Strength::List(vec![1.0; 3])).unwrap();
-    assert!(ssg.check(&schedule).unwrap_err().to_string().starts_with("beta: "));
+    assert!(ssg.check(&schedule, Alphabet::codes(CHANNELS)).unwrap_err().to_string().starts_with("beta: "));
     let nested = Sum::new(Arc::new(Conditional), vec![Arc::new(ssg)]);
-    assert!(nested.check(&schedule).unwrap_err().to_string().starts_with("beta: "));
+    assert!(
+        nested.check(&schedule, Alphabet::codes(CHANNELS)).unwrap_err().to_string().starts_with("beta: ")
+    );
 }

@@ -3,7 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Alphabet, Grid, LogitMap, Pass, PassLogits, Passes, Result, ScaleSchedule};
-use nextscale_guidance::{Cfg, Conditional, Guidance, History, PriorHistory, Ssg, Step, Strength, Sum};
+use nextscale_guidance::{
+    Apg, Cfg, Conditional, Extent, Gate, Gated, Guidance, History, PriorHistory, Rescale, Ssg, Step,
+    Strength, Sum,
+};
 use nextscale_priors::{Bicubic, Dse, Operator, Prior};
 use proptest::prelude::*;
 
@@ -14,6 +17,7 @@ pub const CHANNELS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Generation {
     pub schedule: ScaleSchedule,
+    pub alphabet: Alphabet,
     pub batch: usize,
     pub conditional: Vec<Vec<f32>>,
     pub unconditional: Vec<Vec<f32>>,
@@ -35,10 +39,15 @@ pub fn schedules() -> impl Strategy<Value = ScaleSchedule> {
 impl Generation {
     /// Numbers in [-2, 2) that depend on the seed alone.
     pub fn random(schedule: &ScaleSchedule, batch: usize, seed: u64) -> Self {
+        Self::of(Alphabet::codes(CHANNELS), schedule, batch, seed)
+    }
+
+    /// The same of another alphabet.
+    pub fn of(alphabet: Alphabet, schedule: &ScaleSchedule, batch: usize, seed: u64) -> Self {
         let mut state = seed.wrapping_mul(2).wrapping_add(1);
         let mut pass = || {
             let mut scale = |grid: &Grid| {
-                let numbers = (0..batch * grid.positions() * CHANNELS).map(|_| {
+                let numbers = (0..batch * grid.positions() * alphabet.channels()).map(|_| {
                     state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                     (state >> 40) as f32 / (1 << 22) as f32 - 2.0
                 });
@@ -46,7 +55,7 @@ impl Generation {
             };
             schedule.grids().iter().map(&mut scale).collect()
         };
-        Self { schedule: schedule.clone(), batch, conditional: pass(), unconditional: pass() }
+        Self { schedule: schedule.clone(), alphabet, batch, conditional: pass(), unconditional: pass() }
     }
 
     /// a · self + b · other.
@@ -68,10 +77,10 @@ impl Generation {
             scales.iter().map(scale).collect()
         };
         Self {
-            schedule: self.schedule.clone(),
             batch: images.len(),
             conditional: pick(&self.conditional),
             unconditional: pick(&self.unconditional),
+            ..self.clone()
         }
     }
 
@@ -79,9 +88,10 @@ impl Generation {
     pub fn logits(&self, k: usize, passes: Passes) -> PassLogits {
         let map = |pass: Pass, scales: &[Vec<f32>]| {
             let grid = self.schedule.grid(k);
-            let data = TensorData::new(scales[k].clone(), [self.batch, grid.positions(), CHANNELS]);
+            let data =
+                TensorData::new(scales[k].clone(), [self.batch, grid.positions(), self.alphabet.channels()]);
             let values = Tensor::from_data(data, &Device::flex());
-            passes.contains(pass).then(|| LogitMap::new(values, grid, Alphabet::codes(CHANNELS)).unwrap())
+            passes.contains(pass).then(|| LogitMap::new(values, grid, self.alphabet).unwrap())
         };
         PassLogits {
             conditional: map(Pass::Conditional, &self.conditional),
@@ -91,7 +101,7 @@ impl Generation {
 
     /// `rule` as the loop runs it: the guided values of every scale.
     pub fn guided(&self, rule: &dyn Guidance) -> Vec<Vec<f32>> {
-        rule.check(&self.schedule).unwrap();
+        rule.check(&self.schedule, self.alphabet).unwrap();
         let mut history = History::new(self.schedule.clone(), rule.lookback());
         let scale = |k| {
             history.push(self.logits(k, rule.passes(k, &self.schedule)));
@@ -126,8 +136,8 @@ pub fn assert_near(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
     }
 }
 
-/// One of each rule, nested and not.
-pub fn rules() -> Vec<Arc<dyn Guidance>> {
+/// One of each rule that is linear, nested and not.
+pub fn linear_rules() -> Vec<Arc<dyn Guidance>> {
     let conditional: Arc<dyn Guidance> = Arc::new(Conditional);
     let cfg: Arc<dyn Guidance> = Arc::new(Cfg::scale(Strength::Ramp(1.5)).unwrap());
     let ssg = |base: &Arc<dyn Guidance>, prior: Arc<dyn Prior>| {
@@ -145,6 +155,46 @@ pub fn rules() -> Vec<Arc<dyn Guidance>> {
         Arc::new(ssg(&over_cfg, Arc::new(Bicubic))),
         Arc::new(Sum::new(conditional, vec![cfg, alone])),
     ]
+}
+
+/// Projections over each extent, with and without a limit and a parallel part.
+pub fn apgs() -> Vec<Apg> {
+    let apg = Apg::new(Strength::Linear { from: 2.0, to: 3.5 }).unwrap();
+    vec![
+        apg.clone(),
+        Apg { over: Extent::Position, parallel: 0.5, ..apg.clone() },
+        Apg { norm: Some(1.5), ..apg.clone() },
+        Apg { over: Extent::Position, norm: Some(2.0), parallel: -0.25, ..apg },
+    ]
+}
+
+/// Gates that are open here and closed there.
+pub fn gates() -> [Gate; 4] {
+    [
+        Gate::Entropy { above: 0.6, below: 1.0 },
+        Gate::Entropy { above: 0.0, below: 0.7 },
+        Gate::Confidence { above: 0.0, below: 0.6 },
+        Gate::Confidence { above: 0.55, below: 0.9 },
+    ]
+}
+
+/// One of each rule, nested and not.
+pub fn rules() -> Vec<Arc<dyn Guidance>> {
+    let mut rules = linear_rules();
+    let base: Arc<dyn Guidance> = Arc::new(Conditional);
+    let guided: Arc<dyn Guidance> = Arc::new(
+        Ssg::new(rules[1].clone(), Arc::new(Dse::default()), 0.5).unwrap().with_history(PriorHistory::Guided),
+    );
+    for over in [Extent::Image, Extent::Position] {
+        rules.push(Arc::new(Rescale::new(base.clone(), guided.clone(), 0.7, over).unwrap()));
+    }
+    rules.extend(apgs().into_iter().map(|rule| Arc::new(rule) as Arc<dyn Guidance>));
+    for gate in gates() {
+        rules.push(Arc::new(Gated::new(base.clone(), guided.clone(), gate, Strength::Ramp(1.0)).unwrap()));
+    }
+    let apg: Arc<dyn Guidance> = Arc::new(Apg::new(3.0).unwrap());
+    rules.push(Arc::new(Ssg::new(apg, Arc::new(Dse::default()), 0.5).unwrap()));
+    rules
 }
 
 /// A rule that counts how often it is computed.

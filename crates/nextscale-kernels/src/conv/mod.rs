@@ -1,9 +1,10 @@
-//! 3×3 convolution with stride 1 and padding 1.
+//! Convolutions: 3×3 with stride 1 and padding 1 here, 1×1 in [`pointwise`].
 //!
 //! The backward pass of burn's CPU backend treats the weight gradient as a convolution with kernels as large as the image;
 //! here all three passes are sums of shifted planes, with the shifted planes read in place.
 
 mod planes;
+pub mod pointwise;
 mod tiles;
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};

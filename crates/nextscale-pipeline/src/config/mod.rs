@@ -31,7 +31,7 @@ pub struct Method {
     node: Node,
 }
 
-/// A config that has been read; no file that it names has been looked at.
+/// A config that has been read; of the files that it names, the averages of a `Marginal` alone have been looked at.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Which model.
@@ -68,6 +68,7 @@ impl Config {
     /// # Errors
     /// If it is wrong, with the place.
     pub fn from_node(node: &Node, folder: &Path, registry: &Registry) -> Result<Self> {
+        let registry = &registry.clone().in_folder(folder);
         let mut fields = node.fields()?;
         let model_node = fields.node("model")?;
         let condition = fields.node("condition")?;

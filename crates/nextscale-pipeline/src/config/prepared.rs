@@ -22,7 +22,8 @@ impl Prepared {
         let model = OpenModel::open(&config.model, &config.model_node)?;
         let schedule = model.schedule();
         for method in &config.methods {
-            method.rule.check(schedule).map_err(|error| placed(error.into(), &method.node))?;
+            let checked = method.rule.check(schedule, model.alphabet());
+            checked.map_err(|error| placed(error.into(), &method.node))?;
         }
         let sampling = config.sampler.check(schedule, model.alphabet());
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;

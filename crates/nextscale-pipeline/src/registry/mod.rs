@@ -10,12 +10,18 @@
 //! assert!(registry.priors().any(|entry| entry.name == "Nothing"));
 //! ```
 
+mod priors;
+mod reference;
+mod rules;
+mod samplers;
 mod settings;
 mod standard;
 
+pub use reference::markdown;
 pub use settings::Settings;
 pub(crate) use settings::{named, plain};
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nextscale_config::Node;
@@ -34,13 +40,32 @@ pub struct Entry<T: ?Sized> {
     pub name: String,
     /// What it is, in one line.
     pub about: String,
+    /// One that is written with nothing but what must be given.
+    pub example: Option<String>,
+    /// Its settings.
+    pub settings: Vec<Described>,
     build: Build<T>,
+}
+
+/// A setting, for the reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Its name.
+    pub name: String,
+    /// What it is and what it may be, in one line.
+    pub about: String,
 }
 
 // Derived, it would ask for `T: Clone`.
 impl<T: ?Sized> Clone for Entry<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), about: self.about.clone(), build: Arc::clone(&self.build) }
+        Self {
+            name: self.name.clone(),
+            about: self.about.clone(),
+            example: self.example.clone(),
+            settings: self.settings.clone(),
+            build: Arc::clone(&self.build),
+        }
     }
 }
 
@@ -59,6 +84,7 @@ pub struct Registry {
     rules: Vec<Entry<dyn Guidance>>,
     priors: Vec<Entry<dyn Prior>>,
     samplers: Vec<Entry<dyn Sampler>>,
+    folder: PathBuf,
 }
 
 macro_rules! kind {
@@ -70,7 +96,13 @@ macro_rules! kind {
             about: &str,
             build: impl Fn(&mut Settings<'_>) -> Result<Arc<$thing>> + Send + Sync + 'static,
         ) -> Self {
-            let entry = Entry { name: name.into(), about: about.into(), build: Arc::new(build) };
+            let entry = Entry {
+                name: name.into(),
+                about: about.into(),
+                example: None,
+                settings: Vec::new(),
+                build: Arc::new(build),
+            };
             add(&mut self.$list, entry);
             self
         }
@@ -96,6 +128,26 @@ impl Registry {
         Self::default()
     }
 
+    /// The same, with paths in configs relative to `folder`.
+    #[must_use]
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: folder.into(), ..self }
+    }
+
+    /// Describes the settings of what has this name, for the reference: an example with nothing but what must be given, and
+    /// each setting with what it is.
+    #[must_use]
+    pub fn describe(mut self, name: &str, example: &str, settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<Described> = settings
+            .iter()
+            .map(|&(name, about)| Described { name: name.into(), about: about.into() })
+            .collect();
+        described(&mut self.rules, name, example, &settings);
+        described(&mut self.priors, name, example, &settings);
+        described(&mut self.samplers, name, example, &settings);
+        self
+    }
+
     kind!("guidance rule", with_rule, rules, rule, dyn Guidance);
     kind!("prior", with_prior, priors, prior, dyn Prior);
     kind!("sampler", with_sampler, samplers, sampler, dyn Sampler);
@@ -105,6 +157,13 @@ fn add<T: ?Sized>(list: &mut Vec<Entry<T>>, entry: Entry<T>) {
     match list.iter_mut().find(|known| known.name == entry.name) {
         Some(known) => *known = entry,
         None => list.push(entry),
+    }
+}
+
+fn described<T: ?Sized>(list: &mut [Entry<T>], name: &str, example: &str, settings: &[Described]) {
+    for entry in list.iter_mut().filter(|entry| entry.name == name) {
+        entry.example = Some(example.into());
+        entry.settings = settings.to_vec();
     }
 }
 

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nextscale_config::{ConfigError, Field, Fields, Node, Value};
@@ -6,7 +7,7 @@ use nextscale_priors::Prior;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Built, Registry};
-use crate::Result;
+use crate::{Error, Result};
 
 /// The settings after a name, taken one by one by whoever builds the thing; what nobody took is an unknown field.
 ///
@@ -72,6 +73,18 @@ impl<'a> Settings<'a> {
             self.keep(name, Node::from_serialize(value)?);
         }
         Ok(value)
+    }
+
+    /// A path that must be given, relative to the config's folder; the resolved config says it absolutely.
+    ///
+    /// # Errors
+    /// If it is missing or no text.
+    pub fn path(&mut self, name: &'static str) -> Result<PathBuf> {
+        let given: String = self.fields.take(name)?;
+        let path = self.registry.folder.join(given);
+        let path = std::path::absolute(&path).map_err(Error::io("find", &path))?;
+        self.keep(name, Node::from_serialize(&path)?);
+        Ok(path)
     }
 
     /// A nested rule that must be given.

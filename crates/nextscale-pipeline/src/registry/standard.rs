@@ -1,59 +1,9 @@
-use std::sync::Arc;
-
-use nextscale_guidance::{Cfg, Conditional, PriorHistory, Ssg, Strength, Sum};
-use nextscale_priors::{Bicubic, Bilinear, Dse, Mean, Nearest, Zero};
-
-use super::Registry;
-use crate::sampler::{Argmax, TopKTopP};
+use super::{Registry, priors, rules, samplers};
 
 impl Registry {
     /// Everything that nextscale itself has.
     pub fn standard() -> Self {
-        Self::new()
-            .with_rule("Conditional", "no guidance: the conditional logits", |_| Ok(Arc::new(Conditional)))
-            .with_rule(
-                "Cfg",
-                "classifier-free guidance: (1 + t)·cond - t·uncond with `scale: t`, or w·cond + (1 - w)·uncond with `weight: w`",
-                |settings| match (settings.take_option::<Strength>("scale")?, settings.take_option::<Strength>("weight")?) {
-                    (Some(t), None) => Ok(Arc::new(Cfg::scale(t)?)),
-                    (None, Some(w)) => Ok(Arc::new(Cfg::weight(w)?)),
-                    (given, _) => {
-                        settings.nothing_left()?;
-                        let given = if given.is_some() { "both are" } else { "neither is" };
-                        let error = settings.error(format!("give `scale` or `weight`; {given} given"));
-                        Err(error.with_help("w·c + (1 - w)·u with `weight: w` is `scale: t` with w = 1 + t").into())
-                    }
-                },
-            )
-            .with_rule(
-                "Ssg",
-                "scaled spatial guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits",
-                |settings| {
-                    let base = settings.rule_or("base", "Conditional")?;
-                    let prior = settings.prior("prior")?;
-                    let beta: Strength = settings.take("beta")?;
-                    let history = settings.take_or("history", PriorHistory::default())?;
-                    Ok(Arc::new(Ssg::new(base, prior, beta)?.with_history(history)))
-                },
-            )
-            .with_rule("Sum", "corrections added up: r + the sum of (rule - r), for `base: r` and `rules: [..]`", |settings| {
-                let base = settings.rule_or("base", "Conditional")?;
-                Ok(Arc::new(Sum::new(base, settings.rules("rules")?)))
-            })
-            .with_prior("Dse", "discrete spatial enhancement: interpolation with the coarse spectrum in the low band", |settings| {
-                let dse: Dse = settings.all()?;
-                dse.check()?;
-                Ok(Arc::new(dse))
-            })
-            .with_prior("Nearest", "nearest-neighbour interpolation", |_| Ok(Arc::new(Nearest)))
-            .with_prior("Bilinear", "bilinear interpolation", |_| Ok(Arc::new(Bilinear)))
-            .with_prior("Bicubic", "bicubic interpolation, A = -0.75", |_| Ok(Arc::new(Bicubic)))
-            .with_prior("Mean", "control: each channel's mean over the coarse grid", |_| Ok(Arc::new(Mean)))
-            .with_prior("Zero", "control: nothing", |_| Ok(Arc::new(Zero)))
-            .with_sampler("TopKTopP", "temperature, then top-k, then top-p, then a draw; 0 switches a filter off", |settings| {
-                Ok(Arc::new(settings.all::<TopKTopP>()?))
-            })
-            .with_sampler("Argmax", "the most likely class, without randomness", |_| Ok(Arc::new(Argmax)))
+        samplers::add(priors::add(rules::add(Self::new())))
     }
 }
 
@@ -75,6 +25,8 @@ mod tests {
 
     #[test]
     fn defaults_are_written_out() {
+        insta::assert_snapshot!(rule("Rescale(rule: Apg(scale: 3, norm: 2), amount: 0.7)").unwrap());
+        insta::assert_snapshot!(rule("Gated(rule: Apg(scale: 3), by: Confidence(below: 0.9))").unwrap());
         insta::assert_snapshot!(rule("Ssg(prior: Dse(), beta: 0.5)").unwrap());
         insta::assert_snapshot!(
             rule("Sum(base: Cfg(scale: Ramp(1.5)), rules: [Ssg(prior: Zero, beta: During(1, 2, 0.3)), Conditional])").unwrap()
@@ -93,6 +45,12 @@ mod tests {
             "Ssg(prior: Dse(), beta: List([]))",
             "Cfg(scale: 1, weight: 2)",
             "Sum(rules: Conditional)",
+            "Apg(scale: 1, norm: -1)",
+            "Apg(scale: 1, over: Grid)",
+            "Gated(rule: Conditional, by: Entropy(above: 2))",
+            "Gated(rule: Conditional, by: Doubt(above: 0.5))",
+            "Rescale(rule: Cfg(scale: 1))",
+            "Ssg(prior: Marginal(), beta: 1)",
             "3",
         ];
         let told: Vec<String> = mistakes

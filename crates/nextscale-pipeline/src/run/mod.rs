@@ -273,7 +273,8 @@ impl Observer for Watch<'_> {
     }
 }
 
-fn bar(images: u64) -> ProgressBar {
+/// A bar over images.
+pub(crate) fn bar(images: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {eta} left");
     ProgressBar::new(images).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

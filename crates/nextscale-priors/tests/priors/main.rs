@@ -1,6 +1,7 @@
 //! The priors against independent transforms, reference numbers and burn's own interpolation.
 
 mod batch;
+mod conformance;
 mod dse;
 mod interpolation;
 mod support;

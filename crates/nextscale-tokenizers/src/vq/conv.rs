@@ -1,6 +1,6 @@
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::{Device, Tensor, module::conv2d, ops::ConvOptions},
+    tensor::{Device, Tensor},
 };
 
 /// A parameter without values: [`fill`](super::keys::fill) gives it some.
@@ -25,11 +25,11 @@ impl Conv {
 
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), Some(self.bias.val()));
+        let (weight, bias) = (self.weight.val(), self.bias.val());
         if weight.dims()[2] == 3 {
-            nextscale_kernels::conv2d_3x3(x, weight, bias)
+            nextscale_kernels::conv2d_3x3(x, weight, Some(bias))
         } else {
-            conv2d(x, weight, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+            nextscale_kernels::conv2d_1x1(x, weight, bias)
         }
     }
 }

@@ -1,0 +1,128 @@
+use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
+use serde::{Deserialize, Serialize};
+
+use crate::extent::{Extent, centred, ratio};
+use crate::{Guidance, Step, Strength};
+
+/// Adaptive projected guidance: classifier-free guidance without the part that only makes the conditional logits larger
+/// (Sadat et al., "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models", arXiv
+/// 2410.02416, section 4 and algorithm 1).
+///
+/// With conditional logits c, unconditional u and Δ = c − u, over an [`Extent`]:
+/// 1. Δ ← Δ · min(1, r/‖Δ‖), with r the `norm` (none is no limit);
+/// 2. Δ∥ = ⟨Δ, c⟩/⟨c, c⟩ · c, Δ⊥ = Δ − Δ∥;
+/// 3. l = c + t · (Δ⊥ + η · Δ∥), with t = w − 1 the `scale` and η the `parallel`.
+///
+/// With η = 1 and no limit it is CFG. Norms and products are those of logits less their choice's mean, and ‖·‖ over an
+/// image is the root mean square of its positions' norms, so that r means the same on every grid.
+///
+/// The paper's reverse momentum, Δ_k + β·Δ_{k−1}, is left out: it adds the differences of denoising steps that share one
+/// grid and one target, while successive scales predict different residuals on different grids. Guidance away from what
+/// an earlier scale predicts is what [`Ssg`](crate::Ssg) over this rule does, with the prior said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apg {
+    /// t = w − 1, as in [`Cfg::scale`](crate::Cfg::scale); 0 is off.
+    pub scale: Strength,
+    /// η, how much of the parallel part is kept: 0, the default, none; 1 all of it.
+    #[serde(default)]
+    pub parallel: f64,
+    /// r, the largest norm of Δ, above 0; by default any.
+    #[serde(default)]
+    pub norm: Option<f64>,
+    /// What norms and products are taken over.
+    #[serde(default)]
+    pub over: Extent,
+}
+
+impl Apg {
+    /// The paper's projection at `scale` t: nothing of the parallel part, no limit of the norm, over the image.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for `scale`, as [`Strength::validate`].
+    pub fn new(scale: impl Into<Strength>) -> Result<Self> {
+        let rule = Self { scale: scale.into(), parallel: 0.0, norm: None, over: Extent::default() };
+        rule.validate()?;
+        Ok(rule)
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that names `scale`, `parallel` or `norm`.
+    pub fn validate(&self) -> Result<()> {
+        self.scale.validate("scale")?;
+        if !self.parallel.is_finite() {
+            return Err(Error::setting("parallel", format!("{} is not a finite number", self.parallel)));
+        }
+        match self.norm {
+            Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
+                let message =
+                    format!("{norm} is no limit; give a finite number above 0, or leave it out for none");
+                Err(Error::setting("norm", message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Guidance for Apg {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        let conditional = step.conditional()?;
+        let t = self.scale.at(step.index(), step.schedule());
+        if t == 0.0 {
+            return Ok(conditional.clone());
+        }
+        let values = conditional.values().clone();
+        let delta = conditional.with_values(values.clone() - step.unconditional()?.values().clone())?;
+        let [c, d] = [centred(conditional), centred(&delta)];
+        let limit = self.norm.map(|r| {
+            let norm = self.over.dot(&d, &d).sqrt();
+            ratio(norm.full_like(r), norm, 1.0).clamp_max(1.0)
+        });
+        // Δ⊥ + η·Δ∥ = Δ + (η − 1)·Δ∥, and Δ∥ is linear in Δ.
+        let along = ratio(self.over.dot(&d, &c), self.over.dot(&c, &c), 0.0);
+        let parallel = c * along.mul_scalar(self.parallel - 1.0);
+        let kept = delta.values().clone() + parallel.cast(values.dtype());
+        let kept = match limit {
+            Some(factor) => kept * factor.cast(values.dtype()),
+            None => kept,
+        };
+        conditional.with_values(values + kept.mul_scalar(t))
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        if self.scale.at(k, schedule) == 0.0 { Passes::CONDITIONAL } else { Passes::BOTH }
+    }
+
+    fn lookback(&self) -> usize {
+        0
+    }
+
+    fn check(&self, schedule: &ScaleSchedule, _alphabet: Alphabet) -> Result<()> {
+        self.validate()?;
+        self.scale.check("scale", schedule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_mean_nothing_are_refused_by_name() {
+        let apg = Apg::new(1.0).unwrap();
+        for (rule, field) in [
+            (Apg { scale: f64::NAN.into(), ..apg.clone() }, "scale: "),
+            (Apg { parallel: f64::INFINITY, ..apg.clone() }, "parallel: "),
+            (Apg { norm: Some(0.0), ..apg.clone() }, "norm: "),
+            (Apg { norm: Some(f64::NAN), ..apg.clone() }, "norm: "),
+        ] {
+            let error = rule.validate().unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+        let schedule = ScaleSchedule::square(&[1, 2]).unwrap();
+        let list = Apg::new(Strength::List(vec![1.0])).unwrap();
+        assert!(list.check(&schedule, Alphabet::codes(2)).unwrap_err().to_string().starts_with("scale: "));
+    }
+}

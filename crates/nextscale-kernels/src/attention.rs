@@ -1,0 +1,166 @@
+//! Attention, a head at a time: its scores stay in a core's own cache and are never written out.
+
+use burn::backend::{TensorMetadata, flex::FlexTensor};
+use faer::{MatMut, MatRef, reborrow::*};
+use rayon::prelude::*;
+
+use crate::{
+    extension::{Operation, dims, tensor, values},
+    product::multiply_alone,
+    raw::Level,
+    softmax,
+};
+
+/// Queries of a block: with 680 keys their scores are 170 KiB.
+const BLOCK: usize = 64;
+
+/// `softmax(q·kᵀ + mask)·v` for each image and head; inputs q `[batch, queries, heads, width]`, k and v
+/// `[batch, keys, heads, width]`, mask `[queries, keys]` or empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention;
+
+/// The sizes: `queries`, `keys`, `heads`, `width`.
+#[derive(Clone, Copy)]
+struct Extent {
+    queries: usize,
+    keys: usize,
+    heads: usize,
+    width: usize,
+}
+
+impl Extent {
+    fn of(q: &FlexTensor, k: &FlexTensor) -> Self {
+        let ([_, queries, heads, width], [_, keys, ..]) = (dims(q), dims::<4>(k));
+        Self { queries, keys, heads, width }
+    }
+
+    /// One head of an image's `[length, heads, width]`.
+    fn head<'a>(&self, image: &'a [f32], length: usize, head: usize) -> MatRef<'a, f32> {
+        let all = MatRef::from_row_major_slice(image, length, self.heads * self.width);
+        all.subcols(head * self.width, self.width)
+    }
+
+    /// Attention weights of a block of queries, `[block, keys]`, in `scores`.
+    fn weigh(&self, level: Level, q: MatRef<'_, f32>, k: MatRef<'_, f32>, mask: &[f32], scores: &mut [f32]) {
+        let block = q.nrows();
+        let products = MatMut::from_row_major_slice_mut(scores, block, self.keys);
+        multiply_alone(products, q, k.transpose(), false);
+        if !mask.is_empty() {
+            scores.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
+        }
+        softmax::in_place(level, scores, self.keys);
+    }
+}
+
+/// Runs `work` for every head of every image, which gets its columns of `out`: images `[length, heads·width]` each.
+fn each_head(
+    out: &mut [f32],
+    length: usize,
+    extent: Extent,
+    work: impl Fn(usize, usize, MatMut<'_, f32>) + Sync,
+) {
+    let channels = extent.heads * extent.width;
+    out.par_chunks_mut((length * channels).max(1)).enumerate().for_each(|(image, out)| {
+        let out = MatMut::from_row_major_slice_mut(out, length, channels);
+        let heads = out.par_col_chunks_mut(extent.width).enumerate();
+        heads.for_each(|(head, out)| work(image, head, out));
+    });
+}
+
+fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: Extent) -> Vec<f32> {
+    let Extent { queries, keys, heads, width } = extent;
+    let (image_q, image_k) = (queries * heads * width, keys * heads * width);
+    let mut out = vec![0.0; q.len()];
+    each_head(&mut out, queries, extent, |image, head, mut out| {
+        let of = |values: &[f32], image_size: usize| image * image_size..(image * image_size + image_size).min(values.len());
+        let q = extent.head(&q[of(q, image_q)], queries, head);
+        let k = extent.head(&k[of(k, image_k)], keys, head);
+        let v = extent.head(&v[of(v, image_k)], keys, head);
+        let mut scores = vec![0.0; queries.min(BLOCK) * keys];
+        for first in (0..queries).step_by(BLOCK) {
+            let block = BLOCK.min(queries - first);
+            let scores = &mut scores[..block * keys];
+            let mask = if mask.is_empty() { mask } else { &mask[first * keys..(first + block) * keys] };
+            extent.weigh(level, q.subrows(first, block), k, mask, scores);
+            let weights = MatRef::from_row_major_slice(scores, block, keys);
+            multiply_alone(out.rb_mut().subrows_mut(first, block), weights, v, false);
+        }
+    });
+    out
+}
+
+/// The gradients of q, k and v. The weights are made again from q and k.
+fn backward(
+    level: Level,
+    [q, k, v]: [&[f32]; 3],
+    mask: &[f32],
+    grad: &[f32],
+    extent: Extent,
+) -> [Vec<f32>; 3] {
+    let Extent { queries, keys, heads, width } = extent;
+    let (image_q, image_k) = (queries * heads * width, keys * heads * width);
+    let heads_of = |task: usize| (task / heads, task % heads);
+    // Each head's gradients lie together at first, so that tasks write apart from each other.
+    let size = (queries + 2 * keys) * width;
+    let tasks = q.len() / image_q.max(1) * heads;
+    let mut all = vec![0.0; tasks * size];
+    all.par_chunks_mut(size.max(1)).enumerate().for_each(|(task, out)| {
+        let (image, head) = heads_of(task);
+        let q = extent.head(&q[image * image_q..][..image_q], queries, head);
+        let k = extent.head(&k[image * image_k..][..image_k], keys, head);
+        let v = extent.head(&v[image * image_k..][..image_k], keys, head);
+        let grad = extent.head(&grad[image * image_q..][..image_q], queries, head);
+        let (dq, rest) = out.split_at_mut(queries * width);
+        let (dk, dv) = rest.split_at_mut(keys * width);
+        let mut dq = MatMut::from_row_major_slice_mut(dq, queries, width);
+        let mut dk = MatMut::from_row_major_slice_mut(dk, keys, width);
+        let mut dv = MatMut::from_row_major_slice_mut(dv, keys, width);
+        let mut weights = vec![0.0; queries.min(BLOCK) * keys];
+        let mut slopes = vec![0.0; queries.min(BLOCK) * keys];
+        for first in (0..queries).step_by(BLOCK) {
+            let block = BLOCK.min(queries - first);
+            let (weights, slopes) = (&mut weights[..block * keys], &mut slopes[..block * keys]);
+            let mask = if mask.is_empty() { mask } else { &mask[first * keys..(first + block) * keys] };
+            let (q, grad) = (q.subrows(first, block), grad.subrows(first, block));
+            extent.weigh(level, q, k, mask, weights);
+            // d weights = grad·vᵀ; through the softmax: weights ⊙ (d weights − Σ weights ⊙ d weights).
+            multiply_alone(MatMut::from_row_major_slice_mut(slopes, block, keys), grad, v.transpose(), false);
+            softmax::backward_in_place(level, weights, slopes, keys);
+            let weights = MatRef::from_row_major_slice(weights, block, keys);
+            let slopes = MatRef::from_row_major_slice(slopes, block, keys);
+            multiply_alone(dv.rb_mut(), weights.transpose(), grad, true);
+            multiply_alone(dk.rb_mut(), slopes.transpose(), q, true);
+            multiply_alone(dq.rb_mut().subrows_mut(first, block), slopes, k, false);
+        }
+    });
+    let mut gradients = [vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
+    let mut skip = 0;
+    for (gradient, length) in gradients.iter_mut().zip([queries, keys, keys]) {
+        each_head(gradient, length, extent, |image, head, mut out| {
+            let from = &all[(image * heads + head) * size + skip..][..length * width];
+            out.copy_from(MatRef::from_row_major_slice(from, length, width));
+        });
+        skip += length * width;
+    }
+    gradients
+}
+
+impl Operation<4> for Attention {
+    fn forward(&self, [q, k, v, mask]: &[FlexTensor; 4]) -> FlexTensor {
+        let out = forward(Level::detected(), values(q), values(k), values(v), values(mask), Extent::of(q, k));
+        tensor(out, q.shape())
+    }
+
+    fn saved(&self, inputs: [FlexTensor; 4], _output: &FlexTensor) -> Vec<FlexTensor> {
+        inputs.into()
+    }
+
+    fn backward(&self, saved: &[FlexTensor], grad: &FlexTensor, _needed: [bool; 4]) -> [Option<FlexTensor>; 4] {
+        let [q, k, v, mask] = saved else { unreachable!("four tensors were saved") };
+        let inputs = [values(q), values(k), values(v)];
+        let [dq, dk, dv] = backward(Level::detected(), inputs, values(mask), values(grad), Extent::of(q, k));
+        let of = |values, like: &FlexTensor| Some(tensor(values, like.shape()));
+        // A mask is a constant.
+        [of(dq, q), of(dk, k), of(dv, v), None]
+    }
+}

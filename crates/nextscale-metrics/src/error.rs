@@ -1,0 +1,115 @@
+use std::path::{Path, PathBuf};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between images and a table of measures, in words that name the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "read", "write".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file or folder was read and is not what is needed.
+    #[error("{}: {problem}", path.display())]
+    Source {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what helps.
+        problem: String,
+    },
+    /// Pixels that are no batch of images.
+    #[error("{0}")]
+    Pixels(String),
+    /// Features do not have the shape that they should have.
+    #[error("{what}: {found} values, expected {expected}")]
+    Shape {
+        /// Which features.
+        what: String,
+        /// How many values there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// NaN or infinite features.
+    #[error(
+        "{what} of image {row} are not finite (feature {column} is {value}); check the network's weights, and the image"
+    )]
+    NotFinite {
+        /// Which features, and of which file.
+        what: String,
+        /// The image, counted from 0.
+        row: u64,
+        /// The feature, counted from 0.
+        column: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// Too few images for a measure.
+    #[error("{what} needs at least {needed} images; there are {found}")]
+    TooFew {
+        /// The measure, or what else needs them.
+        what: String,
+        /// How many it needs.
+        needed: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// A setting is out of its range.
+    #[error("{name} {problem}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Two sets whose features cannot be compared.
+    #[error("{a} and {b} cannot be compared: {problem}")]
+    Mismatch {
+        /// The one.
+        a: String,
+        /// The other.
+        b: String,
+        /// In what they differ, and what helps.
+        problem: String,
+    },
+    /// A matrix that is no covariance, or whose decomposition failed.
+    #[error("{0}")]
+    Covariance(String),
+    /// A network's weights could not be read.
+    #[error(transparent)]
+    Weights(#[from] nextscale_weights::Error),
+    /// A weight file could not be read through for its hash.
+    #[error("cannot read {}: {source}", path.display())]
+    WeightBytes {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// An input/output error of `path`.
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// A file or folder that is not what is needed.
+    pub(crate) fn source(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
+        Self::Source { path: path.as_ref().to_owned(), problem: problem.into() }
+    }
+
+    /// Whether the fault is in what was asked for (exit code 2), rather than in the run (exit code 1).
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Setting { .. } | Self::Mismatch { .. })
+    }
+}

@@ -1,0 +1,159 @@
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use burn::tensor::Device;
+use nextscale_weights::{ExpectedTensors, WeightFile};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::{
+    engine::Engine,
+    host::{Host, HostConv},
+    layer::Spec,
+    resize::{Resize, Resizer},
+    tensors::{TensorConv, Tensors},
+};
+use crate::{Error, ImageBatch, Result};
+
+/// Images that go through burn's operations together: enough to fill a GPU.
+const DEVICE_BATCH: usize = 32;
+
+/// A network: its convolutions and the way through them.
+pub trait Architecture: Send + Sync {
+    /// The network with convolutions of type C.
+    type Net<C: Send + Sync>: Send + Sync;
+    /// What the forward pass gives of several images.
+    type Output: Send;
+    /// As in "a VQVAE".
+    const NAME: &'static str;
+    /// Rows and columns of its input.
+    const SIZE: usize;
+    /// Images that a thread works on together on the host: so many that the late, small maps still make long products.
+    const TOGETHER: usize;
+
+    /// Makes the network, asking for every convolution once.
+    ///
+    /// # Errors
+    /// Those of `conv`.
+    fn build<C: Send + Sync>(&self, conv: &mut dyn FnMut(Spec) -> Result<C>) -> Result<Self::Net<C>>;
+
+    /// Adds what a checkpoint must or may hold beside convolutions.
+    fn others(&self, expected: ExpectedTensors) -> ExpectedTensors;
+
+    /// The forward pass.
+    fn forward<E: Engine>(net: &Self::Net<E::Conv>, engine: &E, x: E::Map) -> Self::Output;
+}
+
+/// An architecture with weights, on a device.
+pub enum Network<A: Architecture> {
+    /// The host's kernels: the CPU device.
+    Host(A::Net<HostConv>),
+    /// burn's operations: every other device.
+    Tensors(Tensors, A::Net<TensorConv>),
+}
+
+impl<A: Architecture> Network<A> {
+    /// Reads the network's weights.
+    ///
+    /// # Errors
+    /// If the file is of another network, lacks or misshapes a tensor, has one too many, or cannot be read.
+    pub fn load(architecture: &A, file: &WeightFile, device: &Device) -> Result<Self> {
+        expected(architecture).check(file)?;
+        if *device == Device::flex() {
+            Ok(Self::Host(architecture.build(&mut |spec| Ok(Host.place(&spec.read(file)?)))?))
+        } else {
+            Self::tensors(architecture, file, device)
+        }
+    }
+
+    /// As [`load`](Self::load), on burn's operations whatever the device.
+    pub(super) fn tensors(architecture: &A, file: &WeightFile, device: &Device) -> Result<Self> {
+        let engine = Tensors { device: device.clone() };
+        let net = architecture.build(&mut |spec| Ok(engine.place(&spec.read(file)?)))?;
+        Ok(Self::Tensors(engine, net))
+    }
+
+    /// Every image resized and through the network, in order; `value` maps 0 ..= 255 to the input's range.
+    pub fn run(
+        &self,
+        images: &ImageBatch,
+        resize: Resize,
+        value: impl Fn(f32) -> f32 + Sync,
+    ) -> Result<Vec<A::Output>> {
+        // The fields are public, so the batch may never have been checked.
+        let checked = images.height.saturating_mul(images.width).saturating_mul(3);
+        if checked == 0 || Some(images.pixels.len()) != images.count.checked_mul(checked) {
+            return Err(Error::Pixels(format!(
+                "{} bytes are not {} RGB images of {}×{} pixels",
+                images.pixels.len(),
+                images.count,
+                images.height,
+                images.width
+            )));
+        }
+        let resizer = Resizer::new(resize, [images.height, images.width], [A::SIZE; 2]);
+        let prepare = |part: &[u8]| {
+            let count = part.len() / checked;
+            let mut values = Vec::with_capacity(count * A::SIZE * A::SIZE * 3);
+            for image in part.chunks_exact(checked) {
+                resizer.append(image, &mut values, &value);
+            }
+            ([count, A::SIZE, A::SIZE, 3], values)
+        };
+        Ok(match self {
+            Self::Host(net) => images
+                .pixels
+                .par_chunks(checked * A::TOGETHER)
+                .map(|part| {
+                    let (dims, values) = prepare(part);
+                    A::forward(net, &Host, Host.input(dims, values))
+                })
+                .collect(),
+            Self::Tensors(engine, net) => images
+                .pixels
+                .chunks(checked * DEVICE_BATCH)
+                .map(|part| {
+                    let (dims, values) = prepare(part);
+                    A::forward(net, engine, engine.input(dims, values))
+                })
+                .collect(),
+        })
+    }
+}
+
+/// Every tensor that the network reads, and those that it passes over.
+pub fn expected<A: Architecture>(architecture: &A) -> ExpectedTensors {
+    let mut expected = architecture.others(ExpectedTensors::new(A::NAME));
+    let listed = architecture.build::<()>(&mut |spec| {
+        spec.expect(&mut expected);
+        Ok(())
+    });
+    debug_assert!(listed.is_ok(), "nothing fails where nothing is read");
+    expected
+}
+
+/// The SHA-256 of bytes in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes).as_slice())
+}
+
+/// The SHA-256 of a file in hexadecimal digits.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256_of_file(path: &Path) -> Result<String> {
+    let unreadable = |source| Error::WeightBytes { path: path.into(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let (mut hash, mut part) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut part).map_err(unreadable)? {
+            0 => return Ok(hex(hash.finalize().as_slice())),
+            count => hash.update(&part[..count]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,151 @@
+//! What an evaluation found, and how it was found.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::write_atomically;
+use crate::kid::KidOptions;
+use crate::precision_recall::Neighbours;
+use crate::{Origin, Result};
+
+/// One number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// "FID", "FD-Lite0", …; with "-rec" it is against the reconstructions of the reference.
+    pub name: String,
+    /// The value.
+    pub value: f64,
+    /// The standard error or deviation, as the note says; absent where nothing short of a bootstrap gives one.
+    pub error: Option<f64>,
+    /// How the value was taken, in words.
+    pub note: Option<String>,
+}
+
+/// All that numbers depend on beside the code: two reports of equal protocols can be compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// The network's short name.
+    pub features: String,
+    /// The network, its weights' hash, resize and input range; absent where only other programs' moments are compared.
+    pub network: Option<String>,
+    /// Features of an image.
+    pub dims: usize,
+    /// What is measured.
+    pub samples: Origin,
+    /// Against what.
+    pub reference: Origin,
+    /// The reference's reconstructions.
+    pub rec: Option<Origin>,
+    /// Images whose features were compared one by one: of the samples, the reference, and the reconstructions.
+    pub kept: [Option<usize>; 3],
+    /// The kernel distance's subsets.
+    pub kid: KidOptions,
+    /// The neighbourhoods of precision, recall, density and coverage.
+    pub neighbours: Neighbours,
+    /// The program's version.
+    pub version: String,
+}
+
+/// Named values with their protocol. Prints as a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How they were found.
+    pub protocol: Protocol,
+    /// The values.
+    pub measures: Vec<Measure>,
+    /// What a reader must know before trusting them.
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// The value of a measure.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.measures.iter().find(|measure| measure.name == name).map(|measure| measure.value)
+    }
+
+    /// Writes the report as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the disk refuses.
+    pub fn save_json(&self, path: &Path) -> Result<()> {
+        // Strings, numbers and lists: nothing that JSON refuses.
+        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        write_atomically(path, text.as_bytes())
+    }
+}
+
+/// Six significant digits, without an exponent where one is not needed.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 {
+        "0".into()
+    } else if (1e-4..1e7).contains(&magnitude) {
+        let digits = (5 - magnitude.log10().floor() as i32).clamp(0, 9) as usize;
+        format!("{value:.digits$}")
+    } else {
+        format!("{value:.5e}")
+    }
+}
+
+/// Enough of a hash to tell it from others.
+fn short(hash: &str) -> &str {
+    hash.get(..16).unwrap_or(hash)
+}
+
+fn origin(origin: &Origin) -> String {
+    let mut words = vec![origin.name.clone()];
+    words.extend(origin.images.map(|images| format!("{images} images")));
+    words.extend(origin.size.map(|[height, width]| format!("{width}×{height}")));
+    words.extend(origin.split.as_ref().map(|split| format!("split {split}")));
+    words.extend(origin.config.as_ref().map(|config| format!("config {}", short(config))));
+    words.push(format!("sha256 {}", short(&origin.sha256)));
+    words.join(", ")
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<[String; 3]> = self
+            .measures
+            .iter()
+            .map(|measure| {
+                let mut value = number(measure.value);
+                if let Some(error) = measure.error {
+                    value += &format!(" ± {error:.2e}");
+                }
+                [measure.name.clone(), value, measure.note.clone().unwrap_or_default()]
+            })
+            .collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (names, values) = (width(0), width(1));
+        for [name, value, note] in &rows {
+            writeln!(f, "{}", format!("{name:names$}  {value:values$}  {note}").trim_end())?;
+        }
+        let protocol = &self.protocol;
+        writeln!(f)?;
+        let unknown = "of another program";
+        writeln!(f, "features   {}", protocol.network.as_deref().unwrap_or(unknown))?;
+        writeln!(f, "samples    {}", origin(&protocol.samples))?;
+        writeln!(f, "reference  {}", origin(&protocol.reference))?;
+        if let Some(rec) = &protocol.rec {
+            writeln!(f, "rec        {}", origin(rec))?;
+        }
+        writeln!(f, "seed       {}", protocol.kid.seed)?;
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_six_digits() {
+        let said = [12.345678, 0.00123456789, 1234567.0, 0.0, -3e-9, 317.0].map(number);
+        assert_eq!(said, ["12.3457", "0.00123457", "1234567", "0", "-3.00000e-9", "317.000"]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Folders of image files.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::{Error, ImageBatch, Result};
+
+/// Everything visible in a folder, sorted by name.
+fn children(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+        .map_err(Error::io("read", folder))?;
+    // Hidden files are other programs' notes, such as `._1.png`.
+    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+    paths.sort();
+    Ok(paths)
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let found = path.extension().unwrap_or_default();
+    extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension))
+}
+
+fn image_files(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.into_iter().filter(|path| has_extension(path, &["png", "jpg", "jpeg"]) && path.is_file()).collect()
+}
+
+/// The images of a folder, or of the folders in it, sorted.
+pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>> {
+    let (folders, files): (Vec<_>, Vec<_>) = children(folder)?.into_iter().partition(|path| path.is_dir());
+    let direct = image_files(files);
+    let mut nested = Vec::new();
+    for class in folders {
+        nested.extend(image_files(children(&class)?));
+    }
+    match (direct.is_empty(), nested.first()) {
+        (false, Some(other)) => Err(Error::source(
+            folder,
+            format!(
+                "holds images and folders of images ({}); name the one that is meant, or move the others away",
+                other.parent().unwrap_or(other).display()
+            ),
+        )),
+        (false, None) => Ok(direct),
+        (true, _) => Ok(nested),
+    }
+}
+
+/// The `.npz` file of a folder that holds one.
+pub(super) fn only_npz(folder: &Path) -> Result<Option<PathBuf>> {
+    let mut files: Vec<_> =
+        children(folder)?.into_iter().filter(|path| has_extension(path, &["npz"])).collect();
+    match files.len() {
+        0 | 1 => Ok(files.pop()),
+        _ => Err(Error::source(folder, "holds several .npz files; name the one that is meant")),
+    }
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(image::ImageError) -> Error {
+    move |error| match error {
+        image::ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::Io { action: "read", path: path.into(), source }
+        }
+        other => Error::source(path, format!("is no image that can be read: {other}")),
+    }
+}
+
+/// Width and height, from the file's header.
+pub(super) fn size(path: &Path) -> Result<(usize, usize)> {
+    let (width, height) = open(path)?.into_dimensions().map_err(unreadable(path))?;
+    Ok((width as usize, height as usize))
+}
+
+/// A file's format is told by its content: evaluation sets are full of JPEGs named .png.
+fn open(path: &Path) -> Result<image::ImageReader<std::io::BufReader<std::fs::File>>> {
+    image::ImageReader::open(path)
+        .and_then(|reader| reader.with_guessed_format())
+        .map_err(Error::io("read", path))
+}
+
+/// The files' pixels; grey becomes RGB, and alpha is dropped, as in PIL's `convert("RGB")`.
+pub(super) fn decode(files: &[PathBuf], width: usize, height: usize) -> Result<ImageBatch> {
+    let decoded: Vec<Vec<u8>> = files
+        .par_iter()
+        .map(|path| {
+            let picture = open(path)?.decode().map_err(unreadable(path))?.into_rgb8();
+            let (found_width, found_height) = picture.dimensions();
+            if (found_width as usize, found_height as usize) != (width, height) {
+                return Err(Error::source(
+                    path,
+                    format!(
+                        "is {found_width}×{found_height} pixels, the first image of the set {width}×{height}; bring them to \
+                         one size first"
+                    ),
+                ));
+            }
+            Ok(picture.into_raw())
+        })
+        .collect::<Result<_>>()?;
+    ImageBatch::new(height, width, decoded.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ImageSource;
+    use crate::testing::picture;
+
+    fn read(folder: &Path) -> Result<Vec<u8>> {
+        let mut pixels = Vec::new();
+        ImageSource::open(folder)?.read(2, |images| {
+            pixels.extend(images.pixels);
+            Ok(())
+        })?;
+        Ok(pixels)
+    }
+
+    #[test]
+    fn classes_come_in_the_order_of_their_names_and_grey_is_colour() {
+        let root = tempfile::tempdir().unwrap();
+        for (class, file, seed) in [("b", "1.png", 1), ("a", "9.jpeg.png", 2), ("a", "10.png", 3)] {
+            std::fs::create_dir_all(root.path().join(class)).unwrap();
+            picture(seed, 2, 2).save(root.path().join(class).join(file)).unwrap();
+        }
+        image::GrayImage::from_pixel(2, 2, image::Luma([77])).save(root.path().join("b/2.png")).unwrap();
+        std::fs::write(root.path().join("a/._9.png"), "resource fork").unwrap();
+        let expected = [picture(3, 2, 2), picture(2, 2, 2), picture(1, 2, 2)].map(|p| p.into_raw()).concat();
+        assert_eq!(read(root.path()).unwrap(), [expected, vec![77; 12]].concat());
+        picture(0, 2, 2).save(root.path().join("grid.png")).unwrap();
+        let error = read(root.path()).unwrap_err().to_string();
+        assert!(error.contains("images and folders of images"), "{error}");
+    }
+
+    #[test]
+    fn torn_false_and_misfit_files_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        picture(0, 4, 4).save(root.path().join("0.png")).unwrap();
+        let other = root.path().join("1.png");
+        let say = |write: &dyn Fn()| {
+            write();
+            let error = read(root.path()).unwrap_err().to_string();
+            assert!(error.contains("1.png"), "{error}");
+            error
+        };
+        say(&|| std::fs::write(&other, "not a picture").unwrap());
+        say(&|| std::fs::write(&other, "").unwrap());
+        say(&|| {
+            let whole = std::fs::read(root.path().join("0.png")).unwrap();
+            std::fs::write(&other, &whole[..whole.len() - 20]).unwrap();
+        });
+        let size = say(&|| picture(1, 4, 5).save(&other).unwrap());
+        assert!(size.contains("is 4×5 pixels, the first image of the set 4×4"), "{size}");
+        // A JPEG under a PNG's name is read all the same.
+        picture(1, 4, 4).save_with_format(&other, image::ImageFormat::Jpeg).unwrap();
+        assert_eq!(read(root.path()).unwrap().len(), 2 * 48);
+    }
+}

@@ -1,0 +1,221 @@
+//! `.npz` files: batches of images, and the moments in the ADM suite's reference batches.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use npyz::npz::NpzArchive;
+use npyz::{DType, NpyFile, Order};
+
+use crate::{Error, ImageBatch, Moments, Result};
+
+const IMAGES: &str = "arr_0";
+
+/// The images of an `.npz` file: `arr_0`, uint8 `[images, height, width, 3]`.
+#[derive(Debug, Clone)]
+pub(super) struct NpzImages {
+    path: PathBuf,
+    shape: [usize; 3],
+}
+
+impl NpzImages {
+    /// Reads the array's header.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut archive = archive(path)?;
+        let names = names(&archive);
+        let Some(array) = archive.by_name(IMAGES).map_err(broken(path))? else {
+            return Err(Error::source(path, format!("has no array `{IMAGES}` of images; it has {names}")));
+        };
+        let stored = stored_as(&array);
+        if stored != "|u1" {
+            let problem = format!("`{IMAGES}` is stored as {stored}, expected uint8 values from 0 to 255");
+            return Err(Error::source(path, problem));
+        }
+        let shape = array.shape();
+        let sides: Option<Vec<usize>> = shape.iter().map(|&side| usize::try_from(side).ok()).collect();
+        let problem = match sides.as_deref() {
+            Some(&[0, _, _, 3]) => "holds no image".into(),
+            Some(&[count, height, width, 3]) if height > 0 && width > 0 => {
+                if array.order() == Order::C {
+                    return Ok(Self { path: path.into(), shape: [count, height, width] });
+                }
+                "is in Fortran order; save numpy.ascontiguousarray(images)".into()
+            }
+            _ => format!("has shape {shape:?}, expected [images, height, width, 3]"),
+        };
+        Err(Error::source(path, format!("`{IMAGES}` {problem}")))
+    }
+
+    /// Images, height, width.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The images in order, at most `batch` at a time.
+    pub fn read(&self, batch: usize, mut see: impl FnMut(ImageBatch) -> Result<()>) -> Result<()> {
+        let [count, height, width] = self.shape;
+        let mut archive = archive(&self.path)?;
+        let array = archive.by_name(IMAGES).map_err(broken(&self.path))?;
+        let Some(array) = array else {
+            return Err(Error::source(&self.path, "has changed while it was read"));
+        };
+        let mut bytes = array.into_inner();
+        for first in (0..count).step_by(batch) {
+            let images = batch.min(count - first);
+            let mut pixels = vec![0; images * height * width * 3];
+            bytes.read_exact(&mut pixels).map_err(broken(&self.path))?;
+            see(ImageBatch::new(height, width, pixels)?)?;
+        }
+        // The archive's checksum is compared at its end only.
+        match bytes.read(&mut [0]).map_err(broken(&self.path))? {
+            0 => Ok(()),
+            _ => Err(Error::source(&self.path, format!("`{IMAGES}` holds more than its header says"))),
+        }
+    }
+}
+
+/// Whether the file has images.
+pub(crate) fn has_images(path: &Path) -> Result<bool> {
+    Ok(archive(path)?.array_names().any(|name| name == IMAGES))
+}
+
+/// The mean and covariance under two names, if the file has them.
+///
+/// # Errors
+/// [`Error::Source`], naming the file, if only one of them is there, or they have other types or shapes.
+pub(crate) fn moments(path: &Path, mean: &str, covariance: &str) -> Result<Option<Moments>> {
+    let mut archive = archive(path)?;
+    let (mu, sigma) = (floats(&mut archive, path, mean)?, floats(&mut archive, path, covariance)?);
+    let ((mu, mu_shape), (sigma, sigma_shape)) = match (mu, sigma) {
+        (None, None) => return Ok(None),
+        (Some(mu), Some(sigma)) => (mu, sigma),
+        (mu, _) => {
+            let (there, missing) = if mu.is_some() { (mean, covariance) } else { (covariance, mean) };
+            return Err(Error::source(path, format!("has `{there}` and no `{missing}`")));
+        }
+    };
+    let dims = mu.len() as u64;
+    if mu_shape != [dims] || sigma_shape != [dims, dims] {
+        let problem = format!(
+            "`{mean}` has shape {mu_shape:?} and `{covariance}` {sigma_shape:?}, expected [dims] and [dims, dims]"
+        );
+        return Err(Error::source(path, problem));
+    }
+    Moments::new(None, mu, sigma)
+        .map(Some)
+        .map_err(|error| Error::source(path, format!("`{mean}` and `{covariance}` cannot be used: {error}")))
+}
+
+/// An array of floats with its shape.
+fn floats(
+    archive: &mut NpzArchive<BufReader<File>>,
+    path: &Path,
+    name: &str,
+) -> Result<Option<(Vec<f64>, Vec<u64>)>> {
+    let Some(array) = archive.by_name(name).map_err(broken(path))? else { return Ok(None) };
+    let (stored, shape) = (stored_as(&array), array.shape().to_vec());
+    let values = match stored.as_str() {
+        "<f8" => array.into_vec::<f64>().map_err(broken(path))?,
+        "<f4" => array.into_vec::<f32>().map_err(broken(path))?.into_iter().map(f64::from).collect(),
+        _ => return Err(Error::source(path, format!("`{name}` is stored as {stored}, expected float64"))),
+    };
+    Ok(Some((values, shape)))
+}
+
+fn stored_as<R: Read>(array: &NpyFile<R>) -> String {
+    match array.dtype() {
+        DType::Plain(kind) => kind.to_string(),
+        other => other.descr(),
+    }
+}
+
+fn archive(path: &Path) -> Result<NpzArchive<BufReader<File>>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    NpzArchive::new(BufReader::new(file)).map_err(broken(path))
+}
+
+fn names(archive: &NpzArchive<BufReader<File>>) -> String {
+    let mut names: Vec<String> = archive.array_names().map(|name| format!("`{name}`")).collect();
+    names.sort();
+    if names.is_empty() { "no array".into() } else { names.join(", ") }
+}
+
+fn broken(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| {
+        Error::source(
+            path,
+            format!("is truncated, corrupt or no .npz file ({error}); copy or download it again"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{picture, write_array, write_npz};
+
+    fn say(path: &Path) -> String {
+        let read = |images: NpzImages| images.read(2, |_| Ok(()));
+        let error = NpzImages::open(path).and_then(read).unwrap_err().to_string();
+        assert!(error.contains(&*path.to_string_lossy()), "{error}");
+        error
+    }
+
+    #[test]
+    fn another_type_shape_or_order_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.npz");
+        write_array(&path, "arr_0", &[1, 2, 2, 3], &[0.5_f32; 12]);
+        assert!(say(&path).contains("stored as <f4, expected uint8"));
+        write_array(&path, "arr_0", &[1, 3, 2, 2], &[7_u8; 12]);
+        assert!(say(&path).contains("has shape [1, 3, 2, 2], expected [images, height, width, 3]"));
+        write_array(&path, "arr_0", &[12], &[7_u8; 12]);
+        assert!(say(&path).contains("has shape [12]"));
+        write_array::<u8>(&path, "arr_0", &[0, 2, 2, 3], &[]);
+        assert!(say(&path).contains("holds no image"));
+        write_array(&path, "samples", &[1, 2, 2, 3], &[7_u8; 12]);
+        assert!(say(&path).contains("has no array `arr_0` of images; it has `samples`"));
+    }
+
+    #[test]
+    fn torn_and_damaged_files_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.npz");
+        write_npz(&path, &[picture(0, 8, 8), picture(1, 8, 8), picture(2, 8, 8)]);
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 10, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            say(&path);
+        }
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        say(&path);
+        std::fs::write(&path, &whole).unwrap();
+        NpzImages::open(&path).unwrap().read(2, |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn moments_are_read_in_either_precision_and_checked() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.npz");
+        let file = || npyz::npz::NpzWriter::create(&path).unwrap();
+        let mut writer = file();
+        crate::testing::add_array(&mut writer, "mu", &[2], &[1.0_f64, 2.0]);
+        crate::testing::add_array(&mut writer, "sigma", &[2, 2], &[2.0_f32, 0.5, 0.5, 1.0]);
+        drop(writer);
+        let found = moments(&path, "mu", "sigma").unwrap().unwrap();
+        assert_eq!((found.mean(), found.covariance()), (&[1.0, 2.0][..], &[2.0, 0.5, 0.5, 1.0][..]));
+        assert!(moments(&path, "mu_s", "sigma_s").unwrap().is_none());
+        let error = moments(&path, "mu", "sigma_s").unwrap_err().to_string();
+        assert!(error.contains("a.npz: has `mu` and no `sigma_s`"), "{error}");
+        let mut writer = file();
+        crate::testing::add_array(&mut writer, "mu", &[2], &[1.0_f64, f64::NAN]);
+        crate::testing::add_array(&mut writer, "sigma", &[2, 2], &[2.0_f64, 0.5, 0.5, 1.0]);
+        drop(writer);
+        let error = moments(&path, "mu", "sigma").unwrap_err().to_string();
+        assert!(error.contains("a.npz") && error.contains("not finite"), "{error}");
+        let error = moments(&path, "sigma", "mu").unwrap_err().to_string();
+        assert!(error.contains("`sigma` has shape [2, 2]"), "{error}");
+    }
+}

@@ -1,0 +1,171 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Tensor, TensorData};
+use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
+
+use crate::{Operator, Prior, check_grids};
+
+/// What each channel's logit is on average at the coarse scale: a constant that was measured beforehand, a control.
+///
+/// It says which codes are likely at a scale, in whatever image and wherever in it, and nothing of the coarse map that the
+/// prior is applied to: out(i, ·) = m for every position i, m `[channels]` the average over images and positions of the
+/// logits on the coarse grid. Scales on equal grids share one average.
+#[derive(Clone, PartialEq)]
+pub struct Marginal {
+    channels: usize,
+    averages: BTreeMap<(usize, usize), Arc<[f32]>>,
+}
+
+impl Marginal {
+    /// From the average logits `[channels]` of each coarse grid.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if there is none, a grid stands twice, the averages differ in length, or one is not finite.
+    pub fn new(averages: impl IntoIterator<Item = (Grid, Vec<f32>)>) -> Result<Self> {
+        let refuse = |message: String| Err(Error::Unsupported(format!("averages of logits: {message}")));
+        let mut prior = Self { channels: 0, averages: BTreeMap::new() };
+        for (grid, average) in averages {
+            if prior.averages.is_empty() {
+                prior.channels = average.len();
+            }
+            if average.is_empty() || average.len() != prior.channels {
+                let (found, first) = (average.len(), prior.channels);
+                return refuse(format!(
+                    "{found} channels on the grid {grid} and {first} on another; all need one number"
+                ));
+            }
+            if let Some(value) = average.iter().find(|value| !value.is_finite()) {
+                return refuse(format!(
+                    "{value} on the grid {grid}; calibrate again with a rule that masks nothing"
+                ));
+            }
+            if prior.averages.insert((grid.height, grid.width), average.into()).is_some() {
+                return refuse(format!("the grid {grid} stands there twice"));
+            }
+        }
+        if prior.averages.is_empty() { refuse("there are none".into()) } else { Ok(prior) }
+    }
+
+    /// The channels of the logits that it was measured on.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The coarse grids, in order of their size.
+    pub fn grids(&self) -> impl Iterator<Item = Grid> {
+        self.averages.keys().map(|&(height, width)| Grid::new(height, width))
+    }
+
+    /// The average logits `[channels]` on a grid.
+    pub fn average(&self, grid: Grid) -> Option<&[f32]> {
+        self.averages.get(&(grid.height, grid.width)).map(|average| &**average)
+    }
+
+    fn of(&self, from: Grid) -> Result<Arc<[f32]>> {
+        self.averages.get(&(from.height, from.width)).cloned().ok_or_else(|| {
+            let grids: Vec<String> = self.grids().map(|grid| grid.to_string()).collect();
+            Error::Unsupported(format!(
+                "the averages of Marginal have no grid {from}, only {}; calibrate with the model that is run",
+                grids.join(", ")
+            ))
+        })
+    }
+}
+
+impl Prior for Marginal {
+    fn operator(&self, from: Grid, to: Grid) -> Result<Operator> {
+        check_grids(from, to)?;
+        let average = self.of(from)?;
+        Ok(Operator::Function(Arc::new(move |x: Tensor<3>| {
+            let [batch, positions, channels] = x.dims();
+            if positions != from.positions() || channels != average.len() {
+                return Err(Error::shape(
+                    format!("the input of Marginal from {from} to {to}"),
+                    format!("[batch, {}, {}]", from.positions(), average.len()),
+                    &x.dims(),
+                ));
+            }
+            let average = TensorData::new(average.to_vec(), [1, 1, channels]);
+            let average = Tensor::<3>::from_data(average, (&x.device(), DType::F32)).cast(x.dtype());
+            Ok(average.expand([batch, to.positions(), channels]))
+        })))
+    }
+
+    /// Every scale but the last must have its average, and its channels must be the alphabet's.
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        if alphabet.channels() != self.channels {
+            return Err(Error::Unsupported(format!(
+                "the averages of Marginal have {} channels and the model's logits {}; calibrate with the model that is \
+                 run",
+                self.channels,
+                alphabet.channels()
+            )));
+        }
+        schedule.grids()[..schedule.len() - 1].iter().try_for_each(|&grid| self.of(grid).map(drop))
+    }
+}
+
+// Thousands of numbers would bury what a rule's Debug is read for.
+impl std::fmt::Debug for Marginal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let grids: Vec<String> = self.grids().map(|grid| grid.to_string()).collect();
+        write!(f, "Marginal({} channels on {})", self.channels, grids.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn prior() -> Marginal {
+        Marginal::new([(Grid::square(1), vec![1.0, -2.0]), (Grid::new(2, 3), vec![0.5, 4.0])]).unwrap()
+    }
+
+    #[test]
+    fn every_position_of_every_image_takes_the_average_of_the_coarse_grid() {
+        let (from, to) = (Grid::new(2, 3), Grid::new(3, 3));
+        let operator = prior().operator(from, to).unwrap().to_device(&Device::flex());
+        let x = Tensor::<3>::full([2, 6, 2], f32::NAN, &Device::flex());
+        let y = operator.apply(&x).unwrap();
+        assert_eq!(y.dims(), [2, 9, 2]);
+        let y: Vec<f32> = y.into_data().try_to_vec().unwrap();
+        assert!(y.chunks(2).all(|position| position == [0.5, 4.0]), "{y:?}");
+    }
+
+    #[test]
+    fn half_precision_comes_back_in_half_precision() {
+        let operator = prior().operator(Grid::square(1), Grid::square(2)).unwrap();
+        let x = Tensor::<3>::zeros([1, 1, 2], (&Device::flex(), DType::F16));
+        assert_eq!(operator.to_device(&Device::flex()).apply(&x).unwrap().dtype(), DType::F16);
+    }
+
+    #[test]
+    fn other_scales_and_other_vocabularies_are_refused_before_anything_runs() {
+        let schedule = |grids: &[Grid]| ScaleSchedule::new(grids.to_vec()).unwrap();
+        let fits = schedule(&[Grid::square(1), Grid::new(2, 3), Grid::square(9)]);
+        assert_eq!(prior().check(&fits, Alphabet::codes(2)), Ok(()));
+        let other = schedule(&[Grid::square(1), Grid::square(2), Grid::square(3)]);
+        let error = prior().check(&other, Alphabet::codes(2)).unwrap_err().to_string();
+        assert!(error.contains("no grid 2×2, only 1×1, 2×3"), "{error}");
+        let error = prior().check(&fits, Alphabet::codes(64)).unwrap_err().to_string();
+        assert!(error.contains("have 2 channels and the model's logits 64"), "{error}");
+    }
+
+    #[test]
+    fn averages_that_cannot_be_are_refused() {
+        let one = || (Grid::square(1), vec![1.0, 2.0]);
+        let two = |average: Vec<f32>| vec![one(), (Grid::square(2), average)];
+        for (averages, part) in [
+            (vec![], "there are none"),
+            (vec![one(), one()], "1×1 stands there twice"),
+            (two(vec![1.0]), "1 channels on the grid 2×2"),
+            (two(vec![1.0, f32::NEG_INFINITY]), "-inf on the grid 2×2"),
+            (vec![(Grid::square(1), vec![])], "0 channels"),
+        ] {
+            let error = Marginal::new(averages).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

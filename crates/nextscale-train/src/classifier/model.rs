@@ -1,0 +1,195 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData, module::avg_pool2d, ops::AvgPoolOptions};
+use nextscale_kernels::{conv2d_3x3, group_norm_silu, linear};
+use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
+
+use crate::params::{Parameter, parameters, replace};
+use crate::random::{hash, uniform};
+use crate::{Error, Result};
+
+/// Channels of a group of the norms.
+const GROUP: usize = 8;
+const EPS: f64 = 1e-5;
+/// The header's entries.
+const CHANNELS: &str = "channels";
+const CLASSES: &str = "classes";
+
+/// A small residual network over images in [-1, 1]: a stage at full size, then one at each halving.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    stages: Vec<Stage>,
+    /// `[channels, classes]`.
+    head: Param<Tensor<2>>,
+    head_bias: Param<Tensor<1>>,
+}
+
+/// `h = silu(norm(conv(x)))`, then `h + silu(norm(conv(h)))`.
+#[derive(Module, Debug)]
+struct Stage {
+    widen: Layer,
+    refine: Layer,
+}
+
+/// A 3×3 convolution without bias, group norm, SiLU.
+#[derive(Module, Debug)]
+struct Layer {
+    conv: Param<Tensor<4>>,
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Layer {
+    fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
+        Self {
+            conv: zeros([outputs, inputs, 3, 3], device),
+            weight: zeros([outputs], device),
+            bias: zeros([outputs], device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = conv2d_3x3(x, self.conv.val(), None);
+        let [_, channels, ..] = x.dims();
+        group_norm_silu(x, self.weight.val(), self.bias.val(), channels / GROUP, EPS)
+    }
+}
+
+fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    Param::from_tensor(Tensor::zeros(shape, device))
+}
+
+impl Classifier {
+    /// A network with `channels` at full size, twice as many at each of the `stages` − 1 halvings; `seed` decides its
+    /// weights.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for channels that no norm divides, no stage or no class.
+    pub fn init(
+        [channels, stages, classes]: [usize; 3],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        if channels == 0 || !channels.is_multiple_of(GROUP) {
+            return Err(Error::setting("channels", format!("{channels} is not a multiple of {GROUP}")));
+        }
+        if stages == 0 || stages > 6 {
+            return Err(Error::setting("stages", format!("{stages} stages; give 1 to 6")));
+        }
+        let model = Self::empty([channels, stages, classes], device);
+        Ok(replace(model, |parameter| Some(fresh(seed, &parameter))))
+    }
+
+    fn empty([channels, stages, classes]: [usize; 3], device: &Device) -> Self {
+        let mut inputs = 3;
+        let stages = (0..stages)
+            .map(|stage| {
+                let outputs = channels << stage;
+                let widen = Layer::new(std::mem::replace(&mut inputs, outputs), outputs, device);
+                Stage { widen, refine: Layer::new(outputs, outputs, device) }
+            })
+            .collect();
+        Self { stages, head: zeros([inputs, classes], device), head_bias: zeros([classes], device) }
+    }
+
+    /// What each stage makes of images `[batch, 3, h, w]` in [-1, 1]: `[batch, channels·2^i, h/2^i, w/2^i]`.
+    pub fn features(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut x = images;
+        let mut all = Vec::with_capacity(self.stages.len());
+        for (i, stage) in self.stages.iter().enumerate() {
+            if i > 0 {
+                x = avg_pool2d(x, AvgPoolOptions::new([2, 2]));
+            }
+            let h = stage.widen.forward(x);
+            x = h.clone() + stage.refine.forward(h);
+            all.push(x.clone());
+        }
+        all
+    }
+
+    /// Logits `[batch, classes]` of images `[batch, 3, h, w]` in [-1, 1].
+    pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        let last = self.features(images).pop().expect("there is a stage");
+        let [batch, channels, height, width] = last.dims();
+        let pooled = last.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
+        linear(pooled, self.head.val(), Some(self.head_bias.val()))
+    }
+
+    /// Writes the weights.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the file cannot be written.
+    pub fn save(&self, path: &Path, metadata: BTreeMap<String, String>) -> Result<()> {
+        let mut metadata = metadata;
+        let [_, classes] = self.head.dims();
+        metadata.insert(CHANNELS.into(), self.stages[0].widen.weight.dims()[0].to_string());
+        metadata.insert(CLASSES.into(), classes.to_string());
+        let tensors = parameters(self).into_iter().map(|p| {
+            let values: Vec<f32> = p.values.into_data().iter::<f32>().collect();
+            (p.name, TensorData::new(values, p.shape))
+        });
+        save_safetensors(path, tensors, Precision::F16, &metadata)
+            .map_err(|error| Error::data(path, error.to_string()))
+    }
+
+    /// Reads weights that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the file, and what does not fit.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        let fail = |message: String| Error::data(path, message);
+        let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
+        let number = |key: &str| -> Result<usize> {
+            let found = file.metadata().get(key).and_then(|text| text.parse().ok());
+            found.filter(|&n| (1..1 << 16).contains(&n)).ok_or_else(|| {
+                fail(format!("is no classifier: its header has no `{key}`; train one with `train classifier`"))
+            })
+        };
+        let stages = file.names().filter(|name| name.ends_with("widen.weight")).count();
+        let model = Self::empty([number(CHANNELS)?, stages, number(CLASSES)?], device);
+        let mut expected = ExpectedTensors::new("a classifier");
+        for parameter in parameters(&model) {
+            expected.insert(parameter.name, parameter.shape);
+        }
+        expected.check(&file).map_err(|error| fail(error.to_string()))?;
+        let mut failed = None;
+        let model = replace(model, |parameter| match file.values(&parameter.name) {
+            Ok((values, _)) => {
+                let data = TensorData::new(values, [parameter.values.dims()[0]]);
+                Some(Tensor::from_data(data, &parameter.values.device()))
+            }
+            Err(error) => {
+                failed.get_or_insert(error);
+                None
+            }
+        });
+        match failed {
+            Some(error) => Err(fail(error.to_string())),
+            None => Ok(model),
+        }
+    }
+}
+
+/// First values: convolutions and the head uniform in ±√(3/inputs) (He and others, 2015, for unit gain), norms at one and
+/// zero.
+fn fresh(seed: u64, parameter: &Parameter) -> Tensor<1> {
+    let count = parameter.values.dims()[0];
+    let stream = hash(&parameter.name.bytes().map(u64::from).collect::<Vec<_>>());
+    // What an output is a sum over: a convolution's input channels and taps, a matrix's rows.
+    let inputs = match parameter.shape.as_slice() {
+        [_, inputs, kernel @ ..] if kernel.len() == 2 => Some(inputs * kernel[0] * kernel[1]),
+        [inputs, _] => Some(*inputs),
+        _ => None,
+    };
+    let bound = inputs.map(|inputs| (3.0 / inputs as f64).sqrt());
+    let one = if parameter.name.ends_with("weight") { 1.0 } else { 0.0 };
+    let values: Vec<f32> = (0..count as u64)
+        .map(|i| match bound {
+            Some(bound) => ((2.0 * uniform(&[seed, stream, i]) - 1.0) * bound) as f32,
+            None => one,
+        })
+        .collect();
+    Tensor::from_data(TensorData::new(values, [count]), &parameter.values.device())
+}

@@ -1,0 +1,135 @@
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use burn::module::ParamId;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::Classifier;
+use crate::config::TrainClassifier;
+use crate::cross_entropy::cross_entropy;
+use crate::data::{Dataset, Images};
+use crate::optimiser::is_decayed;
+use crate::params::parameters;
+use crate::random::{Order, uniform};
+use crate::run::{Numbers, Options, Outcome, Task, run};
+use crate::samples::save_grid;
+use crate::{Error, Result};
+
+/// The file of weights that a finished run leaves.
+pub const WEIGHTS: &str = "classifier.safetensors";
+/// Images of the test split that a short evaluation takes, and images evaluated at a time.
+const SHORT: usize = 1000;
+const BATCH: usize = 200;
+/// Columns of a sample sheet.
+const COLUMNS: usize = 10;
+/// Key of the stream of random numbers.
+const FLIPS: u64 = 1;
+
+/// Trains a classifier from nothing and writes `WEIGHTS` when done.
+///
+/// # Errors
+/// Those of the data, of the sizes in the config, and of the run.
+pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &Device) -> Result<Outcome> {
+    config.check()?;
+    let data = config.data.load()?;
+    if !data.train.size.is_multiple_of(1 << (config.stages.clamp(1, 6) - 1)) {
+        return Err(Error::setting(
+            "stages",
+            format!("{} stages halve images of {} pixels too often", config.stages, data.train.size),
+        ));
+    }
+    let sizes = [config.channels, config.stages, data.classes.len()];
+    let model = Classifier::init(sizes, config.seed, &device.clone().autodiff())?;
+    let mut task = ClassifierTask {
+        config,
+        order: Order::new(data.train.len(), config.seed),
+        data,
+        device: device.clone(),
+    };
+    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+struct ClassifierTask<'a> {
+    config: &'a TrainClassifier,
+    data: Dataset,
+    order: Order,
+    device: Device,
+}
+
+impl ClassifierTask<'_> {
+    /// The class of every image of the test split that is asked for, and the cross-entropy with the true one.
+    fn judge(&self, model: &Classifier, count: usize) -> (Vec<usize>, Vec<f32>) {
+        let test: &Images = &self.data.test;
+        let (mut classes, mut losses) = (Vec::new(), Vec::new());
+        for start in (0..count).step_by(BATCH) {
+            let picks: Vec<(usize, bool)> = (start..count.min(start + BATCH)).map(|i| (i, false)).collect();
+            let logits = model.logits(test.batch(&picks, &self.device));
+            classes.extend(logits.clone().argmax(1).into_data().iter::<i64>().map(|class| class as usize));
+            let labels = labels(test, &picks, &self.device);
+            losses.extend(cross_entropy(logits.unsqueeze_dim(1), labels).values);
+        }
+        (classes, losses)
+    }
+}
+
+/// `[images, 1]`.
+fn labels(images: &Images, picks: &[(usize, bool)], device: &Device) -> Tensor<2, Int> {
+    let labels: Vec<i64> = picks.iter().map(|&(i, _)| i64::from(images.labels[i])).collect();
+    Tensor::from_data(TensorData::new(labels, [picks.len(), 1]), device)
+}
+
+impl Task for ClassifierTask<'_> {
+    type Model = Classifier;
+
+    fn decayed(&self, model: &Classifier) -> HashSet<ParamId> {
+        parameters(model).into_iter().filter(|p| is_decayed(&p.name, p.axes)).map(|p| p.id).collect()
+    }
+
+    fn columns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn loss(&mut self, model: &Classifier, step: u64) -> Result<(Tensor<1>, Numbers)> {
+        let picks = self.order.batch(step, self.config.batch).into_iter();
+        let picks: Vec<(usize, bool)> = picks
+            .map(|(i, epoch)| {
+                let mirrored = uniform(&[self.config.seed, FLIPS, epoch, i as u64]) < 0.5;
+                (i, self.config.flips && mirrored)
+            })
+            .collect();
+        let logits = model.logits(self.data.train.batch(&picks, &self.device).autodiff());
+        let found = cross_entropy(logits.unsqueeze_dim(1), labels(&self.data.train, &picks, &self.device));
+        let loss = found.values.iter().sum::<f32>() / found.values.len() as f32;
+        Ok((found.gradient_carrier, Numbers { loss, parts: Vec::new() }))
+    }
+
+    /// The first test images that the model puts into each class, a row a class.
+    fn sample(&mut self, model: &Classifier, path: &Path) -> Result<()> {
+        let count = SHORT.min(self.data.test.len());
+        let (found, _) = self.judge(model, count);
+        let blank = Tensor::ones([1, 3, self.data.test.size, self.data.test.size], &self.device);
+        let mut cells = Vec::new();
+        for class in 0..self.data.classes.len() {
+            let picks: Vec<(usize, bool)> =
+                (0..count).filter(|&i| found[i] == class).take(COLUMNS).map(|i| (i, false)).collect();
+            if !picks.is_empty() {
+                cells.push(self.data.test.batch(&picks, &self.device));
+            }
+            cells.extend((picks.len()..COLUMNS).map(|_| blank.clone()));
+        }
+        save_grid(path, Tensor::cat(cells, 0), COLUMNS, 2)
+    }
+
+    fn evaluate(&mut self, model: &Classifier, short: bool) -> Result<Vec<(String, f64)>> {
+        let test = &self.data.test;
+        let count = if short { SHORT.min(test.len()) } else { test.len() };
+        let (found, losses) = self.judge(model, count);
+        let right = found.iter().zip(&test.labels).filter(|&(&found, &label)| found == usize::from(label)).count();
+        let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64;
+        Ok(vec![("accuracy".into(), right as f64 / count as f64), ("cross_entropy".into(), loss)])
+    }
+
+    fn export(&mut self, model: &Classifier, folder: &Path, step: u64) -> Result<()> {
+        model.save(&folder.join(WEIGHTS), BTreeMap::from([("steps".into(), step.to_string())]))
+    }
+}

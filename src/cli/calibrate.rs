@@ -1,0 +1,60 @@
+//! `nextscale calibrate CONFIG --out FILE`: average logits for the prior `Marginal`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use nextscale::config::Document;
+use nextscale::pipeline::calibration::{CalibrationOptions, calibrate};
+use nextscale::pipeline::{Config, Registry, Stop};
+
+use super::Failure;
+use super::device::DeviceArgs;
+use super::generate::failure;
+use super::interrupt::on_interrupt;
+use super::overrides::Overrides;
+
+/// Average a rule's logits over a config's images, for the prior `Marginal`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run's config whose guidance is the rule that SSG will have as its base
+    config: PathBuf,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Another seed than the config's; take one that no image is measured on
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Makes the images, keeps their averages, and says where those are.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
+    args.overrides.apply(&mut tree)?;
+    if let Some(seed) = args.seed {
+        tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
+    }
+    let folder = args.config.parent().unwrap_or(Path::new(""));
+    let prepared =
+        Config::from_node(&tree, folder, &Registry::standard()).and_then(Config::prepare).map_err(failure)?;
+    let stop = Stop::new();
+    let options = CalibrationOptions {
+        device: args.device.device,
+        progress: std::io::stderr().is_terminal(),
+        stop: stop.clone(),
+        ..CalibrationOptions::new(args.out)
+    };
+    on_interrupt(move || stop.request())?;
+    let done = calibrate(&prepared, &options).map_err(failure)?;
+    let (file, images) = (done.file.display(), done.images);
+    // A config's paths start from its own folder, wherever that is.
+    let path = std::path::absolute(&done.file).unwrap_or_else(|_| done.file.clone());
+    match done.made {
+        0 => println!("{file} is there already, over {images} images"),
+        _ => println!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! `nextscale evaluate SAMPLES --reference REF`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use nextscale::metrics::kid::KidOptions;
+use nextscale::metrics::{
+    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0,
+    Statistics, evaluate,
+};
+use nextscale::weights::WeightFile;
+
+use super::Failure;
+use super::device::DeviceArgs;
+
+/// Measure images against a reference: FID and its relatives, or their namesakes on shipped features
+///
+/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, or a statistics file that
+/// --save-statistics wrote; REF may also be an .npz file with mu and sigma.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to measure
+    samples: PathBuf,
+    /// What to measure it against
+    #[arg(long, value_name = "REF", required_unless_present = "save_statistics")]
+    reference: Option<PathBuf>,
+    /// The reference's reconstructions by the tokenizer: every distance is also taken to them
+    #[arg(long, value_name = "REC", requires = "reference")]
+    rec: Option<PathBuf>,
+    /// The network: lite0, which is shipped, or your pt_inception-2015-12-05-6726825d.pth, for what is called FID, or other
+    /// weights of EfficientNet-Lite0
+    #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
+    features: PathBuf,
+    /// How images become Inception's input
+    #[arg(long, value_enum, default_value_t = Input::PytorchFid)]
+    inception_input: Input,
+    /// Write the measures and how they were taken as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the samples' statistics to a .safetensors file, which can stand for them from then on. An
+    /// interrupted command goes on where it was
+    #[arg(long, value_name = "FILE")]
+    save_statistics: Option<PathBuf>,
+    /// Keep the features of so many images of each set, for all but FID, sFID and IS
+    #[arg(long, value_name = "N", default_value_t = GatherOptions::default().keep)]
+    keep: usize,
+    /// Splits of the Inception Score
+    #[arg(long, value_name = "N", default_value_t = GatherOptions::default().splits)]
+    splits: usize,
+    /// Of everything random: kept images, splits, subsets
+    #[arg(long, value_name = "N", default_value_t = GatherOptions::default().seed)]
+    seed: u32,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Input {
+    /// As the pytorch-fid package
+    PytorchFid,
+    /// As the ADM suite and torch-fidelity; ADM's reference batches were made so
+    Tensorflow,
+}
+
+/// Measures, and prints the table.
+pub fn run(args: Args) -> Result<(), Failure> {
+    if !(1..=1000).contains(&args.splits) {
+        return Err(Failure::Usage(miette::miette!("--splits must be from 1 to 1000")));
+    }
+    let (json, saved) = (args.json.as_deref(), args.save_statistics.as_deref());
+    for file in [json, saved].into_iter().flatten() {
+        check_place(file)?;
+    }
+    if saved.is_some_and(|file| file.extension().is_none_or(|extension| extension != "safetensors")) {
+        return Err(Failure::Usage(miette::miette!(
+            "--save-statistics takes a file that ends in .safetensors"
+        )));
+    }
+    if json.is_some() && args.reference.is_none() {
+        return Err(Failure::Usage(miette::miette!("--json needs a --reference to measure against")));
+    }
+    let net = network(&args)?;
+    let sets = [Some(&args.samples), args.reference.as_ref(), args.rec.as_ref()];
+    for path in sets.into_iter().flatten() {
+        Statistics::check(path, &*net).map_err(failure)?;
+    }
+    let options =
+        GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
+    let samples =
+        gathered("samples", |progress| Statistics::of_samples(&args.samples, &*net, &options, progress))?;
+    if let Some(file) = saved {
+        samples.save(file, KeptAs::F32).map_err(failure)?;
+    }
+    let Some(reference) = &args.reference else { return Ok(()) };
+    let of_reference = |role, path: &Path| {
+        gathered(role, |progress| Statistics::of_reference(path, &*net, &options, progress))
+    };
+    let reference = of_reference("reference", reference)?;
+    let rec = args.rec.as_deref().map(|rec| of_reference("rec", rec)).transpose()?;
+    let options = EvaluateOptions {
+        kid: KidOptions { seed: args.seed, ..KidOptions::default() },
+        ..EvaluateOptions::default()
+    };
+    let bar =
+        if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    let report =
+        evaluate(&samples, &reference, rec.as_ref(), &options, &mut |name| bar.set_message(name.to_owned()));
+    bar.finish_and_clear();
+    let report = report.map_err(failure)?;
+    if let Some(file) = json {
+        report.save_json(file).map_err(failure)?;
+    }
+    print!("{report}");
+    Ok(())
+}
+
+fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
+    let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
+    if args.features == Path::new("lite0") {
+        return Ok(Box::new(Lite0::shipped(&device).map_err(failure)?));
+    }
+    if !args.features.exists() {
+        let name = args.features.display();
+        return Err(Failure::Usage(miette::miette!(
+            "--features takes lite0, or the file pt_inception-2015-12-05-6726825d.pth; there is no file {name}"
+        )));
+    }
+    let file = WeightFile::open(&args.features).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
+    // Only EfficientNet has blocks by that name, in either of its two namings.
+    if file.names().any(|name| name.starts_with("blocks.") || name.starts_with("_blocks.")) {
+        return Ok(Box::new(Lite0::load(&args.features, &device).map_err(failure)?));
+    }
+    let protocol = match args.inception_input {
+        Input::PytorchFid => InceptionProtocol::PytorchFid,
+        Input::Tensorflow => InceptionProtocol::TensorFlow,
+    };
+    Ok(Box::new(Inception::load(&args.features, &device).map_err(failure)?.with_protocol(protocol)))
+}
+
+/// Whether a file could be written: found out before the work, not after.
+fn check_place(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() && !file.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::Usage(miette::miette!("{} cannot be written: make its folder first", file.display())))
+}
+
+/// Gathers a set under a progress bar.
+fn gathered(
+    role: &'static str,
+    gather: impl FnOnce(&mut dyn FnMut(u64, u64)) -> Result<Statistics, Error>,
+) -> Result<Statistics, Failure> {
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:9} {bar:30} {pos}/{len} images  {per_sec}  {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(role);
+    let found = gather(&mut |done, images| {
+        bar.set_length(images);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    found.map_err(failure)
+}
+
+fn failure(error: Error) -> Failure {
+    let report = miette::miette!("{error}");
+    if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
+}

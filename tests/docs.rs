@@ -1,0 +1,88 @@
+//! The book: pages that are made from the program are up to date, and every page can be reached.
+
+use std::path::{Path, PathBuf};
+
+use nextscale::config::Document;
+use nextscale::pipeline::{Registry, registry};
+use nextscale::train::config::{TrainBackbone, TrainTokenizer};
+use serde::de::DeserializeOwned;
+
+fn page(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src").join(name)
+}
+
+/// `NEXTSCALE_UPDATE_DOCS=1` writes the page instead of comparing it.
+#[test]
+fn the_reference_of_configs_is_what_the_registry_says() {
+    let made = registry::markdown(&Registry::standard()).unwrap();
+    let path = page("configs.md");
+    if std::env::var_os("NEXTSCALE_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, made).unwrap();
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let difference = made.lines().zip(committed.lines()).find(|(made, committed)| made != committed);
+    assert!(
+        made == committed,
+        "docs/src/configs.md is out of date; run NEXTSCALE_UPDATE_DOCS=1 cargo test -p nextscale --test docs\n\
+         first difference (made, committed): {difference:?}"
+    );
+}
+
+#[test]
+fn every_page_is_listed() {
+    let summary = std::fs::read_to_string(page("SUMMARY.md")).unwrap();
+    for entry in std::fs::read_dir(page("")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if name.ends_with(".md") && name != "SUMMARY.md" {
+            assert!(summary.contains(&format!("({name})")), "{name} is not in docs/src/SUMMARY.md");
+        }
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let summary = std::fs::read_to_string(page("SUMMARY.md")).unwrap();
+    for entry in std::fs::read_dir(page("")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") || summary.contains(&format!("({file})")) {
+                continue;
+            }
+            assert!(page(file).exists(), "{}: {link} leads nowhere", path.display());
+        }
+    }
+}
+
+/// The fields of a training's config at a path, as an unknown one is answered.
+fn fields<T: DeserializeOwned>(config: &str, path: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/train").join(config);
+    let mut tree = Document::read(&file).unwrap();
+    let place = if path.is_empty() { "nonsense".into() } else { format!("{path}.nonsense") };
+    tree.assign(&format!("{place}=0")).unwrap();
+    let error = tree.decode::<T>().err().unwrap_or_else(|| panic!("{place} was taken"));
+    let allowed = error.help_text().and_then(|help| help.split_once("allowed: ")).unwrap().1.to_owned();
+    allowed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_on_training_has_every_setting() {
+    let text = std::fs::read_to_string(page("training.md")).unwrap();
+    let mut told = 0;
+    let mut check = |fields: Vec<String>| {
+        for field in fields {
+            let written = [format!("`{field}`"), format!("{field}: ")];
+            assert!(written.iter().any(|form| text.contains(form)), "{field} is not in docs/src/training.md");
+            told += 1;
+        }
+    };
+    for path in ["", "model", "training", "training.schedule", "training.optimiser"] {
+        check(fields::<TrainTokenizer>("cifar10-tokenizer.ron", path));
+    }
+    for path in ["", "model"] {
+        check(fields::<TrainBackbone>("cifar10-backbone.ron", path));
+    }
+    assert!(told > 40, "{told}");
+}
