@@ -1,8 +1,9 @@
 //! The program from outside: what a person types, sees, and finds on disk.
 
 mod cli {
-    pub mod evaluate;
+    pub mod ablation;
     pub mod calibrate;
+    pub mod evaluate;
     pub mod faults;
     pub mod help;
     pub mod interruption;

@@ -56,7 +56,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let options = Options { device: args.device.device, stop, progress: &mut show };
     ablation::run(&name, &ablation, &judges, &store, options).map_err(failure)?;
     bar.finish_and_clear();
-    report::write(&store, &judges)
+    report::write(&store, &judges, args.device.device)
 }
 
 /// A bar with the time left, where someone sees it.

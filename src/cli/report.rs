@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use nextscale::ablation::Store;
 use nextscale::ablation::judge::Judges;
 use nextscale::ablation::report;
+use nextscale::pipeline::device::DeviceChoice;
 
 use super::Failure;
 use super::ablate::{bar, failure};
@@ -19,17 +20,18 @@ pub struct Args {
 /// Reads what is there, and writes the report.
 pub fn run(args: Args) -> Result<(), Failure> {
     let store = Store::open_existing(&args.dir).map_err(failure)?;
-    write(&store, &Judges::standard())
+    write(&store, &Judges::standard(), DeviceChoice::Cpu)
 }
 
 /// Writes the report, and says where it is.
-pub fn write(store: &Store, judges: &Judges) -> Result<(), Failure> {
+pub fn write(store: &Store, judges: &Judges, device: DeviceChoice) -> Result<(), Failure> {
+    let device = device.open().map_err(|error| failure(error.into()))?;
     let bar = bar("cells judged");
     let progress = |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     };
-    let report = report::build(store, judges, progress).map_err(failure)?;
+    let report = report::build(store, judges, &device, progress).map_err(failure)?;
     report.write(store).map_err(failure)?;
     bar.finish_and_clear();
     println!("{}", store.root().join("report.html").display());

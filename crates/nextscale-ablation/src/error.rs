@@ -12,6 +12,9 @@ pub enum Error {
     /// The ablation file is wrong; carries the place in the text.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Features or a distance could not be had.
+    #[error(transparent)]
+    Metrics(#[from] nextscale_metrics::Error),
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -67,6 +70,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Pipeline(error) => error.is_usage(),
+            Self::Metrics(error) => error.is_usage(),
             Self::Config(_) | Self::Folder(_) | Self::Usage(_) | Self::Measure { .. } => true,
             Self::Io { .. } | Self::Damaged { .. } => false,
         }

@@ -1,11 +1,13 @@
 //! Measures of images: what is kept of every image, and what a set of images comes to.
 
+mod features;
 mod pixels;
 mod registry;
 mod spectrum;
 
+pub use features::FeatureJudge;
 pub use pixels::PixelJudge;
-pub use registry::{Judges, needed};
+pub use registry::{Context, Judges, needed};
 pub use spectrum::{Spectrum, SpectrumJudge};
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +95,11 @@ pub trait Judge: Send + Sync {
     /// Everything that its values depend on besides the images: features, reference and its hash, resize, … in one line.
     fn protocol(&self) -> String;
 
+    /// What its rows depend on besides the images: less than its values do, where a reference comes in later.
+    fn rows_protocol(&self) -> String {
+        self.protocol()
+    }
+
     /// What it measures.
     fn measures(&self) -> Vec<Measure>;
 
@@ -102,11 +109,11 @@ pub trait Judge: Send + Sync {
     /// If the images have a size that it cannot take.
     fn look(&self, images: &Images) -> Result<Rows>;
 
-    /// What the rows of a set of images come to; they come block by block.
+    /// What the rows of a set of `images` images come to; they come block by block.
     ///
     /// # Errors
     /// If there are too few images, or a block cannot be read.
-    fn judge(&self, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged>;
+    fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged>;
 
     /// How often it may be asked to judge resampled images for an interval, where there are too few seeds; 0 for a
     /// measure that takes too long.

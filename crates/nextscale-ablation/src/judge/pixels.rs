@@ -46,7 +46,7 @@ impl Judge for PixelJudge {
         Rows::new(WIDTH, values)
     }
 
-    fn judge(&self, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
+    fn judge(&self, _: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
         let row = mean_row("pixels", rows)?;
         let [mean, square, contrast, gradient] = [row[0], row[1], row[2], row[3]];
         let deviation = (square - mean * mean).max(0.0).sqrt();
@@ -72,7 +72,7 @@ mod tests {
         let images = Images::new(1, 2, vec![10, 10, 10, 30, 30, 30, 20, 20, 20, 20, 20, 20]).unwrap();
         let rows = PixelJudge.look(&images).unwrap();
         assert_eq!(rows.values, [20.0, 500.0, 10.0, 20.0, 20.0, 400.0, 0.0, 0.0]);
-        let judged = PixelJudge.judge(&mut [Ok(rows)].into_iter()).unwrap();
+        let judged = PixelJudge.judge(1, &mut [Ok(rows)].into_iter()).unwrap();
         assert_eq!(judged.values, [20.0, 50f64.sqrt(), 5.0, 10.0]);
     }
 }

@@ -1,16 +1,31 @@
 //! Names in an ablation file to judges; open to other crates.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_config::{Document, Fields, Node};
+use nextscale_metrics::{Inception, InceptionProtocol, Lite0};
+use serde::Deserialize;
 
-use super::{Judge, PixelJudge, Spectrum, SpectrumJudge};
+use super::{FeatureJudge, Judge, PixelJudge, Spectrum, SpectrumJudge};
 use crate::plan::Reference;
 use crate::source::Source;
 use crate::{Error, Result};
 
 /// Builds a judge from the settings after its name.
-type Build = Arc<dyn Fn(&mut Fields<'_>, Option<&Reference>) -> Result<Box<dyn Judge>> + Send + Sync>;
+type Build = Arc<dyn Fn(&mut Fields<'_>, &Context<'_>) -> Result<Box<dyn Judge>> + Send + Sync>;
+
+/// What judges are built with besides their own settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The ablation's reference.
+    pub reference: Option<&'a Reference>,
+    /// The folder that paths are relative to.
+    pub folder: &'a Path,
+    /// Where networks compute.
+    pub device: &'a Device,
+}
 
 /// A name that ablation files may use.
 #[derive(Clone)]
@@ -40,9 +55,36 @@ impl Judges {
             .with("Pixels", "mean, spread, contrast and gradients of pixels", false, |_, _| {
                 Ok(Box::new(PixelJudge))
             })
-            .with("Spectrum", "radially averaged amplitude over the reference's", true, |_, reference| {
-                Ok(Box::new(SpectrumJudge::new(spectrum(needed("Spectrum", reference)?)?)?))
+            .with("Spectrum", "radially averaged amplitude over the reference's", true, |_, context| {
+                Ok(Box::new(SpectrumJudge::new(spectrum(needed("Spectrum", context.reference)?)?)?))
             })
+            .with(
+                "Lite0",
+                "FD-Lite0, KID-Lite0 and the rest, on the shipped network's features",
+                true,
+                |fields, context| {
+                    Ok(Box::new(FeatureJudge::read(
+                        Box::new(Lite0::shipped(context.device)?),
+                        fields,
+                        context,
+                    )?))
+                },
+            )
+            .with(
+                "Inception",
+                "FID, KID and the rest, on the network in your pt_inception file",
+                true,
+                |fields, context| {
+                    let weights: String = fields.take("weights")?;
+                    let input = match fields.take_or("input", Input::PytorchFid)? {
+                        Input::PytorchFid => InceptionProtocol::PytorchFid,
+                        Input::TensorFlow => InceptionProtocol::TensorFlow,
+                    };
+                    let net =
+                        Inception::load(&context.folder.join(weights), context.device)?.with_protocol(input);
+                    Ok(Box::new(FeatureJudge::read(Box::new(net), fields, context)?))
+                },
+            )
     }
 
     /// Adds a judge, or replaces the one of that name. `compares` tells whether it needs a reference.
@@ -51,7 +93,7 @@ impl Judges {
         name: &str,
         about: &str,
         compares: bool,
-        build: impl Fn(&mut Fields<'_>, Option<&Reference>) -> Result<Box<dyn Judge>> + Send + Sync + 'static,
+        build: impl Fn(&mut Fields<'_>, &Context<'_>) -> Result<Box<dyn Judge>> + Send + Sync + 'static,
     ) -> Self {
         self.0.retain(|entry| entry.name != name);
         self.0.push(Entry { name: name.into(), about: about.into(), compares, build: Arc::new(build) });
@@ -67,20 +109,22 @@ impl Judges {
     ///
     /// # Errors
     /// An unknown name or field, a wrong value, or a reference that it cannot use.
-    pub fn build(&self, node: &Node, reference: Option<&Reference>) -> Result<Box<dyn Judge>> {
+    pub fn build(&self, node: &Node, context: &Context<'_>) -> Result<Box<dyn Judge>> {
         let variant = node.variant()?;
         let Some(entry) = self.0.iter().find(|entry| entry.name == variant.name()) else {
             return Err(variant.unknown("measure", self.0.iter().map(|entry| entry.name.as_str())).into());
         };
         let mut fields = node.fields()?;
-        let judge = (entry.build)(&mut fields, reference)?;
+        let judge = (entry.build)(&mut fields, context)?;
         fields.finish()?;
         Ok(judge)
     }
 
     /// What is measured where a file does not say: every judge that can be had.
     pub(crate) fn default_for(&self, reference: bool) -> Result<Vec<Node>> {
-        let names = self.0.iter().filter(|entry| reference || !entry.compares);
+        // Those of a network need a statistics file, which only a person can name.
+        let alone = |entry: &&Entry| !entry.compares || (reference && entry.name == "Spectrum");
+        let names = self.0.iter().filter(alone);
         names.map(|entry| Ok(Document::parse("measures", &entry.name)?)).collect()
     }
 }
@@ -93,6 +137,13 @@ pub fn needed<'a>(measure: &str, reference: Option<&'a Reference>) -> Result<&'a
     reference.ok_or_else(|| {
         Error::measure(measure, "it compares with real images; give `reference: Images(\"folder\")`")
     })
+}
+
+/// How images become Inception's input.
+#[derive(Deserialize)]
+enum Input {
+    PytorchFid,
+    TensorFlow,
 }
 
 const CIFAR10: &str = include_str!("../../data/cifar10-spectrum.json");
@@ -118,7 +169,8 @@ mod tests {
     use super::*;
 
     fn build(text: &str, reference: Option<&Reference>) -> Result<Box<dyn Judge>> {
-        Judges::standard().build(&Document::parse("a.ron", text)?, reference)
+        let context = Context { reference, folder: Path::new(""), device: &Device::flex() };
+        Judges::standard().build(&Document::parse("a.ron", text)?, &context)
     }
 
     #[test]

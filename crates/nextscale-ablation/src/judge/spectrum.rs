@@ -103,7 +103,7 @@ impl Judge for SpectrumJudge {
         amplitudes(images)
     }
 
-    fn judge(&self, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
+    fn judge(&self, _: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
         let row = mean_row("spectrum", rows)?;
         let ratios: Vec<f64> = row.iter().zip(&self.reference.amplitude).map(|(a, b)| a / b).collect();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
@@ -224,7 +224,7 @@ mod tests {
         };
         let reference = Spectrum::of("noise", [Ok(noise(1))].into_iter()).unwrap();
         let judge = SpectrumJudge::new(reference).unwrap();
-        let judged = judge.judge(&mut [judge.look(&noise(2))].into_iter()).unwrap();
+        let judged = judge.judge(1, &mut [judge.look(&noise(2))].into_iter()).unwrap();
         for value in &judged.values[..3] {
             assert!((value - 2.0).abs() < 1e-4, "{judged:?}");
         }

@@ -12,11 +12,12 @@ pub use pixels::Pixels;
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use nextscale_config::{Field, Node, Value};
 use nextscale_pipeline::Registry;
 
 use crate::Result;
-use crate::judge::{Judge, Judges};
+use crate::judge::{Context, Judge, Judges};
 
 /// An ablation file that has been read, all of whose configs fit their models.
 pub struct Ablation {
@@ -105,8 +106,9 @@ impl Ablation {
     ///
     /// # Errors
     /// If one is unknown or its settings are wrong, or it needs a reference that is not given.
-    pub fn judges(&self, judges: &Judges) -> Result<Vec<Box<dyn Judge>>> {
-        self.measures.iter().map(|node| judges.build(node, self.reference.as_ref())).collect()
+    pub fn judges(&self, judges: &Judges, device: &Device) -> Result<Vec<Box<dyn Judge>>> {
+        let context = Context { reference: self.reference.as_ref(), folder: &self.folder, device };
+        self.measures.iter().map(|node| judges.build(node, &context)).collect()
     }
 
     /// The folder that paths in the configs are relative to.

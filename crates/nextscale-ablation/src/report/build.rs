@@ -1,8 +1,9 @@
+use burn::tensor::Device;
 use nextscale_config::Document;
 use serde::{Deserialize, Serialize};
 
 use super::{Completion, Curve, Measured, Report, Value};
-use crate::judge::{Judge, Judged, Judges, Rows};
+use crate::judge::{Context, Judge, Judged, Judges, Rows};
 use crate::plan::Pixels;
 use crate::run::{catch_up, rows};
 use crate::stats::{Difference, Draws, over_seeds, percentiles};
@@ -17,12 +18,18 @@ const SEEDS: usize = 5;
 ///
 /// # Errors
 /// If images or what was seen in them is missing or damaged, or a measure cannot be taken.
-pub fn build(store: &Store, judges: &Judges, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+pub fn build(
+    store: &Store,
+    judges: &Judges,
+    device: &Device,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Report> {
     let ablation = store.manifest()?;
+    let context = Context { reference: ablation.reference.as_ref(), folder: &ablation.folder, device };
     let built: Vec<Box<dyn Judge>> = ablation
         .measures
         .iter()
-        .map(|text| judges.build(&Document::parse("measures", text)?, ablation.reference.as_ref()))
+        .map(|text| judges.build(&Document::parse("measures", text)?, &context))
         .collect::<Result<_>>()?;
     let mut measures = Vec::new();
     let mut curves = Vec::new();
@@ -112,14 +119,14 @@ impl<'a> Jury<'a> {
             return Ok(kept);
         }
         catch_up(self.store, &cell.id, cell.pixels, self.judge, seeds, *samples)?;
-        let all = self.judge.judge(&mut self.rows(cell, seeds))?;
+        let all = self.judge.judge(samples * seeds.len() as u64, &mut self.rows(cell, seeds))?;
         if let Some(at) = all.values.iter().position(|value| !value.is_finite()) {
             let measure = self.judge.measures()[at].name.clone();
             return Err(Error::measure(measure, format!("it is not a finite number for {}", cell.name)));
         }
-        let each = seeds
-            .iter()
-            .map(|seed| Ok(self.judge.judge(&mut self.rows(cell, std::slice::from_ref(seed)))?.values));
+        let each = seeds.iter().map(|seed| {
+            Ok(self.judge.judge(*samples, &mut self.rows(cell, std::slice::from_ref(seed)))?.values)
+        });
         let verdict = Verdict { all: all.into(), seeds: each.collect::<Result<_>>()? };
         self.store.keep(&cell.id, "judged", &key, &verdict)?;
         // Read back, so that a report is the same to the last digit however often it is made.
@@ -166,12 +173,13 @@ impl<'a> Jury<'a> {
             }
             seeds.push(all);
         }
+        let images = seeds.iter().map(|rows: &Rows| rows.count() as u64).sum();
         let draws = Draws::new(0);
         let round = |round| {
             for (group, rows) in seeds.iter_mut().enumerate() {
                 rows.weights = Some(draws.weights(round, group as u32, rows.count()));
             }
-            Ok(self.judge.judge(&mut seeds.iter().map(|rows| Ok(rows.clone())))?.values)
+            Ok(self.judge.judge(images, &mut seeds.iter().map(|rows| Ok(rows.clone())))?.values)
         };
         (0..rounds).map(round).collect()
     }

@@ -171,7 +171,7 @@ fn batch(generator: &Generator, cell: &Cell, numbers: std::ops::Range<u64>, stop
 
 /// What a judge's rows depend on, besides the images that were made.
 pub(super) fn key(judge: &dyn Judge, pixels: Pixels) -> String {
-    format!("{} · {pixels}", judge.protocol())
+    format!("{} · {pixels}", judge.rows_protocol())
 }
 
 fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, pixels: Pixels, judges: &[&dyn Judge]) -> Result<bool> {

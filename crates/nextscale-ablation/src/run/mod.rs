@@ -15,7 +15,7 @@ use nextscale_pipeline::device::{DeviceChoice, is_cpu};
 use crate::judge::{Judge, Judges};
 use crate::plan::{Ablation, Cell};
 use crate::store::{Manifest, Planned, Store};
-use crate::{Result, why};
+use crate::{Error, Result, why};
 
 /// How a run goes about it; only the kind of device changes its images.
 pub struct Options<'a> {
@@ -40,7 +40,7 @@ pub fn run<'a>(
 ) -> Result<Manifest> {
     let device = options.device.open()?;
     let kind = if is_cpu(&device) { "cpu" } else { "cuda" };
-    let judges = ablation.judges(judges)?;
+    let judges = ablation.judges(judges, &device)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let mut maker = Maker::new(store, device, kind, ablation, options);
     // A report of what is half there would mislead.
@@ -89,6 +89,7 @@ pub fn run<'a>(
         samples: ablation.samples,
         baseline: ablation.baseline,
         measures: ablation.measures.iter().map(ToString::to_string).collect(),
+        folder: std::path::absolute(ablation.folder()).map_err(Error::io("find", ablation.folder()))?,
         reference: ablation.reference.clone(),
         tuned: ablation.tune.as_ref().map(tune::words),
         traces: ablation.traces,

@@ -1,5 +1,7 @@
 //! What a report is of, without the models.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Pixels, Reference};
@@ -23,6 +25,8 @@ pub struct Manifest {
     pub baseline: usize,
     /// What is measured, as the file says it.
     pub measures: Vec<String>,
+    /// The folder that paths of measures are relative to.
+    pub folder: PathBuf,
     /// The images that others are compared with.
     pub reference: Option<Reference>,
     /// The measure, seeds and images by which the cells chose settings, in words; none where they did not.

@@ -34,9 +34,9 @@ pub(super) fn section(report: &Report) -> Markup {
                         }
                     }
                 }
-                @for (cell, scales) in cells() {
+                @for (i, (cell, scales)) in cells().enumerate() {
                     @let last = scales.iter().rposition(with_prior);
-                    details open[report.ablation.cells.len() <= 4] {
+                    details open[i == 0] {
                         summary { (cell.name) }
                         div.several.small {
                             @for (k, scale) in scales.iter().enumerate().filter(|(_, scale)| with_prior(scale)) {

@@ -61,9 +61,9 @@ impl Side {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// Round values on it, about four.
+    /// Round values on it, from two to six.
     pub fn ticks(&self) -> Vec<f64> {
-        let rough = (self.high - self.low) / 3.5;
+        let rough = (self.high - self.low) / 5.0;
         let magnitude = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * magnitude).into_iter().find(|&step| step >= rough);
         let step = step.unwrap_or(rough);
@@ -144,9 +144,9 @@ mod tests {
     fn ticks_are_round_and_inside() {
         let side = Side::new([0.13, 0.97].into_iter(), 0.0, 100.0);
         let ticks: Vec<String> = side.ticks().into_iter().map(short).collect();
-        assert_eq!(ticks, ["0.5"].map(String::from).as_slice().iter().cloned().collect::<Vec<_>>());
+        assert_eq!(ticks, ["0.2", "0.4", "0.6", "0.8"]);
         let side = Side::new([1.0, 6.0].into_iter(), 0.0, 100.0);
-        assert_eq!(side.ticks(), [2.0, 4.0, 6.0]);
+        assert_eq!(side.ticks(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!((side.at(1.0), side.at(6.0)), (0.0, 100.0));
     }
 

@@ -53,7 +53,7 @@ summary { cursor: pointer; }
 .strips img { width: 100%; height: auto; display: block; image-rendering: pixelated; border-radius: 3px; }
 .strips .name { font-size: .85em; }
 @media (max-width: 700px) {
-  .row { grid-template-columns: 1fr auto; padding: .3rem 0; }
+  .row { grid-template-columns: minmax(0, 1fr) 12rem; padding: .3rem 0; }
   .row .said { text-align: right; }
   .row .plot { grid-column: 1; } .row .said { grid-column: 2; }
   .row .plot:empty { display: none; }

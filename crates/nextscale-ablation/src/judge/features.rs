@@ -1,0 +1,226 @@
+//! Distances on the features of a network: FD-Lite0, KID-Lite0 and the rest, or FID and its relatives.
+
+use std::path::Path;
+
+use nextscale_config::Fields;
+use nextscale_metrics::{
+    Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Origin, Statistics, evaluate,
+};
+
+use super::{Better, Context, Judge, Judged, Measure, Rows};
+use crate::images::Images;
+use crate::{Error, Result};
+
+/// Compares the features of images with the statistics of a reference, and of its reconstructions if there are any.
+pub struct FeatureJudge {
+    net: Box<dyn FeatureNet>,
+    reference: Statistics,
+    rec: Option<Statistics>,
+}
+
+impl FeatureJudge {
+    /// With the statistics files that the settings `reference` and `rec` name.
+    ///
+    /// # Errors
+    /// If one is missing, damaged, or of other features.
+    pub fn read(net: Box<dyn FeatureNet>, fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Self> {
+        let reference: String = fields.take("reference")?;
+        let rec: Option<String> = fields.take_option("rec")?;
+        let open = |name: &String| statistics(&context.folder.join(name), &*net);
+        let (reference, rec) = (open(&reference)?, rec.as_ref().map(open).transpose()?);
+        Ok(Self { net, reference, rec })
+    }
+
+    fn width(&self) -> usize {
+        self.net.dims() + self.net.spatial_dims().unwrap_or(0) + self.net.classes().unwrap_or(0)
+    }
+
+    /// One image's row apart: pooled features, spatial ones, logits.
+    fn features(&self, rows: &Rows) -> Features {
+        let (dims, spatial) = (self.net.dims(), self.net.spatial_dims().unwrap_or(0));
+        let part = |from: usize, to: usize| -> Vec<f32> {
+            rows.values.chunks(rows.width).flat_map(|row| row[from..to].iter().copied()).collect()
+        };
+        Features {
+            count: rows.count(),
+            dims,
+            pooled: part(0, dims),
+            spatial: self.net.spatial_dims().map(|_| part(dims, dims + spatial)),
+            logits: self.net.classes().map(|_| part(dims + spatial, rows.width)),
+        }
+    }
+}
+
+/// A statistics file, or moments that other programs wrote: features of whole references are gathered once, by
+/// `nextscale evaluate`.
+fn statistics(path: &Path, net: &dyn FeatureNet) -> Result<Statistics> {
+    if !path.is_file() {
+        return Err(Error::Usage(format!(
+            "{} is no statistics file; `nextscale evaluate IMAGES --save-statistics FILE` makes one",
+            path.display()
+        )));
+    }
+    Ok(Statistics::of_reference(path, net, &GatherOptions::default(), &mut |_, _| {})?)
+}
+
+impl Judge for FeatureJudge {
+    fn protocol(&self) -> String {
+        let of = |role: &str, set: &Statistics| {
+            let Origin { name, images, sha256, .. } = &set.origin;
+            let images = images.map_or("an unknown number of".into(), |images| images.to_string());
+            let hash = sha256.get(..12).unwrap_or(sha256);
+            format!("; {role}: {name}, {images} images, sha256 {hash}…")
+        };
+        let rec = self.rec.as_ref().map_or(String::new(), |rec| of("rec", rec));
+        format!("{}{}{rec}", self.net.protocol(), of("reference", &self.reference))
+    }
+
+    fn rows_protocol(&self) -> String {
+        self.net.protocol()
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        use Better::{Higher, Lower};
+        let inception = self.net.name() == "inception";
+        let suffix = if inception { String::new() } else { "-Lite0".into() };
+        let (frechet, kernel) = if inception { ("FID", "KID") } else { ("FD-Lite0", "KID-Lite0") };
+        let kept = self.reference.kept.is_some();
+        let mut measures =
+            vec![Measure::new(frechet, Lower, "Fréchet distance of Gaussians fitted to the features")];
+        if self.net.spatial_dims().is_some() && self.reference.spatial.is_some() {
+            measures.push(Measure::new("sFID", Lower, "the same on features that keep their place"));
+        }
+        if kept {
+            measures.push(Measure::new(kernel, Lower, "kernel distance, unbiased, mean over subsets"));
+        }
+        if inception && self.net.classes().is_some() {
+            measures.push(Measure::new("IS", Higher, "Inception Score, mean over splits"));
+        }
+        if kept {
+            for (name, about) in [
+                ("Precision", "share of samples near the reference"),
+                ("Recall", "share of the reference near samples"),
+                ("Density", "how densely the reference surrounds samples"),
+                ("Coverage", "share of the reference with a sample nearby"),
+            ] {
+                measures.push(Measure::new(format!("{name}{suffix}"), Higher, about));
+            }
+        }
+        if let Some(rec) = &self.rec {
+            let about = "Fréchet distance to the tokenizer's reconstructions of the reference";
+            measures.push(Measure::new(format!("{frechet}-rec"), Lower, about));
+            if rec.kept.is_some() {
+                let about = "kernel distance to the tokenizer's reconstructions of the reference";
+                measures.push(Measure::new(format!("{kernel}-rec"), Lower, about));
+            }
+        }
+        measures
+    }
+
+    fn look(&self, images: &Images) -> Result<Rows> {
+        let batch = ImageBatch::new(images.height, images.width, images.pixels.clone())?;
+        let features = self.net.extract(&batch)?;
+        let width = self.width();
+        let mut values = Vec::with_capacity(features.count * width);
+        let part = |of: &Option<Vec<f32>>, image: usize| -> Vec<f32> {
+            let Some(of) = of else { return Vec::new() };
+            let each = of.len() / features.count.max(1);
+            of[image * each..][..each].to_vec()
+        };
+        for image in 0..features.count {
+            values.extend_from_slice(&features.pooled[image * features.dims..][..features.dims]);
+            values.extend(part(&features.spatial, image));
+            values.extend(part(&features.logits, image));
+        }
+        Rows::new(width, values)
+    }
+
+    fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
+        let mut collector = Collector::new(&*self.net, images, &GatherOptions::default())?;
+        for block in rows {
+            collector.push(&self.features(&block?))?;
+        }
+        let origin = Origin {
+            name: "the samples".into(),
+            images: Some(images),
+            size: None,
+            sha256: String::new(),
+            split: None,
+            config: None,
+        };
+        let samples = collector.finish(origin)?;
+        let report =
+            evaluate(&samples, &self.reference, self.rec.as_ref(), &EvaluateOptions::default(), &mut |_| {})?;
+        let value = |measure: Measure| {
+            let found = report.measures.iter().find(|found| found.name == measure.name);
+            found.map(|found| found.value).ok_or_else(|| {
+                Error::measure(measure.name, format!("{images} images: {}", report.warnings.join("; ")))
+            })
+        };
+        let values = self.measures().into_iter().map(value).collect::<Result<_>>()?;
+        Ok(Judged { values, curve: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Judges;
+    use burn::tensor::Device;
+    use nextscale_config::Document;
+    use nextscale_metrics::{KeptAs, Lite0};
+
+    fn noise(count: usize, salt: u32) -> Images {
+        let byte = |i: u32| (i.wrapping_add(salt).wrapping_mul(2_654_435_761) >> 20) as u8;
+        Images::new(8, 8, (0..count as u32 * 192).map(byte).collect()).unwrap()
+    }
+
+    fn save(folder: &Path, images: &Images) {
+        let net = Lite0::shipped(&Device::flex()).unwrap();
+        let batch = ImageBatch::new(8, 8, images.pixels.clone()).unwrap();
+        let mut collector = Collector::new(&net, batch.count as u64, &GatherOptions::default()).unwrap();
+        collector.push(&net.extract(&batch).unwrap()).unwrap();
+        let origin = Origin {
+            name: "noise".into(),
+            images: Some(batch.count as u64),
+            size: None,
+            sha256: "0".repeat(64),
+            split: None,
+            config: None,
+        };
+        collector.finish(origin).unwrap().save(&folder.join("noise.safetensors"), KeptAs::F32).unwrap();
+    }
+
+    #[test]
+    fn a_set_is_at_no_distance_from_itself_and_names_are_not_fid() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = noise(12, 0);
+        save(folder.path(), &images);
+        let context = Context { reference: None, folder: folder.path(), device: &Device::flex() };
+        let node = Document::parse("a.ron", "Lite0(reference: \"noise.safetensors\")").unwrap();
+        let judge = Judges::standard().build(&node, &context).unwrap();
+        let names: Vec<String> = judge.measures().into_iter().map(|measure| measure.name).collect();
+        assert_eq!(names[..2], ["FD-Lite0", "KID-Lite0"]);
+        assert!(names.iter().all(|name| name.ends_with("-Lite0")), "{names:?}");
+        let judged = |images: &Images| {
+            let rows = judge.look(images).unwrap();
+            // In two blocks, as they come from disk.
+            let (half, width) = (rows.values.len() / 2, rows.width);
+            let blocks = [&rows.values[..half], &rows.values[half..]];
+            let mut blocks = blocks.into_iter().map(|values| Rows::new(width, values.to_vec()));
+            judge.judge(images.count() as u64, &mut blocks).unwrap().values
+        };
+        let same = judged(&images);
+        let other = judged(&noise(12, 77));
+        assert!(same[0].abs() < 1e-3 && other[0] > 1.0, "{same:?} {other:?}");
+        assert!(judge.protocol().contains("noise, 12 images"), "{}", judge.protocol());
+    }
+
+    #[test]
+    fn a_missing_statistics_file_is_answered_with_how_to_make_it() {
+        let context = Context { reference: None, folder: Path::new("nowhere"), device: &Device::flex() };
+        let node = Document::parse("a.ron", "Lite0(reference: \"none.safetensors\")").unwrap();
+        let error = Judges::standard().build(&node, &context).err().unwrap().to_string();
+        assert!(error.contains("none.safetensors") && error.contains("--save-statistics"), "{error}");
+    }
+}

@@ -1,0 +1,57 @@
+//! The ablations in `configs` are what they say.
+
+use std::path::Path;
+
+use nextscale_ablation::judge::Judges;
+use nextscale_ablation::{Ablation, Result};
+use nextscale_config::Document;
+use nextscale_pipeline::Registry;
+
+fn read(name: &str, quick: bool) -> Result<Ablation> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs"));
+    let node = Document::read(&folder.join(format!("{name}.ron")))?;
+    Ablation::from_node(&node, folder, &Registry::standard(), &Judges::standard(), quick)
+}
+
+#[test]
+fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
+    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair"] {
+        for quick in [false, true] {
+            let ablation = read(name, quick).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(
+                ablation.judges(&Judges::standard(), &burn::tensor::Device::flex()).unwrap().len(),
+                ablation.measures.len()
+            );
+            // Five seeds: intervals are over seeds.
+            assert_eq!(ablation.seeds.len(), 5, "{name}");
+            assert!(ablation.completion.is_some() && ablation.traces > 0, "{name}");
+            let ids: Vec<String> =
+                ablation.cells.iter().map(|cell| format!("{} {}", cell.id("cpu"), cell.pixels)).collect();
+            let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+            assert_eq!(distinct.len(), ids.len(), "{name}: two cells are the same");
+        }
+    }
+}
+
+#[test]
+fn quick_makes_less() {
+    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair"] {
+        let images = |quick| {
+            let ablation = read(name, quick).unwrap();
+            let points = |ablation: &Ablation| {
+                ablation.tune.as_ref().map_or(0, |tune| {
+                    nextscale_ablation::plan::product(&tune.axes).len() as u64
+                        * tune.samples
+                        * tune.seeds.len() as u64
+                })
+            };
+            ablation.cells.len() as u64 * (ablation.samples * ablation.seeds.len() as u64 + points(&ablation))
+        };
+        assert!(
+            images(true) < 8000 && images(false) >= 30_000,
+            "{name}: {} and {}",
+            images(true),
+            images(false)
+        );
+    }
+}
