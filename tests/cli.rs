@@ -8,5 +8,6 @@ mod cli {
     pub mod help;
     pub mod interruption;
     pub mod program;
+    pub mod reconstruct;
     pub mod runs;
 }

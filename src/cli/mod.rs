@@ -11,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod overrides;
+mod reconstruct;
 mod report;
 mod train;
 
@@ -37,6 +38,7 @@ enum Command {
     Ablate(ablate::Args),
     Report(report::Args),
     Calibrate(calibrate::Args),
+    Reconstruct(reconstruct::Args),
     Init(init::Args),
     Train(train::Args),
     Inspect(inspect::Args),
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Calibrate(args) => calibrate::run(args),
+        Command::Reconstruct(args) => reconstruct::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
         Command::Inspect(args) => inspect::run(args),

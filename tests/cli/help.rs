@@ -3,9 +3,19 @@ use super::program::Place;
 #[test]
 fn every_command_has_help() {
     let place = Place::new();
-    for command in
-        ["", "generate", "evaluate", "ablate", "report", "calibrate", "init", "train", "inspect", "list"]
-    {
+    for command in [
+        "",
+        "generate",
+        "evaluate",
+        "ablate",
+        "report",
+        "calibrate",
+        "reconstruct",
+        "init",
+        "train",
+        "inspect",
+        "list",
+    ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let ran = place.run(&arguments);
         assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -72,7 +72,9 @@ fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: 
     let (image_q, image_k) = (queries * heads * width, keys * heads * width);
     let mut out = vec![0.0; q.len()];
     each_head(&mut out, queries, extent, |image, head, mut out| {
-        let of = |values: &[f32], image_size: usize| image * image_size..(image * image_size + image_size).min(values.len());
+        let of = |values: &[f32], image_size: usize| {
+            image * image_size..(image * image_size + image_size).min(values.len())
+        };
         let q = extent.head(&q[of(q, image_q)], queries, head);
         let k = extent.head(&k[of(k, image_k)], keys, head);
         let v = extent.head(&v[of(v, image_k)], keys, head);
@@ -155,7 +157,12 @@ impl Operation<4> for Attention {
         inputs.into()
     }
 
-    fn backward(&self, saved: &[FlexTensor], grad: &FlexTensor, _needed: [bool; 4]) -> [Option<FlexTensor>; 4] {
+    fn backward(
+        &self,
+        saved: &[FlexTensor],
+        grad: &FlexTensor,
+        _needed: [bool; 4],
+    ) -> [Option<FlexTensor>; 4] {
         let [q, k, v, mask] = saved else { unreachable!("four tensors were saved") };
         let inputs = [values(q), values(k), values(v)];
         let [dq, dk, dv] = backward(Level::detected(), inputs, values(mask), values(grad), Extent::of(q, k));

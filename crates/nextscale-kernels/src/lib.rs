@@ -206,7 +206,11 @@ pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4>
     }
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
     apply(conv::pointwise::Conv1x1, inputs).unwrap_or_else(|[x, weight, bias]| {
-        composed::conv2d_1x1(Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias))
+        composed::conv2d_1x1(
+            Tensor::from_dispatch(x),
+            Tensor::from_dispatch(weight),
+            Tensor::from_dispatch(bias),
+        )
     })
 }
 

@@ -128,9 +128,11 @@ impl Edit {
     pub fn of_scales(tokenizer: &dyn Tokenizer, tokens: &[Tensor<3, Int>], scales: usize) -> Result<Self> {
         let finest = tokenizer.schedule().last();
         let whole = Self::new(tokenizer, tokens, &vec![true; finest.positions()])?;
-        let keep = whole.keep.into_iter().enumerate().map(|(k, keep)| {
-            if k < scales { keep } else { keep.bool_not() }
-        });
+        let keep = whole.keep.into_iter().enumerate().map(
+            |(k, keep)| {
+                if k < scales { keep } else { keep.bool_not() }
+            },
+        );
         Ok(Self { keep: keep.collect(), given: whole.given })
     }
 

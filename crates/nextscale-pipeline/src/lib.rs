@@ -12,6 +12,7 @@ mod host;
 pub mod images;
 pub mod observe;
 pub mod random;
+pub mod reconstruct;
 pub mod registry;
 pub mod run;
 pub mod sampler;

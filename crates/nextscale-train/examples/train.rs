@@ -37,7 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let config: TrainBackbone = ron::from_str(&text)?;
             train_backbone(&config.relative_to(base), &options, &device)?
         }
-        other => return Err(format!("{other} cannot be trained; give classifier, tokenizer or backbone").into()),
+        other => {
+            return Err(format!("{other} cannot be trained; give classifier, tokenizer or backbone").into());
+        }
     };
     println!("{outcome:?}");
     Ok(())

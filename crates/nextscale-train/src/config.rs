@@ -131,10 +131,10 @@ impl TrainTokenizer {
     /// The same config with relative paths taken from `base`, the folder of the config's file.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
-        let perceptual = self.perceptual.as_ref().map(|term| PerceptualTerm {
-            classifier: base.join(&term.classifier),
-            ..term.clone()
-        });
+        let perceptual = self
+            .perceptual
+            .as_ref()
+            .map(|term| PerceptualTerm { classifier: base.join(&term.classifier), ..term.clone() });
         let start = self.start.as_ref().map(|start| base.join(start));
         Self { data: self.data.relative_to(base), perceptual, start, ..self.clone() }
     }

@@ -83,7 +83,12 @@ fn begin_from(start: &Path, config: &TrainTokenizer, device: &Device) -> Result<
     let model = MultiScaleVq::open(start, config.scales.clone(), config.model.norm_groups, true, device)
         .map_err(|error| Error::data(start, error.to_string()))?;
     if model.config() != &config.model {
-        let message = format!("{} has the sizes {:?}; `model` says {:?}", start.display(), model.config(), config.model);
+        let message = format!(
+            "{} has the sizes {:?}; `model` says {:?}",
+            start.display(),
+            model.config(),
+            config.model
+        );
         return Err(Error::setting("start", message));
     }
     Ok(model)

@@ -8,7 +8,9 @@ use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
-use nextscale_train::config::{BackboneModel, PerceptualTerm, TrainBackbone, TrainClassifier, TrainTokenizer};
+use nextscale_train::config::{
+    BackboneModel, PerceptualTerm, TrainBackbone, TrainClassifier, TrainTokenizer,
+};
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
 use nextscale_train::{Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};

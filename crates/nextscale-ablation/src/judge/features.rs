@@ -9,6 +9,7 @@ use nextscale_metrics::{
 
 use super::{Better, Context, Judge, Judged, Measure, Rows};
 use crate::images::Images;
+use crate::plan::Reference;
 use crate::{Error, Result};
 
 /// Compares the features of images with the statistics of a reference, and of its reconstructions if there are any.
@@ -19,15 +20,26 @@ pub struct FeatureJudge {
 }
 
 impl FeatureJudge {
-    /// With the statistics files that the settings `reference` and `rec` name.
+    /// With the statistics files that the settings `reference` and `rec` name. Where Lite0 has no `reference`, the shipped
+    /// statistics of the ablation's own reference are taken.
     ///
     /// # Errors
     /// If one is missing, damaged, or of other features.
     pub fn read(net: Box<dyn FeatureNet>, fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Self> {
-        let reference: String = fields.take("reference")?;
+        let reference: Option<String> = fields.take_option("reference")?;
         let rec: Option<String> = fields.take_option("rec")?;
         let open = |name: &String| statistics(&context.folder.join(name), &*net);
-        let (reference, rec) = (open(&reference)?, rec.as_ref().map(open).transpose()?);
+        let reference = match (&reference, context.reference) {
+            (Some(file), _) => open(file)?,
+            (None, Some(Reference::Shipped(name))) if net.name() == "lite0" => Statistics::shipped(name)?,
+            (None, _) => {
+                return Err(Error::measure(
+                    if net.name() == "lite0" { "Lite0" } else { "Inception" },
+                    "it compares with a statistics file; give `reference: \"file.safetensors\"`",
+                ));
+            }
+        };
+        let rec = rec.as_ref().map(open).transpose()?;
         Ok(Self { net, reference, rec })
     }
 

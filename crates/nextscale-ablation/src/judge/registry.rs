@@ -121,9 +121,12 @@ impl Judges {
     }
 
     /// What is measured where a file does not say: every judge that can be had.
-    pub(crate) fn default_for(&self, reference: bool) -> Result<Vec<Node>> {
-        // Those of a network need a statistics file, which only a person can name.
-        let alone = |entry: &&Entry| !entry.compares || (reference && entry.name == "Spectrum");
+    pub(crate) fn default_for(&self, reference: Option<&Reference>) -> Result<Vec<Node>> {
+        // Those of a network need a statistics file, which only a person can name, but for what is shipped.
+        let alone = |entry: &&Entry| match (entry.name.as_str(), reference) {
+            ("Lite0", Some(Reference::Shipped(_))) | ("Spectrum", Some(_)) => true,
+            _ => !entry.compares,
+        };
         let names = self.0.iter().filter(alone);
         names.map(|entry| Ok(Document::parse("measures", &entry.name)?)).collect()
     }
@@ -185,6 +188,7 @@ mod tests {
         assert!(error.contains("there is: `cifar10`"), "{error}");
         assert!(build("Pixel", None).err().unwrap().to_string().contains("unknown measure"));
         assert!(build("Pixels(x: 1)", None).err().unwrap().to_string().contains("unknown field"));
-        assert_eq!(Judges::standard().default_for(false).unwrap().len(), 1);
+        assert_eq!(Judges::standard().default_for(None).unwrap().len(), 1);
+        assert_eq!(Judges::standard().default_for(Some(&shipped)).unwrap().len(), 3);
     }
 }

@@ -74,7 +74,7 @@ impl Ablation {
             given.node_option("reference").map(|node| Reference::read(node, folder)).transpose()?;
         let measures = match given.node_option("measures") {
             Some(node) => fields::measures(node)?,
-            None => judges.default_for(reference.is_some())?,
+            None => judges.default_for(reference.as_ref())?,
         };
         let tune = given.node_option("tune").map(Tune::read).transpose()?;
         let traces = given.take_or("traces", 0)?;

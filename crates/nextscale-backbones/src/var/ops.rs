@@ -103,9 +103,7 @@ mod tests {
         let modulation: Tensor<3> = Tensor::random([1, 1, 37], Distribution::Normal(0.0, 1.0), &device);
         let m = || modulation.clone();
         let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 5] =
-            [&gelu, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
-                gated_residual(x.clone(), m(), x)
-            }];
+            [&gelu, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| gated_residual(x.clone(), m(), x)];
         for (i, operation) in operations.iter().enumerate() {
             let all = part(operation(x.clone()));
             for rows in 1..9 {

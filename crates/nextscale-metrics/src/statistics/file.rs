@@ -143,15 +143,19 @@ impl Statistics {
     }
 
     pub(super) fn read_part(path: &Path) -> Result<(Self, Option<Part>)> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        Self::from_bytes(&std::fs::read(path).map_err(Error::io("read", path))?, path)
+    }
+
+    /// What a file's bytes say; messages name `path`.
+    pub(super) fn from_bytes(bytes: &[u8], path: &Path) -> Result<(Self, Option<Part>)> {
         let torn = |error: safetensors::SafeTensorError| {
             Error::source(
                 path,
                 format!("is truncated, corrupt or no safetensors file ({error}); gather it again"),
             )
         };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(torn)?;
-        let file = SafeTensors::deserialize(&bytes).map_err(torn)?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(torn)?;
+        let file = SafeTensors::deserialize(bytes).map_err(torn)?;
         let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or_else(|| {
             Error::source(
                 path,

@@ -4,6 +4,7 @@ mod collector;
 mod file;
 mod gather;
 mod open;
+mod shipped;
 
 pub use collector::{Collector, GatherOptions};
 pub use file::KeptAs;

@@ -67,11 +67,7 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::Setting`] for channels that no norm divides, no stage or no class.
-    pub fn init(
-        [channels, stages, classes]: [usize; 3],
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn init([channels, stages, classes]: [usize; 3], seed: u64, device: &Device) -> Result<Self> {
         if channels == 0 || !channels.is_multiple_of(GROUP) {
             return Err(Error::setting("channels", format!("{channels} is not a multiple of {GROUP}")));
         }
@@ -144,7 +140,9 @@ impl Classifier {
         let number = |key: &str| -> Result<usize> {
             let found = file.metadata().get(key).and_then(|text| text.parse().ok());
             found.filter(|&n| (1..1 << 16).contains(&n)).ok_or_else(|| {
-                fail(format!("is no classifier: its header has no `{key}`; train one with `train classifier`"))
+                fail(format!(
+                    "is no classifier: its header has no `{key}`; train one with `train classifier`"
+                ))
             })
         };
         let stages = file.names().filter(|name| name.ends_with("widen.weight")).count();

@@ -124,7 +124,8 @@ impl Task for ClassifierTask<'_> {
         let test = &self.data.test;
         let count = if short { SHORT.min(test.len()) } else { test.len() };
         let (found, losses) = self.judge(model, count);
-        let right = found.iter().zip(&test.labels).filter(|&(&found, &label)| found == usize::from(label)).count();
+        let right =
+            found.iter().zip(&test.labels).filter(|&(&found, &label)| found == usize::from(label)).count();
         let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64;
         Ok(vec![("accuracy".into(), right as f64 / count as f64), ("cross_entropy".into(), loss)])
     }

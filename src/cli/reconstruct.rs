@@ -1,0 +1,124 @@
+//! `nextscale reconstruct CONFIG IMAGES --out FILE`: what a tokenizer makes of images.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+use image::RgbImage;
+use indicatif::{ProgressBar, ProgressStyle};
+use nextscale::config::Document;
+use nextscale::metrics::source::ImageSource;
+use nextscale::metrics::{Error as MetricsError, ImageBatch};
+use nextscale::pipeline::reconstruct::reconstruct;
+use nextscale::pipeline::{Config, Error, Model, Registry, Stop, images};
+
+use super::Failure;
+use super::device::DeviceArgs;
+use super::generate::failure;
+use super::interrupt::on_interrupt;
+
+/// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run's config, whose model is taken
+    config: PathBuf,
+    /// A folder of images, an .npz file of images (arr_0), or a run folder
+    images: PathBuf,
+    /// The .npz file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Images at a time
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Writes the reconstructions, and says where they are.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let tree = Document::read(&args.config).map_err(Failure::usage)?;
+    let folder = args.config.parent().unwrap_or(Path::new(""));
+    let prepared =
+        Config::from_node(&tree, folder, &Registry::standard()).and_then(Config::prepare).map_err(failure)?;
+    let source = ImageSource::open(&args.images).map_err(unreadable)?;
+    let device = args.device.device.open().map_err(failure)?;
+    let model = prepared.model.load(&device, true).map_err(failure)?;
+    let [height, width] = source.size();
+    if model.tokenizer.image_size() != (height, width) {
+        let (rows, columns) = model.tokenizer.image_size();
+        return Err(Failure::Usage(miette::miette!(
+            "{} holds images of {width} × {height} pixels, and the model's are {columns} × {rows}; resize them",
+            args.images.display()
+        )));
+    }
+    let stop = Stop::new();
+    on_interrupt({
+        let stop = stop.clone();
+        move || stop.request()
+    })?;
+    write(&args, &source, &model, &stop)?;
+    println!("wrote {}: {} images", args.out.display(), source.count());
+    Ok(())
+}
+
+/// One thread reads and reconstructs while this one writes; few batches lie in between.
+fn write(args: &Args, source: &ImageSource, model: &Model, stop: &Stop) -> Result<(), Failure> {
+    let [height, width] = source.size();
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(source.count())
+    } else {
+        ProgressBar::hidden()
+    };
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {eta} left") {
+        bar.set_style(style);
+    }
+    let (send, receive) = sync_channel(2 * usize::from(args.batch));
+    let written = std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut fault = None;
+            let read = source.read(args.batch.into(), |batch| {
+                match pictures(model, &batch, stop) {
+                    Ok(pictures) => pictures.into_iter().for_each(|picture| {
+                        // Nobody listens once writing failed, and that failure is what is told.
+                        let _ = send.send(picture);
+                    }),
+                    Err(error) => {
+                        fault = Some(error);
+                        return Err(MetricsError::Pixels("reconstruction failed".into()));
+                    }
+                }
+                Ok(())
+            });
+            match (fault, read) {
+                (Some(fault), _) => Err(failure(fault)),
+                (None, read) => read.map_err(unreadable),
+            }
+        });
+        let written = images::write_npz(&args.out, source.count() as usize, (height, width), |_| {
+            bar.inc(1);
+            receive.recv().map_err(|_| Error::Stopped)
+        });
+        drop(receive);
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // Reading failed first where both did.
+        read.and(written.map_err(failure))
+    });
+    bar.finish_and_clear();
+    written
+}
+
+fn pictures(model: &Model, batch: &ImageBatch, stop: &Stop) -> Result<Vec<RgbImage>, Error> {
+    stop.check()?;
+    let size = batch.height * batch.width * 3;
+    let pictures = batch
+        .pixels
+        .chunks_exact(size)
+        .filter_map(|pixels| RgbImage::from_raw(batch.width as u32, batch.height as u32, pixels.to_vec()));
+    let given = images::to_tensor(&pictures.collect::<Vec<_>>(), &model.tokenizer.device());
+    images::to_pictures(reconstruct(&*model.tokenizer, given)?)
+}
+
+fn unreadable(error: MetricsError) -> Failure {
+    let report = miette::miette!("{error}");
+    if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
+}

@@ -1,0 +1,42 @@
+use super::program::Place;
+
+#[test]
+fn images_come_back_through_the_tokens_of_the_model_whatever_the_batch() {
+    let place = Place::new();
+    place.config(
+        "run.ron",
+        "condition: PerClass(1), guidance: Conditional, sampling: TopKTopP(top_k: 20), npz: true",
+    );
+    let made = place.run(&["generate", "run.ron"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let bytes = |batch: &str, out: &str| {
+        let ran = place.run(&["reconstruct", "run.ron", "run", "--out", out, "--batch", batch]);
+        assert_eq!((ran.code, ran.out), (Some(0), format!("wrote {out}: 10 images\n")), "{}", ran.err);
+        std::fs::read(place.path(out)).unwrap()
+    };
+    let once = bytes("3", "a.npz");
+    assert!(once == bytes("1", "b.npz") && once == bytes("50", "c.npz"));
+    let given = std::fs::read_dir(place.path("run")).unwrap().flatten().map(|entry| entry.path());
+    let given = given.filter(|path| path.extension().is_some_and(|extension| extension == "npz")).next();
+    if let Some(given) = given {
+        assert_ne!(std::fs::read(given).unwrap(), once, "a tokenizer with random weights changes images");
+    }
+}
+
+#[test]
+fn images_of_another_size_and_sources_that_are_none_are_refused_and_leave_nothing() {
+    let place = Place::new();
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    std::fs::create_dir(place.path("small")).unwrap();
+    let png = |name: &str| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(4, 4).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        std::fs::write(place.path(name), bytes.into_inner()).unwrap();
+    };
+    png("small/a.png");
+    for (source, told) in [("small", "4 × 4 pixels"), ("none", "none")] {
+        let ran = place.run(&["reconstruct", "run.ron", source, "--out", "out.npz"]);
+        assert!(matches!(ran.code, Some(1 | 2)) && ran.err.contains(told), "{ran:?}");
+        assert!(!place.path("out.npz").exists());
+    }
+}
