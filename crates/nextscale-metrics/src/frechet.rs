@@ -48,6 +48,46 @@ impl Gaussian {
         Ok(Self { mean: moments.mean().into(), trace, root })
     }
 
+    /// Of vectors `[n, dims]` themselves. With fewer vectors than dimensions their products with each other, `[n, n]`, take the
+    /// covariance apart in the time of a small matrix: C = Xᵀ·X/(n − 1) and X·Xᵀ/(n − 1) = U·Λ·Uᵀ give R = Xᵀ·U/√(n − 1), X being
+    /// centred.
+    ///
+    /// # Errors
+    /// [`Error::TooFew`] for fewer than two vectors; [`Error::Shape`] if the values are no whole number of them;
+    /// [`Error::Covariance`] as [`new`](Self::new).
+    pub fn of_rows(rows: &[f32], dims: usize) -> Result<Self> {
+        let count = rows.len() / dims.max(1);
+        if dims == 0 || count * dims != rows.len() {
+            return Err(Error::Shape { what: "features".into(), found: rows.len(), expected: count * dims });
+        }
+        if count < 2 {
+            return Err(Error::TooFew { what: "a covariance".into(), needed: 2, found: count as u64 });
+        }
+        let mut mean = vec![0.0; dims];
+        for row in rows.chunks_exact(dims) {
+            mean.iter_mut().zip(row).for_each(|(mean, &value)| *mean += f64::from(value) / count as f64);
+        }
+        let scale = ((count - 1) as f64).sqrt();
+        let centred = Mat::from_fn(dims, count, |d, row| (f64::from(rows[row * dims + d]) - mean[d]) / scale);
+        let mut products = Mat::zeros(count, count);
+        let (left, right) = (centred.transpose(), centred.as_ref());
+        matmul(products.as_mut(), Accum::Replace, left, right, 1.0, Par::rayon(0));
+        let eigen = products
+            .self_adjoint_eigen(Side::Lower)
+            .map_err(|_| Error::Covariance("the features' products cannot be taken apart".into()))?;
+        let values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
+        let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(*value));
+        // Centring makes one of them zero, which is known to rounding only.
+        let kept: Vec<usize> =
+            (0..count).filter(|&i| values[i] > dims as f64 * f64::EPSILON * largest).collect();
+        let vectors = eigen.U();
+        let basis = Mat::from_fn(count, kept.len(), |row, column| vectors[(row, kept[column])]);
+        let mut root = Mat::zeros(dims, kept.len());
+        matmul(root.as_mut(), Accum::Replace, centred.as_ref(), basis.as_ref(), 1.0, Par::rayon(0));
+        let trace = (0..count).map(|i| products[(i, i)]).sum();
+        Ok(Self { mean, trace, root })
+    }
+
     /// The covariance's numerical rank.
     pub fn rank(&self) -> usize {
         self.root.ncols()
@@ -97,6 +137,19 @@ mod tests {
         let mut sums = FeatureSums::new(dims);
         sums.push(rows).unwrap();
         Gaussian::new(&sums.moments().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn vectors_and_their_moments_give_the_same() {
+        for (count, dims) in [(30, 48), (48, 48), (90, 48), (2, 5)] {
+            let (rows, other) = (features(count, dims, 3, 0), gaussian(&features(70, dims, 4, 200), dims));
+            let (direct, moments) = (Gaussian::of_rows(&rows, dims).unwrap(), gaussian(&rows, dims));
+            assert_eq!(direct.rank(), moments.rank());
+            close(frechet(&direct, &other).unwrap(), frechet(&moments, &other).unwrap(), 1e-9);
+            close(frechet(&other, &direct).unwrap(), frechet(&other, &moments).unwrap(), 1e-9);
+        }
+        assert!(matches!(Gaussian::of_rows(&[1.0; 5], 5), Err(Error::TooFew { .. })));
+        assert!(matches!(Gaussian::of_rows(&[1.0; 7], 5), Err(Error::Shape { .. })));
     }
 
     fn close(found: f64, expected: f64, relative: f64) {

@@ -10,6 +10,8 @@ pub use progress::Progress;
 pub use rows::{catch_up, rows};
 
 use nextscale_pipeline::Stop;
+use std::path::{Path, PathBuf};
+
 use nextscale_pipeline::device::{DeviceChoice, is_cpu};
 
 use crate::judge::{Judge, Judges};
@@ -89,7 +91,7 @@ pub fn run<'a>(
         samples: ablation.samples,
         baseline: ablation.baseline,
         measures: ablation.measures.iter().map(ToString::to_string).collect(),
-        folder: std::path::absolute(ablation.folder()).map_err(Error::io("find", ablation.folder()))?,
+        folder: absolute(ablation.folder())?,
         reference: ablation.reference.clone(),
         tuned: ablation.tune.as_ref().map(tune::words),
         traces: ablation.traces,
@@ -98,6 +100,12 @@ pub fn run<'a>(
     };
     store.write_manifest(&manifest)?;
     Ok(manifest)
+}
+
+/// The empty path is the current folder, which the system's own call does not take it for.
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::path::absolute(named).map_err(Error::io("find", named))
 }
 
 fn scales(cell: &Cell) -> Vec<(usize, usize)> {

@@ -158,7 +158,19 @@ impl Statistics {
     /// # Errors
     /// As [`FeatureSums::moments`] and [`Gaussian::new`].
     pub fn gaussian(&self) -> Result<Arc<Gaussian>> {
-        remembered(&self.gaussians[0], |_| true, || Gaussian::new(&self.pooled.moments()?))
+        remembered(
+            &self.gaussians[0],
+            |_| true,
+            || match (&self.pooled, &self.kept) {
+                // The whole set's vectors, fewer than their dimensions: the small way.
+                (Distribution::Sums(sums), Some(kept))
+                    if kept.count() as u64 == sums.count() && kept.count() < kept.dims =>
+                {
+                    Gaussian::of_rows(&kept.rows, kept.dims)
+                }
+                _ => Gaussian::new(&self.pooled.moments()?),
+            },
+        )
     }
 
     /// The spatial features' Gaussian; `None` if there are none.
