@@ -289,6 +289,11 @@ mod tests {
 
     #[test]
     fn the_configs_that_come_with_the_program_make_models() {
+        let classifier: TrainClassifier = ron::from_str(&read("cifar10-classifier.ron")).unwrap();
+        classifier.check().unwrap();
+        let perceptual: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer-perceptual.ron")).unwrap();
+        let first: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
+        assert_eq!((perceptual.check().is_ok(), &perceptual.model), (true, &first.model));
         for data in ["cifar10", "fashion-mnist"] {
             let tokenizer: TrainTokenizer = ron::from_str(&read(&format!("{data}-tokenizer.ron"))).unwrap();
             tokenizer.check().unwrap();
