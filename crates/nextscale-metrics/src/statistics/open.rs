@@ -23,7 +23,7 @@ impl Statistics {
         ImageSource::open(path).map(drop)
     }
 
-    /// Opens samples: a statistics file (`.safetensors`), or images as [`ImageSource`](crate::source::ImageSource) opens them,
+    /// Opens samples: a statistics file (`.safetensors`), or images as [`ImageSource`] opens them,
     /// which are then put through the network.
     ///
     /// `progress` is told how many images are done, and of how many.
