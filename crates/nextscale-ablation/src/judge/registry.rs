@@ -81,7 +81,7 @@ impl Judges {
                         Input::TensorFlow => InceptionProtocol::TensorFlow,
                     };
                     let net =
-                        Inception::load(&context.folder.join(weights), context.device)?.with_protocol(input);
+                        Inception::load(context.folder.join(weights), context.device)?.with_protocol(input);
                     Ok(Box::new(FeatureJudge::read(Box::new(net), fields, context)?))
                 },
             )
