@@ -23,7 +23,6 @@ mod distances;
 mod error;
 mod evaluation;
 mod features;
-mod files;
 pub mod frechet;
 mod gram;
 mod images;

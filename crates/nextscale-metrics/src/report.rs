@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use nextscale_weights::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_atomically;
 use crate::kid::KidOptions;
 use crate::precision_recall::Neighbours;
-use crate::{Origin, Result};
+use crate::{Error, Origin, Result};
 
 /// One number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl Report {
     pub fn save_json(&self, path: &Path) -> Result<()> {
         // Strings, numbers and lists: nothing that JSON refuses.
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        write_atomically(path, text.as_bytes())
+        write_atomically(path, text.as_bytes()).map_err(Error::io("write", path))
     }
 }
 

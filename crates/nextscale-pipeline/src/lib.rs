@@ -5,7 +5,6 @@ pub mod config;
 pub mod device;
 pub mod edit;
 mod error;
-mod files;
 mod finite;
 mod generate;
 mod host;

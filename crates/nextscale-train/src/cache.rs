@@ -6,9 +6,9 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
+use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::checkpoint::write_atomically;
 use crate::data::{Dataset, Images};
 use crate::{Error, Result};
 
@@ -123,7 +123,8 @@ impl TokenSet {
             views.push((format!("{split}.labels"), TensorView::new(Dtype::U16, shape, bytes).map_err(fail)?));
         }
         let metadata = HashMap::from([(KEY.to_owned(), key.to_owned())]);
-        write_atomically(path, &safetensors::serialize(views, Some(metadata)).map_err(fail)?)
+        let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+        write_atomically(path, &bytes).map_err(Error::io(path))
     }
 
     /// The cache at `path`; `None` if there is none, or it was made from something else.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +86,7 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
         .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
     let bytes = safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
         .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
-    write_atomically(&path, &bytes)
+    write_atomically(&path, &bytes).map_err(Error::io(&path))
 }
 
 /// Puts a run's state back into `fresh`, the state of the same run at its start. `steps` may differ between the configs:
@@ -168,23 +169,6 @@ fn first_difference(at: &str, then: &serde_json::Value, now: &serde_json::Value)
     }
 }
 
-/// Writes a file beside and renames it into place, so that a crash leaves the old one or the new one.
-///
-/// # Errors
-/// [`Error::Io`] if it cannot be written; nothing is left behind then.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let beside = path.with_extension("partial");
-    let written = std::fs::File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|source| {
-        // The first failure is the one to report; that the rest cannot be removed either adds nothing.
-        let _ = std::fs::remove_file(&beside);
-        Error::Io { path: path.to_owned(), source }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use burn::nn::{Linear, LinearConfig};
@@ -253,6 +237,6 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         assert!(load(0.1, 3).to_string().contains("damaged"));
-        assert!(!path.with_extension("partial").exists());
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::write_atomically;
+use nextscale_weights::files::write_atomically;
+
 use crate::{Error, Result};
 
 /// An open CSV log, whose first column is the number of steps done.
@@ -37,7 +38,7 @@ impl Log {
             }
         }
         let rows = rows.into_inner().map_err(|error| Error::data(path, error.to_string()))?;
-        write_atomically(path, &rows)?;
+        write_atomically(path, &rows).map_err(Error::io(path))?;
         let file = File::options().append(true).open(path).map_err(Error::io(path))?;
         Ok(Self { path: path.to_owned(), columns: columns.len(), writer: csv::Writer::from_writer(file) })
     }

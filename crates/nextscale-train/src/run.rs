@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
+use nextscale_weights::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, State, write_atomically};
+use crate::checkpoint::{self, State};
 use crate::ema::Ema;
 use crate::log::Log;
 use crate::optimiser::{AdamW, AdamWConfig};
@@ -265,7 +266,8 @@ pub(crate) fn run<T: Task>(
         evaluation.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     let summary =
         serde_json::to_string_pretty(&summary).map_err(|error| Error::data(out, error.to_string()))?;
-    write_atomically(&out.join("evaluation.json"), summary.as_bytes())?;
+    let path = out.join("evaluation.json");
+    write_atomically(&path, summary.as_bytes()).map_err(Error::io(&path))?;
     Ok(Outcome { step: state.step, finished: true, evaluation, seconds })
 }
 

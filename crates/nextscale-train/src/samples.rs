@@ -7,8 +7,8 @@ use nextscale_backbones::Backbone;
 use nextscale_core::{Condition, Draw, PassPlan, Passes};
 use nextscale_kernels::softmax;
 use nextscale_tokenizers::Tokenizer;
+use nextscale_weights::files::write_atomically;
 
-use crate::checkpoint::write_atomically;
 use crate::random::uniform;
 use crate::{Error, Result};
 
@@ -42,7 +42,7 @@ pub fn save_grid(path: &Path, images: Tensor<4>, columns: usize, zoom: usize) ->
     sheet
         .write_to(&mut bytes, image::ImageFormat::Png)
         .map_err(|error| Error::data(path, format!("cannot be encoded: {error}")))?;
-    write_atomically(path, &bytes.into_inner())
+    write_atomically(path, &bytes.into_inner()).map_err(Error::io(path))
 }
 
 /// Generates one image a condition under VAR's classifier-free guidance ramp of strength `cfg`, drawing every token from

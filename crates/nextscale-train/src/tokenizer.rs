@@ -51,7 +51,7 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         Some(start) => begin_from(start, config, &training_device)?,
     };
     let perceptual = match &config.perceptual {
-        Some(term) => Some(Perceptual::new(Classifier::open(&term.classifier, &training_device)?)),
+        Some(term) => Some(open_perceptual(&term.classifier, data.train.size, &training_device)?),
         None => None,
     };
     if model.image_size() != (data.train.size, data.train.size) {
@@ -76,6 +76,18 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         device: device.clone(),
     };
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+/// The distance as the classifier of a file sees it, where it can take the images.
+fn open_perceptual(path: &Path, size: usize, device: &Device) -> Result<Perceptual> {
+    let classifier = Classifier::open(path, device)?;
+    if !size.is_multiple_of(classifier.granularity()) {
+        let sides = classifier.granularity();
+        let message =
+            format!("takes images whose sides are multiples of {sides} pixels; the data has {size}×{size}");
+        return Err(Error::data(path, message));
+    }
+    Ok(Perceptual::new(classifier))
 }
 
 /// The weights of a file, where its sizes are the config's.

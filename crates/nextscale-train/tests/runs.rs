@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use nextscale_backbones::Backbone;
 use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
 use nextscale_core::ScaleSchedule;
@@ -14,6 +14,7 @@ use nextscale_train::config::{
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
 use nextscale_train::{Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};
+use nextscale_weights::{Precision, save_safetensors};
 
 /// Smooth random images in CIFAR-10's binary batches.
 fn data(root: &Path) -> Source {
@@ -213,4 +214,20 @@ fn a_tokenizer_goes_on_from_weights_under_a_perceptual_loss() {
     let term = PerceptualTerm { classifier: start, weight: 0.3 };
     let message = faults(&TrainTokenizer { perceptual: Some(term), ..config.clone() }, "no-classifier");
     assert!(message.contains("train classifier"), "{message}");
+
+    // A file with the right header and no stage, and one whose channels no norm divides.
+    for (channels, told) in [("8", "0 stages"), ("7", "multiple of 8")] {
+        let broken = folder.path().join(format!("broken-{channels}.safetensors"));
+        let header = [("channels".to_owned(), channels.to_owned()), ("classes".to_owned(), "10".to_owned())];
+        save_safetensors(
+            &broken,
+            [("head_bias".to_owned(), TensorData::new(vec![0.0f32; 10], [10]))],
+            Precision::F32,
+            &header.into(),
+        )
+        .unwrap();
+        let term = PerceptualTerm { classifier: broken, weight: 0.3 };
+        let message = faults(&TrainTokenizer { perceptual: Some(term), ..config.clone() }, "broken");
+        assert!(message.contains("broken-") && message.contains(told), "{message}");
+    }
 }

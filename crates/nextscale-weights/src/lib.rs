@@ -19,6 +19,7 @@ mod dtype;
 mod error;
 mod expected;
 mod file;
+pub mod files;
 mod pth;
 mod safe;
 mod save;

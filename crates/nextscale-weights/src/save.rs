@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use burn::tensor::{DType, TensorData};
 use half::f16;
 use serde_json::json;
 
+use crate::files::Partial;
 use crate::{Error, Result};
 
 /// How floats are stored.
@@ -64,30 +65,18 @@ pub fn save_safetensors(
     // The format asks for data on 8-byte boundaries, and fills with spaces.
     header.resize(header.len().next_multiple_of(8), b' ');
 
-    let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let partial = path.with_file_name(format!(".{file_name}.{}.partial", std::process::id()));
     let written = (|| {
-        let mut out = BufWriter::new(File::create(&partial)?);
+        let partial = Partial::new(path);
+        let mut out = BufWriter::new(File::create(partial.path())?);
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         for (_, _, _, bytes) in &encoded {
             out.write_all(bytes)?;
         }
-        out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        fs::rename(&partial, path)?;
-        sync_folder(path);
-        Ok(())
+        out.into_inner().map_err(|error| error.into_error())?;
+        partial.keep()
     })();
-    written.map_err(|source| {
-        let _ = fs::remove_file(&partial);
-        Error::Write { path: path.into(), source }
-    })
-}
-
-/// Makes the rename itself last through a power cut; some file systems cannot, and the file is whole either way.
-fn sync_folder(path: &Path) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    written.map_err(|source| Error::Write { path: path.into(), source })
 }
 
 fn encode(name: &str, data: TensorData, precision: Precision) -> Result<(&'static str, Vec<u8>)> {

@@ -8,13 +8,14 @@ mod numbers;
 
 pub use build::build;
 
+use nextscale_weights::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::judge::Measure;
 use crate::stats::Difference;
-use crate::store::{Manifest, Store, write_atomically};
+use crate::store::{Manifest, Store};
 use crate::why::Traced;
+use crate::{Error, Result};
 
 /// Everything that a report says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,7 +95,10 @@ impl Report {
             ("report.json", json + "\n"),
             ("report.html", html::write(self, store)?),
         ];
-        files.iter().try_for_each(|(name, text)| write_atomically(&store.root().join(name), text.as_bytes()))
+        files.iter().try_for_each(|(name, text)| {
+            let path = store.root().join(name);
+            write_atomically(&path, text.as_bytes()).map_err(Error::io("write", &path))
+        })
     }
 
     /// Every cell's differences in a few columns, for a terminal: measures that are better one way, or else all.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::files::{read, write_atomically};
+use super::files::read;
 use crate::images::Images;
 use crate::judge::Rows;
 use crate::{Error, Result};
@@ -26,7 +27,7 @@ fn write(path: &Path, name: &str, dtype: Dtype, shape: Vec<usize>, bytes: &[u8])
     let failed = |error: safetensors::SafeTensorError| Error::Usage(format!("{}: {error}", path.display()));
     let view = TensorView::new(dtype, shape, bytes).map_err(failed)?;
     let file = safetensors::serialize([(name, view)], None).map_err(failed)?;
-    write_atomically(path, &file)
+    write_atomically(path, &file).map_err(Error::io("write", path))
 }
 
 pub(super) fn read_images(path: &Path) -> Result<Option<Images>> {

@@ -5,7 +5,6 @@ mod files;
 mod manifest;
 
 pub use chunk::CHUNK;
-pub use files::write_atomically;
 pub use manifest::{Chosen, Manifest, Planned};
 
 use std::fs::{self, File, TryLockError};

@@ -71,8 +71,8 @@ impl VectorKernel for Product<'_> {
             let mut row = 0;
             while row < rows {
                 row += match (V::MANY, width) {
-                    (true, PANEL) => self.wide::<V, PANEL>(weights, row, column, rows - row),
-                    (true, _) => self.narrow::<V, NARROW>(weights, row, column, rows - row),
+                    (true, PANEL) => self.rows::<V, 2, PANEL>(weights, row, column, rows - row),
+                    (true, _) => self.rows::<V, 1, NARROW>(weights, row, column, rows - row),
                     (false, PANEL) => self.small::<V, PANEL>(weights, row, column, rows - row),
                     (false, _) => self.small::<V, NARROW>(weights, row, column, rows - row),
                 };
@@ -84,9 +84,9 @@ impl VectorKernel for Product<'_> {
 }
 
 impl Product<'_> {
-    /// Rows from `row` on with two long vectors a row; gives how many rows.
+    /// Rows from `row` on with `VECTORS` long vectors a row; gives how many rows.
     #[inline(always)]
-    fn wide<V: Vector, const WIDTH: usize>(
+    fn rows<V: Vector, const VECTORS: usize, const WIDTH: usize>(
         &mut self,
         weights: &[f32],
         row: usize,
@@ -94,27 +94,10 @@ impl Product<'_> {
         left: usize,
     ) -> usize {
         match left {
-            12.. => self.tile::<V, 12, 2, WIDTH>(weights, row, column, 0),
-            6.. => self.tile::<V, 6, 2, WIDTH>(weights, row, column, 0),
-            3.. => self.tile::<V, 3, 2, WIDTH>(weights, row, column, 0),
-            _ => self.tile::<V, 1, 2, WIDTH>(weights, row, column, 0),
-        }
-    }
-
-    /// Rows from `row` on with one long vector a row; gives how many rows.
-    #[inline(always)]
-    fn narrow<V: Vector, const WIDTH: usize>(
-        &mut self,
-        weights: &[f32],
-        row: usize,
-        column: usize,
-        left: usize,
-    ) -> usize {
-        match left {
-            12.. => self.tile::<V, 12, 1, WIDTH>(weights, row, column, 0),
-            6.. => self.tile::<V, 6, 1, WIDTH>(weights, row, column, 0),
-            3.. => self.tile::<V, 3, 1, WIDTH>(weights, row, column, 0),
-            _ => self.tile::<V, 1, 1, WIDTH>(weights, row, column, 0),
+            12.. => self.tile::<V, 12, VECTORS, WIDTH>(weights, row, column, 0),
+            6.. => self.tile::<V, 6, VECTORS, WIDTH>(weights, row, column, 0),
+            3.. => self.tile::<V, 3, VECTORS, WIDTH>(weights, row, column, 0),
+            _ => self.tile::<V, 1, VECTORS, WIDTH>(weights, row, column, 0),
         }
     }
 

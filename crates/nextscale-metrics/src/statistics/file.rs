@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use half::f16;
+use nextscale_weights::files::write_atomically;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Distribution, Kept, Origin, Statistics};
-use crate::files::write_atomically;
 use crate::inception_score::ScoreSums;
 use crate::source::hexadecimal;
 use crate::{Error, FeatureSums, Result};
@@ -127,7 +127,7 @@ impl Statistics {
         // One key: the order of several is not fixed.
         let bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.into(), text)])))
             .map_err(|error| Error::source(path, format!("cannot be written: {error}")))?;
-        write_atomically(path, &bytes)
+        write_atomically(path, &bytes).map_err(Error::io("write", path))
     }
 
     /// Reads a statistics file.

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_core::{Grid, LogitMap};
+use nextscale_weights::files::write_atomically;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::files::write_atomically;
 use crate::host::floats;
 use crate::{Error, Result};
 
@@ -70,7 +70,8 @@ impl Sums {
             .map_err(failed)?;
         let about = [("images", self.images.to_string()), ("calibration", identity.into())];
         let about = about.map(|(key, value)| (key.to_owned(), value)).into();
-        write_atomically(path, &safetensors::serialize(views, Some(about)).map_err(failed)?)
+        let bytes = safetensors::serialize(views, Some(about)).map_err(failed)?;
+        write_atomically(path, &bytes).map_err(Error::io("write", path))
     }
 
     /// Those of an unfinished calibration, or none yet.

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{ImageFormat, RgbImage};
+use nextscale_weights::files::write_atomically;
 
-use crate::files::write_atomically;
 use crate::host::floats;
 use crate::{Error, Result};
 
@@ -67,7 +67,7 @@ pub fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
         path: path.into(),
         message: error.to_string(),
     })?;
-    write_atomically(path, bytes.get_ref())
+    write_atomically(path, bytes.get_ref()).map_err(Error::io("write", path))
 }
 
 #[cfg(test)]

@@ -1,11 +1,17 @@
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use npyz::WriterBuilder;
 
-use crate::files::Partial;
 use crate::{Error, Result};
+use nextscale_weights::files::Partial;
+use zip::result::ZipError;
+use zip::write::FileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+/// An entry of as many bytes needs the archive's larger form.
+const LARGE: u64 = u32::MAX as u64 - (1 << 16);
 
 /// Writes pictures as the OpenAI evaluator takes them: an npz with one array, `arr_0`, uint8 `[images, H, W, 3]`.
 /// `picture(i)` is asked for one image after the other, so that memory holds one at a time.
@@ -19,17 +25,22 @@ pub fn write_npz(
     mut picture: impl FnMut(usize) -> Result<image::RgbImage>,
 ) -> Result<()> {
     let partial = Partial::new(path);
-    let failed = || Error::io("write", path);
-    let file = File::create(partial.path()).map_err(failed())?;
-    let mut archive = npyz::npz::NpzWriter::new(BufWriter::new(file));
+    let file = File::create(partial.path()).map_err(Error::io("write", path))?;
+    let mut archive = ZipWriter::new(BufWriter::new(file));
     let shape = [images, height, width, 3].map(|n| n as u64);
-    let mut array = archive
-        .array::<u8>("arr_0", Default::default())
-        .map_err(failed())?
+    // No compression and no clock: the same images are the same bytes.
+    let options = FileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .large_file(shape.iter().product::<u64>() >= LARGE);
+    let failed = |error: ZipError| Error::io("write", path)(error.into());
+    archive.start_file(npyz::npz::file_name_from_array_name("arr_0"), options).map_err(failed)?;
+    let mut array = npyz::WriteOptions::new()
         .default_dtype()
         .shape(&shape)
+        .writer(&mut archive)
         .begin_nd()
-        .map_err(failed())?;
+        .map_err(Error::io("write", path))?;
     for index in 0..images {
         let picture = picture(index)?;
         if picture.dimensions() != (width as u32, height as u32) {
@@ -39,11 +50,11 @@ pub fn write_npz(
                 message: format!("image {index} is {:?}, expected {width} × {height}", picture.dimensions()),
             });
         }
-        array.extend(picture.into_raw()).map_err(failed())?;
+        array.extend(picture.into_raw()).map_err(Error::io("write", path))?;
     }
-    array.finish().map_err(failed())?;
-    drop(archive);
-    partial.keep()
+    array.finish().map_err(Error::io("write", path))?;
+    let mut file = archive.finish().map_err(failed)?;
+    file.flush().and_then(|()| partial.keep()).map_err(Error::io("write", path))
 }
 
 #[cfg(test)]
@@ -62,6 +73,9 @@ mod tests {
         assert_eq!(array.shape(), [2, 2, 3, 3]);
         let values: Vec<u8> = array.into_vec().unwrap();
         assert_eq!(values, [picture(0).into_raw(), picture(1).into_raw()].concat());
+        let entry =
+            zip::ZipArchive::new(File::open(&path).unwrap()).unwrap().by_index(0).unwrap().last_modified();
+        assert_eq!((entry.year(), entry.hour(), entry.second()), (1980, 0, 0), "the clock is in the file");
     }
 
     #[test]

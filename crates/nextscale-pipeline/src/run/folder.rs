@@ -3,9 +3,9 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use nextscale_weights::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_atomically;
 use crate::{Error, Result};
 
 const MANIFEST: &str = "manifest.json";
@@ -103,9 +103,14 @@ impl RunFolder {
             let path = self.partial.join(name);
             fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         }
-        write_atomically(&self.partial.join(CONFIG), config.as_bytes())?;
+        self.write(CONFIG, config)?;
         let text = serde_json::to_string_pretty(&self.manifest).unwrap_or_default() + "\n";
-        write_atomically(&self.partial.join(MANIFEST), text.as_bytes())
+        self.write(MANIFEST, &text)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.partial.join(name);
+        write_atomically(&path, text.as_bytes()).map_err(Error::io("write", &path))
     }
 
     /// Where the run is written for now.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use nextscale_core::LogitMap;
+use nextscale_weights::files::Partial;
 
-use crate::files::Partial;
 use crate::host::{floats, integers};
 use crate::observe::{Observer, Seen};
 use crate::{Error, Result};
@@ -82,7 +82,7 @@ impl Trace {
             let file = options.read(true).write(true).create(true).truncate(true).open(place.path());
             let file = file.map_err(Error::io("create", &partial))?;
             layout.begin(&file).map_err(Error::io("write", &partial))?;
-            place.keep()?;
+            place.keep().map_err(Error::io("write", &partial))?;
             self.open = Some((file, layout));
         }
         let Some((file, layout)) = &self.open else { return Ok(()) };

@@ -68,12 +68,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Setting`] for channels that no norm divides, no stage or no class.
     pub fn init([channels, stages, classes]: [usize; 3], seed: u64, device: &Device) -> Result<Self> {
-        if channels == 0 || !channels.is_multiple_of(GROUP) {
-            return Err(Error::setting("channels", format!("{channels} is not a multiple of {GROUP}")));
-        }
-        if stages == 0 || stages > 6 {
-            return Err(Error::setting("stages", format!("{stages} stages; give 1 to 6")));
-        }
+        check_sizes(channels, stages)?;
         let model = Self::empty([channels, stages, classes], device);
         Ok(replace(model, |parameter| Some(fresh(seed, &parameter))))
     }
@@ -88,6 +83,11 @@ impl Classifier {
             })
             .collect();
         Self { stages, head: zeros([inputs, classes], device), head_bias: zeros([classes], device) }
+    }
+
+    /// The sides of an image must be multiples of this many pixels, so that every stage halves it.
+    pub fn granularity(&self) -> usize {
+        1 << (self.stages.len() - 1)
     }
 
     /// What each stage makes of images `[batch, 3, h, w]` in [-1, 1]: `[batch, channels·2^i, h/2^i, w/2^i]`.
@@ -146,7 +146,9 @@ impl Classifier {
             })
         };
         let stages = file.names().filter(|name| name.ends_with("widen.weight")).count();
-        let model = Self::empty([number(CHANNELS)?, stages, number(CLASSES)?], device);
+        let channels = number(CHANNELS)?;
+        check_sizes(channels, stages).map_err(|error| fail(format!("is no classifier: {error}")))?;
+        let model = Self::empty([channels, stages, number(CLASSES)?], device);
         let mut expected = ExpectedTensors::new("a classifier");
         for parameter in parameters(&model) {
             expected.insert(parameter.name, parameter.shape);
@@ -168,6 +170,17 @@ impl Classifier {
             None => Ok(model),
         }
     }
+}
+
+/// What the norms and the halvings can take.
+fn check_sizes(channels: usize, stages: usize) -> Result<()> {
+    if channels == 0 || !channels.is_multiple_of(GROUP) {
+        return Err(Error::setting("channels", format!("{channels} is not a multiple of {GROUP}")));
+    }
+    if !(1..=6).contains(&stages) {
+        return Err(Error::setting("stages", format!("{stages} stages; give 1 to 6")));
+    }
+    Ok(())
 }
 
 /// First values: convolutions and the head uniform in ±√(3/inputs) (He and others, 2015, for unit gain), norms at one and

@@ -32,14 +32,14 @@ const FLIPS: u64 = 1;
 pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
     let data = config.data.load()?;
-    if !data.train.size.is_multiple_of(1 << (config.stages.clamp(1, 6) - 1)) {
+    let sizes = [config.channels, config.stages, data.classes.len()];
+    let model = Classifier::init(sizes, config.seed, &device.clone().autodiff())?;
+    if !data.train.size.is_multiple_of(model.granularity()) {
         return Err(Error::setting(
             "stages",
             format!("{} stages halve images of {} pixels too often", config.stages, data.train.size),
         ));
     }
-    let sizes = [config.channels, config.stages, data.classes.len()];
-    let model = Classifier::init(sizes, config.seed, &device.clone().autodiff())?;
     let mut task = ClassifierTask {
         config,
         order: Order::new(data.train.len(), config.seed),

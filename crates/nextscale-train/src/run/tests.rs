@@ -56,7 +56,7 @@ impl Task for Plane {
     }
 
     fn sample(&mut self, _: &Linear, path: &Path) -> Result<()> {
-        write_atomically(path, b"sheet")
+        write_atomically(path, b"sheet").map_err(Error::io(path))
     }
 
     fn evaluate(&mut self, model: &Linear, short: bool) -> Result<Vec<(String, f64)>> {
@@ -66,7 +66,8 @@ impl Task for Plane {
     }
 
     fn export(&mut self, _: &Linear, folder: &Path, step: u64) -> Result<()> {
-        write_atomically(&folder.join("weights"), step.to_string().as_bytes())
+        let path = folder.join("weights");
+        write_atomically(&path, step.to_string().as_bytes()).map_err(Error::io(&path))
     }
 }
 
