@@ -1,6 +1,6 @@
 //! From tensors to buffers and back: how an operation on flex's buffers becomes one that burn differentiates.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::Deref};
 
 use burn::backend::{
     Autodiff, AutodiffBackend, BackendTensor, DType, DispatchAutodiffContext, DispatchKindConversion,
@@ -135,6 +135,30 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Recorded<O> {
                 grads.register::<Flex>(parent.id, result);
             }
         }
+    }
+}
+
+/// The numbers of an f32 tensor of the CPU backend, in row-major order; where the tensor lies so, they are no copy.
+#[derive(Clone, Debug)]
+pub struct Values(FlexTensor);
+
+impl Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        values(&self.0)
+    }
+}
+
+/// The numbers of an f32 tensor of the CPU backend outside autodiff.
+///
+/// # Errors
+/// Gives the tensor back where it is anything else.
+pub fn read(tensor: DispatchTensor) -> Result<Values, DispatchTensor> {
+    if on_flex(&tensor) && matches!(tensor.kind, DispatchTensorKind::Flex(_)) {
+        Ok(Values(contiguous(plain(tensor))))
+    } else {
+        Err(tensor)
     }
 }
 

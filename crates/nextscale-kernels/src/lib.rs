@@ -4,7 +4,8 @@
 //! with or without autodiff, f32 tensors go through the kernels here, which are vectorised and run on rayon's threads; any
 //! other device or dtype goes through the same operation composed of burn's own.
 //!
-//! [`nhwc`] stands apart: convolutional networks at inference, on maps of plain numbers instead of tensors.
+//! Two modules stand apart, working on plain numbers instead of tensors: [`nhwc`], convolutional networks at inference, and
+//! [`categorical`], draws from logits. [`read`] gives the numbers of a tensor without a copy.
 //!
 //! Results do not depend on the number of threads, and an image's part of a result does not depend on the other images of
 //! its batch: a row or plane is reduced by one task in a fixed order, and sums over a batch run in the batch's order.
@@ -15,6 +16,7 @@
 
 pub mod allocator;
 mod attention;
+pub mod categorical;
 mod composed;
 mod conv;
 mod elementwise;
@@ -37,6 +39,7 @@ mod levels;
 use burn::tensor::Tensor;
 
 use elementwise::{Elementwise, GeluTanh, Silu};
+pub use extension::Values;
 use extension::apply;
 
 /// SiLU, `x · sigmoid(x)`, elementwise.
@@ -237,6 +240,14 @@ pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> T
         let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
         composed::conv2d_3x3(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
     })
+}
+
+/// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy where they lie so.
+///
+/// # Errors
+/// Gives the tensor back where it is on another device, of another type, or part of a graph.
+pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Values, Tensor<D>> {
+    extension::read(tensor.into_dispatch()).map_err(Tensor::from_dispatch)
 }
 
 /// Whether `row` holds one row of channels for each image of x, neither being empty.

@@ -2,9 +2,11 @@
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::{Error, LogitMap, Result};
+use nextscale_kernels::categorical;
+use rayon::prelude::*;
 
 use crate::device::is_cpu;
-use crate::host::{floats, integers};
+use crate::host::{Floats, integers};
 
 /// Finds NaN, +inf, and rows that are -inf throughout (a rule may mask classes with -inf, but not all of a row).
 ///
@@ -28,19 +30,13 @@ impl FiniteCheck {
     /// Looks at the guided logits of a scale.
     pub fn look(&mut self, logits: &LogitMap, scale: usize, images: &[u64]) -> Result<()> {
         if is_cpu(&logits.values().device()) {
-            let values = floats(logits.values().clone())?;
             let classes = logits.alphabet().classes;
-            let row = |row: &[f32]| {
-                let max = row
-                    .iter()
-                    .copied()
-                    .fold(f32::NEG_INFINITY, |max, v| if v.is_nan() { v } else { max.max(v) });
-                max.is_finite() && !row.iter().any(|v| v.is_nan())
-            };
-            for (values, &image) in values.chunks(values.len() / images.len().max(1)).zip(images) {
-                if !values.chunks(classes).all(row) {
-                    return Err(fault(scale, image));
-                }
+            let values = Floats::of(logits.values().clone())?;
+            let of_images = values.par_chunks(values.len() / images.len().max(1));
+            let faulty =
+                of_images.position_first(|values| !values.chunks(classes).all(categorical::is_drawable));
+            if let Some(image) = faulty {
+                return Err(fault(scale, images[image]));
             }
         } else {
             self.flags.push(flags(logits));

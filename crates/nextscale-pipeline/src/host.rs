@@ -1,7 +1,10 @@
 //! Reading tensors back into host memory.
 
+use std::ops::Deref;
+
 use burn::tensor::{Int, Tensor};
 use nextscale_core::{Error, Result};
+use nextscale_kernels::Values;
 
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::Unsupported(format!("the device could not give a tensor back: {error}"))
@@ -10,6 +13,33 @@ fn failed(error: impl std::fmt::Display) -> Error {
 /// The values of a tensor in row-major order, as f32.
 pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
+}
+
+/// The values of a tensor in row-major order, to be looked at.
+pub(crate) enum Floats {
+    /// Where they lie, on the CPU.
+    InPlace(Values),
+    Copied(Vec<f32>),
+}
+
+impl Floats {
+    pub fn of<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
+        match nextscale_kernels::read(tensor) {
+            Ok(values) => Ok(Self::InPlace(values)),
+            Err(tensor) => floats(tensor).map(Self::Copied),
+        }
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::InPlace(values) => values,
+            Self::Copied(values) => values,
+        }
+    }
 }
 
 /// The values of an integer tensor in row-major order.

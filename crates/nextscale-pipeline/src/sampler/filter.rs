@@ -1,6 +1,5 @@
-use std::cmp::Ordering;
-
 use nextscale_core::{Error, Result};
+use nextscale_kernels::categorical::Row;
 
 /// Which classes of a row may be drawn: VAR's top-k and then top-p (upstream's `sample_with_top_k_top_p_`).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,69 +40,10 @@ impl Filter {
         self.top_k > 0 && self.top_k < classes
     }
 
-    /// Replaces what may not be drawn by -inf. `scratch` is working space.
-    pub fn apply(&self, row: &mut [f32], scratch: &mut Vec<Entry>) {
-        if self.cuts(row.len()) {
-            top_k(row, self.top_k, scratch);
-        }
-        if self.top_p > 0.0 {
-            top_p(row, self.top_p, scratch);
-        }
-    }
-}
-
-/// A class in the search for a threshold.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    value: f32,
-    class: u32,
-    weight: f32,
-}
-
-/// Ascending by value, and by class among equals: the order of a stable sort.
-fn ascending(a: &Entry, b: &Entry) -> Ordering {
-    a.value.total_cmp(&b.value).then(a.class.cmp(&b.class))
-}
-
-fn top_k(row: &mut [f32], k: usize, scratch: &mut Vec<Entry>) {
-    scratch.clear();
-    scratch.extend(row.iter().map(|&value| Entry { value, class: 0, weight: 0.0 }));
-    let place = row.len() - k;
-    let (_, kth, _) = scratch.select_nth_unstable_by(place, |a, b| a.value.total_cmp(&b.value));
-    let threshold = kth.value;
-    row.iter_mut().filter(|value| **value < threshold).for_each(|value| *value = f32::NEG_INFINITY);
-}
-
-fn top_p(row: &mut [f32], p: f64, scratch: &mut Vec<Entry>) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scratch.clear();
-    scratch.extend(
-        row.iter()
-            .enumerate()
-            .filter(|(_, value)| **value > f32::NEG_INFINITY)
-            .map(|(class, &value)| Entry { value, class: class as u32, weight: (value - max).exp() }),
-    );
-    let total: f64 = scratch.iter().map(|entry| f64::from(entry.weight)).sum();
-    // The largest (the last of a stable ascending sort) is no candidate for removal.
-    let Some(largest) = (0..scratch.len()).max_by(|&a, &b| ascending(&scratch[a], &scratch[b])) else {
-        return;
-    };
-    scratch.swap_remove(largest);
-
-    // A weighted quickselect: halves are removed whole or searched further, so no row is ever sorted.
-    let limit = (1.0 - p) as f32;
-    let (mut candidates, mut below) = (&mut scratch[..], 0.0);
-    while !candidates.is_empty() {
-        let middle = (candidates.len() - 1) / 2;
-        candidates.select_nth_unstable_by(middle, ascending);
-        let mass = below + candidates[..=middle].iter().map(|entry| f64::from(entry.weight)).sum::<f64>();
-        if (mass / total) as f32 <= limit {
-            candidates[..=middle].iter().for_each(|entry| row[entry.class as usize] = f32::NEG_INFINITY);
-            below = mass;
-            candidates = &mut candidates[middle + 1..];
-        } else {
-            candidates = &mut candidates[..middle];
-        }
+    /// Replaces what may not be drawn by -inf.
+    pub fn apply(&self, row: &mut Row) {
+        row.keep_top_k(self.top_k);
+        row.keep_top_p(self.top_p);
     }
 }
 
@@ -112,9 +52,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn filtered(mut row: Vec<f32>, top_k: usize, top_p: f64) -> Vec<f32> {
-        Filter { top_k, top_p }.apply(&mut row, &mut Vec::new());
-        row
+    fn filtered(logits: Vec<f32>, top_k: usize, top_p: f64) -> Vec<f32> {
+        let mut row = Row::default();
+        row.set(&logits, 1.0);
+        Filter { top_k, top_p }.apply(&mut row);
+        row.logits().to_vec()
     }
 
     fn kept(row: &[f32]) -> Vec<usize> {

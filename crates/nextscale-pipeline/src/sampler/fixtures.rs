@@ -5,6 +5,7 @@ use std::fs;
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Alphabet, Grid, LogitMap, ScaleSchedule};
 use nextscale_guidance::Strength;
+use nextscale_kernels::categorical::Row;
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
@@ -28,8 +29,13 @@ fn rows(values: Vec<f32>, classes: usize) -> Tensor<2> {
 
 /// The filter by both routes.
 fn filtered(logits: &[f32], classes: usize, filter: Filter) -> [Vec<f32>; 2] {
-    let mut on_host = logits.to_vec();
-    on_host.chunks_mut(classes).for_each(|row| filter.apply(row, &mut Vec::new()));
+    let mut row = Row::default();
+    let on_host = logits.chunks(classes).flat_map(|logits| {
+        row.set(logits, 1.0);
+        filter.apply(&mut row);
+        row.logits().to_vec()
+    });
+    let on_host = on_host.collect();
     [on_host, floats(tensor::filter(rows(logits.to_vec(), classes), &filter)).unwrap()]
 }
 

@@ -2,10 +2,11 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use nextscale_core::{Draw, LogitMap, Result};
+use nextscale_kernels::categorical::{self, Row};
 use rayon::prelude::*;
 
 use super::{Filter, draw, smooth};
-use crate::host::floats;
+use crate::host::Floats;
 use crate::random::Choice;
 
 /// What is done to every row.
@@ -18,43 +19,44 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Filters a row, chooses from it and leaves the weights of the mix, if any, in it.
-    fn row(&self, index: usize, row: &mut [f32], scratch: &mut Vec<super::filter::Entry>) -> i64 {
-        if self.temperature != 1.0 {
-            row.iter_mut().for_each(|value| *value /= self.temperature);
-        }
-        self.filter.apply(row, scratch);
-        let span = index * row.len()..(index + 1) * row.len();
+    /// Filters a row of logits and chooses from it; gives the weights of the mix, if any, to `weights`.
+    fn row(&self, index: usize, logits: &[f32], weights: &mut [f32], row: &mut Row) -> i64 {
+        row.set(logits, self.temperature);
+        self.filter.apply(row);
+        let span = index * logits.len()..(index + 1) * logits.len();
         let token = match self.choice {
-            Choice::Uniforms(uniforms) => draw::inverse_cdf(row, uniforms[index]),
-            Choice::Race(noise) => draw::race(row, &noise[span.clone()]),
+            Choice::Uniforms(uniforms) => row.inverse_cdf(uniforms[index]),
+            Choice::Race(noise) => draw::race(row.logits(), &noise[span.clone()]),
         };
         if let Some((noise, progress)) = self.smoothing {
-            smooth::mix(row, &noise[span], progress);
+            smooth::mix(row.logits(), &noise[span], progress);
+            weights.copy_from_slice(row.logits());
         }
         token as i64
     }
 }
 
 pub(super) fn sample(logits: &LogitMap, plan: &Plan<'_>) -> Result<Draw> {
-    let mut values = floats(logits.values().clone())?;
-    let classes = logits.alphabet().classes;
-    let tokens: Vec<i64> = values
-        .par_chunks_mut(classes)
+    let values = Floats::of(logits.values().clone())?;
+    let rows = values.par_chunks(logits.alphabet().classes);
+    let mut weights = vec![0.0; if plan.smoothing.is_some() { values.len() } else { 0 }];
+    // Rows without a mix have no place for its weights.
+    let mut of_rows: Vec<&mut [f32]> = weights.chunks_mut(logits.alphabet().classes).collect();
+    of_rows.resize_with(rows.len(), Default::default);
+    let tokens = rows
+        .zip(of_rows)
         .enumerate()
-        .map_init(Vec::new, |scratch, (index, row)| plan.row(index, row, scratch))
-        .collect();
+        .map_init(Row::default, |row, (index, (logits, weights))| plan.row(index, logits, weights, row));
+    let tokens = tokens_of(tokens.collect(), logits);
     let device = logits.values().device();
-    let weights = plan
-        .smoothing
-        .map(|_| Tensor::<3>::from_data(TensorData::new(values, logits.values().dims()), &device));
-    Ok(Draw { tokens: tokens_of(tokens, logits), weights })
+    let mix = || Tensor::<3>::from_data(TensorData::new(weights, logits.values().dims()), &device);
+    Ok(Draw { tokens, weights: plan.smoothing.map(|_| mix()) })
 }
 
 pub(super) fn argmax(logits: &LogitMap) -> Result<Draw> {
-    let values = floats(logits.values().clone())?;
+    let values = Floats::of(logits.values().clone())?;
     let rows = values.par_chunks(logits.alphabet().classes);
-    Ok(Draw::tokens(tokens_of(rows.map(|row| draw::argmax(row) as i64).collect(), logits)))
+    Ok(Draw::tokens(tokens_of(rows.map(|row| categorical::argmax(row) as i64).collect(), logits)))
 }
 
 fn tokens_of(tokens: Vec<i64>, logits: &LogitMap) -> Tensor<3, Int> {
