@@ -35,6 +35,8 @@ mod softmax;
 
 #[cfg(test)]
 mod levels;
+#[cfg(test)]
+mod testing;
 
 use burn::tensor::Tensor;
 

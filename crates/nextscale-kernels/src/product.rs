@@ -83,15 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
+    use crate::testing::numbers;
 
     fn product(a: &[f32], b: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
         let mut out = vec![0.0; rows * columns];
@@ -109,7 +101,7 @@ mod tests {
 
         #[test]
         fn products_are_those_of_f64(rows in 1usize..40, inner in 2usize..700, columns in 2usize..300, seed: u32) {
-            let (a, b) = (numbers(rows * inner, seed), numbers(inner * columns, !seed));
+            let (a, b) = (numbers(seed, rows * inner), numbers(!seed, inner * columns));
             let got = product(&a, &b, [rows, inner, columns]);
             for (i, got) in got.into_iter().enumerate() {
                 let (row, column) = (i / columns, i % columns);
@@ -126,7 +118,7 @@ mod tests {
             rows in 1usize..130,
             seed: u32,
         ) {
-            let (a, b) = (numbers(130 * inner, seed), numbers(inner * columns, !seed));
+            let (a, b) = (numbers(seed, 130 * inner), numbers(!seed, inner * columns));
             let all = product(&a, &b, [130, inner, columns]);
             let few = product(&a[..rows * inner], &b, [rows, inner, columns]);
             prop_assert!(few == all[..rows * columns]);
@@ -134,7 +126,7 @@ mod tests {
 
         #[test]
         fn a_product_may_be_added_to_what_is_there(rows in 1usize..9, inner in 2usize..40, columns in 2usize..40, seed: u32) {
-            let (a, b) = (numbers(rows * inner, seed), numbers(inner * columns, !seed));
+            let (a, b) = (numbers(seed, rows * inner), numbers(!seed, inner * columns));
             let product = product(&a, &b, [rows, inner, columns]);
             let mut sum = vec![1.0; rows * columns];
             multiply(

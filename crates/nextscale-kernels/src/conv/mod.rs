@@ -1,11 +1,14 @@
 //! Convolutions: 3×3 with stride 1 and padding 1 here, 1×1 in [`pointwise`].
 //!
 //! The backward pass of burn's CPU backend treats the weight gradient as a convolution with kernels as large as the image;
-//! here all three passes are sums of shifted planes, with the shifted planes read in place.
+//! here all three passes are sums of shifted planes, with the shifted planes read in place. Where there are many channels,
+//! large maps go through [`winograd`], which multiplies less, and small ones through [`columns`].
 
+mod columns;
 mod planes;
 pub mod pointwise;
 mod tiles;
+mod winograd;
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
@@ -32,21 +35,22 @@ pub struct Conv3x3;
 /// `[batch, channels, out, height, width]`.
 pub type Extent = [usize; 5];
 
-/// Weights in the order [`Correlate`] reads them; `weight(o, c, tap)` for `outputs × channels`.
-fn pack(outputs: usize, channels: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
+/// Weights `[out, channels, 3, 3]` in the order [`Correlate`] reads them.
+fn pack(weight: &[f32], outputs: usize, channels: usize) -> Vec<f32> {
     let mut packed = vec![0.0; outputs.next_multiple_of(BLOCK) * channels * 9];
     for (i, packed) in packed.iter_mut().enumerate() {
         let (o, tap) = (i / (channels * 9 * BLOCK) * BLOCK + i % BLOCK, i / BLOCK % 9);
         if o < outputs {
-            *packed = weight(o, i / (9 * BLOCK) % channels, tap);
+            *packed = weight[(o * channels + i / (9 * BLOCK) % channels) * 9 + tap];
         }
     }
     packed
 }
 
-/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and packed weights.
-fn correlate(level: Level, x: &[f32], weights: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
+/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3, 3]`.
+fn correlate(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
+    let weights = pack(weight, outputs, channels);
     let plane = height * width;
     // Few images: their output channels are shared out. The numbers are the same either way.
     let share = if batch < 4 && outputs % 32 == 0 { 32 } else { outputs };
@@ -132,17 +136,29 @@ impl VectorKernel for LanesOf {
     }
 }
 
+/// By the fastest route for these sizes.
 pub fn forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
-    let [_, channels, outputs, ..] = extent;
-    let packed = pack(outputs, channels, |o, c, tap| weight[(o * channels + c) * 9 + tap]);
-    correlate(level, x, &packed, bias, extent)
+    if winograd::pays(extent) {
+        winograd::correlate(level, x, weight, bias, extent)
+    } else if columns::pays(extent) {
+        columns::correlate(x, weight, bias, extent)
+    } else {
+        correlate(level, x, weight, bias, extent)
+    }
 }
 
 /// The gradient of x: a convolution of the output's gradient with the kernels turned about and their channels exchanged.
 pub fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
-    let packed = pack(channels, outputs, |c, o, tap| weight[(o * channels + c) * 9 + 8 - tap]);
-    correlate(level, grad, &packed, &vec![0.0; channels], [batch, outputs, channels, height, width])
+    let kernel = |i: usize| (i / 9 % outputs * channels + i / 9 / outputs) * 9 + 8 - i % 9;
+    let turned: Vec<f32> = (0..weight.len()).map(|i| weight[kernel(i)]).collect();
+    forward(level, grad, &turned, &vec![0.0; channels], [batch, outputs, channels, height, width])
+}
+
+/// How many output channels a task makes: where images are few, theirs are shared out. The numbers are the same either way.
+fn share(batch: usize, outputs: usize) -> usize {
+    let least = rayon::current_num_threads().div_ceil(batch);
+    outputs / (least..=outputs / 16).find(|&shares| outputs.is_multiple_of(shares)).unwrap_or(1)
 }
 
 /// The sum of every plane.
@@ -204,5 +220,30 @@ impl Operation<3> for Conv3x3 {
             weight_needed.then(|| tensor(weight_gradient(level, values(x), grad, extent), weight.shape())),
             bias_needed.then(|| tensor(bias_gradient(level, grad, outputs, height * width), [outputs])),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Extent;
+
+    /// Compares a convolution with the plain sum in f64.
+    pub fn assert_plain_sum(got: &[f32], x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) {
+        let [batch, channels, outputs, height, width] = extent;
+        assert_eq!(got.len(), batch * outputs * height * width);
+        let tolerance = 2e-6 * (9.0 * channels as f64).sqrt().max(3.0);
+        for (i, &got) in got.iter().enumerate() {
+            let (row, column) = (i / width % height, i % width);
+            let (image, o) = (i / (height * width) / outputs, i / (height * width) % outputs);
+            let mut sum = f64::from(bias[o]);
+            for (c, tap) in (0..channels).flat_map(|c| (0..9).map(move |tap| (c, tap))) {
+                let (i, j) = ((row + tap / 3).wrapping_sub(1), (column + tap % 3).wrapping_sub(1));
+                if i < height && j < width {
+                    let x = x[((image * channels + c) * height + i) * width + j];
+                    sum += f64::from(x) * f64::from(weight[(o * channels + c) * 9 + tap]);
+                }
+            }
+            assert!((f64::from(got) - sum).abs() < tolerance, "{got} for {sum} at {i} of {extent:?}");
+        }
     }
 }

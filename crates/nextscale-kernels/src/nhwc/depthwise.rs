@@ -157,7 +157,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nhwc::convolution::tests::{assert_close, numbers, reference, windows};
+    use crate::nhwc::convolution::tests::{assert_close, reference, windows};
+    use crate::testing::numbers;
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]

@@ -124,9 +124,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::nhwc::{
-        Padding,
-        convolution::tests::{assert_close, numbers},
+    use crate::{
+        nhwc::{Padding, convolution::tests::assert_close},
+        testing::numbers,
     };
 
     fn tensor(x: &Map) -> Tensor<4> {
