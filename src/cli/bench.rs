@@ -39,7 +39,8 @@ pub struct Args {
     /// Images at once [default: the config's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Images of a run [default: a batch, or as many as the config asks for if that is fewer]
+    /// Images of a run, of the config's conditions in turn [default: --batch, else the config's batch or its number of images,
+    /// whichever is less]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
     /// Write the report as JSON too

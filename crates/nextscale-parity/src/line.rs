@@ -52,6 +52,15 @@ impl Line {
     }
 }
 
+/// A size in two digits.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0.0 { f.write_str("0") } else { write!(f, "{:.1e}", self.0) }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.is_ok() { "ok" } else { "FAILED" };
@@ -64,8 +73,9 @@ impl fmt::Display for Line {
         match self.allowed {
             Allowed::Within(tolerance) => write!(
                 f,
-                "largest error {:.1e}, relative {:.1e}; allowed {tolerance:.0e}",
-                gap.largest, gap.relative
+                "largest error {}, relative {}; allowed {tolerance:.0e}",
+                Short(gap.largest),
+                Short(gap.relative)
             ),
             Allowed::Differing(0.0) => write!(f, "{} differ; none may", gap.differing),
             Allowed::Differing(share) => {
@@ -109,6 +119,11 @@ mod tests {
         assert!(line.starts_with("ok      tokenizer, decoding "), "{line}");
         assert!(
             line.ends_with("1 tensors     100 values   largest error 2.3e-6, relative 2.3e-6; allowed 1e-4")
+        );
+        assert!(
+            Line::within("t", gap(0.0, 0), 0.5)
+                .to_string()
+                .ends_with("largest error 0, relative 0; allowed 5e-1")
         );
         assert!(Line::equal("t", gap(0.0, 1), 0.02).to_string().ends_with("1 differ; allowed 2"));
     }
