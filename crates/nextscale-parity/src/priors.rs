@@ -34,12 +34,14 @@ fn predicted(prior: &dyn Prior, from: Grid, to: Grid, map: Tensor<4>) -> Result<
 pub fn resampled(setting: &Setting<'_>) -> Result<Gap> {
     let file = setting.fixtures.open("interpolate.safetensors")?;
     let mut gap = Gap::default();
-    let resizes: [(&str, fn(Grid, Grid, &burn::tensor::Device) -> Resize); 2] =
-        [("bicubic", Resize::bicubic), ("area", Resize::area)];
-    for (kind, resize) in resizes {
+    for kind in ["bicubic", "area"] {
         for (from, to, name) in pairs(&file, kind) {
+            let resize = match kind {
+                "bicubic" => Resize::bicubic(from, to, setting.device),
+                _ => Resize::area(from, to, setting.device),
+            };
             let map = file.tensor(&format!("in.{}", from.height), setting.device)?;
-            gap.add(&resize(from, to, setting.device).apply(map), &file, name)?;
+            gap.add(&resize.apply(map), &file, name)?;
         }
     }
     Ok(gap)

@@ -157,9 +157,8 @@ impl fmt::Display for BenchReport {
         writeln!(f, "{:>10}", "images/s")?;
         for row in &self.rows {
             let columns = row.seconds.columns();
-            let statistics: [(&str, fn(&Spread) -> f64); 3] =
-                [("min", |s| s.min), ("median", |s| s.median), ("max", |s| s.max)];
-            for (at, (statistic, of)) in statistics.into_iter().enumerate() {
+            for (at, statistic) in ["min", "median", "max"].into_iter().enumerate() {
+                let of = |spread: &Spread| [spread.min, spread.median, spread.max][at];
                 let shown = if at == 0 { &*row.name } else { "" };
                 write!(f, "{shown:name$}  {statistic:6}")?;
                 columns.iter().try_for_each(|(_, spread)| write!(f, "{:>9.4}", of(spread)))?;
