@@ -21,6 +21,8 @@ pub use nextscale_kernels as kernels;
 #[doc(inline)]
 pub use nextscale_metrics as metrics;
 #[doc(inline)]
+pub use nextscale_parity as parity;
+#[doc(inline)]
 pub use nextscale_pipeline as pipeline;
 #[doc(inline)]
 pub use nextscale_priors as priors;

@@ -2,6 +2,7 @@
 
 mod cli {
     pub mod ablation;
+    pub mod bench;
     pub mod calibrate;
     pub mod evaluate;
     pub mod faults;
@@ -10,4 +11,5 @@ mod cli {
     pub mod program;
     pub mod reconstruct;
     pub mod runs;
+    pub mod selfcheck;
 }

@@ -166,7 +166,7 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
 }
 
 /// Whether a file could be written: found out before the work, not after.
-fn check_place(file: &Path) -> Result<(), Failure> {
+pub(super) fn check_place(file: &Path) -> Result<(), Failure> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() && !file.is_dir() {
         return Ok(());

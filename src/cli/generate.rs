@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The config, the name of what it makes, and the folder that its paths start from.
-fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
+pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
     match path {
         None => {
             let tree = Document::parse("quickstart.ron", QUICKSTART).map_err(Failure::usage)?;

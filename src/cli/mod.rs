@@ -1,6 +1,7 @@
 //! The command line: what is parsed, which command runs, how failures end.
 
 mod ablate;
+mod bench;
 mod calibrate;
 mod device;
 mod evaluate;
@@ -13,6 +14,7 @@ mod list;
 mod overrides;
 mod reconstruct;
 mod report;
+mod selfcheck;
 mod train;
 
 use std::io::IsTerminal;
@@ -43,6 +45,8 @@ enum Command {
     Train(train::Args),
     Inspect(inspect::Args),
     List(list::Args),
+    Bench(bench::Args),
+    Selfcheck(selfcheck::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -61,6 +65,8 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Selfcheck(args) => selfcheck::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,8 @@ fn every_command_has_help() {
         "train",
         "inspect",
         "list",
+        "bench",
+        "selfcheck",
     ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let ran = place.run(&arguments);

@@ -1,5 +1,6 @@
 //! RON config to images: the loop, samplers, randomness, registry, traces, images, run folders, shipped models.
 
+pub mod bench;
 pub mod calibration;
 pub mod config;
 pub mod device;

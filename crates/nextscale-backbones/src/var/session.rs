@@ -217,29 +217,6 @@ mod tests {
     }
 
     #[test]
-    fn other_recorded_runs_give_upstreams_logits() {
-        for name in ["aln", "saln"] {
-            let (model, reference) = (model(name, &Device::flex()), reference(name));
-            for run in ["sampled", "smooth", "inpaint", "outpaint"] {
-                let conditions = match run {
-                    "inpaint" | "outpaint" => vec![Condition::Null, Condition::Class(4)],
-                    _ => labels(&reference),
-                };
-                let mut session = model.start(&conditions, &plan([Passes::BOTH; 4])).unwrap();
-                for k in 0..4 {
-                    let logits = session.step(recorded_input(&reference, run, k)).unwrap();
-                    let expected: Tensor<3> = reference.tensor(&format!("{run}.s{k}.logits_raw"));
-                    let [conditional, unconditional]: [Tensor<3>; 2] =
-                        expected.chunk(2, 0).try_into().unwrap();
-                    let what = format!("{run}.s{k}");
-                    assert_close(logits.conditional.unwrap().values(), &conditional, TOLERANCE, &what);
-                    assert_close(logits.unconditional.unwrap().values(), &unconditional, TOLERANCE, &what);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn a_stopped_pass_leaves_the_cache() {
         let (model, reference) = (model("aln", &Device::flex()), reference("aln"));
         let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nextscale_config::{Document, Field, Node, Value};
+use nextscale_core::Condition;
 use nextscale_guidance::Guidance;
 
 use crate::registry::plain;
@@ -28,7 +29,7 @@ pub struct Method {
     /// The rule.
     pub rule: Arc<dyn Guidance>,
     /// Where the config says it.
-    node: Node,
+    pub(crate) node: Node,
 }
 
 /// A config that has been read; of the files that it names, the averages of a `Marginal` alone have been looked at.
@@ -127,6 +128,14 @@ impl Config {
             sampling_node,
             resolved,
         })
+    }
+
+    /// One condition an image, for a model of so many classes.
+    ///
+    /// # Errors
+    /// If a label is out of range, or the model has no names and the config does.
+    pub(crate) fn conditions(&self, classes: usize, names: Option<&[String]>) -> Result<Vec<Condition>> {
+        condition::read(&self.condition, classes, names)
     }
 
     /// Reads the headers of the model's files and checks everything against them, before any weight is read.

@@ -28,7 +28,7 @@ impl Prepared {
         let sampling = config.sampler.check(schedule, model.alphabet());
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
         let names = model.class_names.as_deref();
-        let conditions = condition::read(&config.condition, model.classes(), names)?;
+        let conditions = config.conditions(model.classes(), names)?;
         let with = |model: Node, batch: usize| -> Result<Node> {
             let first = [("model", model), ("condition", config.condition.clone())];
             let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_backbones::var::Var;
 use nextscale_config::Document;
-use nextscale_core::{Condition, ScaleSchedule};
+use nextscale_core::ScaleSchedule;
 use nextscale_pipeline::observe::{Observer, Seen};
 use nextscale_pipeline::{Config, Model, Prepared, Registry, Result, RunOptions, Summary, run};
 use nextscale_tokenizers::vq::MultiScaleVq;
@@ -43,11 +43,6 @@ impl Reference {
 
     pub fn integers(&self, name: &str) -> Vec<i64> {
         bytemuck::pod_collect_to_vec(SafeTensors::deserialize(&self.0).unwrap().tensor(name).unwrap().data())
-    }
-
-    pub fn conditions(&self, name: &str) -> Vec<Condition> {
-        let class = |label| if label == 10 { Condition::Null } else { Condition::Class(label as usize) };
-        self.integers(name).into_iter().map(class).collect()
     }
 }
 

@@ -1,28 +1,17 @@
 use burn::tensor::{Device, Tensor};
 use nextscale_core::Grid;
+use nextscale_parity::{Fixtures, Setting, Tolerances, priors::resampled};
 use nextscale_tokenizers::vq::Resize;
 
-use crate::fixtures::{assert_close, file, floats, tensor};
+use crate::fixtures::floats;
 
 #[test]
 fn bicubic_and_area_agree_with_upstream_for_all_published_pairs() {
-    let file = file("interpolate.safetensors");
-    let device = Device::flex();
-    let mut pairs = 0;
-    for name in file.names() {
-        let Some((kind, sides)) = name.split_once('.') else { continue };
-        let Some((from, to)) = sides.split_once("to") else { continue };
-        let (from, to) = (Grid::square(from.parse().unwrap()), Grid::square(to.parse().unwrap()));
-        let resize = match kind {
-            "bicubic" => Resize::bicubic(from, to, &device),
-            "area" => Resize::area(from, to, &device),
-            _ => continue,
-        };
-        let x = tensor::<4>(&file, &format!("in.{}", from.height));
-        assert_close(&file, name, resize.apply(x), 1e-5);
-        pairs += 1;
-    }
-    assert!(pairs > 100, "{pairs} pairs");
+    let (device, fixtures) = (Device::flex(), Fixtures::compiled_in());
+    let setting = Setting { fixtures: &fixtures, device: &device, tolerances: &Tolerances::CPU };
+    let gap = resampled(&setting).unwrap();
+    assert_eq!(gap.tensors, 2 * 54);
+    assert!(gap.largest <= 1e-5, "off by {:e}", gap.largest);
 }
 
 #[test]

@@ -1,0 +1,143 @@
+use burn::tensor::{Int, Tensor};
+use nextscale_core::Error as CoreError;
+use nextscale_pipeline::{Error, Result};
+
+use crate::Fixture;
+
+/// How far tensors are from recorded ones, over all that were added.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Gap {
+    /// Tensors compared.
+    pub tensors: usize,
+    /// Values in them.
+    pub values: usize,
+    /// The largest difference of a value; infinite where ours is not a number.
+    pub largest: f64,
+    /// The largest difference of a tensor's values over the largest of its recorded values, at its worst tensor.
+    pub relative: f64,
+    /// Values that are not equal.
+    pub differing: usize,
+}
+
+impl Gap {
+    /// Takes in what another has compared.
+    pub fn join(&mut self, other: &Self) {
+        self.tensors += other.tensors;
+        self.values += other.values;
+        self.largest = self.largest.max(other.largest);
+        self.relative = self.relative.max(other.relative);
+        self.differing += other.differing;
+    }
+
+    /// Compares with the recorded tensor `name`.
+    ///
+    /// # Errors
+    /// If there is none, or its shape is another.
+    pub fn add<const D: usize>(&mut self, found: &Tensor<D>, file: &Fixture, name: &str) -> Result<()> {
+        let (expected, shape) = file.values(name)?;
+        if found.dims()[..] != shape[..] {
+            return Err(CoreError::shape(name, format!("{shape:?}"), &found.dims()).into());
+        }
+        self.add_floats(&floats(found)?, &expected, name)
+    }
+
+    /// Compares with the recorded tokens `name`, of as many values.
+    ///
+    /// # Errors
+    /// If there are none, or their number is another.
+    pub fn add_tokens<const D: usize>(
+        &mut self,
+        found: &Tensor<D, Int>,
+        file: &Fixture,
+        name: &str,
+    ) -> Result<()> {
+        let expected = file.tokens(name, &burn::tensor::Device::flex())?;
+        self.add_integers(&integers(found.clone())?, &integers(expected)?, name)
+    }
+
+    /// Compares values in the same order.
+    ///
+    /// # Errors
+    /// If there are not as many.
+    pub fn add_floats(&mut self, found: &[f32], expected: &[f32], name: &str) -> Result<()> {
+        self.count(found.len(), expected.len(), name)?;
+        let (mut largest, mut reach) = (0.0_f64, 0.0_f64);
+        for (&found, &expected) in found.iter().zip(expected) {
+            if found == expected {
+                reach = reach.max(f64::from(expected).abs());
+                continue;
+            }
+            self.differing += 1;
+            let difference = (f64::from(found) - f64::from(expected)).abs();
+            largest = largest.max(if difference.is_nan() { f64::INFINITY } else { difference });
+            reach = reach.max(f64::from(expected).abs());
+        }
+        self.largest = self.largest.max(largest);
+        if largest > 0.0 {
+            self.relative = self.relative.max(largest / reach.max(f64::MIN_POSITIVE));
+        }
+        Ok(())
+    }
+
+    /// Compares integers in the same order, by whether they are equal.
+    ///
+    /// # Errors
+    /// If there are not as many.
+    pub fn add_integers(&mut self, found: &[i64], expected: &[i64], name: &str) -> Result<()> {
+        self.count(found.len(), expected.len(), name)?;
+        self.differing += found.iter().zip(expected).filter(|(found, expected)| found != expected).count();
+        Ok(())
+    }
+
+    fn count(&mut self, found: usize, expected: usize, name: &str) -> Result<()> {
+        if found != expected {
+            return Err(CoreError::shape(name, format!("{expected} values"), &[found]).into());
+        }
+        self.tensors += 1;
+        self.values += found;
+        Ok(())
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Device(format!("the device could not give a tensor back: {error}"))
+}
+
+/// The values of a tensor in row-major order.
+pub(crate) fn floats<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>> {
+    tensor.clone().try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
+}
+
+/// The values of an integer tensor in row-major order.
+pub(crate) fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
+    tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_value_and_the_worst_tensor_count() {
+        let mut gap = Gap::default();
+        gap.add_floats(&[1.0, 2.5], &[1.0, 2.0], "a").unwrap();
+        gap.add_floats(&[100.0, 101.0], &[100.0, 100.0], "b").unwrap();
+        assert_eq!((gap.tensors, gap.values, gap.differing), (2, 4, 2));
+        assert_eq!((gap.largest, gap.relative), (1.0, 0.25));
+    }
+
+    #[test]
+    fn what_is_no_number_is_infinitely_far_and_equal_infinities_are_not() {
+        let mut gap = Gap::default();
+        gap.add_floats(&[f32::NEG_INFINITY], &[f32::NEG_INFINITY], "masked").unwrap();
+        assert_eq!(gap.largest, 0.0);
+        gap.add_floats(&[f32::NAN], &[0.0], "broken").unwrap();
+        assert_eq!(gap.largest, f64::INFINITY);
+    }
+
+    #[test]
+    fn another_number_of_values_is_refused_by_name() {
+        let error = Gap::default().add_integers(&[1], &[1, 2], "idx").unwrap_err().to_string();
+        assert!(error.contains("idx") && error.contains("2 values"), "{error}");
+    }
+}

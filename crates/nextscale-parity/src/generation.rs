@@ -1,0 +1,170 @@
+//! The whole loop on recorded noise: greedy, sampled, `more_smooth`, in- and out-painting.
+//!
+//! The sampler draws, its tokens are counted against the recorded ones, and the run goes on with the recorded ones: where
+//! all are equal, as they must be on the CPU, that changes nothing; where one differs, as may be on a GPU, it is one
+//! difference and not another image.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::{Int, Tensor};
+use nextscale_core::{Draw, Grid, LogitMap, Result as CoreResult};
+use nextscale_pipeline::edit::{Edit, Keep, Region, mask};
+use nextscale_pipeline::observe::{Observer, Seen};
+use nextscale_pipeline::random::{Choice, Noise, Place};
+use nextscale_pipeline::sampler::{Argmax, Moment, Sampler, TopKTopP};
+use nextscale_pipeline::{Batch, Generator, Model, Result, Stop};
+
+use crate::{
+    Fixture, Fixtures, Gap, Kind, Line, RUNS, Setting, backbone, gap::integers, guidance, loading, schedule,
+    tokenizer,
+};
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Generated {
+    /// Guided logits, canvases and images.
+    pub values: Gap,
+    /// Tokens as drawn, and the mask of an edit.
+    pub tokens: Gap,
+}
+
+/// The noise that a run of upstream's used.
+struct Recorded {
+    choice: Vec<Vec<f32>>,
+    smoothing: Vec<Vec<f32>>,
+}
+
+impl Recorded {
+    fn of(reference: &Fixture, run: &str) -> Result<Self> {
+        let read = |what: &str| -> Result<Vec<Vec<f32>>> {
+            (0..schedule()?.len()).map(|k| reference.floats(&format!("{run}.s{k}.{what}"))).collect()
+        };
+        Ok(match run {
+            "sampled" => Self { choice: read("exp_noise")?, smoothing: Vec::new() },
+            "smooth" => Self { choice: read("exp_noise")?, smoothing: read("exp_noise_gumbel")? },
+            _ => Self { choice: Vec::new(), smoothing: Vec::new() },
+        })
+    }
+}
+
+impl Noise for Recorded {
+    fn choice(&self, place: &Place<'_>) -> Choice {
+        Choice::Race(self.choice[place.scale].clone())
+    }
+
+    fn exponential(&self, place: &Place<'_>) -> Vec<f32> {
+        self.smoothing[place.scale].clone()
+    }
+}
+
+/// Keeps what a sampler draws, and gives the recorded tokens.
+#[derive(Debug)]
+struct Following {
+    sampler: Box<dyn Sampler>,
+    recorded: Vec<Tensor<3, Int>>,
+    drawn: Mutex<Vec<Tensor<3, Int>>>,
+}
+
+impl Sampler for Following {
+    fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> CoreResult<Draw> {
+        let Draw { tokens, weights } = self.sampler.draw(logits, moment)?;
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner).push(tokens);
+        Ok(Draw { tokens: self.recorded[moment.scale].clone(), weights })
+    }
+}
+
+/// Compares every scale as it comes.
+struct Watch<'a> {
+    reference: &'a Fixture,
+    run: &'a str,
+    gap: Gap,
+}
+
+impl Observer for Watch<'_> {
+    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+        let name = |what: &str| format!("{}.s{}.{what}", self.run, seen.scale);
+        self.gap.add(seen.guided.values(), self.reference, &name("logits_cfg"))?;
+        self.gap.add(&seen.canvas.features, self.reference, &name("f_hat"))
+    }
+
+    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
+        self.gap.add(images, self.reference, &format!("{}.image", self.run))
+    }
+}
+
+/// The box of a painting run, and which side of it is kept.
+fn edited(run: &str) -> Option<(Region, Keep)> {
+    match run {
+        "inpaint" => Some((Region { rows: (0.25, 0.75), columns: (0.25, 0.75) }, Keep::Outside)),
+        "outpaint" => Some((Region { rows: (0.25, 1.0), columns: (0.5, 1.0) }, Keep::Inside)),
+        _ => None,
+    }
+}
+
+fn sampler(run: &str) -> Box<dyn Sampler> {
+    match run {
+        "sampled" | "smooth" => {
+            Box::new(TopKTopP { top_k: 20, top_p: 0.9, more_smooth: run == "smooth", ..TopKTopP::default() })
+        }
+        _ => Box::new(Argmax),
+    }
+}
+
+/// Makes the two images of a recorded run.
+///
+/// # Errors
+/// If something recorded is not there or does not fit the model.
+pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> Result<Generated> {
+    let (reference, device) = (fixtures.reference(kind)?, model.tokenizer.device());
+    let scales = schedule()?.len();
+    let recorded = |file: &Fixture, name: &dyn Fn(usize) -> String| -> Result<Vec<Tensor<3, Int>>> {
+        (0..scales).map(|k| Ok(file.tokens(&name(k), &device)?.unsqueeze_dim(2))).collect()
+    };
+    let following = Arc::new(Following {
+        sampler: sampler(run),
+        recorded: recorded(&reference, &|k| format!("{run}.s{k}.idx"))?,
+        drawn: Mutex::default(),
+    });
+    let rule = Arc::new(guidance::rule(&reference)?);
+    let noise = Arc::new(Recorded::of(&reference, run)?);
+    let mut generator = Generator::new(model.clone(), rule, following.clone(), noise)?;
+    let mut tokens = Gap::default();
+    if let Some((region, keep)) = edited(run) {
+        let mask = mask(Grid::square(scales), &region, keep);
+        let kept: Vec<i64> = mask.iter().map(|&kept| kept.into()).collect();
+        let name = format!("{run}.mask");
+        let upstream: Vec<i64> = reference.floats(&name)?.iter().map(|&kept| kept as i64).collect();
+        tokens.add_integers(&kept, &upstream, &name)?;
+        let given = recorded(&tokenizer::reference(fixtures)?, &|k| format!("idx.s{k}"))?;
+        generator = generator.with_edit(Edit::new(&*model.tokenizer, &given, &mask)?);
+    }
+    let conditions = backbone::conditions(&reference, run)?;
+    let mut watch = Watch { reference: &reference, run, gap: Gap::default() };
+    generator.batch(Batch { images: &[0, 1], conditions: &conditions }, &mut watch, &Stop::new())?;
+    let drawn = following.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+    for (k, drawn) in drawn.iter().enumerate() {
+        let name = format!("{run}.s{k}.idx");
+        tokens.add_integers(&integers(drawn.clone())?, &integers(following.recorded[k].clone())?, &name)?;
+    }
+    Ok(Generated { values: watch.gap, tokens })
+}
+
+/// Three lines a kind of AdaLN: tokens, values, and values under `more_smooth`.
+pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
+    let Setting { fixtures, device, tolerances } = setting;
+    let mut lines = Vec::new();
+    for kind in Kind::ALL {
+        let model = loading::model(fixtures, kind, device)?;
+        let (mut plain, mut smooth, mut tokens) = (Gap::default(), Gap::default(), Gap::default());
+        for run in RUNS {
+            let generated = generated(fixtures, kind, &model, run)?;
+            tokens.join(&generated.tokens);
+            if run == "smooth" { &mut smooth } else { &mut plain }.join(&generated.values);
+        }
+        let name = |what: &str| format!("generation, {what}, {}", kind.words());
+        lines.push(Line::equal(name("tokens and masks"), tokens, tolerances.tokens));
+        lines.push(Line::within(name("logits, canvases, images"), plain, tolerances.guided));
+        lines.push(Line::within(name("more_smooth"), smooth, tolerances.smooth));
+    }
+    Ok(lines)
+}

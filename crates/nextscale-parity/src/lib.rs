@@ -1,0 +1,61 @@
+//! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny models with random
+//! weights (`tests/fixtures/var/README.md`), compiled in, and how far this program is from them on any device.
+//!
+//! The golden tests of the crates and `nextscale selfcheck` both ask the functions here, so that a comparison is written
+//! once: the crates below know this one as a development dependency.
+
+pub mod backbone;
+mod fixtures;
+mod gap;
+pub mod generation;
+pub mod guidance;
+mod line;
+pub mod loading;
+pub mod priors;
+pub mod sampler;
+pub mod tokenizer;
+mod tolerances;
+
+pub use fixtures::{Fixture, Fixtures, GROUPS, Kind, RUNS, schedule};
+pub use gap::Gap;
+pub use line::{Allowed, Line};
+pub use tolerances::Tolerances;
+
+use burn::tensor::Device;
+use nextscale_pipeline::Result;
+
+/// What a group of comparisons is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    /// Upstream's numbers.
+    pub fixtures: &'a Fixtures,
+    /// Where ours are computed.
+    pub device: &'a Device,
+    /// How far apart they may be.
+    pub tolerances: &'a Tolerances,
+}
+
+/// A group of comparisons: its name, and what makes its lines.
+type Group = (&'static str, fn(&Setting<'_>) -> Result<Vec<Line>>);
+
+/// Every group, each resting on those before it.
+const CHECKS: [Group; 7] = [
+    ("loading", loading::lines),
+    ("priors", priors::lines),
+    ("tokenizer", tokenizer::lines),
+    ("backbone", backbone::lines),
+    ("guidance", guidance::lines),
+    ("sampler", sampler::lines),
+    ("generation", generation::lines),
+];
+
+/// Compares everything; `show` sees each line when it is there. A group that cannot be computed at all is one failed line.
+pub fn run(setting: &Setting<'_>, mut show: impl FnMut(&Line)) -> Vec<Line> {
+    let mut all = Vec::new();
+    for (name, check) in CHECKS {
+        let lines = check(setting).unwrap_or_else(|error| vec![Line::fault(name, &error)]);
+        lines.iter().for_each(&mut show);
+        all.extend(lines);
+    }
+    all
+}

@@ -1,0 +1,73 @@
+//! Checkpoints under upstream's keys: every tensor that a model holds is the file's, to the bit.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, TensorData};
+use nextscale_backbones::var::{self, Var, VarConfig};
+use nextscale_pipeline::{Error, Model, Result};
+use nextscale_tokenizers::vq::{self, MultiScaleVq};
+
+use crate::{Fixture, Fixtures, GROUPS, Gap, Kind, Line, Setting, schedule};
+
+/// The fixture tokenizer.
+///
+/// # Errors
+/// If a tensor is missing, unexpected or misshapen.
+pub fn tokenizer(fixtures: &Fixtures, device: &Device) -> Result<MultiScaleVq> {
+    let file = fixtures.open("vae.safetensors")?;
+    MultiScaleVq::load(file.file(), schedule()?, GROUPS, true, device).map_err(|error| match error {
+        vq::LoadError::Weights(error) => Error::Weights(error),
+        vq::LoadError::Settings(error) => Error::Core(error),
+    })
+}
+
+/// A fixture transformer.
+///
+/// # Errors
+/// As [`tokenizer`].
+pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var> {
+    let file = fixtures.open(&format!("var_{}.safetensors", kind.short()))?;
+    let loaded =
+        VarConfig::infer(file.file(), None).and_then(|config| Var::load(file.file(), &config, device));
+    loaded.map_err(|error| match error {
+        var::LoadError::Weights(error) => Error::Weights(error),
+        var::LoadError::Settings(error) => Error::Core(error),
+    })
+}
+
+/// A fixture transformer with the fixture tokenizer.
+///
+/// # Errors
+/// As [`tokenizer`].
+pub fn model(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Model> {
+    Model::new(Arc::new(tokenizer(fixtures, device)?), Arc::new(backbone(fixtures, kind, device)?))
+}
+
+/// Compares what a model holds with the file.
+fn held(
+    gap: &mut Gap,
+    file: &Fixture,
+    tensors: impl IntoIterator<Item = (String, TensorData)>,
+) -> Result<()> {
+    for (key, data) in tensors {
+        // A count of training, which no model here keeps.
+        if key.ends_with("ema_vocab_hit_SV") {
+            continue;
+        }
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        gap.add_floats(&values, &file.floats(&key)?, &key)?;
+    }
+    Ok(())
+}
+
+/// Nothing may differ: weights are copied, not computed.
+pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
+    let Setting { fixtures, device, .. } = setting;
+    let mut gap = Gap::default();
+    held(&mut gap, &fixtures.open("vae.safetensors")?, tokenizer(fixtures, device)?.tensors())?;
+    for kind in Kind::ALL {
+        let file = fixtures.open(&format!("var_{}.safetensors", kind.short()))?;
+        held(&mut gap, &file, backbone(fixtures, kind, device)?.tensors())?;
+    }
+    Ok(vec![Line::equal("loading by upstream's keys", gap, 0.0)])
+}

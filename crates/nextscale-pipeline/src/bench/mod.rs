@@ -1,0 +1,240 @@
+//! What a run costs, part by part: every rule of a config on the same images, in turns, and nothing written.
+
+mod random;
+mod report;
+mod twins;
+
+pub use report::{BenchReport, Row, Seconds, Spread, SsgShare};
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use nextscale_core::Condition;
+
+use crate::config::{Config, ModelSpec};
+use crate::device::DeviceChoice;
+use crate::edit::Edit;
+use crate::observe::{Observer, Part, Times};
+use crate::random::Counter;
+use crate::run::peak_memory;
+use crate::{Batch, Error, Generator, Model, Registry, Result, Stop, images};
+use twins::Twins;
+
+/// Whose weights are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// Those that the config names.
+    OfConfig,
+    /// Random ones in the shapes of the published model of this depth, made in memory: seconds do not depend on the values.
+    Random(usize),
+}
+
+/// How to measure.
+#[derive(Debug, Clone)]
+pub struct BenchOptions {
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Whose weights.
+    pub weights: Weights,
+    /// Runs of every rule that count, at least 1.
+    pub runs: usize,
+    /// Runs of every rule before those, which do not.
+    pub warmup: usize,
+    /// Images at once; the config's where it is not given.
+    pub batch: Option<usize>,
+    /// Images of a run; one batch where it is not given, but no more than the config asks for. The config's conditions
+    /// are taken in turn.
+    pub images: Option<usize>,
+    /// Where someone may ask to stop.
+    pub stop: Stop,
+}
+
+impl Default for BenchOptions {
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::Cpu,
+            weights: Weights::OfConfig,
+            runs: 5,
+            warmup: 1,
+            batch: None,
+            images: None,
+            stop: Stop::new(),
+        }
+    }
+}
+
+/// How far a measurement is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The rule that runs.
+    pub rule: &'a str,
+    /// Batches that are done.
+    pub done: usize,
+    /// All batches.
+    pub total: usize,
+}
+
+/// Measures a config. Its rules run in turns, forwards and backwards, so that what else the machine does falls on all of
+/// them; each rule with SSG runs beside itself without. `registry` is the one that the config was read with, in its folder.
+///
+/// # Errors
+/// As a run's, and if a number of the options is 0.
+pub fn bench(
+    config: Config,
+    registry: &Registry,
+    options: &BenchOptions,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<BenchReport> {
+    let numbers = [("runs", Some(options.runs)), ("batch", options.batch), ("images", options.images)];
+    if let Some((name, _)) = numbers.iter().find(|(_, number)| *number == Some(0)) {
+        return Err(Error::Usage(format!("0 {name} measure nothing; give at least 1")));
+    }
+    let twins = Twins::of(&config, registry)?;
+    let device = options.device.open()?;
+    let loading = Instant::now();
+    let subject = Subject::load(config, options, &device)?;
+    let loading = loading.elapsed();
+    let generators = twins
+        .rules
+        .iter()
+        .map(|rule| subject.generator(Arc::clone(&rule.rule)))
+        .collect::<Result<Vec<_>>>()?;
+
+    let mut samples = vec![Vec::new(); generators.len()];
+    let batches = subject.images.div_ceil(subject.batch);
+    let total = (options.warmup + options.runs) * generators.len() * batches;
+    let mut done = 0;
+    for run in 0..options.warmup + options.runs {
+        let mut order: Vec<usize> = (0..generators.len()).collect();
+        if run % 2 == 1 {
+            order.reverse();
+        }
+        for rule in order {
+            let name = &twins.rules[rule].name;
+            let sample = subject.run(&generators[rule], &options.stop, |batch| {
+                progress(Progress { rule: name, done: done + batch, total });
+            })?;
+            done += batches;
+            if run >= options.warmup {
+                samples[rule].push(sample);
+            }
+        }
+    }
+    let (height, width) = subject.model.tokenizer.image_size();
+    Ok(BenchReport {
+        version: env!("CARGO_PKG_VERSION"),
+        model: subject.name.clone(),
+        device: options.device.decide().to_string(),
+        threads: rayon::current_num_threads(),
+        image_size: [height, width],
+        images: subject.images,
+        batch: subject.batch,
+        runs: options.runs,
+        warmup: options.warmup,
+        loading_seconds: loading.as_secs_f64(),
+        peak_memory_bytes: peak_memory(),
+        rows: twins.rows(&samples, subject.images),
+        ssg: twins.shares(&samples),
+    })
+}
+
+/// The seconds of a run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    whole: Duration,
+    times: Times,
+}
+
+impl Sample {
+    fn part(&self, part: Part) -> f64 {
+        self.times.get(part).as_secs_f64()
+    }
+
+    /// What no part has.
+    fn rest(&self) -> f64 {
+        self.whole.saturating_sub(self.times.total()).as_secs_f64()
+    }
+}
+
+impl Observer for Sample {
+    fn part(&mut self, part: Part, time: Duration) {
+        self.times.add(part, time);
+    }
+
+    /// A part's seconds are its own on every device.
+    fn exact_times(&self) -> bool {
+        true
+    }
+}
+
+/// What is measured.
+struct Subject {
+    config: Config,
+    conditions: Vec<Condition>,
+    model: Model,
+    edit: Option<Edit>,
+    name: String,
+    images: usize,
+    batch: usize,
+}
+
+impl Subject {
+    fn load(config: Config, options: &BenchOptions, device: &Device) -> Result<Self> {
+        let (config, conditions, model, name) = match options.weights {
+            Weights::Random(depth) => {
+                let (model, classes) = random::model(depth, device)?;
+                let conditions = config.conditions(classes, None)?;
+                (config, conditions, model, format!("random VAR-d{depth}"))
+            }
+            Weights::OfConfig => {
+                let prepared = config.prepare()?;
+                let model = prepared.model.load(device, prepared.config.edit.is_some())?;
+                let name = match &prepared.config.model {
+                    ModelSpec::Shipped(name) => format!("Shipped({name:?})"),
+                    ModelSpec::Var { backbone, .. } => {
+                        backbone.file_name().unwrap_or_default().to_string_lossy().into_owned()
+                    }
+                };
+                (prepared.config, prepared.conditions, model, name)
+            }
+        };
+        let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));
+        let images = options.images.unwrap_or(one_batch);
+        let batch = options.batch.unwrap_or(config.batch).min(images);
+        Ok(Self { config, conditions, model, edit, name, images, batch })
+    }
+
+    fn generator(&self, rule: Arc<dyn nextscale_guidance::Guidance>) -> Result<Generator> {
+        let noise = Arc::new(Counter::new(self.config.seed));
+        let generator = Generator::new(self.model.clone(), rule, Arc::clone(&self.config.sampler), noise)?;
+        Ok(match &self.edit {
+            Some(edit) => generator.with_edit(edit.clone()),
+            None => generator,
+        })
+    }
+
+    /// All images once, to pictures in host memory; `show` hears how many batches are done.
+    fn run(&self, generator: &Generator, stop: &Stop, mut show: impl FnMut(usize)) -> Result<Sample> {
+        let mut sample = Sample::default();
+        show(0);
+        for start in (0..self.images).step_by(self.batch) {
+            let numbers: Vec<u64> =
+                (start..self.images.min(start + self.batch)).map(|image| image as u64).collect();
+            let conditions: Vec<Condition> = numbers
+                .iter()
+                .map(|&image| self.conditions[image as usize % self.conditions.len()].clone())
+                .collect();
+            let begin = Instant::now();
+            let batch = Batch { images: &numbers, conditions: &conditions };
+            let pixels = generator.batch(batch, &mut sample, stop)?;
+            let reading = Instant::now();
+            drop(images::to_pictures(pixels)?);
+            sample.times.add(Part::Decoding, reading.elapsed());
+            sample.whole += begin.elapsed();
+            show(start / self.batch + 1);
+        }
+        Ok(sample)
+    }
+}

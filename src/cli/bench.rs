@@ -1,0 +1,101 @@
+//! `nextscale bench [CONFIG]`: seconds of every part of a run, and SSG's share of them.
+
+use std::path::PathBuf;
+
+use nextscale::config::Document;
+use nextscale::pipeline::bench::{BenchOptions, Progress, Weights, bench};
+use nextscale::pipeline::{Config, Error, Registry, Stop};
+use nextscale::weights::files::write_atomically;
+
+use super::Failure;
+use super::ablate::bar;
+use super::device::DeviceArgs;
+use super::evaluate::check_place;
+use super::generate::{self, failure};
+use super::interrupt::on_interrupt;
+use super::overrides::Overrides;
+
+/// What is measured with random weights and without a config.
+const PUBLISHED: &str = include_str!("../../configs/var-d16.ron");
+
+/// Measure seconds per part, images per second, peak memory and SSG's share, on your model and device
+///
+/// Every rule of the config makes the same images in turns, and a rule with SSG runs beside itself without. Nothing is
+/// written but the report.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run's config [default: the shipped model under the four guidances of the quick start]
+    config: Option<PathBuf>,
+    /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), in place of the config's model;
+    /// without a config, under configs/var-d16.ron with a batch of 1
+    #[arg(long, value_name = "DEPTH")]
+    random: Option<usize>,
+    /// Runs of every rule that count
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Runs of every rule before those, which do not count
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    warmup: u32,
+    /// Images at once [default: the config's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Images of a run, of the config's conditions in turn [default: --batch, else the config's batch or its number of images,
+    /// whichever is less]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// Write the report as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Measures, and prints the table.
+pub fn run(args: Args) -> Result<(), Failure> {
+    if let Some(file) = &args.json {
+        check_place(file)?;
+    }
+    let published = args.config.is_none() && args.random.is_some();
+    let (mut tree, folder) = if published {
+        (Document::parse("var-d16.ron", PUBLISHED).map_err(Failure::usage)?, PathBuf::new())
+    } else {
+        let (tree, _, folder) = generate::read(args.config.as_deref())?;
+        (tree, folder)
+    };
+    args.overrides.apply(&mut tree)?;
+    let registry = Registry::standard().in_folder(&folder);
+    let config = Config::from_node(&tree, &folder, &registry).map_err(failure)?;
+    let stop = Stop::new();
+    let options = BenchOptions {
+        device: args.device.device,
+        weights: args.random.map_or(Weights::OfConfig, Weights::Random),
+        runs: args.runs as usize,
+        warmup: args.warmup as usize,
+        batch: args.batch.or(published.then_some(1)).map(|batch| batch as usize),
+        images: args.images.map(|images| images as usize),
+        stop: stop.clone(),
+    };
+    on_interrupt(move || stop.request())?;
+    let bar = bar("batches");
+    let report = bench(config, &registry, &options, |Progress { rule, done, total }| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(rule.to_owned());
+    });
+    bar.finish_and_clear();
+    let report = report.map_err(|error| match error {
+        Error::Stopped => Failure::Stopped(miette::miette!("stopped; nothing was written")),
+        error => failure(error),
+    })?;
+    if let Some(file) = &args.json {
+        let unwritten = |error: &dyn std::fmt::Display| {
+            Failure::Run(miette::miette!("cannot write {}: {error}", file.display()))
+        };
+        let text = report.to_json().map_err(|error| unwritten(&error))?;
+        write_atomically(file, text.as_bytes()).map_err(|error| unwritten(&error))?;
+    }
+    print!("{report}");
+    Ok(())
+}

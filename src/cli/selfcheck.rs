@@ -1,0 +1,48 @@
+//! `nextscale selfcheck`: this program's numbers against upstream's, on a device.
+
+use std::path::PathBuf;
+
+use nextscale::parity::{self, Fixtures, Line, Setting, Tolerances};
+
+use super::Failure;
+use super::device::DeviceArgs;
+use super::generate::failure;
+
+/// Compare this program's numbers with those of upstream's code, on a device
+///
+/// Tiny models with random weights, and what the original PyTorch code computes from them, are part of the program. A line
+/// says what was compared, how far apart the numbers are at most, and how far they may be.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Take the files of this folder in place of the program's own, in the form of tests/fixtures/var
+    #[arg(long, value_name = "DIR")]
+    fixtures: Option<PathBuf>,
+}
+
+/// Prints a line a group; one that fails is a failure of the command, after all of them.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let device = args.device.device.open().map_err(failure)?;
+    let fixtures = args.fixtures.map_or_else(Fixtures::compiled_in, Fixtures::in_folder);
+    let setting = Setting { fixtures: &fixtures, device: &device, tolerances: Tolerances::of(&device) };
+    println!(
+        "on {}, against the numbers of upstream's code (PyTorch, CPU, float32)",
+        args.device.device.decide()
+    );
+    let lines = parity::run(&setting, |line| println!("{line}"));
+    let failed = lines.iter().filter(|line| !line.is_ok()).count();
+    if failed > 0 {
+        return Err(Failure::Run(miette::miette!(
+            "{failed} of {} comparisons FAILED: images of this device are not upstream's",
+            lines.len()
+        )));
+    }
+    let values: usize = lines.iter().filter_map(compared).sum();
+    println!("all {} comparisons are ok, {values} values", lines.len());
+    Ok(())
+}
+
+fn compared(line: &Line) -> Option<usize> {
+    line.gap.as_ref().ok().map(|gap| gap.values)
+}
