@@ -1,6 +1,7 @@
 //! Stored bytes to host numbers.
 
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 use crate::StoredType;
 
@@ -17,6 +18,45 @@ pub(crate) fn to_f32(bytes: &[u8], dtype: StoredType) -> Option<Vec<f32>> {
         StoredType::BF16 => map(bytes, |b| bf16::from_le_bytes(b).to_f32()),
         _ => return None,
     })
+}
+
+/// A matrix of floats of any width `[rows, columns]`, turned to `[columns, rows]`, as f32; `None` for integers.
+pub(crate) fn transposed(bytes: &[u8], dtype: StoredType, [rows, columns]: [usize; 2]) -> Option<Vec<f32>> {
+    let sizes = [rows, columns];
+    Some(match dtype {
+        StoredType::F32 => turn(bytes, sizes, f32::from_le_bytes),
+        StoredType::F64 => turn(bytes, sizes, |b| f64::from_le_bytes(b) as f32),
+        StoredType::F16 => turn(bytes, sizes, |b| f16::from_le_bytes(b).to_f32()),
+        StoredType::BF16 => turn(bytes, sizes, |b| bf16::from_le_bytes(b).to_f32()),
+        _ => return None,
+    })
+}
+
+/// Square by square, so that whole cache lines are read and written, on all threads.
+fn turn<const N: usize>(
+    bytes: &[u8],
+    [rows, columns]: [usize; 2],
+    from: impl Fn([u8; N]) -> f32 + Sync,
+) -> Vec<f32> {
+    const SIDE: usize = 32;
+    let values = bytes.as_chunks::<N>().0;
+    let mut out = vec![0.0; rows * columns];
+    if out.is_empty() {
+        return out;
+    }
+    out.par_chunks_mut(SIDE * rows).enumerate().for_each(|(i, out)| {
+        let left = i * SIDE;
+        let width = out.len() / rows;
+        for top in (0..rows).step_by(SIDE) {
+            for row in top..rows.min(top + SIDE) {
+                let line = &values[row * columns + left..][..width];
+                for (column, value) in line.iter().enumerate() {
+                    out[column * rows + row] = from(*value);
+                }
+            }
+        }
+    });
+    out
 }
 
 /// Integers of any width as i64; `None` for floats. Unsigned values beyond i64 wrap, which no index reaches.
@@ -50,6 +90,19 @@ mod tests {
             assert_eq!(to_f32(&bytes, dtype), Some(vec![-1.5]), "{dtype}");
             assert_eq!(to_i64(&bytes, dtype), None, "{dtype}");
         }
+    }
+
+    #[test]
+    fn matrices_of_every_size_are_turned() {
+        for [rows, columns] in [[1, 1], [3, 70], [70, 3], [33, 64], [0, 5]] {
+            let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let turned = transposed(&bytes, StoredType::F32, [rows, columns]).unwrap();
+            let expected: Vec<f32> =
+                (0..columns).flat_map(|c| (0..rows).map(move |r| (r * columns + c) as f32)).collect();
+            assert_eq!(turned, expected);
+        }
+        assert_eq!(transposed(&[0; 4], StoredType::I32, [1, 1]), None);
     }
 
     #[test]

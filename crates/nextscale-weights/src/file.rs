@@ -226,7 +226,20 @@ impl WeightFile {
         let (info, bytes) = self.bytes(name)?;
         let values = convert::to_f32(&bytes, info.dtype)
             .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
+        self.forget(name);
         Ok((values, info.shape.clone()))
+    }
+
+    /// Lets the system take back the memory under a mapped tensor that was read: the process holds the weights once.
+    fn forget(&self, name: &str) {
+        let entry = self.contents.entries.get(&format!("{}{name}", self.prefix));
+        if let (Some((_, Source::Bytes(range))), Bytes::Map(map)) = (entry, &self.contents.bytes) {
+            // SAFETY: the map is shared with the file and never written: pages that are read again come from there.
+            // A refusal changes nothing but how much memory is in use.
+            let _ = unsafe {
+                map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        }
     }
 
     fn rank<const D: usize>(&self, name: &str, shape: &[usize]) -> Result<[usize; D]> {
@@ -265,16 +278,13 @@ impl WeightFile {
     /// # Errors
     /// As [`tensor`](Self::tensor).
     pub fn linear(&self, name: &str, device: &Device) -> Result<Tensor<2>> {
-        let (values, shape) = self.values(name)?;
-        let [rows, columns] = self.rank::<2>(name, &shape)?;
+        let (info, bytes) = self.bytes(name)?;
+        let sizes @ [rows, columns] = self.rank::<2>(name, &info.shape)?;
         // Transposed on the host: a transposed view would make every later product slow.
-        let mut transposed = vec![0.0; values.len()];
-        for (row, line) in values.chunks_exact(columns.max(1)).enumerate() {
-            for (column, &value) in line.iter().enumerate() {
-                transposed[column * rows + row] = value;
-            }
-        }
-        Ok(Tensor::from_data(TensorData::new(transposed, [columns, rows]), (device, DType::F32)))
+        let values = convert::transposed(&bytes, info.dtype, sizes)
+            .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
+        self.forget(name);
+        Ok(Tensor::from_data(TensorData::new(values, [columns, rows]), (device, DType::F32)))
     }
 }
 
