@@ -11,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod overrides;
+mod progress;
 mod reconstruct;
 mod report;
 mod train;

@@ -18,6 +18,7 @@ pub mod sampler;
 pub mod shipped;
 mod stop;
 mod trace;
+pub mod version;
 
 pub use config::{Config, Prepared};
 pub use error::{Error, Result};
