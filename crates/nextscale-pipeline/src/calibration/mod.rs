@@ -124,7 +124,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     file::write(&options.out, &sums, prepared, &identity)?;
     // What cannot be removed is of no harm: it fits this calibration alone.
     let _ = std::fs::remove_file(&partial);
-    Ok(calibrated(images - found, sums.halves()))
+    Ok(calibrated(images - found, file::expect(&options.out, &identity)?))
 }
 
 struct Adding(Sums);
