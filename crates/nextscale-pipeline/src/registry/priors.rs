@@ -38,12 +38,10 @@ pub(super) fn add(registry: Registry) -> Registry {
                     let help = "calibrate again, or leave out `sha256` to take the file as it is";
                     return Err(settings.error(message).with_help(help).into());
                 }
-                let out = file.display().to_string();
-                let remedy = format!(
-                    "remove it and measure this model: `nextscale calibrate RUN.ron --out {out} --seed 1000`, where RUN.ron \
-                     is a run of this model under the base of SSG"
-                );
-                settings.measured_on(&weights, out, remedy);
+                let remedy = "measure this model and name the file that comes out, or leave the prior away: `nextscale \
+                              calibrate RUN.ron --out FILE --seed 1000`, where RUN.ron is a run of this model under the \
+                              base of SSG";
+                settings.measured_on(&weights, file.display().to_string(), remedy);
                 Ok(Arc::new(prior))
             },
         );
