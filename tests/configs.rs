@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nextscale::config::Document;
+use nextscale::pipeline::calibration::read as read_averages;
 use nextscale::pipeline::{Config, Registry};
 
 fn read(name: &str) -> Config {
@@ -11,9 +13,32 @@ fn read(name: &str) -> Config {
 
 #[test]
 fn configs_of_the_shipped_model_fit_it() {
-    for name in ["quickstart.ron", "template.ron", "guidance-rules.ron"] {
+    for name in ["quickstart.ron", "template.ron", "guidance-rules.ron", "calibrate-cifar10.ron"] {
         read(name).prepare().unwrap_or_else(|error| panic!("{name}: {error}"));
     }
+}
+
+#[test]
+fn the_shipped_averages_are_of_the_shipped_model_and_of_what_their_config_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("models/cifar10/marginal.safetensors");
+    let averages = read_averages(&file).unwrap_or_else(|error| panic!("{error}"));
+    let calibrated = read("calibrate-cifar10.ron").prepare().unwrap();
+    assert_eq!(
+        averages.weights,
+        calibrated.model.fingerprint,
+        "the shipped model was replaced; models/cifar10/README.md has the command that makes {} again",
+        file.display()
+    );
+    let halves = averages.halves.unwrap();
+    assert!(halves < 0.1, "averages over every other image differ by {halves}: calibrate on more images");
+    // SSG in the ablation of priors has the base that was averaged.
+    let text = std::fs::read_to_string(root.join("configs/ablate-priors.ron")).unwrap();
+    let base = calibrated.resolved().get("guidance").unwrap().to_string();
+    let ablated = Document::parse("a.ron", &text).unwrap();
+    let node =
+        ablated.get("base").and_then(|base| base.get("guidance")).and_then(|ssg| ssg.get("base")).unwrap();
+    assert_eq!(Registry::standard().rule(node).unwrap().resolved.to_string(), base);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! `nextscale ablate FILE`: variants of guidance, measured on the same random numbers.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use nextscale::ablation::judge::Judges;
 use nextscale::ablation::{self, Ablation, Error, Options, Progress, Store};
 use nextscale::config::Document;
@@ -12,7 +10,7 @@ use nextscale::pipeline::{Registry, Stop};
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::{Failure, report};
+use super::{Failure, progress, report};
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
 #[derive(Debug, clap::Args)]
@@ -47,7 +45,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let stop = stop.clone();
         move || stop.request()
     })?;
-    let bar = bar("images");
+    let bar = progress::bar("images");
     let mut show = |progress: &Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
@@ -57,16 +55,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     ablation::run(&name, &ablation, &judges, &store, options).map_err(failure)?;
     bar.finish_and_clear();
     report::write(&store, &judges, args.device.device)
-}
-
-/// A bar with the time left, where someone sees it.
-pub fn bar(unit: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{eta}} left  {{msg}}"));
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A failure of an ablation with its exit code.

@@ -56,5 +56,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         0 => println!("{file} is there already, over {images} images"),
         _ => println!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
     }
+    if let Some(halves) = done.halves {
+        println!("averages over every other image differ by {:.1} % of the averages", 100.0 * halves);
+    }
     Ok(())
 }

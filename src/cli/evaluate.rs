@@ -1,10 +1,8 @@
 //! `nextscale evaluate SAMPLES --reference REF`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use nextscale::metrics::kid::KidOptions;
 use nextscale::metrics::{
     Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0,
@@ -12,8 +10,8 @@ use nextscale::metrics::{
 };
 use nextscale::weights::WeightFile;
 
-use super::Failure;
 use super::device::DeviceArgs;
+use super::{Failure, progress};
 
 /// Measure images against a reference: FID and its relatives, or their namesakes on shipped features
 ///
@@ -128,9 +126,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         kid: KidOptions { seed: args.seed, ..KidOptions::default() },
         ..EvaluateOptions::default()
     };
-    let bar =
-        if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    let bar = progress::spinner();
     let report =
         evaluate(&samples, &reference, rec.as_ref(), &options, &mut |name| bar.set_message(name.to_owned()));
     bar.finish_and_clear();
@@ -179,12 +175,7 @@ fn gathered(
     role: &'static str,
     gather: impl FnOnce(&mut dyn FnMut(u64, u64)) -> Result<Statistics, Error>,
 ) -> Result<Statistics, Failure> {
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg:9} {bar:30} {pos}/{len} images  {per_sec}  {eta} left")
-    {
-        bar.set_style(style);
-    }
+    let bar = progress::bar("images");
     bar.set_message(role);
     let found = gather(&mut |done, images| {
         bar.set_length(images);
@@ -194,7 +185,8 @@ fn gathered(
     found.map_err(failure)
 }
 
-fn failure(error: Error) -> Failure {
+/// How a failure of a measure, or of the images that it is taken of, ends a command.
+pub(super) fn failure(error: Error) -> Failure {
     let report = miette::miette!("{error}");
     if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
 }

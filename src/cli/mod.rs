@@ -12,6 +12,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod overrides;
+mod progress;
 mod reconstruct;
 mod report;
 mod selfcheck;

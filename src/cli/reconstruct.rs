@@ -1,26 +1,25 @@
 //! `nextscale reconstruct CONFIG IMAGES --out FILE`: what a tokenizer makes of images.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
 use image::RgbImage;
-use indicatif::{ProgressBar, ProgressStyle};
 use nextscale::config::Document;
 use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{Error as MetricsError, ImageBatch};
+use nextscale::pipeline::config::OpenModel;
 use nextscale::pipeline::reconstruct::reconstruct;
-use nextscale::pipeline::{Config, Error, Model, Registry, Stop, images};
+use nextscale::pipeline::{Error, Model, Stop, images};
 
-use super::Failure;
 use super::device::DeviceArgs;
 use super::generate::failure;
 use super::interrupt::on_interrupt;
+use super::{Failure, evaluate, progress};
 
 /// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run's config, whose model is taken
+    /// A file that says which model, as a run's config does: (model: Shipped("cifar10")) is enough
     config: PathBuf,
     /// A folder of images, an .npz file of images (arr_0), or a run folder
     images: PathBuf,
@@ -38,11 +37,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let tree = Document::read(&args.config).map_err(Failure::usage)?;
     let folder = args.config.parent().unwrap_or(Path::new(""));
-    let prepared =
-        Config::from_node(&tree, folder, &Registry::standard()).and_then(Config::prepare).map_err(failure)?;
-    let source = ImageSource::open(&args.images).map_err(unreadable)?;
+    let open = OpenModel::of_config(&tree, folder).map_err(failure)?;
+    let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
     let device = args.device.device.open().map_err(failure)?;
-    let model = prepared.model.load(&device, true).map_err(failure)?;
+    let model = open.load(&device, true).map_err(failure)?;
     let [height, width] = source.size();
     if model.tokenizer.image_size() != (height, width) {
         let (rows, columns) = model.tokenizer.image_size();
@@ -64,14 +62,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
 /// One thread reads and reconstructs while this one writes; few batches lie in between.
 fn write(args: &Args, source: &ImageSource, model: &Model, stop: &Stop) -> Result<(), Failure> {
     let [height, width] = source.size();
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new(source.count())
-    } else {
-        ProgressBar::hidden()
-    };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {eta} left") {
-        bar.set_style(style);
-    }
+    let bar = progress::bar("images");
+    bar.set_length(source.count());
     let (send, receive) = sync_channel(2 * usize::from(args.batch));
     let written = std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
@@ -91,7 +83,7 @@ fn write(args: &Args, source: &ImageSource, model: &Model, stop: &Stop) -> Resul
             });
             match (fault, read) {
                 (Some(fault), _) => Err(failure(fault)),
-                (None, read) => read.map_err(unreadable),
+                (None, read) => read.map_err(evaluate::failure),
             }
         });
         let written = images::write_npz(&args.out, source.count() as usize, (height, width), |_| {
@@ -116,9 +108,4 @@ fn pictures(model: &Model, batch: &ImageBatch, stop: &Stop) -> Result<Vec<RgbIma
         .filter_map(|pixels| RgbImage::from_raw(batch.width as u32, batch.height as u32, pixels.to_vec()));
     let given = images::to_tensor(&pictures.collect::<Vec<_>>(), &model.tokenizer.device());
     images::to_pictures(reconstruct(&*model.tokenizer, given)?)
-}
-
-fn unreadable(error: MetricsError) -> Failure {
-    let report = miette::miette!("{error}");
-    if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
 }

@@ -7,8 +7,8 @@ use nextscale::ablation::judge::Judges;
 use nextscale::ablation::report;
 use nextscale::pipeline::device::DeviceChoice;
 
-use super::Failure;
-use super::ablate::{bar, failure};
+use super::ablate::failure;
+use super::{Failure, progress};
 
 /// Write the report of an ablation again from its folder, without the model
 #[derive(Debug, clap::Args)]
@@ -26,12 +26,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
 /// Writes the report, and says where it is.
 pub fn write(store: &Store, judges: &Judges, device: DeviceChoice) -> Result<(), Failure> {
     let device = device.open().map_err(|error| failure(error.into()))?;
-    let bar = bar("cells judged");
-    let progress = |done: usize, total: usize| {
+    let bar = progress::bar("cells judged");
+    let show = |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     };
-    let report = report::build(store, judges, &device, progress).map_err(failure)?;
+    let report = report::build(store, judges, &device, show).map_err(failure)?;
     report.write(store).map_err(failure)?;
     bar.finish_and_clear();
     println!("{}", store.root().join("report.html").display());

@@ -16,9 +16,11 @@ fn a_calibration_makes_the_file_that_marginal_asks_for() {
     let ran = place.run(&calibrate);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("wrote m.safetensors over 20 images"), "{}", ran.out);
+    assert!(ran.out.contains("averages over every other image differ by"), "{}", ran.out);
     assert_eq!(place.files(), ["m.safetensors", "run.ron"]);
     let again = place.run(&calibrate);
     assert!(again.code == Some(0) && again.out.contains("is there already"), "{again:?}");
+    assert_eq!(again.out.lines().nth(1), ran.out.lines().nth(1));
     let other = place.run(&["calibrate", "run.ron", "--out", "m.safetensors", "--seed", "8"]);
     assert_eq!(other.code, Some(2), "{other:?}");
     let ran = place.run(&generate);

@@ -15,6 +15,16 @@ fn images_come_back_through_the_tokens_of_the_model_whatever_the_batch() {
         std::fs::read(place.path(out)).unwrap()
     };
     let once = bytes("3", "a.npz");
+    // A file that says no more than which model is enough.
+    let config = std::fs::read_to_string(place.path("run.ron")).unwrap();
+    let (model, _) = config.split_once(",\n").unwrap();
+    std::fs::write(place.path("model.ron"), format!("{model})")).unwrap();
+    let alone = place.run(&["reconstruct", "model.ron", "run", "--out", "alone.npz"]);
+    assert_eq!(alone.code, Some(0), "{alone:?}");
+    assert!(std::fs::read(place.path("alone.npz")).unwrap() == once);
+    std::fs::write(place.path("none.ron"), "(modle: 1)").unwrap();
+    let none = place.run(&["reconstruct", "none.ron", "run", "--out", "none.npz"]);
+    assert!(none.code == Some(2) && none.err.contains("model"), "{none:?}");
     assert!(once == bytes("1", "b.npz") && once == bytes("50", "c.npz"));
     let given =
         place.files().into_iter().find(|file| file.starts_with("run/") && file.ends_with(".npz")).unwrap();

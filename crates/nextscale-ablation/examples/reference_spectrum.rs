@@ -1,16 +1,16 @@
-//! Prints the spectrum of a folder of images as JSON: how `data/cifar10-spectrum.json` was made.
+//! Prints the spectrum of images as JSON: how `data/cifar10-spectrum.json` was made.
 //!
-//! `cargo run -p nextscale-ablation --example reference_spectrum FOLDER NAME`
+//! `cargo run -p nextscale-ablation --example reference_spectrum IMAGES NAME`
 
 use std::path::Path;
 
 use nextscale_ablation::judge::Spectrum;
-use nextscale_ablation::source::Source;
+use nextscale_metrics::source::ImageSource;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, name] = arguments.as_slice() else { return Err("give FOLDER NAME".into()) };
-    let source = Source::open(Path::new(folder))?;
-    println!("{}", serde_json::to_string_pretty(&Spectrum::of(name, source.blocks())?)?);
+    let [folder, name] = arguments.as_slice() else { return Err("give IMAGES NAME".into()) };
+    let spectrum = Spectrum::of(&ImageSource::open(Path::new(folder))?)?;
+    println!("{}", serde_json::to_string_pretty(&Spectrum { of: name.clone(), ..spectrum })?);
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Images as bytes.
+//! Images as bytes, and where they lie on disk.
 
 use image::RgbImage;
+use nextscale_metrics::source::{ContentHash, ImageSource};
 
 use crate::{Error, Result};
 
@@ -83,9 +84,68 @@ impl Images {
     }
 }
 
+/// Images read at once.
+const BLOCK: usize = 64;
+
+/// Reads a source, some images at a time so that memory does not grow with their number; all of one size, as the source
+/// has made sure. Gives its name with the beginning of the hash of its content.
+///
+/// # Errors
+/// If an image cannot be read or has another size than the first; whatever `see` returns.
+pub(crate) fn read(source: &ImageSource, mut see: impl FnMut(Images) -> Result<()>) -> Result<String> {
+    let mut hash = ContentHash::new(source.size());
+    let mut refused = None;
+    let read = source.read(BLOCK, |batch| {
+        hash.update(&batch);
+        Images::new(batch.height, batch.width, batch.pixels).and_then(&mut see).map_err(|error| {
+            let told = nextscale_metrics::Error::Pixels(error.to_string());
+            refused = Some(error);
+            told
+        })
+    });
+    match (refused, read) {
+        (Some(error), _) => return Err(error),
+        (None, read) => read?,
+    }
+    let name = source.path().file_name().unwrap_or(source.path().as_os_str()).to_string_lossy();
+    let hash = hash.finish();
+    Ok(format!("{name} (sha256 {}…)", hash.get(..16).unwrap_or(&hash)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_named_by_its_content_and_what_is_wrong_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |name: &str, value: u8| {
+            RgbImage::from_pixel(2, 2, image::Rgb([value; 3])).save(folder.path().join(name)).unwrap();
+        };
+        (0..70).for_each(|i| save(&format!("{i:02}.png"), i));
+        let all = || {
+            let mut first = Vec::new();
+            let name = read(&ImageSource::open(folder.path()).unwrap(), |images| {
+                assert!(images.count() <= BLOCK);
+                first.extend(images.each().map(|image| image[0]));
+                Ok(())
+            });
+            (name.unwrap(), first)
+        };
+        let (name, first) = all();
+        assert_eq!(first, (0..70).collect::<Vec<u8>>());
+        save("00.png", 99);
+        assert_ne!(all().0, name);
+        let mut blocks = 0;
+        let refused = read(&ImageSource::open(folder.path()).unwrap(), |_| {
+            blocks += 1;
+            Err(Error::Folder("no more".into()))
+        });
+        assert!(matches!(refused, Err(Error::Folder(_))) && blocks == 1);
+        std::fs::write(folder.path().join("69.png"), "x").unwrap();
+        let source = ImageSource::open(folder.path()).unwrap();
+        assert!(read(&source, |_| Ok(())).unwrap_err().to_string().contains("69.png"));
+    }
 
     #[test]
     fn pictures_are_kept_byte_by_byte() {

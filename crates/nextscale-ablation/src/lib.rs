@@ -9,7 +9,6 @@ pub mod judge;
 pub mod plan;
 pub mod report;
 mod run;
-pub mod source;
 pub mod stats;
 pub mod store;
 pub mod why;

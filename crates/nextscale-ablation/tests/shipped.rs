@@ -34,6 +34,24 @@ fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
 }
 
 #[test]
+fn the_ablation_of_priors_has_every_control_in_a_fresh_clone() {
+    let cells = read("ablate-priors", true).unwrap().cells;
+    let controls = cells.iter().filter(|cell| cell.name.starts_with("control: "));
+    let names: Vec<&str> = controls.map(|cell| &cell.name["control: ".len()..]).collect();
+    assert_eq!(names, ["mean", "zero", "marginal", "unsharp on pixels"]);
+}
+
+#[test]
+fn cells_choose_by_a_distance_of_images_on_seeds_of_their_own() {
+    for quick in [false, true] {
+        let ablation = read("temperature-fair", quick).unwrap();
+        let tune = ablation.tune.unwrap();
+        assert_eq!(tune.by, "FD-Lite0");
+        assert!(tune.seeds.iter().all(|seed| !ablation.seeds.contains(seed)));
+    }
+}
+
+#[test]
 fn quick_makes_less() {
     for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair"] {
         let images = |quick| {

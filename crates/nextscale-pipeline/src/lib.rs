@@ -19,6 +19,7 @@ pub mod sampler;
 pub mod shipped;
 mod stop;
 mod trace;
+pub mod version;
 
 pub use config::{Config, Prepared};
 pub use error::{Error, Result};

@@ -35,7 +35,7 @@ fn averages_are_those_of_every_position_of_every_image() {
     let conditions = [3, 1, 4, 1, 5].map(Condition::Class);
     let batch = Batch { images: &[0, 1, 2, 3, 4], conditions: &conditions };
     generator.batch(batch, &mut record, &Stop::new()).unwrap();
-    let (prior, _) = read(&out).unwrap();
+    let prior = read(&out).unwrap().prior;
     for (k, guided) in record.guided.iter().enumerate() {
         let average = prior.average(Grid::square(k + 1)).unwrap();
         let positions = guided.len() / average.len();
@@ -82,7 +82,7 @@ fn neither_batches_nor_interruptions_show() {
     calibrate(&prepare(&larger).unwrap(), &CalibrationOptions::new(path("larger"))).unwrap();
     let bytes = |name: &str| std::fs::read(path(name)).unwrap();
     let averages = |name: &str| {
-        let (prior, _) = read(&path(name)).unwrap();
+        let prior = read(&path(name)).unwrap().prior;
         (1..=4).map(|side| prior.average(Grid::square(side)).unwrap().to_vec()).collect::<Vec<_>>()
     };
     assert_eq!(averages("whole"), averages("larger"));
@@ -134,12 +134,12 @@ fn a_config_names_the_file_beside_it_and_the_resolved_one_what_was_in_it() {
     let missing = of(&text(SSG)).err().unwrap();
     assert!(missing.is_usage() && missing.to_string().contains("a.safetensors"), "{missing}");
     calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(&out)).unwrap();
-    let (prior, _) = read(&out).unwrap();
+    let prior = read(&out).unwrap().prior;
     let grids = (1..4).map(|side| (Grid::square(side), Grid::square(side + 1)));
     check_prior(&prior).grids(grids).channels(64).run().into_result().unwrap();
     let prepared = of(&text(SSG)).unwrap();
     let resolved = prepared.resolved().to_ron_string();
-    let (_, sha256) = read(&out).unwrap();
+    let sha256 = read(&out).unwrap().sha256;
     assert!(resolved.contains(&sha256) && resolved.contains(&out.display().to_string()), "{resolved}");
     run(&prepared, &RunOptions::new(folder.path().join("out"))).unwrap();
 
@@ -151,6 +151,34 @@ fn a_config_names_the_file_beside_it_and_the_resolved_one_what_was_in_it() {
     let error = of(&resolved).err().unwrap();
     assert!(error.is_usage() && error.to_string().contains(&sha256), "{error}");
     assert_ne!(of(&text(SSG)).unwrap().identity(), prepared.identity());
+}
+
+#[test]
+fn averages_of_other_weights_are_refused_with_the_place_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.safetensors");
+    calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(&out)).unwrap();
+    // The same shapes, and another value: what shapes alone cannot tell.
+    let mut bytes = std::fs::read(common::path("var_aln.safetensors")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let other = folder.path().join("other.safetensors");
+    std::fs::write(&other, &bytes).unwrap();
+    let of = |backbone: &Path, guidance: &str| {
+        let text = text(guidance);
+        let was = common::path("var_aln.safetensors").display().to_string();
+        assert!(text.contains(&was), "{text}");
+        let node = Document::parse("run.ron", &text.replace(&was, &backbone.display().to_string()))?;
+        Config::from_node(&node, folder.path(), &Registry::standard())?.prepare()
+    };
+    of(&common::path("var_aln.safetensors"), SSG).unwrap();
+    of(&other, RULE).unwrap();
+    let nested = SSG.replace("guidance: ", "guidance: Sum(rules: [Conditional, ") + "])";
+    for guidance in [SSG, &nested] {
+        let Err(Error::Config(error)) = of(&other, guidance) else { panic!("taken: {guidance}") };
+        assert!(error.to_string().contains("a.safetensors is of the model with the weights"), "{error}");
+        assert!(error.help_text().unwrap().contains("nextscale calibrate"), "{error:?}");
+        assert!(error.location().is_some(), "{error:?}");
+    }
 }
 
 #[test]
@@ -166,7 +194,7 @@ fn averages_of_another_model_are_refused_before_weights_are_read() {
         error.is_usage() && error.to_string().contains("64 channels and the model's logits 1024"),
         "{error}"
     );
-    let (prior, _) = read(&out).unwrap();
+    let prior = read(&out).unwrap().prior;
     let longer = ScaleSchedule::square(&[1, 2, 3, 4, 5, 6]).unwrap();
     let error = nextscale_priors::Prior::check(&prior, &longer, Alphabet::codes(64)).unwrap_err().to_string();
     assert!(error.contains("no grid 5×5"), "{error}");

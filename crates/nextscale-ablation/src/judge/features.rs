@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use nextscale_config::Fields;
+use nextscale_metrics::frechet::frechet;
 use nextscale_metrics::kid::KidOptions;
 use nextscale_metrics::{
     Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Origin, Statistics, evaluate,
@@ -50,6 +51,22 @@ impl FeatureJudge {
 
     fn width(&self) -> usize {
         self.net.dims() + self.net.spatial_dims().unwrap_or(0) + self.net.classes().unwrap_or(0)
+    }
+
+    /// The statistics of a set of samples.
+    fn samples(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Statistics> {
+        let mut collector = Collector::new(&*self.net, images, &GatherOptions::default())?;
+        for block in rows {
+            collector.push(&self.features(&block?))?;
+        }
+        Ok(collector.finish(Origin {
+            name: "the samples".into(),
+            images: Some(images),
+            size: None,
+            sha256: String::new(),
+            split: None,
+            config: None,
+        })?)
     }
 
     /// One image's row apart: pooled features, spatial ones, logits.
@@ -157,19 +174,7 @@ impl Judge for FeatureJudge {
     }
 
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
-        let mut collector = Collector::new(&*self.net, images, &GatherOptions::default())?;
-        for block in rows {
-            collector.push(&self.features(&block?))?;
-        }
-        let origin = Origin {
-            name: "the samples".into(),
-            images: Some(images),
-            size: None,
-            sha256: String::new(),
-            split: None,
-            config: None,
-        };
-        let samples = collector.finish(origin)?;
+        let samples = self.samples(images, rows)?;
         let kid = KidOptions { subsets: SUBSETS, ..KidOptions::default() };
         let options = EvaluateOptions { kid, ..EvaluateOptions::default() };
         let report = evaluate(&samples, &self.reference, self.rec.as_ref(), &options, &mut |_| {})?;
@@ -181,6 +186,15 @@ impl Judge for FeatureJudge {
         };
         let values = self.measures().into_iter().map(value).collect::<Result<_>>()?;
         Ok(Judged { values, curve: Vec::new() })
+    }
+
+    /// The Fréchet distance, which comes first, needs neither kernels nor neighbourhoods.
+    fn value(&self, at: usize, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<f64> {
+        if at > 0 {
+            return Ok(self.judge(images, rows)?.values[at]);
+        }
+        let samples = self.samples(images, rows)?;
+        Ok(frechet(&*samples.gaussian()?, &*self.reference.gaussian()?)?)
     }
 }
 
@@ -229,8 +243,12 @@ mod tests {
             // In two blocks, as they come from disk.
             let (half, width) = (rows.values.len() / 2, rows.width);
             let blocks = [&rows.values[..half], &rows.values[half..]];
-            let mut blocks = blocks.into_iter().map(|values| Rows::new(width, values.to_vec()));
-            judge.judge(images.count() as u64, &mut blocks).unwrap().values
+            let blocks = || blocks.into_iter().map(|values| Rows::new(width, values.to_vec()));
+            let values = judge.judge(images.count() as u64, &mut blocks()).unwrap().values;
+            for (at, value) in values.iter().enumerate() {
+                assert_eq!(judge.value(at, images.count() as u64, &mut blocks()).unwrap(), *value, "{at}");
+            }
+            values
         };
         let same = judged(&images);
         let other = judged(&noise(12, 77));

@@ -115,6 +115,15 @@ pub trait Judge: Send + Sync {
     /// If there are too few images, or a block cannot be read.
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged>;
 
+    /// One of its measures alone, the n-th of [`measures`](Self::measures): what a choice of settings is decided by, over and
+    /// over. A judge whose measures take long gives the one without the others.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    fn value(&self, at: usize, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<f64> {
+        Ok(self.judge(images, rows)?.values[at])
+    }
+
     /// How often it may be asked to judge resampled images for an interval, where there are too few seeds; 0 for a
     /// measure that takes too long.
     fn resamples(&self) -> usize {
@@ -132,21 +141,36 @@ pub trait Judge: Send + Sync {
 /// # Errors
 /// If there are no images, or a value is not finite.
 pub fn mean_row(measure: &str, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Vec<f64>> {
-    let mut sums: Vec<f64> = Vec::new();
-    let mut count = 0u64;
+    let mut sum = RowSum::default();
     for block in rows {
-        let block = block?;
-        sums.resize(block.width, 0.0);
+        sum.add(&block?);
+    }
+    sum.mean(measure)
+}
+
+/// The sum of rows, each counted as often as its weight.
+#[derive(Debug, Default)]
+struct RowSum {
+    values: Vec<f64>,
+    count: u64,
+}
+
+impl RowSum {
+    fn add(&mut self, block: &Rows) {
+        self.values.resize(block.width, 0.0);
         for (row, weight) in block.each().filter(|(_, weight)| *weight > 0) {
-            sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(weight) * f64::from(value));
-            count += u64::from(weight);
+            self.values.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(weight) * f64::from(v));
+            self.count += u64::from(weight);
         }
     }
-    if count == 0 || sums.iter().any(|sum| !sum.is_finite()) {
-        let what = if count == 0 { "there are no images" } else { "a value is not finite" };
-        return Err(Error::measure(measure, what));
+
+    fn mean(self, measure: &str) -> Result<Vec<f64>> {
+        if self.count == 0 || self.values.iter().any(|sum| !sum.is_finite()) {
+            let what = if self.count == 0 { "there are no images" } else { "a value is not finite" };
+            return Err(Error::measure(measure, what));
+        }
+        Ok(self.values.into_iter().map(|sum| sum / self.count as f64).collect())
     }
-    Ok(sums.into_iter().map(|sum| sum / count as f64).collect())
 }
 
 #[cfg(test)]

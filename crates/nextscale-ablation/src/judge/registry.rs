@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use nextscale_config::{Document, Fields, Node};
+use nextscale_metrics::source::ImageSource;
 use nextscale_metrics::{Inception, InceptionProtocol, Lite0};
 use serde::Deserialize;
 
 use super::{FeatureJudge, Judge, PixelJudge, Spectrum, SpectrumJudge};
 use crate::plan::Reference;
-use crate::source::Source;
 use crate::{Error, Result};
 
 /// Builds a judge from the settings after its name.
@@ -160,10 +160,7 @@ fn spectrum(reference: &Reference) -> Result<Spectrum> {
             "Spectrum",
             format!("no reference `{name}` is shipped; there is: `cifar10`; or give Images(\"folder\")"),
         )),
-        Reference::Images(path) => {
-            let source = Source::open(path)?;
-            Spectrum::of(&source.name()?, source.blocks())
-        }
+        Reference::Images(path) => Spectrum::of(&ImageSource::open(path)?),
     }
 }
 

@@ -6,8 +6,10 @@ use rustdct::rustfft::num_complex::Complex;
 use rustdct::rustfft::{Fft, FftPlanner};
 use serde::{Deserialize, Serialize};
 
-use super::{Better, Judge, Judged, Measure, Rows, mean_row};
-use crate::images::Images;
+use nextscale_metrics::source::ImageSource;
+
+use super::{Better, Judge, Judged, Measure, RowSum, Rows, mean_row};
+use crate::images::{Images, read};
 use crate::{Error, Result};
 
 /// The mean amplitude of a set of images in every ring.
@@ -26,24 +28,20 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    /// Averages the images of blocks of one size.
+    /// Averages the images of a folder, an `.npz` file or a run, some at a time; it is named after them and the hash of
+    /// their content.
     ///
     /// # Errors
-    /// If there are none, or a block cannot be had.
-    pub fn of(name: &str, blocks: impl Iterator<Item = Result<Images>>) -> Result<Self> {
-        let (mut size, mut images) = ((0, 0), 0);
-        let mut rows = blocks.map(|block| {
-            let block = block?;
-            if images > 0 && size != (block.height, block.width) {
-                return Err(Error::Usage(format!("{name}: images of different sizes")));
-            }
-            size = (block.height, block.width);
-            images += block.count() as u64;
-            amplitudes(&block)
-        });
-        let amplitude = mean_row(name, &mut rows)?;
-        drop(rows);
-        Ok(Self { of: name.into(), images, height: size.0, width: size.1, amplitude })
+    /// If one cannot be read, or they are too small to have frequencies.
+    pub fn of(source: &ImageSource) -> Result<Self> {
+        let mut sum = RowSum::default();
+        let name = read(source, |images| {
+            sum.add(&amplitudes(&images)?);
+            Ok(())
+        })?;
+        let [height, width] = source.size();
+        let amplitude = sum.mean(&name)?;
+        Ok(Self { of: name, images: source.count(), height, width, amplitude })
     }
 }
 
@@ -222,7 +220,10 @@ mod tests {
             let value = |i: u32| 128 + (i.wrapping_mul(2_654_435_761) >> 24) as i32 % 32 * scale as i32;
             Images::new(12, 12, (0..432).map(|i| value(i / 3) as u8).collect()).unwrap()
         };
-        let reference = Spectrum::of("noise", [Ok(noise(1))].into_iter()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        noise(1).picture(0).unwrap().save(folder.path().join("0.png")).unwrap();
+        let reference = Spectrum::of(&ImageSource::open(folder.path()).unwrap()).unwrap();
+        assert_eq!((reference.images, reference.height, reference.width), (1, 12, 12));
         let judge = SpectrumJudge::new(reference).unwrap();
         let judged = judge.judge(1, &mut [judge.look(&noise(2))].into_iter()).unwrap();
         for value in &judged.values[..3] {

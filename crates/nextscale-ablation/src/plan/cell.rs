@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nextscale_config::{Field, Node, Value};
 use nextscale_core::Condition;
-use nextscale_pipeline::{Config, Prepared, Registry};
+use nextscale_pipeline::{Config, Prepared, Registry, version};
 use sha2::{Digest, Sha256};
 
 use super::Pixels;
@@ -71,12 +71,21 @@ impl Cell {
         self
     }
 
-    /// What tells its images from others, for every seed: the hash of the resolved config, the weights and the kind of
-    /// device. Neither the number of images nor the batch matters, nor what is done to the pixels afterwards.
+    /// What tells its images from others, for every seed: the hash of the resolved config, the weights, the kind of
+    /// device and the program's version. Neither the number of images nor the batch matters, nor what is done to the pixels
+    /// afterwards.
     pub fn id(&self, device: &str) -> String {
+        self.id_under(device, &version::words())
+    }
+
+    /// As [`id`](Self::id), made by a program of another version.
+    pub(crate) fn id_under(&self, device: &str, version: &str) -> String {
         let mut hash = Sha256::new();
         hash.update(self.prepared.identity());
-        hash.update(device);
+        for part in [device, version] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -45,6 +45,11 @@ fn variants_and_axes_make_cells() {
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), 6);
     assert_ne!(ids[0], ablation.cells[0].id("cuda"));
+    // Nor do programs mix whose results may differ in the last digit.
+    let under = |version: &str| ablation.cells[0].id_under("cpu", version);
+    assert_eq!(ids[0], under(&nextscale_pipeline::version::words()));
+    let versions = ["0.1.0, results 1", "0.1.0, results 2", "0.2.0, results 1"].map(under);
+    assert!((0..3).all(|i| (0..i).all(|j| versions[i] != versions[j])), "{versions:?}");
     assert_eq!(ablation.cells[4].settings[0], ("guidance.beta".into(), "0.25".into()));
 }
 

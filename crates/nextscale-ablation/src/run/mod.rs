@@ -9,10 +9,10 @@ pub use maker::Maker;
 pub use progress::Progress;
 pub use rows::{catch_up, rows};
 
-use nextscale_pipeline::Stop;
 use std::path::{Path, PathBuf};
 
 use nextscale_pipeline::device::{DeviceChoice, is_cpu};
+use nextscale_pipeline::{Stop, version};
 
 use crate::judge::{Judge, Judges};
 use crate::plan::{Ablation, Cell};
@@ -84,7 +84,7 @@ pub fn run<'a>(
     });
     let manifest = Manifest {
         name: name.into(),
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: version::words(),
         device: kind.into(),
         scales: scales(cells[ablation.baseline]),
         seeds: ablation.seeds.clone(),

@@ -41,7 +41,7 @@ pub(super) fn tune(
             let id = maker.id(candidate);
             let mut rows = rows(maker.store(), &id, candidate.pixels, judge, &tune.seeds, tune.samples);
             let images = tune.samples * tune.seeds.len() as u64;
-            values.push(judge.judge(images, &mut rows)?.values[at]);
+            values.push(judge.value(at, images, &mut rows)?);
         }
         let chosen = first_best(&values, better);
         let points = points.iter().map(|point| label(point)).zip(values).collect();

@@ -2,15 +2,15 @@
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::Condition;
+use nextscale_metrics::source::ImageSource;
 use nextscale_pipeline::edit::Edit;
 use nextscale_pipeline::{Batch, images};
 use serde::{Deserialize, Serialize};
 
-use crate::images::Images;
+use crate::Result;
+use crate::images::{Images, read};
 use crate::plan::{Ablation, Cell, Completion};
 use crate::run::Maker;
-use crate::source::Source;
-use crate::{Error, Result};
 
 /// The images that are completed.
 pub struct Given {
@@ -25,13 +25,14 @@ impl Given {
     /// # Errors
     /// If there are none, one cannot be read, or their sizes differ.
     pub fn open(completion: &Completion) -> Result<Self> {
-        let source = Source::open(&completion.images)?;
-        let mut blocks = source.blocks();
-        let first = blocks.next().unwrap_or_else(|| {
-            Err(Error::Usage(format!("{} holds no images", completion.images.display())))
+        let source = ImageSource::open(&completion.images)?;
+        let [height, width] = source.size();
+        let mut images = Images::new(height, width, Vec::new())?;
+        let name = read(&source, |more| {
+            images.pixels.extend_from_slice(&more.pixels);
+            Ok(())
         })?;
-        let images = blocks.try_fold(first, |all, more| all.and(&more?))?;
-        let key = format!("{} as {}", source.name()?, completion.condition);
+        let key = format!("{name} as {}", completion.condition);
         Ok(Self { images, completion: completion.clone(), key })
     }
 

@@ -1,23 +1,41 @@
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::{Alphabet, LogitMap, Pass, PassLogits, PassPlan, Passes, ScaleSchedule};
+use nextscale_core::{Alphabet, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result, ScaleSchedule};
 use nextscale_priors::conformance::noise;
 
 use crate::{Guidance, History};
 
 /// The logits of one pass at every scale, `[batch, h·w, channels]` flat.
-pub(super) type Scales = Vec<Vec<f32>>;
+pub type Scales = Vec<Vec<f32>>;
 
-/// What a backbone would say at every scale of a batch.
+/// What a backbone would say at every scale of a batch, for tests of rules: no model is needed.
+///
+/// ```
+/// use nextscale_core::{Alphabet, ScaleSchedule};
+/// use nextscale_guidance::{Cfg, conformance::{Generation, mix}};
+///
+/// let schedule = ScaleSchedule::square(&[1, 2, 4])?;
+/// let x = Generation::random(&schedule, Alphabet::codes(8), 2, 7);
+/// let expected = mix(3.0, &x.conditional, -2.0, &x.unconditional);
+/// let found = x.guided(&Cfg::scale(2.0)?)?;
+/// assert!(found.iter().flatten().zip(expected.iter().flatten()).all(|(a, b)| (a - b).abs() < 1e-5));
+/// # Ok::<(), nextscale_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
-pub(super) struct Generation {
+pub struct Generation {
+    /// The grids.
     pub schedule: ScaleSchedule,
+    /// What the channels mean.
     pub alphabet: Alphabet,
+    /// The number of images.
     pub batch: usize,
+    /// The logits with the images' conditions.
     pub conditional: Scales,
+    /// The logits with the null condition.
     pub unconditional: Scales,
 }
 
 impl Generation {
+    /// Logits in [-2, 2) that depend on the seed alone.
     pub fn random(schedule: &ScaleSchedule, alphabet: Alphabet, batch: usize, seed: u64) -> Self {
         let pass = |pass: u64| {
             let scale = |k: usize| {
@@ -67,39 +85,51 @@ impl Generation {
 
     /// `rule` as the loop runs it: the guided logits of every scale, from the passes that it asks for and no more history
     /// than its lookback.
-    pub fn guided(&self, rule: &dyn Guidance) -> Result<Scales, String> {
-        let told = |error: nextscale_core::Error| error.to_string();
-        rule.check(&self.schedule, self.alphabet).map_err(told)?;
+    ///
+    /// # Errors
+    /// What the rule or its check says, and [`Error::Shape`] if its logits are not on the scale's grid.
+    pub fn guided(&self, rule: &dyn Guidance) -> Result<Scales> {
+        rule.check(&self.schedule, self.alphabet)?;
         let wanted = (0..self.schedule.len()).map(|k| rule.passes(k, &self.schedule)).collect();
-        let plan = PassPlan::new(wanted, &self.schedule).map_err(told)?;
+        let plan = PassPlan::new(wanted, &self.schedule)?;
         let mut history = History::new(self.schedule.clone(), rule.lookback());
         let scale = |k| {
             history.push(self.logits(k, plan.wanted(k))?);
-            let guided = history.guide(rule).map_err(|error| format!("scale {k}: {error}"))?;
+            let guided = history.guide(rule)?;
             let expected = (self.schedule.grid(k), self.alphabet, self.batch);
-            let found = (guided.grid(), guided.alphabet(), guided.batch());
-            if found != expected {
-                return Err(format!("scale {k}: {found:?} instead of {expected:?}"));
+            if (guided.grid(), guided.alphabet(), guided.batch()) != expected {
+                let (grid, Alphabet { slots, classes }, batch) = expected;
+                return Err(Error::shape(
+                    format!("the guided logits of scale {k}"),
+                    format!("[{batch}, {}, {slots} × {classes}] on {grid}", grid.positions()),
+                    &guided.values().dims(),
+                ));
             }
-            guided
-                .into_values()
-                .try_into_data()
-                .map_err(|error| format!("{error:?}"))?
-                .try_into_vec_as()
-                .map_err(|error| format!("{error:?}"))
+            let unreadable = |error: String| Error::Unsupported(format!("scale {k}: {error}"));
+            let data =
+                guided.into_values().try_into_data().map_err(|error| unreadable(format!("{error:?}")))?;
+            data.try_into_vec_as().map_err(|error| unreadable(format!("{error:?}")))
         };
         (0..self.schedule.len()).map(scale).collect()
     }
 
-    fn logits(&self, k: usize, passes: Passes) -> Result<PassLogits, String> {
+    /// The logits of `passes` at scale `k`, as a backbone hands them over.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if values were put in that do not fit the grid.
+    pub fn logits(&self, k: usize, passes: Passes) -> Result<PassLogits> {
         let map = |pass: Pass, scales: &Scales| {
             if !passes.contains(pass) {
                 return Ok(None);
             }
             let grid = self.schedule.grid(k);
             let shape = [self.batch, grid.positions(), self.alphabet.channels()];
+            if scales[k].len() != shape.iter().product::<usize>() {
+                let what = format!("the values of scale {k}");
+                return Err(Error::shape(what, format!("{shape:?}"), &[scales[k].len()]));
+            }
             let values = Tensor::from_data(TensorData::new(scales[k].clone(), shape), &Device::flex());
-            LogitMap::new(values, grid, self.alphabet).map(Some).map_err(|error| error.to_string())
+            LogitMap::new(values, grid, self.alphabet).map(Some)
         };
         Ok(PassLogits {
             conditional: map(Pass::Conditional, &self.conditional)?,
@@ -117,8 +147,8 @@ pub(super) fn pick(scales: &Scales, batch: usize, images: &[usize]) -> Scales {
     scales.iter().map(scale).collect()
 }
 
-/// a · x + b · y.
-pub(super) fn mix(a: f32, x: &Scales, b: f32, y: &Scales) -> Scales {
+/// a · x + b · y, scale by scale.
+pub fn mix(a: f32, x: &[Vec<f32>], b: f32, y: &[Vec<f32>]) -> Scales {
     let scale = |(x, y): (&Vec<f32>, &Vec<f32>)| x.iter().zip(y).map(|(x, y)| a * x + b * y).collect();
     x.iter().zip(y).map(scale).collect()
 }

@@ -12,5 +12,6 @@
 mod generation;
 mod rule;
 
+pub use generation::{Generation, Scales, mix};
 pub use nextscale_priors::conformance::{Check, NotConformant, Outcome, Report};
 pub use rule::{RuleKit, check_rule};

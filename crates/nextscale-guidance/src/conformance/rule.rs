@@ -86,7 +86,7 @@ impl<'a> RuleKit<'a> {
             || {
                 self.each(|x| {
                     let finite = |values: &Vec<f32>| values.iter().all(|value| value.is_finite());
-                    match x.guided(self.rule)?.iter().position(|values| !finite(values)) {
+                    match self.guided(x)?.iter().position(|values| !finite(values)) {
                         Some(k) => Err(format!("scale {k}: not finite, from finite logits")),
                         None => Ok(()),
                     }
@@ -95,16 +95,16 @@ impl<'a> RuleKit<'a> {
         );
         report.check("the same logits give the same output to the bit, whatever came between", || {
             self.each(|x| {
-                let first = x.guided(self.rule)?;
-                x.changed(|_, _, value| 3.0 - value).guided(self.rule)?;
-                same(&x.guided(self.rule)?, &first, "made twice")
+                let first = self.guided(x)?;
+                self.guided(&x.changed(|_, _, value| 3.0 - value))?;
+                same(&self.guided(x)?, &first, "made twice")
             })
         });
         report.check("an image is the same to the bit in every batch", || {
             self.each(|x| {
-                let all = x.guided(self.rule)?;
+                let all = self.guided(x)?;
                 [&[2][..], &[3, 1], &[3, 2, 1, 0]].into_iter().try_for_each(|images| {
-                    let found = x.images(images).guided(self.rule)?;
+                    let found = self.guided(&x.images(images))?;
                     same(&found, &pick(&all, BATCH, images), &format!("images {images:?} of {BATCH}"))
                 })
             })
@@ -114,13 +114,13 @@ impl<'a> RuleKit<'a> {
                 let size = |k: usize| x.conditional[k].len() / BATCH;
                 let other =
                     x.changed(|k, at, value| if at / size(k) == 1 { value } else { 5.0 * value + 1.0 });
-                let image = |y: &Generation| Ok::<_, String>(pick(&y.guided(self.rule)?, BATCH, &[1]));
+                let image = |y: &Generation| Ok::<_, String>(pick(&self.guided(y)?, BATCH, &[1]));
                 same(&image(&other)?, &image(x)?, "image 1 with other images around it")
             })
         });
         match self.off {
             Some((off, base)) => report.check("a strength of zero is the base to the bit", || {
-                self.each(|x| same(&x.guided(off)?, &x.guided(base)?, "off"))
+                self.each(|x| same(&guided(x, off)?, &guided(x, base)?, "off"))
             }),
             None => {
                 report.not_claimed("a strength of zero is the base to the bit", "off(rule, base) tries it")
@@ -150,16 +150,15 @@ impl<'a> RuleKit<'a> {
     fn ignores_offsets(&self, x: &Generation) -> Result<(), String> {
         let classes = x.alphabet.classes;
         let shifted = x.changed(|k, at, value| value + ((at / classes * 7 + k) % 11) as f32 - 5.0);
-        let probabilities =
-            |y: &Generation| Ok::<_, String>(log_probabilities(&y.guided(self.rule)?, y.alphabet));
+        let probabilities = |y: &Generation| Ok::<_, String>(log_probabilities(&self.guided(y)?, y.alphabet));
         close(&probabilities(&shifted)?, &probabilities(x)?, 1e-4, "ln p")
     }
 
     fn is_linear(&self, x: &Generation) -> Result<(), String> {
         let (a, b) = (1.5, -0.75);
         let y = Generation::random(&x.schedule, x.alphabet, BATCH, 2);
-        let expected = mix(a, &x.guided(self.rule)?, b, &y.guided(self.rule)?);
-        close(&x.mixed(a, &y, b).guided(self.rule)?, &expected, 1e-4, "of 1.5 x - 0.75 y")
+        let expected = mix(a, &self.guided(x)?, b, &self.guided(&y)?);
+        close(&self.guided(&x.mixed(a, &y, b))?, &expected, 1e-4, "of 1.5 x - 0.75 y")
     }
 
     fn channels_apart(&self, x: &Generation) -> Result<(), String> {
@@ -168,9 +167,14 @@ impl<'a> RuleKit<'a> {
         let other = x.changed(|_, at, value| if at % channels == kept { value } else { 2.0 - 3.0 * value });
         let channel = |y: &Generation| {
             let values = |values: &Vec<f32>| values.iter().skip(kept).step_by(channels).copied().collect();
-            Ok::<Scales, String>(y.guided(self.rule)?.iter().map(values).collect())
+            Ok::<Scales, String>(self.guided(y)?.iter().map(values).collect())
         };
         same(&channel(&other)?, &channel(x)?, &format!("channel {kept} with others around it"))
+    }
+
+    /// The claimed rule's output.
+    fn guided(&self, x: &Generation) -> Result<Scales, String> {
+        guided(x, self.rule)
     }
 
     /// On every schedule and alphabet.
@@ -186,6 +190,10 @@ impl<'a> RuleKit<'a> {
         }
         Ok(())
     }
+}
+
+fn guided(x: &Generation, rule: &dyn Guidance) -> Result<Scales, String> {
+    x.guided(rule).map_err(|error| error.to_string())
 }
 
 fn same(found: &Scales, expected: &Scales, what: &str) -> Result<(), String> {

@@ -5,7 +5,7 @@ use nextscale_guidance::{Cfg, Conditional, Gate, Gated, Guidance, PriorHistory, 
 use nextscale_priors::{Dse, Nearest};
 use proptest::prelude::*;
 
-use super::support::{Generation, bits, gates, mix, schedules};
+use super::support::{Generation, bits, gates, mix, random, schedules};
 
 fn gated(gate: Gate, strength: impl Into<Strength>) -> Gated {
     let cfg = Arc::new(Cfg::scale(2.0).unwrap());
@@ -34,12 +34,12 @@ proptest! {
         schedule in schedules(), codes: bool, seed: u64,
     ) {
         let alphabet = if codes { Alphabet::codes(5) } else { Alphabet::bits(3) };
-        let x = Generation::of(alphabet, &schedule, 2, seed);
-        let rule = x.guided(&Cfg::scale(2.0).unwrap());
+        let x = Generation::random(&schedule, alphabet, 2, seed);
+        let rule = x.guided(&Cfg::scale(2.0).unwrap()).unwrap();
         let half = mix(0.5, &x.conditional, 0.5, &rule);
         let mut seen = [0, 0];
         for gate in gates() {
-            let (whole, part) = (x.guided(&gated(gate, 1.0)), x.guided(&gated(gate, 0.5)));
+            let (whole, part) = (x.guided(&gated(gate, 1.0)).unwrap(), x.guided(&gated(gate, 0.5)).unwrap());
             for (k, base) in x.conditional.iter().enumerate() {
                 for (choice, row) in base.chunks(alphabet.classes).enumerate() {
                     let (is_open, margin) = open(gate, row);
@@ -62,22 +62,22 @@ proptest! {
 
     #[test]
     fn without_strength_it_is_the_base_to_the_bit(schedule in schedules(), seed: u64) {
-        let mut x = Generation::random(&schedule, 2, seed);
+        let mut x = random(&schedule, 2, seed);
         x.conditional.iter_mut().for_each(|values| values[0] = -0.0);
         for gate in gates() {
-            prop_assert_eq!(bits(&x.guided(&gated(gate, 0.0))), bits(&x.conditional));
+            prop_assert_eq!(bits(&x.guided(&gated(gate, 0.0)).unwrap()), bits(&x.conditional));
         }
     }
 
     #[test]
     fn a_gate_that_is_open_to_everything_is_the_rule_to_the_bit(schedule in schedules(), seed: u64) {
-        let mut x = Generation::random(&schedule, 2, seed);
+        let mut x = random(&schedule, 2, seed);
         // Of no doubt, and of every doubt.
         x.conditional[0][..3].copy_from_slice(&[200.0, 0.0, 0.0]);
         x.conditional[1][..3].fill(0.25);
-        let rule = bits(&x.guided(&Cfg::scale(2.0).unwrap()));
+        let rule = bits(&x.guided(&Cfg::scale(2.0).unwrap()).unwrap());
         for gate in [Gate::Entropy { above: 0.0, below: 1.0 }, Gate::Confidence { above: 0.0, below: 1.0 }] {
-            prop_assert_eq!(&bits(&x.guided(&gated(gate, 1.0))), &rule);
+            prop_assert_eq!(&bits(&x.guided(&gated(gate, 1.0)).unwrap()), &rule);
         }
     }
 }
@@ -85,19 +85,19 @@ proptest! {
 #[test]
 fn masked_classes_are_no_doubt() {
     let schedule = ScaleSchedule::square(&[1]).unwrap();
-    let mut x = Generation::random(&schedule, 1, 1);
+    let mut x = random(&schedule, 1, 1);
     x.conditional[0] = vec![1.0, f32::NEG_INFINITY, f32::NEG_INFINITY];
     let ssg = Ssg::new(Arc::new(Conditional), Arc::new(Nearest), 0.5).unwrap();
     let sure = Gate::Entropy { above: 0.0, below: 0.1 };
     let rule = Gated::new(Arc::new(Cfg::scale(1.0).unwrap()), Arc::new(ssg), sure, 1.0).unwrap();
-    let found = x.guided(&rule);
+    let found = x.guided(&rule).unwrap();
     assert_eq!(bits(&found), bits(&x.conditional), "the gate is open and the rule's logits stand");
 }
 
 #[test]
 fn a_rule_that_reads_its_own_past_keeps_up_where_it_is_off() {
     let schedule = ScaleSchedule::square(&[1, 2, 3, 4, 5]).unwrap();
-    let x = Generation::random(&schedule, 2, 7);
+    let x = random(&schedule, 2, 7);
     let own: Arc<dyn Guidance> = Arc::new(
         Ssg::new(Arc::new(Cfg::scale(1.0).unwrap()), Arc::new(Dse::default()), 0.5)
             .unwrap()
@@ -105,8 +105,8 @@ fn a_rule_that_reads_its_own_past_keeps_up_where_it_is_off() {
     );
     let rule =
         |strength: Strength| Gated::new(Arc::new(Conditional), own.clone(), gates()[0], strength).unwrap();
-    let late = x.guided(&rule(Strength::during(3, 4, 1.0)));
-    assert_eq!(bits(&late[3..]), bits(&x.guided(&rule(1.0.into()))[3..]));
+    let late = x.guided(&rule(Strength::during(3, 4, 1.0))).unwrap();
+    assert_eq!(bits(&late[3..]), bits(&x.guided(&rule(1.0.into())).unwrap()[3..]));
     assert_eq!(bits(&late[..3]), bits(&x.conditional[..3]));
 }
 

@@ -6,7 +6,7 @@ use nextscale_core::{LogitMap, PassLogits, Passes, Result, ScaleSchedule};
 use nextscale_guidance::{Cfg, Conditional, Guidance, History, PriorHistory, Ssg, Step, Sum};
 use nextscale_priors::Dse;
 
-use super::support::{Counting, CountingPrior, Generation, bits, rules, values};
+use super::support::{Counting, CountingPrior, bits, random, rules, values};
 
 fn schedule() -> ScaleSchedule {
     ScaleSchedule::square(&[1, 2, 3, 4, 4, 5]).unwrap()
@@ -23,7 +23,7 @@ fn every_rule_of_a_deep_nest_is_computed_once_a_scale() {
     let middle = Counting::new(ssg(inner.clone()).with_history(PriorHistory::Guided));
     let outer = Counting::new(ssg(middle.clone()));
     let sum = Sum::new(leaf.clone(), vec![outer.clone(), middle.clone(), inner.clone()]);
-    Generation::random(&schedule(), 1, 1).guided(&sum);
+    random(&schedule(), 1, 1).guided(&sum).unwrap();
     assert_eq!([leaf.calls(), inner.calls(), middle.calls(), outer.calls()], [6; 4]);
 }
 
@@ -32,7 +32,7 @@ fn a_guided_history_keeps_no_more_than_the_scale_before() {
     let base = Counting::new(Conditional);
     let rule = Counting::new(ssg(base.clone()).with_history(PriorHistory::Guided));
     assert_eq!(rule.lookback(), 1);
-    Generation::random(&schedule(), 1, 1).guided(&*rule);
+    random(&schedule(), 1, 1).guided(&*rule).unwrap();
     assert_eq!((base.calls(), rule.calls()), (6, 6));
 }
 
@@ -41,7 +41,7 @@ fn operators_are_made_once_a_pair_of_grids_and_survive_a_restart() {
     let prior = Arc::new(CountingPrior::default());
     let inner = Ssg::new(Arc::new(Conditional), prior.clone(), 0.5).unwrap();
     let rule = Ssg::new(Arc::new(inner), prior.clone(), 0.25).unwrap();
-    let (schedule, x) = (schedule(), Generation::random(&schedule(), 2, 1));
+    let (schedule, x) = (schedule(), random(&schedule(), 2, 1));
     let mut history = History::new(schedule.clone(), rule.lookback());
     let mut runs = Vec::new();
     for _ in 0..2 {
@@ -49,35 +49,35 @@ fn operators_are_made_once_a_pair_of_grids_and_survive_a_restart() {
         assert!(history.current().is_none());
         runs.push(Vec::new());
         for k in 0..schedule.len() {
-            history.push(x.logits(k, Passes::CONDITIONAL));
+            history.push(x.logits(k, Passes::CONDITIONAL).unwrap());
             runs.last_mut().unwrap().push(values(&history.guide(&rule).unwrap()));
         }
     }
     assert_eq!(prior.made.load(Ordering::Relaxed), 5);
     assert_eq!(bits(&runs[0]), bits(&runs[1]));
-    assert_eq!(bits(&runs[0]), bits(&x.guided(&rule)));
+    assert_eq!(bits(&runs[0]), bits(&x.guided(&rule).unwrap()));
 }
 
 #[test]
 fn two_rules_share_a_history_without_mixing_their_outputs() {
-    let (schedule, x) = (schedule(), Generation::random(&schedule(), 1, 9));
+    let (schedule, x) = (schedule(), random(&schedule(), 1, 9));
     let rules: [&dyn Guidance; 2] = [&Cfg::scale(1.0).unwrap(), &Cfg::scale(2.0).unwrap()];
     let mut history = History::new(schedule, 0);
-    history.push(x.logits(0, Passes::BOTH));
+    history.push(x.logits(0, Passes::BOTH).unwrap());
     for rule in rules {
         for _ in 0..2 {
             let found = vec![values(&history.guide(rule).unwrap())];
-            assert_eq!(bits(&found)[0], bits(&x.guided(rule))[0]);
+            assert_eq!(bits(&found)[0], bits(&x.guided(rule).unwrap())[0]);
         }
     }
 }
 
 #[test]
 fn older_steps_are_dropped_and_the_kept_ones_are_theirs() {
-    let (schedule, x) = (schedule(), Generation::random(&schedule(), 1, 2));
+    let (schedule, x) = (schedule(), random(&schedule(), 1, 2));
     let mut history = History::new(schedule, 2);
     for k in 0..4 {
-        history.push(x.logits(k, Passes::CONDITIONAL));
+        history.push(x.logits(k, Passes::CONDITIONAL).unwrap());
     }
     let mut step = history.current();
     for k in [3, 2, 1] {
@@ -109,11 +109,11 @@ impl Guidance for Forgetful {
 #[test]
 fn a_lookback_that_is_too_small_is_an_error_and_not_a_first_scale() {
     let rule = Forgetful(ssg(Arc::new(Conditional)));
-    let x = Generation::random(&schedule(), 1, 3);
+    let x = random(&schedule(), 1, 3);
     let mut history = History::new(schedule(), rule.lookback());
-    history.push(x.logits(0, Passes::CONDITIONAL));
+    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
     assert!(history.guide(&rule).is_ok());
-    history.push(x.logits(1, Passes::CONDITIONAL));
+    history.push(x.logits(1, Passes::CONDITIONAL).unwrap());
     let error = history.guide(&rule).unwrap_err().to_string();
     assert!(
         error.contains("scale 0 was dropped before scale 1 read it") && error.contains("lookback"),
@@ -123,18 +123,18 @@ fn a_lookback_that_is_too_small_is_an_error_and_not_a_first_scale() {
 
 #[test]
 fn a_pass_that_was_not_run_is_named_with_its_scale() {
-    let x = Generation::random(&schedule(), 1, 3);
+    let x = random(&schedule(), 1, 3);
     let mut history = History::new(schedule(), 0);
-    history.push(x.logits(0, Passes::CONDITIONAL));
+    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
     let error = history.guide(&Cfg::scale(1.0).unwrap()).unwrap_err().to_string();
     assert!(error.contains("the unconditional pass was not run at scale 0"), "{error}");
 }
 
 #[test]
 fn logits_of_another_scale_are_refused_with_both_grids() {
-    let x = Generation::random(&schedule(), 1, 3);
+    let x = random(&schedule(), 1, 3);
     let mut history = History::new(schedule(), 0);
-    history.push(x.logits(2, Passes::CONDITIONAL));
+    history.push(x.logits(2, Passes::CONDITIONAL).unwrap());
     let error = history.guide(&Conditional).unwrap_err().to_string();
     assert!(error.contains("at scale 0 on 3×3") && error.contains("1×1"), "{error}");
 }
@@ -142,25 +142,25 @@ fn logits_of_another_scale_are_refused_with_both_grids() {
 #[test]
 fn there_is_nothing_to_guide_before_the_first_scale_and_after_the_last() {
     let schedule = ScaleSchedule::square(&[1]).unwrap();
-    let x = Generation::random(&schedule, 1, 3);
+    let x = random(&schedule, 1, 3);
     let mut history = History::new(schedule, 0);
     assert!(history.guide(&Conditional).is_err());
-    history.push(x.logits(0, Passes::CONDITIONAL));
+    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
     assert!(history.guide(&Conditional).is_ok());
-    history.push(x.logits(0, Passes::CONDITIONAL));
+    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
     let error = history.guide(&Conditional).unwrap_err().to_string();
     assert!(error.contains("2 were pushed, and the schedule has 1"), "{error}");
 }
 
 #[test]
 fn half_precision_comes_back_in_half_precision() {
-    let (schedule, x) = (schedule(), Generation::random(&schedule(), 2, 4));
+    let (schedule, x) = (schedule(), random(&schedule(), 2, 4));
     for rule in rules() {
-        let expected = x.guided(&*rule);
+        let expected = x.guided(&*rule).unwrap();
         let mut history = History::new(schedule.clone(), rule.lookback());
         for (k, expected) in expected.iter().enumerate() {
             let half = |map: LogitMap| map.with_values(map.values().clone().cast(DType::F16)).unwrap();
-            let logits = x.logits(k, rule.passes(k, &schedule));
+            let logits = x.logits(k, rule.passes(k, &schedule)).unwrap();
             history.push(PassLogits {
                 conditional: logits.conditional.map(half),
                 unconditional: logits.unconditional.map(half),

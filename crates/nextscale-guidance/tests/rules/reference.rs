@@ -8,7 +8,7 @@ use std::sync::Arc;
 use nextscale_core::ScaleSchedule;
 use nextscale_guidance::{Apg, Cfg, Conditional, Extent, Guidance, Rescale};
 
-use super::support::{Generation, assert_near};
+use super::support::{Generation, assert_near, random};
 
 #[rustfmt::skip]
 const APG_IMAGE: [f32; 24] = [
@@ -41,7 +41,7 @@ fn generation() -> Generation {
         };
         values.chunks(3).flat_map(position).collect()
     };
-    let mut generation = Generation::random(&ScaleSchedule::square(&[2]).unwrap(), 2, 0);
+    let mut generation = random(&ScaleSchedule::square(&[2]).unwrap(), 2, 0);
     generation.conditional[0] = centred(|i| 2.0 * (0.7 * i + 0.3).sin());
     generation.unconditional[0] = centred(|i| 1.5 * (1.3 * i).cos());
     generation
@@ -50,14 +50,14 @@ fn generation() -> Generation {
 #[test]
 fn adaptive_projected_guidance_gives_diffusers_numbers() {
     let apg = Apg { parallel: 0.5, norm: Some(1.0), ..Apg::new(2.5).unwrap() };
-    assert_near(&generation().guided(&apg), &[APG_IMAGE.to_vec()], 2e-6);
+    assert_near(&generation().guided(&apg).unwrap(), &[APG_IMAGE.to_vec()], 2e-6);
     let apg = Apg { over: Extent::Position, ..Apg::new(2.5).unwrap() };
-    assert_near(&generation().guided(&apg), &[APG_POSITION.to_vec()], 2e-6);
+    assert_near(&generation().guided(&apg).unwrap(), &[APG_POSITION.to_vec()], 2e-6);
 }
 
 #[test]
 fn guidance_rescale_gives_diffusers_numbers() {
     let cfg: Arc<dyn Guidance> = Arc::new(Cfg::scale(2.0).unwrap());
     let rescale = Rescale::new(Arc::new(Conditional), cfg, 0.7, Extent::Image).unwrap();
-    assert_near(&generation().guided(&rescale), &[RESCALED.to_vec()], 2e-6);
+    assert_near(&generation().guided(&rescale).unwrap(), &[RESCALED.to_vec()], 2e-6);
 }

@@ -6,7 +6,7 @@ use nextscale_priors::{Dse, Interpolation, Nearest};
 use proptest::prelude::*;
 use rustdct::DctPlanner;
 
-use super::support::{CHANNELS, Generation, assert_near, schedules, values};
+use super::support::{CHANNELS, assert_near, random, schedules, values};
 
 /// DCT-II (or its inverse) of both axes, orthonormal, by rustdct.
 fn transform(map: &mut [f64], grid: Grid, inverse: bool) {
@@ -85,41 +85,41 @@ proptest! {
 
     #[test]
     fn ssg_with_dse_is_the_direct_definition(schedule in schedules(), seed: u64) {
-        let x = Generation::random(&schedule, 2, seed);
+        let x = random(&schedule, 2, seed);
         let ssg = Ssg::new(Arc::new(Conditional), prior(), BETA).unwrap();
-        assert_near(&x.guided(&ssg), &by_hand(&x.conditional, &schedule, false), 1e-4);
+        assert_near(&x.guided(&ssg).unwrap(), &by_hand(&x.conditional, &schedule, false), 1e-4);
     }
 
     #[test]
     fn a_guided_history_feeds_the_prior_with_the_rule_s_own_output(schedule in schedules(), seed: u64) {
-        let x = Generation::random(&schedule, 2, seed);
+        let x = random(&schedule, 2, seed);
         let ssg = Ssg::new(Arc::new(Conditional), prior(), BETA).unwrap().with_history(PriorHistory::Guided);
-        assert_near(&x.guided(&ssg), &by_hand(&x.conditional, &schedule, true), 3e-4);
+        assert_near(&x.guided(&ssg).unwrap(), &by_hand(&x.conditional, &schedule, true), 3e-4);
     }
 
     #[test]
     fn over_cfg_the_prior_reads_cfg_with_the_strength_of_the_scale_before(schedule in schedules(), seed: u64) {
-        let x = Generation::random(&schedule, 2, seed);
+        let x = random(&schedule, 2, seed);
         let cfg: Arc<dyn Guidance> = Arc::new(Cfg::scale(Strength::Ramp(1.5)).unwrap());
-        let base = x.guided(&*cfg);
+        let base = x.guided(&*cfg).unwrap();
         let ssg = Ssg::new(cfg, prior(), BETA).unwrap();
-        assert_near(&x.guided(&ssg), &by_hand(&base, &schedule, false), 5e-4);
+        assert_near(&x.guided(&ssg).unwrap(), &by_hand(&base, &schedule, false), 5e-4);
     }
 }
 
 #[test]
 fn the_trace_sees_the_outermost_prior_where_it_has_a_say() {
     let schedule = ScaleSchedule::square(&[1, 2, 3, 4]).unwrap();
-    let x = Generation::random(&schedule, 2, 5);
+    let x = random(&schedule, 2, 5);
     let inner = Ssg::new(Arc::new(Conditional), Arc::new(Nearest), 1.0).unwrap();
     let outer = Ssg::new(Arc::new(inner.clone()), prior(), Strength::during(1, 2, 0.5)).unwrap();
     let inside =
         Sum::new(Arc::new(Conditional), vec![Arc::new(Cfg::scale(1.0).unwrap()), Arc::new(outer.clone())]);
-    let base = x.guided(&inner);
+    let base = x.guided(&inner).unwrap();
     for rule in [&outer as &dyn Guidance, &inside] {
         let mut history = History::new(schedule.clone(), rule.lookback());
         for k in 0..4 {
-            history.push(x.logits(k, rule.passes(k, &schedule)));
+            history.push(x.logits(k, rule.passes(k, &schedule)).unwrap());
             history.guide(rule).unwrap();
             let found = history.prior_of(rule).unwrap().map(|prior| values(&prior));
             assert_eq!(found.is_some(), k == 1 || k == 2, "scale {k}");

@@ -1,11 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::{Alphabet, Grid, LogitMap, Pass, PassLogits, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, Grid, LogitMap, Passes, Result, ScaleSchedule};
+pub use nextscale_guidance::conformance::{Generation, mix};
 use nextscale_guidance::{
-    Apg, Cfg, Conditional, Extent, Gate, Gated, Guidance, History, PriorHistory, Rescale, Ssg, Step,
-    Strength, Sum,
+    Apg, Cfg, Conditional, Extent, Gate, Gated, Guidance, PriorHistory, Rescale, Ssg, Step, Strength, Sum,
 };
 use nextscale_priors::{Bicubic, Dse, Operator, Prior};
 use proptest::prelude::*;
@@ -13,14 +12,9 @@ use proptest::prelude::*;
 /// Channels of every test's logits.
 pub const CHANNELS: usize = 3;
 
-/// Both passes' values at every scale, `[batch, h·w, channels]` flat.
-#[derive(Debug, Clone)]
-pub struct Generation {
-    pub schedule: ScaleSchedule,
-    pub alphabet: Alphabet,
-    pub batch: usize,
-    pub conditional: Vec<Vec<f32>>,
-    pub unconditional: Vec<Vec<f32>>,
+/// Logits of codes.
+pub fn random(schedule: &ScaleSchedule, batch: usize, seed: u64) -> Generation {
+    Generation::random(schedule, Alphabet::codes(CHANNELS), batch, seed)
 }
 
 /// Two to five grids, square or not, some repeated, from a side of 1 up.
@@ -34,87 +28,6 @@ pub fn schedules() -> impl Strategy<Value = ScaleSchedule> {
             ScaleSchedule::new(std::iter::once(Grid::new(h, w)).chain(grids).collect()).unwrap()
         },
     )
-}
-
-impl Generation {
-    /// Numbers in [-2, 2) that depend on the seed alone.
-    pub fn random(schedule: &ScaleSchedule, batch: usize, seed: u64) -> Self {
-        Self::of(Alphabet::codes(CHANNELS), schedule, batch, seed)
-    }
-
-    /// The same of another alphabet.
-    pub fn of(alphabet: Alphabet, schedule: &ScaleSchedule, batch: usize, seed: u64) -> Self {
-        let mut state = seed.wrapping_mul(2).wrapping_add(1);
-        let mut pass = || {
-            let mut scale = |grid: &Grid| {
-                let numbers = (0..batch * grid.positions() * alphabet.channels()).map(|_| {
-                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    (state >> 40) as f32 / (1 << 22) as f32 - 2.0
-                });
-                numbers.collect()
-            };
-            schedule.grids().iter().map(&mut scale).collect()
-        };
-        Self { schedule: schedule.clone(), alphabet, batch, conditional: pass(), unconditional: pass() }
-    }
-
-    /// a · self + b · other.
-    pub fn mixed(&self, a: f32, other: &Self, b: f32) -> Self {
-        Self {
-            conditional: mix(a, &self.conditional, b, &other.conditional),
-            unconditional: mix(a, &self.unconditional, b, &other.unconditional),
-            ..self.clone()
-        }
-    }
-
-    /// Some of the images, in the given order.
-    pub fn images(&self, images: &[usize]) -> Self {
-        let pick = |scales: &[Vec<f32>]| {
-            let scale = |values: &Vec<f32>| {
-                let size = values.len() / self.batch;
-                images.iter().flat_map(|image| &values[image * size..][..size]).copied().collect()
-            };
-            scales.iter().map(scale).collect()
-        };
-        Self {
-            batch: images.len(),
-            conditional: pick(&self.conditional),
-            unconditional: pick(&self.unconditional),
-            ..self.clone()
-        }
-    }
-
-    /// The logits of `passes` at scale `k`.
-    pub fn logits(&self, k: usize, passes: Passes) -> PassLogits {
-        let map = |pass: Pass, scales: &[Vec<f32>]| {
-            let grid = self.schedule.grid(k);
-            let data =
-                TensorData::new(scales[k].clone(), [self.batch, grid.positions(), self.alphabet.channels()]);
-            let values = Tensor::from_data(data, &Device::flex());
-            passes.contains(pass).then(|| LogitMap::new(values, grid, self.alphabet).unwrap())
-        };
-        PassLogits {
-            conditional: map(Pass::Conditional, &self.conditional),
-            unconditional: map(Pass::Unconditional, &self.unconditional),
-        }
-    }
-
-    /// `rule` as the loop runs it: the guided values of every scale.
-    pub fn guided(&self, rule: &dyn Guidance) -> Vec<Vec<f32>> {
-        rule.check(&self.schedule, self.alphabet).unwrap();
-        let mut history = History::new(self.schedule.clone(), rule.lookback());
-        let scale = |k| {
-            history.push(self.logits(k, rule.passes(k, &self.schedule)));
-            values(&history.guide(rule).unwrap())
-        };
-        (0..self.schedule.len()).map(scale).collect()
-    }
-}
-
-/// a · x + b · y, scale by scale.
-pub fn mix(a: f32, x: &[Vec<f32>], b: f32, y: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let scale = |(x, y): (&Vec<f32>, &Vec<f32>)| x.iter().zip(y).map(|(x, y)| a * x + b * y).collect();
-    x.iter().zip(y).map(scale).collect()
 }
 
 pub fn values(map: &LogitMap) -> Vec<f32> {

@@ -14,6 +14,7 @@ use super::{
     resize::{Resize, Resizer},
     tensors::{TensorConv, Tensors},
 };
+use crate::source::hexadecimal;
 use crate::{Error, ImageBatch, Result};
 
 /// Images that go through burn's operations together: enough to fill a GPU.
@@ -135,7 +136,7 @@ pub fn expected<A: Architecture>(architecture: &A) -> ExpectedTensors {
 
 /// The SHA-256 of bytes in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex(Sha256::digest(bytes).as_slice())
+    hexadecimal(Sha256::new_with_prefix(bytes))
 }
 
 /// The SHA-256 of a file in hexadecimal digits.
@@ -148,12 +149,8 @@ pub fn sha256_of_file(path: &Path) -> Result<String> {
     let (mut hash, mut part) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut part).map_err(unreadable)? {
-            0 => return Ok(hex(hash.finalize().as_slice())),
+            0 => return Ok(hexadecimal(hash)),
             count => hash.update(&part[..count]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ mod file;
 mod lock;
 mod sums;
 
-pub use file::read;
+pub use file::{Averages, read};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use nextscale_core::Condition;
 use crate::device::{DeviceChoice, is_cpu};
 use crate::observe::{Observer, Seen};
 use crate::random::Counter;
-use crate::{Batch, Error, Generator, Prepared, Result, Stop};
+use crate::{Batch, Error, Generator, Prepared, Result, Stop, version};
 use lock::Lock;
 use sums::Sums;
 
@@ -45,7 +45,7 @@ impl CalibrationOptions {
 }
 
 /// What a calibration did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Calibrated {
     /// Where the averages are.
     pub file: PathBuf,
@@ -53,6 +53,8 @@ pub struct Calibrated {
     pub made: u64,
     /// Images that the averages are over.
     pub images: u64,
+    /// How far the averages over even and over odd images lie apart, as a share of the averages; none for one image.
+    pub halves: Option<f64>,
 }
 
 /// What is summed is saved this often, so that an interrupted calibration repeats little.
@@ -64,8 +66,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// ends with the same bytes. The same calibration again finds its file and makes nothing.
 ///
 /// # Errors
-/// If the config has variants or an edit, the file is there and of another calibration, another process is at it, logits are not finite, or from the
-/// device or the disk; [`Error::Stopped`] if someone asked to stop.
+/// If the config has variants or an edit, the file is there and of another calibration, another process is at it, logits
+/// are not finite, or from the device or the disk; [`Error::Stopped`] if someone asked to stop.
 pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Calibrated> {
     let [method] = prepared.config.methods.as_slice() else {
         return Err(Error::Usage(
@@ -76,12 +78,12 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         return Err(Error::Usage("a calibration averages whole images; leave out `edit`".into()));
     }
     let device = options.device.open()?;
-    let identity = format!("{} {}", prepared.identity(), if is_cpu(&device) { "cpu" } else { "cuda" });
+    let kind = if is_cpu(&device) { "cpu" } else { "cuda" };
+    let identity = format!("{} {kind} {}", prepared.identity(), version::words());
     let images = prepared.conditions.len() as u64;
-    let calibrated = |made| Calibrated { file: options.out.clone(), made, images };
+    let calibrated = |made, halves| Calibrated { file: options.out.clone(), made, images, halves };
     if options.out.exists() {
-        file::expect(&options.out, &identity)?;
-        return Ok(calibrated(0));
+        return Ok(calibrated(0, file::expect(&options.out, &identity)?));
     }
     let _lock = Lock::of(&options.out)?;
     let partial = Sums::place(&options.out);
@@ -122,7 +124,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     file::write(&options.out, &sums, prepared, &identity)?;
     // What cannot be removed is of no harm: it fits this calibration alone.
     let _ = std::fs::remove_file(&partial);
-    Ok(calibrated(images - found))
+    Ok(calibrated(images - found, file::expect(&options.out, &identity)?))
 }
 
 struct Adding(Sums);

@@ -18,10 +18,31 @@ pub(super) struct Sums {
     grids: BTreeMap<(usize, usize), Sum>,
 }
 
+/// Of images with even and with odd numbers apart: how far the two lie from each other tells whether there are enough.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Sum {
+    halves: [Half; 2],
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Half {
     positions: u64,
     channels: Vec<f64>,
+}
+
+impl Half {
+    fn add(&mut self, positions: &[f32], channels: usize) {
+        for position in positions.chunks_exact(channels) {
+            self.positions += 1;
+            self.channels.iter_mut().zip(position).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+    }
+
+    /// The average less its mean over the channels, which says nothing about a distribution.
+    fn centred(&self) -> Vec<f64> {
+        let mean = self.channels.iter().sum::<f64>() / self.channels.len() as f64;
+        self.channels.iter().map(|sum| (sum - mean) / self.positions as f64).collect()
+    }
 }
 
 impl Sums {
@@ -31,15 +52,14 @@ impl Sums {
         target.with_file_name(format!(".{name}.partial"))
     }
 
-    /// Adds a scale of a batch.
+    /// Adds a scale of a batch, whose first image is the one after those that are counted.
     pub fn add(&mut self, logits: &LogitMap) -> Result<()> {
         let (grid, channels) = (logits.grid(), logits.alphabet().channels());
         let values = floats(logits.values().clone())?;
         let sum = self.grids.entry((grid.height, grid.width)).or_default();
-        sum.channels.resize(channels, 0.0);
-        for position in values.chunks_exact(channels) {
-            sum.positions += 1;
-            sum.channels.iter_mut().zip(position).for_each(|(sum, &value)| *sum += f64::from(value));
+        sum.halves.iter_mut().for_each(|half| half.channels.resize(channels, 0.0));
+        for (image, positions) in values.chunks_exact(channels * grid.positions()).enumerate() {
+            sum.halves[(self.images as usize + image) % 2].add(positions, channels);
         }
         Ok(())
     }
@@ -47,18 +67,38 @@ impl Sums {
     /// The averages, grid by grid.
     pub fn averages(&self) -> impl Iterator<Item = (Grid, Vec<f32>)> {
         self.grids.iter().map(|(&(height, width), sum)| {
-            let average = |value: &f64| (value / sum.positions as f64) as f32;
-            (Grid::new(height, width), sum.channels.iter().map(average).collect())
+            let [even, odd] = &sum.halves;
+            let positions = (even.positions + odd.positions) as f64;
+            let average = |(a, b): (&f64, &f64)| ((a + b) / positions) as f32;
+            (Grid::new(height, width), even.channels.iter().zip(&odd.channels).map(average).collect())
         })
+    }
+
+    /// How far the averages over even and over odd images lie apart: the root mean square of their differences over that
+    /// of their means, both over all grids and channels, each average centred over its channels. None for one image.
+    pub fn halves(&self) -> Option<f64> {
+        let (mut apart, mut size) = (0.0, 0.0);
+        for Sum { halves: [even, odd] } in self.grids.values() {
+            if even.positions == 0 || odd.positions == 0 {
+                return None;
+            }
+            for (a, b) in even.centred().iter().zip(odd.centred()) {
+                apart += (a - b).powi(2);
+                size += ((a + b) / 2.0).powi(2);
+            }
+        }
+        (size > 0.0).then(|| (apart / size).sqrt())
     }
 
     /// Writes them as they are.
     pub fn save(&self, path: &Path, identity: &str) -> Result<()> {
         let tensors: Vec<(String, Vec<u8>, Vec<usize>)> = (self.grids.iter())
             .map(|((height, width), sum)| {
-                let numbers = sum.channels.iter().copied().chain([sum.positions as f64]);
-                let bytes = numbers.flat_map(f64::to_le_bytes).collect();
-                (format!("{height}x{width}"), bytes, vec![sum.channels.len() + 1])
+                let row =
+                    |half: &Half| half.channels.iter().copied().chain([half.positions as f64]).collect();
+                let rows: [Vec<f64>; 2] = [row(&sum.halves[0]), row(&sum.halves[1])];
+                let bytes = rows.iter().flatten().copied().flat_map(f64::to_le_bytes).collect();
+                (format!("{height}x{width}"), bytes, vec![2, rows[0].len()])
             })
             .collect();
         let failed = |error: safetensors::SafeTensorError| {
@@ -101,9 +141,15 @@ impl Sums {
         for (name, tensor) in SafeTensors::deserialize(bytes).ok()?.tensors() {
             let (height, width) = name.split_once('x')?;
             let numbers = tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
-            let mut channels: Vec<f64> = numbers.collect();
-            let positions = channels.pop()? as u64;
-            sums.grids.insert((height.parse().ok()?, width.parse().ok()?), Sum { positions, channels });
+            let numbers: Vec<f64> = numbers.collect();
+            let &[2, width_of_row] = tensor.shape() else { return None };
+            let half = |row: &[f64]| {
+                let (&positions, channels) = row.split_last()?;
+                Some(Half { positions: positions as u64, channels: channels.to_vec() })
+            };
+            let (even, odd) = numbers.split_at_checked(width_of_row)?;
+            let sum = Sum { halves: [half(even)?, half(odd)?] };
+            sums.grids.insert((height.parse().ok()?, width.parse().ok()?), sum);
         }
         Some(sums)
     }
@@ -129,6 +175,26 @@ mod tests {
         sums.add(&map(&[7.0, 9.0], Grid::square(1))).unwrap();
         let averages: Vec<_> = sums.averages().collect();
         assert_eq!(averages, [(Grid::square(1), vec![7.0, 9.0]), (Grid::new(1, 2), vec![1.5, 2.0])]);
+    }
+
+    #[test]
+    fn halves_of_the_images_are_told_apart_across_batches_and_constants_do_not_count() {
+        let grid = Grid::square(1);
+        let of = |batches: &[&[f32]]| {
+            let mut sums = Sums::default();
+            for batch in batches {
+                sums.add(&map(batch, grid)).unwrap();
+                sums.images += batch.len() as u64 / 2;
+            }
+            sums.halves()
+        };
+        // Images (1, -1), (3, 1), (2, -2), (0, -4): centred ±1, ±1, ±2, ±2, so 1.5 and 1.5 in the halves.
+        let values = [1.0, -1.0, 3.0, 1.0, 2.0, -2.0, 0.0, -4.0];
+        assert_eq!(of(&[&values]), Some(0.0));
+        assert_eq!(of(&[&values[..2], &values[2..]]), Some(0.0));
+        // ±1 and ±3: apart by ±2, around ±2.
+        assert_eq!(of(&[&[1.0, -1.0], &[3.0, -3.0]]), Some(1.0));
+        assert_eq!(of(&[&[1.0, -1.0]]), None);
     }
 
     #[test]

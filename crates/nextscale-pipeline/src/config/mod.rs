@@ -17,7 +17,7 @@ use nextscale_config::{Document, Field, Node, Value};
 use nextscale_core::Condition;
 use nextscale_guidance::Guidance;
 
-use crate::registry::plain;
+use crate::registry::{Measured, plain};
 use crate::sampler::Sampler;
 use crate::{Registry, Result};
 
@@ -52,6 +52,7 @@ pub struct Config {
     model_node: Node,
     condition: Node,
     sampling_node: Node,
+    measured: Vec<Measured>,
     resolved: Vec<Field>,
 }
 
@@ -97,8 +98,10 @@ impl Config {
         };
         let mut methods = Vec::new();
         let mut rules = Vec::new();
+        let mut measured = Vec::new();
         for (name, node) in named {
             let built = registry.rule(&node)?;
+            measured.extend(built.measured);
             rules.push(match &name {
                 None => built.resolved,
                 Some(name) => {
@@ -113,6 +116,7 @@ impl Config {
             None => crate::registry::named("TopKTopP")?,
         };
         let sampler = registry.sampler(&sampling_node)?;
+        measured.extend(sampler.measured);
         let edit = edit.map(|node| EditSpec::read(node, folder)).transpose()?;
         let resolved = resolved_fields(&methods, rules, sampler.resolved, seed, batch, edit.as_ref(), npz)?;
         Ok(Self {
@@ -126,6 +130,7 @@ impl Config {
             model_node: model_node.clone(),
             condition: condition.clone(),
             sampling_node,
+            measured,
             resolved,
         })
     }

@@ -78,6 +78,15 @@ pub struct OpenModel {
 }
 
 impl OpenModel {
+    /// The model of a config, whatever else stands in it; paths are relative to `folder`.
+    ///
+    /// # Errors
+    /// If `model` is missing or wrong, or as its files are.
+    pub fn of_config(config: &Node, folder: &Path) -> Result<Self> {
+        let node = config.fields()?.node("model")?;
+        Self::open(&ModelSpec::read(node, folder)?, node)
+    }
+
     /// Reads the headers, and checks every tensor's name and shape.
     ///
     /// # Errors

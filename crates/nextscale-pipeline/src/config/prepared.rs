@@ -27,6 +27,7 @@ impl Prepared {
         }
         let sampling = config.sampler.check(schedule, model.alphabet());
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
+        config.measured.iter().try_for_each(|measured| measured.check(&model.fingerprint))?;
         let names = model.class_names.as_deref();
         let conditions = config.conditions(model.classes(), names)?;
         let with = |model: Node, batch: usize| -> Result<Node> {

@@ -10,6 +10,7 @@
 //! assert!(registry.priors().any(|entry| entry.name == "Nothing"));
 //! ```
 
+mod measured;
 mod priors;
 mod reference;
 mod rules;
@@ -17,6 +18,7 @@ mod samplers;
 mod settings;
 mod standard;
 
+pub use measured::Measured;
 pub use reference::markdown;
 pub use settings::Settings;
 pub(crate) use settings::{named, plain};
@@ -76,6 +78,8 @@ pub struct Built<T: ?Sized> {
     pub value: Arc<T>,
     /// Its resolved config.
     pub resolved: Node,
+    /// What in it was measured on a model and fits no other.
+    pub measured: Vec<Measured>,
 }
 
 /// The names of rules, priors and samplers, with their builders.
@@ -174,7 +178,7 @@ fn build<T: ?Sized>(registry: &Registry, kind: &str, list: &[Entry<T>], node: &N
     };
     let mut settings = Settings::new(registry, node)?;
     let value = (entry.build)(&mut settings).map_err(|error| placed(error, node))?;
-    Ok(Built { value, resolved: settings.finish()? })
+    settings.finish(value)
 }
 
 /// A setting that a builder refused, with the place in the config.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nextscale_priors::{Bicubic, Bilinear, Dse, Mean, Nearest, Zero};
 
 use super::Registry;
-use crate::calibration;
+use crate::calibration::{self, Averages};
 
 pub(super) fn add(registry: Registry) -> Registry {
     let registry = registry
@@ -29,7 +29,8 @@ pub(super) fn add(registry: Registry) -> Registry {
             |settings| {
                 let file = settings.path("file")?;
                 let read = calibration::read(&file);
-                let (prior, found) = read.map_err(|error| settings.error(error.to_string()))?;
+                let Averages { prior, sha256: found, weights, .. } =
+                    read.map_err(|error| settings.error(error.to_string()))?;
                 // Written down, so that a run is identified by what the file says and not by its name alone.
                 let expected = settings.take_or("sha256", found.clone())?;
                 if expected != found {
@@ -37,6 +38,10 @@ pub(super) fn add(registry: Registry) -> Registry {
                     let help = "calibrate again, or leave out `sha256` to take the file as it is";
                     return Err(settings.error(message).with_help(help).into());
                 }
+                let remedy = "measure this model and name the file that comes out, or leave the prior away: `nextscale \
+                              calibrate RUN.ron --out FILE --seed 1000`, where RUN.ron is a run of this model under the \
+                              base of SSG";
+                settings.measured_on(&weights, file.display().to_string(), remedy);
                 Ok(Arc::new(prior))
             },
         );

@@ -6,7 +6,7 @@ use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Built, Registry};
+use super::{Built, Measured, Registry};
 use crate::{Error, Result};
 
 /// The settings after a name, taken one by one by whoever builds the thing; what nobody took is an unknown field.
@@ -17,12 +17,20 @@ pub struct Settings<'a> {
     node: &'a Node,
     fields: Fields<'a>,
     resolved: Vec<Field>,
+    measured: Vec<Measured>,
     whole: bool,
 }
 
 impl<'a> Settings<'a> {
     pub(super) fn new(registry: &'a Registry, node: &'a Node) -> Result<Self> {
-        Ok(Self { registry, node, fields: node.fields()?, resolved: Vec::new(), whole: false })
+        Ok(Self {
+            registry,
+            node,
+            fields: node.fields()?,
+            resolved: Vec::new(),
+            measured: Vec::new(),
+            whole: false,
+        })
     }
 
     /// The whole named value as it stands in the config.
@@ -119,7 +127,12 @@ impl<'a> Settings<'a> {
             return Err(node.error("expected a list of guidance rules").with_help("write [a, b]").into());
         };
         let built = items.iter().map(|item| self.registry.rule(item)).collect::<Result<Vec<_>>>()?;
-        let (values, resolved) = built.into_iter().map(|built| (built.value, built.resolved)).unzip();
+        let (mut values, mut resolved) = (Vec::new(), Vec::new());
+        for built in built {
+            values.push(built.value);
+            resolved.push(built.resolved);
+            self.measured.extend(built.measured);
+        }
         self.keep(name, plain(Value::List(resolved))?);
         Ok(values)
     }
@@ -142,6 +155,17 @@ impl<'a> Settings<'a> {
         Ok(self.fields.finish()?)
     }
 
+    /// Says that what is built was measured on the model whose weights have this fingerprint: with another model the config
+    /// is refused. `what` names it in the message, a file for instance, and `remedy` tells how to have it for another.
+    pub fn measured_on(&mut self, weights: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.measured.push(Measured {
+            weights: weights.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+            node: self.node.clone(),
+        });
+    }
+
     /// An error that points at these settings.
     pub fn error(&self, message: impl Into<String>) -> ConfigError {
         self.node.error(message)
@@ -149,6 +173,7 @@ impl<'a> Settings<'a> {
 
     fn nested<T: ?Sized>(&mut self, name: &str, built: Built<T>) -> Arc<T> {
         self.keep(name, built.resolved);
+        self.measured.extend(built.measured);
         built.value
     }
 
@@ -156,8 +181,8 @@ impl<'a> Settings<'a> {
         self.resolved.push(Field { name: name.into(), span: 0..0, node });
     }
 
-    /// The resolved config, nothing being left over.
-    pub(super) fn finish(self) -> Result<Node> {
+    /// The thing with its resolved config, nothing being left over.
+    pub(super) fn finish<T: ?Sized>(self, built: Arc<T>) -> Result<Built<T>> {
         if !self.whole {
             self.fields.finish()?;
         }
@@ -166,7 +191,7 @@ impl<'a> Settings<'a> {
             fields if fields.is_empty() => Value::Ident(name),
             fields => Value::Struct { name: Some(name), fields },
         };
-        plain(value)
+        Ok(Built { value: built, resolved: plain(value)?, measured: self.measured })
     }
 }
 

@@ -17,7 +17,7 @@ const LOCK: &str = ".lock";
 pub struct Manifest {
     /// The version of the folder's form.
     pub format: u32,
-    /// The program's version.
+    /// The program, as [`version::words`](crate::version::words) has it.
     pub version: String,
     /// The hash of everything in the config that images depend on.
     pub config: String,
@@ -36,10 +36,11 @@ impl Manifest {
     fn difference(&self, other: &Self) -> Option<&'static str> {
         [
             (self.format == other.format, "was written by another version of this program"),
+            (self.version == other.version, "was made by another version of this program"),
             (self.weights == other.weights, "was made with other weights"),
             (self.device == other.device, "was made on another kind of device"),
             (self.config == other.config, "was made with another config"),
-            (self == other, "was made by another version of this program"),
+            (self == other, "is of other images"),
         ]
         .into_iter()
         .find_map(|(same, difference)| (!same).then_some(difference))
@@ -229,6 +230,10 @@ mod tests {
         let error = open(&target, &other).unwrap_err();
         assert!(error.to_string().contains("out.partial was made with another config"), "{error}");
         assert!(error.is_usage());
+        // A program whose results differ in the last digit must not fill up what another began.
+        let other = Manifest { version: "0, results 2".into(), ..manifest() };
+        let error = open(&target, &other).unwrap_err().to_string();
+        assert!(error.contains("by another version of this program"), "{error}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::device::{DeviceChoice, is_cpu};
 use crate::edit::Edit;
 use crate::observe::{Observer, Part, Seen, Times};
 use crate::random::Counter;
-use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images};
+use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images, version};
 use folder::{Manifest, Opened, RunFolder};
 
 /// How a run goes about it; none of this changes its images.
@@ -73,7 +73,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     }
     let manifest = Manifest {
         format: 1,
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: version::words(),
         config: prepared.identity().into(),
         weights: prepared.model.fingerprint.clone(),
         device: if is_cpu(&device) { "cpu" } else { "cuda" }.into(),

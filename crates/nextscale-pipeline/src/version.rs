@@ -1,0 +1,26 @@
+//! Which program made something, for everything that is kept on disk and gone on with later.
+
+/// Raise this by one in every change after which the same config may give other results, if only in the last digit: another
+/// order of summation in a kernel, another sampler, another decoder.
+///
+/// Images, cells of ablations and calibrations that were begun under another number are not gone on with, so that no folder
+/// mixes what two programs made.
+pub const RESULTS: u32 = 1;
+
+/// The program's version and the number of its results, as in `0.1.0, results 1`.
+pub fn words() -> String {
+    format!("{}, results {RESULTS}", env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_numbers_are_told() {
+        let words = words();
+        assert!(
+            words.starts_with(env!("CARGO_PKG_VERSION")) && words.ends_with(&format!("results {RESULTS}"))
+        );
+    }
+}
