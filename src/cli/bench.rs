@@ -8,12 +8,12 @@ use nextscale::pipeline::{Config, Error, Registry, Stop};
 use nextscale::weights::files::write_atomically;
 
 use super::Failure;
-use super::ablate::bar;
 use super::device::DeviceArgs;
 use super::evaluate::check_place;
 use super::generate::{self, failure};
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::progress;
 
 /// What is measured with random weights and without a config.
 const PUBLISHED: &str = include_str!("../../configs/var-d16.ron");
@@ -78,7 +78,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         stop: stop.clone(),
     };
     on_interrupt(move || stop.request())?;
-    let bar = bar("batches");
+    let bar = progress::bar("batches");
     let report = bench(config, &registry, &options, |Progress { rule, done, total }| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
