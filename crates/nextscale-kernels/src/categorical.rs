@@ -228,7 +228,7 @@ impl Kernel for InverseCdf<'_> {
         let top = reduce::max(logits);
         weights.clear();
         weights.extend(logits.iter().map(|&value| exp::<FMA>(value - top)));
-        let total: f64 = weights.chunks(STRETCH).map(|weights| sum(weights)).sum();
+        let total: f64 = weights.chunks(STRETCH).map(sum).sum();
         let target = f64::from(self.uniform) * total;
         let (mut before, mut last) = (0.0, 0);
         for (i, weights) in weights.chunks(STRETCH).enumerate() {

@@ -150,16 +150,10 @@ impl Deref for Values {
     }
 }
 
-/// The numbers of an f32 tensor of the CPU backend outside autodiff.
-///
-/// # Errors
-/// Gives the tensor back where it is anything else.
-pub fn read(tensor: DispatchTensor) -> Result<Values, DispatchTensor> {
-    if on_flex(&tensor) && matches!(tensor.kind, DispatchTensorKind::Flex(_)) {
-        Ok(Values(contiguous(plain(tensor))))
-    } else {
-        Err(tensor)
-    }
+/// The numbers of an f32 tensor of the CPU backend outside autodiff; none of any other.
+pub fn read(tensor: DispatchTensor) -> Option<Values> {
+    let outside = matches!(tensor.kind, DispatchTensorKind::Flex(_));
+    (outside && on_flex(&tensor)).then(|| Values(contiguous(plain(tensor))))
 }
 
 /// The tensor itself where it is contiguous, else a copy.

@@ -244,12 +244,10 @@ pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> T
     })
 }
 
-/// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy where they lie so.
-///
-/// # Errors
-/// Gives the tensor back where it is on another device, of another type, or part of a graph.
-pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Values, Tensor<D>> {
-    extension::read(tensor.into_dispatch()).map_err(Tensor::from_dispatch)
+/// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy where they lie so; none of a tensor
+/// on another device, of another type, or part of a graph.
+pub fn read<const D: usize>(tensor: &Tensor<D>) -> Option<Values> {
+    extension::read(tensor.clone().into_dispatch())
 }
 
 /// Whether `row` holds one row of channels for each image of x, neither being empty.

@@ -24,9 +24,9 @@ pub(crate) enum Floats {
 
 impl Floats {
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
-        match nextscale_kernels::read(tensor) {
-            Ok(values) => Ok(Self::InPlace(values)),
-            Err(tensor) => floats(tensor).map(Self::Copied),
+        match nextscale_kernels::read(&tensor) {
+            Some(values) => Ok(Self::InPlace(values)),
+            None => floats(tensor).map(Self::Copied),
         }
     }
 }
