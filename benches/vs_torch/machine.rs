@@ -10,6 +10,8 @@ pub struct Machine {
     pub cores: usize,
     /// Load averages over 1, 5 and 15 minutes.
     pub load: String,
+    /// The first of them.
+    recent: f64,
 }
 
 impl Machine {
@@ -23,7 +25,13 @@ impl Machine {
         Self {
             processor: name.map_or_else(unknown, |(_, name)| name.trim().to_owned()),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
+            recent: averages.first().and_then(|average| average.parse().ok()).unwrap_or(0.0),
             load: if averages.is_empty() { unknown() } else { averages.join(", ") },
         }
+    }
+
+    /// Whether timings are worth little.
+    pub fn busy(&self) -> bool {
+        self.recent > 0.5
     }
 }

@@ -111,13 +111,21 @@ fn versions(python: &Path) -> Result<Versions> {
     let said = String::from_utf8_lossy(&output.stdout);
     let Some(line) = said.lines().next() else {
         let error = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{} failed: {}; {remedy}", python.display(), error.trim()).into());
+        let last = error.lines().last().unwrap_or("it said nothing");
+        return Err(format!("{} ended with {}: {last}; {remedy}", python.display(), output.status).into());
     };
     understand("PyTorch", line).map_err(|error| format!("{error}; {remedy}").into())
 }
 
 fn race(args: &Args) -> Result<()> {
     let machine = Machine::look();
+    if machine.busy() {
+        eprintln!(
+            "the load average is {}: wait until the machine is idle. PyTorch's threads wait for each other at every operation, \
+             so that what else runs costs it more than nextscale, and the ratios flatter nextscale",
+            machine.load
+        );
+    }
     let versions = versions(&args.python)?;
     let files = args.files();
     files.make_missing(args.depth)?;
