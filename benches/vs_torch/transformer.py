@@ -57,15 +57,15 @@ class Block:
 
     def attention(self, x, cache, begin, end):
         sequences, length, width = x.shape
-        keys, values = cache
-        heads = keys.shape[2]
+        keys, values = (part[:sequences] for part in cache)
+        heads = keys.shape[1]
         mixed = self.qkv(x).view(sequences, length, 3, heads, width // heads)
         norms = torch.linalg.vector_norm(mixed[:, :, :2], dim=-1, keepdim=True).clamp_min_(1e-12)
         factors = self.lengths / norms
         queries = mixed[:, :, 0] * factors[:, :, 0]
-        torch.mul(mixed[:, :, 1], factors[:, :, 1], out=keys[:sequences, begin:end])
-        values[:sequences, begin:end] = mixed[:, :, 2]
-        seen = [part[:sequences, :end].transpose(1, 2) for part in (keys, values)]
+        torch.mul(mixed[:, :, 1].transpose(1, 2), factors[:, :, 1].transpose(1, 2), out=keys[:, :, begin:end])
+        values[:, :, begin:end] = mixed[:, :, 2].transpose(1, 2)
+        seen = keys[:, :, :end], values[:, :, :end]
         x = F.scaled_dot_product_attention(queries.transpose(1, 2), *seen, scale=1.0)
         return self.out(x.transpose(1, 2).reshape(sequences, length, width))
 
@@ -116,7 +116,7 @@ class Transformer:
             labels = torch.cat([labels, torch.full_like(labels, self.null)])
         sequences = len(labels)
         if not self.caches or len(self.caches[0][0]) < sequences:
-            shape = (sequences, self.ends[-1], self.heads, self.width // self.heads)
+            shape = (sequences, self.heads, self.ends[-1], self.width // self.heads)
             self.caches = []
             self.caches = [[self.places.new_empty(shape) for _ in range(2)] for _ in self.blocks]
         self.condition = self.classes[labels]
