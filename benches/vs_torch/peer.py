@@ -12,7 +12,8 @@ convolutions run channels last, resampling and DSE are matrices, and freed memor
 
 `serve` writes one JSON line when it is ready; then each line `GUIDANCE SEED` on its standard input makes a batch, and one
 JSON line says what it took. `check` compares greedy generation with a trace that nextscale wrote: `nextscale generate
-CONFIG --set sampling=Argmax --trace TRACE` under the same guidance.
+CONFIG --set sampling=Argmax --trace TRACE` under the same guidance, which is Cfg(scale: Ramp(1.5)) and
+Ssg(.., prior: Dse(), beta: 0.5).
 """
 import argparse
 import ctypes
