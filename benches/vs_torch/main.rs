@@ -1,0 +1,197 @@
+//! nextscale against eager PyTorch, on the same weights, run by run in turns:
+//! `cargo bench --bench vs_torch -- --python PYTHON`, with a Python that has torch and numpy.
+//!
+//! Each side is a process of its own that has its weights and waits (`serve.rs`, `peer.py`), so that memory is its own and
+//! what else the machine does falls on both.
+
+mod machine;
+mod protocol;
+mod serve;
+mod side;
+mod table;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+use serde::Deserialize;
+
+use machine::Machine;
+use protocol::Answer;
+use side::{Side, understand};
+use table::{Measured, Table};
+use weights::Files;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vs_torch/peer.py");
+
+/// Race nextscale against eager PyTorch on the CPU and print a Markdown table
+#[derive(Debug, Parser)]
+#[command(name = "vs_torch")]
+struct Args {
+    /// A Python that has torch and numpy
+    #[arg(long, value_name = "PROGRAM")]
+    python: PathBuf,
+    /// The depth of the transformer
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive())]
+    depth: usize,
+    /// Runs of every guidance on each side that count, after one that does not
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive())]
+    runs: usize,
+    /// Threads of each side
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive())]
+    threads: usize,
+    /// Images at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
+    batch: usize,
+    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors; what is not there is made with random
+    /// weights [default: a folder in target/tmp]
+    #[arg(long, value_name = "FOLDER")]
+    weights: Option<PathBuf>,
+    /// What PyTorch computes in
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "bf16"])]
+    torch_dtype: String,
+    /// Be nextscale's side
+    #[arg(long, hide = true)]
+    serve: bool,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32).range(1..).map(|number| number as usize)
+}
+
+impl Args {
+    fn files(&self) -> Files {
+        let made = || Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vs_torch-d{}", self.depth));
+        Files::of(&self.weights.clone().unwrap_or_else(made), self.depth)
+    }
+}
+
+fn main() -> ExitCode {
+    // As in nextscale's own main.
+    nextscale::kernels::allocator::tune();
+    if !std::env::args().any(|argument| argument == "--help" || argument.starts_with("--python")) {
+        // Among all benches, most people have no torch.
+        println!(
+            "vs_torch: skipped; it needs a Python with torch: cargo bench --bench vs_torch -- --python PYTHON"
+        );
+        return ExitCode::SUCCESS;
+    }
+    let args = Args::parse();
+    let done = if args.serve { serve::serve(&args, &args.files()) } else { race(&args) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vs_torch: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the peer runs on.
+#[derive(Debug, Deserialize)]
+struct Versions {
+    torch: String,
+    python: String,
+    imported_bytes: Option<u64>,
+}
+
+fn versions(python: &Path) -> Result<Versions> {
+    let remedy = "give a Python that has torch and numpy: --python PROGRAM";
+    let output = Command::new(python)
+        .args([PEER, "versions"])
+        .output()
+        .map_err(|error| format!("cannot run {}: {error}; {remedy}", python.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let Some(line) = said.lines().next() else {
+        let error = String::from_utf8_lossy(&output.stderr);
+        let last = error.lines().last().unwrap_or("it said nothing");
+        return Err(format!("{} ended with {}: {last}; {remedy}", python.display(), output.status).into());
+    };
+    understand("PyTorch", line).map_err(|error| format!("{error}; {remedy}").into())
+}
+
+fn race(args: &Args) -> Result<()> {
+    let machine = Machine::look();
+    if machine.busy() {
+        eprintln!(
+            "the load average is {}: wait until the machine is idle. PyTorch's threads wait for each other at every operation, \
+             so that what else runs costs it more than nextscale, and the ratios flatter nextscale",
+            machine.load
+        );
+    }
+    let versions = versions(&args.python)?;
+    let files = args.files();
+    files.make_missing(args.depth)?;
+    files.warm()?;
+
+    let [depth, threads, batch] = [args.depth, args.threads, args.batch].map(|number| number.to_string());
+    let mut ours = Command::new(std::env::current_exe()?);
+    ours.env("RAYON_NUM_THREADS", &threads).args(["--serve", "--python"]).arg(&args.python);
+    ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch]);
+    if let Some(folder) = &args.weights {
+        ours.arg("--weights").arg(folder);
+    }
+    let mut theirs = Command::new(&args.python);
+    theirs.env("OMP_NUM_THREADS", &threads).args([PEER, "serve"]).arg(&files.backbone).arg(&files.tokenizer);
+    theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &args.torch_dtype]);
+
+    eprintln!("loading both sides");
+    let mut sides = [Side::start("nextscale", ours)?, Side::start("PyTorch", theirs)?];
+    let mut measured = sides.each_ref().map(|side| Measured {
+        load_seconds: side.ready.load_seconds,
+        start_seconds: side.start_seconds,
+        ..Measured::default()
+    });
+    // Run 0 warms up. Sides take turns batch by batch, and guidances go forwards and backwards.
+    for run in 0..=args.runs {
+        let mut order = ["cfg", "cfg+ssg", "ssg"];
+        if run % 2 == 1 {
+            order.reverse();
+        }
+        for guidance in order {
+            eprint!("run {run} of {}, {guidance}:", args.runs);
+            for (side, measured) in sides.iter_mut().zip(&mut measured) {
+                let Answer { seconds, peak_bytes } = side.batch(guidance, run)?;
+                eprint!(" {} {:.2} s", side.name(), seconds.total);
+                measured.peak_bytes = peak_bytes;
+                let runs = match guidance {
+                    "cfg" => &mut measured.cfg,
+                    "ssg" => &mut measured.ssg,
+                    _ => &mut measured.cfg_ssg,
+                };
+                if run > 0 {
+                    runs.push(seconds);
+                }
+            }
+            eprintln!();
+        }
+    }
+
+    println!("- {}, {} cores; load averages at the start {}", machine.processor, machine.cores, machine.load);
+    println!(
+        "- VAR-d{depth}, batch {batch}, {threads} threads a side, top-k 900, top-p 0.96; {} of each guidance in turns, after one to \
+         warm up",
+        if args.runs == 1 { "1 run".into() } else { format!("{} runs", args.runs) }
+    );
+    let unoptimised = if cfg!(debug_assertions) { " without the optimisation of a release" } else { "" };
+    let imported = versions.imported_bytes.map_or(String::new(), |bytes| {
+        format!("; importing it takes {:.2} GB of its memory", bytes as f64 / 1e9)
+    });
+    println!(
+        "- nextscale {}{unoptimised}, f32; PyTorch {}, {}, on Python {}{imported}\n",
+        env!("CARGO_PKG_VERSION"),
+        versions.torch,
+        args.torch_dtype,
+        versions.python
+    );
+    let [ours, theirs] = measured;
+    print!("{}", Table { ours, theirs });
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! What both sides write on their standard output, a JSON line each.
+
+use serde::{Deserialize, Serialize};
+
+/// The guidances that a side can be asked for, by the names of both sides. SSG's strength is the same at every scale, so
+/// that it has to be paid for at every scale.
+pub const GUIDANCES: [(&str, &str); 4] = [
+    ("none", "Conditional"),
+    ("cfg", "Cfg(scale: Ramp(1.5))"),
+    ("ssg", "Ssg(base: Conditional, prior: Dse(), beta: 0.5)"),
+    ("cfg+ssg", "Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: 0.5)"),
+];
+
+/// The first line: the weights are there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ready {
+    /// From opening the files until the first batch could begin.
+    pub load_seconds: f64,
+    /// The threads that it computes with.
+    pub threads: usize,
+    /// What the process had taken before it read weights, where the system tells.
+    pub imported_bytes: Option<u64>,
+}
+
+/// The seconds of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// From classes to pictures in host memory.
+    pub total: f64,
+    /// The transformer.
+    pub transformer: f64,
+    /// The rule and its prior.
+    pub guidance: f64,
+    /// Filtering and drawing.
+    pub sampling: f64,
+    /// Embedding, accumulating, and the next scale's input.
+    pub canvas: f64,
+    /// The canvas to pictures.
+    pub decode: f64,
+}
+
+/// A line a batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    /// What it took.
+    pub seconds: Seconds,
+    /// The most memory that the process had so far, where the system tells.
+    pub peak_bytes: Option<u64>,
+}

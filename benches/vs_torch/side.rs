@@ -1,0 +1,79 @@
+//! One of the two programs, as the other end of its pipes sees it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::Result;
+use crate::protocol::{Answer, Ready};
+
+/// A program that has its weights and waits for requests; it ends with this value.
+pub struct Side {
+    name: &'static str,
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// From starting the process until it was ready.
+    pub start_seconds: f64,
+    /// What it said then.
+    pub ready: Ready,
+}
+
+impl Side {
+    /// Starts the program and waits until it has loaded.
+    pub fn start(name: &'static str, mut command: Command) -> Result<Self> {
+        let begin = Instant::now();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start {name}: {error}"))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (requests, answers) = pipes.ok_or_else(|| format!("{name} has no pipes"))?;
+        let mut answers = BufReader::new(answers);
+        let ready = read(name, &mut answers, &mut child)?;
+        Ok(Self { name, child, requests, answers, start_seconds: begin.elapsed().as_secs_f64(), ready })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Makes a batch.
+    pub fn batch(&mut self, guidance: &str, seed: usize) -> Result<Answer> {
+        writeln!(self.requests, "{guidance} {seed}")
+            .map_err(|error| format!("{} does not listen any more: {error}", self.name))?;
+        read(self.name, &mut self.answers, &mut self.child)
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        // It may be in the middle of a batch that nobody waits for; one that has ended already cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next line, if it is what is waited for.
+fn read<T: DeserializeOwned>(name: &str, answers: &mut impl BufRead, child: &mut Child) -> Result<T> {
+    let mut line = String::new();
+    if answers.read_line(&mut line)? == 0 {
+        return Err(format!("{name} ended with {}; its own words are above", child.wait()?).into());
+    }
+    understand(name, &line)
+}
+
+/// A line as what it is to be, or the error that it tells.
+pub fn understand<T: DeserializeOwned>(name: &str, line: &str) -> Result<T> {
+    let unreadable = |error| format!("cannot understand {name}: {error}: {line}");
+    let value: Value = serde_json::from_str(line).map_err(unreadable)?;
+    match value["error"].as_str() {
+        Some(error) => Err(format!("{name}: {error}").into()),
+        None => Ok(serde_json::from_value(value).map_err(unreadable)?),
+    }
+}
