@@ -12,6 +12,9 @@ const SMALL: usize = 16 * 16 * 16;
 const SHARE: usize = 1 << 18;
 /// Parts have a multiple of as many columns: what the widest kernel makes at once.
 const COLUMNS: usize = 96;
+/// Blocks of a shared product are no wider: with an inner size of 1024 the block of b stays in a core's own cache, which
+/// makes products of 72 to 512 rows up to a third faster.
+const WIDE: usize = 3 * COLUMNS;
 
 /// Rows that a product of `inner` and `columns` must have so that its rows are what they are in any larger one.
 pub fn least_rows(inner: usize, columns: usize) -> usize {
@@ -26,7 +29,7 @@ pub fn multiply(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, ac
 
 /// As [`multiply`], on this thread alone.
 pub fn multiply_alone(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
-    in_parts(out, a, b, accumulate, 1);
+    in_parts(out, a, b, accumulate, 0);
 }
 
 fn in_parts(
@@ -45,35 +48,38 @@ fn in_parts(
     let mut product = vec![0.0; least * b.ncols()];
     let mut product = MatMut::from_row_major_slice_mut(&mut product, least, b.ncols());
     product.rb_mut().subrows_mut(0, rows).copy_from(out.rb());
-    share(product.rb_mut(), padded.as_ref(), b, accumulate, 1);
+    share(product.rb_mut(), padded.as_ref(), b, accumulate, 0);
     out.copy_from(product.rb().subrows(0, rows));
 }
 
-/// Halves the longer side of the product until there are `parts` of it or they are too small to share.
+/// Halves the product until its blocks are no wider than [`WIDE`], and there are `parts` of them or they are too small to
+/// share.
 fn share(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool, parts: usize) {
     let (rows, inner, columns) = (a.nrows(), a.ncols(), b.ncols());
     let (half_rows, half_columns) = ((rows / 2).next_multiple_of(4), (columns / 2).next_multiple_of(COLUMNS));
-    let by_columns = columns > rows && half_columns < columns;
+    let by_columns = half_columns < columns && (columns > rows || columns > WIDE);
     let smaller = if by_columns {
         (columns - half_columns).min(half_columns) * rows
     } else {
         rows.saturating_sub(half_rows).min(half_rows) * columns
     } * inner;
-    if parts < 2 || smaller < SHARE {
+    if parts == 1 && columns <= WIDE || parts == 0 || smaller < SHARE {
         let begin = if accumulate { Accum::Add } else { Accum::Replace };
-        matmul(out, begin, a, b, 1.0, Par::Seq);
-    } else if by_columns {
+        return matmul(out, begin, a, b, 1.0, Par::Seq);
+    }
+    let parts = parts.div_ceil(2);
+    if by_columns {
         let ((left, right), (b_left, b_right)) =
             (out.split_at_col_mut(half_columns), b.split_at_col(half_columns));
         rayon::join(
-            || share(left, a, b_left, accumulate, parts / 2),
-            || share(right, a, b_right, accumulate, parts / 2),
+            || share(left, a, b_left, accumulate, parts),
+            || share(right, a, b_right, accumulate, parts),
         );
     } else {
         let ((top, bottom), (a_top, a_bottom)) = (out.split_at_row_mut(half_rows), a.split_at_row(half_rows));
         rayon::join(
-            || share(top, a_top, b, accumulate, parts / 2),
-            || share(bottom, a_bottom, b, accumulate, parts / 2),
+            || share(top, a_top, b, accumulate, parts),
+            || share(bottom, a_bottom, b, accumulate, parts),
         );
     }
 }
