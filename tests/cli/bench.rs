@@ -60,13 +60,7 @@ fn what_cannot_be_measured_is_answered_with_the_remedy() {
         &["bench", "--random", "17"],
         &["bench", "run.ron", "--json", "nowhere/bench.json"],
     ];
-    let mut told = String::new();
-    for arguments in mistakes {
-        let ran = place.run(arguments);
-        assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
-        let lines = ran.err.lines().filter(|line| !line.contains("model: Var"));
-        told += &format!("{}\n{}\n\n", arguments.join(" "), lines.collect::<Vec<_>>().join("\n"));
-    }
+    let told = place.usage_errors(&mistakes);
     assert_eq!(place.files(), ["run.ron"]);
     insta::assert_snapshot!(told);
 }

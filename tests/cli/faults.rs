@@ -42,13 +42,7 @@ fn a_wrong_command_line_is_usage() {
         &["generat"],
         &["train", "tokenizer", "none.ron"],
     ];
-    let mut told = String::new();
-    for arguments in mistakes {
-        let ran = place.run(arguments);
-        assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
-        let lines = ran.err.lines().filter(|line| !line.contains("model: Var"));
-        told += &format!("{}\n{}\n\n", arguments.join(" "), lines.collect::<Vec<_>>().join("\n"));
-    }
+    let told = place.usage_errors(&mistakes);
     assert_eq!(place.files(), ["run.ron"]);
     insta::assert_snapshot!(told);
 }

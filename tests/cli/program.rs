@@ -46,6 +46,18 @@ impl Place {
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
+    /// What the program answers to command lines that are mistakes of usage, without the config's line that names this folder.
+    pub fn usage_errors(&self, mistakes: &[&[&str]]) -> String {
+        let mut told = String::new();
+        for arguments in mistakes {
+            let ran = self.run(arguments);
+            assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
+            let lines = ran.err.lines().filter(|line| !line.contains("model: Var"));
+            told += &format!("{}\n{}\n\n", arguments.join(" "), lines.collect::<Vec<_>>().join("\n"));
+        }
+        told
+    }
+
     /// Every file below the folder, sorted, without configs.
     pub fn files(&self) -> Vec<String> {
         let mut files = Vec::new();

@@ -52,8 +52,7 @@ fn correlate(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Exte
     let [batch, channels, outputs, height, width] = extent;
     let weights = pack(weight, outputs, channels);
     let plane = height * width;
-    // Few images: their output channels are shared out. The numbers are the same either way.
-    let share = if batch < 4 && outputs % 32 == 0 { 32 } else { outputs };
+    let share = share(batch, outputs);
     let band = (BAND / width).clamp(1, height);
     let lanes = level.run_vectors(LanesOf);
     build(batch * outputs * plane, share * plane, |task, out| {
@@ -155,10 +154,12 @@ pub fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent
     forward(level, grad, &turned, &vec![0.0; channels], [batch, outputs, channels, height, width])
 }
 
-/// How many output channels a task makes: where images are few, theirs are shared out. The numbers are the same either way.
+/// How many output channels a task makes: where images are few, theirs are shared out in whole blocks. The numbers are the
+/// same either way.
 fn share(batch: usize, outputs: usize) -> usize {
-    let least = rayon::current_num_threads().div_ceil(batch);
-    outputs / (least..=outputs / 16).find(|&shares| outputs.is_multiple_of(shares)).unwrap_or(1)
+    let least = rayon::current_num_threads().div_ceil(batch.max(1));
+    let mut shares = least..=outputs / (2 * BLOCK);
+    outputs / shares.find(|shares| outputs.is_multiple_of(shares * BLOCK)).unwrap_or(1)
 }
 
 /// The sum of every plane.
