@@ -7,7 +7,10 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use nextscale::burn::tensor::ops::{AttentionModuleOptions, ConvOptions};
 use nextscale::burn::tensor::{Device, Tensor, TensorData, module};
-use nextscale::kernels;
+use nextscale::kernels::{
+    self,
+    packed::{self, Then},
+};
 use nextscale::priors::conformance::noise;
 
 fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -21,24 +24,37 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
     group
 }
 
-/// Both passes of one image at the last scale: 512 rows.
+/// Both passes of one image at the last scale, 512 rows, and at the second, 8.
 fn linear(criterion: &mut Criterion) {
-    const ROWS: usize = 512;
-    let mut group = group(criterion, "linear, 512 rows");
-    for (layer, inner, out) in
-        [("qkv", 1024, 3072), ("proj", 1024, 1024), ("fc1 or head", 1024, 4096), ("fc2", 4096, 1024)]
-    {
-        let (x, weight, bias) = (tensor([ROWS, inner], 1), tensor([inner, out], 2), tensor([out], 3));
-        group.throughput(Throughput::Elements((2 * ROWS * inner * out) as u64));
-        let id = |whose: &str| format!("{layer} {inner} × {out}, {whose}");
-        group.bench_function(id("ours"), |bencher| {
-            bencher.iter(|| kernels::linear(x.clone(), weight.clone(), Some(bias.clone())));
-        });
-        group.bench_function(id("flex"), |bencher| {
-            bencher.iter(|| module::linear(x.clone(), weight.clone(), Some(bias.clone())));
-        });
+    for rows in [512, 8] {
+        let mut group = group(criterion, &format!("linear, {rows} rows"));
+        for (layer, inner, out) in
+            [("qkv", 1024, 3072), ("proj", 1024, 1024), ("fc1 or head", 1024, 4096), ("fc2", 4096, 1024)]
+        {
+            let (x, weight, bias) = (tensor([rows, inner], 1), tensor([inner, out], 2), tensor([out], 3));
+            group.throughput(Throughput::Elements((2 * rows * inner * out) as u64));
+            let id = |whose: &str| format!("{layer} {inner} × {out}, {whose}");
+            group.bench_function(id("ours, training"), |bencher| {
+                bencher.iter(|| kernels::linear(x.clone(), weight.clone(), Some(bias.clone())));
+            });
+            let stored = noise(2, inner * out);
+            let shape = [packed::panels(out), inner, packed::WIDTH];
+            let panels: Tensor<3> =
+                Tensor::from_data(TensorData::new(packed::pack(&stored, inner), shape), &Device::flex());
+            group.bench_function(id("ours, packed"), |bencher| {
+                bencher.iter(|| packed::linear(x.clone(), panels.clone(), bias.clone(), Then::Nothing));
+            });
+            if let Some(rounded) = packed::Rounded::new(&stored, inner) {
+                group.bench_function(id("ours, bfloat16"), |bencher| {
+                    bencher.iter(|| rounded.linear(x.clone(), bias.clone(), Then::Nothing));
+                });
+            }
+            group.bench_function(id("flex"), |bencher| {
+                bencher.iter(|| module::linear(x.clone(), weight.clone(), Some(bias.clone())));
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 /// The 3 × 3 convolutions of the tokenizer's decoder at 256 pixels, from its finest level to its coarsest.

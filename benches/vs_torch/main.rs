@@ -50,9 +50,9 @@ struct Args {
     /// weights [default: a folder in target/tmp]
     #[arg(long, value_name = "FOLDER")]
     weights: Option<PathBuf>,
-    /// What PyTorch computes in
+    /// What both sides compute in: nextscale its linear layers, PyTorch everything
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "bf16"])]
-    torch_dtype: String,
+    dtype: String,
     /// Be nextscale's side
     #[arg(long, hide = true)]
     serve: bool,
@@ -134,13 +134,13 @@ fn race(args: &Args) -> Result<()> {
     let [depth, threads, batch] = [args.depth, args.threads, args.batch].map(|number| number.to_string());
     let mut ours = Command::new(std::env::current_exe()?);
     ours.env("RAYON_NUM_THREADS", &threads).args(["--serve", "--python"]).arg(&args.python);
-    ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch]);
+    ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch, "--dtype", &args.dtype]);
     if let Some(folder) = &args.weights {
         ours.arg("--weights").arg(folder);
     }
     let mut theirs = Command::new(&args.python);
     theirs.env("OMP_NUM_THREADS", &threads).args([PEER, "serve"]).arg(&files.backbone).arg(&files.tokenizer);
-    theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &args.torch_dtype]);
+    theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &args.dtype]);
 
     eprintln!("loading both sides");
     let mut sides = [Side::start("nextscale", ours)?, Side::start("PyTorch", theirs)?];
@@ -185,10 +185,11 @@ fn race(args: &Args) -> Result<()> {
         format!("; importing it takes {:.2} GB of its memory", bytes as f64 / 1e9)
     });
     println!(
-        "- nextscale {}{unoptimised}, f32; PyTorch {}, {}, on Python {}{imported}\n",
+        "- nextscale {}{unoptimised}, {}; PyTorch {}, {}, on Python {}{imported}\n",
         env!("CARGO_PKG_VERSION"),
+        args.dtype,
         versions.torch,
-        args.torch_dtype,
+        args.dtype,
         versions.python
     );
     let [ours, theirs] = measured;

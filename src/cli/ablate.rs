@@ -17,7 +17,7 @@ use super::{Failure, progress, report};
 pub struct Args {
     /// The ablation, a RON file
     file: PathBuf,
-    /// The smallest useful number of images, as the file's `quick` says
+    /// The smallest useful number of images, as the file's `quick` says; --set goes before it
     #[arg(long)]
     quick: bool,
     /// The folder of images and reports [default: the file's name, with -quick if asked for]
@@ -34,9 +34,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut tree = Document::read(&args.file).map_err(Failure::usage)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
+    if args.quick {
+        Ablation::quicken(&mut tree).map_err(failure)?;
+    }
     args.overrides.apply(&mut tree)?;
     let (registry, judges) = (Registry::standard(), Judges::standard());
-    let ablation = Ablation::from_node(&tree, &folder, &registry, &judges, args.quick).map_err(failure)?;
+    let ablation = Ablation::from_node(&tree, &folder, &registry, &judges).map_err(failure)?;
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
     let store = Store::open(&out).map_err(failure)?;

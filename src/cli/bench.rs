@@ -8,7 +8,7 @@ use nextscale::pipeline::{Config, Error, Registry, Stop};
 use nextscale::weights::files::write_atomically;
 
 use super::Failure;
-use super::device::DeviceArgs;
+use super::device::{DeviceArgs, DtypeArgs};
 use super::evaluate::check_place;
 use super::generate::{self, failure};
 use super::interrupt::on_interrupt;
@@ -50,6 +50,8 @@ pub struct Args {
     overrides: Overrides,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    dtype: DtypeArgs,
 }
 
 /// Measures, and prints the table.
@@ -70,6 +72,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let stop = Stop::new();
     let options = BenchOptions {
         device: args.device.device,
+        dtype: args.dtype.dtype,
         weights: args.random.map_or(Weights::OfConfig, Weights::Random),
         runs: args.runs as usize,
         warmup: args.warmup as usize,

@@ -1,6 +1,6 @@
 //! `--device`, as every command that computes has it.
 
-use nextscale::pipeline::device::DeviceChoice;
+use nextscale::pipeline::device::{DeviceChoice, Dtype};
 
 /// Where to compute.
 #[derive(Debug, clap::Args)]
@@ -8,4 +8,12 @@ pub struct DeviceArgs {
     /// Where to compute: auto, cpu, cuda or cuda:N. `auto` takes CUDA where there is one
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
+}
+
+/// `--dtype`, as the commands that generate have it.
+#[derive(Debug, clap::Args)]
+pub struct DtypeArgs {
+    /// What the transformer's linear layers multiply: f32, or bf16 where the processor has a matrix unit for it
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub dtype: Dtype,
 }

@@ -7,7 +7,7 @@ use nextscale::config::{Document, Node};
 use nextscale::pipeline::{self, Config, Error, Registry, RunOptions, Stop};
 
 use super::Failure;
-use super::device::DeviceArgs;
+use super::device::{DeviceArgs, DtypeArgs};
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 
@@ -32,6 +32,8 @@ pub struct Args {
     overrides: Overrides,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    dtype: DtypeArgs,
 }
 
 /// Makes the images, and says where they are and what they took.
@@ -48,6 +50,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let options = RunOptions {
         trace: args.trace,
         device: args.device.device,
+        dtype: args.dtype.dtype,
         progress: std::io::stderr().is_terminal(),
         stop: stop.clone(),
         ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))

@@ -8,6 +8,7 @@ use nextscale::config::Document;
 use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{Error as MetricsError, ImageBatch};
 use nextscale::pipeline::config::OpenModel;
+use nextscale::pipeline::device::Dtype;
 use nextscale::pipeline::reconstruct::reconstruct;
 use nextscale::pipeline::{Error, Model, Stop, images};
 
@@ -40,7 +41,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let open = OpenModel::of_config(&tree, folder).map_err(failure)?;
     let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
     let device = args.device.device.open().map_err(failure)?;
-    let model = open.load(&device, true).map_err(failure)?;
+    let model = open.load(&device, Dtype::F32, true).map_err(failure)?;
     let [height, width] = source.size();
     if model.tokenizer.image_size() != (height, width) {
         let (rows, columns) = model.tokenizer.image_size();

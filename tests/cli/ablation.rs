@@ -118,6 +118,12 @@ fn finished_cells_are_not_made_again_and_new_ones_join_them() {
     assert!(before.iter().all(|image| after.contains(image)), "an image was made again");
     let table = fs::read_to_string(place.path("a-quick/measures.csv")).unwrap();
     assert!(table.contains("beta = 2.0"), "{table}");
+    // What a user sets goes before the preset.
+    let fewer =
+        place.run(&["ablate", "a.ron", "--quick", "--set", "samples=3", "--set", "traces=0", "--out", "few"]);
+    assert_eq!(fewer.code, Some(0), "{fewer:?}");
+    let text = fs::read_to_string(place.path("few/report.md")).unwrap();
+    assert!(text.contains("Images: 3 a cell and seed"), "{text}");
 }
 
 #[test]

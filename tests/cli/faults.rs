@@ -33,8 +33,9 @@ fn a_wrong_config_is_answered_with_the_place_and_the_remedy_and_leaves_nothing()
 fn a_wrong_command_line_is_usage() {
     let place = Place::new();
     place.config("run.ron", RULE);
-    let mistakes: [&[&str]; 7] = [
+    let mistakes: [&[&str]; 8] = [
         &["generate", "none.ron"],
+        &["generate", "run.ron", "--dtype", "f16"],
         &["generate", "run.ron", "--device", "gpu"],
         &["generate", "run.ron", "--device", "cuda:7"],
         &["generate", "run.ron", "--set", "guidance.beta=1"],

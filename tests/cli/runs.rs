@@ -38,6 +38,30 @@ fn images_depend_on_the_seed_and_not_on_the_batch() {
 }
 
 #[test]
+fn a_run_in_bfloat16_is_another_run_or_says_what_it_needs() {
+    let place = Place::new();
+    place.config("run.ron", FOUR);
+    let ran = place.run(&["generate", "run.ron", "--dtype", "bf16"]);
+    if ran.code != Some(0) {
+        // A processor without the unit for it.
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains("compute in f32"), "{}", ran.err);
+        assert_eq!(place.files(), ["run.ron"]);
+        return;
+    }
+    let manifest = std::fs::read_to_string(place.path("run/manifest.json")).unwrap();
+    assert!(manifest.contains("\"cpu, bf16\""), "{manifest}");
+    let grid = |out: &str| std::fs::read(place.path(out).join("grid.png")).unwrap();
+    let again = place.run(&["generate", "run.ron", "--dtype", "bf16", "--out", "again", "--set", "batch=5"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(grid("again") == grid("run"), "an image depends on its batch");
+    // Images of both types do not mix in a folder.
+    let other = place.run(&["generate", "run.ron"]);
+    assert_eq!(other.code, Some(2), "{other:?}");
+    assert!(other.err.contains("in another type"), "{}", other.err);
+}
+
+#[test]
 fn the_resolved_config_makes_the_same_run() {
     let place = Place::new();
     place.config("run.ron", FOUR);

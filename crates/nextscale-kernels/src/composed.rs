@@ -76,3 +76,17 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2
     };
     softmax(scores).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
 }
+
+pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
+    let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
+    let channels = channels / 3;
+    let part = |i: usize| {
+        let part = x.clone().slice_dim(2, i * channels..(i + 1) * channels);
+        part.reshape([batch, positions, heads, channels / heads])
+    };
+    let of_norm_one = |x: Tensor<4>| {
+        let square = (x.clone() * x.clone()).sum_dim(3);
+        if unit { x / square.clamp_min(1e-24).sqrt() } else { x }
+    };
+    [of_norm_one(part(0)) * scale.reshape([1, 1, heads, 1]), of_norm_one(part(1)), part(2)]
+}

@@ -78,6 +78,22 @@ impl<F: Function> Kernel for Values<'_, F> {
     }
 }
 
+struct InPlace<'a, F> {
+    x: &'a mut [f32],
+    function: PhantomData<F>,
+}
+
+impl<F: Function> Kernel for InPlace<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for x in self.x {
+            *x = F::value::<FMA>(*x);
+        }
+    }
+}
+
 struct Slopes<'a, F> {
     x: &'a [f32],
     grad: &'a [f32],
@@ -102,6 +118,11 @@ pub fn forward<F: Function>(level: Level, x: &[f32]) -> Vec<f32> {
         let x = &x[i * PART..][..out.len()];
         level.run(Values { x, out, function: PhantomData::<F> });
     })
+}
+
+/// F of every number, in its place and on this thread.
+pub fn in_place<F: Function>(level: Level, x: &mut [f32]) {
+    level.run(InPlace { x, function: PhantomData::<F> });
 }
 
 /// The gradient of F's input.

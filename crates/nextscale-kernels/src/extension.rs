@@ -68,6 +68,24 @@ pub fn apply<O: Operation<N>, const N: usize, const D: usize>(
     Ok(Tensor::from_dispatch(output))
 }
 
+/// Applies a function of contiguous f32 tensors of the CPU backend outside autodiff.
+///
+/// # Errors
+/// Gives the inputs back where they are anything else.
+pub fn outside<const N: usize, const D: usize>(
+    inputs: [DispatchTensor; N],
+    function: impl FnOnce(&[FlexTensor; N]) -> FlexTensor,
+) -> Result<Tensor<D>, [DispatchTensor; N]> {
+    let plainly =
+        |input: &DispatchTensor| matches!(input.kind, DispatchTensorKind::Flex(_)) && on_flex(input);
+    if !inputs.iter().all(plainly) {
+        return Err(inputs);
+    }
+    let output = function(&inputs.map(|input| contiguous(plain(input))));
+    let output = <DispatchTensor as DispatchKindConversion<Flex>>::from_backend(BackendTensor::Float(output));
+    Ok(Tensor::from_dispatch(output))
+}
+
 fn on_flex(tensor: &DispatchTensor) -> bool {
     let kind = match &tensor.kind {
         DispatchTensorKind::Autodiff(inner) => inner.as_ref(),

@@ -14,6 +14,7 @@
 
 #![deny(unsafe_code)]
 
+mod activation;
 pub mod allocator;
 mod attention;
 pub mod categorical;
@@ -23,15 +24,18 @@ mod elementwise;
 mod extension;
 mod gated;
 mod group_norm;
+mod heads;
 mod layer_norm;
 mod linear;
 mod math;
 pub mod nhwc;
+pub mod packed;
 mod product;
 mod raw;
 mod reduce;
 mod rows;
 mod softmax;
+mod tiles;
 
 #[cfg(test)]
 mod levels;
@@ -195,6 +199,29 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2
         let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);
         composed::attention(q, k, v, masked.then(|| Tensor::from_dispatch(mask)))
     })
+}
+
+/// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their projections side by side, x
+/// `[batch, positions, 3·heads·width]`: the queries times their head's `scale`, `[heads]`. With `unit` they and the keys are
+/// divided by their norms (no less than 1e-12) first.
+pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
+    let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
+    assert!(
+        heads > 0 && channels % (3 * heads) == 0,
+        "{channels} channels are not queries, keys and values of {heads} heads"
+    );
+    if batch * positions * channels == 0 {
+        return composed::heads(x, scale, unit);
+    }
+    let part = |part: heads::Part| {
+        let operation = heads::Heads { part, unit };
+        let inputs = [x.clone().into_dispatch(), scale.clone().into_dispatch()];
+        extension::outside(inputs, |inputs| operation.apply(inputs)).ok()
+    };
+    match (part(heads::Part::Queries), part(heads::Part::Keys), part(heads::Part::Values)) {
+        (Some(queries), Some(keys), Some(values)) => [queries, keys, values],
+        _ => composed::heads(x, scale, unit),
+    }
 }
 
 /// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, TensorData};
-use nextscale_backbones::var::{self, Var, VarConfig};
+use nextscale_backbones::var::{self, Arithmetic, Var, VarConfig};
 use nextscale_pipeline::{Error, Model, Result};
 use nextscale_tokenizers::vq::{self, MultiScaleVq};
 
@@ -27,8 +27,8 @@ pub fn tokenizer(fixtures: &Fixtures, device: &Device) -> Result<MultiScaleVq> {
 /// As [`tokenizer`].
 pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var> {
     let file = fixtures.open(&format!("var_{}.safetensors", kind.short()))?;
-    let loaded =
-        VarConfig::infer(file.file(), None).and_then(|config| Var::load(file.file(), &config, device));
+    let loaded = VarConfig::infer(file.file(), None)
+        .and_then(|config| Var::load_to_generate(file.file(), &config, device, Arithmetic::F32));
     loaded.map_err(|error| match error {
         var::LoadError::Weights(error) => Error::Weights(error),
         var::LoadError::Settings(error) => Error::Core(error),

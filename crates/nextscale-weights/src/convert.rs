@@ -9,6 +9,15 @@ fn map<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| from(*chunk)).collect()
 }
 
+/// Floats that are f32 as they lie; `None` for others, and where they lie so that a processor could not read them.
+pub(crate) fn as_f32(bytes: &[u8], dtype: StoredType) -> Option<&[f32]> {
+    if dtype == StoredType::F32 && cfg!(target_endian = "little") {
+        bytemuck::try_cast_slice(bytes).ok()
+    } else {
+        None
+    }
+}
+
 /// Floats of any width as f32; `None` for integers.
 pub(crate) fn to_f32(bytes: &[u8], dtype: StoredType) -> Option<Vec<f32>> {
     Some(match dtype {

@@ -230,6 +230,25 @@ impl WeightFile {
         Ok((values, info.shape.clone()))
     }
 
+    /// What `use_values` makes of a float tensor's values, row-major. They are no copy where the file is mapped and has them as
+    /// f32.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn with_values<R>(&self, name: &str, use_values: impl FnOnce(&[f32]) -> R) -> Result<R> {
+        let (info, bytes) = self.bytes(name)?;
+        let made = match convert::as_f32(&bytes, info.dtype) {
+            Some(values) => use_values(values),
+            None => {
+                let values = convert::to_f32(&bytes, info.dtype)
+                    .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
+                use_values(&values)
+            }
+        };
+        self.forget(name);
+        Ok(made)
+    }
+
     /// Lets the system take back the memory under a mapped tensor that was read: the process holds the weights once.
     fn forget(&self, name: &str) {
         let entry = self.contents.entries.get(&format!("{}{name}", self.prefix));

@@ -44,25 +44,25 @@ pub struct Ablation {
 }
 
 impl Ablation {
-    /// Reads a tree, overrides being applied; paths in it are relative to `folder`. With `quick`, the file's own `quick`
-    /// is applied first.
+    /// Applies a tree's own `quick`, the smallest useful numbers. What a user sets beside it is applied after, and wins.
+    ///
+    /// # Errors
+    /// If `quick` is no map of paths and values, or a path leads nowhere.
+    pub fn quicken(node: &mut Node) -> Result<()> {
+        for (path, value) in fields::quick(node)? {
+            node.set_node(&path, value)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a tree, overrides being applied; paths in it are relative to `folder`.
     ///
     /// # Errors
     /// If it or the config of a cell is wrong, with the place; if a model's file is missing or wrong.
-    pub fn from_node(
-        node: &Node,
-        folder: &Path,
-        registry: &Registry,
-        judges: &Judges,
-        quick: bool,
-    ) -> Result<Self> {
+    pub fn from_node(node: &Node, folder: &Path, registry: &Registry, judges: &Judges) -> Result<Self> {
         let mut node = node.clone();
-        let overrides = fields::quick(&mut node)?;
-        if quick {
-            for (path, value) in overrides {
-                node.set_node(&path, value)?;
-            }
-        }
+        // Its form is checked also where it is not asked for.
+        fields::quick(&mut node)?;
         let mut given = node.fields()?;
         let base = given.node("base")?;
         let cells = cells(base, given.node("variants")?, given.node_option("axes"), folder, registry)?;

@@ -10,8 +10,9 @@ pub(crate) fn read(rest: &str) -> Result<Ablation> {
             model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", norm_groups: 4),
             condition: PerClass(1), guidance: Cfg(scale: 1.5)),\n{rest})"
     );
-    let node = Document::parse("a.ron", &text)?;
-    Ablation::from_node(&node, Path::new(""), &Registry::standard(), &Judges::standard(), true)
+    let mut node = Document::parse("a.ron", &text)?;
+    Ablation::quicken(&mut node)?;
+    Ablation::from_node(&node, Path::new(""), &Registry::standard(), &Judges::standard())
 }
 
 const SSG: &str = r#"(name: "ssg", set: {"guidance": Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5)}"#;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use nextscale_core::Condition;
+use nextscale_pipeline::device::Dtype;
 use nextscale_pipeline::random::Counter;
 use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
 
@@ -18,7 +19,7 @@ use crate::{Error, Result};
 pub struct Maker<'a> {
     store: &'a Store,
     device: Device,
-    kind: &'a str,
+    kind: String,
     with_encoder: bool,
     loaded: Option<(String, Model)>,
     stop: Stop,
@@ -31,7 +32,7 @@ impl<'a> Maker<'a> {
     pub fn new(
         store: &'a Store,
         device: Device,
-        kind: &'a str,
+        kind: String,
         ablation: &Ablation,
         options: Options<'a>,
     ) -> Self {
@@ -54,7 +55,7 @@ impl<'a> Maker<'a> {
 
     /// What tells a cell's images from others.
     pub fn id(&self, cell: &Cell) -> String {
-        cell.id(self.kind)
+        cell.id(&self.kind)
     }
 
     /// Where someone may ask to stop.
@@ -85,7 +86,7 @@ impl<'a> Maker<'a> {
         match &self.loaded {
             Some((loaded, model)) if *loaded == name => Ok(model.clone()),
             _ => {
-                let model = open.load(&self.device, self.with_encoder)?;
+                let model = open.load(&self.device, Dtype::F32, self.with_encoder)?;
                 self.loaded = Some((name, model.clone()));
                 Ok(model)
             }

@@ -11,7 +11,7 @@ pub use rows::{catch_up, rows};
 
 use std::path::{Path, PathBuf};
 
-use nextscale_pipeline::device::{DeviceChoice, is_cpu};
+use nextscale_pipeline::device::{DeviceChoice, Dtype, kind};
 use nextscale_pipeline::{Stop, version};
 
 use crate::judge::{Judge, Judges};
@@ -41,10 +41,10 @@ pub fn run<'a>(
     options: Options<'a>,
 ) -> Result<Manifest> {
     let device = options.device.open()?;
-    let kind = if is_cpu(&device) { "cpu" } else { "cuda" };
+    let kind = kind(&device, Dtype::F32);
     let judges = ablation.judges(judges, &device)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let mut maker = Maker::new(store, device, kind, ablation, options);
+    let mut maker = Maker::new(store, device, kind.clone(), ablation, options);
     // A report of what is half there would mislead.
     store.remove_manifest()?;
 
@@ -73,7 +73,7 @@ pub fn run<'a>(
 
     let planned = cells.iter().enumerate().map(|(i, cell)| Planned {
         name: cell.name.clone(),
-        id: cell.id(kind),
+        id: cell.id(&kind),
         model: cell.said("model"),
         weights: cell.prepared.model.fingerprint.clone(),
         guidance: cell.said("guidance"),
@@ -85,7 +85,7 @@ pub fn run<'a>(
     let manifest = Manifest {
         name: name.into(),
         version: version::words(),
-        device: kind.into(),
+        device: kind.clone(),
         scales: scales(cells[ablation.baseline]),
         seeds: ablation.seeds.clone(),
         samples: ablation.samples,

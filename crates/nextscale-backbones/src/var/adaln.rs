@@ -1,12 +1,12 @@
 use burn::{
     module::{Module, Param},
-    nn::Linear,
     tensor::Tensor,
 };
 
 use super::{
     config::AdaLn,
     keys::{Named, Supply, Value, linear, list_linear},
+    linear::Linear,
     ops,
 };
 
@@ -42,7 +42,7 @@ impl Modulator {
     /// The modulation under `condition`.
     pub(super) fn modulate(&self, condition: &BlockCondition) -> Modulation {
         let six = match (self, condition) {
-            (Self::Own(layer), BlockCondition { activated, .. }) => ops::linear(activated.clone(), layer),
+            (Self::Own(layer), BlockCondition { activated, .. }) => layer.forward(activated.clone()),
             (Self::Shared(offset), BlockCondition { shared, .. }) => {
                 let offset = offset.val();
                 let width = offset.dims()[3];
@@ -70,7 +70,7 @@ impl BlockCondition {
     /// From class embeddings `[rows, width]` and the model's shared projection.
     pub(super) fn new(classes: Tensor<2>, shared: Option<&Linear>) -> Self {
         let activated: Tensor<3> = ops::silu(classes).unsqueeze_dim(1);
-        let shared = shared.map(|layer| ops::linear(activated.clone(), layer));
+        let shared = shared.map(|layer| layer.forward(activated.clone()));
         Self { activated, shared }
     }
 }

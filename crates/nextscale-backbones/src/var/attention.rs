@@ -1,23 +1,30 @@
 use burn::{
     module::{Module, Param},
-    nn::Linear,
     tensor::Tensor,
 };
+
+use nextscale_kernels::{self as kernels, packed::Then};
 
 use super::{
     config::{AttentionKind, VarConfig},
     keys::{Named, Supply, Value, linear, list_linear},
+    linear::{Linear, Weight},
     ops,
 };
 
 /// The largest logarithm of a head's scale: a scale of 100.
 const MAX_LOG_SCALE: f64 = 4.605_170_185_988_092;
 
+/// What plain attention multiplies its scores by.
+fn plain_scale(head_width: usize) -> f64 {
+    0.25 / (head_width as f64).sqrt()
+}
+
 /// Multi-head self-attention, L2-normalised or plain.
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// `[width, 3·width]`: q, k and v, each with its heads in order.
-    qkv: Param<Tensor<2>>,
+    /// From `width` to `3·width`: q, k and v, each with its heads in order.
+    qkv: Weight,
     q_bias: Param<Tensor<1>>,
     v_bias: Param<Tensor<1>>,
     proj: Linear,
@@ -70,11 +77,18 @@ impl Attention {
     /// scales are on the queries.
     pub(super) fn project(&self, x: Tensor<3>) -> Projected {
         let [rows, positions, width] = x.dims();
-        let weight = self.qkv.val();
+        let weight = match &self.qkv {
+            Weight::Plain(weight) => weight.val(),
+            Weight::Packed(_) | Weight::Rounded(_) => return self.project_at_once(x),
+        };
         let heads = [rows, positions, self.heads, width / self.heads];
         // Three products with views of one weight: their results are contiguous, where slices of one product would have
         // to be copied apart.
-        let part = |i: usize| ops::matmul(x.clone(), weight.clone().slice_dim(1, i * width..(i + 1) * width));
+        let x = x.reshape([rows * positions, width]);
+        let part = |i: usize| {
+            kernels::linear(x.clone(), weight.clone().slice_dim(1, i * width..(i + 1) * width), None)
+                .reshape([rows, positions, width])
+        };
         let queries = (part(0) + self.q_bias.val().unsqueeze()).reshape(heads);
         // Keys have no bias: upstream stores one of zeros.
         let keys = part(1).reshape(heads);
@@ -84,11 +98,22 @@ impl Attention {
                 let scale = scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([1, 1, self.heads, 1]);
                 Projected { queries: ops::unit(queries) * scale, keys: ops::unit(keys), values }
             }
-            None => {
-                let scale = 0.25 / ((width / self.heads) as f64).sqrt();
-                Projected { queries: queries * scale, keys, values }
-            }
+            None => Projected { queries: queries * plain_scale(width / self.heads), keys, values },
         }
+    }
+
+    /// The same as one product.
+    fn project_at_once(&self, x: Tensor<3>) -> Projected {
+        let (q_bias, v_bias) = (self.q_bias.val(), self.v_bias.val());
+        let bias = Tensor::cat(vec![q_bias.clone(), q_bias.zeros_like(), v_bias], 0);
+        let head_width = x.dims()[2] / self.heads;
+        let projections = self.qkv.product(x, bias, Then::Nothing);
+        let scale = match &self.scale_mul {
+            Some(scale_mul) => scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([self.heads]),
+            None => self.q_bias.val().slice_dim(0, 0..self.heads).full_like(plain_scale(head_width)),
+        };
+        let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());
+        Projected { queries, keys, values }
     }
 
     /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
@@ -101,7 +126,7 @@ impl Attention {
 
     /// The output projection.
     pub(super) fn output(&self, mixed: Tensor<3>) -> Tensor<3> {
-        ops::linear(mixed, &self.proj)
+        self.proj.forward(mixed)
     }
 }
 

@@ -1,6 +1,5 @@
 use burn::{
     module::{Module, Param},
-    nn::Linear,
     tensor::{Device, Int, Tensor, TensorData},
 };
 use nextscale_core::ScaleSchedule;
@@ -8,7 +7,7 @@ use nextscale_core::ScaleSchedule;
 use super::{
     config::VarConfig,
     keys::{Named, Supply, Value, linear, list_linear},
-    ops,
+    linear::Linear,
 };
 
 /// Classes, features, positions and levels: all that enters the first block.
@@ -67,7 +66,7 @@ impl Embedding {
 
     /// The input of scale `k` ≥ 1 from its features `[batch, h·w, channels]`: `[batch, h·w, width]`.
     pub(super) fn features(&self, features: Tensor<3>, schedule: &ScaleSchedule, k: usize) -> Tensor<3> {
-        ops::linear(features, &self.word_embed) + self.places(schedule, k)
+        self.word_embed.forward(features) + self.places(schedule, k)
     }
 
     /// Position and level embeddings of scale `k`, `[1, h·w, width]`.

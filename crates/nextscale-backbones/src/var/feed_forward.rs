@@ -1,8 +1,8 @@
-use burn::{module::Module, nn::Linear, tensor::Tensor};
+use burn::{module::Module, tensor::Tensor};
 
 use super::{
     keys::{Named, Supply, linear, list_linear},
-    ops,
+    linear::Linear,
 };
 
 /// The MLP of a block: `fc2(gelu(fc1(x)))`, GELU in its tanh form.
@@ -32,7 +32,7 @@ impl FeedForward {
 
     /// `[batch, positions, width]` to the same.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        ops::linear(ops::gelu(ops::linear(x, &self.fc1)), &self.fc2)
+        self.fc2.forward(self.fc1.forward_gelu(x))
     }
 }
 
@@ -40,7 +40,7 @@ impl FeedForward {
 mod tests {
     use burn::tensor::Device;
 
-    use super::*;
+    use super::{super::ops, *};
     use crate::var::fixtures::{Weights, assert_close, modules};
 
     #[test]

@@ -9,7 +9,7 @@ use burn::{
 use nextscale_core::Condition;
 use nextscale_weights::WeightFile;
 
-use super::{keys::Supply, model::Var};
+use super::{keys::Supply, linear::Weight, model::Var};
 
 /// The path of a fixture.
 pub fn path(name: &str) -> PathBuf {
@@ -94,10 +94,10 @@ impl Supply for Weights<'_> {
         Ok(Param::from_tensor(tensor))
     }
 
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
         let tensor = self.reference.0.linear(&format!("{}{key}", self.prefix), &self.device)?;
         assert_eq!(tensor.dims(), [inner, out]);
-        Ok(Param::from_tensor(tensor))
+        Ok(Weight::Plain(Param::from_tensor(tensor)))
     }
 }
 

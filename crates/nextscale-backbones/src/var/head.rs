@@ -1,7 +1,8 @@
-use burn::{module::Module, nn::Linear, tensor::Tensor};
+use burn::{module::Module, tensor::Tensor};
 
 use super::{
     keys::{Named, Supply, linear, list_linear},
+    linear::Linear,
     ops,
 };
 
@@ -32,7 +33,7 @@ impl Head {
     /// The norm's modulation from SiLU of the class embeddings `[rows, 1, width]`. It is this condition also where the
     /// blocks share a projection.
     pub(super) fn modulate(&self, activated: Tensor<3>) -> HeadModulation {
-        let two = ops::linear(activated, &self.norm);
+        let two = self.norm.forward(activated);
         let width = two.dims()[2] / 2;
         HeadModulation {
             scale: two.clone().slice_dim(2, 0..width),
@@ -42,7 +43,7 @@ impl Head {
 
     /// `[rows, positions, width]` to logits `[rows, positions, vocabulary]`.
     pub(super) fn forward(&self, x: Tensor<3>, modulation: HeadModulation) -> Tensor<3> {
-        ops::linear(ops::norm_modulate(x, modulation.scale, modulation.shift), &self.out)
+        self.out.forward(ops::norm_modulate(x, modulation.scale, modulation.shift))
     }
 }
 

@@ -7,7 +7,7 @@ use burn::{
 use nextscale_core::Result;
 use rayon::prelude::*;
 
-use super::{config::VarConfig, keys::Supply, model::Var};
+use super::{config::VarConfig, keys::Supply, linear::Weight, model::Var};
 
 /// How a model's weights begin: upstream's training recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,7 +102,7 @@ impl Supply for Fresh<'_> {
         Ok(self.tensor(values, shape))
     }
 
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
         let gain = match key {
             "head.weight" => 0.02,
             "head_nm.ada_lin.1.weight" => 0.5,
@@ -119,7 +119,7 @@ impl Supply for Fresh<'_> {
                 row[gates..].iter_mut().for_each(|value| *value *= 0.5);
             }
         }
-        Ok(self.tensor(values, [inner, out]))
+        Ok(Weight::Plain(self.tensor(values, [inner, out])))
     }
 }
 

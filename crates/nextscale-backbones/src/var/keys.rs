@@ -3,9 +3,10 @@
 
 use burn::{
     module::{Param, ParamId},
-    nn::Linear,
     tensor::{Gradients, Tensor, TensorData},
 };
+
+use super::linear::{Linear, Weight};
 
 /// Where parameters come from when a model is built.
 pub(super) trait Supply {
@@ -19,8 +20,8 @@ pub(super) trait Supply {
         shape: [usize; D],
     ) -> Result<Param<Tensor<D>>, Self::Error>;
 
-    /// The weight `key` of a linear layer, `[inner, out]`: the transpose of what a file has.
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Param<Tensor<2>>, Self::Error>;
+    /// The weight `key` of a linear layer, which a file has as `[out, inner]`.
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error>;
 }
 
 /// The linear layer `name` with a bias.
@@ -32,16 +33,14 @@ pub(super) fn linear<S: Supply>(
 ) -> Result<Linear, S::Error> {
     Ok(Linear {
         weight: supply.matrix(&format!("{name}.weight"), inner, out)?,
-        bias: Some(supply.param(&format!("{name}.bias"), [out])?),
+        bias: supply.param(&format!("{name}.bias"), [out])?,
     })
 }
 
 /// The inverse of [`linear`].
 pub(super) fn list_linear<'a>(layer: &'a Linear, name: &str, names: &mut Vec<Named<'a>>) {
     names.push(Named::new(format!("{name}.weight"), Value::Matrix(&layer.weight)));
-    if let Some(bias) = &layer.bias {
-        names.push(Named::new(format!("{name}.bias"), Value::One(bias)));
-    }
+    names.push(Named::new(format!("{name}.bias"), Value::One(&layer.bias)));
 }
 
 /// A parameter under its upstream key.
@@ -58,8 +57,8 @@ pub(super) enum Value<'a> {
     One(&'a Param<Tensor<1>>),
     /// A table of embeddings, kept as upstream keeps it.
     Table(&'a Param<Tensor<2>>),
-    /// A linear weight, kept `[in, out]` and saved `[out, in]`.
-    Matrix(&'a Param<Tensor<2>>),
+    /// A linear weight, saved as `[out, in]`.
+    Matrix(&'a Weight),
     Three(&'a Param<Tensor<3>>),
     Four(&'a Param<Tensor<4>>),
 }
@@ -73,7 +72,8 @@ impl<'a> Named<'a> {
     pub fn id(&self) -> ParamId {
         match self.value {
             Value::One(param) => param.id,
-            Value::Table(param) | Value::Matrix(param) => param.id,
+            Value::Table(param) => param.id,
+            Value::Matrix(weight) => weight.id(),
             Value::Three(param) => param.id,
             Value::Four(param) => param.id,
         }
@@ -81,16 +81,13 @@ impl<'a> Named<'a> {
 
     /// The shape that it has in a file.
     pub fn shape(&self) -> Vec<usize> {
-        let mut shape = match self.value {
+        match self.value {
             Value::One(param) => param.lazy_shape().to_vec(),
-            Value::Table(param) | Value::Matrix(param) => param.lazy_shape().to_vec(),
+            Value::Table(param) => param.lazy_shape().to_vec(),
+            Value::Matrix(weight) => weight.stored_shape().to_vec(),
             Value::Three(param) => param.lazy_shape().to_vec(),
             Value::Four(param) => param.lazy_shape().to_vec(),
-        };
-        if matches!(self.value, Value::Matrix(_)) {
-            shape.reverse();
         }
-        shape
     }
 
     /// The values as a file has them, f32.
@@ -98,7 +95,7 @@ impl<'a> Named<'a> {
         match self.value {
             Value::One(param) => param.val().into_data(),
             Value::Table(param) => param.val().into_data(),
-            Value::Matrix(param) => param.val().transpose().into_data(),
+            Value::Matrix(weight) => weight.stored(),
             Value::Three(param) => param.val().into_data(),
             Value::Four(param) => param.val().into_data(),
         }
@@ -109,7 +106,7 @@ impl<'a> Named<'a> {
         match self.value {
             Value::One(param) => param.val().grad(gradients).map(Tensor::into_data),
             Value::Table(param) => param.val().grad(gradients).map(Tensor::into_data),
-            Value::Matrix(param) => param.val().grad(gradients).map(|grad| grad.transpose().into_data()),
+            Value::Matrix(weight) => weight.gradient(gradients),
             Value::Three(param) => param.val().grad(gradients).map(Tensor::into_data),
             Value::Four(param) => param.val().grad(gradients).map(Tensor::into_data),
         }

@@ -1,13 +1,19 @@
-use std::{convert::Infallible, path::Path};
+use std::{collections::BTreeMap, convert::Infallible, path::Path};
 
 use burn::{
     module::{Param, ParamId},
-    tensor::{Device, Tensor},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use nextscale_core::{Error, ScaleSchedule};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
-use super::{config::VarConfig, keys::Supply, model::Var};
+use super::{
+    config::VarConfig,
+    keys::{Named, Supply},
+    linear::{Arithmetic, Weight},
+    model::Var,
+};
+use crate::Backbone;
 
 /// Why a checkpoint does not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +48,54 @@ impl Var {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn load(file: &WeightFile, config: &VarConfig, device: &Device) -> Result<Self, LoadError> {
+        Self::load_in(file, config, device, None)
+    }
+
+    /// As [`load`](Self::load), for generation alone: on the CPU the weights of linear layers are laid out for its products,
+    /// which are faster then. Such a model gives logits and can be saved, but has no gradients.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if the processor or the device cannot compute so.
+    pub fn load_to_generate(
+        file: &WeightFile,
+        config: &VarConfig,
+        device: &Device,
+        arithmetic: Arithmetic,
+    ) -> Result<Self, LoadError> {
+        match (*device == Device::flex(), arithmetic) {
+            (true, arithmetic) => Self::load_in(file, config, device, Some(arithmetic)),
+            (false, Arithmetic::F32) => Self::load_in(file, config, device, None),
+            (false, Arithmetic::Bf16) => Err(LoadError::Settings(unavailable())),
+        }
+    }
+
+    /// This model laid out for generation, as [`load_to_generate`](Self::load_to_generate) does; a copy.
+    ///
+    /// # Errors
+    /// If the processor or the device cannot compute so.
+    pub fn to_generate(&self, arithmetic: Arithmetic) -> Result<Self, Error> {
+        let device = self.device();
+        match (device == Device::flex(), arithmetic) {
+            (true, _) => {
+                let parameters =
+                    self.parameters().into_iter().map(|named| (named.key.clone(), named)).collect();
+                Self::build(&mut Held { parameters, device, arithmetic }, &self.config)
+            }
+            (false, Arithmetic::F32) => Ok(self.clone()),
+            (false, Arithmetic::Bf16) => Err(unavailable()),
+        }
+    }
+
+    fn load_in(
+        file: &WeightFile,
+        config: &VarConfig,
+        device: &Device,
+        laid_out: Option<Arithmetic>,
+    ) -> Result<Self, LoadError> {
         config.check()?;
         let file = file.rooted("pos_1LC")?;
         config.expected().check(&file)?;
-        Ok(Self::build(&mut Loader { file: &file, device }, config)?)
+        Self::build(&mut Loader { file: &file, device, laid_out }, config)
     }
 }
 
@@ -65,14 +115,48 @@ impl VarConfig {
     }
 }
 
+fn unavailable() -> Error {
+    Error::Unsupported(
+        "this processor has no matrix unit for bfloat16 (AMX-BF16), or the device is not the CPU; compute in f32".into(),
+    )
+}
+
+/// Supplies the tensors of a model that is there, laid out for generation.
+struct Held<'a> {
+    parameters: BTreeMap<String, Named<'a>>,
+    device: Device,
+    arithmetic: Arithmetic,
+}
+
+impl Held<'_> {
+    fn data(&self, key: &str) -> TensorData {
+        self.parameters.get(key).map(Named::data).expect("a model has all parameters of its own architecture")
+    }
+}
+
+impl Supply for Held<'_> {
+    type Error = Error;
+
+    fn param<const D: usize>(&mut self, key: &str, _shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
+        Ok(Param::from_tensor(Tensor::from_data(self.data(key), (&self.device, DType::F32))))
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Error> {
+        let values: Vec<f32> = self.data(key).iter::<f32>().collect();
+        Weight::lay_out(&values, [out, inner], self.arithmetic, &self.device).ok_or_else(unavailable)
+    }
+}
+
 /// Supplies a file's tensors.
 struct Loader<'a> {
     file: &'a WeightFile,
     device: &'a Device,
+    /// Whether weights of linear layers are laid out for generation.
+    laid_out: Option<Arithmetic>,
 }
 
 impl Supply for Loader<'_> {
-    type Error = nextscale_weights::Error;
+    type Error = LoadError;
 
     fn param<const D: usize>(
         &mut self,
@@ -82,8 +166,14 @@ impl Supply for Loader<'_> {
         Ok(Param::from_tensor(self.file.tensor(key, self.device)?))
     }
 
-    fn matrix(&mut self, key: &str, _inner: usize, _out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
-        Ok(Param::from_tensor(self.file.linear(key, self.device)?))
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+        let Some(arithmetic) = self.laid_out else {
+            return Ok(Weight::Plain(Param::from_tensor(self.file.linear(key, self.device)?)));
+        };
+        let weight = self
+            .file
+            .with_values(key, |values| Weight::lay_out(values, [out, inner], arithmetic, self.device))?;
+        weight.ok_or_else(|| LoadError::Settings(unavailable()))
     }
 }
 
@@ -112,15 +202,15 @@ impl Supply for Recorder {
         Ok(self.empty(shape))
     }
 
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Param<Tensor<2>>, Self::Error> {
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
         self.expected.insert(key, [out, inner]);
-        Ok(self.empty([inner, out]))
+        Ok(Weight::Plain(self.empty([inner, out])))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use burn::tensor::TensorData;
     use nextscale_core::Condition;
@@ -218,6 +308,34 @@ mod tests {
         let exact = model.logits(features, &[Condition::Null]).unwrap();
         let worst = (logits - exact).abs().max().into_scalar::<f32>();
         assert!(worst > 0.0 && worst < 0.05, "{worst}");
+    }
+
+    #[test]
+    fn a_model_laid_out_to_generate_is_the_same() {
+        let features = Tensor::ones([1, 29, 8], &Device::flex());
+        for name in ["aln", "saln"] {
+            let plain = model(name, &Device::flex());
+            let file = WeightFile::open(path(&format!("var_{name}.safetensors"))).unwrap();
+            let logits = |model: &Var| model.logits(features.clone(), &[Condition::Class(3)]).unwrap();
+            let size = |x: Tensor<3>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
+            // Of the logits' own size, root mean square.
+            let gap = |model: &Var| size(logits(model) - logits(&plain)) / size(logits(&plain));
+            let load = |arithmetic| Var::load_to_generate(&file, plain.config(), &Device::flex(), arithmetic);
+            let packed = load(Arithmetic::F32).unwrap();
+            assert_eq!(bits(&packed), bits(&plain));
+            assert!(gap(&packed) < 1e-6, "{}", gap(&packed));
+            assert_eq!(bits(&plain.to_generate(Arithmetic::F32).unwrap()), bits(&plain));
+            match load(Arithmetic::Bf16) {
+                Ok(rounded) => {
+                    // Rounding costs 2^-9 of a number, in each of a few layers one after another.
+                    assert!(gap(&rounded) > 1e-4 && gap(&rounded) < 0.01, "{}", gap(&rounded));
+                    assert_eq!(bits(&rounded), bits(&plain.to_generate(Arithmetic::Bf16).unwrap()));
+                    let (key, _) = &bits(&plain)[0];
+                    assert!(bits(&rounded) != bits(&plain), "{key}");
+                }
+                Err(error) => assert!(error.to_string().contains("compute in f32"), "{error}"),
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 use burn::{
     module::Module,
-    nn::Linear,
     tensor::{Device, Tensor},
 };
 use nextscale_core::{Alphabet, Condition, Error, PassPlan, Passes, Result, ScaleSchedule};
@@ -12,6 +11,7 @@ use super::{
     embedding::Embedding,
     head::{Head, HeadModulation},
     keys::{Named, Supply, linear, list_linear},
+    linear::Linear,
     session::VarSession,
 };
 use crate::{Backbone, Session};

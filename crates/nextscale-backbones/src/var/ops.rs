@@ -1,27 +1,10 @@
 //! The tensor operations that the model is made of, written once.
 
-use burn::{nn::Linear, tensor::Tensor};
+use burn::tensor::Tensor;
 use nextscale_kernels as kernels;
 
 /// The epsilon of every LayerNorm.
 const EPSILON: f64 = 1e-6;
-
-/// `x · W + b` over the last dimension; `x` is `[batch, positions, in]`.
-pub(super) fn linear(x: Tensor<3>, layer: &Linear) -> Tensor<3> {
-    product(x, layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()))
-}
-
-/// `x · W` over the last dimension; `weight` is `[in, out]`.
-pub(super) fn matmul(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-    product(x, weight, None)
-}
-
-/// A row's result is the same bit for bit whatever rows stand beside it, which is what makes an image independent of its
-/// batch.
-fn product(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    let ([batch, positions, inner], [_, out]) = (x.dims(), weight.dims());
-    kernels::linear(x.reshape([batch * positions, inner]), weight, bias).reshape([batch, positions, out])
-}
 
 /// LayerNorm over channels without affine parameters, then `⊙ (1 + scale) + shift`.
 pub(super) fn norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>) -> Tensor<3> {
@@ -34,6 +17,7 @@ pub(super) fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Ten
 }
 
 /// GELU in its tanh form.
+#[cfg(test)]
 pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::gelu_tanh(x)
 }
@@ -53,6 +37,13 @@ pub(super) fn attention(
     kernels::attention(queries, keys, values, mask)
 }
 
+/// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their projections side by side,
+/// `[rows, positions, 3·width]`: the queries times their head's `scale`, `[heads]`; with `unit` they and the keys are divided by
+/// their norms first.
+pub(super) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
+    kernels::heads(projections, scale, unit)
+}
+
 /// `x / max(‖x‖, 1e-12)` over the last dimension.
 pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let square = (x.clone() * x.clone()).sum_dim(D - 1);
@@ -65,34 +56,6 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use super::*;
-
-    /// Row counts around the places where the CPU's matrix product changes its route.
-    const ROWS: [usize; 9] = [1, 2, 3, 7, 16, 63, 64, 65, 130];
-
-    #[test]
-    fn a_row_of_a_product_does_not_depend_on_the_rows_beside_it() {
-        let device = Device::flex();
-        for (inner, out) in [
-            (8, 64),
-            (64, 192),
-            (160, 640),
-            (640, 160),
-            (1024, 1024),
-            (1030, 48),
-            (768, 64),
-            (4096, 128),
-            (3, 5),
-        ] {
-            let x: Tensor<3> = Tensor::random([1, 130, inner], Distribution::Normal(0.0, 1.0), &device);
-            let weight: Tensor<2> = Tensor::random([inner, out], Distribution::Normal(0.0, 1.0), &device);
-            let all = matmul(x.clone(), weight.clone()).into_data().try_to_vec::<f32>().unwrap();
-            for rows in ROWS {
-                let few = matmul(x.clone().slice_dim(1, 0..rows), weight.clone());
-                let few = few.into_data().try_to_vec::<f32>().unwrap();
-                assert!(few == all[..rows * out], "{rows} rows of {inner} by {out}");
-            }
-        }
-    }
 
     #[test]
     fn elementwise_operations_do_not_depend_on_the_length() {

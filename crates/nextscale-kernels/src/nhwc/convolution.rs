@@ -1,7 +1,4 @@
-use super::{
-    Activation, Map, Places, Window,
-    tiles::{Panels, Product},
-};
+use super::{Activation, Map, Places, Window, panels::Panels};
 use crate::raw::Level;
 
 /// Numbers of the inputs that are worked on at once: 256 KiB, which stay in a core's own cache beside a panel of weights.
@@ -75,7 +72,7 @@ impl Convolution {
                 }
                 &columns[..rows * inputs]
             };
-            level.run_vectors(Product { x, panels: &self.panels, activation: self.activation, out });
+            self.panels.multiply(level, x, self.activation, out);
         }
         Map { count: x.count, height, width, channels: outputs, values }
     }

@@ -11,9 +11,10 @@
 
 mod convolution;
 mod depthwise;
+mod panels;
 mod pool;
-mod tiles;
 
+pub use crate::activation::Activation;
 pub use convolution::Convolution;
 pub use depthwise::Depthwise;
 pub use pool::{Pool, PoolKind, add, concat, mean};
@@ -50,34 +51,6 @@ impl Map {
     /// `[count, height, width, channels]`.
     pub fn dims(&self) -> [usize; 4] {
         [self.count, self.height, self.width, self.channels]
-    }
-}
-
-/// What follows a convolution. NaN stays NaN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// `max(x, 0)`.
-    Relu,
-    /// `min(max(x, 0), 6)`.
-    Relu6,
-}
-
-impl Activation {
-    /// In place.
-    #[inline(always)]
-    fn apply(self, values: &mut [f32]) {
-        let top = match self {
-            Self::Identity => return,
-            Self::Relu => f32::INFINITY,
-            Self::Relu6 => 6.0,
-        };
-        for value in values {
-            // Not `clamp` or `max`: they would turn NaN, the sign of a broken network, into a number.
-            let above = if *value < 0.0 { 0.0 } else { *value };
-            *value = if above > top { top } else { above };
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use nextscale_core::Condition;
 
 use crate::config::{Config, ModelSpec};
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, Dtype};
 use crate::edit::Edit;
 use crate::observe::{Observer, Part, Times};
 use crate::random::Counter;
@@ -35,6 +35,8 @@ pub enum Weights {
 pub struct BenchOptions {
     /// Where to compute.
     pub device: DeviceChoice,
+    /// What linear layers multiply.
+    pub dtype: Dtype,
     /// Whose weights.
     pub weights: Weights,
     /// Runs of every rule that count, at least 1.
@@ -54,6 +56,7 @@ impl Default for BenchOptions {
     fn default() -> Self {
         Self {
             device: DeviceChoice::Cpu,
+            dtype: Dtype::F32,
             weights: Weights::OfConfig,
             runs: 5,
             warmup: 1,
@@ -125,7 +128,10 @@ pub fn bench(
     Ok(BenchReport {
         version: env!("CARGO_PKG_VERSION"),
         model: subject.name.clone(),
-        device: options.device.decide().to_string(),
+        device: match options.dtype {
+            Dtype::F32 => options.device.decide().to_string(),
+            Dtype::Bf16 => format!("{}, bf16", options.device.decide()),
+        },
         threads: rayon::current_num_threads(),
         image_size: [height, width],
         images: subject.images,
@@ -183,13 +189,13 @@ impl Subject {
     fn load(config: Config, options: &BenchOptions, device: &Device) -> Result<Self> {
         let (config, conditions, model, name) = match options.weights {
             Weights::Random(depth) => {
-                let (model, classes) = random::model(depth, device)?;
+                let (model, classes) = random::model(depth, device, options.dtype)?;
                 let conditions = config.conditions(classes, None)?;
                 (config, conditions, model, format!("random VAR-d{depth}"))
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
-                let model = prepared.model.load(device, prepared.config.edit.is_some())?;
+                let model = prepared.model.load(device, options.dtype, prepared.config.edit.is_some())?;
                 let name = match &prepared.config.model {
                     ModelSpec::Shipped(name) => format!("Shipped({name:?})"),
                     ModelSpec::Var { backbone, .. } => {

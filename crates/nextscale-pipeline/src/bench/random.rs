@@ -6,15 +6,15 @@ use burn::tensor::Device;
 use nextscale_backbones::var::{Initialisation, VarConfig};
 use nextscale_tokenizers::vq::VqvaeConfig;
 
-use crate::{Model, Result};
+use crate::{Model, Result, device::Dtype};
 
 /// The model of the published transformer of `depth` and the published tokenizer, and its number of classes.
 ///
 /// # Errors
-/// If no model of this depth was published.
-pub(super) fn model(depth: usize, device: &Device) -> Result<(Model, usize)> {
+/// If no model of this depth was published, or the device cannot compute in this type.
+pub(super) fn model(depth: usize, device: &Device, dtype: Dtype) -> Result<(Model, usize)> {
     let config = VarConfig::published(depth)?;
     let tokenizer = VqvaeConfig::published().init(config.schedule.clone(), 0, device)?;
-    let backbone = config.init(&Initialisation::default(), device)?;
+    let backbone = config.init(&Initialisation::default(), device)?.to_generate(dtype.into())?;
     Ok((Model::new(Arc::new(tokenizer), Arc::new(backbone))?, config.classes))
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nextscale_core::Condition;
 
-use crate::device::{DeviceChoice, is_cpu};
+use crate::device::{DeviceChoice, Dtype, is_cpu};
 use crate::observe::{Observer, Seen};
 use crate::random::Counter;
 use crate::{Batch, Error, Generator, Prepared, Result, Stop, version};
@@ -94,7 +94,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     bar.set_position(found);
-    let model = prepared.model.load(&device, false)?;
+    let model = prepared.model.load(&device, Dtype::F32, false)?;
     let config = &prepared.config;
     let noise = Arc::new(Counter::new(config.seed));
     let generator = Generator::new(model, Arc::clone(&method.rule), Arc::clone(&config.sampler), noise)?;

@@ -9,6 +9,7 @@ use nextscale_tokenizers::vq::{self, MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
+use crate::device::Dtype;
 use crate::shipped::Shipped;
 use crate::{Error, Model, Result};
 
@@ -159,18 +160,21 @@ impl OpenModel {
     /// Reads the weights.
     ///
     /// # Errors
-    /// If a file cannot be read any more.
-    pub fn load(&self, device: &Device, with_encoder: bool) -> Result<Model> {
+    /// If a file cannot be read any more, or the device cannot compute in this type.
+    pub fn load(&self, device: &Device, dtype: Dtype, with_encoder: bool) -> Result<Model> {
         let schedule = self.schedule().clone();
         let tokenizer = MultiScaleVq::load(&self.tokenizer, schedule, self.norm_groups, with_encoder, device);
         let tokenizer = tokenizer.map_err(|error| match error {
             vq::LoadError::Weights(error) => Error::Weights(error),
             vq::LoadError::Settings(error) => Error::Core(error),
         })?;
-        let backbone = Var::load(&self.backbone, &self.var, device).map_err(|error| match error {
-            var::LoadError::Weights(error) => Error::Weights(error),
-            var::LoadError::Settings(error) => Error::Core(error),
-        })?;
+        let backbone =
+            Var::load_to_generate(&self.backbone, &self.var, device, dtype.into()).map_err(|error| {
+                match error {
+                    var::LoadError::Weights(error) => Error::Weights(error),
+                    var::LoadError::Settings(error) => Error::Core(error),
+                }
+            })?;
         Model::new(Arc::new(tokenizer), Arc::new(backbone))
     }
 }

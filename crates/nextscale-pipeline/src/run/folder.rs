@@ -38,7 +38,7 @@ impl Manifest {
             (self.format == other.format, "was written by another version of this program"),
             (self.version == other.version, "was made by another version of this program"),
             (self.weights == other.weights, "was made with other weights"),
-            (self.device == other.device, "was made on another kind of device"),
+            (self.device == other.device, "was made on another kind of device, or in another type"),
             (self.config == other.config, "was made with another config"),
             (self == other, "is of other images"),
         ]

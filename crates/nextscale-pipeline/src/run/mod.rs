@@ -16,14 +16,14 @@ use nextscale_core::Condition;
 use rayon::prelude::*;
 
 use crate::config::folder_of;
-use crate::device::{DeviceChoice, is_cpu};
+use crate::device::{DeviceChoice, Dtype, kind};
 use crate::edit::Edit;
 use crate::observe::{Observer, Part, Seen, Times};
 use crate::random::Counter;
 use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images, version};
 use folder::{Manifest, Opened, RunFolder};
 
-/// How a run goes about it; none of this changes its images.
+/// How a run goes about it; of this the kind of device and the type alone change its images, in their last digits.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The folder to make.
@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub trace: Option<PathBuf>,
     /// The device.
     pub device: DeviceChoice,
+    /// What linear layers multiply.
+    pub dtype: Dtype,
     /// Whether to show a progress bar on a terminal's standard error.
     pub progress: bool,
     /// Whether to wait for the device after every part, so that its seconds are the part's own.
@@ -47,6 +49,7 @@ impl RunOptions {
             out: out.into(),
             trace: None,
             device: DeviceChoice::Cpu,
+            dtype: Dtype::F32,
             progress: false,
             exact_times: false,
             stop: Stop::new(),
@@ -76,7 +79,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
         version: version::words(),
         config: prepared.identity().into(),
         weights: prepared.model.fingerprint.clone(),
-        device: if is_cpu(&device) { "cpu" } else { "cuda" }.into(),
+        device: kind(&device, options.dtype),
         folders: prepared.folders(),
         images: prepared.conditions.len() as u64,
     };
@@ -132,7 +135,7 @@ fn fill(
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
     if count > 0 {
         let loading = Instant::now();
-        let model = prepared.model.load(device, config.edit.is_some())?;
+        let model = prepared.model.load(device, options.dtype, config.edit.is_some())?;
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         summary.loading = loading.elapsed();
         for (variant, trace) in traces(prepared, options).iter().enumerate() {

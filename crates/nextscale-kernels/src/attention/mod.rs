@@ -1,9 +1,14 @@
 //! Attention, a head at a time: its scores stay in a core's own cache and are never written out.
 
+#[cfg(target_arch = "x86_64")]
+mod by_unit;
+
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 use faer::{MatMut, MatRef, reborrow::*};
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use crate::raw::matrix_unit::MatrixUnit;
 use crate::{
     extension::{Operation, dims, tensor, values},
     product::multiply_alone,
@@ -65,6 +70,22 @@ fn each_head(
         let heads = out.par_col_chunks_mut(extent.width).enumerate();
         heads.for_each(|(head, out)| work(image, head, out));
     });
+}
+
+/// On the processor's matrix unit, where it has one that can take heads of this width.
+#[cfg(target_arch = "x86_64")]
+fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: &[f32], extent: Extent) -> Option<Vec<f32>> {
+    let Extent { queries, keys, heads, width } = extent;
+    let unit = MatrixUnit::detected().filter(|_| by_unit::Head::fits(width))?;
+    let stride = heads * width;
+    let mut out = vec![0.0; q.len()];
+    each_head(&mut out, queries, extent, |image, head, out| {
+        let of = |length: usize| image * length * stride..(image + 1) * length * stride;
+        let (q, k, v) = (&q[of(queries)], &k[of(keys)], &v[of(keys)]);
+        let head = by_unit::Head { stride, column: head * width, width };
+        by_unit::attend(unit, [q, k, v], mask, head, out);
+    });
+    Some(out)
 }
 
 fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: Extent) -> Vec<f32> {
@@ -149,8 +170,13 @@ fn backward(
 
 impl Operation<4> for Attention {
     fn forward(&self, [q, k, v, mask]: &[FlexTensor; 4]) -> FlexTensor {
-        let out = forward(Level::detected(), values(q), values(k), values(v), values(mask), Extent::of(q, k));
-        tensor(out, q.shape())
+        let extent = Extent::of(q, k);
+        let [q_values, k, v, mask] = [values(q), values(k), values(v), values(mask)];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(out) = forward_by_unit([q_values, k, v], mask, extent) {
+            return tensor(out, q.shape());
+        }
+        tensor(forward(Level::detected(), q_values, k, v, mask, extent), q.shape())
     }
 
     fn saved(&self, inputs: [FlexTensor; 4], _output: &FlexTensor) -> Vec<FlexTensor> {
@@ -169,5 +195,72 @@ impl Operation<4> for Attention {
         let of = |values, like: &FlexTensor| Some(tensor(values, like.shape()));
         // A mask is a constant.
         [of(dq, q), of(dk, k), of(dv, v), None]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::numbers;
+
+    /// In double precision, by the definition.
+    fn exact([q, k, v]: [&[f32]; 3], mask: &[f32], batch: usize, extent: Extent) -> Vec<f64> {
+        let Extent { queries, keys, heads, width } = extent;
+        let channels = heads * width;
+        let mut out = Vec::new();
+        for (image, query, head) in places(batch, queries, heads) {
+            let at = |length: usize, i: usize| (image * length + i) * channels + head * width;
+            let q = &q[at(queries, query)..][..width];
+            let dot = |k: &[f32]| q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
+            let bias = |key: usize| mask.get(query * keys + key).map_or(0.0, |&mask| f64::from(mask));
+            let scores: Vec<f64> =
+                (0..keys).map(|key| dot(&k[at(keys, key)..][..width]) + bias(key)).collect();
+            let top = scores.iter().fold(f64::NEG_INFINITY, |top, &score| top.max(score));
+            let weights: Vec<f64> = scores.into_iter().map(|score| (score - top).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            out.extend((0..width).map(|channel| {
+                let terms = weights.iter().enumerate();
+                terms.map(|(key, weight)| weight * f64::from(v[at(keys, key) + channel])).sum::<f64>() / total
+            }));
+        }
+        out
+    }
+
+    fn places(images: usize, queries: usize, heads: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        (0..images).flat_map(move |i| (0..queries).flat_map(move |q| (0..heads).map(move |h| (i, q, h))))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+        #[test]
+        fn both_routes_are_the_definition(
+            batch in 1usize..3,
+            queries in 1usize..40,
+            keys in 1usize..90,
+            heads in 1usize..4,
+            width in prop_oneof![Just(16usize), Just(32), Just(64), 1usize..20],
+            masked: bool,
+            seed: u32,
+        ) {
+            let extent = Extent { queries, keys, heads, width };
+            let [q, k, v] = [(1, queries), (2, keys), (3, keys)]
+                .map(|(salt, length)| numbers(seed ^ salt, batch * length * heads * width));
+            // The first key stays in sight.
+            let hidden = |i: usize| !i.is_multiple_of(keys) && (i * 7 + seed as usize).is_multiple_of(3);
+            let hide = |i: usize| if hidden(i) { f32::NEG_INFINITY } else { 0.25 };
+            let mask: Vec<f32> = if masked { (0..queries * keys).map(hide).collect() } else { Vec::new() };
+            let exact = exact([&q, &k, &v], &mask, batch, extent);
+            let mut routes = vec![forward(Level::detected(), &q, &k, &v, &mask, extent)];
+            #[cfg(target_arch = "x86_64")]
+            routes.extend(forward_by_unit([&q, &k, &v], &mask, extent));
+            for got in routes {
+                for (got, exact) in got.iter().zip(&exact) {
+                    prop_assert!((f64::from(*got) - exact).abs() < 2e-6, "{got} {exact}");
+                }
+            }
+        }
     }
 }

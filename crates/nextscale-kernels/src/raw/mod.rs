@@ -3,6 +3,9 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
+pub mod matrix_unit;
+
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };

@@ -1,0 +1,145 @@
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{DType, Device, Gradients, Tensor, TensorData},
+};
+use nextscale_kernels::packed::{self, Then};
+
+/// A linear layer with a bias.
+#[derive(Module, Debug)]
+pub struct Linear {
+    pub(super) weight: Weight,
+    /// `[out]`.
+    pub(super) bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// `x · W + b` over the last dimension; `x` is `[batch, positions, in]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.weight.product(x, self.bias.val(), Then::Nothing)
+    }
+
+    /// `gelu(x · W + b)`, GELU in its tanh form.
+    pub fn forward_gelu(&self, x: Tensor<3>) -> Tensor<3> {
+        self.weight.product(x, self.bias.val(), Then::Gelu)
+    }
+}
+
+/// The weight of a linear layer.
+#[derive(Module, Debug)]
+pub enum Weight {
+    /// `[in, out]`: trains, and runs on any device.
+    Plain(Param<Tensor<2>>),
+    /// Laid out for the products of generation on the CPU.
+    Packed(Panels),
+    /// Rounded to bfloat16, likewise.
+    Rounded(Rounded),
+}
+
+/// A weight rounded to bfloat16, which no optimiser changes.
+#[derive(Module, Debug)]
+pub struct Rounded {
+    #[module(skip)]
+    id: ParamId,
+    #[module(skip)]
+    weight: packed::Rounded,
+}
+
+/// What the linear layers of a model that generates multiply. All else is f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// f32.
+    #[default]
+    F32,
+    /// Weights and inputs rounded to bfloat16, sums in f32; on processors with a matrix unit for them.
+    Bf16,
+}
+
+/// A weight in panels of [`packed::WIDTH`] outputs.
+#[derive(Module, Debug)]
+pub struct Panels {
+    /// `[panels, in, WIDTH]`.
+    values: Param<Tensor<3>>,
+    #[module(skip)]
+    outputs: usize,
+}
+
+impl Weight {
+    /// For generation on the CPU, from the rows `[outputs, inner]` of a file; `None` where the processor cannot.
+    pub(super) fn lay_out(
+        values: &[f32],
+        [outputs, inner]: [usize; 2],
+        arithmetic: Arithmetic,
+        device: &Device,
+    ) -> Option<Self> {
+        Some(match arithmetic {
+            Arithmetic::F32 => {
+                let shape = [packed::panels(outputs), inner, packed::WIDTH];
+                let values = TensorData::new(packed::pack(values, inner), shape);
+                let values = Param::from_tensor(Tensor::from_data(values, (device, DType::F32))).no_grad();
+                Self::Packed(Panels { values, outputs })
+            }
+            Arithmetic::Bf16 => {
+                Self::Rounded(Rounded { id: ParamId::new(), weight: packed::Rounded::new(values, inner)? })
+            }
+        })
+    }
+
+    /// `then(x · W + bias)`. A row's result is the same bit for bit whatever rows stand beside it, which is what makes an image
+    /// independent of its batch.
+    pub(super) fn product(&self, x: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<3> {
+        let [batch, positions, inner] = x.dims();
+        let [outputs] = bias.dims();
+        let x = x.reshape([batch * positions, inner]);
+        let out = match (self, then) {
+            (Self::Packed(panels), then) => packed::linear(x, panels.values.val(), bias, then),
+            (Self::Rounded(rounded), then) => rounded.weight.linear(x, bias, then),
+            (Self::Plain(weight), Then::Nothing) => nextscale_kernels::linear(x, weight.val(), Some(bias)),
+            (Self::Plain(weight), Then::Gelu) => {
+                nextscale_kernels::gelu_tanh(nextscale_kernels::linear(x, weight.val(), Some(bias)))
+            }
+        };
+        out.reshape([batch, positions, outputs])
+    }
+
+    /// The identity by which burn's optimisers know it.
+    pub(super) fn id(&self) -> ParamId {
+        match self {
+            Self::Plain(weight) => weight.id,
+            Self::Packed(panels) => panels.values.id,
+            Self::Rounded(rounded) => rounded.id,
+        }
+    }
+
+    /// `[out, in]`, the shape that it has in a file.
+    pub(super) fn stored_shape(&self) -> [usize; 2] {
+        match self {
+            Self::Plain(weight) => {
+                let [inner, outputs] = weight.lazy_shape().dims();
+                [outputs, inner]
+            }
+            Self::Packed(panels) => [panels.outputs, panels.values.lazy_shape().dims::<3>()[1]],
+            Self::Rounded(rounded) => rounded.weight.shape(),
+        }
+    }
+
+    /// The values as a file has them, f32.
+    pub(super) fn stored(&self) -> TensorData {
+        match self {
+            Self::Plain(weight) => weight.val().transpose().into_data(),
+            Self::Packed(panels) => {
+                let shape @ [outputs, inner] = self.stored_shape();
+                let values: Vec<f32> = panels.values.val().into_data().iter::<f32>().collect();
+                TensorData::new(packed::unpack(&values, inner, outputs), shape)
+            }
+            Self::Rounded(rounded) => TensorData::new(rounded.weight.numbers(), rounded.weight.shape()),
+        }
+    }
+
+    /// The gradient as upstream would have it, where there is one.
+    pub(super) fn gradient(&self, gradients: &Gradients) -> Option<TensorData> {
+        match self {
+            Self::Plain(weight) => weight.val().grad(gradients).map(|grad| grad.transpose().into_data()),
+            Self::Packed(_) | Self::Rounded(_) => None,
+        }
+    }
+}

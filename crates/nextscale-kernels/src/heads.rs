@@ -1,0 +1,122 @@
+//! Queries, keys and values from their projections.
+
+use burn::backend::flex::FlexTensor;
+
+use crate::{
+    extension::{dims, tensor, values},
+    raw::{Kernel, Level, build},
+    reduce::dot,
+    rows::rows_per_task,
+};
+
+/// Norms are no less, squared.
+pub const LEAST_SQUARE: f32 = 1e-24;
+
+/// Which of the projections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Queries,
+    Keys,
+    Values,
+}
+
+/// One of the projections, inputs x `[batch, positions, 3·channels]` and scale `[heads]`, as every head's own: the queries times
+/// the scale, they and the keys with norm one if `unit`.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    pub part: Part,
+    pub unit: bool,
+}
+
+/// Rows of `3·channels` numbers, of which `channels` from `from` on are taken.
+struct Rows<'a> {
+    x: &'a [f32],
+    from: usize,
+    channels: usize,
+    width: usize,
+    /// A factor for each head.
+    scale: Option<&'a [f32]>,
+    unit: bool,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let rows = self.x.chunks_exact(3 * self.channels).zip(self.out.chunks_exact_mut(self.channels));
+        for (row, out) in rows {
+            let row = &row[self.from..][..self.channels];
+            for (head, (x, out)) in
+                row.chunks_exact(self.width).zip(out.chunks_exact_mut(self.width)).enumerate()
+            {
+                let mut factor = self.scale.map_or(1.0, |scale| scale[head]);
+                if self.unit {
+                    let square = dot::<FMA>(x, x);
+                    // Not `max`: it would turn NaN into a number.
+                    factor /= if square < LEAST_SQUARE { LEAST_SQUARE } else { square }.sqrt();
+                }
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = x * factor;
+                }
+            }
+        }
+    }
+}
+
+impl Heads {
+    pub fn apply(self, [x, scale]: &[FlexTensor; 2]) -> FlexTensor {
+        let ([batch, positions, all], [heads]) = (dims(x), dims(scale));
+        let channels = all / 3;
+        let width = channels / heads;
+        let x = values(x);
+        let part = rows_per_task(channels);
+        let out = build(batch * positions * channels, part * channels, |i, out| {
+            let x = &x[i * part * all..][..out.len() * 3];
+            let scale = (self.part == Part::Queries).then(|| values(scale));
+            let unit = self.unit && self.part != Part::Values;
+            let from = self.part as usize * channels;
+            Level::detected().run(Rows { x, from, channels, width, scale, unit, out });
+        });
+        tensor(out, [batch, positions, heads, width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use crate::{composed, heads, testing::numbers};
+
+    #[test]
+    fn every_part_is_what_burns_operations_give() {
+        let device = Device::flex();
+        for (batch, positions, count, width) in [(1, 1, 1, 1), (2, 9, 3, 8), (3, 50, 4, 33), (2, 70, 16, 64)]
+        {
+            let shape = [batch, positions, 3 * count * width];
+            let mut x = numbers(7, shape.iter().product());
+            // A head of zeros has no direction.
+            x[..width].fill(0.0);
+            let x = Tensor::<3>::from_data(TensorData::new(x, shape), &device);
+            let scale = Tensor::<1>::from_data(TensorData::new(numbers(8, count), [count]), &device);
+            for unit in [false, true] {
+                let (got, expected) =
+                    (heads(x.clone(), scale.clone(), unit), composed::heads(x.clone(), scale.clone(), unit));
+                for (got, expected) in got.into_iter().zip(expected) {
+                    assert_eq!(got.dims(), [batch, positions, count, width]);
+                    assert!((got - expected).abs().max().into_scalar::<f32>() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nan_stays() {
+        let device = Device::flex();
+        let x = Tensor::<3>::full([1, 1, 6], f32::NAN, &device);
+        for part in heads(x, Tensor::ones([2], &device), true) {
+            assert!(part.into_data().iter::<f32>().all(f32::is_nan));
+        }
+    }
+}

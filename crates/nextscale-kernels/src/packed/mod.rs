@@ -1,0 +1,457 @@
+//! Linear layers at inference, whose weights are laid out once for the products on the host.
+//!
+//! A weight lies in panels of [`WIDTH`] columns, `[panels, inner, WIDTH]`, the last filled up with zeros: what a product reads
+//! is one stream. On the CPU backend the product runs on the processor's matrix unit where it has one, as products of
+//! bfloat16 numbers whose sums are the f32 numbers (see `raw::matrix_unit`), and on its vectors elsewhere. Both are as exact
+//! as a plain sum in f32, but not the same to the last bit. On either a row's result does not depend on the rows beside it.
+
+#[cfg(target_arch = "x86_64")]
+mod by_unit;
+mod by_vectors;
+
+use burn::{
+    backend::flex::FlexTensor,
+    tensor::{Tensor, activation::gelu_approximate},
+};
+use faer::{MatMut, reborrow::*};
+use rayon::prelude::*;
+
+#[cfg(target_arch = "x86_64")]
+use crate::raw::matrix_unit::{Line, MatrixUnit, Precision};
+use crate::{
+    composed,
+    elementwise::{self, GeluTanh},
+    extension::{dims, outside, tensor, values},
+    raw::Level,
+    tiles::PANEL,
+};
+
+/// Columns of a panel.
+pub const WIDTH: usize = PANEL;
+/// Rows that are worked on together: packed inputs of some inner numbers stay in a core's own cache.
+const ROWS: usize = 512;
+
+/// How many panels so many columns make.
+pub fn panels(outputs: usize) -> usize {
+    outputs.div_ceil(WIDTH)
+}
+
+/// Lays a weight out in panels, `[panels, inner, WIDTH]`, from the rows that a checkpoint has, `[outputs, inner]`.
+///
+/// # Panics
+/// If `weight` has other than whole rows.
+pub fn pack(weight: &[f32], inner: usize) -> Vec<f32> {
+    let outputs = weight.len().checked_div(inner).unwrap_or(0);
+    assert_eq!(weight.len(), outputs * inner, "rows of {inner} numbers");
+    let mut packed = vec![0.0; panels(outputs) * inner * WIDTH];
+    packed.par_chunks_mut((inner * WIDTH).max(1)).zip(weight.par_chunks(inner.max(1) * WIDTH)).for_each(
+        |(panel, rows)| {
+            // Sixteen numbers of every row at a time, a cache line of each.
+            const LINE: usize = 16;
+            for from in (0..inner).step_by(LINE) {
+                let to = inner.min(from + LINE);
+                for (column, row) in rows.chunks_exact(inner).enumerate() {
+                    for (line, &value) in panel[from * WIDTH..].chunks_exact_mut(WIDTH).zip(&row[from..to]) {
+                        line[column] = value;
+                    }
+                }
+            }
+        },
+    );
+    packed
+}
+
+/// The inverse of [`pack`].
+pub fn unpack(packed: &[f32], inner: usize, outputs: usize) -> Vec<f32> {
+    let mut weight = vec![0.0; outputs * inner];
+    for (output, row) in weight.chunks_exact_mut(inner.max(1)).enumerate() {
+        let panel = &packed[output / WIDTH * inner * WIDTH..];
+        for (value, line) in row.iter_mut().zip(panel.chunks_exact(WIDTH)) {
+            *value = line[output % WIDTH];
+        }
+    }
+    weight
+}
+
+/// What follows the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// GELU in its tanh form.
+    Gelu,
+}
+
+/// `then(x · weight + bias)` for x `[rows, inner]`, a weight in panels `[panels, inner, WIDTH]` and bias `[outputs]`, to
+/// `[rows, outputs]`.
+///
+/// # Panics
+/// If shapes do not fit together.
+pub fn linear(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<2> {
+    let ([rows, inner], [outputs]) = (x.dims(), bias.dims());
+    assert_eq!(
+        weight.dims(),
+        [panels(outputs), inner, WIDTH],
+        "a linear layer from {inner} to {outputs} channels has a weight of as many panels"
+    );
+    if rows * inner * outputs == 0 {
+        return composed(x, weight, bias, then);
+    }
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    let product = |[x, weight, bias]: &[FlexTensor; 3]| {
+        let [rows, inner] = dims(x);
+        let layer = Layer { inner, bias: values(bias), then };
+        let weight = values(weight);
+        tensor(layer.apply(Right::detected(weight), values(x)), [rows, layer.bias.len()])
+    };
+    outside(inputs, product).unwrap_or_else(|[x, weight, bias]| {
+        composed(Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias), then)
+    })
+}
+
+/// A weight rounded to bfloat16, for processors whose matrix unit multiplies such numbers.
+#[derive(Clone, Debug)]
+pub struct Rounded {
+    inner: usize,
+    outputs: usize,
+    #[cfg(target_arch = "x86_64")]
+    lines: std::sync::Arc<Vec<Line>>,
+}
+
+impl Rounded {
+    /// From the rows that a checkpoint has, `[outputs, inner]`; `None` where the processor has no such unit.
+    ///
+    /// # Panics
+    /// If `weight` has other than whole rows.
+    pub fn new(weight: &[f32], inner: usize) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(unit) = MatrixUnit::detected().filter(|_| inner > 0) {
+            let lines = std::sync::Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner));
+            return Some(Self { inner, outputs: weight.len() / inner, lines });
+        }
+        let _ = weight;
+        None
+    }
+
+    /// Whether this processor can.
+    pub fn available() -> bool {
+        Self::new(&[], 1).is_some()
+    }
+
+    /// `[outputs, inner]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.outputs, self.inner]
+    }
+
+    /// The rounded numbers, `[outputs, inner]`.
+    pub fn numbers(&self) -> Vec<f32> {
+        #[cfg(target_arch = "x86_64")]
+        return (0..self.outputs * self.inner)
+            .map(|i| by_unit::rounded(&self.lines, self.inner, i % self.inner, i / self.inner))
+            .collect();
+        #[cfg(not(target_arch = "x86_64"))]
+        unreachable!("there is no such weight here")
+    }
+
+    /// `then(x · weight + bias)` for x `[rows, inner]` and bias `[outputs]`, f32 tensors of the CPU backend outside autodiff: x is
+    /// rounded to bfloat16, sums are f32.
+    ///
+    /// # Panics
+    /// If shapes do not fit together, or the tensors are others.
+    pub fn linear(&self, x: Tensor<2>, bias: Tensor<1>, then: Then) -> Tensor<2> {
+        let ([rows, inner], [outputs]) = (x.dims(), bias.dims());
+        assert_eq!([outputs, inner], self.shape(), "a linear layer's weight, outputs by inputs");
+        if rows * outputs == 0 {
+            return Tensor::zeros([rows, outputs], &x.device());
+        }
+        let product = |[x, bias]: &[FlexTensor; 2]| {
+            let layer = Layer { inner, bias: values(bias), then };
+            tensor(layer.apply(self.right(), values(x)), [rows, outputs])
+        };
+        outside([x.into_dispatch(), bias.into_dispatch()], product).unwrap_or_else(|_| {
+            panic!("weights rounded to bfloat16 are for f32 inputs on the CPU, without gradients")
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn right(&self) -> Right<'_> {
+        let unit = MatrixUnit::detected().expect("a rounded weight is made only where there is a unit");
+        Right::Unit(unit, by_unit::Columns::Rounded(&self.lines))
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn right(&self) -> Right<'_> {
+        unreachable!("there is no such weight here")
+    }
+}
+
+/// The same by burn's own operations.
+fn composed(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<2> {
+    let ([panels, inner, width], [outputs]) = (weight.dims(), bias.dims());
+    let weight = weight.permute([1, 0, 2]).reshape([inner, panels * width]).slice_dim(1, 0..outputs);
+    let out = composed::linear(x, weight, Some(bias));
+    match then {
+        Then::Nothing => out,
+        Then::Gelu => gelu_approximate(out),
+    }
+}
+
+/// Panels of weights, and what multiplies them.
+#[derive(Clone, Copy)]
+enum Right<'a> {
+    Vectors(Level, &'a [f32]),
+    #[cfg(target_arch = "x86_64")]
+    Unit(MatrixUnit, by_unit::Columns<'a>),
+}
+
+impl<'a> Right<'a> {
+    /// The fastest for `weight`, `[panels, inner, WIDTH]`.
+    fn detected(weight: &'a [f32]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(unit) = MatrixUnit::detected() {
+            return Self::Unit(unit, by_unit::Columns::Numbers(weight));
+        }
+        Self::Vectors(Level::detected(), weight)
+    }
+
+    /// Rows of inputs as this multiplies them.
+    fn left<'x>(self, x: &'x [f32], inner: usize) -> Left<'x> {
+        match self {
+            Self::Vectors(..) => Left::Numbers(x),
+            #[cfg(target_arch = "x86_64")]
+            Self::Unit(unit, columns) => {
+                let precision = match columns {
+                    by_unit::Columns::Numbers(_) => Precision::Whole,
+                    by_unit::Columns::Rounded(_) => Precision::Rounded,
+                };
+                Left::Packed(by_unit::Rows::new(unit, precision, x, inner))
+            }
+        }
+    }
+
+    /// The products with the panels from `first` on, plus `bias`, to a block `[rows, WIDTH]` for each panel.
+    fn multiply(self, left: &Left<'_>, inner: usize, first: usize, bias: &[f32], blocks: &mut [f32]) {
+        let count = bias.len() / WIDTH;
+        match (self, left) {
+            (Self::Vectors(level, weight), Left::Numbers(x)) => {
+                let weight = &weight[first * inner * WIDTH..][..count * inner * WIDTH];
+                by_vectors::multiply(level, x, weight, bias, blocks);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Self::Unit(unit, columns), Left::Packed(rows)) => {
+                by_unit::multiply(unit, rows, columns.panels(inner, first, count), bias, blocks);
+            }
+            #[cfg(target_arch = "x86_64")]
+            _ => unreachable!("the left operand was made for this one"),
+        }
+    }
+}
+
+/// Rows of inputs.
+enum Left<'a> {
+    Numbers(&'a [f32]),
+    #[cfg(target_arch = "x86_64")]
+    Packed(by_unit::Rows),
+}
+
+/// A layer on the host.
+struct Layer<'a> {
+    inner: usize,
+    bias: &'a [f32],
+    then: Then,
+}
+
+impl Layer<'_> {
+    fn apply(&self, right: Right<'_>, x: &[f32]) -> Vec<f32> {
+        let (inner, outputs) = (self.inner, self.bias.len());
+        let mut bias = self.bias.to_vec();
+        bias.resize(panels(outputs) * WIDTH, 0.0);
+        // Two parts for each thread, so that one that is held up leaves work to the others.
+        let share = panels(outputs).div_ceil(2 * rayon::current_num_threads());
+        let mut out = vec![0.0; x.len() / inner * outputs];
+        out.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inner)).for_each(|(out, x)| {
+            let rows = x.len() / inner;
+            let left = right.left(x, inner);
+            let out = MatMut::from_row_major_slice_mut(out, rows, outputs);
+            out.par_col_chunks_mut(share * WIDTH).enumerate().for_each(|(part, mut out)| {
+                let (first, count) = (part * share, panels(out.ncols()));
+                let mut blocks = vec![0.0; count * rows * WIDTH];
+                right.multiply(&left, inner, first, &bias[first * WIDTH..][..count * WIDTH], &mut blocks);
+                if self.then == Then::Gelu {
+                    elementwise::in_place::<GeluTanh>(Level::detected(), &mut blocks);
+                }
+                for (panel, block) in blocks.chunks_exact(rows * WIDTH).enumerate() {
+                    let columns = WIDTH.min(out.ncols() - panel * WIDTH);
+                    for (row, line) in block.chunks_exact(WIDTH).enumerate() {
+                        let out = out.rb_mut().row_mut(row).subcols_mut(panel * WIDTH, columns);
+                        let out = out.try_as_row_major_mut().expect("rows of `out` are contiguous");
+                        out.as_slice_mut().copy_from_slice(&line[..columns]);
+                    }
+                }
+            });
+        });
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::numbers;
+
+    /// Every way to multiply by this weight in f32.
+    fn routes(weight: &[f32]) -> Vec<(String, Right<'_>)> {
+        let vectors = |level| (format!("{level:?}"), Right::Vectors(level, weight));
+        let mut routes: Vec<_> = Level::available().into_iter().map(vectors).collect();
+        #[cfg(target_arch = "x86_64")]
+        routes.extend(
+            MatrixUnit::detected()
+                .map(|unit| ("unit".into(), Right::Unit(unit, by_unit::Columns::Numbers(weight)))),
+        );
+        routes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+        #[test]
+        fn every_route_is_as_exact_as_a_plain_sum(
+            rows in 8usize..40,
+            inner in prop_oneof![1usize..70, 250usize..300, 500usize..600],
+            outputs in 40usize..100,
+            seed: u32,
+        ) {
+            let (x, weight) = (numbers(seed, rows * inner), numbers(!seed, outputs * inner));
+            let bias = numbers(seed ^ 5, outputs);
+            let packed = pack(&weight, inner);
+            let layer = Layer { inner, bias: &bias, then: Then::Nothing };
+            let all: Vec<Vec<f32>> = routes(&packed).into_iter().map(|(_, route)| layer.apply(route, &x)).collect();
+            let mut squares = vec![0.0; all.len() + 1];
+            for row in 0..rows {
+                for output in 0..outputs {
+                    let (x, w) = (&x[row * inner..][..inner], &weight[output * inner..][..inner]);
+                    let terms = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w));
+                    let exact: f64 = f64::from(bias[output]) + terms.sum::<f64>();
+                    let plain = x.iter().zip(w).fold(bias[output], |sum, (&x, &w)| x.mul_add(w, sum));
+                    for (square, got) in squares.iter_mut().zip(all.iter().map(|all| all[row * outputs + output]).chain([plain])) {
+                        *square += (f64::from(got) - exact).powi(2);
+                    }
+                }
+            }
+            let plain = squares.pop().unwrap();
+            // Without fused products every term is rounded twice.
+            for ((route, _), square) in routes(&packed).into_iter().zip(squares) {
+                prop_assert!(square <= 2.5 * plain, "{route}: {square}, plain sums {plain}");
+            }
+        }
+
+        #[test]
+        fn a_row_does_not_depend_on_those_beside_it(
+            rows in 1usize..700, inner in 1usize..300, outputs in 1usize..80, seed: u32,
+        ) {
+            let (x, weight) = (numbers(seed, 700 * inner), numbers(!seed, outputs * inner));
+            let (bias, packed) = (numbers(seed ^ 5, outputs), pack(&weight, inner));
+            let layer = Layer { inner, bias: &bias, then: Then::Gelu };
+            let rounded = Rounded::new(&weight, inner);
+            let rounded = rounded.as_ref().map(|rounded| ("rounded".to_owned(), rounded.right()));
+            for (name, route) in routes(&packed).into_iter().chain(rounded) {
+                let all = layer.apply(route, &x);
+                prop_assert!(layer.apply(route, &x[..rows * inner]) == all[..rows * outputs], "{name}");
+            }
+        }
+
+        #[test]
+        fn packing_is_undone(inner in 0usize..40, outputs in 0usize..80, seed: u32) {
+            let weight = numbers(seed, inner * outputs);
+            prop_assert_eq!(unpack(&pack(&weight, inner), inner, outputs), weight);
+        }
+    }
+
+    #[test]
+    fn large_and_small_numbers_keep_their_digits() {
+        // What the matrix unit sums are parts of numbers: the smallest part must not be lost at either end.
+        let (inner, scale) = (64, [1e-18_f32, 1.0, 1e18]);
+        let weight = numbers(3, inner);
+        let packed = pack(&weight, inner);
+        for scale in scale {
+            let x: Vec<f32> = numbers(4, inner).into_iter().map(|x| x * scale).collect();
+            let terms = x.iter().zip(&weight).map(|(&x, &w)| f64::from(x) * f64::from(w));
+            let exact: f64 = terms.sum();
+            let layer = Layer { inner, bias: &[0.0], then: Then::Nothing };
+            for (name, route) in routes(&packed) {
+                let error = f64::from(layer.apply(route, &x)[0]) - exact;
+                assert!(error.abs() < 2e-6 * f64::from(scale), "{name} at {scale}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_shows() {
+        let (inner, outputs) = (40, 3);
+        let weight = numbers(3, inner * outputs);
+        let packed = pack(&weight, inner);
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = numbers(4, 2 * inner);
+            x[inner + 5] = broken;
+            let layer = Layer { inner, bias: &[0.0; 3], then: Then::Nothing };
+            let rounded = Rounded::new(&weight, inner);
+            let rounded = rounded.as_ref().map(|rounded| ("rounded".to_owned(), rounded.right()));
+            for (name, route) in routes(&packed).into_iter().chain(rounded) {
+                let out = layer.apply(route, &x);
+                assert!(out[..outputs].iter().all(|value| value.is_finite()), "{name}");
+                assert!(out[outputs..].iter().all(|value| !value.is_finite()), "{name}: {out:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tensor_operation_is_the_same_as_burns() {
+        let device = Device::flex();
+        let (rows, inner, outputs) = (7, 33, 50);
+        let of = |seed, shape: [usize; 2]| {
+            Tensor::<2>::from_data(TensorData::new(numbers(seed, shape[0] * shape[1]), shape), &device)
+        };
+        let (x, bias) = (of(1, [rows, inner]), of(2, [1, outputs]).reshape([outputs]));
+        let packed = pack(&numbers(3, outputs * inner), inner);
+        let weight =
+            Tensor::<3>::from_data(TensorData::new(packed, [panels(outputs), inner, WIDTH]), &device);
+        for then in [Then::Nothing, Then::Gelu] {
+            let got = linear(x.clone(), weight.clone(), bias.clone(), then);
+            let expected = composed(x.clone(), weight.clone(), bias.clone(), then);
+            assert!((got - expected).abs().max().into_scalar::<f32>() < 2e-5, "{then:?}");
+            assert_eq!(
+                linear(x.clone().slice_dim(0, 0..0), weight.clone(), bias.clone(), then).dims(),
+                [0, outputs]
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+        #[test]
+        fn rounded_products_are_those_of_rounded_numbers(
+            rows in 1usize..40, inner in prop_oneof![1usize..70, 760usize..800], outputs in 1usize..70, seed: u32,
+        ) {
+            let (x, weight) = (numbers(seed, rows * inner), numbers(!seed, outputs * inner));
+            let bias = numbers(seed ^ 5, outputs);
+            let Some(rounded) = Rounded::new(&weight, inner) else { return Ok(()) };
+            // Half of the last of eight bits, the even number where two are as near.
+            let round = |x: f32| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000);
+            let expected: Vec<f32> = weight.iter().map(|&x| round(x)).collect();
+            prop_assert_eq!(rounded.shape(), [outputs, inner]);
+            prop_assert_eq!(rounded.numbers(), expected.clone());
+            let layer = Layer { inner, bias: &bias, then: Then::Nothing };
+            let got = layer.apply(rounded.right(), &x);
+            for (i, got) in got.into_iter().enumerate() {
+                let (x, w) = (&x[i / outputs * inner..][..inner], &expected[i % outputs * inner..][..inner]);
+                let terms = x.iter().zip(w).map(|(&x, &w)| f64::from(round(x)) * f64::from(w));
+                let exact = f64::from(bias[i % outputs]) + terms.sum::<f64>();
+                prop_assert!((f64::from(got) - exact).abs() < 2e-6 * (inner as f64).sqrt().max(4.0), "{got} {exact}");
+            }
+        }
+    }
+}
