@@ -11,7 +11,7 @@ pub struct CrossEntropy {
     pub values: Vec<f32>,
 }
 
-/// Computes both. The gradient, (softmax − one-hot) / positions, is known beforehand, so it is carried by a product with
+/// Computes both, of logits `[batch, positions, channels]` and targets `[batch, positions]`. The gradient, (softmax − one-hot) / positions, is known beforehand, so it is carried by a product with
 /// the logits: one pass forward and back in place of a differentiated softmax, gather and logarithm.
 pub fn cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> CrossEntropy {
     let [batch, positions, _] = logits.dims();

@@ -35,6 +35,7 @@ mod toy;
 
 pub use backbone::{teacher_features, train_backbone};
 pub use classifier::train_classifier;
+pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use error::{Error, Result};
 pub use run::{Options, Outcome, Training};
 pub use tokenizer::train_tokenizer;

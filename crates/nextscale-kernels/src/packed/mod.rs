@@ -133,11 +133,6 @@ impl Rounded {
         None
     }
 
-    /// Whether this processor can.
-    pub fn available() -> bool {
-        Self::new(&[], 1).is_some()
-    }
-
     /// `[outputs, inner]`.
     pub fn shape(&self) -> [usize; 2] {
         [self.outputs, self.inner]

@@ -1,0 +1,158 @@
+//! A training step of the shipped backbone, ours against eager PyTorch, step by step in turns:
+//! `cargo bench --bench train_step -- --python PYTHON`, with a Python that has torch and numpy.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use clap::Parser;
+use nextscale::backbones::Backbone;
+use nextscale::backbones::var::{Initialisation, VarConfig};
+use nextscale::burn::tensor::{Device, Int, Tensor, TensorData};
+use nextscale::core::Condition;
+use nextscale::priors::conformance::noise;
+use nextscale::train::cross_entropy;
+use nextscale::train::optimiser::{AdamW, AdamWConfig, is_decayed};
+use nextscale::weights::WeightFile;
+use serde::Deserialize;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vs_torch/train.py");
+const BACKBONE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cifar10/backbone.safetensors");
+
+/// Race a training step against eager PyTorch on the CPU and print a Markdown table
+#[derive(Debug, Parser)]
+#[command(name = "train_step")]
+struct Args {
+    /// A Python that has torch and numpy
+    #[arg(long, value_name = "PROGRAM")]
+    python: PathBuf,
+    /// A backbone whose sizes are taken, with AdaLN shared by the blocks [default: the shipped one]
+    #[arg(long, value_name = "FILE")]
+    backbone: Option<PathBuf>,
+    /// Images of a step
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch: usize,
+    /// Steps of each side that count, after three that do not
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    steps: usize,
+    /// Threads of each side
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    threads: usize,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ready {
+    torch: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    seconds: f64,
+    loss: f64,
+}
+
+fn main() -> ExitCode {
+    nextscale::kernels::allocator::tune();
+    if !std::env::args().any(|argument| argument == "--help" || argument.starts_with("--python")) {
+        println!(
+            "train_step: skipped; it needs a Python with torch: cargo bench --bench train_step -- --python PYTHON"
+        );
+        return ExitCode::SUCCESS;
+    }
+    match race(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("train_step: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn race(args: &Args) -> Result<()> {
+    let path = args.backbone.clone().unwrap_or_else(|| BACKBONE.into());
+    // Ours are rayon's, whose number is decided before its first use.
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    let mut peer = Command::new(&args.python)
+        .arg(PEER)
+        .arg(&path)
+        .args(["--batch", &args.batch.to_string(), "--threads", &args.threads.to_string()])
+        .env("OMP_NUM_THREADS", args.threads.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot run {}: {error}", args.python.display()))?;
+    let (Some(mut requests), Some(answers)) = (peer.stdin.take(), peer.stdout.take()) else {
+        return Err("PyTorch's side has no pipes".into());
+    };
+    let mut answers = BufReader::new(answers).lines();
+    let mut next = || -> Result<String> {
+        Ok(answers.next().ok_or("PyTorch's side has ended; its own words are above")??)
+    };
+    let Ready { torch } = serde_json::from_str(&next()?)?;
+
+    let mut ours = ours(&path, args.batch)?;
+    let mut seconds = [Vec::new(), Vec::new()];
+    for step in 0..args.steps + 3 {
+        let mine = ours()?;
+        writeln!(requests, "step")?;
+        let theirs: Step = serde_json::from_str(&next()?)?;
+        eprintln!(
+            "step {step}: nextscale {:.3} s, loss {:.3}; PyTorch {:.3} s, loss {:.3}",
+            mine.seconds, mine.loss, theirs.seconds, theirs.loss
+        );
+        if step >= 3 {
+            seconds[0].push(mine.seconds);
+            seconds[1].push(theirs.seconds);
+        }
+    }
+    drop(requests);
+    peer.wait()?;
+    let [mine, theirs] = seconds.map(|mut seconds| {
+        seconds.sort_by(f64::total_cmp);
+        [seconds[0], seconds[seconds.len() / 2], seconds[seconds.len() - 1]]
+    });
+    let cell = |[least, median, most]: [f64; 3]| format!("{least:.3} / {median:.3} / {most:.3}");
+    println!(
+        "- batch {}, {} threads a side, {} steps in turns; PyTorch {torch}\n",
+        args.batch, args.threads, args.steps
+    );
+    println!("| work | nextscale, min / median / max | PyTorch, min / median / max | ratio of medians |");
+    println!("|---|---|---|---|");
+    println!("| training step | {} | {} | {:.2} |", cell(mine), cell(theirs), mine[1] / theirs[1]);
+    Ok(())
+}
+
+/// A model of these sizes on random data; every call is a step: loss, gradients, clipping, AdamW.
+fn ours(path: &std::path::Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
+    let device = Device::flex();
+    let config = VarConfig::infer(&WeightFile::open(path)?, None)?;
+    let model = config.init(&Initialisation { seed: 0, gate: 1e-2 }, &device.clone().autodiff())?;
+    let decayed: HashSet<_> =
+        model.parameters().iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id()).collect();
+    let mut optimiser = AdamW::new(AdamWConfig::default(), decayed);
+    let (length, channels) = (config.schedule.positions(), config.feature_channels);
+    let shape = [batch, length - config.schedule.grid(0).positions(), channels];
+    let features = Tensor::<3>::from_data(TensorData::new(noise(1, shape.iter().product()), shape), &device);
+    let tokens: Vec<i64> = (0..batch * length).map(|i| (i * i % config.vocabulary) as i64).collect();
+    let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [batch, length]), &device);
+    let conditions: Vec<Condition> = (0..batch).map(|i| Condition::Class(i % model.classes())).collect();
+    let mut model = Some(model);
+    Ok(move || {
+        let begin = Instant::now();
+        let before = model.take().ok_or("a step failed before")?;
+        let logits = before.logits(features.clone().autodiff(), &conditions)?;
+        let result = cross_entropy(logits, tokens.clone());
+        let loss =
+            result.values.iter().map(|&value| f64::from(value)).sum::<f64>() / result.values.len() as f64;
+        let gradients = result.gradient_carrier.backward();
+        model = Some(optimiser.step(before, gradients, 1e-4).0);
+        Ok(Step { seconds: begin.elapsed().as_secs_f64(), loss })
+    })
+}
