@@ -1,6 +1,6 @@
 //! Attention of one head on the processor's matrix unit: sixteen queries at a time, whose scores stay in a core's own cache.
 
-use faer::MatMut;
+use faer::{MatMut, MatRef, reborrow::*};
 
 use crate::{
     raw::{
@@ -10,25 +10,15 @@ use crate::{
     softmax,
 };
 
-/// One head's part of an image: rows of `stride` numbers, of which it has `width` from `column` on. The width is a multiple of
-/// [`SIDE`].
-#[derive(Clone, Copy)]
-pub struct Head {
-    pub stride: usize,
-    pub column: usize,
-    pub width: usize,
-}
-
-impl Head {
-    /// Whether the matrix unit can take heads of such width.
-    pub fn fits(width: usize) -> bool {
-        width.is_multiple_of(SIDE)
-    }
+/// Whether the matrix unit can take heads of such width.
+pub fn fits(width: usize) -> bool {
+    width.is_multiple_of(SIDE)
 }
 
 /// Keys and values in the form in which products read them.
 struct Packed {
     keys: usize,
+    width: usize,
     /// For every 16 keys the steps over `width`.
     key_columns: Vec<Line>,
     /// For every 16 of `width` the steps over all keys.
@@ -42,47 +32,37 @@ fn lines(inner: usize) -> usize {
     inner.div_ceil(STEP) * WHOLE.lines()
 }
 
+/// The columns of `y`, for every 16 of them the steps over its rows.
+fn columns(unit: MatrixUnit, y: MatRef<'_, f32>) -> Vec<Line> {
+    let size = lines(y.nrows());
+    let mut packed = vec![Line::ZERO; y.ncols().div_ceil(SIDE) * size];
+    for (i, packed) in packed.chunks_exact_mut(size).enumerate() {
+        let sixteen = y.subcols(i * SIDE, SIDE.min(y.ncols() - i * SIDE));
+        unit.pack_columns(WHOLE, sixteen, 0, packed);
+    }
+    packed
+}
+
 impl Packed {
-    fn new(unit: MatrixUnit, k: &[f32], v: &[f32], head: Head) -> Self {
-        let Head { stride, column, width } = head;
-        let keys = k.len() / stride;
-        let padded = keys.next_multiple_of(SIDE);
-        // A product reads keys along their channels: they are turned, sixteen at a time.
-        let mut turned = vec![0.0; width * SIDE];
-        let mut key_columns = vec![Line::ZERO; padded / SIDE * lines(width)];
-        for (k, columns) in k.chunks(SIDE * stride).zip(key_columns.chunks_exact_mut(lines(width))) {
-            turned.fill(0.0);
-            for (key, row) in k.chunks_exact(stride).enumerate() {
-                for (channel, value) in row[column..column + width].iter().enumerate() {
-                    turned[channel * SIDE + key] = *value;
-                }
-            }
-            unit.pack_columns(WHOLE, &turned, [SIDE, 0, 0], [0, width], columns);
-        }
-        let mut value_columns = vec![Line::ZERO; width / SIDE * lines(keys)];
-        for (i, columns) in value_columns.chunks_exact_mut(lines(keys)).enumerate() {
-            unit.pack_columns(WHOLE, v, [stride, column + i * SIDE, 0], [0, keys], columns);
-        }
-        Packed { keys, key_columns, value_columns }
+    /// Of k and v `[keys, width]`.
+    fn new(unit: MatrixUnit, k: MatRef<'_, f32>, v: MatRef<'_, f32>) -> Self {
+        let (key_columns, value_columns) = (columns(unit, k.transpose()), columns(unit, v));
+        Packed { keys: k.nrows(), width: k.ncols(), key_columns, value_columns }
     }
 }
 
-/// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head of an image's q, k and v; the mask is `[queries, keys]` or
-/// empty.
-pub fn attend(unit: MatrixUnit, [q, k, v]: [&[f32]; 3], mask: &[f32], head: Head, mut out: MatMut<'_, f32>) {
-    let packed = Packed::new(unit, k, v, head);
-    let mut scratch = Scratch::new(&packed, head.width);
+/// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head: q `[queries, width]`, k and v `[keys, width]`; the mask is
+/// `[queries, keys]` or empty. The width is one that [`fits`].
+pub fn attend(unit: MatrixUnit, [q, k, v]: [MatRef<'_, f32>; 3], mask: &[f32], mut out: MatMut<'_, f32>) {
+    let packed = Packed::new(unit, k, v);
+    let mut scratch = Scratch::new(&packed);
     unit.with(|ready| {
-        for first in (0..out.nrows()).step_by(SIDE) {
-            let count = SIDE.min(out.nrows() - first);
-            let q = &q[first * head.stride + head.column..];
+        for first in (0..q.nrows()).step_by(SIDE) {
+            let count = SIDE.min(q.nrows() - first);
             let mask =
                 if mask.is_empty() { mask } else { &mask[first * packed.keys..][..count * packed.keys] };
-            let block = scratch.attend(unit, ready, q, mask, &packed, head, count);
-            for (row, line) in block.chunks_exact(head.width).enumerate() {
-                let out = out.as_mut().row_mut(first + row).try_as_row_major_mut();
-                out.expect("rows of `out` are contiguous").as_slice_mut().copy_from_slice(line);
-            }
+            let out = out.rb_mut().subrows_mut(first, count);
+            scratch.attend(&packed, (unit, ready), q.subrows(first, count), mask, out);
         }
     });
 }
@@ -93,46 +73,35 @@ struct Scratch {
     scores: Vec<f32>,
     weights: Vec<Line>,
     tile: Tile,
-    out: Vec<f32>,
 }
 
 impl Scratch {
-    fn new(packed: &Packed, width: usize) -> Self {
+    fn new(packed: &Packed) -> Self {
         Scratch {
-            queries: vec![Line::ZERO; lines(width)],
+            queries: vec![Line::ZERO; lines(packed.width)],
             scores: vec![0.0; SIDE * packed.keys.next_multiple_of(SIDE)],
             weights: vec![Line::ZERO; lines(packed.keys)],
             tile: Tile::ZERO,
-            out: vec![0.0; SIDE * width],
         }
     }
 
-    /// `[count, width]` of as many queries.
-    #[allow(clippy::too_many_arguments)]
+    /// At most sixteen queries q and their rows of the mask and of `out`.
     fn attend(
         &mut self,
-        unit: MatrixUnit,
-        ready: &Ready,
-        q: &[f32],
-        mask: &[f32],
         packed: &Packed,
-        head: Head,
-        count: usize,
-    ) -> &[f32] {
+        (unit, ready): (MatrixUnit, &Ready),
+        q: MatRef<'_, f32>,
+        mask: &[f32],
+        mut out: MatMut<'_, f32>,
+    ) {
         const NOTHING: [f32; SIDE] = [0.0; SIDE];
         let (keys, padded) = (packed.keys, packed.keys.next_multiple_of(SIDE));
-        unit.pack_rows(
-            WHOLE,
-            &q[..(count - 1) * head.stride + head.width],
-            head.stride,
-            [0, head.width],
-            &mut self.queries,
-        );
-        for (i, columns) in packed.key_columns.chunks_exact(lines(head.width)).enumerate() {
+        unit.pack_rows(WHOLE, q, &mut self.queries);
+        for (i, columns) in packed.key_columns.chunks_exact(lines(packed.width)).enumerate() {
             ready.product(WHOLE, &self.queries, columns, &mut self.tile);
             unit.store(&self.tile, &NOTHING, &mut self.scores[i * SIDE..], padded);
         }
-        let scores = &mut self.scores[..count * padded];
+        let scores = &mut self.scores[..q.nrows() * padded];
         for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
             // What no key stands behind gets no weight.
             scores[keys..].fill(f32::NEG_INFINITY);
@@ -142,11 +111,11 @@ impl Scratch {
             }
         }
         softmax::in_place(Level::detected(), scores, padded);
-        unit.pack_rows(WHOLE, scores, padded, [0, keys], &mut self.weights);
+        let weights = MatRef::from_row_major_slice(scores, q.nrows(), padded);
+        unit.pack_rows(WHOLE, weights.subcols(0, keys), &mut self.weights);
         for (i, columns) in packed.value_columns.chunks_exact(lines(keys)).enumerate() {
             ready.product(WHOLE, &self.weights, columns, &mut self.tile);
-            unit.store(&self.tile, &NOTHING, &mut self.out[i * SIDE..], head.width);
+            unit.put(&self.tile, out.rb_mut().subcols_mut(i * SIDE, SIDE), false);
         }
-        &self.out[..count * head.width]
     }
 }

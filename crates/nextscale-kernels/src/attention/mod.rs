@@ -76,14 +76,13 @@ fn each_head(
 #[cfg(target_arch = "x86_64")]
 fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: &[f32], extent: Extent) -> Option<Vec<f32>> {
     let Extent { queries, keys, heads, width } = extent;
-    let unit = MatrixUnit::detected().filter(|_| by_unit::Head::fits(width))?;
-    let stride = heads * width;
+    let unit = MatrixUnit::detected().filter(|_| by_unit::fits(width))?;
     let mut out = vec![0.0; q.len()];
     each_head(&mut out, queries, extent, |image, head, out| {
-        let of = |length: usize| image * length * stride..(image + 1) * length * stride;
-        let (q, k, v) = (&q[of(queries)], &k[of(keys)], &v[of(keys)]);
-        let head = by_unit::Head { stride, column: head * width, width };
-        by_unit::attend(unit, [q, k, v], mask, head, out);
+        let of = |length: usize| image * length * heads * width..(image + 1) * length * heads * width;
+        let q = extent.head(&q[of(queries)], queries, head);
+        let [k, v] = [k, v].map(|values| extent.head(&values[of(keys)], keys, head));
+        by_unit::attend(unit, [q, k, v], mask, out);
     });
     Some(out)
 }

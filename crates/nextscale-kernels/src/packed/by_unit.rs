@@ -1,5 +1,6 @@
 //! Products on the processor's matrix unit.
 
+use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::WIDTH;
@@ -34,13 +35,15 @@ impl Rows {
     pub fn new(unit: MatrixUnit, precision: Precision, x: &[f32], inner: usize) -> Self {
         let tiles = (x.len() / inner).div_ceil(SIDE);
         let mut packed = vec![Line::ZERO; tiles * lines(precision, inner)];
+        let x = MatRef::from_row_major_slice(x, x.len() / inner, inner);
         let block = tiles * lines(precision, depth(precision));
         packed.par_chunks_mut(block).enumerate().for_each(|(i, block)| {
             let from = i * depth(precision);
-            let depth = [from, inner.min(from + depth(precision))];
+            let x = x.subcols(from, depth(precision).min(inner - from));
             let tile = block.len() / tiles;
             block.par_chunks_mut(tile).enumerate().for_each(|(i, lines)| {
-                unit.pack_rows(precision, &x[i * SIDE * inner..], inner, depth, lines);
+                let rows = x.subrows(i * SIDE, SIDE.min(x.nrows() - i * SIDE));
+                unit.pack_rows(precision, rows, lines);
             });
         });
         Rows { precision, inner, tiles, lines: packed }
@@ -68,8 +71,9 @@ pub fn pack_rounded(unit: MatrixUnit, weight: &[f32], inner: usize) -> Vec<Line>
     let mut packed = vec![Line::ZERO; weight.len() / (inner * SIDE) * side];
     let panels = weight.par_chunks_exact(inner * WIDTH);
     packed.par_chunks_exact_mut(side * WIDTH / SIDE).zip(panels).for_each(|(packed, weight)| {
+        let weight = MatRef::from_row_major_slice(weight, inner, WIDTH);
         for (i, lines) in packed.chunks_exact_mut(side).enumerate() {
-            unit.pack_columns(Precision::Rounded, weight, [WIDTH, i * SIDE, 0], [0, inner], lines);
+            unit.pack_columns(Precision::Rounded, weight.subcols(i * SIDE, SIDE), 0, lines);
         }
     });
     packed
@@ -93,33 +97,45 @@ impl Columns<'_> {
         }
     }
 
-    /// Sixteen columns at some inner numbers. `scratch` is room for them; `ahead` is how many panels further the next columns
-    /// lie that will be asked for, where they do not follow these.
+    /// Sixteen columns at some inner numbers. `scratch` is room for them.
     fn get<'a>(
         &'a self,
         unit: MatrixUnit,
         inner: usize,
         [panel, side]: [usize; 2],
-        depth: [usize; 2],
-        ahead: usize,
+        [from, to]: [usize; 2],
+        order: Order,
         scratch: &'a mut [Line],
     ) -> &'a [Line] {
         match self {
             Self::Numbers(weight) => {
                 let weight = &weight[panel * inner * WIDTH..][..inner * WIDTH];
-                let ahead = if ahead > 0 { ahead * inner * WIDTH } else { (depth[1] - depth[0]) * WIDTH };
-                let lines = &mut scratch[..lines(Precision::Whole, depth[1] - depth[0])];
-                unit.pack_columns(Precision::Whole, weight, [WIDTH, side * SIDE, ahead], depth, lines);
+                let weight = MatRef::from_row_major_slice(weight, inner, WIDTH);
+                let ahead = match order {
+                    Order::AllPanels => inner * WIDTH,
+                    Order::OnePanel => (to - from) * WIDTH,
+                };
+                let lines = &mut scratch[..lines(Precision::Whole, to - from)];
+                let columns = weight.submatrix(from, side * SIDE, to - from, SIDE);
+                unit.pack_columns(Precision::Whole, columns, ahead, lines);
                 lines
             }
             Self::Rounded(packed) => {
                 let columns = lines(Precision::Rounded, inner);
-                let from = lines(Precision::Rounded, depth[0]);
-                let first = (panel * WIDTH / SIDE + side) * columns;
-                &packed[first + from..][..lines(Precision::Rounded, depth[1] - depth[0])]
+                let first = (panel * WIDTH / SIDE + side) * columns + lines(Precision::Rounded, from);
+                &packed[first..][..lines(Precision::Rounded, to - from)]
             }
         }
     }
+}
+
+/// What a block of inner numbers meets before the next block does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// One panel: the weight is read from its begin to its end.
+    OnePanel,
+    /// All panels.
+    AllPanels,
 }
 
 /// `rows · columns + bias`, to a block `[rows, WIDTH]` for each panel.
@@ -127,9 +143,12 @@ pub fn multiply(unit: MatrixUnit, rows: &Rows, columns: Columns<'_>, bias: &[f32
     let Rows { precision, inner, tiles, .. } = *rows;
     let panels = bias.len() / WIDTH;
     let block = blocks.len() / panels;
-    // Few rows stay in the cache in whole, and the weight is read from its begin to its end. Of many only a block of inner
-    // numbers does: they meet all panels before the next. An element is summed in the same order either way.
-    let together = if size_of_val(&rows.lines[..]) <= CACHE { 1 } else { panels };
+    // Few rows stay in the cache in whole, and the weight is read in one go. Of many only a block of inner numbers does. An
+    // element is summed in the same order either way.
+    let (order, together) = match size_of_val(&rows.lines[..]) <= CACHE {
+        true => (Order::OnePanel, 1),
+        false => (Order::AllPanels, panels),
+    };
     let mut scratch = vec![Line::ZERO; lines(precision, depth(precision).min(inner))];
     let mut tile = Tile::ZERO;
     unit.with(|ready| {
@@ -142,14 +161,20 @@ pub fn multiply(unit: MatrixUnit, rows: &Rows, columns: Columns<'_>, bias: &[f32
                     for (side, bias) in
                         bias[panel * WIDTH..][..WIDTH].as_chunks::<SIDE>().0.iter().enumerate()
                     {
-                        let ahead = usize::from(together > 1);
-                        let columns = columns.get(unit, inner, [panel, side], depth, ahead, &mut scratch);
+                        let columns = columns.get(unit, inner, [panel, side], depth, order, &mut scratch);
                         for (row, rows) in left.chunks_exact(left.len() / tiles).enumerate() {
-                            let out = &mut block[row * SIDE * WIDTH + side * SIDE..];
                             ready.product(precision, rows, columns, &mut tile);
-                            match i {
-                                0 => unit.store(&tile, bias, out, WIDTH),
-                                _ => unit.add(&tile, out, WIDTH),
+                            let out = &mut block[row * SIDE * WIDTH..];
+                            if i == 0 {
+                                unit.store(&tile, bias, &mut out[side * SIDE..], WIDTH);
+                            } else {
+                                let height = SIDE.min(out.len() / WIDTH);
+                                let out = MatMut::from_row_major_slice_mut(
+                                    &mut out[..height * WIDTH],
+                                    height,
+                                    WIDTH,
+                                );
+                                unit.put(&tile, out.subcols_mut(side * SIDE, SIDE), true);
                             }
                         }
                     }

@@ -10,13 +10,17 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid, __cpuid_count, __m512i, _CMP_UNORD_Q, _MM_HINT_T0, _mm_prefetch, _mm256_storeu_si256,
+    __cpuid, __cpuid_count, __m512i, __mmask16, _CMP_UNORD_Q, _MM_HINT_T0, _mm_prefetch, _mm256_storeu_si256,
     _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_mov_epi32,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
-    _mm512_sub_ps,
+    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_mov_epi32,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps, _mm512_or_si512,
+    _mm512_set1_epi32, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_storeu_ps,
+    _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 use std::{marker::PhantomData, sync::LazyLock};
+
+use faer::{MatMut, MatRef};
 
 use super::Level;
 
@@ -87,41 +91,44 @@ impl MatrixUnit {
         DETECTED.then_some(Self(()))
     }
 
-    /// The left operand: rows of 16 of `x`, whose rows are `stride` apart, at the inner numbers `from..to` (missing rows and
-    /// numbers are zeros), in `lines` for every step.
-    pub fn pack_rows(
-        self,
-        precision: Precision,
-        x: &[f32],
-        stride: usize,
-        [from, to]: [usize; 2],
-        lines: &mut [Line],
-    ) {
-        // SAFETY: the processor has AVX-512, as the unit's constructor saw.
+    /// The left operand: x of at most [`SIDE`] rows, in `lines` for every step over its columns. Missing rows and numbers are
+    /// zeros.
+    ///
+    /// # Panics
+    /// If neither rows nor columns of `x` are contiguous, it has more rows, or `lines` are not those of its columns.
+    pub fn pack_rows(self, precision: Precision, x: MatRef<'_, f32>, lines: &mut [Line]) {
+        check(x.nrows(), x.ncols(), precision, lines);
+        // SAFETY: the processor has AVX-512, as the unit's constructor saw. Sizes and strides were checked.
         unsafe {
-            match precision {
-                Precision::Whole => pack_rows::<PARTS>(x, stride, [from, to], lines),
-                Precision::Rounded => pack_rows::<1>(x, stride, [from, to], lines),
+            match (x.col_stride() == 1 || x.ncols() == 1, precision) {
+                (true, Precision::Whole) => pack_rows::<PARTS>(x, lines),
+                (true, Precision::Rounded) => pack_rows::<1>(x, lines),
+                (false, Precision::Whole) => {
+                    turn_all(lines, |lines| pack_columns::<PARTS>(x.transpose(), 0, lines))
+                }
+                (false, Precision::Rounded) => {
+                    turn_all(lines, |lines| pack_columns::<1>(x.transpose(), 0, lines))
+                }
             }
         }
     }
 
-    /// The right operand: 16 columns of `y`, whose rows are `stride` apart and begin at `column`, at the inner numbers
-    /// `from..to` (missing ones are zeros), in `lines` for every step. What lies `ahead` numbers further is fetched into the
-    /// cache meanwhile.
-    pub fn pack_columns(
-        self,
-        precision: Precision,
-        y: &[f32],
-        [stride, column, ahead]: [usize; 3],
-        [from, to]: [usize; 2],
-        lines: &mut [Line],
-    ) {
+    /// The right operand: y of at most [`SIDE`] columns, in `lines` for every step over its rows. Missing columns and numbers
+    /// are zeros. What lies `ahead` numbers further is fetched into the cache meanwhile, where rows are contiguous.
+    ///
+    /// # Panics
+    /// As [`pack_rows`](Self::pack_rows), with rows for columns.
+    pub fn pack_columns(self, precision: Precision, y: MatRef<'_, f32>, ahead: usize, lines: &mut [Line]) {
+        check(y.ncols(), y.nrows(), precision, lines);
         // SAFETY: as above.
         unsafe {
-            match precision {
-                Precision::Whole => pack_columns::<PARTS>(y, [stride, column, ahead], [from, to], lines),
-                Precision::Rounded => pack_columns::<1>(y, [stride, column, ahead], [from, to], lines),
+            match (y.col_stride() == 1 || y.ncols() == 1, precision) {
+                (true, Precision::Whole) => pack_columns::<PARTS>(y, ahead, lines),
+                (true, Precision::Rounded) => pack_columns::<1>(y, ahead, lines),
+                (false, Precision::Whole) => {
+                    turn_all(lines, |lines| pack_rows::<PARTS>(y.transpose(), lines))
+                }
+                (false, Precision::Rounded) => turn_all(lines, |lines| pack_rows::<1>(y.transpose(), lines)),
             }
         }
     }
@@ -132,10 +139,14 @@ impl MatrixUnit {
         unsafe { store(tile, base, out, stride) }
     }
 
-    /// `out += tile`, likewise.
-    pub fn add(self, tile: &Tile, out: &mut [f32], stride: usize) {
-        // SAFETY: as above.
-        unsafe { add(tile, out, stride) }
+    /// `out += tile`, or `out = tile`, for as many rows and columns as `out` has.
+    ///
+    /// # Panics
+    /// If rows of `out` are not contiguous, or it is larger than a tile.
+    pub fn put(self, tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
+        assert!(out.nrows() <= SIDE && out.ncols() <= SIDE && (out.col_stride() == 1 || out.ncols() == 1));
+        // SAFETY: the processor has AVX-512. Sizes and strides were checked.
+        unsafe { put(tile, out, accumulate) }
     }
 
     /// Runs `work` with the unit set up on this thread. `work` may not come back here, nor wait for other tasks, which might.
@@ -184,14 +195,35 @@ impl Ready {
             *out = Tile::ZERO;
             return;
         }
+        /// The sum over all steps of what these instructions add to the first register, with three in use.
+        macro_rules! sum_over_steps {
+            ($($instruction:literal),+) => {
+                asm!(
+                    "tilezero tmm0",
+                    "2:",
+                    $($instruction,)+
+                    "add {rows}, {step}",
+                    "add {columns}, {step}",
+                    "dec {steps}",
+                    "jnz 2b",
+                    "tilestored [{out} + {line}], tmm0",
+                    rows = inout(reg) rows.as_ptr() => _,
+                    columns = inout(reg) columns.as_ptr() => _,
+                    steps = inout(reg) steps => _,
+                    step = in(reg) lines * size_of::<Line>(),
+                    out = in(reg) out.0.as_mut_ptr(),
+                    line = in(reg) size_of::<Line>(),
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _,
+                    options(nostack),
+                )
+            };
+        }
         // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads `lines` lines of 64 bytes of
         // each operand, as many as there are; the tile is written in whole.
         unsafe {
             match precision {
                 // The smallest terms first.
-                Precision::Whole => asm!(
-                    "tilezero tmm0",
-                    "2:",
+                Precision::Whole => sum_over_steps!(
                     "tileloadd tmm1, [{rows} + {line}]",
                     "tileloadd tmm2, [{columns} + {line} + 2048]",
                     "tdpbf16ps tmm0, tmm1, tmm2",
@@ -204,38 +236,12 @@ impl Ready {
                     "tileloadd tmm1, [{rows} + {line} + 2048]",
                     "tdpbf16ps tmm0, tmm1, tmm2",
                     "tileloadd tmm1, [{rows} + {line}]",
-                    "tdpbf16ps tmm0, tmm1, tmm2",
-                    "add {rows}, 3072",
-                    "add {columns}, 3072",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{out} + {line}], tmm0",
-                    rows = inout(reg) rows.as_ptr() => _,
-                    columns = inout(reg) columns.as_ptr() => _,
-                    steps = inout(reg) steps => _,
-                    out = in(reg) out.0.as_mut_ptr(),
-                    line = in(reg) 64usize,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _,
-                    options(nostack),
+                    "tdpbf16ps tmm0, tmm1, tmm2"
                 ),
-                Precision::Rounded => asm!(
-                    "tilezero tmm0",
-                    "2:",
+                Precision::Rounded => sum_over_steps!(
                     "tileloadd tmm1, [{rows} + {line}]",
                     "tileloadd tmm2, [{columns} + {line}]",
-                    "tdpbf16ps tmm0, tmm1, tmm2",
-                    "add {rows}, 1024",
-                    "add {columns}, 1024",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{out} + {line}], tmm0",
-                    rows = inout(reg) rows.as_ptr() => _,
-                    columns = inout(reg) columns.as_ptr() => _,
-                    steps = inout(reg) steps => _,
-                    out = in(reg) out.0.as_mut_ptr(),
-                    line = in(reg) 64usize,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _,
-                    options(nostack),
+                    "tdpbf16ps tmm0, tmm1, tmm2"
                 ),
             }
         }
@@ -285,38 +291,32 @@ fn rounded(x: __m512i) -> __m512i {
     _mm512_mask_mov_epi32(nearest, nan, _mm512_set1_epi32(0x7fc0_0000))
 }
 
-/// Sixteen numbers from `at` on.
-#[target_feature(enable = "avx512f")]
-fn sixteen(from: &[f32], at: usize) -> __m512i {
-    let from = &from[at..at + 16];
-    // SAFETY: 16 numbers lie there; no alignment is asked for.
-    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+/// Panics where an operand does not fit its lines.
+fn check(side: usize, inner: usize, precision: Precision, lines: &[Line]) {
+    assert!(side <= SIDE && lines.len() == inner.div_ceil(STEP) * precision.lines(), "lines of an operand");
 }
 
+/// The first `count` of sixteen.
+fn first(count: usize) -> __mmask16 {
+    if count >= SIDE { __mmask16::MAX } else { (1 << count) - 1 }
+}
+
+/// Rows of `x` are contiguous; sizes are those of `lines`.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn pack_rows<const PARTS: usize>(x: &[f32], stride: usize, [from, to]: [usize; 2], lines: &mut [Line]) {
+unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) {
+    let (rows, inner, stride) = (x.nrows(), x.ncols(), x.row_stride());
     for (step, lines) in lines.chunks_exact_mut(PARTS * SIDE).enumerate() {
-        let at = from + step * STEP;
         for row in 0..SIDE {
-            let begin = row * stride;
-            let mut short = [0.0; STEP];
-            let numbers = if begin >= x.len() {
-                &short[..]
-            } else if at + STEP <= to {
-                &x[begin + at..][..STEP]
-            } else {
-                let left = to - at;
-                short[..left].copy_from_slice(&x[begin + at..][..left]);
-                &short[..]
-            };
             for half in 0..2 {
-                let mut parts = split(sixteen(numbers, 16 * half));
-                if PARTS == 1 {
-                    parts[0] = rounded(sixteen(numbers, 16 * half));
-                }
+                let at = step * STEP + half * SIDE;
+                let count = if row < rows { inner.saturating_sub(at) } else { 0 };
+                let from = x.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(at);
+                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked for.
+                let numbers = unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) };
+                let parts = if PARTS == 1 { [rounded(numbers); 3] } else { split(numbers) };
                 for (part, numbers) in parts.into_iter().enumerate().take(PARTS) {
                     let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(numbers));
-                    let to = &mut lines[part * SIDE + row].0[16 * half..][..16];
+                    let to = &mut lines[part * SIDE + row].0[SIDE * half..][..SIDE];
                     // SAFETY: 16 numbers of two bytes lie there.
                     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow) };
                 }
@@ -325,37 +325,73 @@ fn pack_rows<const PARTS: usize>(x: &[f32], stride: usize, [from, to]: [usize; 2
     }
 }
 
+/// Rows of `y` are contiguous; sizes are those of `lines`.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn pack_columns<const PARTS: usize>(
-    y: &[f32],
-    [stride, column, ahead]: [usize; 3],
-    [from, to]: [usize; 2],
-    lines: &mut [Line],
-) {
-    const NONE: [f32; SIDE] = [0.0; SIDE];
+unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lines: &mut [Line]) {
+    let (inner, columns, stride) = (y.nrows(), y.ncols(), y.row_stride());
     let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
     for (step, lines) in lines.chunks_exact_mut(PARTS * SIDE).enumerate() {
         for pair in 0..SIDE {
-            let at = from + step * STEP + 2 * pair;
-            let row = |k: usize| if k < to { &y[k * stride + column..][..SIDE] } else { &NONE[..] };
-            for k in [at, at + 1] {
+            let number = |k: usize| {
+                let count = if k < inner { columns } else { 0 };
+                let from = y.as_ptr().wrapping_offset(k as isize * stride);
                 // Reads nothing: any address will do.
-                _mm_prefetch::<_MM_HINT_T0>(y.as_ptr().wrapping_add(k * stride + column + ahead).cast());
-            }
-            let (low, high) = (sixteen(row(at), 0), sixteen(row(at + 1), 0));
-            let (mut lows, mut highs) = (split(low), split(high));
-            if PARTS == 1 {
-                (lows[0], highs[0]) = (rounded(low), rounded(high));
-            }
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ahead).cast());
+                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked for.
+                unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
+            };
+            let at = step * STEP + 2 * pair;
+            let (low, high) = (number(at), number(at + 1));
+            let (lows, highs) =
+                if PARTS == 1 { ([rounded(low); 3], [rounded(high); 3]) } else { (split(low), split(high)) };
             for part in 0..PARTS {
                 let both = _mm512_or_si512(
                     _mm512_srli_epi32::<16>(lows[part]),
                     _mm512_and_si512(highs[part], upper),
                 );
-                // SAFETY: a line is 64 bytes.
-                unsafe { _mm512_storeu_si512(lines[part * SIDE + pair].0.as_mut_ptr().cast(), both) };
+                // SAFETY: a line is 64 bytes, and lies on a multiple of them.
+                unsafe { _mm512_store_si512(lines[part * SIDE + pair].0.as_mut_ptr().cast(), both) };
             }
         }
+    }
+}
+
+/// Packs by `pack`, and makes the rows' form of the columns' form or the other way round: as pairs of numbers, one is the
+/// transpose of the other.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn turn_all(lines: &mut [Line], pack: impl FnOnce(&mut [Line])) {
+    pack(lines);
+    lines.as_chunks_mut::<SIDE>().0.iter_mut().for_each(|block| turn(block));
+}
+
+/// Transposes 16 lines of 16 pairs.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn turn(lines: &mut [Line; SIDE]) {
+    // SAFETY: a line is 64 bytes, and lies on a multiple of them.
+    let mut x: [__m512i; SIDE] =
+        std::array::from_fn(|i| unsafe { _mm512_load_si512(lines[i].0.as_ptr().cast()) });
+    // Pairs within fours of a quarter of every line, then the quarters.
+    for i in (0..SIDE).step_by(4) {
+        let [a, b, c, d] = [x[i], x[i + 1], x[i + 2], x[i + 3]];
+        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+        let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+        x[i] = _mm512_unpacklo_epi64(ab, cd);
+        x[i + 1] = _mm512_unpackhi_epi64(ab, cd);
+        x[i + 2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+        x[i + 3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+    }
+    for i in 0..4 {
+        let [a, b, c, d] = [x[i], x[4 + i], x[8 + i], x[12 + i]];
+        let (ab, cd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0x88>(c, d));
+        let (ab_odd, cd_odd) = (_mm512_shuffle_i32x4::<0xdd>(a, b), _mm512_shuffle_i32x4::<0xdd>(c, d));
+        x[i] = _mm512_shuffle_i32x4::<0x88>(ab, cd);
+        x[4 + i] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
+        x[8 + i] = _mm512_shuffle_i32x4::<0xdd>(ab, cd);
+        x[12 + i] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
+    }
+    for (line, x) in lines.iter_mut().zip(x) {
+        // SAFETY: as above.
+        unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), x) };
     }
 }
 
@@ -370,14 +406,20 @@ fn store(tile: &Tile, base: &[f32; SIDE], out: &mut [f32], stride: usize) {
     }
 }
 
+/// Rows of `out` are contiguous; it is no larger than a tile.
 #[target_feature(enable = "avx512f")]
-fn add(tile: &Tile, out: &mut [f32], stride: usize) {
-    for (row, out) in tile.0.iter().zip(out.chunks_mut(stride)) {
-        let out = &mut out[..SIDE];
-        // SAFETY: both are 16 numbers; no alignment is asked for.
+unsafe fn put(tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
+    let (rows, stride, mask) = (out.nrows(), out.row_stride(), first(out.ncols()));
+    let begin = out.as_ptr_mut();
+    for (i, row) in tile.0.iter().enumerate().take(rows) {
+        let to = begin.wrapping_offset(i as isize * stride);
+        // SAFETY: the mask holds back what lies beyond the row; no alignment is asked for.
         unsafe {
-            let sum = _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), _mm512_loadu_ps(row.as_ptr()));
-            _mm512_storeu_ps(out.as_mut_ptr(), sum);
+            let mut sum = _mm512_loadu_ps(row.as_ptr());
+            if accumulate {
+                sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sum);
+            }
+            _mm512_mask_storeu_ps(to, mask, sum);
         }
     }
 }
