@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ema::Ema;
 use crate::optimiser::{AdamW, Moments};
-use crate::params::{parameters, replace};
+use crate::params::{parameters, replace, without_variants};
 use crate::{Error, Result};
 
 /// The file's name in a run's folder.
@@ -119,8 +119,10 @@ pub fn load<M: Module>(
             "was written under another config: {difference}; use that config or another folder"
         )));
     }
+    let tensors: BTreeMap<String, TensorView<'_>> =
+        tensors.tensors().into_iter().map(|(key, view)| (without_variants(&key), view)).collect();
     let take = |key: String, length: usize| -> Result<Tensor<1>> {
-        let view = tensors.tensor(&key).map_err(|_| fail(format!("has no tensor {key}")))?;
+        let view = tensors.get(&key).ok_or_else(|| fail(format!("has no tensor {key}")))?;
         if view.dtype() != Dtype::F32 || view.shape() != [length] {
             return Err(fail(format!(
                 "{key} is {:?} {:?}, expected F32 [{length}]",
@@ -135,7 +137,7 @@ pub fn load<M: Module>(
     for parameter in parameters(&fresh.model) {
         let (name, length) = (parameter.name, parameter.values.dims()[0]);
         weights.insert(name.clone(), take(format!("weights.{name}"), length)?);
-        if tensors.tensor(&format!("first.{name}")).is_ok() {
+        if tensors.contains_key(&format!("first.{name}")) {
             let first = take(format!("first.{name}"), length)?;
             let second = take(format!("second.{name}"), length)?;
             fresh.optimiser.moments.insert(name.clone(), Moments { first, second });
@@ -144,7 +146,7 @@ pub fn load<M: Module>(
             ema.values.insert(name.clone(), take(format!("ema.{name}"), length)?);
         }
     }
-    for (key, view) in tensors.tensors() {
+    for (key, view) in &tensors {
         if let Some(name) = key.strip_prefix(COUNTER) {
             fresh.counters.insert(name.to_owned(), bytemuck::pod_collect_to_vec(view.data()));
         }
@@ -220,6 +222,21 @@ mod tests {
         let second = |state: &AdamW| state.moments["weight"].second.to_data().try_to_vec::<f32>().unwrap();
         assert_eq!(second(&back.optimiser), second(&state.optimiser));
         assert!(back.model.weight.val().is_require_grad());
+    }
+
+    #[test]
+    fn a_checkpoint_whose_names_have_variants_in_them_is_read() {
+        let out = tempfile::tempdir().unwrap();
+        let path = path(out.path());
+        let state = fresh(3);
+        save(out.path(), &Config { rate: 0.1, steps: 1 }, &state).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let older = tensors.tensors().into_iter().map(|(key, view)| (format!("{key}.Plain"), view));
+        std::fs::write(&path, safetensors::serialize(older, metadata.metadata().clone()).unwrap()).unwrap();
+        let back = load(out.path(), &Config { rate: 0.1, steps: 1 }, fresh(3), &Device::flex()).unwrap();
+        assert_eq!(bits(&back.model), bits(&state.model));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use burn::tensor::{Gradients, Tensor};
 /// A parameter on its way through a traversal.
 #[derive(Debug)]
 pub struct Parameter {
-    /// The path of field names, joined with dots.
+    /// The path of field names, joined with dots. The variant of an enum is no part of it.
     pub name: String,
     /// What burn knows it by, within this process.
     pub id: ParamId,
@@ -22,7 +22,7 @@ pub struct Parameter {
 
 /// All float parameters in the module's order.
 pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
-    let mut visitor = Visitor { path: Vec::new(), each: Gather::Values(Vec::new()) };
+    let mut visitor = Visitor { path: Path::default(), each: Gather::Values(Vec::new()) };
     module.visit(&mut visitor);
     match visitor.each {
         Gather::Values(values) => values,
@@ -33,7 +33,7 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
 /// Takes the gradients of all parameters that have one out of `gradients`.
 pub fn take_gradients<M: Module>(module: &M, gradients: Gradients) -> BTreeMap<String, Tensor<1>> {
     let mut visitor =
-        Visitor { path: Vec::new(), each: Gather::Gradients(Box::new(gradients), BTreeMap::new()) };
+        Visitor { path: Path::default(), each: Gather::Gradients(Box::new(gradients), BTreeMap::new()) };
     module.visit(&mut visitor);
     match visitor.each {
         Gather::Gradients(_, gradients) => gradients,
@@ -44,7 +44,41 @@ pub fn take_gradients<M: Module>(module: &M, gradients: Gradients) -> BTreeMap<S
 /// The module with the parameters that `change` returns in place of its own; `None` leaves one as it is. Whether a
 /// parameter is trained stays.
 pub fn replace<M: Module>(module: M, change: impl FnMut(Parameter) -> Option<Tensor<1>>) -> M {
-    module.map(&mut Mapper { path: Vec::new(), change })
+    module.map(&mut Mapper { path: Path::default(), change })
+}
+
+/// A name as it is now, from one that has variants in it, as earlier checkpoints do: fields begin with a small letter, variants
+/// with a capital.
+pub fn without_variants(name: &str) -> String {
+    let fields: Vec<&str> = name.split('.').filter(|part| !part.starts_with(char::is_uppercase)).collect();
+    fields.join(".")
+}
+
+/// Where a traversal is.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        if !is_enum(container) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if !is_enum(container) {
+            self.0.pop();
+        }
+    }
+
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// Whether what is entered in this container, as burn names it, is a variant and not a field.
+fn is_enum(container: &str) -> bool {
+    container.starts_with("Enum:")
 }
 
 enum Gather {
@@ -53,21 +87,21 @@ enum Gather {
 }
 
 struct Visitor {
-    path: Vec<String>,
+    path: Path,
     each: Gather,
 }
 
 impl ModuleVisitor for Visitor {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.join(".");
+        let name = self.path.name();
         match &mut self.each {
             Gather::Values(values) => {
                 values.push(Parameter {
@@ -88,17 +122,17 @@ impl ModuleVisitor for Visitor {
 }
 
 struct Mapper<F> {
-    path: Vec<String>,
+    path: Path,
     change: F,
 }
 
 impl<F: FnMut(Parameter) -> Option<Tensor<1>>> ModuleMapper for Mapper<F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -106,7 +140,7 @@ impl<F: FnMut(Parameter) -> Option<Tensor<1>>> ModuleMapper for Mapper<F> {
         let (shape, autodiff, trained) = (tensor.shape(), tensor.is_autodiff(), tensor.is_require_grad());
         let values = tensor.clone().inner().reshape([-1]);
         let changed = (self.change)(Parameter {
-            name: self.path.join("."),
+            name: self.path.name(),
             id,
             axes: D,
             shape: tensor.dims().to_vec(),
@@ -128,6 +162,8 @@ mod tests {
     use burn::module::Module;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
+    use nextscale_backbones::var::{AdaLn, Initialisation, VarConfig};
+    use nextscale_core::ScaleSchedule;
 
     use super::*;
 
@@ -151,6 +187,37 @@ mod tests {
         assert_eq!(weight.dims(), [2, 3]);
         assert!(weight.is_require_grad());
         assert_eq!(weight.into_data().try_to_vec::<f32>().unwrap(), vec![2.0; 6]);
+    }
+
+    #[test]
+    fn names_have_fields_in_them_and_no_variants() {
+        for (ada_ln, modulator) in [
+            (AdaLn::Shared, vec!["blocks.0.modulator"]),
+            (AdaLn::PerBlock, vec!["blocks.0.modulator.weight", "blocks.0.modulator.bias"]),
+        ] {
+            let config = VarConfig {
+                width: 8,
+                heads: 2,
+                ada_ln,
+                ..VarConfig::new(1, ScaleSchedule::square(&[1, 2]).unwrap())
+            };
+            let model = config.init(&Initialisation::default(), &Device::flex()).unwrap();
+            let all = parameters(&model);
+            let names: Vec<&str> = all.iter().map(|p| &*p.name).collect();
+            assert!(names.contains(&"embedding.word_embed.weight"), "{names:?}");
+            assert!(modulator.iter().all(|name| names.contains(name)), "{names:?}");
+            assert!(names.iter().all(|name| *name == without_variants(name)), "{names:?}");
+            // They are those that the model lists, by whose keys weight decay is told.
+            let ids: Vec<ParamId> = all.iter().map(|p| p.id).collect();
+            assert_eq!(ids.len(), model.parameters().len());
+            assert!(model.parameters().iter().all(|named| ids.contains(&named.id())));
+            let mut mapped = Vec::new();
+            replace(model.clone(), |p| {
+                mapped.push(p.name);
+                None
+            });
+            assert_eq!(mapped, names);
+        }
     }
 
     #[test]
