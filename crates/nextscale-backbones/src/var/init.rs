@@ -1,13 +1,17 @@
-use std::convert::Infallible;
-
 use burn::{
     module::Param,
     tensor::{Device, Tensor, TensorData},
 };
-use nextscale_core::Result;
+use nextscale_core::{Error, Result};
 use rayon::prelude::*;
 
-use super::{config::VarConfig, keys::Supply, linear::Weight, model::Var};
+use super::{
+    config::VarConfig,
+    keys::Supply,
+    laid_out,
+    linear::{Arithmetic, Weight},
+    model::Var,
+};
 
 /// How a model's weights begin: upstream's training recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,11 +51,21 @@ impl VarConfig {
     /// If the sizes make no model.
     pub fn init(&self, initialisation: &Initialisation, device: &Device) -> Result<Var> {
         self.check()?;
-        let mut supply = Fresh { config: self, initialisation, device };
-        match Var::build(&mut supply, self) {
-            Ok(model) => Ok(model),
-            Err(never) => match never {},
-        }
+        Var::build(&mut Fresh { config: self, initialisation, device }, self)
+    }
+
+    /// The same model for generation alone, as [`Var::load_to_generate`] gives it from a file.
+    ///
+    /// # Errors
+    /// If the sizes make no model, or the processor or the device cannot compute so.
+    pub fn init_to_generate(
+        &self,
+        initialisation: &Initialisation,
+        device: &Device,
+        arithmetic: Arithmetic,
+    ) -> Result<Var> {
+        self.check()?;
+        laid_out::build(Fresh { config: self, initialisation, device }, self, device, arithmetic)
     }
 }
 
@@ -78,7 +92,7 @@ impl Fresh<'_> {
 }
 
 impl Supply for Fresh<'_> {
-    type Error = Infallible;
+    type Error = Error;
 
     fn param<const D: usize>(
         &mut self,

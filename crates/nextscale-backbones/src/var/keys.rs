@@ -22,6 +22,18 @@ pub(super) trait Supply {
 
     /// The weight `key` of a linear layer, which a file has as `[out, inner]`.
     fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error>;
+
+    /// What `read` makes of that weight's numbers, as a file has them.
+    fn rows<R>(
+        &mut self,
+        key: &str,
+        inner: usize,
+        out: usize,
+        read: impl FnOnce(&[f32]) -> R,
+    ) -> Result<R, Self::Error> {
+        let rows: Vec<f32> = self.matrix(key, inner, out)?.stored().iter::<f32>().collect();
+        Ok(read(&rows))
+    }
 }
 
 /// The linear layer `name` with a bias.

@@ -1,19 +1,19 @@
-use std::{collections::BTreeMap, convert::Infallible, path::Path};
+use std::{convert::Infallible, path::Path};
 
 use burn::{
     module::{Param, ParamId},
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{Device, Tensor},
 };
 use nextscale_core::{Error, ScaleSchedule};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
 use super::{
     config::VarConfig,
-    keys::{Named, Supply},
+    keys::Supply,
+    laid_out,
     linear::{Arithmetic, Weight},
     model::Var,
 };
-use crate::Backbone;
 
 /// Why a checkpoint does not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,8 @@ impl Var {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn load(file: &WeightFile, config: &VarConfig, device: &Device) -> Result<Self, LoadError> {
-        Self::load_in(file, config, device, None)
+        let file = fitting(file, config)?;
+        Self::build(&mut Loader { file: &file, device }, config)
     }
 
     /// As [`load`](Self::load), for generation alone: on the CPU the weights of linear layers are laid out for its products,
@@ -62,41 +63,17 @@ impl Var {
         device: &Device,
         arithmetic: Arithmetic,
     ) -> Result<Self, LoadError> {
-        match (*device == Device::flex(), arithmetic) {
-            (true, arithmetic) => Self::load_in(file, config, device, Some(arithmetic)),
-            (false, Arithmetic::F32) => Self::load_in(file, config, device, None),
-            (false, Arithmetic::Bf16) => Err(LoadError::Settings(unavailable())),
-        }
+        let file = fitting(file, config)?;
+        laid_out::build(Loader { file: &file, device }, config, device, arithmetic)
     }
+}
 
-    /// This model laid out for generation, as [`load_to_generate`](Self::load_to_generate) does; a copy.
-    ///
-    /// # Errors
-    /// If the processor or the device cannot compute so.
-    pub fn to_generate(&self, arithmetic: Arithmetic) -> Result<Self, Error> {
-        let device = self.device();
-        match (device == Device::flex(), arithmetic) {
-            (true, _) => {
-                let parameters =
-                    self.parameters().into_iter().map(|named| (named.key.clone(), named)).collect();
-                Self::build(&mut Held { parameters, device, arithmetic }, &self.config)
-            }
-            (false, Arithmetic::F32) => Ok(self.clone()),
-            (false, Arithmetic::Bf16) => Err(unavailable()),
-        }
-    }
-
-    fn load_in(
-        file: &WeightFile,
-        config: &VarConfig,
-        device: &Device,
-        laid_out: Option<Arithmetic>,
-    ) -> Result<Self, LoadError> {
-        config.check()?;
-        let file = file.rooted("pos_1LC")?;
-        config.expected().check(&file)?;
-        Self::build(&mut Loader { file: &file, device, laid_out }, config)
-    }
+/// The file at the dictionary that has a model of this architecture, its names and shapes checked.
+fn fitting(file: &WeightFile, config: &VarConfig) -> Result<WeightFile, LoadError> {
+    config.check()?;
+    let file = file.rooted("pos_1LC")?;
+    config.expected().check(&file)?;
+    Ok(file)
 }
 
 impl VarConfig {
@@ -115,44 +92,10 @@ impl VarConfig {
     }
 }
 
-fn unavailable() -> Error {
-    Error::Unsupported(
-        "this processor has no matrix unit for bfloat16 (AMX-BF16), or the device is not the CPU; compute in f32".into(),
-    )
-}
-
-/// Supplies the tensors of a model that is there, laid out for generation.
-struct Held<'a> {
-    parameters: BTreeMap<String, Named<'a>>,
-    device: Device,
-    arithmetic: Arithmetic,
-}
-
-impl Held<'_> {
-    fn data(&self, key: &str) -> TensorData {
-        self.parameters.get(key).map(Named::data).expect("a model has all parameters of its own architecture")
-    }
-}
-
-impl Supply for Held<'_> {
-    type Error = Error;
-
-    fn param<const D: usize>(&mut self, key: &str, _shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
-        Ok(Param::from_tensor(Tensor::from_data(self.data(key), (&self.device, DType::F32))))
-    }
-
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Error> {
-        let values: Vec<f32> = self.data(key).iter::<f32>().collect();
-        Weight::lay_out(&values, [out, inner], self.arithmetic, &self.device).ok_or_else(unavailable)
-    }
-}
-
 /// Supplies a file's tensors.
 struct Loader<'a> {
     file: &'a WeightFile,
     device: &'a Device,
-    /// Whether weights of linear layers are laid out for generation.
-    laid_out: Option<Arithmetic>,
 }
 
 impl Supply for Loader<'_> {
@@ -166,14 +109,18 @@ impl Supply for Loader<'_> {
         Ok(Param::from_tensor(self.file.tensor(key, self.device)?))
     }
 
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
-        let Some(arithmetic) = self.laid_out else {
-            return Ok(Weight::Plain(Param::from_tensor(self.file.linear(key, self.device)?)));
-        };
-        let weight = self
-            .file
-            .with_values(key, |values| Weight::lay_out(values, [out, inner], arithmetic, self.device))?;
-        weight.ok_or_else(|| LoadError::Settings(unavailable()))
+    fn matrix(&mut self, key: &str, _inner: usize, _out: usize) -> Result<Weight, Self::Error> {
+        Ok(Weight::Plain(Param::from_tensor(self.file.linear(key, self.device)?)))
+    }
+
+    fn rows<R>(
+        &mut self,
+        key: &str,
+        _inner: usize,
+        _out: usize,
+        read: impl FnOnce(&[f32]) -> R,
+    ) -> Result<R, Self::Error> {
+        Ok(self.file.with_values(key, read)?)
     }
 }
 
@@ -210,7 +157,7 @@ impl Supply for Recorder {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use burn::tensor::TensorData;
     use nextscale_core::Condition;
@@ -324,16 +271,33 @@ mod tests {
             let packed = load(Arithmetic::F32).unwrap();
             assert_eq!(bits(&packed), bits(&plain));
             assert!(gap(&packed) < 1e-6, "{}", gap(&packed));
-            assert_eq!(bits(&plain.to_generate(Arithmetic::F32).unwrap()), bits(&plain));
             match load(Arithmetic::Bf16) {
                 Ok(rounded) => {
                     // Rounding costs 2^-9 of a number, in each of a few layers one after another.
                     assert!(gap(&rounded) > 1e-4 && gap(&rounded) < 0.01, "{}", gap(&rounded));
-                    assert_eq!(bits(&rounded), bits(&plain.to_generate(Arithmetic::Bf16).unwrap()));
                     let (key, _) = &bits(&plain)[0];
                     assert!(bits(&rounded) != bits(&plain), "{key}");
                 }
                 Err(error) => assert!(error.to_string().contains("compute in f32"), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn fresh_weights_laid_out_to_generate_are_the_same() {
+        for name in ["aln", "saln"] {
+            let config = model(name, &Device::flex()).config().clone();
+            let start = Initialisation { seed: 5, gate: 0.1 };
+            let plain = config.init(&start, &Device::flex()).unwrap();
+            let laid_out = |arithmetic| config.init_to_generate(&start, &Device::flex(), arithmetic);
+            assert_eq!(bits(&laid_out(Arithmetic::F32).unwrap()), bits(&plain));
+            let (_folder, file) = saved(plain.tensors());
+            let loaded = Var::load_to_generate(&file, &config, &Device::flex(), Arithmetic::Bf16);
+            match (laid_out(Arithmetic::Bf16), loaded) {
+                (Ok(fresh), Ok(loaded)) => assert_eq!(bits(&fresh), bits(&loaded)),
+                (fresh, loaded) => {
+                    assert_eq!(fresh.unwrap_err().to_string(), loaded.unwrap_err().to_string());
+                }
             }
         }
     }

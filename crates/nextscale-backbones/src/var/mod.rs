@@ -15,6 +15,7 @@ mod independence;
 mod infer;
 mod init;
 mod keys;
+mod laid_out;
 mod linear;
 mod load;
 mod mask;

@@ -15,6 +15,6 @@ use crate::{Model, Result, device::Dtype};
 pub(super) fn model(depth: usize, device: &Device, dtype: Dtype) -> Result<(Model, usize)> {
     let config = VarConfig::published(depth)?;
     let tokenizer = VqvaeConfig::published().init(config.schedule.clone(), 0, device)?;
-    let backbone = config.init(&Initialisation::default(), device)?.to_generate(dtype.into())?;
+    let backbone = config.init_to_generate(&Initialisation::default(), device, dtype.into())?;
     Ok((Model::new(Arc::new(tokenizer), Arc::new(backbone))?, config.classes))
 }

@@ -1,0 +1,67 @@
+//! Building a model for generation alone.
+
+use burn::{
+    module::Param,
+    tensor::{Device, Tensor},
+};
+use nextscale_core::Error;
+
+use super::{
+    config::VarConfig,
+    keys::Supply,
+    linear::{Arithmetic, Weight},
+    model::Var,
+};
+
+/// A model from a supply of plain weights, for generation alone: on the CPU its linear layers are laid out for the products there.
+pub(super) fn build<S>(
+    mut plain: S,
+    config: &VarConfig,
+    device: &Device,
+    arithmetic: Arithmetic,
+) -> Result<Var, S::Error>
+where
+    S: Supply<Error: From<Error>>,
+{
+    match (*device == Device::flex(), arithmetic) {
+        (true, _) => Var::build(&mut LaidOut { plain, device, arithmetic }, config),
+        (false, Arithmetic::F32) => Var::build(&mut plain, config),
+        (false, Arithmetic::Bf16) => Err(unavailable().into()),
+    }
+}
+
+fn unavailable() -> Error {
+    Error::Unsupported(
+        "this processor has no matrix unit for bfloat16 (AMX-BF16), or the device is not the CPU; compute in f32".into(),
+    )
+}
+
+/// Supplies what another supplies, but its linear weights laid out: one by one, so that no two models are held.
+struct LaidOut<'a, S> {
+    plain: S,
+    device: &'a Device,
+    arithmetic: Arithmetic,
+}
+
+impl<S> Supply for LaidOut<'_, S>
+where
+    S: Supply<Error: From<Error>>,
+{
+    type Error = S::Error;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        self.plain.param(key, shape)
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+        let (device, arithmetic) = (self.device, self.arithmetic);
+        let weight = self
+            .plain
+            .rows(key, inner, out, |rows| Weight::lay_out(rows, [out, inner], arithmetic, device))?;
+        weight.ok_or_else(|| unavailable().into())
+    }
+}
