@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use nextscale::core::Dtype;
 use serde::Deserialize;
 
 use machine::Machine;
@@ -51,8 +52,8 @@ struct Args {
     #[arg(long, value_name = "FOLDER")]
     weights: Option<PathBuf>,
     /// What both sides compute in: nextscale its linear layers, PyTorch everything
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "bf16"])]
-    dtype: String,
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    dtype: Dtype,
     /// Be nextscale's side
     #[arg(long, hide = true)]
     serve: bool,
@@ -132,15 +133,16 @@ fn race(args: &Args) -> Result<()> {
     files.warm()?;
 
     let [depth, threads, batch] = [args.depth, args.threads, args.batch].map(|number| number.to_string());
+    let dtype = args.dtype.to_string();
     let mut ours = Command::new(std::env::current_exe()?);
     ours.env("RAYON_NUM_THREADS", &threads).args(["--serve", "--python"]).arg(&args.python);
-    ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch, "--dtype", &args.dtype]);
+    ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch, "--dtype", &dtype]);
     if let Some(folder) = &args.weights {
         ours.arg("--weights").arg(folder);
     }
     let mut theirs = Command::new(&args.python);
     theirs.env("OMP_NUM_THREADS", &threads).args([PEER, "serve"]).arg(&files.backbone).arg(&files.tokenizer);
-    theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &args.dtype]);
+    theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &dtype]);
 
     eprintln!("loading both sides");
     let mut sides = [Side::start("nextscale", ours)?, Side::start("PyTorch", theirs)?];

@@ -24,7 +24,7 @@ pub fn serve(args: &Args, files: &Files) -> Result<()> {
     let begin = Instant::now();
     let document = Document::parse("vs_torch.ron", &config(files, args.batch))?;
     let prepared = Config::from_node(&document, Path::new(""), &Registry::standard())?.prepare()?;
-    let model = prepared.model.load(&DeviceChoice::Cpu.open()?, args.dtype.parse()?, false)?;
+    let model = prepared.model.load(&DeviceChoice::Cpu.open()?, args.dtype, false)?;
     let load_seconds = begin.elapsed().as_secs_f64();
     say(&Ready { load_seconds, threads: args.threads, imported_bytes })?;
     for line in std::io::stdin().lock().lines() {

@@ -1,6 +1,7 @@
 //! `--device`, as every command that computes has it.
 
-use nextscale::pipeline::device::{DeviceChoice, Dtype};
+use nextscale::core::Dtype;
+use nextscale::pipeline::device::DeviceChoice;
 
 /// Where to compute.
 #[derive(Debug, clap::Args)]

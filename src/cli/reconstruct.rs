@@ -5,10 +5,10 @@ use std::sync::mpsc::sync_channel;
 
 use image::RgbImage;
 use nextscale::config::Document;
+use nextscale::core::Dtype;
 use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{Error as MetricsError, ImageBatch};
 use nextscale::pipeline::config::OpenModel;
-use nextscale::pipeline::device::Dtype;
 use nextscale::pipeline::reconstruct::reconstruct;
 use nextscale::pipeline::{Error, Model, Stop, images};
 

@@ -5,6 +5,7 @@
 mod canvas;
 mod condition;
 mod draw;
+mod dtype;
 mod error;
 mod grid;
 mod logits;
@@ -14,6 +15,7 @@ mod schedule;
 pub use canvas::Canvas;
 pub use condition::Condition;
 pub use draw::Draw;
+pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use grid::Grid;
 pub use logits::{Alphabet, LogitMap};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, TensorData};
-use nextscale_backbones::var::{self, Arithmetic, Var, VarConfig};
+use nextscale_backbones::var::{self, Var, VarConfig};
+use nextscale_core::Dtype;
 use nextscale_pipeline::{Error, Model, Result};
 use nextscale_tokenizers::vq::{self, MultiScaleVq};
 
@@ -28,7 +29,7 @@ pub fn tokenizer(fixtures: &Fixtures, device: &Device) -> Result<MultiScaleVq> {
 pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var> {
     let file = fixtures.open(&format!("var_{}.safetensors", kind.short()))?;
     let loaded = VarConfig::infer(file.file(), None)
-        .and_then(|config| Var::load_to_generate(file.file(), &config, device, Arithmetic::F32));
+        .and_then(|config| Var::load_to_generate(file.file(), &config, device, Dtype::F32));
     loaded.map_err(|error| match error {
         var::LoadError::Weights(error) => Error::Weights(error),
         var::LoadError::Settings(error) => Error::Core(error),

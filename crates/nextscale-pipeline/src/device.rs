@@ -1,9 +1,9 @@
 //! The one place where a device is chosen. `Device::default()` is never used: it depends on cargo features.
 
-use std::str::FromStr;
+use std::{fmt::Display, str::FromStr};
 
 use burn::tensor::Device;
-use nextscale_backbones::var::Arithmetic;
+use nextscale_core::Dtype;
 
 use crate::{Error, Result};
 
@@ -19,43 +19,16 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// What a transformer's linear layers multiply, as a user names it: `f32` or `bf16`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dtype {
-    /// f32.
-    #[default]
-    F32,
-    /// Weights and inputs rounded to bfloat16, sums in f32: on a CPU with a matrix unit for it.
-    Bf16,
-}
-
-impl FromStr for Dtype {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "f32" => Ok(Self::F32),
-            "bf16" => Ok(Self::Bf16),
-            _ => Err(Error::Device(format!("no type is called `{text}`; give f32 or bf16"))),
-        }
-    }
-}
-
-impl From<Dtype> for Arithmetic {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::Bf16 => Self::Bf16,
-        }
-    }
-}
-
 /// How a device and a type are named where images are kept, which are others on others: `cpu`, `cuda`, `cpu, bf16`.
 pub fn kind(device: &Device, dtype: Dtype) -> String {
-    let device = if is_cpu(device) { "cpu" } else { "cuda" };
+    named(if is_cpu(device) { "cpu" } else { "cuda" }, dtype)
+}
+
+/// A device with the type, where that is not f32: `cuda:1`, `cpu, bf16`.
+pub fn named(device: impl Display, dtype: Dtype) -> String {
     match dtype {
-        Dtype::F32 => device.into(),
-        Dtype::Bf16 => format!("{device}, bf16"),
+        Dtype::F32 => device.to_string(),
+        Dtype::Bf16 => format!("{device}, {dtype}"),
     }
 }
 
@@ -74,7 +47,7 @@ impl FromStr for DeviceChoice {
     }
 }
 
-impl std::fmt::Display for DeviceChoice {
+impl Display for DeviceChoice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_core::Condition;
-use nextscale_pipeline::device::Dtype;
+use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::random::Counter;
 use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
 

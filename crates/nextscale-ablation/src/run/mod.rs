@@ -11,7 +11,8 @@ pub use rows::{catch_up, rows};
 
 use std::path::{Path, PathBuf};
 
-use nextscale_pipeline::device::{DeviceChoice, Dtype, kind};
+use nextscale_core::Dtype;
+use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
 
 use crate::judge::{Judge, Judges};

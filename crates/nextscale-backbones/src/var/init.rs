@@ -2,16 +2,10 @@ use burn::{
     module::Param,
     tensor::{Device, Tensor, TensorData},
 };
-use nextscale_core::{Error, Result};
+use nextscale_core::{Dtype, Error, Result};
 use rayon::prelude::*;
 
-use super::{
-    config::VarConfig,
-    keys::Supply,
-    laid_out,
-    linear::{Arithmetic, Weight},
-    model::Var,
-};
+use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
 
 /// How a model's weights begin: upstream's training recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,10 +56,10 @@ impl VarConfig {
         &self,
         initialisation: &Initialisation,
         device: &Device,
-        arithmetic: Arithmetic,
+        dtype: Dtype,
     ) -> Result<Var> {
         self.check()?;
-        laid_out::build(Fresh { config: self, initialisation, device }, self, device, arithmetic)
+        laid_out::build(Fresh { config: self, initialisation, device }, self, device, dtype)
     }
 }
 

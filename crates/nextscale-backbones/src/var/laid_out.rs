@@ -4,29 +4,24 @@ use burn::{
     module::Param,
     tensor::{Device, Tensor},
 };
-use nextscale_core::Error;
+use nextscale_core::{Dtype, Error};
 
-use super::{
-    config::VarConfig,
-    keys::Supply,
-    linear::{Arithmetic, Weight},
-    model::Var,
-};
+use super::{config::VarConfig, keys::Supply, linear::Weight, model::Var};
 
 /// A model from a supply of plain weights, for generation alone: on the CPU its linear layers are laid out for the products there.
 pub(super) fn build<S>(
     mut plain: S,
     config: &VarConfig,
     device: &Device,
-    arithmetic: Arithmetic,
+    dtype: Dtype,
 ) -> Result<Var, S::Error>
 where
     S: Supply<Error: From<Error>>,
 {
-    match (*device == Device::flex(), arithmetic) {
-        (true, _) => Var::build(&mut LaidOut { plain, device, arithmetic }, config),
-        (false, Arithmetic::F32) => Var::build(&mut plain, config),
-        (false, Arithmetic::Bf16) => Err(unavailable().into()),
+    match (*device == Device::flex(), dtype) {
+        (true, _) => Var::build(&mut LaidOut { plain, device, dtype }, config),
+        (false, Dtype::F32) => Var::build(&mut plain, config),
+        (false, Dtype::Bf16) => Err(unavailable().into()),
     }
 }
 
@@ -40,7 +35,7 @@ fn unavailable() -> Error {
 struct LaidOut<'a, S> {
     plain: S,
     device: &'a Device,
-    arithmetic: Arithmetic,
+    dtype: Dtype,
 }
 
 impl<S> Supply for LaidOut<'_, S>
@@ -58,10 +53,9 @@ where
     }
 
     fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
-        let (device, arithmetic) = (self.device, self.arithmetic);
-        let weight = self
-            .plain
-            .rows(key, inner, out, |rows| Weight::lay_out(rows, [out, inner], arithmetic, device))?;
+        let (device, dtype) = (self.device, self.dtype);
+        let weight =
+            self.plain.rows(key, inner, out, |rows| Weight::lay_out(rows, [out, inner], dtype, device))?;
         weight.ok_or_else(|| unavailable().into())
     }
 }

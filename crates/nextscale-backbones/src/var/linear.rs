@@ -2,6 +2,7 @@ use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, Device, Gradients, Tensor, TensorData},
 };
+use nextscale_core::Dtype;
 use nextscale_kernels::packed::{self, Then};
 
 /// A linear layer with a bias.
@@ -44,16 +45,6 @@ pub struct Rounded {
     weight: packed::Rounded,
 }
 
-/// What the linear layers of a model that generates multiply. All else is f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Arithmetic {
-    /// f32.
-    #[default]
-    F32,
-    /// Weights and inputs rounded to bfloat16, sums in f32; on processors with a matrix unit for them.
-    Bf16,
-}
-
 /// A weight in panels of [`packed::WIDTH`] outputs.
 #[derive(Module, Debug)]
 pub struct Panels {
@@ -68,17 +59,17 @@ impl Weight {
     pub(super) fn lay_out(
         values: &[f32],
         [outputs, inner]: [usize; 2],
-        arithmetic: Arithmetic,
+        dtype: Dtype,
         device: &Device,
     ) -> Option<Self> {
-        Some(match arithmetic {
-            Arithmetic::F32 => {
+        Some(match dtype {
+            Dtype::F32 => {
                 let shape = [packed::panels(outputs), inner, packed::WIDTH];
                 let values = TensorData::new(packed::pack(values, inner), shape);
                 let values = Param::from_tensor(Tensor::from_data(values, (device, DType::F32))).no_grad();
                 Self::Packed(Panels { values, outputs })
             }
-            Arithmetic::Bf16 => {
+            Dtype::Bf16 => {
                 Self::Rounded(Rounded { id: ParamId::new(), weight: packed::Rounded::new(values, inner)? })
             }
         })

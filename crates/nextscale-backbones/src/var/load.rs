@@ -4,16 +4,10 @@ use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor},
 };
-use nextscale_core::{Error, ScaleSchedule};
+use nextscale_core::{Dtype, Error, ScaleSchedule};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
-use super::{
-    config::VarConfig,
-    keys::Supply,
-    laid_out,
-    linear::{Arithmetic, Weight},
-    model::Var,
-};
+use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
 
 /// Why a checkpoint does not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +55,10 @@ impl Var {
         file: &WeightFile,
         config: &VarConfig,
         device: &Device,
-        arithmetic: Arithmetic,
+        dtype: Dtype,
     ) -> Result<Self, LoadError> {
         let file = fitting(file, config)?;
-        laid_out::build(Loader { file: &file, device }, config, device, arithmetic)
+        laid_out::build(Loader { file: &file, device }, config, device, dtype)
     }
 }
 
@@ -267,11 +261,11 @@ mod tests {
             let size = |x: Tensor<3>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
             // Of the logits' own size, root mean square.
             let gap = |model: &Var| size(logits(model) - logits(&plain)) / size(logits(&plain));
-            let load = |arithmetic| Var::load_to_generate(&file, plain.config(), &Device::flex(), arithmetic);
-            let packed = load(Arithmetic::F32).unwrap();
+            let load = |dtype| Var::load_to_generate(&file, plain.config(), &Device::flex(), dtype);
+            let packed = load(Dtype::F32).unwrap();
             assert_eq!(bits(&packed), bits(&plain));
             assert!(gap(&packed) < 1e-6, "{}", gap(&packed));
-            match load(Arithmetic::Bf16) {
+            match load(Dtype::Bf16) {
                 Ok(rounded) => {
                     // Rounding costs 2^-9 of a number, in each of a few layers one after another.
                     assert!(gap(&rounded) > 1e-4 && gap(&rounded) < 0.01, "{}", gap(&rounded));
@@ -289,11 +283,11 @@ mod tests {
             let config = model(name, &Device::flex()).config().clone();
             let start = Initialisation { seed: 5, gate: 0.1 };
             let plain = config.init(&start, &Device::flex()).unwrap();
-            let laid_out = |arithmetic| config.init_to_generate(&start, &Device::flex(), arithmetic);
-            assert_eq!(bits(&laid_out(Arithmetic::F32).unwrap()), bits(&plain));
+            let laid_out = |dtype| config.init_to_generate(&start, &Device::flex(), dtype);
+            assert_eq!(bits(&laid_out(Dtype::F32).unwrap()), bits(&plain));
             let (_folder, file) = saved(plain.tensors());
-            let loaded = Var::load_to_generate(&file, &config, &Device::flex(), Arithmetic::Bf16);
-            match (laid_out(Arithmetic::Bf16), loaded) {
+            let loaded = Var::load_to_generate(&file, &config, &Device::flex(), Dtype::Bf16);
+            match (laid_out(Dtype::Bf16), loaded) {
                 (Ok(fresh), Ok(loaded)) => assert_eq!(bits(&fresh), bits(&loaded)),
                 (fresh, loaded) => {
                     assert_eq!(fresh.unwrap_err().to_string(), loaded.unwrap_err().to_string());

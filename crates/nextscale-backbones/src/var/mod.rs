@@ -34,6 +34,6 @@ pub use feed_forward::FeedForward;
 pub use head::Head;
 pub use init::Initialisation;
 pub use keys::Named;
-pub use linear::{Arithmetic, Linear, Panels, Rounded, Weight};
+pub use linear::{Linear, Panels, Rounded, Weight};
 pub use load::LoadError;
 pub use model::Var;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use nextscale_core::Condition;
+use nextscale_core::{Condition, Dtype};
 
 use crate::config::{Config, ModelSpec};
-use crate::device::{DeviceChoice, Dtype};
+use crate::device::{DeviceChoice, named};
 use crate::edit::Edit;
 use crate::observe::{Observer, Part, Times};
 use crate::random::Counter;
@@ -128,10 +128,7 @@ pub fn bench(
     Ok(BenchReport {
         version: env!("CARGO_PKG_VERSION"),
         model: subject.name.clone(),
-        device: match options.dtype {
-            Dtype::F32 => options.device.decide().to_string(),
-            Dtype::Bf16 => format!("{}, bf16", options.device.decide()),
-        },
+        device: named(options.device.decide(), options.dtype),
         threads: rayon::current_num_threads(),
         image_size: [height, width],
         images: subject.images,

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::var::{self, Var, VarConfig};
 use nextscale_config::{Node, Variant};
-use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
 use nextscale_tokenizers::vq::{self, MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
-use crate::device::Dtype;
 use crate::shipped::Shipped;
 use crate::{Error, Model, Result};
 
@@ -169,11 +168,9 @@ impl OpenModel {
             vq::LoadError::Settings(error) => Error::Core(error),
         })?;
         let backbone =
-            Var::load_to_generate(&self.backbone, &self.var, device, dtype.into()).map_err(|error| {
-                match error {
-                    var::LoadError::Weights(error) => Error::Weights(error),
-                    var::LoadError::Settings(error) => Error::Core(error),
-                }
+            Var::load_to_generate(&self.backbone, &self.var, device, dtype).map_err(|error| match error {
+                var::LoadError::Weights(error) => Error::Weights(error),
+                var::LoadError::Settings(error) => Error::Core(error),
             })?;
         Model::new(Arc::new(tokenizer), Arc::new(backbone))
     }

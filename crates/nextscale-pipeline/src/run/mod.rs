@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, Dtype};
 use rayon::prelude::*;
 
 use crate::config::folder_of;
-use crate::device::{DeviceChoice, Dtype, kind};
+use crate::device::{DeviceChoice, kind};
 use crate::edit::Edit;
 use crate::observe::{Observer, Part, Seen, Times};
 use crate::random::Counter;
@@ -83,7 +83,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
         folders: prepared.folders(),
         images: prepared.conditions.len() as u64,
     };
-    let mut summary = Summary::new(&options.out, options.device.decide());
+    let mut summary = Summary::new(&options.out, options.device.decide(), options.dtype);
     let config = format!("{}\n", prepared.resolved().to_ron_string());
     match RunFolder::open(&options.out, &manifest, &config)? {
         Opened::Complete(_) if traces(prepared, options).iter().flatten().any(|path| !path.exists()) => {

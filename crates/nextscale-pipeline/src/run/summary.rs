@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::device::DeviceChoice;
+use nextscale_core::Dtype;
+
+use crate::device::{DeviceChoice, named};
 use crate::observe::{Part, Times};
 
 /// What a run did.
@@ -11,6 +13,8 @@ pub struct Summary {
     pub out: PathBuf,
     /// The device.
     pub device: DeviceChoice,
+    /// What linear layers multiplied.
+    pub dtype: Dtype,
     /// Images made by this run.
     pub made: u64,
     /// Images that were there already.
@@ -26,10 +30,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(out: &Path, device: DeviceChoice) -> Self {
+    pub(super) fn new(out: &Path, device: DeviceChoice, dtype: Dtype) -> Self {
         Self {
             out: out.into(),
             device,
+            dtype,
             made: 0,
             found: 0,
             loading: Duration::ZERO,
@@ -43,7 +48,8 @@ impl Summary {
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.out.display())?;
-        write!(f, "  {} images on {} in {:.1} s", self.made, self.device, self.wall.as_secs_f64())?;
+        let device = named(self.device, self.dtype);
+        write!(f, "  {} images on {device} in {:.1} s", self.made, self.wall.as_secs_f64())?;
         if self.found > 0 {
             write!(f, "; {} were there already", self.found)?;
         }
@@ -74,10 +80,12 @@ mod tests {
 
     #[test]
     fn a_summary_tells_times_and_memory() {
-        let mut summary = Summary::new(Path::new("out"), DeviceChoice::Cpu);
+        let mut summary = Summary::new(Path::new("out"), DeviceChoice::Cpu, Dtype::F32);
         summary.times.add(Part::Backbone, Duration::from_millis(2500));
         let summary = Summary { made: 8, found: 2, peak_memory: Some(1_250_000_000), ..summary };
         insta::assert_snapshot!(summary);
+        let rounded = Summary { dtype: Dtype::Bf16, ..summary }.to_string();
+        assert!(rounded.contains("8 images on cpu, bf16 in"), "{rounded}");
     }
 
     #[cfg(target_os = "linux")]
