@@ -1,9 +1,12 @@
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 
-/// What the linear layers of a backbone that generates multiply. All else is f32. Users write `f32` or `bf16`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the linear layers of a backbone multiply. All else is f32. Users write `f32` or `bf16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// f32.
     #[default]

@@ -30,6 +30,7 @@ mod linear;
 mod math;
 pub mod nhwc;
 pub mod packed;
+mod precision;
 mod product;
 mod raw;
 mod reduce;
@@ -47,6 +48,8 @@ use burn::tensor::Tensor;
 use elementwise::{Elementwise, GeluTanh, Silu};
 pub use extension::Values;
 use extension::apply;
+use precision::Precision;
+pub use product::rounds;
 
 /// SiLU, `x · sigmoid(x)`, elementwise.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -158,6 +161,18 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
 ///
 /// On the CPU backend a row's result is the same bit for bit whatever rows stand beside it.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    linear_in(Precision::Whole, x, weight, bias)
+}
+
+/// As [`linear`], with x and the weight rounded to bfloat16 for the product, and in the backward pass the gradient too; sums
+/// are f32. Mixed-precision training (Micikevicius and others 2018) as far as linear layers go.
+///
+/// On other devices than the CPU, and where the CPU cannot ([`rounds`]), nothing is rounded.
+pub fn linear_rounded(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    linear_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
+}
+
+fn linear_in(precision: Precision, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let ([rows, inner], [depth, outputs]) = (x.dims(), weight.dims());
     assert!(
         inner == depth && bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]),
@@ -169,7 +184,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     let with_bias = bias.is_some();
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], (&x.device(), x.dtype())));
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    apply(linear::Linear, inputs).unwrap_or_else(|[x, weight, bias]| {
+    apply(linear::Linear(precision), inputs).unwrap_or_else(|[x, weight, bias]| {
         let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
         composed::linear(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
     })

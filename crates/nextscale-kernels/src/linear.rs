@@ -5,14 +5,16 @@ use faer::{MatMut, MatRef};
 
 use crate::{
     extension::{Operation, dims, tensor, values},
-    product::multiply,
+    precision::Precision,
+    product::multiply_in,
     raw::{Kernel, Level, build},
     rows::{rows_per_task, sum_over_first},
 };
 
-/// `x·weight + bias` with inputs x `[rows, inner]`, weight `[inner, out]` and bias `[out]`.
+/// `x·weight + bias` with inputs x `[rows, inner]`, weight `[inner, out]` and bias `[out]`; products forwards and backwards are
+/// of this precision.
 #[derive(Clone, Copy, Debug)]
-pub struct Linear;
+pub struct Linear(pub Precision);
 
 /// The sum over rows.
 struct ColumnSums<'a> {
@@ -50,7 +52,8 @@ impl Operation<3> for Linear {
         let mut out = build(rows * columns, part, |_, out| {
             out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias));
         });
-        multiply(
+        multiply_in(
+            self.0,
             MatMut::from_row_major_slice_mut(&mut out, rows, columns),
             MatRef::from_row_major_slice(values(x), rows, inner),
             MatRef::from_row_major_slice(values(weight), inner, columns),
@@ -75,7 +78,13 @@ impl Operation<3> for Linear {
         let grad = MatRef::from_row_major_slice(numbers, rows, columns);
         let of = |a: MatRef<'_, f32>, b: MatRef<'_, f32>| {
             let mut out = vec![0.0; a.nrows() * b.ncols()];
-            multiply(MatMut::from_row_major_slice_mut(&mut out, a.nrows(), b.ncols()), a, b, false);
+            multiply_in(
+                self.0,
+                MatMut::from_row_major_slice_mut(&mut out, a.nrows(), b.ncols()),
+                a,
+                b,
+                false,
+            );
             tensor(out, [a.nrows(), b.ncols()])
         };
         let matrix_x = MatRef::from_row_major_slice(values(x), rows, inner);

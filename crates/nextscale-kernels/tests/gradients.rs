@@ -350,3 +350,24 @@ fn half_precision_takes_the_composed_route() {
         assert!((total - 1.0).abs() < 5e-3);
     }
 }
+
+#[test]
+fn a_rounded_linear_layer_has_gradients_of_rounded_products() {
+    let device = Device::flex().autodiff();
+    let [x, weight] = [random(&[70, 50], 1, 1.0, 0.0), random(&[50, 40], 2, 0.5, 0.0)]
+        .map(|data| Tensor::<2>::from_data(data.convert::<f32>(), &device).require_grad());
+    let slopes = Tensor::<2>::from_data(random(&[70, 40], 3, 1.0, 0.0).convert::<f32>(), &device);
+    let of = |out: Tensor<2>| {
+        let gradients = (out.clone() * slopes.clone()).sum().backward();
+        [out.inner(), x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap()]
+    };
+    let whole = of(kernels::linear(x.clone(), weight.clone(), None));
+    let rounded = of(kernels::linear_rounded(x.clone(), weight.clone(), None));
+    for (rounded, whole) in rounded.into_iter().zip(whole) {
+        let size = |x: Tensor<2>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
+        let gap = size(rounded - whole.clone()) / size(whole);
+        // Each factor is off by up to 2⁻⁹ of itself, or nothing is rounded here.
+        assert_eq!(gap > 1e-4, kernels::rounds());
+        assert!(gap < 4e-3, "{gap}");
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::ParamId;
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_backbones::var::{Initialisation, Var, VarConfig};
-use nextscale_core::{Canvas, Condition, Draw, Result as CoreResult, ScaleSchedule};
+use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
@@ -79,8 +79,14 @@ fn train_on(
         }
     })?;
     let model = architecture(config, data.classes.len(), tokenizer);
-    let model = model
-        .init(&Initialisation { seed: config.seed, gate: config.model.gate }, &device.clone().autodiff())?;
+    let start = Initialisation { seed: config.seed, gate: config.model.gate };
+    let training_device = device.clone().autodiff();
+    let model = match config.dtype {
+        Dtype::F32 => model.init(&start, &training_device)?,
+        Dtype::Bf16 => model
+            .init_mixed(&start, &training_device)
+            .map_err(|error| Error::setting("dtype", error.to_string()))?,
+    };
     let mut task = BackboneTask {
         config,
         tokenizer,

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::ema::Ema;
 use crate::optimiser::{AdamW, Moments};
@@ -89,14 +89,18 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     write_atomically(&path, &bytes).map_err(Error::io(&path))
 }
 
-/// Puts a run's state back into `fresh`, the state of the same run at its start. `steps` may differ between the configs:
-/// a run may be made longer or shorter.
+/// Fields of a config that a run may be resumed with other values of: it may be made longer or shorter, and go on on another
+/// processor.
+const MAY_DIFFER: [&str; 2] = ["steps", "dtype"];
+
+/// Puts a run's state back into `fresh`, the state of the same run at its start. What [`MAY_DIFFER`] names may differ between
+/// the configs; a field that is new since the checkpoint was written had its default.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.
-pub fn load<M: Module>(
+pub fn load<M: Module, C: Serialize + DeserializeOwned>(
     out: &Path,
-    config: &impl Serialize,
+    config: &C,
     mut fresh: State<M>,
     device: &Device,
 ) -> Result<State<M>> {
@@ -111,10 +115,14 @@ pub fn load<M: Module>(
     let header: Header =
         serde_json::from_str(header).map_err(|error| fail(format!("{error}; the file is damaged")))?;
     let mut config = serde_json::to_value(config).map_err(|error| fail(error.to_string()))?;
-    if let (Some(now), Some(then)) = (config.get_mut("steps"), header.config.get("steps")) {
-        *now = then.clone();
+    let with_defaults = serde_json::from_value::<C>(header.config.clone()).and_then(serde_json::to_value);
+    let then = with_defaults.unwrap_or(header.config);
+    for field in MAY_DIFFER {
+        if let (Some(now), Some(then)) = (config.get_mut(field), then.get(field)) {
+            *now = then.clone();
+        }
     }
-    if let Some(difference) = first_difference("", &header.config, &config) {
+    if let Some(difference) = first_difference("", &then, &config) {
         return Err(fail(format!(
             "was written under another config: {difference}; use that config or another folder"
         )));
@@ -197,10 +205,32 @@ mod tests {
         State { step: 0, model, optimiser, ema, counters: BTreeMap::new() }
     }
 
-    #[derive(Serialize)]
+    #[derive(Serialize, Deserialize)]
     struct Config {
         rate: f64,
         steps: u64,
+    }
+
+    #[test]
+    fn a_field_that_is_new_had_its_default_and_some_may_change() {
+        #[derive(Serialize, Deserialize)]
+        struct Newer {
+            rate: f64,
+            steps: u64,
+            #[serde(default)]
+            flips: bool,
+            #[serde(default)]
+            dtype: String,
+        }
+        let out = tempfile::tempdir().unwrap();
+        save(out.path(), &Config { rate: 0.1, steps: 1 }, &fresh(3)).unwrap();
+        let load = |flips: bool| {
+            let config = Newer { rate: 0.1, steps: 9, flips, dtype: "bf16".into() };
+            load(out.path(), &config, fresh(3), &Device::flex()).map(|state| state.step)
+        };
+        assert_eq!(load(false).unwrap(), 0);
+        let message = load(true).unwrap_err().to_string();
+        assert!(message.contains("flips was false, is true"), "{message}");
     }
 
     #[test]

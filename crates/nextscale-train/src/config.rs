@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nextscale_backbones::var::{AdaLn, AttentionKind};
-use nextscale_core::ScaleSchedule;
+use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::vq::VqvaeConfig;
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,10 @@ pub struct TrainBackbone {
     /// The share of labels that are replaced by the null class, for classifier-free guidance.
     #[serde(default = "tenth")]
     pub label_dropout: f64,
+    /// What linear layers multiply: `f32`, or `bf16` for mixed precision (weights, sums and all else stay f32), which is faster
+    /// on CPUs that have it.
+    #[serde(default)]
+    pub dtype: Dtype,
     /// Optimiser, schedule, log.
     #[serde(default)]
     pub training: Training,

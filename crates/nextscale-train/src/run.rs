@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
 use nextscale_weights::files::write_atomically;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::{self, State};
 use crate::ema::Ema;
@@ -161,7 +161,7 @@ pub(crate) fn run<T: Task>(
     model: T::Model,
     (steps, batch): (u64, usize),
     training: &Training,
-    config: &impl Serialize,
+    config: &(impl Serialize + DeserializeOwned),
     options: &Options,
     device: &Device,
 ) -> Result<Outcome> {

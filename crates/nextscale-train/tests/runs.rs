@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, TensorData};
 use nextscale_backbones::Backbone;
 use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
-use nextscale_core::ScaleSchedule;
+use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
 use nextscale_train::config::{
@@ -92,6 +92,7 @@ fn backbone_config(root: &Path, tokenizer: PathBuf) -> TrainBackbone {
             gate: 1e-3,
         },
         label_dropout: 0.3,
+        dtype: Dtype::F32,
         training: training(),
     }
 }
@@ -162,6 +163,24 @@ fn a_tokenizer_and_a_backbone_stopped_after_every_step_equal_straight_ones() {
     assert_same(&straight, &resumed, &files);
     let model = Var::open(straight.join("backbone.safetensors"), None, &device).unwrap();
     assert_eq!((model.classes(), model.config().depth), (10, 2));
+
+    let mixed = TrainBackbone { dtype: Dtype::Bf16, ..config };
+    let out = folder.path().join("b-mixed");
+    match train_backbone(&mixed, &options(out.clone()), &device) {
+        Ok(rounded) => {
+            let stopping =
+                Options { max_minutes: Some(0.0), ..options(folder.path().join("b-resumed-mixed")) };
+            for _ in 0..mixed.steps {
+                train_backbone(&mixed, &stopping, &device).unwrap();
+            }
+            assert_same(&out, &stopping.out, &files);
+            // Other numbers, but the same course.
+            let loss = |outcome: &nextscale_train::Outcome| outcome.evaluation[0].1;
+            let gap = (loss(&rounded) - loss(&outcome)).abs();
+            assert!(0.0 < gap && gap < 0.02 * loss(&outcome), "{} {}", loss(&rounded), loss(&outcome));
+        }
+        Err(error) => assert!(error.to_string().starts_with("dtype: this processor has no"), "{error}"),
+    }
 }
 
 #[test]

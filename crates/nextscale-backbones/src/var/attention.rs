@@ -77,8 +77,9 @@ impl Attention {
     /// scales are on the queries.
     pub(super) fn project(&self, x: Tensor<3>) -> Projected {
         let [rows, positions, width] = x.dims();
-        let weight = match &self.qkv {
-            Weight::Plain(weight) => weight.val(),
+        let (weight, linear): (_, fn(_, _, _) -> _) = match &self.qkv {
+            Weight::Plain(weight) => (weight.val(), kernels::linear),
+            Weight::Mixed(weight) => (weight.val(), kernels::linear_rounded),
             Weight::Packed(_) | Weight::Rounded(_) => return self.project_at_once(x),
         };
         let heads = [rows, positions, self.heads, width / self.heads];
@@ -86,8 +87,9 @@ impl Attention {
         // to be copied apart.
         let x = x.reshape([rows * positions, width]);
         let part = |i: usize| {
-            kernels::linear(x.clone(), weight.clone().slice_dim(1, i * width..(i + 1) * width), None)
-                .reshape([rows, positions, width])
+            let weight: Tensor<2> = weight.clone().slice_dim(1, i * width..(i + 1) * width);
+            let out: Tensor<2> = linear(x.clone(), weight, None);
+            out.reshape([rows, positions, width])
         };
         let queries = (part(0) + self.q_bias.val().unsqueeze()).reshape(heads);
         // Keys have no bias: upstream stores one of zeros.

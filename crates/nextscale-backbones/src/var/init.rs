@@ -5,7 +5,7 @@ use burn::{
 use nextscale_core::{Dtype, Error, Result};
 use rayon::prelude::*;
 
-use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
+use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, mixed, model::Var};
 
 /// How a model's weights begin: upstream's training recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +46,16 @@ impl VarConfig {
     pub fn init(&self, initialisation: &Initialisation, device: &Device) -> Result<Var> {
         self.check()?;
         Var::build(&mut Fresh { config: self, initialisation, device }, self)
+    }
+
+    /// The same model to train in mixed precision: products of linear layers are of numbers rounded to bfloat16, forwards and
+    /// backwards; weights, sums and all else are f32.
+    ///
+    /// # Errors
+    /// If the sizes make no model, or the processor or the device cannot compute so.
+    pub fn init_mixed(&self, initialisation: &Initialisation, device: &Device) -> Result<Var> {
+        self.check()?;
+        mixed::build(Fresh { config: self, initialisation, device }, self, device)
     }
 
     /// The same model for generation alone, as [`Var::load_to_generate`] gives it from a file.

@@ -30,6 +30,8 @@ impl Linear {
 pub enum Weight {
     /// `[in, out]`: trains, and runs on any device.
     Plain(Param<Tensor<2>>),
+    /// The same, which trains in mixed precision: it is rounded to bfloat16 for products.
+    Mixed(Param<Tensor<2>>),
     /// Laid out for the products of generation on the CPU.
     Packed(Panels),
     /// Rounded to bfloat16, likewise.
@@ -84,9 +86,11 @@ impl Weight {
         let out = match (self, then) {
             (Self::Packed(panels), then) => packed::linear(x, panels.values.val(), bias, then),
             (Self::Rounded(rounded), then) => rounded.weight.linear(x, bias, then),
-            (Self::Plain(weight), Then::Nothing) => nextscale_kernels::linear(x, weight.val(), Some(bias)),
-            (Self::Plain(weight), Then::Gelu) => {
-                nextscale_kernels::gelu_tanh(nextscale_kernels::linear(x, weight.val(), Some(bias)))
+            (Self::Plain(weight), then) => {
+                follow(nextscale_kernels::linear(x, weight.val(), Some(bias)), then)
+            }
+            (Self::Mixed(weight), then) => {
+                follow(nextscale_kernels::linear_rounded(x, weight.val(), Some(bias)), then)
             }
         };
         out.reshape([batch, positions, outputs])
@@ -95,7 +99,7 @@ impl Weight {
     /// The identity by which burn's optimisers know it.
     pub(super) fn id(&self) -> ParamId {
         match self {
-            Self::Plain(weight) => weight.id,
+            Self::Plain(weight) | Self::Mixed(weight) => weight.id,
             Self::Packed(panels) => panels.values.id,
             Self::Rounded(rounded) => rounded.id,
         }
@@ -104,7 +108,7 @@ impl Weight {
     /// `[out, in]`, the shape that it has in a file.
     pub(super) fn stored_shape(&self) -> [usize; 2] {
         match self {
-            Self::Plain(weight) => {
+            Self::Plain(weight) | Self::Mixed(weight) => {
                 let [inner, outputs] = weight.lazy_shape().dims();
                 [outputs, inner]
             }
@@ -116,7 +120,7 @@ impl Weight {
     /// The values as a file has them, f32.
     pub(super) fn stored(&self) -> TensorData {
         match self {
-            Self::Plain(weight) => weight.val().transpose().into_data(),
+            Self::Plain(weight) | Self::Mixed(weight) => weight.val().transpose().into_data(),
             Self::Packed(panels) => {
                 let shape @ [outputs, inner] = self.stored_shape();
                 let values: Vec<f32> = panels.values.val().into_data().iter::<f32>().collect();
@@ -129,8 +133,17 @@ impl Weight {
     /// The gradient as upstream would have it, where there is one.
     pub(super) fn gradient(&self, gradients: &Gradients) -> Option<TensorData> {
         match self {
-            Self::Plain(weight) => weight.val().grad(gradients).map(|grad| grad.transpose().into_data()),
+            Self::Plain(weight) | Self::Mixed(weight) => {
+                weight.val().grad(gradients).map(|grad| grad.transpose().into_data())
+            }
             Self::Packed(_) | Self::Rounded(_) => None,
         }
+    }
+}
+
+fn follow(x: Tensor<2>, then: Then) -> Tensor<2> {
+    match then {
+        Then::Nothing => x,
+        Then::Gelu => nextscale_kernels::gelu_tanh(x),
     }
 }

@@ -19,6 +19,7 @@ mod laid_out;
 mod linear;
 mod load;
 mod mask;
+mod mixed;
 mod model;
 mod ops;
 mod save;

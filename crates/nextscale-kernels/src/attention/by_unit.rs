@@ -3,9 +3,10 @@
 use faer::{MatMut, MatRef, reborrow::*};
 
 use crate::{
+    precision::Precision,
     raw::{
         Level,
-        matrix_unit::{Line, MatrixUnit, Precision, Ready, SIDE, STEP, Tile},
+        matrix_unit::{self, Line, MatrixUnit, Ready, SIDE, Tile},
     },
     softmax,
 };
@@ -29,7 +30,7 @@ const WHOLE: Precision = Precision::Whole;
 
 /// How many lines steps over so many inner numbers have.
 fn lines(inner: usize) -> usize {
-    inner.div_ceil(STEP) * WHOLE.lines()
+    matrix_unit::lines(WHOLE, inner)
 }
 
 /// The columns of `y`, for every 16 of them the steps over its rows.

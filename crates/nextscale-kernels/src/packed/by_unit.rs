@@ -4,23 +4,13 @@ use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::WIDTH;
-use crate::raw::matrix_unit::{Line, MatrixUnit, Precision, SIDE, STEP, Tile};
+use crate::{
+    precision::Precision,
+    raw::matrix_unit::{Line, MatrixUnit, SIDE, Tile, depth, lines},
+};
 
 /// What a core's own cache holds, in bytes, beside a panel.
 const CACHE: usize = 1 << 20;
-
-/// Inner numbers that are worked on together: 16 packed columns of them stay in a core's first cache.
-const fn depth(precision: Precision) -> usize {
-    match precision {
-        Precision::Whole => 256,
-        Precision::Rounded => 768,
-    }
-}
-
-/// How many lines so many inner numbers of 16 rows or columns have.
-fn lines(precision: Precision, inner: usize) -> usize {
-    inner.div_ceil(STEP) * precision.lines()
-}
 
 /// Rows of inputs, packed: for every block of [`depth`] inner numbers the tiles of 16 rows, and for each tile its steps.
 pub struct Rows {

@@ -16,14 +16,17 @@ use burn::{
 use faer::{MatMut, reborrow::*};
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use crate::raw::matrix_unit::{Line, MatrixUnit, Precision};
 use crate::{
     composed,
     elementwise::{self, GeluTanh},
     extension::{dims, outside, tensor, values},
     raw::Level,
     tiles::PANEL,
+};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    precision::Precision,
+    raw::matrix_unit::{Line, MatrixUnit},
 };
 
 /// Columns of a panel.

@@ -9,21 +9,44 @@ mod by_unit;
 
 use faer::{MatMut, MatRef};
 
+use crate::precision::Precision;
 #[cfg(target_arch = "x86_64")]
 use crate::raw::matrix_unit::MatrixUnit;
 
 /// A part for a thread has at least as many multiplications, so that it is worth waking one.
 const SHARE: usize = 1 << 18;
 
+/// Whether this processor multiplies in [`Precision::Rounded`].
+pub fn rounds() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return MatrixUnit::detected().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// `out = a·b`, or `out += a·b`, on all threads.
 pub fn multiply(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
+    multiply_in(Precision::Whole, out, a, b, accumulate);
+}
+
+/// As [`multiply`] in some precision.
+///
+/// # Panics
+/// If it is not one of this processor's ([`rounds`]).
+pub fn multiply_in(
+    precision: Precision,
+    out: MatMut<'_, f32>,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    accumulate: bool,
+) {
     let parts = rayon::current_num_threads().next_power_of_two();
-    Route::of(a.ncols(), b.ncols()).share(out, a, b, accumulate, parts);
+    Route::of(precision, a.ncols(), b.ncols()).share(out, a, b, accumulate, parts);
 }
 
 /// As [`multiply`], on this thread alone.
 pub fn multiply_alone(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
-    Route::of(a.ncols(), b.ncols()).multiply(out, a, b, accumulate);
+    Route::of(Precision::Whole, a.ncols(), b.ncols()).multiply(out, a, b, accumulate);
 }
 
 /// What computes a product on a thread.
@@ -31,17 +54,24 @@ pub fn multiply_alone(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f3
 enum Route {
     Faer,
     #[cfg(target_arch = "x86_64")]
-    Unit(MatrixUnit),
+    Unit(MatrixUnit, Precision),
 }
 
 impl Route {
     /// The fastest for sizes whatever the number of rows, so that a row is the same beside any others.
-    fn of(inner: usize, columns: usize) -> Self {
+    fn of(precision: Precision, inner: usize, columns: usize) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = MatrixUnit::detected().filter(|_| by_unit::pays(inner, columns)) {
-            return Self::Unit(unit);
+        if let Some(unit) = MatrixUnit::detected()
+            .filter(|_| precision == Precision::Rounded || by_unit::pays(inner, columns))
+        {
+            return Self::Unit(unit, precision);
         }
         let _ = (inner, columns);
+        assert_eq!(
+            precision,
+            Precision::Whole,
+            "this processor has no unit for products of bfloat16 numbers"
+        );
         Self::Faer
     }
 
@@ -49,7 +79,7 @@ impl Route {
         match self {
             Self::Faer => by_faer::multiply(out, a, b, accumulate),
             #[cfg(target_arch = "x86_64")]
-            Self::Unit(unit) => by_unit::multiply(unit, out, a, b, accumulate),
+            Self::Unit(unit, precision) => by_unit::multiply(unit, precision, out, a, b, accumulate),
         }
     }
 
@@ -58,7 +88,7 @@ impl Route {
         match self {
             Self::Faer => by_faer::GRANULARITY,
             #[cfg(target_arch = "x86_64")]
-            Self::Unit(_) => by_unit::GRANULARITY,
+            Self::Unit(..) => by_unit::GRANULARITY,
         }
     }
 
@@ -67,7 +97,7 @@ impl Route {
         match self {
             Self::Faer => by_faer::WIDE,
             #[cfg(target_arch = "x86_64")]
-            Self::Unit(_) => usize::MAX,
+            Self::Unit(..) => usize::MAX,
         }
     }
 
@@ -192,6 +222,30 @@ mod tests {
             for (i, expected) in expected.into_iter().enumerate() {
                 let got = out[(i / columns, i % columns)];
                 prop_assert!((got - expected).abs() < 4e-6, "{got} {expected}");
+            }
+        }
+
+        #[test]
+        fn rounded_products_are_those_of_rounded_numbers(
+            rows in 1usize..40, inner in prop_oneof![1usize..70, 760usize..800], columns in 1usize..70, seed: u32,
+        ) {
+            if !rounds() {
+                return Ok(());
+            }
+            let (a, b) = (numbers(seed, rows * inner), numbers(!seed, inner * columns));
+            let mut out = vec![0.0; rows * columns];
+            multiply_in(
+                Precision::Rounded,
+                MatMut::from_row_major_slice_mut(&mut out, rows, columns),
+                MatRef::from_row_major_slice(&a, rows, inner),
+                MatRef::from_row_major_slice(&b, inner, columns),
+                false,
+            );
+            let round = |x: f32| f64::from(f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000));
+            for (i, got) in out.into_iter().enumerate() {
+                let (row, column) = (i / columns, i % columns);
+                let exact: f64 = (0..inner).map(|k| round(a[row * inner + k]) * round(b[k * columns + column])).sum();
+                prop_assert!((f64::from(got) - exact).abs() < 2e-6 * (inner as f64).sqrt().max(4.0), "{got} {exact}");
             }
         }
 

@@ -23,6 +23,7 @@ use std::{marker::PhantomData, sync::LazyLock};
 use faer::{MatMut, MatRef};
 
 use super::Level;
+use crate::precision::Precision;
 
 /// Rows and columns of a product's tile.
 pub const SIDE: usize = 16;
@@ -31,22 +32,24 @@ pub const STEP: usize = 32;
 /// Parts whose sum is an f32 number.
 const PARTS: usize = 3;
 
-/// How closely the unit's products are those of f32 numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// As exact as a plain sum in f32: numbers are the sums of three parts.
-    Whole,
-    /// Of numbers rounded to bfloat16, summed in f32.
-    Rounded,
+/// Lines that hold one operand of a tile for one step: a tile register for each part.
+pub const fn lines_of_step(precision: Precision) -> usize {
+    match precision {
+        Precision::Whole => PARTS * SIDE,
+        Precision::Rounded => SIDE,
+    }
 }
 
-impl Precision {
-    /// Lines that hold one operand of a tile for one step: a tile register for each part.
-    pub const fn lines(self) -> usize {
-        match self {
-            Self::Whole => PARTS * SIDE,
-            Self::Rounded => SIDE,
-        }
+/// How many lines so many inner numbers of 16 rows or columns have.
+pub const fn lines(precision: Precision, inner: usize) -> usize {
+    inner.div_ceil(STEP) * lines_of_step(precision)
+}
+
+/// Inner numbers that are worked on together: 16 packed columns of them stay in a core's first cache.
+pub const fn depth(precision: Precision) -> usize {
+    match precision {
+        Precision::Whole => 256,
+        Precision::Rounded => 768,
     }
 }
 
@@ -185,7 +188,7 @@ impl Ready {
 
     /// The product of a tile's rows and columns, which were packed with this precision for as many steps.
     pub fn product(&self, precision: Precision, rows: &[Line], columns: &[Line], out: &mut Tile) {
-        let lines = precision.lines();
+        let lines = lines_of_step(precision);
         assert!(
             rows.len() == columns.len() && rows.len().is_multiple_of(lines),
             "as many steps of both operands"
@@ -293,7 +296,7 @@ fn rounded(x: __m512i) -> __m512i {
 
 /// Panics where an operand does not fit its lines.
 fn check(side: usize, inner: usize, precision: Precision, lines: &[Line]) {
-    assert!(side <= SIDE && lines.len() == inner.div_ceil(STEP) * precision.lines(), "lines of an operand");
+    assert!(side <= SIDE && lines.len() == self::lines(precision, inner), "lines of an operand");
 }
 
 /// The first `count` of sixteen.
