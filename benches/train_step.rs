@@ -1,10 +1,14 @@
 //! A training step of the shipped backbone, ours against eager PyTorch, step by step in turns:
 //! `cargo bench --bench train_step -- --python PYTHON`, with a Python that has torch and numpy.
 
+#[path = "vs_torch/arguments.rs"]
+mod arguments;
+#[path = "vs_torch/side.rs"]
+mod side;
+
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Parser;
@@ -17,6 +21,9 @@ use nextscale::train::cross_entropy;
 use nextscale::train::optimiser::{AdamW, AdamWConfig, is_decayed};
 use nextscale::weights::WeightFile;
 use serde::Deserialize;
+
+use arguments::{positive, skipped};
+use side::Side;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -34,13 +41,13 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     backbone: Option<PathBuf>,
     /// Images of a step
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive())]
     batch: usize,
     /// Steps of each side that count, after three that do not
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive())]
     steps: usize,
     /// Threads of each side
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive())]
     threads: usize,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
@@ -60,10 +67,7 @@ struct Step {
 
 fn main() -> ExitCode {
     nextscale::kernels::allocator::tune();
-    if !std::env::args().any(|argument| argument == "--help" || argument.starts_with("--python")) {
-        println!(
-            "train_step: skipped; it needs a Python with torch: cargo bench --bench train_step -- --python PYTHON"
-        );
+    if skipped("train_step") {
         return ExitCode::SUCCESS;
     }
     match race(&Args::parse()) {
@@ -79,30 +83,18 @@ fn race(args: &Args) -> Result<()> {
     let path = args.backbone.clone().unwrap_or_else(|| BACKBONE.into());
     // Ours are rayon's, whose number is decided before its first use.
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    let mut peer = Command::new(&args.python)
-        .arg(PEER)
-        .arg(&path)
-        .args(["--batch", &args.batch.to_string(), "--threads", &args.threads.to_string()])
-        .env("OMP_NUM_THREADS", args.threads.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot run {}: {error}", args.python.display()))?;
-    let (Some(mut requests), Some(answers)) = (peer.stdin.take(), peer.stdout.take()) else {
-        return Err("PyTorch's side has no pipes".into());
-    };
-    let mut answers = BufReader::new(answers).lines();
-    let mut next = || -> Result<String> {
-        Ok(answers.next().ok_or("PyTorch's side has ended; its own words are above")??)
-    };
-    let Ready { torch } = serde_json::from_str(&next()?)?;
+    let [batch, threads] = [args.batch, args.threads].map(|number| number.to_string());
+    let mut command = Command::new(&args.python);
+    command.env("OMP_NUM_THREADS", &threads).arg(PEER).arg(&path);
+    command.args(["--batch", &batch, "--threads", &threads]);
+    let mut peer: Side<Ready> = Side::start("PyTorch", command)?;
+    eprintln!("{} {} was ready after {:.1} s", peer.name(), peer.ready.torch, peer.start_seconds);
 
     let mut ours = ours(&path, args.batch)?;
     let mut seconds = [Vec::new(), Vec::new()];
     for step in 0..args.steps + 3 {
         let mine = ours()?;
-        writeln!(requests, "step")?;
-        let theirs: Step = serde_json::from_str(&next()?)?;
+        let theirs: Step = peer.ask("step")?;
         eprintln!(
             "step {step}: nextscale {:.3} s, loss {:.3}; PyTorch {:.3} s, loss {:.3}",
             mine.seconds, mine.loss, theirs.seconds, theirs.loss
@@ -112,16 +104,14 @@ fn race(args: &Args) -> Result<()> {
             seconds[1].push(theirs.seconds);
         }
     }
-    drop(requests);
-    peer.wait()?;
     let [mine, theirs] = seconds.map(|mut seconds| {
         seconds.sort_by(f64::total_cmp);
         [seconds[0], seconds[seconds.len() / 2], seconds[seconds.len() - 1]]
     });
     let cell = |[least, median, most]: [f64; 3]| format!("{least:.3} / {median:.3} / {most:.3}");
     println!(
-        "- batch {}, {} threads a side, {} steps in turns; PyTorch {torch}\n",
-        args.batch, args.threads, args.steps
+        "- batch {batch}, {threads} threads a side, {} steps in turns; PyTorch {}\n",
+        args.steps, peer.ready.torch
     );
     println!("| work | nextscale, min / median / max | PyTorch, min / median / max | ratio of medians |");
     println!("|---|---|---|---|");
@@ -130,7 +120,7 @@ fn race(args: &Args) -> Result<()> {
 }
 
 /// A model of these sizes on random data; every call is a step: loss, gradients, clipping, AdamW.
-fn ours(path: &std::path::Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
+fn ours(path: &Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
     let device = Device::flex();
     let config = VarConfig::infer(&WeightFile::open(path)?, None)?;
     let model = config.init(&Initialisation { seed: 0, gate: 1e-2 }, &device.clone().autodiff())?;

@@ -4,6 +4,7 @@
 //! Each side is a process of its own that has its weights and waits (`serve.rs`, `peer.py`), so that memory is its own and
 //! what else the machine does falls on both.
 
+mod arguments;
 mod machine;
 mod protocol;
 mod serve;
@@ -18,8 +19,9 @@ use clap::Parser;
 use nextscale::core::Dtype;
 use serde::Deserialize;
 
+use arguments::{positive, skipped};
 use machine::Machine;
-use protocol::Answer;
+use protocol::{Answer, Ready};
 use side::{Side, understand};
 use table::{Measured, Table};
 use weights::Files;
@@ -62,11 +64,6 @@ struct Args {
     bench: bool,
 }
 
-fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
-    use clap::builder::TypedValueParser;
-    clap::value_parser!(u32).range(1..).map(|number| number as usize)
-}
-
 impl Args {
     fn files(&self) -> Files {
         let made = || Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vs_torch-d{}", self.depth));
@@ -77,11 +74,7 @@ impl Args {
 fn main() -> ExitCode {
     // As in nextscale's own main.
     nextscale::kernels::allocator::tune();
-    if !std::env::args().any(|argument| argument == "--help" || argument.starts_with("--python")) {
-        // Among all benches, most people have no torch.
-        println!(
-            "vs_torch: skipped; it needs a Python with torch: cargo bench --bench vs_torch -- --python PYTHON"
-        );
+    if skipped("vs_torch") {
         return ExitCode::SUCCESS;
     }
     let args = Args::parse();
@@ -145,7 +138,7 @@ fn race(args: &Args) -> Result<()> {
     theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &dtype]);
 
     eprintln!("loading both sides");
-    let mut sides = [Side::start("nextscale", ours)?, Side::start("PyTorch", theirs)?];
+    let mut sides: [Side<Ready>; 2] = [Side::start("nextscale", ours)?, Side::start("PyTorch", theirs)?];
     let mut measured = sides.each_ref().map(|side| Measured {
         load_seconds: side.ready.load_seconds,
         start_seconds: side.start_seconds,
@@ -160,7 +153,7 @@ fn race(args: &Args) -> Result<()> {
         for guidance in order {
             eprint!("run {run} of {}, {guidance}:", args.runs);
             for (side, measured) in sides.iter_mut().zip(&mut measured) {
-                let Answer { seconds, peak_bytes } = side.batch(guidance, run)?;
+                let Answer { seconds, peak_bytes } = side.ask(&format!("{guidance} {run}"))?;
                 eprint!(" {} {:.2} s", side.name(), seconds.total);
                 measured.peak_bytes = peak_bytes;
                 let runs = match guidance {

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Result;
-use crate::protocol::{Answer, Ready};
 
-/// A program that has its weights and waits for requests; it ends with this value.
-pub struct Side {
+/// A program that has its weights and waits for requests, lines on its standard input, which it answers with lines of JSON. It
+/// ends with this value.
+pub struct Side<R> {
     name: &'static str,
     child: Child,
     requests: ChildStdin,
@@ -19,10 +19,10 @@ pub struct Side {
     /// From starting the process until it was ready.
     pub start_seconds: f64,
     /// What it said then.
-    pub ready: Ready,
+    pub ready: R,
 }
 
-impl Side {
+impl<R: DeserializeOwned> Side<R> {
     /// Starts the program and waits until it has loaded.
     pub fn start(name: &'static str, mut command: Command) -> Result<Self> {
         let begin = Instant::now();
@@ -43,17 +43,17 @@ impl Side {
         self.name
     }
 
-    /// Makes a batch.
-    pub fn batch(&mut self, guidance: &str, seed: usize) -> Result<Answer> {
-        writeln!(self.requests, "{guidance} {seed}")
+    /// The answer to a request.
+    pub fn ask<A: DeserializeOwned>(&mut self, request: &str) -> Result<A> {
+        writeln!(self.requests, "{request}")
             .map_err(|error| format!("{} does not listen any more: {error}", self.name))?;
         read(self.name, &mut self.answers, &mut self.child)
     }
 }
 
-impl Drop for Side {
+impl<R> Drop for Side<R> {
     fn drop(&mut self) {
-        // It may be in the middle of a batch that nobody waits for; one that has ended already cannot be killed.
+        // It may be in the middle of something that nobody waits for; one that has ended already cannot be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
