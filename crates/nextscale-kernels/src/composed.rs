@@ -3,6 +3,8 @@
 
 use burn::tensor::{Tensor, activation, module, ops::ConvOptions};
 
+use crate::heads::LEAST_SQUARE;
+
 /// √(2/π) of the tanh form of GELU.
 const SQRT_2_OVER_PI: f64 = core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
 
@@ -77,6 +79,13 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2
     softmax(scores).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
 }
 
+/// `x / max(‖x‖, 1e-12)` over the last dimension, made of burn's own operations on every device.
+pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let square = (x.clone() * x.clone()).sum_dim(D - 1);
+    // Clamped before the root, so that its gradient stays finite at zero.
+    x / square.clamp_min(LEAST_SQUARE).sqrt()
+}
+
 pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
     let channels = channels / 3;
@@ -84,9 +93,6 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
         let part = x.clone().slice_dim(2, i * channels..(i + 1) * channels);
         part.reshape([batch, positions, heads, channels / heads])
     };
-    let of_norm_one = |x: Tensor<4>| {
-        let square = (x.clone() * x.clone()).sum_dim(3);
-        if unit { x / square.clamp_min(1e-24).sqrt() } else { x }
-    };
-    [of_norm_one(part(0)) * scale.reshape([1, 1, heads, 1]), of_norm_one(part(1)), part(2)]
+    let [queries, keys] = [part(0), part(1)].map(|x| if unit { self::unit(x) } else { x });
+    [queries * scale.reshape([1, 1, heads, 1]), keys, part(2)]
 }

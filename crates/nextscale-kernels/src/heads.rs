@@ -9,7 +9,7 @@ use crate::{
     rows::rows_per_task,
 };
 
-/// Norms are no less, squared.
+/// Norms that are divided by are no less, squared.
 pub const LEAST_SQUARE: f32 = 1e-24;
 
 /// Which of the projections.

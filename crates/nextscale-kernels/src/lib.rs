@@ -45,6 +45,7 @@ mod testing;
 
 use burn::tensor::Tensor;
 
+pub use composed::unit;
 use elementwise::{Elementwise, GeluTanh, Silu};
 pub use extension::Values;
 use extension::apply;

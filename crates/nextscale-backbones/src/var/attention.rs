@@ -106,13 +106,13 @@ impl Attention {
 
     /// The same as one product.
     fn project_at_once(&self, x: Tensor<3>) -> Projected {
-        let (q_bias, v_bias) = (self.q_bias.val(), self.v_bias.val());
+        let (q_bias, v_bias, device) = (self.q_bias.val(), self.v_bias.val(), x.device());
         let bias = Tensor::cat(vec![q_bias.clone(), q_bias.zeros_like(), v_bias], 0);
         let head_width = x.dims()[2] / self.heads;
         let projections = self.qkv.product(x, bias, Then::Nothing);
         let scale = match &self.scale_mul {
             Some(scale_mul) => scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([self.heads]),
-            None => self.q_bias.val().slice_dim(0, 0..self.heads).full_like(plain_scale(head_width)),
+            None => Tensor::full([self.heads], plain_scale(head_width), &device),
         };
         let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());
         Projected { queries, keys, values }

@@ -16,12 +16,6 @@ pub(super) fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Ten
     kernels::gated_residual(x, gate, y)
 }
 
-/// GELU in its tanh form.
-#[cfg(test)]
-pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    kernels::gelu_tanh(x)
-}
-
 /// `x · sigmoid(x)`.
 pub(super) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::silu(x)
@@ -46,9 +40,7 @@ pub(super) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Te
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.
 pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let square = (x.clone() * x.clone()).sum_dim(D - 1);
-    // Clamped before the root, so that its gradient stays finite at zero.
-    x / square.clamp_min(1e-24).sqrt()
+    kernels::unit(x)
 }
 
 #[cfg(test)]
@@ -66,7 +58,9 @@ mod tests {
         let modulation: Tensor<3> = Tensor::random([1, 1, 37], Distribution::Normal(0.0, 1.0), &device);
         let m = || modulation.clone();
         let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 5] =
-            [&gelu, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| gated_residual(x.clone(), m(), x)];
+            [&kernels::gelu_tanh, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
+                gated_residual(x.clone(), m(), x)
+            }];
         for (i, operation) in operations.iter().enumerate() {
             let all = part(operation(x.clone()));
             for rows in 1..9 {
