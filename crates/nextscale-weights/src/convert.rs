@@ -1,5 +1,7 @@
 //! Stored bytes to host numbers.
 
+use std::borrow::Cow;
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -9,24 +11,21 @@ fn map<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| from(*chunk)).collect()
 }
 
-/// Floats that are f32 as they lie; `None` for others, and where they lie so that a processor could not read them.
-pub(crate) fn as_f32(bytes: &[u8], dtype: StoredType) -> Option<&[f32]> {
-    if dtype == StoredType::F32 && cfg!(target_endian = "little") {
-        bytemuck::try_cast_slice(bytes).ok()
-    } else {
-        None
+/// Floats of any width as f32, where they lie if they are f32 there and a processor can read them so; `None` for integers.
+pub(crate) fn floats(bytes: &[u8], dtype: StoredType) -> Option<Cow<'_, [f32]>> {
+    if dtype == StoredType::F32
+        && cfg!(target_endian = "little")
+        && let Ok(values) = bytemuck::try_cast_slice(bytes)
+    {
+        return Some(Cow::Borrowed(values));
     }
-}
-
-/// Floats of any width as f32; `None` for integers.
-pub(crate) fn to_f32(bytes: &[u8], dtype: StoredType) -> Option<Vec<f32>> {
-    Some(match dtype {
+    Some(Cow::Owned(match dtype {
         StoredType::F32 => map(bytes, f32::from_le_bytes),
         StoredType::F64 => map(bytes, |b| f64::from_le_bytes(b) as f32),
         StoredType::F16 => map(bytes, |b| f16::from_le_bytes(b).to_f32()),
         StoredType::BF16 => map(bytes, |b| bf16::from_le_bytes(b).to_f32()),
         _ => return None,
-    })
+    }))
 }
 
 /// A matrix of floats of any width `[rows, columns]`, turned to `[columns, rows]`, as f32; `None` for integers.
@@ -96,8 +95,18 @@ mod tests {
             (f16::from_f64(x).to_le_bytes().to_vec(), StoredType::F16),
             (bf16::from_f64(x).to_le_bytes().to_vec(), StoredType::BF16),
         ] {
-            assert_eq!(to_f32(&bytes, dtype), Some(vec![-1.5]), "{dtype}");
+            assert_eq!(floats(&bytes, dtype).as_deref(), Some(&[-1.5][..]), "{dtype}");
             assert_eq!(to_i64(&bytes, dtype), None, "{dtype}");
+        }
+    }
+
+    #[test]
+    fn floats_that_lie_askew_are_read_too() {
+        let bytes: Vec<u8> = [0.0_f32, 1.5, -2.5].iter().flat_map(|value| value.to_le_bytes()).collect();
+        for skew in 0..4 {
+            let askew: Vec<u8> = std::iter::repeat_n(0, skew).chain(bytes.iter().copied()).collect();
+            let values = floats(&askew[skew..], StoredType::F32);
+            assert_eq!(values.as_deref(), Some(&[0.0, 1.5, -2.5][..]));
         }
     }
 
@@ -119,6 +128,6 @@ mod tests {
         assert_eq!(to_i64(&(-3i16).to_le_bytes(), StoredType::I16), Some(vec![-3]));
         assert_eq!(to_i64(&[255], StoredType::I8), Some(vec![-1]));
         assert_eq!(to_i64(&[255], StoredType::U8), Some(vec![255]));
-        assert_eq!(to_f32(&[1], StoredType::Bool), None);
+        assert_eq!(floats(&[1], StoredType::Bool), None);
     }
 }

@@ -223,28 +223,18 @@ impl WeightFile {
     /// # Errors
     /// If there is no such tensor, it holds integers, or its bytes cannot be read.
     pub fn values(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>)> {
-        let (info, bytes) = self.bytes(name)?;
-        let values = convert::to_f32(&bytes, info.dtype)
-            .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
-        self.forget(name);
-        Ok((values, info.shape.clone()))
+        self.with_values(name, |values, shape| (values.into_owned(), shape.to_vec()))
     }
 
-    /// What `use_values` makes of a float tensor's values, row-major. They are no copy where the file is mapped and has them as
-    /// f32.
+    /// What `read` makes of a float tensor's values, row-major, and its shape. The values are no copy where the file is mapped and has them as f32.
     ///
     /// # Errors
     /// As [`values`](Self::values).
-    pub fn with_values<R>(&self, name: &str, use_values: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    pub fn with_values<R>(&self, name: &str, read: impl FnOnce(Cow<'_, [f32]>, &[usize]) -> R) -> Result<R> {
         let (info, bytes) = self.bytes(name)?;
-        let made = match convert::as_f32(&bytes, info.dtype) {
-            Some(values) => use_values(values),
-            None => {
-                let values = convert::to_f32(&bytes, info.dtype)
-                    .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
-                use_values(&values)
-            }
-        };
+        let values = convert::floats(&bytes, info.dtype)
+            .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
+        let made = read(values, &info.shape);
         self.forget(name);
         Ok(made)
     }

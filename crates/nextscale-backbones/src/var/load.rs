@@ -114,7 +114,7 @@ impl Supply for Loader<'_> {
         _out: usize,
         read: impl FnOnce(&[f32]) -> R,
     ) -> Result<R, Self::Error> {
-        Ok(self.file.with_values(key, read)?)
+        Ok(self.file.with_values(key, |values, _| read(&values))?)
     }
 }
 
