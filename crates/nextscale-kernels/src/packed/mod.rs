@@ -452,4 +452,26 @@ mod tests {
             }
         }
     }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_unit_is_more_exact_than_a_plain_sum() {
+        // Its sums are shorter chains.
+        let (rows, inner, outputs) = (16, 1024, 64);
+        let (x, weight) = (numbers(1, rows * inner), numbers(2, outputs * inner));
+        let packed = pack(&weight, inner);
+        let Some(unit) = MatrixUnit::detected() else { return };
+        let layer = Layer { inner, bias: &[0.0; 64], then: Then::Nothing };
+        let got = layer.apply(Right::Unit(unit, by_unit::Columns::Numbers(&packed)), &x);
+        let (mut of_unit, mut of_sum) = (0.0, 0.0);
+        for (i, got) in got.into_iter().enumerate() {
+            let (x, w) = (&x[i / outputs * inner..][..inner], &weight[i % outputs * inner..][..inner]);
+            let exact: f64 = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+            let plain = x.iter().zip(w).fold(0.0_f32, |sum, (&x, &w)| x.mul_add(w, sum));
+            of_unit += (f64::from(got) - exact).powi(2);
+            of_sum += (f64::from(plain) - exact).powi(2);
+        }
+        let ratio = f64::sqrt(of_unit / of_sum);
+        assert!(ratio < 0.5, "{ratio}");
+    }
 }
