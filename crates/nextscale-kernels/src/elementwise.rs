@@ -62,28 +62,11 @@ impl Function for GeluTanh {
 }
 
 struct Values<'a, F> {
-    x: &'a [f32],
-    out: &'a mut [f32],
-    function: PhantomData<F>,
-}
-
-impl<F: Function> Kernel for Values<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for (out, &x) in self.out.iter_mut().zip(self.x) {
-            *out = F::value::<FMA>(x);
-        }
-    }
-}
-
-struct InPlace<'a, F> {
     x: &'a mut [f32],
     function: PhantomData<F>,
 }
 
-impl<F: Function> Kernel for InPlace<'_, F> {
+impl<F: Function> Kernel for Values<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -115,14 +98,14 @@ impl<F: Function> Kernel for Slopes<'_, F> {
 /// F of every number.
 pub fn forward<F: Function>(level: Level, x: &[f32]) -> Vec<f32> {
     build(x.len(), PART, |i, out| {
-        let x = &x[i * PART..][..out.len()];
-        level.run(Values { x, out, function: PhantomData::<F> });
+        out.copy_from_slice(&x[i * PART..][..out.len()]);
+        in_place::<F>(level, out);
     })
 }
 
 /// F of every number, in its place and on this thread.
 pub fn in_place<F: Function>(level: Level, x: &mut [f32]) {
-    level.run(InPlace { x, function: PhantomData::<F> });
+    level.run(Values { x, function: PhantomData::<F> });
 }
 
 /// The gradient of F's input.
