@@ -10,12 +10,10 @@ use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult, Scale
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
-use sha2::{Digest, Sha256};
 
 use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
 use crate::cross_entropy::cross_entropy;
-use crate::data::Dataset;
 use crate::optimiser::is_decayed;
 use crate::random::{Order, uniform};
 use crate::run::{Numbers, Options, Outcome, Task, run};
@@ -42,9 +40,26 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     config.check()?;
     let tokenizer = open_tokenizer(&config.tokenizer, device)?;
     let data = config.data.load()?;
-    let bytes = std::fs::read(&config.tokenizer).map_err(Error::io(&config.tokenizer))?;
-    let key = format!("{:x?} {:?} flips {}", Sha256::digest(&bytes), config.data, config.flips);
-    train_on(config, &data, &tokenizer, &key, options, device)
+    let tokens =
+        TokenSet::of_run(options, (&config.tokenizer, &tokenizer), (&config.data, &data), config.flips)?;
+    let model = architecture(config, data.classes.len(), &tokenizer);
+    let start = Initialisation { seed: config.seed, gate: config.model.gate };
+    let training_device = device.clone().autodiff();
+    let model = match config.dtype {
+        Dtype::F32 => model.init(&start, &training_device)?,
+        Dtype::Bf16 => model
+            .init_mixed(&start, &training_device)
+            .map_err(|error| Error::setting("dtype", error.to_string()))?,
+    };
+    let mut task = BackboneTask {
+        config,
+        tokenizer: &tokenizer,
+        order: Order::new(tokens.train.len(), config.seed),
+        tokens,
+        classes: &data.classes,
+        device: device.clone(),
+    };
+    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
 /// The tokenizer of a file with `scales` in its header, as training writes it.
@@ -58,44 +73,6 @@ fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
     let sides = sides.map_err(|_| fail(format!("scales {scales:?} are not sides like \"1 2 4\"")))?;
     MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device)
         .map_err(|error| fail(error.to_string()))
-}
-
-/// Trains on the tokens that `tokenizer` makes of `data`; `key` says what both are.
-fn train_on(
-    config: &TrainBackbone,
-    data: &Dataset,
-    tokenizer: &dyn Tokenizer,
-    key: &str,
-    options: &Options,
-    device: &Device,
-) -> Result<Outcome> {
-    let mut shown = 0;
-    let path = options.out.join("tokens.safetensors");
-    std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
-    let tokens = TokenSet::open_or_make(&path, key, data, config.flips, tokenizer, |done, total| {
-        if !options.quiet && done * 20 / total > shown {
-            shown = done * 20 / total;
-            eprintln!("tokenised {done} of {total} images");
-        }
-    })?;
-    let model = architecture(config, data.classes.len(), tokenizer);
-    let start = Initialisation { seed: config.seed, gate: config.model.gate };
-    let training_device = device.clone().autodiff();
-    let model = match config.dtype {
-        Dtype::F32 => model.init(&start, &training_device)?,
-        Dtype::Bf16 => model
-            .init_mixed(&start, &training_device)
-            .map_err(|error| Error::setting("dtype", error.to_string()))?,
-    };
-    let mut task = BackboneTask {
-        config,
-        tokenizer,
-        order: Order::new(tokens.train.len(), config.seed),
-        tokens,
-        classes: &data.classes,
-        device: device.clone(),
-    };
-    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
 fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> VarConfig {

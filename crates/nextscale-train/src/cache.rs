@@ -8,9 +8,10 @@ use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
 
-use crate::data::{Dataset, Images};
-use crate::{Error, Result};
+use crate::data::{Dataset, Images, Source};
+use crate::{Error, Options, Result};
 
 /// Images tokenised at a time.
 const BATCH: usize = 100;
@@ -57,6 +58,30 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
+    /// The tokens that `tokenizer`, read from `file`, makes of `data`, read from `source`: kept in the run's folder for the
+    /// next start.
+    ///
+    /// # Errors
+    /// Those of [`open_or_make`](Self::open_or_make), and [`Error::Io`] if `file` cannot be read again.
+    pub fn of_run(
+        options: &Options,
+        (file, tokenizer): (&Path, &dyn Tokenizer),
+        (source, data): (&Source, &Dataset),
+        flips: bool,
+    ) -> Result<Self> {
+        std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
+        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let key = format!("{:x?} {source:?} flips {flips}", Sha256::digest(&bytes));
+        let mut shown = 0;
+        let path = options.out.join("tokens.safetensors");
+        Self::open_or_make(&path, &key, data, flips, tokenizer, |done, total| {
+            if !options.quiet && done * 20 / total > shown {
+                shown = done * 20 / total;
+                eprintln!("tokenised {done} of {total} images");
+            }
+        })
+    }
+
     /// Reads the cache at `path` if it was made with the same `key` (tokenizer and data), else tokenises and writes it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use nextscale_tokenizers::vq::VqvaeConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Source;
+use crate::discriminator::check_channels;
 use crate::run::Training;
 use crate::{Error, Result};
 
@@ -29,6 +30,9 @@ pub struct TrainTokenizer {
     pub flips: bool,
     /// The autoencoder and its codes.
     pub model: VqvaeConfig,
+    /// What of it is trained.
+    #[serde(default)]
+    pub learn: Learn,
     /// The scales of tokens, coarse to fine.
     pub scales: ScaleSchedule,
     /// Weight of the error of pixel gradients beside the squared error.
@@ -37,6 +41,9 @@ pub struct TrainTokenizer {
     /// A distance between features of a classifier, beside that of pixels.
     #[serde(default)]
     pub perceptual: Option<PerceptualTerm>,
+    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other terms.
+    #[serde(default)]
+    pub adversarial: Option<AdversarialTerm>,
     /// Weights to begin from in place of fresh ones, with their codes: nothing is trained unquantised then.
     #[serde(default)]
     pub start: Option<PathBuf>,
@@ -57,6 +64,17 @@ pub struct TrainTokenizer {
     pub training: Training,
 }
 
+/// What of a tokenizer is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Learn {
+    /// All of it.
+    #[default]
+    All,
+    /// The way from the canvas to the image alone. The encoder, the codes and φ stay those of `start` bit for bit, so that
+    /// tokens stay valid, and a backbone that was trained on them.
+    Decoder,
+}
+
 /// The perceptual term of a tokenizer's loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +83,18 @@ pub struct PerceptualTerm {
     pub classifier: PathBuf,
     /// Weight of the distance.
     pub weight: f64,
+}
+
+/// The adversarial term of a tokenizer's loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdversarialTerm {
+    /// Weight of the discriminator's verdict on reconstructions.
+    pub weight: f64,
+    /// The first step that feels it. The discriminator learns from the start.
+    pub from_step: u64,
+    /// Channels of the discriminator at full size, a multiple of 8; it has twice as many at the halvings.
+    pub channels: usize,
 }
 
 /// A classifier's training.
@@ -116,14 +146,25 @@ impl TrainTokenizer {
     pub fn check(&self) -> Result<()> {
         check_counts(self.steps, self.batch, &self.training)?;
         let perceptual = self.perceptual.as_ref().map_or(0.0, |term| term.weight);
+        let adversarial = self.adversarial.as_ref().map_or(0.0, |term| term.weight);
         for (field, weight) in [
             ("gradient_weight", self.gradient_weight),
             ("quantiser_weight", self.quantiser_weight),
             ("perceptual.weight", perceptual),
+            ("adversarial.weight", adversarial),
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(Error::setting(field, format!("{weight} is no weight; give 0 or more")));
             }
+        }
+        if let Some(term) = &self.adversarial {
+            check_channels(term.channels)?;
+        }
+        if self.learn == Learn::Decoder && self.start.is_none() {
+            return Err(Error::setting(
+                "start",
+                "`learn: Decoder` keeps the encoder and the codes of a trained tokenizer; give its weights",
+            ));
         }
         Ok(())
     }
@@ -298,6 +339,9 @@ mod tests {
         let perceptual: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer-perceptual.ron")).unwrap();
         let first: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
         assert_eq!((perceptual.check().is_ok(), &perceptual.model), (true, &first.model));
+        let decoder: TrainTokenizer = ron::from_str(&read("cifar10-decoder.ron")).unwrap();
+        assert_eq!((decoder.check().is_ok(), decoder.learn), (true, Learn::Decoder));
+        assert_eq!((&decoder.model, &decoder.scales), (&perceptual.model, &perceptual.scales));
         for data in ["cifar10", "fashion-mnist"] {
             let tokenizer: TrainTokenizer = ron::from_str(&read(&format!("{data}-tokenizer.ron"))).unwrap();
             tokenizer.check().unwrap();
@@ -321,6 +365,7 @@ mod tests {
     #[test]
     fn settings_that_train_nothing_are_named() {
         let good: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
+        let adversarial = |weight, channels| Some(AdversarialTerm { weight, from_step: 0, channels });
         let training = |learning_rate, ema| Training { learning_rate, ema, ..Training::default() };
         for (config, field) in [
             (TrainTokenizer { steps: 0, ..good.clone() }, "steps"),
@@ -328,6 +373,9 @@ mod tests {
             (TrainTokenizer { training: training(0.0, 0.0), ..good.clone() }, "learning_rate"),
             (TrainTokenizer { training: training(1e-3, 1.0), ..good.clone() }, "ema"),
             (TrainTokenizer { gradient_weight: -1.0, ..good.clone() }, "gradient_weight"),
+            (TrainTokenizer { learn: Learn::Decoder, ..good.clone() }, "start"),
+            (TrainTokenizer { adversarial: adversarial(f64::NAN, 8), ..good.clone() }, "adversarial.weight"),
+            (TrainTokenizer { adversarial: adversarial(0.1, 12), ..good.clone() }, "adversarial.channels"),
         ] {
             let message = config.check().unwrap_err().to_string();
             assert!(message.starts_with(field), "{message}");

@@ -22,10 +22,11 @@ impl Ema {
         Self { decay, values: parameters(module).into_iter().map(|p| (p.name, p.values)).collect() }
     }
 
-    /// Takes in the weights after `updates` updates.
-    pub fn update<M: Module>(&mut self, module: &M, updates: u64) {
+    /// Takes in the weights after `updates` updates. Those that are not `trained`, by name, stay bit for bit: the rounding
+    /// of an average would move them.
+    pub fn update<M: Module>(&mut self, module: &M, updates: u64, trained: impl Fn(&str) -> bool) {
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
-        for parameter in parameters(module) {
+        for parameter in parameters(module).into_iter().filter(|parameter| trained(&parameter.name)) {
             let gain = parameter.values.clone().mul_scalar(1.0 - decay);
             let value = match self.values.remove(&parameter.name) {
                 Some(value) => value.mul_scalar(decay).add(gain),
@@ -56,8 +57,9 @@ mod tests {
     fn averages_with_the_growing_decay() {
         let module = filled(LinearConfig::new(1, 1).init(&Device::flex()), 0.0);
         let mut ema = Ema::new(&module, 0.5);
-        ema.update(&filled(module.clone(), 1.0), 1);
-        ema.update(&filled(module.clone(), 1.0), 100);
+        ema.update(&filled(module.clone(), 1.0), 1, |_| true);
+        ema.update(&filled(module.clone(), 1.0), 100, |_| true);
+        ema.update(&filled(module.clone(), 7.0), 101, |_| false);
         let first = 1.0 - 2.0 / 11.0;
         let expected = 0.5 * first + 0.5;
         let found: f32 = ema.apply(module).weight.val().into_scalar();

@@ -9,6 +9,7 @@
 //! one place (gradients of embeddings, of convolutions) may be made in another order every time, so that two runs agree
 //! closely and not exactly, interrupted or not.
 
+mod adversarial;
 mod backbone;
 pub mod cache;
 pub mod checkpoint;
@@ -17,8 +18,10 @@ mod codes;
 pub mod config;
 mod cross_entropy;
 pub mod data;
+mod discriminator;
 pub mod ema;
 mod error;
+mod layer;
 pub mod log;
 pub mod optimiser;
 mod params;

@@ -211,7 +211,8 @@ pub(crate) fn run<T: Task>(
         let norm;
         (state.model, norm) = state.optimiser.step(state.model, gradients, rate);
         if let Some(ema) = &mut state.ema {
-            ema.update(&state.model, state.optimiser.updates);
+            let AdamW { updates, moments, .. } = &state.optimiser;
+            ema.update(&state.model, *updates, |name| moments.contains_key(name));
         }
         state.model = task.after_update(state.model, step)?;
         state.step += 1;

@@ -1,18 +1,22 @@
 //! Training of VAR's multi-scale VQ tokenizer.
 
+mod fixed;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use burn::module::ParamId;
+use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
 use nextscale_weights::{Precision, save_safetensors};
 
+use crate::adversarial::Game;
 use crate::classifier::Classifier;
 use crate::codes::CodeUse;
-use crate::config::TrainTokenizer;
+use crate::config::{Learn, TrainTokenizer};
 use crate::data::{Dataset, Images};
+use crate::discriminator::Discriminator;
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
 use crate::perceptual::Perceptual;
@@ -21,6 +25,8 @@ use crate::random::{Order, hash, permutation, uniform};
 use crate::run::{Numbers, Options, Outcome, Task, run};
 use crate::samples::save_grid;
 use crate::{Error, Result};
+
+use fixed::{Fixed, canvas};
 
 /// The file of weights that a finished run leaves.
 pub const WEIGHTS: &str = "tokenizer.safetensors";
@@ -37,8 +43,9 @@ const RESTARTS: u64 = 2;
 /// Trains a tokenizer from nothing and writes `WEIGHTS` when done.
 ///
 /// The loss is the squared error of the reconstruction, plus weighted the error of its pixel gradients, the quantiser's,
-/// and the distance that a classifier sees. For the first steps nothing is quantised; then all codes are drawn from the latents, and codes that no
-/// position chose are drawn anew at intervals.
+/// the distance that a classifier sees, and the verdict of a discriminator that learns beside it. For the first steps
+/// nothing is quantised; then all codes are drawn from the latents, and codes that no position chose are drawn anew at
+/// intervals. With [`Learn::Decoder`] the decoder alone is trained, on the tokens that `start` makes of the images.
 ///
 /// # Errors
 /// Those of the data, of the sizes in the config, and of the run.
@@ -46,24 +53,36 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
     config.check()?;
     let data = config.data.load()?;
     let training_device = device.clone().autodiff();
-    let model = match &config.start {
+    let autoencoder = match &config.start {
         None => config.model.init(config.scales.clone(), config.seed, &training_device)?,
         Some(start) => begin_from(start, config, &training_device)?,
     };
-    let perceptual = match &config.perceptual {
-        Some(term) => Some(open_perceptual(&term.classifier, data.train.size, &training_device)?),
-        None => None,
-    };
-    if model.image_size() != (data.train.size, data.train.size) {
+    if autoencoder.image_size() != (data.train.size, data.train.size) {
         return Err(Error::setting(
             "scales",
             format!(
                 "make images of {:?} pixels; the data has {size}×{size}",
-                model.image_size(),
+                autoencoder.image_size(),
                 size = data.train.size
             ),
         ));
     }
+    let perceptual = match &config.perceptual {
+        Some(term) => Some(open_perceptual(&term.classifier, data.train.size, &training_device)?),
+        None => None,
+    };
+    let discriminator = match &config.adversarial {
+        Some(term) => {
+            check_granularity(data.train.size)?;
+            Some(Discriminator::init(term.channels, config.seed, &training_device)?)
+        }
+        None => None,
+    };
+    let fixed = match (config.learn, &config.start) {
+        (Learn::Decoder, Some(start)) => Some(Fixed::open(start, config, &data, options, device)?),
+        _ => None,
+    };
+    let model = Networks { autoencoder, discriminator };
     let vocabulary = config.model.vocabulary;
     let mut task = TokenizerTask {
         config,
@@ -72,6 +91,7 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         since_restart: CodeUse::new(vocabulary),
         since_row: CodeUse::new(vocabulary),
         latents: None,
+        fixed,
         perceptual,
         device: device.clone(),
     };
@@ -90,6 +110,17 @@ fn open_perceptual(path: &Path, size: usize, device: &Device) -> Result<Perceptu
     Ok(Perceptual::new(classifier))
 }
 
+/// Checks that the discriminator can halve the images.
+fn check_granularity(size: usize) -> Result<()> {
+    let sides = Discriminator::GRANULARITY;
+    if !size.is_multiple_of(sides) {
+        let message =
+            format!("takes images whose sides are multiples of {sides} pixels; the data has {size}×{size}");
+        return Err(Error::setting("adversarial", message));
+    }
+    Ok(())
+}
+
 /// The weights of a file, where its sizes are the config's.
 fn begin_from(start: &Path, config: &TrainTokenizer, device: &Device) -> Result<MultiScaleVq> {
     let model = MultiScaleVq::open(start, config.scales.clone(), config.model.norm_groups, true, device)
@@ -106,6 +137,13 @@ fn begin_from(start: &Path, config: &TrainTokenizer, device: &Device) -> Result<
     Ok(model)
 }
 
+/// All that one optimiser trains.
+#[derive(Module, Debug)]
+struct Networks {
+    autoencoder: MultiScaleVq,
+    discriminator: Option<Discriminator>,
+}
+
 struct TokenizerTask<'a> {
     config: &'a TrainTokenizer,
     data: Dataset,
@@ -114,6 +152,8 @@ struct TokenizerTask<'a> {
     since_row: CodeUse,
     /// What the last step would have codes for, `[n, channels]`: where new codes are drawn from.
     latents: Option<Tensor<2>>,
+    /// There where the decoder alone is trained.
+    fixed: Option<Fixed>,
     perceptual: Option<Perceptual>,
     device: Device,
 }
@@ -132,7 +172,11 @@ impl TokenizerTask<'_> {
     fn restarts_codes(&self, step: u64) -> bool {
         let (every, until) =
             (self.config.restart_every, self.config.restart_until * self.config.steps as f64);
-        self.quantised(step) && every > 0 && (step + 1).is_multiple_of(every) && (step as f64) < until
+        self.fixed.is_none()
+            && self.quantised(step)
+            && every > 0
+            && (step + 1).is_multiple_of(every)
+            && (step as f64) < until
     }
 
     /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens.
@@ -143,16 +187,83 @@ impl TokenizerTask<'_> {
     ) -> Result<(Tensor<4>, Vec<Tensor<2, Int>>)> {
         let tokens = model.encode((images + 1.0) / 2.0)?;
         let tokens: Vec<Tensor<2, Int>> = tokens.into_iter().map(|scale| scale.squeeze_dim(2)).collect();
-        let canvas = model.pyramid(&tokens)?.pop();
-        let canvas = canvas.ok_or_else(|| Error::setting("scales", "an empty schedule"))?;
+        let canvas = canvas(model, &tokens)?;
         Ok((model.decode_features(canvas), tokens))
+    }
+
+    /// The training images of a step, each with whether it is mirrored.
+    fn picks(&mut self, step: u64) -> Vec<(usize, bool)> {
+        let (seed, flips) = (self.config.seed, self.config.flips);
+        let picks = self.order.batch(step, self.config.batch).into_iter();
+        picks.map(|(i, epoch)| (i, flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)).collect()
+    }
+
+    /// The canvas `[batch, channels, h, w]` that the decoder is given for images, and the quantiser's loss where it learns.
+    fn canvas(
+        &mut self,
+        model: &MultiScaleVq,
+        images: Tensor<4>,
+        picks: &[(usize, bool)],
+        step: u64,
+    ) -> Result<(Tensor<4>, Option<Tensor<1>>)> {
+        if let Some(fixed) = &self.fixed {
+            let tokens = fixed.tokens(picks, &self.device);
+            self.since_row.count(&tokens);
+            return Ok((fixed.canvas(&tokens)?.autodiff(), None));
+        }
+        let f = model.encode_features(images)?;
+        if self.quantised(step) {
+            let quantised = model.quantize_train(f);
+            let tokens = quantised.tokens.into_iter().map(Tensor::inner).collect::<Vec<_>>();
+            self.since_restart.count(&tokens);
+            self.since_row.count(&tokens);
+            if self.restarts_codes(step) || self.begins_codes(step) {
+                self.latents = Some(rows(Tensor::cat(quantised.residuals, 1)));
+            }
+            return Ok((quantised.f_hat, Some(quantised.loss)));
+        }
+        if self.begins_codes(step) {
+            let [batch, channels, height, width] = f.dims();
+            let flat = f.clone().inner().reshape([batch, channels, height * width]);
+            self.latents = Some(rows(flat.swap_dims(1, 2)));
+        }
+        Ok((f, None))
+    }
+}
+
+/// A loss as the sum of its terms, and their values for the log.
+struct Terms {
+    loss: Tensor<1>,
+    values: Vec<Tensor<1>>,
+}
+
+impl Terms {
+    fn of(term: Tensor<1>) -> Self {
+        Self { values: vec![term.clone().inner()], loss: term }
+    }
+
+    fn add(&mut self, term: Tensor<1>, weight: f64) {
+        self.values.push(term.clone().inner());
+        self.loss = self.loss.clone() + term * weight;
+    }
+
+    /// Takes the place of a term that is off.
+    fn none(&mut self) {
+        self.values.push(self.loss.clone().inner().zeros_like());
+    }
+
+    /// The loss, and all values in one reading.
+    fn sum(self) -> (Tensor<1>, Numbers) {
+        let all = Tensor::cat([vec![self.loss.clone().inner()], self.values].concat(), 0);
+        let values: Vec<f32> = all.into_data().iter::<f32>().collect();
+        (self.loss, Numbers { loss: values[0], parts: values[1..].to_vec() })
     }
 }
 
 impl Task for TokenizerTask<'_> {
-    type Model = MultiScaleVq;
+    type Model = Networks;
 
-    fn decayed(&self, model: &MultiScaleVq) -> HashSet<ParamId> {
+    fn decayed(&self, model: &Networks) -> HashSet<ParamId> {
         // Codes are places, not weights: decay would pull those that are never chosen to the origin.
         let decayed = parameters(model)
             .into_iter()
@@ -161,64 +272,44 @@ impl Task for TokenizerTask<'_> {
     }
 
     fn columns(&self) -> Vec<String> {
-        ["squared_error", "gradient_error", "quantiser", "perceptual"].map(String::from).to_vec()
+        ["squared_error", "gradient_error", "quantiser", "perceptual", "adversarial", "discriminator"]
+            .map(String::from)
+            .to_vec()
     }
 
-    fn loss(&mut self, model: &MultiScaleVq, step: u64) -> Result<(Tensor<1>, Numbers)> {
-        let picks: Vec<(usize, bool)> = self
-            .order
-            .batch(step, self.config.batch)
-            .into_iter()
-            .map(|(i, epoch)| {
-                let mirrored = uniform(&[self.config.seed, FLIPS, epoch, i as u64]) < 0.5;
-                (i, self.config.flips && mirrored)
-            })
-            .collect();
+    fn loss(&mut self, model: &Networks, step: u64) -> Result<(Tensor<1>, Numbers)> {
+        let picks = self.picks(step);
         let images = self.data.train.batch(&picks, &self.device).autodiff();
-        let f = model.encode_features(images.clone())?;
-        let (f_hat, quantiser) = if self.quantised(step) {
-            let quantised = model.quantize_train(f);
-            let tokens = quantised.tokens.into_iter().map(Tensor::inner).collect::<Vec<_>>();
-            self.since_restart.count(&tokens);
-            self.since_row.count(&tokens);
-            if self.restarts_codes(step) || self.begins_codes(step) {
-                self.latents = Some(rows(Tensor::cat(quantised.residuals, 1)));
-            }
-            (quantised.f_hat, Some(quantised.loss))
-        } else {
-            if self.begins_codes(step) {
-                let [batch, channels, height, width] = f.dims();
-                let flat = f.clone().inner().reshape([batch, channels, height * width]);
-                self.latents = Some(rows(flat.swap_dims(1, 2)));
-            }
-            (f, None)
-        };
-        let output = model.vqvae.images(f_hat);
-        let squared = squared_error(output.clone(), images.clone());
-        let gradient = gradient_error(output.clone(), images.clone());
-        let mut parts = vec![squared.clone().inner(), gradient.clone().inner()];
-        let mut loss = squared + gradient * self.config.gradient_weight;
+        let (canvas, quantiser) = self.canvas(&model.autoencoder, images.clone(), &picks, step)?;
+        let output = model.autoencoder.vqvae.images(canvas);
+        let mut terms = Terms::of(squared_error(output.clone(), images.clone()));
+        terms.add(gradient_error(output.clone(), images.clone()), self.config.gradient_weight);
         match quantiser {
-            Some(quantiser) => {
-                parts.push(quantiser.clone().inner());
-                loss = loss + quantiser * self.config.quantiser_weight;
-            }
-            None => parts.push(Tensor::zeros([1], &self.device)),
+            Some(quantiser) => terms.add(quantiser, self.config.quantiser_weight),
+            None => terms.none(),
         }
         match (&self.perceptual, &self.config.perceptual) {
             (Some(perceptual), Some(term)) => {
-                let distance = perceptual.distance(output, images);
-                parts.push(distance.clone().inner());
-                loss = loss + distance * term.weight;
+                terms.add(perceptual.distance(output.clone(), images.clone()), term.weight);
             }
-            _ => parts.push(Tensor::zeros([1], &self.device)),
+            _ => terms.none(),
         }
-        parts.insert(0, loss.clone().inner());
-        let values: Vec<f32> = Tensor::cat(parts, 0).into_data().iter::<f32>().collect();
-        Ok((loss, Numbers { loss: values[0], parts: values[1..].to_vec() }))
+        match (&model.discriminator, &self.config.adversarial) {
+            (Some(discriminator), Some(term)) => {
+                let felt = step >= term.from_step && term.weight > 0.0;
+                let game = Game::turn(discriminator, output, images, felt);
+                terms.add(game.generator, if felt { term.weight } else { 0.0 });
+                terms.add(game.discriminator, 1.0);
+            }
+            _ => {
+                terms.none();
+                terms.none();
+            }
+        }
+        Ok(terms.sum())
     }
 
-    fn after_update(&mut self, mut model: MultiScaleVq, step: u64) -> Result<MultiScaleVq> {
+    fn after_update(&mut self, mut model: Networks, step: u64) -> Result<Networks> {
         let Some(latents) = self.latents.take() else { return Ok(model) };
         let codes: Vec<usize> = if self.begins_codes(step) {
             (0..self.config.model.vocabulary).collect()
@@ -233,7 +324,7 @@ impl Task for TokenizerTask<'_> {
         let order = permutation(count, &[hash(&[self.config.seed, RESTARTS, step])]);
         let picks: Vec<i64> = order.iter().cycle().take(codes.len()).map(|&i| i64::from(i)).collect();
         let picks = Tensor::<1, Int>::from_data(TensorData::new(picks, [codes.len()]), &self.device);
-        model.restart_codes(&codes, latents.select(0, picks))?;
+        model.autoencoder.restart_codes(&codes, latents.select(0, picks))?;
         Ok(model)
     }
 
@@ -261,21 +352,21 @@ impl Task for TokenizerTask<'_> {
         }
     }
 
-    fn sample(&mut self, model: &MultiScaleVq, path: &Path) -> Result<()> {
+    fn sample(&mut self, model: &Networks, path: &Path) -> Result<()> {
         let picks: Vec<(usize, bool)> = (0..SAMPLES.min(self.data.test.len())).map(|i| (i, false)).collect();
         let images = self.data.test.batch(&picks, &self.device);
-        let (output, _) = self.reconstruct(model, images.clone())?;
+        let (output, _) = self.reconstruct(&model.autoencoder, images.clone())?;
         save_grid(path, Tensor::cat(vec![images, output], 0), picks.len(), 2)
     }
 
-    fn evaluate(&mut self, model: &MultiScaleVq, short: bool) -> Result<Vec<(String, f64)>> {
+    fn evaluate(&mut self, model: &Networks, short: bool) -> Result<Vec<(String, f64)>> {
         let test: &Images = &self.data.test;
         let count = if short { SHORT.min(test.len()) } else { test.len() };
         let (mut errors, mut codes) = (Vec::with_capacity(count), CodeUse::new(self.config.model.vocabulary));
         for start in (0..count).step_by(BATCH) {
             let picks: Vec<(usize, bool)> = (start..count.min(start + BATCH)).map(|i| (i, false)).collect();
             let images = test.batch(&picks, &self.device);
-            let (output, tokens) = self.reconstruct(model, images.clone())?;
+            let (output, tokens) = self.reconstruct(&model.autoencoder, images.clone())?;
             codes.count(&tokens);
             errors.extend(image_errors(output, images));
         }
@@ -289,11 +380,11 @@ impl Task for TokenizerTask<'_> {
         ])
     }
 
-    fn export(&mut self, model: &MultiScaleVq, folder: &Path, step: u64) -> Result<()> {
+    fn export(&mut self, model: &Networks, folder: &Path, step: u64) -> Result<()> {
         let path = folder.join(WEIGHTS);
-        let mut metadata = model.metadata();
+        let mut metadata = model.autoencoder.metadata();
         metadata.insert("steps".into(), step.to_string());
-        save_safetensors(&path, model.tensors(), Precision::F16, &metadata)
+        save_safetensors(&path, model.autoencoder.tensors(), Precision::F16, &metadata)
             .map_err(|error| Error::data(&path, error.to_string()))
     }
 }

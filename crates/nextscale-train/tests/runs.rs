@@ -9,12 +9,12 @@ use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
 use nextscale_train::config::{
-    BackboneModel, PerceptualTerm, TrainBackbone, TrainClassifier, TrainTokenizer,
+    AdversarialTerm, BackboneModel, Learn, PerceptualTerm, TrainBackbone, TrainClassifier, TrainTokenizer,
 };
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
 use nextscale_train::{Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};
-use nextscale_weights::{Precision, save_safetensors};
+use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 /// Smooth random images in CIFAR-10's binary batches.
 fn data(root: &Path) -> Source {
@@ -62,9 +62,11 @@ fn tokenizer_config(root: &Path) -> TrainTokenizer {
             norm_groups: 2,
             ..VqvaeConfig::new(4, &[1, 1, 1, 2])
         },
+        learn: Learn::All,
         scales: scales(),
         gradient_weight: 0.05,
         perceptual: None,
+        adversarial: None,
         start: None,
         quantiser_weight: 0.5,
         unquantised_steps: 2,
@@ -118,6 +120,13 @@ fn options(out: PathBuf) -> Options {
 fn losses(out: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(out.join("log.csv")).unwrap();
     text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
+}
+
+/// A column of the log.
+fn column(out: &Path, name: &str) -> Vec<f64> {
+    let rows = losses(out);
+    let place = rows[0].split(',').position(|column| column == name).unwrap();
+    rows[1..].iter().map(|row| row.split(',').nth(place).unwrap().parse().unwrap()).collect()
 }
 
 fn assert_same(straight: &Path, resumed: &Path, files: &[&str]) {
@@ -216,13 +225,8 @@ fn a_tokenizer_goes_on_from_weights_under_a_perceptual_loss() {
         train_tokenizer(&config, &stopping, &device).unwrap();
     }
     assert_same(&straight, &resumed, &[checkpoint::FILE, "tokenizer.safetensors"]);
-    let column = |out: &Path, name: &str| -> f64 {
-        let rows = losses(out);
-        let place = rows[0].split(',').position(|column| column == name).unwrap();
-        rows[1].split(',').nth(place).unwrap().parse().unwrap()
-    };
-    assert!(column(&straight, "perceptual") > 0.0);
-    assert_eq!(column(&first, "perceptual"), 0.0);
+    assert!(column(&straight, "perceptual")[0] > 0.0);
+    assert_eq!(column(&first, "perceptual")[0], 0.0);
 
     let faults = |config: &TrainTokenizer, name: &str| {
         train_tokenizer(config, &options(folder.path().join(name)), &device).unwrap_err().to_string()
@@ -249,4 +253,72 @@ fn a_tokenizer_goes_on_from_weights_under_a_perceptual_loss() {
         let message = faults(&TrainTokenizer { perceptual: Some(term), ..config.clone() }, "broken");
         assert!(message.contains("broken-") && message.contains(told), "{message}");
     }
+}
+
+#[test]
+fn a_decoder_learns_under_a_discriminator_and_leaves_encoder_and_codes_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let first = folder.path().join("first");
+    let config = TrainTokenizer { steps: 20, ..tokenizer_config(folder.path()) };
+    train_tokenizer(&config, &options(first.clone()), &device).unwrap();
+    let start = first.join("tokenizer.safetensors");
+    let config = TrainTokenizer {
+        steps: 40,
+        learn: Learn::Decoder,
+        start: Some(start.clone()),
+        adversarial: Some(AdversarialTerm { weight: 1e-3, from_step: 6, channels: 8 }),
+        training: Training { log_every: 4, sample_every: 20, ..training() },
+        ..tokenizer_config(folder.path())
+    };
+    let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
+    let outcome = train_tokenizer(&config, &options(straight.clone()), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..options(resumed.clone()) };
+    for step in 1..10 {
+        assert_eq!(train_tokenizer(&config, &stopping, &device).unwrap().step, step);
+    }
+    let rest = train_tokenizer(&config, &options(resumed.clone()), &device).unwrap();
+    assert_eq!(rest.evaluation, outcome.evaluation);
+    let files = [checkpoint::FILE, "evaluation.csv", "samples-000020.png", "tokenizer.safetensors"];
+    assert_same(&straight, &resumed, &files);
+
+    let values = |path: &Path| {
+        let file = WeightFile::open(path).unwrap();
+        let names: Vec<String> = file.names().map(String::from).collect();
+        let bits = |name: &String| -> Vec<u32> {
+            file.values(name).unwrap().0.into_iter().map(f32::to_bits).collect()
+        };
+        names.iter().map(|name| (name.clone(), bits(name))).collect::<Vec<_>>()
+    };
+    let (before, after) = (values(&start), values(&straight.join("tokenizer.safetensors")));
+    let mut kept = 0;
+    for ((name, before), (other, after)) in before.iter().zip(&after) {
+        assert_eq!(name, other);
+        let stays = !name.starts_with("decoder.") && !name.starts_with("post_quant_conv.");
+        kept += usize::from(stays);
+        assert!(!stays || before == after, "{name} moved");
+    }
+    assert!(kept > 10 && before.len() == after.len());
+    let conv =
+        |values: &[(String, Vec<u32>)], key: &str| values.iter().find(|(n, _)| n == key).unwrap().1.clone();
+    for key in ["decoder.conv_out.weight", "post_quant_conv.weight"] {
+        assert_ne!(conv(&before, key), conv(&after, key), "{key} stayed");
+    }
+
+    let (squared, hinge) = (column(&straight, "squared_error"), column(&straight, "discriminator"));
+    assert!(squared.last() < squared.first(), "{squared:?}");
+    assert!(hinge.iter().all(|&loss| loss > 0.0));
+    assert!(column(&straight, "quantiser").iter().all(|&loss| loss == 0.0));
+    let total = |i: usize, weight: f64| {
+        let part = |name: &str| column(&straight, name)[i];
+        let rest = part("squared_error") + 0.05 * part("gradient_error") + part("discriminator");
+        (part("loss") - rest - weight * part("adversarial")).abs()
+    };
+    // The first window is before the generator feels the discriminator, the last after.
+    assert!(total(0, 0.0) < 1e-5 && total(9, 1e-3) < 1e-5, "{} {}", total(0, 0.0), total(9, 1e-3));
+    assert!(total(9, 0.0) > 1e-5);
+
+    let missing = TrainTokenizer { start: None, ..config };
+    let message = train_tokenizer(&missing, &options(folder.path().join("x")), &device).unwrap_err();
+    assert!(message.to_string().starts_with("start: `learn: Decoder`"), "{message}");
 }

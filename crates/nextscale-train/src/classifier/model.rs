@@ -3,16 +3,13 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, module::avg_pool2d, ops::AvgPoolOptions};
-use nextscale_kernels::{conv2d_3x3, group_norm_silu, linear};
+use nextscale_kernels::linear;
 use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
 
-use crate::params::{Parameter, parameters, replace};
-use crate::random::{hash, uniform};
+use crate::layer::{GROUP, Layer, fresh, zeros};
+use crate::params::{parameters, replace};
 use crate::{Error, Result};
 
-/// Channels of a group of the norms.
-const GROUP: usize = 8;
-const EPS: f64 = 1e-5;
 /// The header's entries.
 const CHANNELS: &str = "channels";
 const CLASSES: &str = "classes";
@@ -31,34 +28,6 @@ pub struct Classifier {
 struct Stage {
     widen: Layer,
     refine: Layer,
-}
-
-/// A 3×3 convolution without bias, group norm, SiLU.
-#[derive(Module, Debug)]
-struct Layer {
-    conv: Param<Tensor<4>>,
-    weight: Param<Tensor<1>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Layer {
-    fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
-        Self {
-            conv: zeros([outputs, inputs, 3, 3], device),
-            weight: zeros([outputs], device),
-            bias: zeros([outputs], device),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = conv2d_3x3(x, self.conv.val(), None);
-        let [_, channels, ..] = x.dims();
-        group_norm_silu(x, self.weight.val(), self.bias.val(), channels / GROUP, EPS)
-    }
-}
-
-fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
-    Param::from_tensor(Tensor::zeros(shape, device))
 }
 
 impl Classifier {
@@ -181,26 +150,4 @@ fn check_sizes(channels: usize, stages: usize) -> Result<()> {
         return Err(Error::setting("stages", format!("{stages} stages; give 1 to 6")));
     }
     Ok(())
-}
-
-/// First values: convolutions and the head uniform in ±√(3/inputs) (He and others, 2015, for unit gain), norms at one and
-/// zero.
-fn fresh(seed: u64, parameter: &Parameter) -> Tensor<1> {
-    let count = parameter.values.dims()[0];
-    let stream = hash(&parameter.name.bytes().map(u64::from).collect::<Vec<_>>());
-    // What an output is a sum over: a convolution's input channels and taps, a matrix's rows.
-    let inputs = match parameter.shape.as_slice() {
-        [_, inputs, kernel @ ..] if kernel.len() == 2 => Some(inputs * kernel[0] * kernel[1]),
-        [inputs, _] => Some(*inputs),
-        _ => None,
-    };
-    let bound = inputs.map(|inputs| (3.0 / inputs as f64).sqrt());
-    let one = if parameter.name.ends_with("weight") { 1.0 } else { 0.0 };
-    let values: Vec<f32> = (0..count as u64)
-        .map(|i| match bound {
-            Some(bound) => ((2.0 * uniform(&[seed, stream, i]) - 1.0) * bound) as f32,
-            None => one,
-        })
-        .collect();
-    Tensor::from_data(TensorData::new(values, [count]), &parameter.values.device())
 }

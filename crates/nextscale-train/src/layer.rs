@@ -1,0 +1,68 @@
+//! What the small networks beside the models are made of, and their first values.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use nextscale_kernels::{conv2d_3x3, group_norm_silu};
+
+use crate::params::Parameter;
+use crate::random::{hash, uniform};
+
+/// Channels of a group of the norms.
+pub const GROUP: usize = 8;
+const EPS: f64 = 1e-5;
+
+/// A 3×3 convolution without bias, group norm, SiLU.
+#[derive(Module, Debug)]
+pub struct Layer {
+    /// `[out, in, 3, 3]`.
+    pub conv: Param<Tensor<4>>,
+    /// The norm's, `[out]`.
+    pub weight: Param<Tensor<1>>,
+    /// The norm's, `[out]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Layer {
+    /// A layer of zeros, for [`fresh`] or a file to fill; `outputs` is a multiple of [`GROUP`].
+    pub fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
+        Self {
+            conv: zeros([outputs, inputs, 3, 3], device),
+            weight: zeros([outputs], device),
+            bias: zeros([outputs], device),
+        }
+    }
+
+    /// `[batch, in, h, w]` to `[batch, out, h, w]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = conv2d_3x3(x, self.conv.val(), None);
+        let [_, channels, ..] = x.dims();
+        group_norm_silu(x, self.weight.val(), self.bias.val(), channels / GROUP, EPS)
+    }
+}
+
+/// A parameter of zeros.
+pub fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    Param::from_tensor(Tensor::zeros(shape, device))
+}
+
+/// First values: convolutions and matrices uniform in ±√(3/inputs) (He and others, 2015, for unit gain), norms at one and
+/// zero.
+pub fn fresh(seed: u64, parameter: &Parameter) -> Tensor<1> {
+    let count = parameter.values.dims()[0];
+    let stream = hash(&parameter.name.bytes().map(u64::from).collect::<Vec<_>>());
+    // What an output is a sum over: a convolution's input channels and taps, a matrix's rows.
+    let inputs = match parameter.shape.as_slice() {
+        [_, inputs, kernel @ ..] if kernel.len() == 2 => Some(inputs * kernel[0] * kernel[1]),
+        [inputs, _] => Some(*inputs),
+        _ => None,
+    };
+    let bound = inputs.map(|inputs| (3.0 / inputs as f64).sqrt());
+    let one = if parameter.name.ends_with("weight") { 1.0 } else { 0.0 };
+    let values: Vec<f32> = (0..count as u64)
+        .map(|i| match bound {
+            Some(bound) => ((2.0 * uniform(&[seed, stream, i]) - 1.0) * bound) as f32,
+            None => one,
+        })
+        .collect();
+    Tensor::from_data(TensorData::new(values, [count]), &parameter.values.device())
+}
