@@ -1,10 +1,10 @@
 //! A network that says of every patch of an image whether it is of a photograph or of a reconstruction.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, module::avg_pool2d, ops::AvgPoolOptions};
+use burn::tensor::{Device, Tensor};
 use nextscale_kernels::{conv2d_3x3, silu};
 
-use crate::layer::{GROUP, Layer, fresh, zeros};
+use crate::layer::{GROUP, Layer, fresh, halve, zeros};
 use crate::params::replace;
 use crate::{Error, Result};
 
@@ -46,10 +46,9 @@ impl Discriminator {
 
     /// Images `[batch, 3, h, w]` in [-1, 1] to scores `[batch, 1, h/4, w/4]`, high for what looks like a photograph.
     pub fn scores(&self, images: Tensor<4>) -> Tensor<4> {
-        let halved = |x| avg_pool2d(x, AvgPoolOptions::new([2, 2]));
         let x = silu(conv2d_3x3(images, self.edges.val(), Some(self.edges_bias.val())));
-        let x = self.half.forward(halved(x));
-        let x = self.quarter.forward(halved(x));
+        let x = self.half.forward(halve(x));
+        let x = self.quarter.forward(halve(x));
         conv2d_3x3(x, self.score.val(), Some(self.score_bias.val()))
     }
 }

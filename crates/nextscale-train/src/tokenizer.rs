@@ -172,11 +172,7 @@ impl TokenizerTask<'_> {
     fn restarts_codes(&self, step: u64) -> bool {
         let (every, until) =
             (self.config.restart_every, self.config.restart_until * self.config.steps as f64);
-        self.fixed.is_none()
-            && self.quantised(step)
-            && every > 0
-            && (step + 1).is_multiple_of(every)
-            && (step as f64) < until
+        self.quantised(step) && every > 0 && (step + 1).is_multiple_of(every) && (step as f64) < until
     }
 
     /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens.

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData, module::avg_pool2d, ops::AvgPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_kernels::linear;
 use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
 
-use crate::layer::{GROUP, Layer, fresh, zeros};
+use crate::layer::{GROUP, Layer, fresh, halve, zeros};
 use crate::params::{parameters, replace};
 use crate::{Error, Result};
 
@@ -65,7 +65,7 @@ impl Classifier {
         let mut all = Vec::with_capacity(self.stages.len());
         for (i, stage) in self.stages.iter().enumerate() {
             if i > 0 {
-                x = avg_pool2d(x, AvgPoolOptions::new([2, 2]));
+                x = halve(x);
             }
             let h = stage.widen.forward(x);
             x = h.clone() + stage.refine.forward(h);
