@@ -30,7 +30,7 @@ impl<R: DeserializeOwned> Side<R> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("cannot start {name}: {error}"))?;
+            .map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (requests, answers) = pipes.ok_or_else(|| format!("{name} has no pipes"))?;
         let mut answers = BufReader::new(answers);
