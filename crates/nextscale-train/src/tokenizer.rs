@@ -1,6 +1,7 @@
 //! Training of VAR's multi-scale VQ tokenizer.
 
 mod fixed;
+mod terms;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -27,6 +28,7 @@ use crate::samples::save_grid;
 use crate::{Error, Result};
 
 use fixed::{Fixed, canvas};
+use terms::Terms;
 
 /// The file of weights that a finished run leaves.
 pub const WEIGHTS: &str = "tokenizer.safetensors";
@@ -224,35 +226,6 @@ impl TokenizerTask<'_> {
             self.latents = Some(rows(flat.swap_dims(1, 2)));
         }
         Ok((f, None))
-    }
-}
-
-/// A loss as the sum of its terms, and their values for the log.
-struct Terms {
-    loss: Tensor<1>,
-    values: Vec<Tensor<1>>,
-}
-
-impl Terms {
-    fn of(term: Tensor<1>) -> Self {
-        Self { values: vec![term.clone().inner()], loss: term }
-    }
-
-    fn add(&mut self, term: Tensor<1>, weight: f64) {
-        self.values.push(term.clone().inner());
-        self.loss = self.loss.clone() + term * weight;
-    }
-
-    /// Takes the place of a term that is off.
-    fn none(&mut self) {
-        self.values.push(self.loss.clone().inner().zeros_like());
-    }
-
-    /// The loss, and all values in one reading.
-    fn sum(self) -> (Tensor<1>, Numbers) {
-        let all = Tensor::cat([vec![self.loss.clone().inner()], self.values].concat(), 0);
-        let values: Vec<f32> = all.into_data().iter::<f32>().collect();
-        (self.loss, Numbers { loss: values[0], parts: values[1..].to_vec() })
     }
 }
 

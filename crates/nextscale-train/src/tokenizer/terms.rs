@@ -1,0 +1,34 @@
+use burn::tensor::Tensor;
+
+use crate::run::Numbers;
+
+/// A loss as the sum of its terms, and their values for the log.
+pub struct Terms {
+    loss: Tensor<1>,
+    values: Vec<Tensor<1>>,
+}
+
+impl Terms {
+    /// A loss of one term, of weight 1.
+    pub fn of(term: Tensor<1>) -> Self {
+        Self { values: vec![term.clone().inner()], loss: term }
+    }
+
+    /// One more term, `[1]`; the log has it without its weight.
+    pub fn add(&mut self, term: Tensor<1>, weight: f64) {
+        self.values.push(term.clone().inner());
+        self.loss = self.loss.clone() + term * weight;
+    }
+
+    /// Takes the place of a term that is off: 0 in the log.
+    pub fn none(&mut self) {
+        self.values.push(self.loss.clone().inner().zeros_like());
+    }
+
+    /// The loss, and all values in one reading.
+    pub fn sum(self) -> (Tensor<1>, Numbers) {
+        let all = Tensor::cat([vec![self.loss.clone().inner()], self.values].concat(), 0);
+        let values: Vec<f32> = all.into_data().iter::<f32>().collect();
+        (self.loss, Numbers { loss: values[0], parts: values[1..].to_vec() })
+    }
+}
