@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use nextscale::config::Document;
-use nextscale::pipeline::bench::{BenchOptions, Progress, Weights, bench};
+use nextscale::core::ScaleSchedule;
+use nextscale::pipeline::bench::{BenchOptions, Progress, RandomModel, Weights, bench};
 use nextscale::pipeline::{Config, Error, Registry, Stop};
 use nextscale::weights::files::write_atomically;
 
@@ -30,6 +31,12 @@ pub struct Args {
     /// without a config, under configs/var-d16.ron with a batch of 1
     #[arg(long, value_name = "DEPTH")]
     random: Option<usize>,
+    /// Sides of the random model's grids, like 1,2,3,4,5,6,8 for 128 pixels (16 times the last) [default: the published ones]
+    #[arg(long, value_name = "SIDES", requires = "random", value_delimiter = ',')]
+    scales: Vec<usize>,
+    /// Codes of the random model [default: 4096]
+    #[arg(long, value_name = "N", requires = "random", value_parser = clap::value_parser!(u32).range(1..))]
+    vocabulary: Option<u32>,
     /// Runs of every rule that count
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -54,6 +61,18 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
+impl Args {
+    fn weights(&self) -> Result<Weights, Failure> {
+        let Some(depth) = self.random else { return Ok(Weights::OfConfig) };
+        let scales = match &self.scales[..] {
+            [] => None,
+            sides => Some(ScaleSchedule::square(sides).map_err(|error| failure(error.into()))?),
+        };
+        let vocabulary = self.vocabulary.map(|codes| codes as usize);
+        Ok(Weights::Random(RandomModel { depth, scales, vocabulary }))
+    }
+}
+
 /// Measures, and prints the table.
 pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(file) = &args.json {
@@ -73,7 +92,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let options = BenchOptions {
         device: args.device.device,
         dtype: args.dtype.dtype,
-        weights: args.random.map_or(Weights::OfConfig, Weights::Random),
+        weights: args.weights()?,
         runs: args.runs as usize,
         warmup: args.warmup as usize,
         batch: args.batch.or(published.then_some(1)).map(|batch| batch as usize),

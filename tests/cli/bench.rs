@@ -53,11 +53,14 @@ fn the_shipped_model_is_measured_without_a_config() {
 fn what_cannot_be_measured_is_answered_with_the_remedy() {
     let place = Place::new();
     place.config("run.ron", THREE);
-    let mistakes: [&[&str]; 5] = [
+    let mistakes: [&[&str]; 8] = [
         &["bench", "none.ron"],
         &["bench", "run.ron", "--runs", "0"],
         &["bench", "run.ron", "--set", "variants[0].1.beta=1"],
         &["bench", "--random", "17"],
+        &["bench", "--random", "16", "--scales", "1,3,2"],
+        &["bench", "--random", "16", "--vocabulary", "0"],
+        &["bench", "run.ron", "--scales", "1,2"],
         &["bench", "run.ron", "--json", "nowhere/bench.json"],
     ];
     let told = place.usage_errors(&mistakes);

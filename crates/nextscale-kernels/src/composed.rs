@@ -79,7 +79,6 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2
     softmax(scores).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
 }
 
-/// `x / max(‖x‖, 1e-12)` over the last dimension, made of burn's own operations on every device.
 pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let square = (x.clone() * x.clone()).sum_dim(D - 1);
     // Clamped before the root, so that its gradient stays finite at zero.

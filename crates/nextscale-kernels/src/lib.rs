@@ -37,6 +37,7 @@ mod reduce;
 mod rows;
 mod softmax;
 mod tiles;
+mod unit;
 
 #[cfg(test)]
 mod levels;
@@ -45,7 +46,6 @@ mod testing;
 
 use burn::tensor::Tensor;
 
-pub use composed::unit;
 use elementwise::{Elementwise, GeluTanh, Silu};
 pub use extension::Values;
 use extension::apply;
@@ -72,6 +72,16 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     }
     apply(softmax::Softmax { length }, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::softmax(Tensor::from_dispatch(x)))
+}
+
+/// `x / max(‖x‖, 1e-12)` over the last dimension.
+pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let length = x.dims()[D - 1];
+    if length == 0 {
+        return x;
+    }
+    apply(unit::Unit { length }, [x.into_dispatch()])
+        .unwrap_or_else(|[x]| composed::unit(Tensor::from_dispatch(x)))
 }
 
 /// Layer norm over the last dimension of x `[batch, length, channels]` without weight and bias:

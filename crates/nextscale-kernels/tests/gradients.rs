@@ -108,6 +108,15 @@ proptest! {
     }
 
     #[test]
+    fn unit_norm(batch in 1usize..4, rows in 1usize..20, length in 1usize..80, seed: u64, spread in 0.1f64..100.0) {
+        let x = [random(&[batch, rows, length], seed, spread, 0.0)];
+        agree::<3>(&x, 2e-6, |x| kernels::unit(x[0].clone()), |x| {
+            let square = (x[0].clone() * x[0].clone()).sum_dim(2);
+            x[0].clone() / square.clamp_min(1e-24).sqrt()
+        });
+    }
+
+    #[test]
     fn layer_norm(batch in 1usize..4, rows in 1usize..20, length in 8usize..300, seed: u64, centre in -3.0f64..3.0) {
         let x = [random(&[batch, rows, length], seed, 1.5, centre)];
         agree::<3>(&x, 4e-6, |x| kernels::layer_norm(x[0].clone(), EPS), |x| normalise(x[0].clone()));

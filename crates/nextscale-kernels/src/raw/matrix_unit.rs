@@ -1,12 +1,12 @@
 //! The matrix unit of x86-64 processors (AMX with bfloat16 products), for products of f32 matrices.
 //!
-//! The unit multiplies numbers of eight bits of mantissa, adds in f32, and is some twenty times as fast as f32 vectors. An f32
+//! The unit multiplies numbers of eight bits of mantissa and adds in f32, far faster than vectors multiply f32 numbers. An f32
 //! number is the sum of three such numbers, without error: `x = x₀ + x₁ + x₂`. Of the nine products of two such sums the six
 //! largest are taken, x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀: what is left out is below 2⁻²⁵ of |xy|, half of what rounding the
 //! product to f32 costs.
 //!
-//! Three tile registers are used of eight: on a core whose other hardware thread is busy the unit was measured twice as
-//! slow with seven or eight in use.
+//! Three tile registers are used of eight: on a core whose other hardware thread is busy, work of seven or eight registers took
+//! about twice the time on the machine that this was written on.
 
 use std::arch::asm;
 use std::arch::x86_64::{

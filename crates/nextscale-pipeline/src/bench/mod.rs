@@ -4,6 +4,7 @@ mod random;
 mod report;
 mod twins;
 
+pub use random::RandomModel;
 pub use report::{BenchReport, Row, Seconds, Spread, SsgShare};
 
 use std::sync::Arc;
@@ -22,12 +23,12 @@ use crate::{Batch, Error, Generator, Model, Registry, Result, Stop, images};
 use twins::Twins;
 
 /// Whose weights are measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weights {
     /// Those that the config names.
     OfConfig,
-    /// Random ones in the shapes of the published model of this depth, made in memory: seconds do not depend on the values.
-    Random(usize),
+    /// Random ones, made in memory: seconds do not depend on the values.
+    Random(RandomModel),
 }
 
 /// How to measure.
@@ -184,11 +185,11 @@ struct Subject {
 
 impl Subject {
     fn load(config: Config, options: &BenchOptions, device: &Device) -> Result<Self> {
-        let (config, conditions, model, name) = match options.weights {
-            Weights::Random(depth) => {
-                let (model, classes) = random::model(depth, device, options.dtype)?;
+        let (config, conditions, model, name) = match &options.weights {
+            Weights::Random(random) => {
+                let (model, classes) = random.load(device, options.dtype)?;
                 let conditions = config.conditions(classes, None)?;
-                (config, conditions, model, format!("random VAR-d{depth}"))
+                (config, conditions, model, random.to_string())
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
