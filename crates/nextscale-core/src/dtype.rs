@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What the linear layers of a backbone multiply. All else is f32. Users write `f32` or `bf16`.
+/// What a backbone's linear layers and a decoder's 3×3 convolutions multiply. All else is f32. Users write `f32` or `bf16`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {

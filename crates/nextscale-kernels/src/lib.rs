@@ -297,6 +297,32 @@ pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> T
     })
 }
 
+/// As [`conv2d_3x3`] for inference: where channels are many, x and the weight are rounded to bfloat16, and sums are f32.
+///
+/// On other devices than the CPU, where the CPU cannot ([`rounds`]), and inside autodiff nothing is rounded.
+pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let ([batch, channels, height, width], [outputs, ..]) = (x.dims(), weight.dims());
+    let extent = [batch, channels, outputs, height, width];
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = raw::matrix_unit::MatrixUnit::detected()
+        .filter(|_| weight.dims() == [outputs, channels, 3, 3] && bias.dims() == [outputs])
+        .filter(|_| conv::rounded::pays(extent) && extent.iter().product::<usize>() > 0)
+    {
+        let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+        let convolve = |[x, weight, bias]: &[burn::backend::flex::FlexTensor; 3]| {
+            let [x, weight, bias] = [x, weight, bias].map(extension::values);
+            let out = conv::rounded::correlate(unit, x, weight, bias, extent);
+            extension::tensor(out, [batch, outputs, height, width])
+        };
+        return extension::outside(inputs, convolve).unwrap_or_else(|[x, weight, bias]| {
+            let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
+            conv2d_3x3(x, weight, Some(Tensor::from_dispatch(bias)))
+        });
+    }
+    let _ = extent;
+    conv2d_3x3(x, weight, Some(bias))
+}
+
 /// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy where they lie so; none of a tensor
 /// on another device, of another type, or part of a graph.
 pub fn read<const D: usize>(tensor: &Tensor<D>) -> Option<Values> {

@@ -7,6 +7,8 @@
 mod columns;
 mod planes;
 pub mod pointwise;
+#[cfg(target_arch = "x86_64")]
+pub mod rounded;
 mod tiles;
 mod winograd;
 

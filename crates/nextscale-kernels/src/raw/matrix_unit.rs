@@ -159,6 +159,22 @@ impl MatrixUnit {
     }
 }
 
+/// Where the steps of a product find their columns: the i-th step reads sixteen rows of sixteen pairs of numbers, `stride` pairs
+/// apart, from the pair `offsets[i]` on.
+pub struct Places {
+    offsets: Vec<usize>,
+    stride: usize,
+    /// Pairs that must be there.
+    reach: usize,
+}
+
+impl Places {
+    pub fn new(offsets: Vec<usize>, stride: usize) -> Self {
+        let reach = offsets.iter().max().map_or(0, |&offset| offset + (SIDE - 1) * stride + SIDE);
+        Places { offsets, stride, reach }
+    }
+}
+
 /// The unit, set up on this thread until this is dropped.
 pub struct Ready(PhantomData<*const ()>);
 
@@ -247,6 +263,50 @@ impl Ready {
                     "tdpbf16ps tmm0, tmm1, tmm2"
                 ),
             }
+        }
+    }
+}
+
+impl Ready {
+    /// The product of a tile's rows, packed in [`Precision::Rounded`], and columns that lie as pairs of rounded numbers.
+    ///
+    /// # Panics
+    /// If there are not as many steps of both, or one reads beyond the columns.
+    pub fn product_of_places(&self, rows: &[Line], columns: &[u32], places: &Places, out: &mut Tile) {
+        let Places { offsets, stride, reach } = places;
+        assert!(rows.len() == offsets.len() * SIDE, "as many steps of both operands");
+        assert!(*reach <= columns.len(), "columns within what is there");
+        if offsets.is_empty() {
+            *out = Tile::ZERO;
+            return;
+        }
+        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of rows, as many as
+        // there are, and 16 times 64 bytes of columns, which was checked; the tile is written in whole.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "2:",
+                "mov {at}, [{offsets}]",
+                "lea {at}, [{columns} + 4*{at}]",
+                "tileloadd tmm1, [{rows} + {line}]",
+                "tileloadd tmm2, [{at} + {stride}]",
+                "tdpbf16ps tmm0, tmm1, tmm2",
+                "add {rows}, 1024",
+                "add {offsets}, 8",
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {line}], tmm0",
+                at = out(reg) _,
+                rows = inout(reg) rows.as_ptr() => _,
+                offsets = inout(reg) offsets.as_ptr() => _,
+                steps = inout(reg) offsets.len() => _,
+                columns = in(reg) columns.as_ptr(),
+                stride = in(reg) stride * size_of::<u32>(),
+                line = in(reg) size_of::<Line>(),
+                out = in(reg) out.0.as_mut_ptr(),
+                out("tmm0") _, out("tmm1") _, out("tmm2") _,
+                options(nostack),
+            );
         }
     }
 }

@@ -36,7 +36,7 @@ pub enum Weights {
 pub struct BenchOptions {
     /// Where to compute.
     pub device: DeviceChoice,
-    /// What linear layers multiply.
+    /// What linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
     /// Whose weights.
     pub weights: Weights,

@@ -30,7 +30,9 @@ impl RandomModel {
         let schedule = self.scales.clone().unwrap_or_else(|| published.schedule.clone());
         let vocabulary = self.vocabulary.unwrap_or(published.vocabulary);
         let config = VarConfig { schedule: schedule.clone(), vocabulary, ..published };
-        let tokenizer = VqvaeConfig { vocabulary, ..VqvaeConfig::published() }.init(schedule, 0, device)?;
+        let tokenizer = VqvaeConfig { vocabulary, ..VqvaeConfig::published() }
+            .init(schedule, 0, device)?
+            .decoding_in(dtype);
         let backbone = config.init_to_generate(&Initialisation::default(), device, dtype)?;
         Ok((Model::new(Arc::new(tokenizer), Arc::new(backbone))?, config.classes))
     }

@@ -167,6 +167,7 @@ impl OpenModel {
             vq::LoadError::Weights(error) => Error::Weights(error),
             vq::LoadError::Settings(error) => Error::Core(error),
         })?;
+        let tokenizer = tokenizer.decoding_in(dtype);
         let backbone =
             Var::load_to_generate(&self.backbone, &self.var, device, dtype).map_err(|error| match error {
                 var::LoadError::Weights(error) => Error::Weights(error),

@@ -32,7 +32,7 @@ pub struct RunOptions {
     pub trace: Option<PathBuf>,
     /// The device.
     pub device: DeviceChoice,
-    /// What linear layers multiply.
+    /// What linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
     /// Whether to show a progress bar on a terminal's standard error.
     pub progress: bool,

@@ -2,6 +2,7 @@ use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor},
 };
+use nextscale_core::Dtype;
 
 /// A parameter without values: [`fill`](super::keys::fill) gives it some.
 pub(super) fn empty<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -16,20 +17,24 @@ pub struct Conv {
     pub weight: Param<Tensor<4>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
+    /// What a 3×3 convolution multiplies.
+    #[module(skip)]
+    pub dtype: Dtype,
 }
 
 impl Conv {
     pub(super) fn new(kernel: usize, input: usize, out: usize, device: &Device) -> Self {
-        Self { weight: empty([out, input, kernel, kernel], device), bias: empty([out], device) }
+        let (weight, bias) = (empty([out, input, kernel, kernel], device), empty([out], device));
+        Self { weight, bias, dtype: Dtype::F32 }
     }
 
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        if weight.dims()[2] == 3 {
-            nextscale_kernels::conv2d_3x3(x, weight, Some(bias))
-        } else {
-            nextscale_kernels::conv2d_1x1(x, weight, bias)
+        match (weight.dims()[2], self.dtype) {
+            (3, Dtype::F32) => nextscale_kernels::conv2d_3x3(x, weight, Some(bias)),
+            (3, Dtype::Bf16) => nextscale_kernels::conv2d_3x3_rounded(x, weight, bias),
+            _ => nextscale_kernels::conv2d_1x1(x, weight, bias),
         }
     }
 }

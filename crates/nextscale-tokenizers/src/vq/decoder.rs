@@ -2,6 +2,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
+use nextscale_core::Dtype;
 
 use super::{AttnBlock, Conv, Mid, Norm, ResnetBlock, Upsample, VqvaeConfig, encoder::blocks};
 
@@ -65,6 +66,20 @@ impl Decoder {
         let h = self.mid.forward(self.conv_in.forward(latents));
         let h = self.up.iter().rev().fold(h, |h, level| level.forward(h));
         self.conv_out.forward(self.norm_out.silu(h))
+    }
+}
+
+impl Decoder {
+    /// Sets what 3×3 convolutions multiply: all but the last, which makes the image.
+    pub fn set_dtype(&mut self, dtype: Dtype) {
+        let Mid { block_1, block_2, .. } = &mut self.mid;
+        let of_levels = self.up.iter_mut().flat_map(|level| &mut level.block);
+        let blocks = [block_1, block_2].into_iter().chain(of_levels);
+        let in_blocks = blocks.flat_map(|block| [&mut block.conv1, &mut block.conv2]);
+        in_blocks.for_each(|conv| conv.dtype = dtype);
+        let upsamples = self.up.iter_mut().filter_map(|level| level.upsample.as_mut());
+        upsamples.for_each(|upsample| upsample.conv.dtype = dtype);
+        self.conv_in.dtype = dtype;
     }
 }
 

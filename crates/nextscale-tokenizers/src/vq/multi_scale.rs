@@ -2,7 +2,7 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use nextscale_core::{Error, Result, ScaleSchedule};
+use nextscale_core::{Dtype, Error, Result, ScaleSchedule};
 
 use super::{QuantizeOutput, Scales, Vqvae, VqvaeConfig, quantizer::positions};
 
@@ -28,6 +28,14 @@ impl MultiScaleVq {
     /// The scales with their resampling.
     pub fn scales(&self) -> &Scales {
         &self.scales
+    }
+
+    /// The same tokenizer for generation, whose decoder's 3×3 convolutions multiply `dtype` where the processor can. All else is
+    /// f32: encoding, the codes, norms, and the convolution that makes the image.
+    #[must_use]
+    pub fn decoding_in(mut self, dtype: Dtype) -> Self {
+        self.vqvae.decoder.set_dtype(dtype);
+        self
     }
 
     /// The features f of images `[batch, 3, H, W]` in [-1, 1], `[batch, channels, h, w]` on the last grid.

@@ -4,7 +4,7 @@ use burn::{
     module::Param,
     tensor::{Device, Int, Tensor},
 };
-use nextscale_core::ScaleSchedule;
+use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::vq::{Conv, MultiScaleVq, Norm};
 use nextscale_weights::WeightFile;
 
@@ -63,6 +63,7 @@ pub fn conv(file: &WeightFile, prefix: &str) -> Conv {
     Conv {
         weight: Param::from_tensor(tensor(file, &format!("{prefix}weight"))),
         bias: Param::from_tensor(tensor(file, &format!("{prefix}bias"))),
+        dtype: Dtype::F32,
     }
 }
 
