@@ -1,12 +1,13 @@
-//! `nextscale evaluate SAMPLES --reference REF`.
+//! `nextscale evaluate SAMPLES --reference REF`, `nextscale evaluate SAMPLES --probe FILE`.
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use nextscale::metrics::kid::KidOptions;
+use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{
-    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0,
-    Statistics, evaluate,
+    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0, Probe,
+    Probing, Report, Statistics, evaluate,
 };
 use nextscale::weights::WeightFile;
 
@@ -22,11 +23,15 @@ pub struct Args {
     /// What to measure
     samples: PathBuf,
     /// What to measure it against
-    #[arg(long, value_name = "REF", required_unless_present = "save_statistics")]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe"])]
     reference: Option<PathBuf>,
     /// The reference's reconstructions by the tokenizer: every distance is also taken to them
     #[arg(long, value_name = "REC", requires = "reference")]
     rec: Option<PathBuf>,
+    /// Add the share of samples that a linear probe assigns to their own class: cifar10, which is shipped, or a file of
+    /// `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file with labels (arr_1)
+    #[arg(long, value_name = "cifar10|FILE", conflicts_with = "save_statistics")]
+    probe: Option<PathBuf>,
     /// The network: lite0, which is shipped, or your pt_inception-2015-12-05-6726825d.pth, for what is called FID, or other
     /// weights of EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
@@ -99,14 +104,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
             "--save-statistics takes a file that ends in .safetensors"
         )));
     }
-    if json.is_some() && args.reference.is_none() {
-        return Err(Failure::Usage(miette::miette!("--json needs a --reference to measure against")));
+    if json.is_some() && args.reference.is_none() && args.probe.is_none() {
+        return Err(Failure::Usage(miette::miette!(
+            "--json needs a --reference to measure against, or a --probe"
+        )));
     }
     let net = network(&args)?;
     let sets = [Some(&args.samples), args.reference.as_ref(), args.rec.as_ref()];
     for path in sets.into_iter().flatten() {
         Statistics::check(path, &*net).map_err(failure)?;
     }
+    let probe = args.probe.as_deref().map(open_probe).transpose()?;
+    let probing = probe.as_ref().map(|probe| probing(&*net, probe, &args.samples)).transpose()?;
     let options =
         GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
     let samples = gathered("samples", |progress| match saved {
@@ -114,12 +123,38 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let kept_as = args.keep_as.into();
             Statistics::of_samples_saved(&args.samples, &*net, &options, file, kept_as, progress)
         }
-        None => Statistics::of_samples(&args.samples, &*net, &options, progress),
+        None => {
+            let net = probing.as_ref().map_or(&*net, |probing| probing);
+            Statistics::of_samples(&args.samples, net, &options, progress)
+        }
     })?;
-    let Some(reference) = &args.reference else { return Ok(()) };
-    let of_reference = |role, path: &Path| {
-        gathered(role, |progress| Statistics::of_reference(path, &*net, &options, progress))
+    let mut report = match &args.reference {
+        Some(reference) => compared(&args, &samples, reference, &*net, &options)?,
+        None => Report::of_samples(&samples, &EvaluateOptions::default()),
     };
+    if let (Some(probe), Some(probing)) = (&probe, &probing) {
+        report.add_probe(probe, probing.accuracy());
+    }
+    if report.measures.is_empty() {
+        return Ok(());
+    }
+    if let Some(file) = json {
+        report.save_json(file).map_err(failure)?;
+    }
+    print!("{report}");
+    Ok(())
+}
+
+/// The samples against the reference and what belongs to it.
+fn compared(
+    args: &Args,
+    samples: &Statistics,
+    reference: &Path,
+    net: &dyn FeatureNet,
+    options: &GatherOptions,
+) -> Result<Report, Failure> {
+    let of_reference =
+        |role, path: &Path| gathered(role, |progress| Statistics::of_reference(path, net, options, progress));
     let reference = of_reference("reference", reference)?;
     let rec = args.rec.as_deref().map(|rec| of_reference("rec", rec)).transpose()?;
     let options = EvaluateOptions {
@@ -128,21 +163,48 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let bar = progress::spinner();
     let report =
-        evaluate(&samples, &reference, rec.as_ref(), &options, &mut |name| bar.set_message(name.to_owned()));
+        evaluate(samples, &reference, rec.as_ref(), &options, &mut |name| bar.set_message(name.to_owned()));
     bar.finish_and_clear();
-    let report = report.map_err(failure)?;
-    if let Some(file) = json {
-        report.save_json(file).map_err(failure)?;
+    report.map_err(failure)
+}
+
+fn open_probe(probe: &Path) -> Result<Probe, Failure> {
+    if probe == Path::new("cifar10") {
+        return Probe::shipped("cifar10").map_err(failure);
     }
-    print!("{report}");
-    Ok(())
+    if !probe.is_file() {
+        let name = probe.display();
+        return Err(Failure::Usage(miette::miette!(
+            "--probe takes cifar10, or a file of `nextscale probe fit`; there is no file {name}"
+        )));
+    }
+    Probe::read(probe).map_err(failure)
+}
+
+/// The network, watched by a probe that knows what the samples show.
+fn probing<'a>(net: &'a dyn FeatureNet, probe: &'a Probe, samples: &Path) -> Result<Probing<'a>, Failure> {
+    if samples.is_file() && samples.extension().is_some_and(|extension| extension == "safetensors") {
+        return Err(Failure::Usage(miette::miette!(
+            "{} holds statistics and no images, and --probe looks at images one by one; give the images",
+            samples.display()
+        )));
+    }
+    let source = ImageSource::open(samples).map_err(failure)?;
+    let labels = source.labels(&probe.about().classes).map_err(failure)?;
+    Probing::new(net, probe, labels).map_err(failure)
+}
+
+/// The shipped network.
+pub(super) fn lite0(device: &DeviceArgs) -> Result<Lite0, Failure> {
+    let device = device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
+    Lite0::shipped(&device).map_err(failure)
 }
 
 fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
-    let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
     if args.features == Path::new("lite0") {
-        return Ok(Box::new(Lite0::shipped(&device).map_err(failure)?));
+        return Ok(Box::new(lite0(&args.device)?));
     }
+    let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
     if !args.features.exists() {
         let name = args.features.display();
         return Err(Failure::Usage(miette::miette!(

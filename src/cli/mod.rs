@@ -3,6 +3,7 @@
 mod ablate;
 mod bench;
 mod calibrate;
+mod data;
 mod device;
 mod evaluate;
 mod failure;
@@ -12,6 +13,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod overrides;
+mod probe;
 mod progress;
 mod reconstruct;
 mod report;
@@ -38,6 +40,7 @@ struct Cli {
 enum Command {
     Generate(generate::Args),
     Evaluate(evaluate::Args),
+    Probe(probe::Args),
     Ablate(ablate::Args),
     Report(report::Args),
     Calibrate(calibrate::Args),
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Probe(args) => probe::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Calibrate(args) => calibrate::run(args),

@@ -107,7 +107,7 @@ fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(error: train::Error) -> Failure {
+pub(super) fn failure(error: train::Error) -> Failure {
     use train::Error;
     let usage = matches!(
         error,

@@ -55,18 +55,14 @@ pub fn evaluate(
             .collect();
     table.warn(&all);
     let kept = |set: Option<&Statistics>| Some(set?.kept.as_ref()?.count());
+    let alone = Report::of_samples(samples, options);
     Ok(Report {
         protocol: Protocol {
-            features: samples.net.clone(),
-            network: samples.protocol.clone().or_else(|| reference.protocol.clone()),
-            dims: samples.pooled.dims(),
-            samples: samples.origin.clone(),
-            reference: reference.origin.clone(),
+            network: alone.protocol.network.or_else(|| reference.protocol.clone()),
+            reference: Some(reference.origin.clone()),
             rec: rec.map(|rec| rec.origin.clone()),
             kept: [kept(Some(samples)), kept(Some(reference)), kept(rec)],
-            kid: options.kid,
-            neighbours: options.neighbours,
-            version: env!("CARGO_PKG_VERSION").into(),
+            ..alone.protocol
         },
         measures: table.measures,
         warnings: table.warnings,

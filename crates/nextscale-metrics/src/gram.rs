@@ -34,6 +34,14 @@ impl<'a> Block<'a> {
         matmul(out, Accum::Replace, other.matrix(), self.matrix().transpose(), 1.0, Par::Seq);
     }
 
+    /// Adds `Σ_rows weights[row][i]·self[row][j]` to `out`, `[weights of a row, dims]`, row-major.
+    pub fn add_weighted(&self, weights: &[f64], out: &mut [f64]) {
+        let count = weights.len() / self.rows().max(1);
+        let out = MatMut::from_column_major_slice_mut(out, self.dims, count);
+        let weights = MatRef::from_row_major_slice(weights, self.rows(), count);
+        matmul(out, Accum::Add, self.matrix().transpose(), weights, 1.0, Par::Seq);
+    }
+
     /// Adds `Σ_rows x[i]·x[j]` for `i ≥ columns.start`, `j` in `columns`, to `out`: the columns `columns` of a `[dims, dims]`
     /// matrix, column-major.
     pub fn add_outer(&self, columns: std::ops::Range<usize>, out: &mut [f64]) {
@@ -69,6 +77,9 @@ mod tests {
         let mut two = [0.0; 2];
         Block::new(&b, dims).inner(Block::new(&a, dims), &mut two);
         assert_eq!(two, [5.0, 2.0]);
+        let mut weighted = [1.0; 6];
+        Block::new(&a, dims).add_weighted(&[1.0, 2.0, 0.0, 10.0], &mut weighted);
+        assert_eq!(weighted, [2.0, 3.0, 4.0, 1.0 + 2.0 - 10.0, 1.0 + 4.0 + 5.0, 1.0 + 6.0 + 40.0]);
         let mut outer = [1.0; 6];
         Block::new(&a, dims).add_outer(1..3, &mut outer);
         // Column 1 then column 2; row 0 is above the block and left alone.

@@ -7,6 +7,7 @@ pub(crate) struct Names {
     pub spatial: String,
     pub kernel: String,
     pub score: String,
+    pub probe: String,
     pub suffix: String,
 }
 
@@ -25,6 +26,7 @@ impl Names {
             spatial: own("sFID", "sFD"),
             kernel: own("KID", "KID"),
             score: own("IS", "IS"),
+            probe: format!("Probe accuracy{suffix}"),
             suffix,
         }
     }
@@ -43,5 +45,6 @@ mod tests {
         assert_eq!(of("inception"), ["FID", "sFID", "KID", "IS", ""]);
         assert_eq!(of("lite0"), ["FD-Lite0", "sFD-Lite0", "KID-Lite0", "IS-Lite0", "-Lite0"]);
         assert_eq!(of("dino")[0], "FD-dino");
+        assert_eq!(Names::of("lite0").probe, "Probe accuracy-Lite0");
     }
 }

@@ -7,8 +7,10 @@ use nextscale_weights::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::kid::KidOptions;
+use crate::names::Names;
 use crate::precision_recall::Neighbours;
-use crate::{Error, Origin, Result};
+use crate::probe::{Accuracy, Probe};
+use crate::{Error, EvaluateOptions, Origin, Result, Statistics};
 
 /// One number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,8 +36,8 @@ pub struct Protocol {
     pub dims: usize,
     /// What is measured.
     pub samples: Origin,
-    /// Against what.
-    pub reference: Origin,
+    /// Against what; absent where a probe alone was asked.
+    pub reference: Option<Origin>,
     /// The reference's reconstructions.
     pub rec: Option<Origin>,
     /// Images whose features were compared one by one: of the samples, the reference, and the reconstructions.
@@ -44,8 +46,21 @@ pub struct Protocol {
     pub kid: KidOptions,
     /// The neighbourhoods of precision, recall, density and coverage.
     pub neighbours: Neighbours,
+    /// The probe whose accuracy was taken.
+    pub probe: Option<ProbeFile>,
     /// The program's version.
     pub version: String,
+}
+
+/// A probe, and what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFile {
+    /// The path as it was given.
+    pub name: String,
+    /// The hash of the file.
+    pub sha256: String,
+    /// Images whose class it was asked.
+    pub images: u64,
 }
 
 /// Named values with their protocol. Prints as a table.
@@ -60,6 +75,39 @@ pub struct Report {
 }
 
 impl Report {
+    /// A report of samples that were compared with nothing: no measure yet.
+    pub fn of_samples(samples: &Statistics, options: &EvaluateOptions) -> Self {
+        let kept = samples.kept.as_ref().map(|kept| kept.count());
+        Self {
+            protocol: Protocol {
+                features: samples.net.clone(),
+                network: samples.protocol.clone(),
+                dims: samples.pooled.dims(),
+                samples: samples.origin.clone(),
+                reference: None,
+                rec: None,
+                kept: [kept, None, None],
+                kid: options.kid,
+                neighbours: options.neighbours,
+                probe: None,
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            measures: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Adds the share of the samples that a probe assigns to their own class.
+    pub fn add_probe(&mut self, probe: &Probe, accuracy: Accuracy) {
+        self.measures.push(Measure {
+            name: Names::of(&self.protocol.features).probe,
+            value: accuracy.value(),
+            error: Some(accuracy.error()),
+            note: Some(format!("± standard error; n = {}", accuracy.images)),
+        });
+        self.protocol.probe = Some(probe.origin(accuracy.images));
+    }
+
     /// The value of a measure.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.measures.iter().find(|measure| measure.name == name).map(|measure| measure.value)
@@ -127,9 +175,14 @@ impl fmt::Display for Report {
         let unknown = "of another program";
         writeln!(f, "features   {}", protocol.network.as_deref().unwrap_or(unknown))?;
         writeln!(f, "samples    {}", origin(&protocol.samples))?;
-        writeln!(f, "reference  {}", origin(&protocol.reference))?;
+        if let Some(reference) = &protocol.reference {
+            writeln!(f, "reference  {}", origin(reference))?;
+        }
         if let Some(rec) = &protocol.rec {
             writeln!(f, "rec        {}", origin(rec))?;
+        }
+        if let Some(ProbeFile { name, sha256, .. }) = &protocol.probe {
+            writeln!(f, "probe      {name}, sha256 {}", short(sha256))?;
         }
         writeln!(f, "seed       {}", protocol.kid.seed)?;
         for warning in &self.warnings {

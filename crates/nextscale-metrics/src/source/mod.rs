@@ -1,6 +1,7 @@
 //! Sets of images on disk: folders of PNG and JPEG files, `.npz` batches, and run folders.
 
 mod folder;
+mod labels;
 pub(crate) mod npz;
 mod run;
 
@@ -19,7 +20,14 @@ pub struct ImageSource {
     height: usize,
     width: usize,
     images: Images,
-    config: Option<String>,
+    run: Option<Run>,
+}
+
+/// The run that images are of: its folder, and the hash of the config that made them.
+#[derive(Debug, Clone)]
+struct Run {
+    root: PathBuf,
+    config: String,
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +80,7 @@ impl ImageSource {
             height,
             width,
             images: Images::Files(files),
-            config: run.map(|run| run.config),
+            run: run.map(|run| Run { root: run.root, config: run.config }),
         })
     }
 
@@ -80,7 +88,7 @@ impl ImageSource {
         let images = NpzImages::open(file)?;
         let [count, height, width] = images.shape();
         let images = Images::Npz(images);
-        Ok(Self { path: path.into(), count: count as u64, height, width, images, config: None })
+        Ok(Self { path: path.into(), count: count as u64, height, width, images, run: None })
     }
 
     /// Where it was opened.
@@ -100,7 +108,22 @@ impl ImageSource {
 
     /// The hash of the config that made them, where a run folder tells.
     pub fn config(&self) -> Option<&str> {
-        self.config.as_deref()
+        self.run.as_ref().map(|run| run.config.as_str())
+    }
+
+    /// The class of every image, in order, as an index into `classes`. It is known of
+    /// - folders of images by class, which are called as the classes are, or by their indices;
+    /// - an `.npz` file with integers `arr_1` `[images]`, the indices, as the ADM suite writes them;
+    /// - a run folder or the folder of one rule in it, from the conditions in its `config.ron`.
+    ///
+    /// # Errors
+    /// [`Error::Source`], naming the file, where nothing says what the images show, or a class is none of `classes`.
+    pub fn labels(&self, classes: &[String]) -> Result<Vec<u16>> {
+        match (&self.images, &self.run) {
+            (_, Some(run)) => labels::of_run(&run.root, self.count, classes),
+            (Images::Npz(images), None) => labels::of_npz(images, classes),
+            (Images::Files(files), None) => labels::of_folders(&self.path, files, classes),
+        }
     }
 
     /// The images in order, at most `batch` at a time; memory holds one batch.

@@ -10,6 +10,7 @@ use npyz::{DType, NpyFile, Order};
 use crate::{Error, ImageBatch, Moments, Result};
 
 const IMAGES: &str = "arr_0";
+const LABELS: &str = "arr_1";
 
 /// The images of an `.npz` file: `arr_0`, uint8 `[images, height, width, 3]`.
 #[derive(Debug, Clone)]
@@ -49,6 +50,35 @@ impl NpzImages {
     /// Images, height, width.
     pub fn shape(&self) -> [usize; 3] {
         self.shape
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The integers of `arr_1`, one an image, if the file has them.
+    pub fn labels(&self) -> Result<Option<Vec<i64>>> {
+        let path = &self.path;
+        let mut archive = archive(path)?;
+        let Some(array) = archive.by_name(LABELS).map_err(broken(path))? else { return Ok(None) };
+        let (stored, shape) = (stored_as(&array), array.shape().to_vec());
+        if shape != [self.shape[0] as u64] {
+            let problem =
+                format!("`{LABELS}` has shape {shape:?}, expected one label an image, [{}]", self.shape[0]);
+            return Err(Error::source(path, problem));
+        }
+        let labels = match stored.as_str() {
+            "<i8" => array.into_vec::<i64>().map_err(broken(path))?,
+            "<i4" => array.into_vec::<i32>().map_err(broken(path))?.into_iter().map(i64::from).collect(),
+            "|u1" => array.into_vec::<u8>().map_err(broken(path))?.into_iter().map(i64::from).collect(),
+            _ => {
+                let problem =
+                    format!("`{LABELS}` is stored as {stored}, expected labels as int64, int32 or uint8");
+                return Err(Error::source(path, problem));
+            }
+        };
+        Ok(Some(labels))
     }
 
     /// The images in order, at most `batch` at a time.

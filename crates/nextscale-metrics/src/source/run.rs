@@ -18,6 +18,8 @@ struct Manifest {
 
 /// The images of one rule of a run.
 pub(super) struct RunImages {
+    /// The run's own folder.
+    pub root: PathBuf,
     pub folder: PathBuf,
     pub config: String,
     pub images: u64,
@@ -35,11 +37,17 @@ pub(super) fn find(path: &Path) -> Result<Option<RunImages>> {
             return Err(Error::source(path, problem));
         };
         let folder = path.join(folder);
-        return Ok(Some(RunImages { folder, config: manifest.config, images: manifest.images }));
+        return Ok(Some(RunImages {
+            root: path.into(),
+            folder,
+            config: manifest.config,
+            images: manifest.images,
+        }));
     }
     let (Some(parent), Some(name)) = (whole.parent(), whole.file_name()) else { return Ok(None) };
     let manifest = read(parent)?.filter(|manifest| manifest.folders.iter().any(|folder| **folder == *name));
     Ok(manifest.map(|manifest| RunImages {
+        root: parent.into(),
         folder: path.into(),
         config: manifest.config,
         images: manifest.images,

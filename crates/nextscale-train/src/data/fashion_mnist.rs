@@ -32,6 +32,11 @@ pub(super) fn load(root: &Path) -> Result<Dataset> {
     Ok(Dataset { train: split("train")?, test: split("t10k")?, classes: CLASSES.map(String::from).to_vec() })
 }
 
+/// Whether a folder looks like Fashion-MNIST's.
+pub(super) fn is_at(root: &Path) -> bool {
+    ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"].iter().any(|name| root.join(name).is_file())
+}
+
 /// A grey image in the middle of a black 32 × 32 one, three times.
 fn padded(image: &[u8], height: usize, width: usize) -> Vec<u8> {
     let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);

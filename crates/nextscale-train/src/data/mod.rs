@@ -30,6 +30,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// CIFAR-10 or Fashion-MNIST, by the files that a folder has; `None` if it has those of neither.
+    pub fn find(root: &Path) -> Option<Self> {
+        if cifar10::is_at(root) {
+            Some(Self::Cifar10(root.into()))
+        } else if fashion_mnist::is_at(root) {
+            Some(Self::FashionMnist(root.into()))
+        } else {
+            None
+        }
+    }
+
     /// Reads everything into memory.
     ///
     /// # Errors
@@ -107,6 +118,26 @@ impl Images {
         self.labels.is_empty()
     }
 
+    /// The first `count` images of every class, by index, in their order.
+    pub fn first_of_each(&self, count: usize) -> Vec<usize> {
+        let mut seen = [0; 1 << u16::BITS].to_vec();
+        let mut few = |&label: &u16| {
+            seen[usize::from(label)] += 1;
+            seen[usize::from(label)] <= count
+        };
+        (0..self.len()).filter(|&index| few(&self.labels[index])).collect()
+    }
+
+    /// An image's bytes as files have them, `[size, size, 3]`.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn interleaved(&self, index: usize) -> Vec<u8> {
+        let plane = self.size * self.size;
+        let planes = &self.pixels[index * 3 * plane..][..3 * plane];
+        (0..plane).flat_map(|at| [0, 1, 2].map(|channel| planes[channel * plane + at])).collect()
+    }
+
     /// The first `count` images, or all of them.
     #[must_use]
     pub fn take(&self, count: usize) -> Self {
@@ -148,6 +179,26 @@ mod tests {
         let expected: Vec<f32> =
             [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22].map(|i| i as f32 * 10.0 / 127.5 - 1.0).to_vec();
         assert_eq!(batch, expected);
+    }
+
+    #[test]
+    fn the_first_of_each_class_come_in_their_order_and_planes_become_pixels() {
+        let pixels: Vec<u8> = (0..60).collect();
+        let images = Images::new(Path::new("x"), 2, pixels, vec![1, 1, 0, 1, 0]).unwrap();
+        assert_eq!(images.first_of_each(1), [0, 2]);
+        assert_eq!(images.first_of_each(2), [0, 1, 2, 4]);
+        assert_eq!(images.first_of_each(9), [0, 1, 2, 3, 4]);
+        assert_eq!(images.interleaved(1), [12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23]);
+    }
+
+    #[test]
+    fn a_folder_is_known_by_its_files() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(Source::find(root.path()), None);
+        std::fs::write(root.path().join("train-images-idx3-ubyte.gz"), "").unwrap();
+        assert_eq!(Source::find(root.path()), Some(Source::FashionMnist(root.path().into())));
+        std::fs::write(root.path().join("data_batch_1.png"), "").unwrap();
+        assert_eq!(Source::find(root.path()), Some(Source::Cifar10(root.path().into())));
     }
 
     #[test]

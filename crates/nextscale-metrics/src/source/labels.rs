@@ -1,0 +1,189 @@
+//! What images show, where that is known.
+
+use std::path::{Path, PathBuf};
+
+use nextscale_config::{ConfigError, Document};
+use serde::Deserialize;
+
+use super::npz::NpzImages;
+use crate::{Error, Result};
+
+/// The file of a run that says what every image is of.
+const CONFIG: &str = "config.ron";
+
+/// Conditions as a run's config has them.
+#[derive(Deserialize)]
+enum Condition {
+    Labels(Vec<u64>),
+    Names(Vec<String>),
+    PerClass(u64),
+}
+
+pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec<u16>> {
+    let path = root.join(CONFIG);
+    let unusable =
+        |error: ConfigError| Error::source(&path, format!("does not say what images are of: {error}"));
+    let tree = Document::read(&path).map_err(unusable)?;
+    let node = tree.get("condition").map_err(unusable)?;
+    if node.name() == Some("Null") {
+        return Err(Error::source(
+            root,
+            "its images are of no class (`condition: Null`); a probe needs classes",
+        ));
+    }
+    let indices = match node.decode().map_err(unusable)? {
+        Condition::Labels(labels) => labels,
+        Condition::Names(names) => {
+            let label = |name: &String| Ok(u64::from(named(&path, name, classes)?));
+            names.iter().map(label).collect::<Result<_>>()?
+        }
+        Condition::PerClass(count) => (0..images).map(|image| image / count.max(1)).collect(),
+    };
+    if indices.len() as u64 != images {
+        let problem = format!("is of {} images, and there are {images}", indices.len());
+        return Err(Error::source(&path, problem));
+    }
+    indices.into_iter().map(|label| index(&path, label, classes)).collect()
+}
+
+pub(super) fn of_npz(images: &NpzImages, classes: &[String]) -> Result<Vec<u16>> {
+    let path = images.path();
+    let Some(labels) = images.labels()? else {
+        return Err(Error::source(
+            path,
+            "has no labels: add them as integers `arr_1`, one an image, or give a run folder or folders by class",
+        ));
+    };
+    let label = |label: i64| index(path, u64::try_from(label).unwrap_or(u64::MAX), classes);
+    labels.into_iter().map(label).collect()
+}
+
+pub(super) fn of_folders(folder: &Path, files: &[PathBuf], classes: &[String]) -> Result<Vec<u16>> {
+    let label = |file: &PathBuf| {
+        let class = file.parent().filter(|class| *class != folder).ok_or_else(|| {
+            Error::source(
+                folder,
+                "does not say what its images show; give folders of images by class, a run folder, or an .npz file with \
+                 labels (`arr_1`)",
+            )
+        })?;
+        let name = class.file_name().unwrap_or_default().to_string_lossy();
+        match name.parse() {
+            Ok(label) if !classes.iter().any(|class| *class == name) => index(class, label, classes),
+            _ => named(class, &name, classes),
+        }
+    };
+    files.iter().map(label).collect()
+}
+
+fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
+    let fits = |label: &u16| usize::from(*label) < classes.len();
+    u16::try_from(label).ok().filter(fits).ok_or_else(|| {
+        let count = classes.len();
+        Error::source(
+            path,
+            format!("has a label beyond the probe's {count} classes, 0 to {}", count.saturating_sub(1)),
+        )
+    })
+}
+
+fn named(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
+    let at = classes.iter().position(|class| class == name).and_then(|at| u16::try_from(at).ok());
+    at.ok_or_else(|| {
+        Error::source(path, format!("`{name}` is none of the probe's classes: {}", classes.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ImageSource;
+    use crate::testing::{add_array, picture};
+
+    fn classes() -> Vec<String> {
+        ["cat", "dog", "ship"].map(String::from).to_vec()
+    }
+
+    fn labels(path: &Path) -> Result<Vec<u16>> {
+        ImageSource::open(path)?.labels(&classes())
+    }
+
+    fn say(path: &Path) -> String {
+        labels(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn folders_are_called_as_classes_or_by_their_indices() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |class: &str, file: &str| {
+            std::fs::create_dir_all(root.path().join(class)).unwrap();
+            picture(0, 2, 2).save(root.path().join(class).join(file)).unwrap();
+        };
+        put("ship", "0.png");
+        put("cat", "0.png");
+        put("cat", "1.png");
+        assert_eq!(labels(root.path()).unwrap(), [0, 0, 2]);
+        put("01", "0.png");
+        assert_eq!(labels(root.path()).unwrap(), [1, 0, 0, 2]);
+        put("cow", "0.png");
+        assert!(say(root.path()).contains("`cow` is none of the probe's classes: cat, dog, ship"));
+        assert!(say(&root.path().join("cat")).contains("does not say what its images show"));
+        put("3", "0.png");
+        assert!(say(root.path()).contains("3: has a label beyond the probe's 3 classes, 0 to 2"));
+    }
+
+    #[test]
+    fn arrays_have_labels_as_integers() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.npz");
+        let write = |add: &dyn Fn(&mut crate::testing::Writer)| {
+            let mut writer = npyz::npz::NpzWriter::create(&path).unwrap();
+            add_array(&mut writer, "arr_0", &[2, 1, 1, 3], &[0_u8; 6]);
+            add(&mut writer);
+        };
+        write(&|writer| add_array(writer, "arr_1", &[2], &[2_i64, 0]));
+        assert_eq!(labels(&path).unwrap(), [2, 0]);
+        write(&|writer| add_array(writer, "arr_1", &[2], &[1_u8, 0]));
+        assert_eq!(labels(&path).unwrap(), [1, 0]);
+        write(&|_| {});
+        assert!(say(&path).contains("a.npz: has no labels"));
+        write(&|writer| add_array(writer, "arr_1", &[2], &[-1_i32, 0]));
+        assert!(say(&path).contains("beyond the probe's 3 classes"));
+        write(&|writer| add_array(writer, "arr_1", &[1], &[0_i64]));
+        assert!(say(&path).contains("`arr_1` has shape [1], expected one label an image, [2]"));
+        write(&|writer| add_array(writer, "arr_1", &[2], &[0.0_f32, 1.0]));
+        assert!(say(&path).contains("`arr_1` is stored as <f4"));
+    }
+
+    #[test]
+    fn a_run_says_it_in_its_config() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("cfg")).unwrap();
+        for i in 0..3 {
+            picture(i, 2, 2).save(root.path().join(format!("cfg/{i}.png"))).unwrap();
+        }
+        let manifest = r#"{"config":"c0ffee","folders":["cfg"],"images":3}"#;
+        std::fs::write(root.path().join("manifest.json"), manifest).unwrap();
+        let with = |condition: &str| {
+            std::fs::write(root.path().join(CONFIG), format!("(model: Any, condition: {condition})"))
+                .unwrap();
+            let of_run = labels(root.path());
+            assert_eq!(of_run.as_ref().ok(), labels(&root.path().join("cfg")).as_ref().ok(), "{condition}");
+            of_run.map_err(|error| error.to_string())
+        };
+        assert_eq!(with("PerClass(1)").unwrap(), [0, 1, 2]);
+        assert_eq!(with("Labels([2, 0, 2])").unwrap(), [2, 0, 2]);
+        assert_eq!(with("Names([\"dog\", \"cat\", \"ship\"])").unwrap(), [1, 0, 2]);
+        for (condition, told) in [
+            ("Null(3)", "of no class"),
+            ("Null", "of no class"),
+            ("Labels([1])", "is of 1 images, and there are 3"),
+            ("Labels([0, 1, 3])", "config.ron: has a label beyond"),
+            ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is none"),
+            ("Other", "config.ron: does not say what images are of"),
+        ] {
+            let error = with(condition).unwrap_err();
+            assert!(error.contains(told), "{condition}: {error}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `nextscale probe fit DATA --out FILE`: a linear classifier for `evaluate --probe`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use nextscale::metrics::probe::{About, Accuracy, FitOptions, fit};
+use nextscale::metrics::{FeatureNet, Features, Lite0, Probe};
+use nextscale::train::data::Images;
+
+use super::data::{BATCH, Data, batch};
+use super::device::DeviceArgs;
+use super::evaluate::{check_place, failure, lite0};
+use super::{Failure, progress};
+
+/// Fit a linear classifier to the shipped features, for `evaluate --probe`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fit(FitArgs),
+}
+
+/// Fit a linear probe to labelled images, and measure it on the data set's test images
+///
+/// Multinomial logistic regression on the standardised features of the shipped network, with L2 regularisation. Nothing in it is
+/// random.
+#[derive(Debug, clap::Args)]
+struct FitArgs {
+    /// A folder of CIFAR-10 or Fashion-MNIST, or what a training's `data` says: 'Folder(root: "images", size: 64)'
+    data: String,
+    /// The .safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Fit to the first N training images of each class; to all if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    per_class: Option<u32>,
+    /// The weight of ½|W|² beside the mean cross entropy; scikit-learn's C is 1/(images · L2)
+    #[arg(long, value_name = "L2", default_value_t = FitOptions::default().l2)]
+    l2: f64,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Fits, measures, writes.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let Command::Fit(args) = args.command;
+    check_place(&args.out)?;
+    let options = FitOptions { l2: args.l2, ..FitOptions::default() };
+    options.check().map_err(failure)?;
+    let Data::Set(data) = Data::open(&args.data)? else {
+        return Err(Failure::Usage(miette::miette!(
+            help = "give CIFAR-10's or Fashion-MNIST's folder, or images as train/CLASS/ and test/CLASS/ in a folder: \
+                    'Folder(root: \"images\", size: 64)'",
+            "{} is no data set with classes and a training and a test split",
+            args.data
+        )));
+    };
+    let net = lite0(&args.device)?;
+    let train = data.train.first_of_each(args.per_class.map_or(usize::MAX, |count| count as usize));
+    let labels: Vec<u16> = train.iter().map(|&index| data.train.labels[index]).collect();
+    let features = features(&net, &data.train, &train, "training images")?;
+    let bar = progress::spinner();
+    let fitted = fit(&features, net.dims(), &labels, data.classes.len(), &options, &mut |step, gradient| {
+        bar.set_message(format!("step {step}, gradient {gradient:.1e}"));
+    });
+    bar.finish_and_clear();
+    let about = About {
+        network: net.protocol(),
+        classes: data.classes.clone(),
+        data: args.data.clone(),
+        images: train.len() as u64,
+        l2: args.l2,
+        test: None,
+    };
+    let mut probe = fitted.and_then(|fitted| Probe::new(about, &fitted)).map_err(failure)?;
+    let accuracy_of = |images: &Images, picks: &[usize], features: Vec<f32>| {
+        let dims = net.dims();
+        let features = Features { count: picks.len(), dims, pooled: features, spatial: None, logits: None };
+        let labels: Vec<u16> = picks.iter().map(|&index| images.labels[index]).collect();
+        let mut accuracy = Accuracy::default();
+        accuracy.add(&probe.predict(&features).map_err(failure)?, &labels);
+        Ok(accuracy)
+    };
+    let seen = accuracy_of(&data.train, &train, features)?;
+    let test: Vec<usize> = (0..data.test.len()).collect();
+    let held_out = accuracy_of(&data.test, &test, self::features(&net, &data.test, &test, "test images")?)?;
+    probe.set_test(held_out);
+    probe.save(&args.out).map_err(failure)?;
+    println!("wrote {}: {} classes", args.out.display(), data.classes.len());
+    for (of, accuracy) in [("training", seen), ("test", held_out)] {
+        println!(
+            "accuracy {:.4} ± {:.4} on {} {of} images",
+            accuracy.value(),
+            accuracy.error(),
+            accuracy.images
+        );
+    }
+    Ok(())
+}
+
+/// Pooled features `[picks, dims]` of images by index.
+fn features(net: &Lite0, images: &Images, picks: &[usize], what: &str) -> Result<Vec<f32>, Failure> {
+    let bar = progress::bar(what);
+    bar.set_length(picks.len() as u64);
+    let mut features = Vec::with_capacity(picks.len() * net.dims());
+    for picks in picks.chunks(BATCH) {
+        features.extend(net.extract(&batch(images, picks)?).map_err(failure)?.pooled);
+        bar.inc(picks.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(features)
+}
