@@ -8,6 +8,7 @@ mod cli {
     pub mod faults;
     pub mod help;
     pub mod interruption;
+    pub mod neighbours;
     pub mod probe;
     pub mod program;
     pub mod reconstruct;

@@ -12,6 +12,7 @@ mod init;
 mod inspect;
 mod interrupt;
 mod list;
+mod neighbours;
 mod overrides;
 mod probe;
 mod progress;
@@ -41,6 +42,7 @@ enum Command {
     Generate(generate::Args),
     Evaluate(evaluate::Args),
     Probe(probe::Args),
+    Neighbours(neighbours::Args),
     Ablate(ablate::Args),
     Report(report::Args),
     Calibrate(calibrate::Args),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Probe(args) => probe::run(args),
+        Command::Neighbours(args) => neighbours::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Calibrate(args) => calibrate::run(args),

@@ -9,6 +9,7 @@ fn every_command_has_help() {
         "evaluate",
         "probe",
         "probe fit",
+        "neighbours",
         "ablate",
         "report",
         "calibrate",
