@@ -4,6 +4,7 @@ mod cli {
     pub mod ablation;
     pub mod bench;
     pub mod calibrate;
+    pub mod curves;
     pub mod evaluate;
     pub mod faults;
     pub mod help;

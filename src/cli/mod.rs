@@ -3,6 +3,7 @@
 mod ablate;
 mod bench;
 mod calibrate;
+mod curves;
 mod data;
 mod device;
 mod evaluate;
@@ -49,6 +50,7 @@ enum Command {
     Reconstruct(reconstruct::Args),
     Init(init::Args),
     Train(train::Args),
+    Curves(curves::Args),
     Inspect(inspect::Args),
     List(list::Args),
     Bench(bench::Args),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Reconstruct(args) => reconstruct::run(args),
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
+        Command::Curves(args) => curves::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(args),
         Command::Bench(args) => bench::run(args),

@@ -16,6 +16,7 @@ fn every_command_has_help() {
         "reconstruct",
         "init",
         "train",
+        "curves",
         "inspect",
         "list",
         "bench",

@@ -3,6 +3,7 @@
 //! An ablation file ([`Ablation`]) names a base config, variants and axes over it, seeds and measures. [`run`] makes the
 //! images of every cell in a [`Store`], once and for all; judges ([`judge::Judge`]) keep what they see in them.
 
+pub mod chart;
 mod error;
 pub mod images;
 pub mod judge;

@@ -61,6 +61,62 @@ impl Log {
     }
 }
 
+/// What a log says: `rows[i]` are the values after `steps[i]` steps, in the order of `columns`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The columns' names, without that of the steps.
+    pub columns: Vec<String>,
+    /// Steps done, row by row.
+    pub steps: Vec<f64>,
+    /// The values, row by row.
+    pub rows: Vec<Vec<f64>>,
+}
+
+impl Table {
+    /// Reads a log, also one that is still written to: a torn last row is left out.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is no log there, or none with a row.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut reader =
+            csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(|error| torn(path, &error))?;
+        let header = reader.headers().map_err(|error| torn(path, &error))?.clone();
+        if header.get(0) != Some("step") {
+            return Err(Error::data(path, "is no log of a training: its first column is not `step`"));
+        }
+        let columns: Vec<String> = header.iter().skip(1).map(String::from).collect();
+        let (mut steps, mut rows) = (Vec::new(), Vec::new());
+        for row in reader.records() {
+            let row = row.map_err(|error| torn(path, &error))?;
+            let values: Option<Vec<f64>> = row.iter().map(|field| field.parse().ok()).collect();
+            match values.as_deref() {
+                Some([step, values @ ..]) if values.len() == columns.len() => {
+                    steps.push(*step);
+                    rows.push(values.to_vec());
+                }
+                _ => break,
+            }
+        }
+        if rows.is_empty() {
+            return Err(Error::data(path, "has no row yet"));
+        }
+        Ok(Self { columns, steps, rows })
+    }
+
+    /// The columns that are losses: all but those that every training has of other things.
+    pub fn losses(&self) -> Vec<&str> {
+        let others = ["codes_used", "perplexity", "gradient_norm", "learning_rate", "images_per_second"];
+        self.columns.iter().map(String::as_str).filter(|name| !others.contains(name)).collect()
+    }
+
+    /// The points `(step, value)` of a column, without those that are no numbers; `None` if there is no such column.
+    pub fn points(&self, column: &str) -> Option<Vec<(f64, f64)>> {
+        let at = self.columns.iter().position(|name| name == column)?;
+        let points = self.steps.iter().zip(&self.rows).map(|(&step, row)| (step, row[at]));
+        Some(points.filter(|(_, value)| value.is_finite()).collect())
+    }
+}
+
 fn torn(path: &Path, error: &csv::Error) -> Error {
     Error::data(path, error.to_string())
 }
@@ -89,5 +145,26 @@ mod tests {
         assert_eq!(first, ["step", "10", "20", "30"]);
         assert!(Log::open(&path, &columns[..1], 20).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn a_log_is_read_back_without_a_torn_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let columns = ["loss", "scale_0", "learning_rate"].map(String::from);
+        let mut log = Log::open(&path, &columns, 0).unwrap();
+        assert!(Table::read(&path).unwrap_err().to_string().contains("log.csv: has no row yet"));
+        log.row(10, &[0.5, 0.25, 1.0]).unwrap();
+        log.row(20, &[f64::NAN, 0.125, 1.0]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}30,0.1")).unwrap();
+        let table = Table::read(&path).unwrap();
+        assert_eq!(table.losses(), ["loss", "scale_0"]);
+        assert_eq!(table.points("loss").unwrap(), [(10.0, 0.5)]);
+        assert_eq!(table.points("scale_0").unwrap(), [(10.0, 0.25), (20.0, 0.125)]);
+        assert_eq!(table.points("other"), None);
+        std::fs::write(&path, "epoch,loss\n1,2\n").unwrap();
+        assert!(Table::read(&path).unwrap_err().to_string().contains("is no log of a training"));
+        assert!(Table::read(&folder.path().join("none.csv")).is_err());
     }
 }

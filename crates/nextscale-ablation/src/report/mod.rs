@@ -4,7 +4,7 @@ mod build;
 mod csv;
 mod html;
 mod markdown;
-mod numbers;
+pub(crate) mod numbers;
 
 pub use build::build;
 

@@ -3,7 +3,7 @@
 use crate::stats::Difference;
 
 /// Four significant digits, without an exponent where that is readable.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".into() } else { value.to_string() };
     }

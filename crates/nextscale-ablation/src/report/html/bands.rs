@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::{Side, px, short};
+use crate::chart::{Side, px, short};
 use crate::report::Report;
 use crate::why::{Bands, ScaleNumbers};
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::{Side, px, short};
+use crate::chart::{Side, px, short};
 use crate::report::markdown::better;
 use crate::report::numbers::{interval, number, signed};
 use crate::report::{Measured, Report};

@@ -1,7 +1,6 @@
 //! The report as one page: no scripts, no requests, light and dark.
 
 mod bands;
-mod chart;
 mod measures;
 mod pictures;
 mod style;
@@ -11,9 +10,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Report;
 use super::numbers::{interval, number, signed};
 use crate::Result;
+use crate::chart::{COLOURS, Line, STROKES, chart, legend};
 use crate::plan::Reference;
 use crate::store::Store;
-use chart::{Line, chart, legend};
 
 pub(super) const ABOUT_SCALES: &str = "Entropy is that of the guided distribution, before temperature and filters. Changed tokens are those that the \
      baseline's rule would have drawn otherwise with the same history and random numbers. The size of the correction is \
@@ -33,7 +32,7 @@ pub(super) fn write(report: &Report, store: &Store) -> Result<String> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (ablation.name) " · ablation" }
-                style { (PreEscaped(style::CSS)) }
+                style { (PreEscaped(COLOURS)) (PreEscaped(STROKES)) (PreEscaped(style::CSS)) }
             }
             body {
                 header {
@@ -84,12 +83,18 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// The line of a cell; the baseline's has the colour of text.
+fn line_of(report: &Report, cell: usize, points: Vec<(f64, f64)>) -> Line {
+    let style = if cell > report.ablation.baseline { cell - 1 } else { cell };
+    Line::new(&report.ablation.cells[cell].name, (!report.is_baseline(cell)).then_some(style), points)
+}
+
 fn curves(report: &Report) -> Markup {
     html! {
         @for curve in &report.curves {
             section {
                 h2 { (curve.title) }
-                @let lines: Vec<Line> = curve.cells.iter().enumerate().map(|(i, points)| Line::of(report, i, points.clone())).collect();
+                @let lines: Vec<Line> = curve.cells.iter().enumerate().map(|(i, points)| line_of(report, i, points.clone())).collect();
                 figure { (chart(&lines, &curve.x, &curve.y, Some(1.0))) (legend(&lines)) }
             }
         }
@@ -108,7 +113,7 @@ fn scales(report: &Report) -> Markup {
         traced
             .map(|(i, traced)| {
                 let points = traced.scales.iter().enumerate().map(|(k, scale)| (k as f64 + 1.0, pick(scale)));
-                Line::of(report, i, points.collect())
+                line_of(report, i, points.collect())
             })
             .collect()
     };
@@ -135,7 +140,7 @@ fn completions(report: &Report) -> Markup {
         .enumerate()
         .filter_map(|(i, rows)| {
             let points = rows.as_ref()?.iter().map(|row| (row.kept as f64, row.distance));
-            Some(Line::of(report, i, points.collect()))
+            Some(line_of(report, i, points.collect()))
         })
         .collect();
     html! {

@@ -1,10 +1,5 @@
-/// Eight hues that stay apart for most eyes, one set for each ground; lines beyond them are dashed.
+/// What the page looks like, but for the colours and the charts.
 pub(super) const CSS: &str = "
-:root { color-scheme: light dark; --ground: #fff; --card: #f6f7f9; --ink: #16181d; --soft: #5d6470; --rule: #d5d9e0;
-  --c0: #0b6fb8; --c1: #c25700; --c2: #00805a; --c3: #a43d87; --c4: #8a6d00; --c5: #4a55c9; --c6: #b3261e; --c7: #3f7d8c; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #14161a; --card: #1d2026; --ink: #e6e8ec; --soft: #9aa2af; --rule: #363b45;
-    --c0: #5db4f0; --c1: #f29a4a; --c2: #3fc596; --c3: #e08cc6; --c4: #d9bd45; --c5: #9aa4ff; --c6: #ff8a80; --c7: #7cc4d4; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1200px; padding: 1rem; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -30,12 +25,8 @@ dd { margin: 0 0 .3rem; }
 .row .sure { color: var(--ink); font-weight: 600; }
 .row svg { width: 100%; height: 22px; display: block; overflow: visible; }
 .base { font-weight: 600; }
-svg text { fill: var(--soft); font-size: 11px; font-family: inherit; }
-svg .axis { stroke: var(--rule); }
-svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .mark { stroke: var(--c0); fill: var(--c0); }
 svg .mark.unsure { stroke: var(--soft); fill: var(--ground); }
-svg .line { fill: none; stroke-width: 1.8; }
 .chart { width: 100%; max-width: 640px; height: auto; display: block; margin: 0 auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85em; justify-content: center; margin-top: .4rem; }
 .legend span { display: inline-flex; align-items: center; gap: .4rem; }
