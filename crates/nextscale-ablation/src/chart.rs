@@ -127,7 +127,7 @@ fn plot(
     level: Option<f64>,
     (width, height): (f64, f64),
 ) -> Markup {
-    let (left, right, top, bottom) = (48.0, 8.0, 22.0, 36.0);
+    let (left, right, top, bottom) = (48.0, 20.0, 22.0, 36.0);
     let points = || lines.iter().flat_map(|line| line.points.iter().chain(&line.marks).copied());
     let x = Side::new(points().map(|p| p.0), left, width - right);
     let y = Side::new(points().map(|p| p.1).chain(level), height - bottom, top);
