@@ -93,7 +93,7 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
 /// processor.
 const MAY_DIFFER: [&str; 2] = ["steps", "dtype"];
 
-/// Puts a run's state back into `fresh`, the state of the same run at its start. What [`MAY_DIFFER`] names may differ between
+/// Puts a run's state back into `fresh`, the state of the same run at its start. `steps` and `dtype` may differ between
 /// the configs; a field that is new since the checkpoint was written had its default.
 ///
 /// # Errors

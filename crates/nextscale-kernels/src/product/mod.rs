@@ -16,7 +16,7 @@ use crate::raw::matrix_unit::MatrixUnit;
 /// A part for a thread has at least as many multiplications, so that it is worth waking one.
 const SHARE: usize = 1 << 18;
 
-/// Whether this processor multiplies in [`Precision::Rounded`].
+/// Whether this processor multiplies numbers rounded to bfloat16, on a matrix unit.
 pub fn rounds() -> bool {
     #[cfg(target_arch = "x86_64")]
     return MatrixUnit::detected().is_some();
