@@ -36,6 +36,32 @@ pub(super) trait Supply {
     }
 }
 
+/// Supplies what another supplies, but weights of linear layers as a function of key, inputs and outputs makes them from it.
+pub(super) struct Reshaped<S, F> {
+    pub plain: S,
+    pub matrix: F,
+}
+
+impl<S, F> Supply for Reshaped<S, F>
+where
+    S: Supply,
+    F: FnMut(&mut S, &str, usize, usize) -> Result<Weight, S::Error>,
+{
+    type Error = S::Error;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        self.plain.param(key, shape)
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+        (self.matrix)(&mut self.plain, key, inner, out)
+    }
+}
+
 /// The linear layer `name` with a bias.
 pub(super) fn linear<S: Supply>(
     supply: &mut S,

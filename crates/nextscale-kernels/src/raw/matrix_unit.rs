@@ -5,8 +5,7 @@
 //! largest are taken, x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀: what is left out is below 2⁻²⁵ of |xy|, half of what rounding the
 //! product to f32 costs.
 //!
-//! Three tile registers are used of eight: on a core whose other hardware thread is busy, work of seven or eight registers took
-//! about twice the time on the machine that this was written on.
+//! Three tile registers are used of eight: one sum, and a tile of either operand.
 
 use std::arch::asm;
 use std::arch::x86_64::{
