@@ -54,6 +54,11 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
     x + gate * y
 }
 
+pub fn unit_channels(x: Tensor<4>, eps: f64) -> Tensor<4> {
+    let length = ((x.clone() * x.clone()).sum_dim(1) + eps).sqrt();
+    x / length
+}
+
 pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
 }

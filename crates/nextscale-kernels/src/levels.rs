@@ -8,9 +8,12 @@ use crate::{
     gated,
     group_norm::{self, Extent},
     layer_norm,
+    precision::Precision,
     raw::Level,
     softmax,
 };
+
+const WHOLE: Precision = Precision::Whole;
 
 /// Every kernel's results on these numbers, all of one length.
 fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize; 3]) -> Vec<Vec<f32>> {
@@ -42,12 +45,12 @@ fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize;
     let image = [batch, rows, 2, 1, length];
     let kernel: Vec<f32> = a.iter().chain(b).copied().cycle().take(2 * rows * 9).collect();
     let grad: Vec<f32> = b.iter().copied().cycle().take(batch * 2 * length).collect();
-    all.push(conv::forward(level, a, &kernel, &[0.5, -0.5], image));
-    all.push(conv::input_gradient(level, &kernel, &grad, image));
+    all.push(conv::forward(WHOLE, level, a, &kernel, &[0.5, -0.5], image));
+    all.push(conv::input_gradient(WHOLE, level, &kernel, &grad, image));
     all.extend(group_norm::backward::<false>(level, a, [weight, bias], b, extent, eps));
     all.extend(group_norm::backward::<true>(level, a, [weight, bias], b, extent, eps));
     // The last, because its sums run over a vector's length at a time: levels differ in their order.
-    all.push(conv::weight_gradient(level, a, &grad, image));
+    all.push(conv::weight_gradient(WHOLE, level, a, &grad, image));
     all
 }
 

@@ -38,6 +38,7 @@ mod rows;
 mod softmax;
 mod tiles;
 mod unit;
+mod unit_channels;
 
 #[cfg(test)]
 mod levels;
@@ -82,6 +83,15 @@ pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     }
     apply(unit::Unit { length }, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::unit(Tensor::from_dispatch(x)))
+}
+
+/// `x / √(Σ over channels of x² + eps)` at every pixel of x `[batch, channels, height, width]`.
+pub fn unit_channels(x: Tensor<4>, eps: f64) -> Tensor<4> {
+    if x.dims().contains(&0) {
+        return x;
+    }
+    apply(unit_channels::UnitChannels { eps: eps as f32 }, [x.into_dispatch()])
+        .unwrap_or_else(|[x]| composed::unit_channels(Tensor::from_dispatch(x), eps))
 }
 
 /// Layer norm over the last dimension of x `[batch, length, channels]` without weight and bias:
@@ -275,6 +285,23 @@ pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4>
 /// 3×3 convolution with stride 1 and one row and column of zero padding on each side: x `[batch, channels, height, width]`,
 /// weight `[out, channels, 3, 3]`, bias `[out]`, to `[batch, out, height, width]`.
 pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    conv2d_3x3_in(Precision::Whole, x, weight, bias)
+}
+
+/// As [`conv2d_3x3`]: where channels are many, x and the weight are rounded to bfloat16, and in the backward pass the gradient
+/// too; sums are f32.
+///
+/// On other devices than the CPU, and where the CPU cannot ([`rounds`]), nothing is rounded.
+pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    conv2d_3x3_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
+}
+
+fn conv2d_3x3_in(
+    precision: Precision,
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let [outputs, inputs, ..] = weight.dims();
     let empty = batch * channels * height * width * outputs == 0;
@@ -291,36 +318,10 @@ pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> T
     let with_bias = bias.is_some();
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], (&x.device(), x.dtype())));
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    apply(conv::Conv3x3, inputs).unwrap_or_else(|[x, weight, bias]| {
+    apply(conv::Conv3x3(precision), inputs).unwrap_or_else(|[x, weight, bias]| {
         let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
         composed::conv2d_3x3(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
     })
-}
-
-/// As [`conv2d_3x3`] for inference: where channels are many, x and the weight are rounded to bfloat16, and sums are f32.
-///
-/// On other devices than the CPU, where the CPU cannot ([`rounds`]), and inside autodiff nothing is rounded.
-pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    let ([batch, channels, height, width], [outputs, ..]) = (x.dims(), weight.dims());
-    let extent = [batch, channels, outputs, height, width];
-    #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = raw::matrix_unit::MatrixUnit::detected()
-        .filter(|_| weight.dims() == [outputs, channels, 3, 3] && bias.dims() == [outputs])
-        .filter(|_| conv::rounded::pays(extent) && extent.iter().product::<usize>() > 0)
-    {
-        let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-        let convolve = |[x, weight, bias]: &[burn::backend::flex::FlexTensor; 3]| {
-            let [x, weight, bias] = [x, weight, bias].map(extension::values);
-            let out = conv::rounded::correlate(unit, x, weight, bias, extent);
-            extension::tensor(out, [batch, outputs, height, width])
-        };
-        return extension::outside(inputs, convolve).unwrap_or_else(|[x, weight, bias]| {
-            let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
-            conv2d_3x3(x, weight, Some(Tensor::from_dispatch(bias)))
-        });
-    }
-    let _ = extent;
-    conv2d_3x3(x, weight, Some(bias))
 }
 
 /// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy where they lie so; none of a tensor

@@ -80,6 +80,13 @@ fn random(shape: &[usize], seed: u64, spread: f64, centre: f64) -> TensorData {
     TensorData::new(values, shape.to_vec())
 }
 
+/// The largest slope of rows' unit vectors, one over the shortest row's norm: terms of that size cancel in gradients, in a row
+/// of one number all of them.
+fn steepest(rows: impl Iterator<Item = Vec<f64>>) -> f64 {
+    let norms = rows.map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt());
+    norms.fold(0.1, |steepest: f64, norm| steepest.max(1.0 / norm.max(1e-12)))
+}
+
 fn normalise<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let (variance, mean) = x.clone().var_mean_bias(D - 1);
     (x - mean) / (variance + EPS).sqrt()
@@ -110,9 +117,24 @@ proptest! {
     #[test]
     fn unit_norm(batch in 1usize..4, rows in 1usize..20, length in 1usize..80, seed: u64, spread in 0.1f64..100.0) {
         let x = [random(&[batch, rows, length], seed, spread, 0.0)];
-        agree::<3>(&x, 2e-6, |x| kernels::unit(x[0].clone()), |x| {
+        let steepest = steepest(x[0].clone().iter::<f64>().collect::<Vec<_>>().chunks(length).map(|row| row.to_vec()));
+        agree_beside::<3>(&x, steepest, 2e-6, |x| kernels::unit(x[0].clone()), |x| {
             let square = (x[0].clone() * x[0].clone()).sum_dim(2);
             x[0].clone() / square.clamp_min(1e-24).sqrt()
+        });
+    }
+
+    #[test]
+    fn unit_channels(
+        batch in 1usize..4, channels in 1usize..20, height in 1usize..9, width in 1usize..9, seed: u64,
+        spread in 0.1f64..100.0,
+    ) {
+        let x = [random(&[batch, channels, height, width], seed, spread, 0.0)];
+        let (numbers, plane) = (x[0].clone().iter::<f64>().collect::<Vec<_>>(), height * width);
+        let images = numbers.chunks(channels * plane);
+        let pixels = images.flat_map(|image| (0..plane).map(|at| image.iter().skip(at).step_by(plane).copied().collect()));
+        agree_beside::<4>(&x, steepest(pixels), 2e-6, |x| kernels::unit_channels(x[0].clone(), 1e-8), |x| {
+            x[0].clone() / ((x[0].clone() * x[0].clone()).sum_dim(1) + 1e-8).sqrt()
         });
     }
 
@@ -360,23 +382,56 @@ fn half_precision_takes_the_composed_route() {
     }
 }
 
+/// How far a result and its gradients under `slopes` are from others, as a share of those.
+fn gaps<const D: usize>(
+    inputs: &[Tensor<D>],
+    slopes: Tensor<D>,
+    rounded: Tensor<D>,
+    whole: Tensor<D>,
+) -> Vec<f32> {
+    let all = |out: Tensor<D>| {
+        let gradients = (out.clone() * slopes.clone()).sum().backward();
+        let of_inputs = inputs.iter().map(|input| input.grad(&gradients).unwrap());
+        std::iter::once(out.inner()).chain(of_inputs).collect::<Vec<_>>()
+    };
+    let size = |x: Tensor<D>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
+    let pairs = all(rounded).into_iter().zip(all(whole));
+    pairs.map(|(rounded, whole)| size(rounded - whole.clone()) / size(whole)).collect()
+}
+
+/// Each factor is off by up to 2⁻⁹ of itself, or nothing is rounded here.
+fn assert_rounded(gaps: &[f32]) {
+    for &gap in gaps {
+        assert_eq!(gap > 1e-4, kernels::rounds(), "{gaps:?}");
+        assert!(gap < 4e-3, "{gaps:?}");
+    }
+}
+
 #[test]
 fn a_rounded_linear_layer_has_gradients_of_rounded_products() {
     let device = Device::flex().autodiff();
     let [x, weight] = [random(&[70, 50], 1, 1.0, 0.0), random(&[50, 40], 2, 0.5, 0.0)]
         .map(|data| Tensor::<2>::from_data(data.convert::<f32>(), &device).require_grad());
     let slopes = Tensor::<2>::from_data(random(&[70, 40], 3, 1.0, 0.0).convert::<f32>(), &device);
-    let of = |out: Tensor<2>| {
-        let gradients = (out.clone() * slopes.clone()).sum().backward();
-        [out.inner(), x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap()]
-    };
-    let whole = of(kernels::linear(x.clone(), weight.clone(), None));
-    let rounded = of(kernels::linear_rounded(x.clone(), weight.clone(), None));
-    for (rounded, whole) in rounded.into_iter().zip(whole) {
-        let size = |x: Tensor<2>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
-        let gap = size(rounded - whole.clone()) / size(whole);
-        // Each factor is off by up to 2⁻⁹ of itself, or nothing is rounded here.
-        assert_eq!(gap > 1e-4, kernels::rounds());
-        assert!(gap < 4e-3, "{gap}");
+    let rounded = kernels::linear_rounded(x.clone(), weight.clone(), None);
+    let whole = kernels::linear(x.clone(), weight.clone(), None);
+    assert_rounded(&gaps(&[x, weight], slopes, rounded, whole));
+}
+
+#[test]
+fn a_rounded_convolution_has_gradients_of_rounded_products() {
+    let device = Device::flex().autodiff();
+    for [batch, channels, outputs, height, width] in
+        [[3, 32, 32, 32, 32], [5, 40, 48, 7, 9], [2, 64, 32, 40, 33]]
+    {
+        let shapes = [[batch, channels, height, width], [outputs, channels, 3, 3]];
+        let [x, weight] = shapes.map(|shape| {
+            Tensor::<4>::from_data(random(&shape, 1, 1.0, 0.0).convert::<f32>(), &device).require_grad()
+        });
+        let slopes = random(&[batch, outputs, height, width], 3, 1.0, 0.0).convert::<f32>();
+        let slopes = Tensor::<4>::from_data(slopes, &device);
+        let rounded = kernels::conv2d_3x3_rounded(x.clone(), weight.clone(), None);
+        let whole = kernels::conv2d_3x3(x.clone(), weight.clone(), None);
+        assert_rounded(&gaps(&[x, weight], slopes, rounded, whole));
     }
 }

@@ -59,6 +59,10 @@ pub struct TrainTokenizer {
     /// The share of the run after which codes are left alone.
     #[serde(default = "restart_until")]
     pub restart_until: f64,
+    /// What 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and all else stay
+    /// f32), which is faster on CPUs that have it.
+    #[serde(default)]
+    pub dtype: Dtype,
     /// Optimiser, schedule, log.
     #[serde(default)]
     pub training: Training,
@@ -117,6 +121,9 @@ pub struct TrainClassifier {
     pub channels: usize,
     /// Stages, each at half the size of the one before.
     pub stages: usize,
+    /// What convolutions multiply: `f32`, or `bf16` for mixed precision, as in a tokenizer's training.
+    #[serde(default)]
+    pub dtype: Dtype,
     /// Optimiser, schedule, log.
     #[serde(default)]
     pub training: Training,

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use nextscale_core::Dtype;
 use nextscale_kernels::{conv2d_3x3, silu};
 
 use crate::layer::{GROUP, Layer, fresh, halve, zeros};
@@ -42,6 +43,14 @@ impl Discriminator {
             score_bias: zeros([1], device),
         };
         Ok(replace(empty, |parameter| Some(fresh(seed, &parameter))))
+    }
+
+    /// The same network, whose convolutions multiply `dtype` where they have channels enough and the processor can.
+    #[must_use]
+    pub fn computing_in(mut self, dtype: Dtype) -> Self {
+        self.half.dtype = dtype;
+        self.quarter.dtype = dtype;
+        self
     }
 
     /// Images `[batch, 3, h, w]` in [-1, 1] to scores `[batch, 1, h/4, w/4]`, high for what looks like a photograph.

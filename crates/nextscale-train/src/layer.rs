@@ -2,7 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_kernels::{conv2d_3x3, group_norm_silu, linear};
+use nextscale_core::Dtype;
+use nextscale_kernels::{conv2d_3x3, conv2d_3x3_rounded, group_norm_silu, linear};
 
 use crate::params::Parameter;
 use crate::random::{hash, uniform};
@@ -20,6 +21,9 @@ pub struct Layer {
     pub weight: Param<Tensor<1>>,
     /// The norm's, `[out]`.
     pub bias: Param<Tensor<1>>,
+    /// What the convolution multiplies.
+    #[module(skip)]
+    pub dtype: Dtype,
 }
 
 impl Layer {
@@ -29,12 +33,16 @@ impl Layer {
             conv: zeros([outputs, inputs, 3, 3], device),
             weight: zeros([outputs], device),
             bias: zeros([outputs], device),
+            dtype: Dtype::F32,
         }
     }
 
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = conv2d_3x3(x, self.conv.val(), None);
+        let x = match self.dtype {
+            Dtype::F32 => conv2d_3x3(x, self.conv.val(), None),
+            Dtype::Bf16 => conv2d_3x3_rounded(x, self.conv.val(), None),
+        };
         let [_, channels, ..] = x.dims();
         group_norm_silu(x, self.weight.val(), self.bias.val(), channels / GROUP, EPS)
     }

@@ -23,6 +23,7 @@ pub mod ema;
 mod error;
 mod layer;
 pub mod log;
+mod mixed;
 pub mod optimiser;
 mod params;
 mod perceptual;

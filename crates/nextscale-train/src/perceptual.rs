@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use nextscale_kernels::unit_channels;
 
 use crate::classifier::Classifier;
 
@@ -25,19 +26,13 @@ impl Perceptual {
     pub fn distance(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
         let (a, b) = (self.classifier.features(a), self.classifier.features(b));
         let stages = a.into_iter().zip(b).map(|(a, b)| {
-            let difference = unit(a) - unit(b);
+            let difference = unit_channels(a, EPS) - unit_channels(b, EPS);
             // The sum over channels of the mean over positions.
             let [_, channels, ..] = difference.dims();
             (difference.clone() * difference).mean() * channels as f64
         });
         stages.reduce(|total, stage| total + stage).expect("a classifier has a stage")
     }
-}
-
-/// `x / √(Σ over channels of x² + ε)`.
-fn unit(x: Tensor<4>) -> Tensor<4> {
-    let length = ((x.clone() * x.clone()).sum_dim(1) + EPS).sqrt();
-    x / length
 }
 
 #[cfg(test)]

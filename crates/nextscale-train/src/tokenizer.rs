@@ -8,6 +8,7 @@ use std::path::Path;
 
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use nextscale_core::Dtype;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
 use nextscale_weights::{Precision, save_safetensors};
@@ -18,6 +19,7 @@ use crate::codes::CodeUse;
 use crate::config::{Learn, TrainTokenizer};
 use crate::data::{Dataset, Images};
 use crate::discriminator::Discriminator;
+use crate::mixed::check_dtype;
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
 use crate::perceptual::Perceptual;
@@ -53,12 +55,14 @@ const RESTARTS: u64 = 2;
 /// Those of the data, of the sizes in the config, and of the run.
 pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
+    check_dtype(config.dtype, device)?;
     let data = config.data.load()?;
     let training_device = device.clone().autodiff();
     let autoencoder = match &config.start {
         None => config.model.init(config.scales.clone(), config.seed, &training_device)?,
         Some(start) => begin_from(start, config, &training_device)?,
     };
+    let autoencoder = autoencoder.training_in(config.dtype);
     if autoencoder.image_size() != (data.train.size, data.train.size) {
         return Err(Error::setting(
             "scales",
@@ -70,13 +74,18 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         ));
     }
     let perceptual = match &config.perceptual {
-        Some(term) => Some(open_perceptual(&term.classifier, data.train.size, &training_device)?),
+        Some(term) => {
+            let classifier = open_classifier(&term.classifier, data.train.size, &training_device)?;
+            Some(Perceptual::new(classifier.computing_in(config.dtype)))
+        }
         None => None,
     };
     let discriminator = match &config.adversarial {
         Some(term) => {
             check_granularity(data.train.size)?;
-            Some(Discriminator::init(term.channels, config.seed, &training_device)?)
+            Some(
+                Discriminator::init(term.channels, config.seed, &training_device)?.computing_in(config.dtype),
+            )
         }
         None => None,
     };
@@ -100,8 +109,8 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
-/// The distance as the classifier of a file sees it, where it can take the images.
-fn open_perceptual(path: &Path, size: usize, device: &Device) -> Result<Perceptual> {
+/// The classifier of a file, where it can take the images.
+fn open_classifier(path: &Path, size: usize, device: &Device) -> Result<Classifier> {
     let classifier = Classifier::open(path, device)?;
     if !size.is_multiple_of(classifier.granularity()) {
         let sides = classifier.granularity();
@@ -109,7 +118,7 @@ fn open_perceptual(path: &Path, size: usize, device: &Device) -> Result<Perceptu
             format!("takes images whose sides are multiples of {sides} pixels; the data has {size}×{size}");
         return Err(Error::data(path, message));
     }
-    Ok(Perceptual::new(classifier))
+    Ok(classifier)
 }
 
 /// Checks that the discriminator can halve the images.
@@ -177,12 +186,13 @@ impl TokenizerTask<'_> {
         self.quantised(step) && every > 0 && (step + 1).is_multiple_of(every) && (step as f64) < until
     }
 
-    /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens.
+    /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens, in f32.
     fn reconstruct(
         &self,
         model: &MultiScaleVq,
         images: Tensor<4>,
     ) -> Result<(Tensor<4>, Vec<Tensor<2, Int>>)> {
+        let model = &model.clone().training_in(Dtype::F32);
         let tokens = model.encode((images + 1.0) / 2.0)?;
         let tokens: Vec<Tensor<2, Int>> = tokens.into_iter().map(|scale| scale.squeeze_dim(2)).collect();
         let canvas = canvas(model, &tokens)?;

@@ -72,6 +72,7 @@ fn tokenizer_config(root: &Path) -> TrainTokenizer {
         unquantised_steps: 2,
         restart_every: 2,
         restart_until: 1.0,
+        dtype: Dtype::F32,
         training: training(),
     }
 }
@@ -108,6 +109,7 @@ fn classifier_config(root: &Path) -> TrainClassifier {
         flips: true,
         channels: 8,
         stages: 3,
+        dtype: Dtype::F32,
         training: training(),
     }
 }
@@ -321,4 +323,49 @@ fn a_decoder_learns_under_a_discriminator_and_leaves_encoder_and_codes_bit_for_b
     let missing = TrainTokenizer { start: None, ..config };
     let message = train_tokenizer(&missing, &options(folder.path().join("x")), &device).unwrap_err();
     assert!(message.to_string().starts_with("start: `learn: Decoder`"), "{message}");
+}
+
+/// Wide enough for the convolutions that are rounded.
+#[test]
+fn a_tokenizer_in_mixed_precision_takes_the_course_of_one_in_f32_and_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let classifier =
+        TrainClassifier { channels: 32, steps: 3, dtype: Dtype::Bf16, ..classifier_config(folder.path()) };
+    let base = tokenizer_config(folder.path());
+    let model = VqvaeConfig {
+        encoder_blocks: vec![0, 0, 1],
+        decoder_blocks: vec![0, 0, 1],
+        attention: vec![false; 3],
+        norm_groups: 8,
+        ..VqvaeConfig { multipliers: vec![1, 1, 2], channels: 32, ..base.model.clone() }
+    };
+    let scales = ScaleSchedule::square(&[1, 2, 4, 8]).unwrap();
+    let whole = TrainTokenizer { model, scales, adversarial: None, ..base };
+    let mixed = TrainTokenizer { dtype: Dtype::Bf16, ..whole.clone() };
+    let out = |name: &str| options(folder.path().join(name));
+    if !nextscale_kernels::rounds() {
+        let error = train_tokenizer(&mixed, &out("mixed"), &device).unwrap_err().to_string();
+        assert!(error.starts_with("dtype: this processor has no"), "{error}");
+        return;
+    }
+    train_classifier(&classifier, &out("classifier"), &device).unwrap();
+    let classifier = folder.path().join("classifier/classifier.safetensors");
+    let perceptual = Some(PerceptualTerm { classifier, weight: 0.1 });
+    let adversarial = Some(AdversarialTerm { weight: 1e-3, from_step: 2, channels: 16 });
+    let [whole, mixed] = [whole, mixed].map(|config| TrainTokenizer {
+        perceptual: perceptual.clone(),
+        adversarial: adversarial.clone(),
+        ..config
+    });
+    let in_f32 = train_tokenizer(&whole, &out("whole"), &device).unwrap();
+    let in_bf16 = train_tokenizer(&mixed, &out("mixed"), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..out("resumed") };
+    for _ in 0..mixed.steps {
+        train_tokenizer(&mixed, &stopping, &device).unwrap();
+    }
+    assert_same(&out("mixed").out, &stopping.out, &[checkpoint::FILE, "tokenizer.safetensors"]);
+    let psnr = |outcome: &nextscale_train::Outcome| outcome.evaluation[0].1;
+    let gap = (psnr(&in_f32) - psnr(&in_bf16)).abs();
+    assert!(0.0 < gap && gap < 0.2, "{} {}", psnr(&in_f32), psnr(&in_bf16));
 }

@@ -8,7 +8,7 @@ mod columns;
 mod planes;
 pub mod pointwise;
 #[cfg(target_arch = "x86_64")]
-pub mod rounded;
+mod rounded;
 mod tiles;
 mod winograd;
 
@@ -16,6 +16,7 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 
 use crate::{
     extension::{Operation, dims, tensor, values},
+    precision::Precision,
     raw::{Kernel, Level, Vector, VectorKernel, build},
     reduce,
     rows::{rows_per_task, sum_over_first},
@@ -30,9 +31,10 @@ const STACK: usize = 1024;
 /// Parts of the batch whose weight gradients are summed apart. Fixed, so that the sums are the same on every machine.
 const PARTS: usize = 8;
 
-/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias `[out]`.
+/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias `[out]`; products
+/// forwards and backwards are of this precision where there are channels enough.
 #[derive(Clone, Copy, Debug)]
-pub struct Conv3x3;
+pub struct Conv3x3(pub Precision);
 
 /// `[batch, channels, out, height, width]`.
 pub type Extent = [usize; 5];
@@ -84,8 +86,23 @@ fn correlate(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Exte
     })
 }
 
-/// The gradient of the weights, `[out, channels, 3, 3]`.
-pub fn weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+/// The gradient of the weights, `[out, channels, 3, 3]`, by the fastest route.
+pub fn weight_gradient(
+    precision: Precision,
+    level: Level,
+    x: &[f32],
+    grad: &[f32],
+    extent: Extent,
+) -> Vec<f32> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = rounded::unit(precision).filter(|_| rounded::weight_gradient_pays(extent)) {
+        return rounded::weight_gradient(unit, x, grad, extent);
+    }
+    let _ = precision;
+    plain_weight_gradient(level, x, grad, extent)
+}
+
+fn plain_weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let plane = height * width;
     let band = (STACK / width).clamp(1, height);
@@ -138,7 +155,21 @@ impl VectorKernel for LanesOf {
 }
 
 /// By the fastest route for these sizes.
-pub fn forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
+pub fn forward(
+    precision: Precision,
+    level: Level,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    extent: Extent,
+) -> Vec<f32> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = rounded::unit(precision).filter(|_| rounded::pays(extent)) {
+        let [_, channels, outputs, height, width] = extent;
+        let weights = rounded::Weights { values: weight, sizes: [outputs, channels], turned: false };
+        return rounded::correlate(unit, x, weights, bias, [height, width]);
+    }
+    let _ = precision;
     if winograd::pays(extent) {
         winograd::correlate(level, x, weight, bias, extent)
     } else if columns::pays(extent) {
@@ -149,11 +180,23 @@ pub fn forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Ex
 }
 
 /// The gradient of x: a convolution of the output's gradient with the kernels turned about and their channels exchanged.
-pub fn input_gradient(level: Level, weight: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+pub fn input_gradient(
+    precision: Precision,
+    level: Level,
+    weight: &[f32],
+    grad: &[f32],
+    extent: Extent,
+) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
+    let (bias, extent) = (vec![0.0; channels], [batch, outputs, channels, height, width]);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = rounded::unit(precision).filter(|_| rounded::pays(extent)) {
+        let weights = rounded::Weights { values: weight, sizes: [outputs, channels], turned: true };
+        return rounded::correlate(unit, grad, weights, &bias, [height, width]);
+    }
     let kernel = |i: usize| (i / 9 % outputs * channels + i / 9 / outputs) * 9 + 8 - i % 9;
     let turned: Vec<f32> = (0..weight.len()).map(|i| weight[kernel(i)]).collect();
-    forward(level, grad, &turned, &vec![0.0; channels], [batch, outputs, channels, height, width])
+    forward(precision, level, grad, &turned, &bias, extent)
 }
 
 /// How many output channels a task makes: where images are few, theirs are shared out in whole blocks. The numbers are the
@@ -200,7 +243,7 @@ impl Operation<3> for Conv3x3 {
     fn forward(&self, [x, weight, bias]: &[FlexTensor; 3]) -> FlexTensor {
         let extent = extent(x, weight);
         let [batch, _, outputs, height, width] = extent;
-        let out = forward(Level::detected(), values(x), values(weight), values(bias), extent);
+        let out = forward(self.0, Level::detected(), values(x), values(weight), values(bias), extent);
         tensor(out, [batch, outputs, height, width])
     }
 
@@ -219,8 +262,9 @@ impl Operation<3> for Conv3x3 {
         let [_, _, outputs, height, width] = extent;
         let (level, grad) = (Level::detected(), values(grad));
         [
-            x_needed.then(|| tensor(input_gradient(level, values(weight), grad, extent), x.shape())),
-            weight_needed.then(|| tensor(weight_gradient(level, values(x), grad, extent), weight.shape())),
+            x_needed.then(|| tensor(input_gradient(self.0, level, values(weight), grad, extent), x.shape())),
+            weight_needed
+                .then(|| tensor(weight_gradient(self.0, level, values(x), grad, extent), weight.shape())),
             bias_needed.then(|| tensor(bias_gradient(level, grad, outputs, height * width), [outputs])),
         ]
     }

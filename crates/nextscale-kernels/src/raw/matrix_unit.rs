@@ -5,7 +5,8 @@
 //! largest are taken, x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀: what is left out is below 2⁻²⁵ of |xy|, half of what rounding the
 //! product to f32 costs.
 //!
-//! Three tile registers are used of eight: one sum, and a tile of either operand.
+//! Packed products use three tile registers of eight: one sum, and a tile of either operand. Convolutions, whose rows lie apart
+//! and are slow to read, use more: what is read serves two or three sums.
 
 use std::arch::asm;
 use std::arch::x86_64::{
@@ -13,8 +14,8 @@ use std::arch::x86_64::{
     _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
     _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_mov_epi32,
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps, _mm512_or_si512,
-    _mm512_set1_epi32, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_storeu_ps,
-    _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512,
+    _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
     _mm512_unpacklo_epi64,
 };
 use std::{marker::PhantomData, sync::LazyLock};
@@ -67,6 +68,7 @@ impl Line {
 }
 
 /// A tile of a product.
+#[derive(Clone)]
 #[repr(C, align(64))]
 pub struct Tile(pub [[f32; SIDE]; SIDE]);
 
@@ -151,6 +153,17 @@ impl MatrixUnit {
         unsafe { put(tile, out, accumulate) }
     }
 
+    /// `out = tile + bias`, one number a row, for as many rows and columns as `out` has.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put), or if there are fewer numbers than rows.
+    pub fn put_biased(self, tile: &Tile, bias: &[f32], out: MatMut<'_, f32>) {
+        assert!(out.nrows() <= SIDE && out.ncols() <= SIDE && (out.col_stride() == 1 || out.ncols() == 1));
+        assert!(out.nrows() <= bias.len());
+        // SAFETY: the processor has AVX-512. Sizes and strides were checked.
+        unsafe { put_biased(tile, bias, out) }
+    }
+
     /// Runs `work` with the unit set up on this thread. `work` may not come back here, nor wait for other tasks, which might.
     pub fn with<R>(self, work: impl FnOnce(&Ready) -> R) -> R {
         let ready = Ready::new();
@@ -172,6 +185,13 @@ impl Places {
         let reach = offsets.iter().max().map_or(0, |&offset| offset + (SIDE - 1) * stride + SIDE);
         Places { offsets, stride, reach }
     }
+}
+
+/// Sixteen rows of rounded numbers, `stride` numbers apart, that are read from neighbouring places.
+#[derive(Clone, Copy)]
+pub struct Shifted<'a> {
+    pub numbers: &'a [u16],
+    pub stride: usize,
 }
 
 /// The unit, set up on this thread until this is dropped.
@@ -267,43 +287,115 @@ impl Ready {
 }
 
 impl Ready {
-    /// The product of a tile's rows, packed in [`Precision::Rounded`], and columns that lie as pairs of rounded numbers.
+    /// The four products of two tiles' rows, packed in [`Precision::Rounded`], and two tiles' columns that lie as pairs of rounded
+    /// numbers: both first rows' products, then the second rows'. Every number that is read serves two products.
     ///
     /// # Panics
-    /// If there are not as many steps of both, or one reads beyond the columns.
-    pub fn product_of_places(&self, rows: &[Line], columns: &[u32], places: &Places, out: &mut Tile) {
+    /// If there are not as many steps of all, or one reads beyond the columns.
+    pub fn products_of_places(
+        &self,
+        rows: [&[Line]; 2],
+        columns: [&[u32]; 2],
+        places: &Places,
+        out: &mut [Tile; 4],
+    ) {
         let Places { offsets, stride, reach } = places;
-        assert!(rows.len() == offsets.len() * SIDE, "as many steps of both operands");
-        assert!(*reach <= columns.len(), "columns within what is there");
+        assert!(rows.iter().all(|rows| rows.len() == offsets.len() * SIDE), "as many steps of both operands");
+        assert!(columns.iter().all(|columns| *reach <= columns.len()), "columns within what is there");
         if offsets.is_empty() {
-            *out = Tile::ZERO;
+            out.fill(Tile::ZERO);
             return;
         }
-        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of rows, as many as
-        // there are, and 16 times 64 bytes of columns, which was checked; the tile is written in whole.
+        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of either tile's rows,
+        // as many as there are, and 16 times 64 bytes of either's columns, which was checked; tiles are written in whole.
         unsafe {
             asm!(
                 "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
                 "2:",
-                "mov {at}, [{offsets}]",
-                "lea {at}, [{columns} + 4*{at}]",
-                "tileloadd tmm1, [{rows} + {line}]",
-                "tileloadd tmm2, [{at} + {stride}]",
-                "tdpbf16ps tmm0, tmm1, tmm2",
-                "add {rows}, 1024",
+                "mov {offset}, [{offsets}]",
+                "lea {at}, [{first} + 4*{offset}]",
+                "tileloadd tmm6, [{at} + {stride}]",
+                "lea {at}, [{second} + 4*{offset}]",
+                "tileloadd tmm4, [{upper} + {line}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{at} + {stride}]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{lower} + {line}]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {upper}, 1024",
+                "add {lower}, 1024",
                 "add {offsets}, 8",
                 "dec {steps}",
                 "jnz 2b",
                 "tilestored [{out} + {line}], tmm0",
+                "tilestored [{out} + {line} + 1024], tmm1",
+                "tilestored [{out} + {line} + 2048], tmm2",
+                "tilestored [{out} + {line} + 3072], tmm3",
                 at = out(reg) _,
-                rows = inout(reg) rows.as_ptr() => _,
+                offset = out(reg) _,
+                upper = inout(reg) rows[0].as_ptr() => _,
+                lower = inout(reg) rows[1].as_ptr() => _,
                 offsets = inout(reg) offsets.as_ptr() => _,
                 steps = inout(reg) offsets.len() => _,
-                columns = in(reg) columns.as_ptr(),
+                first = in(reg) columns[0].as_ptr(),
+                second = in(reg) columns[1].as_ptr(),
                 stride = in(reg) stride * size_of::<u32>(),
                 line = in(reg) size_of::<Line>(),
-                out = in(reg) out.0.as_mut_ptr(),
-                out("tmm0") _, out("tmm1") _, out("tmm2") _,
+                out = in(reg) out.as_mut_ptr(),
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+impl Ready {
+    /// Adds to the i-th tile the product of rows that begin i numbers further, and packed columns ([`Precision::Rounded`]).
+    ///
+    /// # Panics
+    /// If the last step reads beyond the numbers.
+    pub fn add_products_of_shifts(&self, rows: Shifted<'_>, columns: &[Line], out: &mut [Tile; 3]) {
+        let Shifted { numbers, stride } = rows;
+        let steps = columns.len() / SIDE;
+        let reach = (SIDE - 1) * stride + steps * STEP + out.len() - 1;
+        assert!(columns.len().is_multiple_of(SIDE) && reach <= numbers.len(), "rows within what is there");
+        if steps == 0 {
+            return;
+        }
+        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of columns, as many
+        // as there are, and three times 16 times 32 numbers of rows, which was checked; tiles are read and written in whole.
+        unsafe {
+            asm!(
+                "tileloadd tmm0, [{out} + {line}]",
+                "tileloadd tmm1, [{out} + {line} + 1024]",
+                "tileloadd tmm2, [{out} + {line} + 2048]",
+                "2:",
+                "tileloadd tmm3, [{columns} + {line}]",
+                "tileloadd tmm4, [{rows} + {stride}]",
+                "tdpbf16ps tmm0, tmm4, tmm3",
+                "tileloadd tmm5, [{rows} + {stride} + 2]",
+                "tdpbf16ps tmm1, tmm5, tmm3",
+                "tileloadd tmm6, [{rows} + {stride} + 4]",
+                "tdpbf16ps tmm2, tmm6, tmm3",
+                "add {rows}, 64",
+                "add {columns}, 1024",
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {line}], tmm0",
+                "tilestored [{out} + {line} + 1024], tmm1",
+                "tilestored [{out} + {line} + 2048], tmm2",
+                rows = inout(reg) numbers.as_ptr() => _,
+                columns = inout(reg) columns.as_ptr() => _,
+                steps = inout(reg) steps => _,
+                stride = in(reg) stride * size_of::<u16>(),
+                line = in(reg) size_of::<Line>(),
+                out = in(reg) out.as_mut_ptr(),
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
                 options(nostack),
             );
         }
@@ -481,6 +573,21 @@ unsafe fn put(tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
             if accumulate {
                 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sum);
             }
+            _mm512_mask_storeu_ps(to, mask, sum);
+        }
+    }
+}
+
+/// As [`put`], with a number for every row.
+#[target_feature(enable = "avx512f")]
+unsafe fn put_biased(tile: &Tile, bias: &[f32], out: MatMut<'_, f32>) {
+    let (rows, stride, mask) = (out.nrows(), out.row_stride(), first(out.ncols()));
+    let begin = out.as_ptr_mut();
+    for (i, (row, &bias)) in tile.0.iter().zip(bias).enumerate().take(rows) {
+        let to = begin.wrapping_offset(i as isize * stride);
+        // SAFETY: the mask holds back what lies beyond the row; no alignment is asked for.
+        unsafe {
+            let sum = _mm512_add_ps(_mm512_loadu_ps(row.as_ptr()), _mm512_set1_ps(bias));
             _mm512_mask_storeu_ps(to, mask, sum);
         }
     }

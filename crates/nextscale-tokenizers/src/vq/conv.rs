@@ -33,7 +33,7 @@ impl Conv {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         match (weight.dims()[2], self.dtype) {
             (3, Dtype::F32) => nextscale_kernels::conv2d_3x3(x, weight, Some(bias)),
-            (3, Dtype::Bf16) => nextscale_kernels::conv2d_3x3_rounded(x, weight, bias),
+            (3, Dtype::Bf16) => nextscale_kernels::conv2d_3x3_rounded(x, weight, Some(bias)),
             _ => nextscale_kernels::conv2d_1x1(x, weight, bias),
         }
     }

@@ -72,11 +72,8 @@ impl Decoder {
 impl Decoder {
     /// Sets what 3×3 convolutions multiply: all but the last, which makes the image.
     pub fn set_dtype(&mut self, dtype: Dtype) {
-        let Mid { block_1, block_2, .. } = &mut self.mid;
-        let of_levels = self.up.iter_mut().flat_map(|level| &mut level.block);
-        let blocks = [block_1, block_2].into_iter().chain(of_levels);
-        let in_blocks = blocks.flat_map(|block| [&mut block.conv1, &mut block.conv2]);
-        in_blocks.for_each(|conv| conv.dtype = dtype);
+        self.mid.set_dtype(dtype);
+        self.up.iter_mut().flat_map(|level| &mut level.block).for_each(|block| block.set_dtype(dtype));
         let upsamples = self.up.iter_mut().filter_map(|level| level.upsample.as_mut());
         upsamples.for_each(|upsample| upsample.conv.dtype = dtype);
         self.conv_in.dtype = dtype;

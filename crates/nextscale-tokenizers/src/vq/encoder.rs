@@ -2,6 +2,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
+use nextscale_core::Dtype;
 
 use super::{AttnBlock, Conv, Downsample, Norm, ResnetBlock, VqvaeConfig};
 
@@ -66,6 +67,14 @@ impl Encoder {
         }
     }
 
+    /// Sets what 3×3 convolutions multiply: all but the first and the last, which have few channels on a side.
+    pub fn set_dtype(&mut self, dtype: Dtype) {
+        self.mid.set_dtype(dtype);
+        self.down.iter_mut().flat_map(|level| &mut level.block).for_each(|block| block.set_dtype(dtype));
+        let downsamples = self.down.iter_mut().filter_map(|level| level.downsample.as_mut());
+        downsamples.for_each(|downsample| downsample.conv.dtype = dtype);
+    }
+
     /// `[batch, 3, H, W]` in [-1, 1] to `[batch, latent channels, h, w]`.
     pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
         let h = self.down.iter().fold(self.conv_in.forward(image), |h, level| level.forward(h));
@@ -92,6 +101,11 @@ impl Mid {
             attn_1: config.mid_attention.then(|| AttnBlock::new(channels, groups, device)),
             block_2: ResnetBlock::new(channels, channels, groups, device),
         }
+    }
+
+    pub(super) fn set_dtype(&mut self, dtype: Dtype) {
+        self.block_1.set_dtype(dtype);
+        self.block_2.set_dtype(dtype);
     }
 
     /// `[batch, channels, h, w]` to the same.

@@ -38,6 +38,16 @@ impl MultiScaleVq {
         self
     }
 
+    /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply `dtype` where the
+    /// processor can, forwards and backwards, but those with few channels on a side. The quantiser and all else is f32.
+    #[must_use]
+    pub fn training_in(mut self, dtype: Dtype) -> Self {
+        if let Some(encoder) = &mut self.vqvae.encoder {
+            encoder.set_dtype(dtype);
+        }
+        self.decoding_in(dtype)
+    }
+
     /// The features f of images `[batch, 3, H, W]` in [-1, 1], `[batch, channels, h, w]` on the last grid.
     ///
     /// # Errors

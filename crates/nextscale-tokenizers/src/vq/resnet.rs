@@ -2,6 +2,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
+use nextscale_core::Dtype;
 
 use super::{Conv, Norm};
 
@@ -26,6 +27,11 @@ impl ResnetBlock {
             conv2: Conv::new(3, out, out, device),
             nin_shortcut: (input != out).then(|| Conv::new(1, input, out, device)),
         }
+    }
+
+    pub(super) fn set_dtype(&mut self, dtype: Dtype) {
+        self.conv1.dtype = dtype;
+        self.conv2.dtype = dtype;
     }
 
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.

@@ -68,17 +68,31 @@ fn a_wider_model_does_not_depend_on_the_batch() {
     check(&wide().decoding_in(Dtype::Bf16), 32);
 }
 
+/// Each factor is off by up to 2⁻⁹ of itself in ten layers one after another, or nothing is rounded here.
+#[track_caller]
+fn assert_near(a: &[f32], b: &[f32]) {
+    let size = |x: &[f32]| x.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+    let gap: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let gap = size(&gap) / size(a);
+    assert!(gap < 0.02, "{gap}");
+    assert_eq!(gap > 1e-4, nextscale_kernels::rounds(), "{gap}");
+}
+
 #[test]
 fn decoding_in_bfloat16_is_near_to_decoding_in_f32() {
     let (f32, bf16) = (wide(), wide().decoding_in(Dtype::Bf16));
     let features = f32.encode_features(images(2, 32) * 2.0 - 1.0).unwrap();
     let [a, b] = [&f32, &bf16].map(|vq| floats(vq.vqvae.images(features.clone())));
-    let size = |x: &[f32]| x.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
-    let gap: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
-    let gap = size(&gap) / size(&a);
-    // Each factor is off by up to 2⁻⁹ of itself in ten layers one after another, or nothing is rounded here.
-    assert!(gap < 0.02, "{gap}");
-    assert_eq!(gap > 1e-4, nextscale_kernels::rounds(), "{gap}");
+    assert_near(&a, &b);
+    let encoded = bf16.encode_features(images(2, 32) * 2.0 - 1.0).unwrap();
+    assert_eq!(floats(encoded), floats(features), "encoding stays in f32");
+}
+
+#[test]
+fn encoding_in_training_in_bfloat16_is_near_to_encoding_in_f32() {
+    let (f32, bf16) = (wide(), wide().training_in(Dtype::Bf16));
+    let [a, b] = [&f32, &bf16].map(|vq| floats(vq.encode_features(images(2, 32) * 2.0 - 1.0).unwrap()));
+    assert_near(&a, &b);
 }
 
 #[test]

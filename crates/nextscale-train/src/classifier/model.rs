@@ -3,6 +3,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use nextscale_core::Dtype;
 use nextscale_kernels::linear;
 use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
 
@@ -57,6 +58,14 @@ impl Classifier {
     /// The sides of an image must be multiples of this many pixels, so that every stage halves it.
     pub fn granularity(&self) -> usize {
         1 << (self.stages.len() - 1)
+    }
+
+    /// The same network, whose convolutions multiply `dtype` where they have channels enough and the processor can.
+    #[must_use]
+    pub fn computing_in(mut self, dtype: Dtype) -> Self {
+        let layers = self.stages.iter_mut().flat_map(|stage| [&mut stage.widen, &mut stage.refine]);
+        layers.for_each(|layer| layer.dtype = dtype);
+        self
     }
 
     /// What each stage makes of images `[batch, 3, h, w]` in [-1, 1]: `[batch, channels·2^i, h/2^i, w/2^i]`.

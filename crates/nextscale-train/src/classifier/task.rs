@@ -3,11 +3,13 @@ use std::path::Path;
 
 use burn::module::ParamId;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use nextscale_core::Dtype;
 
 use super::Classifier;
 use crate::config::TrainClassifier;
 use crate::cross_entropy::cross_entropy;
 use crate::data::{Dataset, Images};
+use crate::mixed::check_dtype;
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
 use crate::random::{Order, uniform};
@@ -31,9 +33,10 @@ const FLIPS: u64 = 1;
 /// Those of the data, of the sizes in the config, and of the run.
 pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
+    check_dtype(config.dtype, device)?;
     let data = config.data.load()?;
     let sizes = [config.channels, config.stages, data.classes.len()];
-    let model = Classifier::init(sizes, config.seed, &device.clone().autodiff())?;
+    let model = Classifier::init(sizes, config.seed, &device.clone().autodiff())?.computing_in(config.dtype);
     if !data.train.size.is_multiple_of(model.granularity()) {
         return Err(Error::setting(
             "stages",
@@ -59,6 +62,7 @@ struct ClassifierTask<'a> {
 impl ClassifierTask<'_> {
     /// The class of every image of the test split that is asked for, and the cross-entropy with the true one.
     fn judge(&self, model: &Classifier, count: usize) -> (Vec<usize>, Vec<f32>) {
+        let model = model.clone().computing_in(Dtype::F32);
         let test: &Images = &self.data.test;
         let (mut classes, mut losses) = (Vec::new(), Vec::new());
         for start in (0..count).step_by(BATCH) {

@@ -3,14 +3,18 @@
 //! A product's inner numbers are channels, its columns sixteen neighbouring pixels. Rows of the image are packed once, as pairs
 //! of channels with a pixel of zeros on either side; for each of the nine taps the unit reads the same pairs from another place.
 
+mod weight_gradient;
+
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::Extent;
+pub use weight_gradient::{pays as weight_gradient_pays, weight_gradient};
+
 use crate::{
     precision::Precision,
     raw::{
-        Kernel, Level,
+        Kernel, Level, build,
         matrix_unit::{Line, MatrixUnit, Places, SIDE, STEP, Tile, lines},
     },
 };
@@ -20,46 +24,81 @@ const CACHE: usize = 1 << 20;
 const ROUNDED: Precision = Precision::Rounded;
 const TAPS: usize = 9;
 
+/// The unit, where products are of this precision.
+pub fn unit(precision: Precision) -> Option<MatrixUnit> {
+    MatrixUnit::detected().filter(|_| precision == ROUNDED)
+}
+
 /// Whether the unit pays for these sizes, whatever the batch.
 pub fn pays([_, channels, outputs, ..]: Extent) -> bool {
     channels >= STEP && outputs >= SIDE
 }
 
-/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3, 3]`.
-pub fn correlate(unit: MatrixUnit, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
-    let [_, channels, outputs, height, width] = extent;
-    let plane = height * width;
-    let weights = pack_weights(unit, weight, [outputs, channels]);
+/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights.
+pub fn correlate(
+    unit: MatrixUnit,
+    x: &[f32],
+    weights: Weights<'_>,
+    bias: &[f32],
+    [height, width]: [usize; 2],
+) -> Vec<f32> {
+    let ([outputs, channels], plane) = (weights.dims(), height * width);
+    let weights = weights.pack(unit);
     let layout = Layout::new(channels, width);
     let fitting = (CACHE / layout.row_bytes()).saturating_sub(2).max(1);
     let band = fitting.min(height.div_ceil(2 * rayon::current_num_threads()));
-    let mut out = vec![0.0; x.len() / channels * outputs];
-    out.par_chunks_mut(outputs * plane).zip(x.par_chunks(channels * plane)).for_each(|(out, x)| {
+    build(x.len() / channels * outputs, outputs * plane, |image, out| {
+        let x = &x[image * channels * plane..][..channels * plane];
         let out = MatMut::from_row_major_slice_mut(out, outputs, plane);
         out.par_col_chunks_mut(band * width).enumerate().for_each(|(i, out)| {
             let rows = layout.pack(x, height, i * band, out.ncols() / width + 2);
             layout.multiply(unit, &weights, &rows, bias, out);
         });
-    });
-    out
+    })
 }
 
-/// For every 16 outputs the taps, and for each tap the steps over channels.
-fn pack_weights(unit: MatrixUnit, weight: &[f32], [outputs, channels]: [usize; 2]) -> Vec<Line> {
-    let steps = lines(ROUNDED, channels);
-    let mut packed = vec![Line::ZERO; outputs.div_ceil(SIDE) * TAPS * steps];
-    let tiles = weight.par_chunks(SIDE * channels * TAPS);
-    packed.par_chunks_exact_mut(TAPS * steps).zip(tiles).for_each(|(packed, weight)| {
-        let rows = weight.len() / (channels * TAPS);
-        let mut of_tap = vec![0.0; rows * channels];
-        for (tap, packed) in packed.chunks_exact_mut(steps).enumerate() {
-            for (to, from) in of_tap.iter_mut().zip(weight.chunks_exact(TAPS)) {
-                *to = from[tap];
+/// The weights of a convolution or of its gradient, `[out, channels, 3, 3]` of the convolution.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    pub values: &'a [f32],
+    /// `[out, channels]`.
+    pub sizes: [usize; 2],
+    /// Those of the gradient of the convolution's input: turned about, inputs for outputs.
+    pub turned: bool,
+}
+
+impl Weights<'_> {
+    /// What is made, and what of.
+    fn dims(self) -> [usize; 2] {
+        let [outputs, channels] = self.sizes;
+        if self.turned { [channels, outputs] } else { [outputs, channels] }
+    }
+
+    /// For every 16 outputs the taps, and for each tap the steps over channels.
+    fn pack(self, unit: MatrixUnit) -> Vec<Line> {
+        let [outputs, channels] = self.dims();
+        let of_input = self.sizes[1] * TAPS;
+        let steps = lines(ROUNDED, channels);
+        let mut packed = vec![Line::ZERO; outputs.div_ceil(SIDE) * TAPS * steps];
+        packed.par_chunks_exact_mut(TAPS * steps).enumerate().for_each(|(tile, packed)| {
+            let rows = SIDE.min(outputs - tile * SIDE);
+            let mut of_tap = vec![0.0; rows * channels];
+            for (tap, packed) in packed.chunks_exact_mut(steps).enumerate() {
+                for (row, to) in of_tap.chunks_exact_mut(channels).enumerate() {
+                    let output = tile * SIDE + row;
+                    let (from, step) = match self.turned {
+                        false => (output * of_input + tap, TAPS),
+                        true => (output * TAPS + TAPS - 1 - tap, of_input),
+                    };
+                    for (to, from) in to.iter_mut().zip(self.values[from..].iter().step_by(step)) {
+                        *to = *from;
+                    }
+                }
+                unit.pack_rows(ROUNDED, MatRef::from_row_major_slice(&of_tap, rows, channels), packed);
             }
-            unit.pack_rows(ROUNDED, MatRef::from_row_major_slice(&of_tap, rows, channels), packed);
-        }
-    });
-    packed
+        });
+        packed
+    }
 }
 
 /// How packed rows lie: `[rows, pairs of channels, pitch]`, a row's pixels between two of zeros.
@@ -113,24 +152,26 @@ impl Layout {
         let offsets = (0..TAPS)
             .flat_map(|tap| (0..steps).map(move |step| (tap / 3 * pairs + step * SIDE) * pitch + tap % 3));
         let places = Places::new(offsets.collect(), pitch);
-        let mut tile = Tile::ZERO;
+        let of_tile = TAPS * lines(ROUNDED, channels);
+        // Tiles of pixels by their row and first column; two at a time, the last alone where they are odd.
+        let pixels: Vec<[usize; 2]> = (0..out.ncols() / width)
+            .flat_map(|row| (0..width).step_by(SIDE).map(move |left| [row, left]))
+            .collect();
+        let mut tiles = [const { Tile::ZERO }; 4];
         unit.with(|ready| {
-            let tiles = weights.chunks_exact(TAPS * lines(ROUNDED, channels)).zip(bias.chunks(SIDE));
-            for (i, (weights, bias)) in tiles.enumerate() {
-                for row in 0..out.ncols() / width {
-                    for left in (0..width).step_by(SIDE) {
-                        ready.product_of_places(
-                            weights,
-                            &rows[row * pairs * pitch + left..],
-                            &places,
-                            &mut tile,
-                        );
-                        for (values, &bias) in tile.0.iter_mut().zip(bias) {
-                            values.iter_mut().for_each(|value| *value += bias);
+            for (i, (weights, bias)) in weights.chunks(2 * of_tile).zip(bias.chunks(2 * SIDE)).enumerate() {
+                let (upper, lower) = weights.split_at(of_tile);
+                let lower = if lower.is_empty() { upper } else { lower };
+                for pixels in pixels.chunks(2) {
+                    let columns = [pixels[0], pixels[pixels.len() - 1]]
+                        .map(|[row, left]| &rows[row * pairs * pitch + left..]);
+                    ready.products_of_places([upper, lower], columns, &places, &mut tiles);
+                    for (half, bias) in bias.chunks(SIDE).enumerate() {
+                        for (tile, &[row, left]) in tiles[2 * half..].iter().zip(pixels) {
+                            let (top, count) = ((2 * i + half) * SIDE, SIDE.min(width - left));
+                            let out = out.as_mut().submatrix_mut(top, row * width + left, bias.len(), count);
+                            unit.put_biased(tile, bias, out);
                         }
-                        let count = SIDE.min(width - left);
-                        let out = out.as_mut().submatrix_mut(i * SIDE, row * width + left, bias.len(), count);
-                        unit.put(&tile, out, false);
                     }
                 }
             }
@@ -146,8 +187,9 @@ struct Pairs<'a> {
     out: &'a mut [u32],
 }
 
+/// The bits of the nearest bfloat16, the even one of two as near.
 #[inline(always)]
-fn rounded(x: f32) -> u32 {
+fn narrowed(x: f32) -> u32 {
     let bits = x.to_bits();
     if x.is_nan() { 0x7fc0 } else { (bits + 0x7fff + (bits >> 16 & 1)) >> 16 }
 }
@@ -158,10 +200,10 @@ impl Kernel for Pairs<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         for (out, &low) in self.out.iter_mut().zip(self.low) {
-            *out = rounded(low);
+            *out = narrowed(low);
         }
         for (out, &high) in self.out.iter_mut().zip(self.high) {
-            *out |= rounded(high) << 16;
+            *out |= narrowed(high) << 16;
         }
     }
 }
@@ -186,17 +228,24 @@ mod tests {
             seed: u32,
         ) {
             let Some(unit) = MatrixUnit::detected() else { return Ok(()) };
-            let round = |x: Vec<f32>| -> Vec<f32> { x.into_iter().map(|x| f32::from_bits(rounded(x) << 16)).collect() };
+            let round = |x: Vec<f32>| -> Vec<f32> { x.into_iter().map(|x| f32::from_bits(narrowed(x) << 16)).collect() };
             let plain = numbers(seed, 2 * channels * height * width);
             let weight = numbers(!seed, outputs * channels * 9);
             let bias = numbers(seed ^ 7, outputs);
             let extent = [2, channels, outputs, height, width];
-            let all = correlate(unit, &plain, &weight, &bias, extent);
+            let weights = Weights { values: &weight, sizes: [outputs, channels], turned: false };
+            let all = correlate(unit, &plain, weights, &bias, [height, width]);
             assert_plain_sum(&all, &round(plain.clone()), &round(weight.clone()), &bias, extent);
             let images = plain.chunks_exact(channels * height * width);
             let alone: Vec<f32> =
-                images.flat_map(|x| correlate(unit, x, &weight, &bias, [1, channels, outputs, height, width])).collect();
+                images.flat_map(|x| correlate(unit, x, weights, &bias, [height, width])).collect();
             prop_assert!(all == alone);
+            // The same convolution, as another's gradient.
+            let other: Vec<f32> = (0..weight.len())
+                .map(|i| weight[(i / 9 % outputs * channels + i / 9 / outputs) * 9 + 8 - i % 9])
+                .collect();
+            let turned = Weights { values: &other, sizes: [channels, outputs], turned: true };
+            prop_assert!(all == correlate(unit, &plain, turned, &bias, [height, width]));
         }
     }
 
@@ -206,7 +255,9 @@ mod tests {
         for broken in [f32::NAN, f32::INFINITY] {
             let mut x = numbers(1, 32 * 64);
             x[70] = broken;
-            let out = correlate(unit, &x, &numbers(2, 16 * 32 * 9), &[0.0; 16], [1, 32, 16, 8, 8]);
+            let values = numbers(2, 16 * 32 * 9);
+            let weights = Weights { values: &values, sizes: [16, 32], turned: false };
+            let out = correlate(unit, &x, weights, &[0.0; 16], [8, 8]);
             assert!(out.chunks_exact(64).all(|plane| !plane[6].is_finite() && plane[32].is_finite()));
         }
     }

@@ -1,0 +1,261 @@
+//! The gradient of a 3×3 convolution's weights on the processor's matrix unit.
+//!
+//! A product's inner numbers are pixels. Planes of x are padded so that a tap is a shift: its numbers, rounded, lie once in
+//! memory, and for each of the nine taps the unit reads the same rows from another place. Gradients are packed as columns.
+
+use faer::MatRef;
+use rayon::prelude::*;
+
+use super::{ROUNDED, TAPS, narrowed};
+use crate::{
+    conv::{Extent, planes::Layout},
+    raw::{
+        Kernel, Level,
+        matrix_unit::{Line, MatrixUnit, SIDE, STEP, Shifted, Tile, lines},
+    },
+    rows::sum_over_first,
+};
+
+/// Pixels that are worked on at once: sixteen channels of them stay near the nearest cache.
+const STACK: usize = 1024;
+/// Parts of the batch that are summed apart. Fixed, so that the sums are the same on every machine.
+const PARTS: usize = 8;
+/// Taps of a line of the kernel: a tile of sums each, in one pass over the pixels.
+const LINE: usize = 3;
+
+/// Whether the unit pays for these sizes, whatever the batch.
+pub fn pays([_, channels, outputs, ..]: Extent) -> bool {
+    channels >= SIDE && outputs >= SIDE
+}
+
+/// `[out, channels, 3, 3]` from x `[batch, channels, height, width]` and the gradient `[batch, out, height, width]`.
+pub fn weight_gradient(unit: MatrixUnit, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
+    let [_, channels, outputs, ..] = extent;
+    let stack = Stack::of(extent);
+    let share = stack.pieces.div_ceil(PARTS).next_multiple_of(stack.together);
+    let count = outputs * channels * TAPS;
+    let blocks = channels.div_ceil(SIDE) * outputs.div_ceil(SIDE);
+    let partial: Vec<Vec<f32>> = (0..stack.pieces.div_ceil(share))
+        .into_par_iter()
+        .map(|part| {
+            let mut sums = vec![Tile::ZERO; blocks * TAPS];
+            let mut room = Room::new(&stack);
+            let last = stack.pieces.min((part + 1) * share);
+            for first in (part * share..last).step_by(stack.together) {
+                room.fill(&stack, unit, x, grad, first..last.min(first + stack.together));
+                room.add(&stack, unit, &mut sums);
+            }
+            let mut out = vec![0.0; count];
+            stack.write(&sums, &mut out);
+            out
+        })
+        .collect();
+    sum_over_first(&partial.concat(), count)
+}
+
+/// How the pieces of images (whole ones or bands of rows) that are worked on at once lie one behind another.
+struct Stack {
+    extent: Extent,
+    /// Rows of a piece, and pieces of an image.
+    band: usize,
+    bands: usize,
+    /// Pieces of all images, and those that are worked on at once.
+    pieces: usize,
+    together: usize,
+    pitch: usize,
+    /// Numbers of a piece, padding and all.
+    place: usize,
+    /// Positions of all pieces, and numbers of a padded plane.
+    length: usize,
+    size: usize,
+}
+
+impl Stack {
+    fn of(extent: Extent) -> Self {
+        let [batch, _, _, height, width] = extent;
+        let band = (STACK / width).clamp(1, height);
+        let bands = height.div_ceil(band);
+        // Whole images may share the rows of zeros between them; bands have rows of their own there.
+        let rows = if bands == 1 { height + 1 } else { band + 2 };
+        let pitch = width + 1;
+        let place = rows * pitch;
+        let pieces = batch * bands;
+        let together = (STACK / place).clamp(1, pieces);
+        let length = (together * place).next_multiple_of(STEP);
+        // An odd number of lines, so that channels do not all fall into one place of the cache.
+        let size = (length + 2 * pitch + 2).div_ceil(STEP) | 1;
+        Stack { extent, band, bands, pieces, together, pitch, place, length, size: size * STEP }
+    }
+
+    /// Sums of tiles `[blocks of outputs, blocks of channels, taps]` to `[out, channels, 3, 3]`.
+    fn write(&self, sums: &[Tile], out: &mut [f32]) {
+        let [_, channels, ..] = self.extent;
+        let blocks = channels.div_ceil(SIDE);
+        for (o, out) in out.chunks_exact_mut(channels * TAPS).enumerate() {
+            for (i, out) in out.iter_mut().enumerate() {
+                let (c, tap) = (i / TAPS, i % TAPS);
+                let tile = &sums[(o / SIDE * blocks + c / SIDE) * TAPS + tap];
+                *out = tile.0[c % SIDE][o % SIDE];
+            }
+        }
+    }
+}
+
+/// What a stack's numbers become for the unit.
+struct Room {
+    /// Rounded numbers of x `[channels to 16, size]`.
+    x: Vec<u16>,
+    /// Gradients at their positions `[16, length]`, zero where no pixel is.
+    positions: Vec<f32>,
+    /// Packed gradients, 16 outputs after another.
+    grads: Vec<Line>,
+}
+
+impl Room {
+    fn new(stack: &Stack) -> Self {
+        let [_, channels, outputs, ..] = stack.extent;
+        Room {
+            x: vec![0; channels.next_multiple_of(SIDE) * stack.size],
+            positions: vec![0.0; SIDE * stack.length],
+            grads: vec![Line::ZERO; outputs.div_ceil(SIDE) * lines(ROUNDED, stack.length)],
+        }
+    }
+
+    /// Takes some pieces in. Places between pixels are zeros and stay so; those of missing pieces become zeros.
+    fn fill(
+        &mut self,
+        stack: &Stack,
+        unit: MatrixUnit,
+        x: &[f32],
+        grad: &[f32],
+        pieces: std::ops::Range<usize>,
+    ) {
+        let [_, channels, outputs, height, width] = stack.extent;
+        let plane = height * width;
+        let level = Level::detected();
+        let of = |piece: usize| {
+            let top = piece % stack.bands * stack.band;
+            (piece / stack.bands, top, Layout::new(stack.band.min(height - top), width, 1))
+        };
+        // Pieces lie elsewhere than those before where bands are of other heights, or there are fewer.
+        let same = stack.bands == 1 && pieces.len() == stack.together;
+        if !same {
+            self.x.fill(0);
+            self.positions.fill(0.0);
+        }
+        for (at, piece) in pieces.clone().enumerate() {
+            let (image, top, layout) = of(piece);
+            for (c, x16) in self.x.chunks_exact_mut(stack.size).enumerate().take(channels) {
+                let x = &x[(image * channels + c) * plane..][..plane];
+                let x16 = &mut x16[at * stack.place..];
+                for row in 0..layout.height + 2 {
+                    if let Some(from) = (top + row).checked_sub(1).filter(|&from| from < height) {
+                        let (x, out) =
+                            (&x[from * width..][..width], &mut x16[row * stack.pitch + 1..][..width]);
+                        level.run(Narrow { x, out });
+                    }
+                }
+            }
+        }
+        let of_block = lines(ROUNDED, stack.length);
+        for (block, packed) in self.grads.chunks_exact_mut(of_block).enumerate() {
+            let count = SIDE.min(outputs - block * SIDE);
+            for (o, to) in self.positions.chunks_exact_mut(stack.length).enumerate() {
+                if o >= count {
+                    to.fill(0.0);
+                    continue;
+                }
+                for (at, piece) in pieces.clone().enumerate() {
+                    let (image, top, layout) = of(piece);
+                    let grad = &grad[(image * outputs + block * SIDE + o) * plane + top * width..];
+                    layout.spread(&grad[..layout.height * width], &mut to[at * stack.place..]);
+                }
+            }
+            let columns = MatRef::from_row_major_slice(&self.positions, SIDE, stack.length).transpose();
+            unit.pack_columns(ROUNDED, columns, 0, packed);
+        }
+    }
+
+    /// Adds every product of 16 channels and 16 outputs at all taps.
+    fn add(&self, stack: &Stack, unit: MatrixUnit, sums: &mut [Tile]) {
+        let of_block = lines(ROUNDED, stack.length);
+        let channels = self.x.len() / (SIDE * stack.size);
+        unit.with(|ready| {
+            for (grads, sums) in self.grads.chunks_exact(of_block).zip(sums.chunks_exact_mut(channels * TAPS))
+            {
+                for (x, sums) in self.x.chunks_exact(SIDE * stack.size).zip(sums.chunks_exact_mut(TAPS)) {
+                    for (line, sums) in sums.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
+                        let from = &x[line * stack.pitch..];
+                        ready.add_products_of_shifts(
+                            Shifted { numbers: from, stride: stack.size },
+                            grads,
+                            sums,
+                        );
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Numbers rounded to the nearest bfloat16.
+struct Narrow<'a> {
+    x: &'a [f32],
+    out: &'a mut [u16],
+}
+
+impl Kernel for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (out, &x) in self.out.iter_mut().zip(self.x) {
+            *out = narrowed(x) as u16;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::numbers;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+        #[test]
+        fn it_is_the_plain_sum_of_rounded_numbers(
+            batch in 1usize..20,
+            channels in 1usize..40,
+            outputs in 1usize..40,
+            height in prop_oneof![1usize..9, 30usize..50],
+            width in prop_oneof![1usize..9, 30usize..50],
+            seed: u32,
+        ) {
+            let Some(unit) = MatrixUnit::detected() else { return Ok(()) };
+            let batch = if height * width > 300 { 1 + batch % 3 } else { batch };
+            let extent = [batch, channels, outputs, height, width];
+            let plane = height * width;
+            let (x, grad) = (numbers(seed, batch * channels * plane), numbers(!seed, batch * outputs * plane));
+            let got = weight_gradient(unit, &x, &grad, extent);
+            prop_assert_eq!(got.len(), outputs * channels * TAPS);
+            let round = |x: f32| f64::from(f32::from_bits(narrowed(x) << 16));
+            let tolerance = 2e-6 * ((batch * plane) as f64).sqrt().max(3.0);
+            // Some of the weights, the last among them.
+            for i in (0..got.len()).rev().step_by(1 + got.len() / 50) {
+                let (o, c, tap) = (i / TAPS / channels, i / TAPS % channels, i % TAPS);
+                let mut sum = 0.0;
+                for (image, row, column) in (0..batch * plane).map(|p| (p / plane, p / width % height, p % width)) {
+                    let (from, at) = ((row + tap / 3).wrapping_sub(1), (column + tap % 3).wrapping_sub(1));
+                    if from < height && at < width {
+                        let x = x[((image * channels + c) * height + from) * width + at];
+                        sum += round(x) * round(grad[((image * outputs + o) * height + row) * width + column]);
+                    }
+                }
+                prop_assert!((f64::from(got[i]) - sum).abs() < tolerance, "{} for {sum} at {i} of {extent:?}", got[i]);
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Whether a run can be in mixed precision.
+
+use burn::tensor::Device;
+use nextscale_core::Dtype;
+
+use crate::{Error, Result};
+
+/// Checks that the device computes in `dtype`, so that no run is in another precision than its config says.
+///
+/// # Errors
+/// [`Error::Setting`] for `dtype`.
+pub fn check_dtype(dtype: Dtype, device: &Device) -> Result<()> {
+    if dtype == Dtype::F32 || (*device == Device::flex() && nextscale_kernels::rounds()) {
+        return Ok(());
+    }
+    let message = "this processor has no matrix unit for bfloat16 (AMX-BF16), or the device is not the CPU; train in f32";
+    Err(Error::setting("dtype", message))
+}
