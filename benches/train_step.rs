@@ -16,8 +16,8 @@ use nextscale::backbones::Backbone;
 use nextscale::backbones::var::{Initialisation, VarConfig};
 use nextscale::burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale::core::Condition;
+use nextscale::kernels::cross_entropy;
 use nextscale::priors::conformance::noise;
-use nextscale::train::cross_entropy;
 use nextscale::train::optimiser::{AdamW, AdamWConfig, is_decayed};
 use nextscale::weights::WeightFile;
 use serde::Deserialize;
@@ -138,10 +138,10 @@ fn ours(path: &Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
         let begin = Instant::now();
         let before = model.take().ok_or("a step failed before")?;
         let logits = before.logits(features.clone().autodiff(), &conditions)?;
-        let result = cross_entropy(logits, tokens.clone());
-        let loss =
-            result.values.iter().map(|&value| f64::from(value)).sum::<f64>() / result.values.len() as f64;
-        let gradients = result.gradient_carrier.backward();
+        let losses = cross_entropy(logits.flatten(0, 1), tokens.clone().flatten(0, 1));
+        let values: Vec<f32> = losses.clone().inner().into_data().iter::<f32>().collect();
+        let loss = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
+        let gradients = losses.mean().backward();
         model = Some(optimiser.step(before, gradients, 1e-4).0);
         Ok(Step { seconds: begin.elapsed().as_secs_f64(), loss })
     })

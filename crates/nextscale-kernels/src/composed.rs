@@ -1,7 +1,7 @@
 //! The same operations written with burn's own: the route of every device, dtype and layout that has no kernel here, and
 //! what the tests compare the kernels with.
 
-use burn::tensor::{Tensor, activation, module, ops::ConvOptions};
+use burn::tensor::{Int, Tensor, activation, module, ops::ConvOptions};
 
 use crate::heads::LEAST_SQUARE;
 
@@ -52,6 +52,10 @@ pub fn group_norm_silu(
 
 pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
     x + gate * y
+}
+
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    activation::log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1)).neg().squeeze_dim(1)
 }
 
 pub fn unit_channels(x: Tensor<4>, eps: f64) -> Tensor<4> {

@@ -117,13 +117,21 @@ pub fn backward<F: Function>(level: Level, x: &[f32], grad: &[f32]) -> Vec<f32> 
     })
 }
 
-/// A function applied to every number of a tensor.
+/// A function applied to every number of a tensor. No type parameter says which: the loops of a generic operation would be
+/// compiled in the crates that call it, which development builds hardly optimise.
 #[derive(Clone, Copy, Debug)]
-pub struct Elementwise<F>(pub F);
+pub enum Elementwise {
+    Silu,
+    GeluTanh,
+}
 
-impl<F: Function> Operation<1> for Elementwise<F> {
+impl Operation<1> for Elementwise {
     fn forward(&self, [x]: &[FlexTensor; 1]) -> FlexTensor {
-        tensor(forward::<F>(Level::detected(), values(x)), x.shape())
+        let forward = match self {
+            Self::Silu => forward::<Silu>,
+            Self::GeluTanh => forward::<GeluTanh>,
+        };
+        tensor(forward(Level::detected(), values(x)), x.shape())
     }
 
     fn saved(&self, inputs: [FlexTensor; 1], _output: &FlexTensor) -> Vec<FlexTensor> {
@@ -136,7 +144,11 @@ impl<F: Function> Operation<1> for Elementwise<F> {
         grad: &FlexTensor,
         _needed: [bool; 1],
     ) -> [Option<FlexTensor>; 1] {
+        let backward = match self {
+            Self::Silu => backward::<Silu>,
+            Self::GeluTanh => backward::<GeluTanh>,
+        };
         let x = &saved[0];
-        [Some(tensor(backward::<F>(Level::detected(), values(x), values(grad)), x.shape()))]
+        [Some(tensor(backward(Level::detected(), values(x), values(grad)), x.shape()))]
     }
 }

@@ -94,6 +94,11 @@ fn on_flex(tensor: &DispatchTensor) -> bool {
     tensor.dtype() == DType::F32 && matches!(kind, DispatchTensorKind::Flex(_))
 }
 
+/// Whether [`apply`] takes this tensor.
+pub fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    on_flex(&tensor.clone().into_dispatch())
+}
+
 /// The buffer of a tensor that [`on_flex`] let through.
 fn plain(tensor: DispatchTensor) -> FlexTensor {
     match tensor.kind {

@@ -20,6 +20,7 @@ mod attention;
 pub mod categorical;
 mod composed;
 mod conv;
+mod cross_entropy;
 mod elementwise;
 mod extension;
 mod gated;
@@ -45,9 +46,9 @@ mod levels;
 #[cfg(test)]
 mod testing;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
-use elementwise::{Elementwise, GeluTanh, Silu};
+use elementwise::Elementwise;
 pub use extension::Values;
 use extension::apply;
 use precision::Precision;
@@ -55,13 +56,13 @@ pub use product::rounds;
 
 /// SiLU, `x · sigmoid(x)`, elementwise.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    apply(Elementwise(Silu), [x.into_dispatch()])
+    apply(Elementwise::Silu, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::silu(Tensor::from_dispatch(x)))
 }
 
 /// GELU in its tanh form, `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`, elementwise.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    apply(Elementwise(GeluTanh), [x.into_dispatch()])
+    apply(Elementwise::GeluTanh, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::gelu_tanh(Tensor::from_dispatch(x)))
 }
 
@@ -73,6 +74,27 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     }
     apply(softmax::Softmax { length }, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::softmax(Tensor::from_dispatch(x)))
+}
+
+/// The cross-entropy in nats of every row of logits `[rows, classes]` with its target, `[rows]` to `[rows]`. An infinite logit
+/// that is not the target's is no class at all.
+///
+/// # Panics
+/// If there are not as many targets as rows, or on the CPU one is no class.
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let [rows, classes] = logits.dims();
+    assert!(targets.dims() == [rows], "cross-entropy of {rows} rows with {:?} targets", targets.dims());
+    if rows * classes == 0 || !extension::on_cpu(&logits) {
+        return composed::cross_entropy(logits, targets);
+    }
+    let numbers = targets.clone().into_data();
+    let class = |target: i64| usize::try_from(target).ok().filter(|&target| target < classes);
+    let numbers = numbers.iter::<i64>().map(|target| {
+        class(target).unwrap_or_else(|| panic!("cross-entropy with class {target} of {classes}"))
+    });
+    let operation = cross_entropy::CrossEntropy { targets: numbers.collect() };
+    apply(operation, [logits.into_dispatch()])
+        .unwrap_or_else(|[logits]| composed::cross_entropy(Tensor::from_dispatch(logits), targets))
 }
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.

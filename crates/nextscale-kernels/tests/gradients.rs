@@ -435,3 +435,37 @@ fn a_rounded_convolution_has_gradients_of_rounded_products() {
         assert_rounded(&gaps(&[x, weight], slopes, rounded, whole));
     }
 }
+
+#[test]
+fn cross_entropy_is_that_of_the_log_softmax_and_so_is_its_gradient() {
+    let device = Device::flex().autodiff();
+    for (rows, classes, spread) in [(1, 1, 1.0), (3, 7, 4.0), (70, 300, 30.0), (500, 2048, 1.0)] {
+        let data = random(&[rows, classes], 7, spread, 1.0);
+        let targets: Vec<i64> = (0..rows).map(|row| (row * 37 % classes) as i64).collect();
+        let targets =
+            Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(targets, [rows]), &Device::flex());
+        let slopes = Tensor::<1>::from_data(random(&[rows], 9, 1.0, 0.0).convert::<f32>(), &device);
+        let of = |dtype: DType| {
+            let logits = Tensor::<2>::from_data(data.clone(), (&device, dtype)).require_grad();
+            let values = kernels::cross_entropy(logits.clone(), targets.clone());
+            let gradients = (values.clone() * slopes.clone().cast(dtype)).sum().backward();
+            let numbers = |data: TensorData| data.convert::<f64>().try_into_vec::<f64>().unwrap();
+            (numbers(values.inner().into_data()), numbers(logits.grad(&gradients).unwrap().into_data()))
+        };
+        let (kernel, exact) = (of(DType::F32), of(DType::F64));
+        for (kernel, exact) in kernel.0.iter().zip(&exact.0) {
+            assert!((kernel - exact).abs() < 4e-6 * exact.abs().max(1.0), "{kernel} {exact}");
+        }
+        for (kernel, exact) in kernel.1.iter().zip(&exact.1) {
+            assert!((kernel - exact).abs() < 1e-6, "{kernel} {exact}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "class 5 of 3")]
+fn cross_entropy_with_a_class_that_is_none_is_refused() {
+    let device = Device::flex();
+    let targets = Tensor::<1, burn::tensor::Int>::from_data([0i64, 5], &device);
+    kernels::cross_entropy(Tensor::zeros([2, 3], &device), targets);
+}

@@ -13,7 +13,6 @@ use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
-use crate::cross_entropy::cross_entropy;
 use crate::optimiser::is_decayed;
 use crate::random::{Order, uniform};
 use crate::run::{Numbers, Options, Outcome, Task, run};
@@ -108,6 +107,16 @@ pub fn teacher_features(tokenizer: &dyn Tokenizer, tokens: &Tensor<2, Int>) -> C
     Ok(Tensor::cat(parts, 1))
 }
 
+/// The cross-entropy in nats at every position, `[batch · positions]`, of logits `[batch, positions, vocabulary]` and tokens
+/// `[batch, positions]`.
+fn cross_entropy(logits: Tensor<3>, tokens: Tensor<2, Int>) -> Tensor<1> {
+    nextscale_kernels::cross_entropy(logits.flatten(0, 1), tokens.inner().flatten(0, 1))
+}
+
+fn numbers(values: Tensor<1>) -> Vec<f32> {
+    values.into_data().iter::<f32>().collect()
+}
+
 struct BackboneTask<'a> {
     config: &'a TrainBackbone,
     tokenizer: &'a dyn Tokenizer,
@@ -146,7 +155,7 @@ impl BackboneTask<'_> {
                 .iter()
                 .map(|&i| if null { Condition::Null } else { Condition::Class(test.labels[i].into()) })
                 .collect();
-            values.extend(cross_entropy(model.logits(features, &conditions)?, tokens).values);
+            values.extend(numbers(cross_entropy(model.logits(features, &conditions)?, tokens)));
         }
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
         Ok(std::iter::once(mean).chain(self.per_scale(&values).into_iter().map(f64::from)).collect())
@@ -180,10 +189,10 @@ impl Task for BackboneTask<'_> {
                 }
             })
             .collect();
-        let result = cross_entropy(model.logits(features, &conditions)?, tokens);
-        let mean = result.values.iter().map(|&v| f64::from(v)).sum::<f64>() / result.values.len() as f64;
-        let parts = self.per_scale(&result.values);
-        Ok((result.gradient_carrier, Numbers { loss: mean as f32, parts }))
+        let losses = cross_entropy(model.logits(features, &conditions)?, tokens);
+        let values = numbers(losses.clone().inner());
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+        Ok((losses.mean(), Numbers { loss: mean as f32, parts: self.per_scale(&values) }))
     }
 
     fn sample(&mut self, model: &Var, path: &Path) -> Result<()> {

@@ -16,7 +16,6 @@ pub mod checkpoint;
 pub mod classifier;
 mod codes;
 pub mod config;
-mod cross_entropy;
 pub mod data;
 mod discriminator;
 pub mod ema;
@@ -39,7 +38,6 @@ mod toy;
 
 pub use backbone::{teacher_features, train_backbone};
 pub use classifier::train_classifier;
-pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use error::{Error, Result};
 pub use run::{Options, Outcome, Training};
 pub use tokenizer::train_tokenizer;

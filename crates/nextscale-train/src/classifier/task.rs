@@ -4,10 +4,10 @@ use std::path::Path;
 use burn::module::ParamId;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::Dtype;
+use nextscale_kernels::cross_entropy;
 
 use super::Classifier;
 use crate::config::TrainClassifier;
-use crate::cross_entropy::cross_entropy;
 use crate::data::{Dataset, Images};
 use crate::mixed::check_dtype;
 use crate::optimiser::is_decayed;
@@ -70,16 +70,16 @@ impl ClassifierTask<'_> {
             let logits = model.logits(test.batch(&picks, &self.device));
             classes.extend(logits.clone().argmax(1).into_data().iter::<i64>().map(|class| class as usize));
             let labels = labels(test, &picks, &self.device);
-            losses.extend(cross_entropy(logits.unsqueeze_dim(1), labels).values);
+            losses.extend(cross_entropy(logits, labels).into_data().iter::<f32>());
         }
         (classes, losses)
     }
 }
 
-/// `[images, 1]`.
-fn labels(images: &Images, picks: &[(usize, bool)], device: &Device) -> Tensor<2, Int> {
+/// `[images]`.
+fn labels(images: &Images, picks: &[(usize, bool)], device: &Device) -> Tensor<1, Int> {
     let labels: Vec<i64> = picks.iter().map(|&(i, _)| i64::from(images.labels[i])).collect();
-    Tensor::from_data(TensorData::new(labels, [picks.len(), 1]), device)
+    Tensor::from_data(TensorData::new(labels, [picks.len()]), device)
 }
 
 impl Task for ClassifierTask<'_> {
@@ -102,9 +102,9 @@ impl Task for ClassifierTask<'_> {
             })
             .collect();
         let logits = model.logits(self.data.train.batch(&picks, &self.device).autodiff());
-        let found = cross_entropy(logits.unsqueeze_dim(1), labels(&self.data.train, &picks, &self.device));
-        let loss = found.values.iter().sum::<f32>() / found.values.len() as f32;
-        Ok((found.gradient_carrier, Numbers { loss, parts: Vec::new() }))
+        let loss = cross_entropy(logits, labels(&self.data.train, &picks, &self.device)).mean();
+        let value = loss.clone().inner().into_scalar();
+        Ok((loss, Numbers { loss: value, parts: Vec::new() }))
     }
 
     /// The first test images that the model puts into each class, a row a class.
