@@ -9,6 +9,7 @@ mod planes;
 pub mod pointwise;
 #[cfg(target_arch = "x86_64")]
 mod rounded;
+mod stack;
 mod tiles;
 mod winograd;
 
@@ -22,15 +23,11 @@ use crate::{
     rows::{rows_per_task, sum_over_first},
 };
 use planes::Layout;
+use stack::Stack;
 use tiles::{BLOCK, Correlate, WeightGradient};
 
 /// Pixels of the bands that larger images are worked on in, so that a band's planes stay in a core's own cache.
 const BAND: usize = 2048;
-/// Pixels of a channel that the weight gradient works on at once: eight channels of them fit the nearest cache.
-const STACK: usize = 1024;
-/// Parts of the batch whose weight gradients are summed apart. Fixed, so that the sums are the same on every machine.
-const PARTS: usize = 8;
-
 /// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias `[out]`; products
 /// forwards and backwards are of this precision where there are channels enough.
 #[derive(Clone, Copy, Debug)]
@@ -103,30 +100,19 @@ pub fn weight_gradient(
 }
 
 fn plain_weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
-    let [batch, channels, outputs, height, width] = extent;
+    let [_, channels, outputs, height, width] = extent;
     let plane = height * width;
-    let band = (STACK / width).clamp(1, height);
-    let bands = height.div_ceil(band);
-    // Whole images may share the rows of zeros between them; bands have rows of their own there.
-    let rows = if bands == 1 { height + 1 } else { band + 2 };
-    let pitch = width + 1;
-    let place = rows * pitch;
-    // Pieces (images or bands) are stacked to about the same length for images of every size.
-    let pieces = batch * bands;
-    let together = (STACK / place).clamp(1, pieces);
-    let length = (together * place).next_multiple_of(16);
-    let size = length + 2 * pitch + 2;
-    let share = pieces.div_ceil(PARTS).next_multiple_of(together);
+    let stack = Stack::new(extent, 16);
+    let (length, size, share) = (stack.length, stack.padded(), stack.share());
     let count = outputs * channels * 9;
-    let partial = build(pieces.div_ceil(share) * count, count, |part, out| {
-        let last = pieces.min((part + 1) * share);
-        for first in (part * share..last).step_by(together) {
+    let partial = build(stack.pieces.div_ceil(share) * count, count, |part, out| {
+        let last = stack.pieces.min((part + 1) * share);
+        for first in (part * share..last).step_by(stack.together) {
             let mut xs = vec![0.0; channels * size];
             let mut grads = vec![0.0; outputs * length];
-            for piece in first..last.min(first + together) {
-                let (image, top) = (piece / bands, piece % bands * band);
-                let layout = Layout::new(band.min(height - top), width, 1);
-                let at = (piece - first) * place;
+            for piece in first..last.min(first + stack.together) {
+                let (image, top, layout) = stack.piece(piece);
+                let at = (piece - first) * stack.place;
                 for (c, xs) in xs.chunks_exact_mut(size).enumerate() {
                     let from = &x[(image * channels + c) * plane..][..plane];
                     layout.pad(from, top, &mut xs[at..]);
@@ -136,7 +122,14 @@ fn plain_weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) 
                     layout.spread(&from[..layout.height * width], &mut grads[at..]);
                 }
             }
-            level.run_vectors(WeightGradient { x: &xs, grads: &grads, pitch, length, size, out });
+            level.run_vectors(WeightGradient {
+                x: &xs,
+                grads: &grads,
+                pitch: stack.pitch,
+                length,
+                size,
+                out,
+            });
         }
     });
     sum_over_first(&partial, count)
@@ -163,13 +156,31 @@ pub fn forward(
     bias: &[f32],
     extent: Extent,
 ) -> Vec<f32> {
+    let [_, channels, outputs, ..] = extent;
+    rounded_forward(precision, x, (weight, [outputs, channels], false), bias, extent)
+        .unwrap_or_else(|| whole_forward(level, x, weight, bias, extent))
+}
+
+/// On the matrix unit, where products are rounded and it pays. Weights `[out, channels, 3, 3]`, whose sizes stand beside them,
+/// are those of the convolution, or turned about those of its input's gradient.
+fn rounded_forward(
+    precision: Precision,
+    x: &[f32],
+    (values, sizes, turned): (&[f32], [usize; 2], bool),
+    bias: &[f32],
+    extent: Extent,
+) -> Option<Vec<f32>> {
     #[cfg(target_arch = "x86_64")]
     if let Some(unit) = rounded::unit(precision).filter(|_| rounded::pays(extent)) {
-        let [_, channels, outputs, height, width] = extent;
-        let weights = rounded::Weights { values: weight, sizes: [outputs, channels], turned: false };
-        return rounded::correlate(unit, x, weights, bias, [height, width]);
+        let [.., height, width] = extent;
+        let weights = rounded::Weights { values, sizes, turned };
+        return Some(rounded::correlate(unit, x, weights, bias, [height, width]));
     }
-    let _ = precision;
+    let _ = (precision, x, values, sizes, turned, bias, extent);
+    None
+}
+
+fn whole_forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
     if winograd::pays(extent) {
         winograd::correlate(level, x, weight, bias, extent)
     } else if columns::pays(extent) {
@@ -189,14 +200,13 @@ pub fn input_gradient(
 ) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let (bias, extent) = (vec![0.0; channels], [batch, outputs, channels, height, width]);
-    #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = rounded::unit(precision).filter(|_| rounded::pays(extent)) {
-        let weights = rounded::Weights { values: weight, sizes: [outputs, channels], turned: true };
-        return rounded::correlate(unit, grad, weights, &bias, [height, width]);
-    }
-    let kernel = |i: usize| (i / 9 % outputs * channels + i / 9 / outputs) * 9 + 8 - i % 9;
-    let turned: Vec<f32> = (0..weight.len()).map(|i| weight[kernel(i)]).collect();
-    forward(precision, level, grad, &turned, &bias, extent)
+    rounded_forward(precision, grad, (weight, [outputs, channels], true), &bias, extent).unwrap_or_else(
+        || {
+            let kernel = |i: usize| (i / 9 % outputs * channels + i / 9 / outputs) * 9 + 8 - i % 9;
+            let turned: Vec<f32> = (0..weight.len()).map(|i| weight[kernel(i)]).collect();
+            whole_forward(level, grad, &turned, &bias, extent)
+        },
+    )
 }
 
 /// How many output channels a task makes: where images are few, theirs are shared out in whole blocks. The numbers are the

@@ -4,22 +4,17 @@
 //! memory, and for each of the nine taps the unit reads the same rows from another place. Gradients are packed as columns.
 
 use faer::MatRef;
-use rayon::prelude::*;
 
 use super::{ROUNDED, TAPS, narrowed};
 use crate::{
-    conv::{Extent, planes::Layout},
+    conv::{Extent, stack::Stack},
     raw::{
-        Kernel, Level,
+        Kernel, Level, build,
         matrix_unit::{Line, MatrixUnit, SIDE, STEP, Shifted, Tile, lines},
     },
     rows::sum_over_first,
 };
 
-/// Pixels that are worked on at once: sixteen channels of them stay near the nearest cache.
-const STACK: usize = 1024;
-/// Parts of the batch that are summed apart. Fixed, so that the sums are the same on every machine.
-const PARTS: usize = 8;
 /// Taps of a line of the kernel: a tile of sums each, in one pass over the pixels.
 const LINE: usize = 3;
 
@@ -31,72 +26,36 @@ pub fn pays([_, channels, outputs, ..]: Extent) -> bool {
 /// `[out, channels, 3, 3]` from x `[batch, channels, height, width]` and the gradient `[batch, out, height, width]`.
 pub fn weight_gradient(unit: MatrixUnit, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
     let [_, channels, outputs, ..] = extent;
-    let stack = Stack::of(extent);
-    let share = stack.pieces.div_ceil(PARTS).next_multiple_of(stack.together);
+    let stack = Stack::new(extent, STEP);
+    let share = stack.share();
     let count = outputs * channels * TAPS;
     let blocks = channels.div_ceil(SIDE) * outputs.div_ceil(SIDE);
-    let partial: Vec<Vec<f32>> = (0..stack.pieces.div_ceil(share))
-        .into_par_iter()
-        .map(|part| {
-            let mut sums = vec![Tile::ZERO; blocks * TAPS];
-            let mut room = Room::new(&stack);
-            let last = stack.pieces.min((part + 1) * share);
-            for first in (part * share..last).step_by(stack.together) {
-                room.fill(&stack, unit, x, grad, first..last.min(first + stack.together));
-                room.add(&stack, unit, &mut sums);
-            }
-            let mut out = vec![0.0; count];
-            stack.write(&sums, &mut out);
-            out
-        })
-        .collect();
-    sum_over_first(&partial.concat(), count)
+    let partial = build(stack.pieces.div_ceil(share) * count, count, |part, out| {
+        let mut sums = vec![Tile::ZERO; blocks * TAPS];
+        let mut room = Room::new(&stack);
+        let last = stack.pieces.min((part + 1) * share);
+        for first in (part * share..last).step_by(stack.together) {
+            room.fill(&stack, unit, x, grad, first..last.min(first + stack.together));
+            room.add(&stack, unit, &mut sums);
+        }
+        write(&sums, channels, out);
+    });
+    sum_over_first(&partial, count)
 }
 
-/// How the pieces of images (whole ones or bands of rows) that are worked on at once lie one behind another.
-struct Stack {
-    extent: Extent,
-    /// Rows of a piece, and pieces of an image.
-    band: usize,
-    bands: usize,
-    /// Pieces of all images, and those that are worked on at once.
-    pieces: usize,
-    together: usize,
-    pitch: usize,
-    /// Numbers of a piece, padding and all.
-    place: usize,
-    /// Positions of all pieces, and numbers of a padded plane.
-    length: usize,
-    size: usize,
+/// Numbers of a padded plane: an odd number of lines, so that channels do not all fall into one place of the cache.
+fn size(stack: &Stack) -> usize {
+    (stack.padded().div_ceil(STEP) | 1) * STEP
 }
 
-impl Stack {
-    fn of(extent: Extent) -> Self {
-        let [batch, _, _, height, width] = extent;
-        let band = (STACK / width).clamp(1, height);
-        let bands = height.div_ceil(band);
-        // Whole images may share the rows of zeros between them; bands have rows of their own there.
-        let rows = if bands == 1 { height + 1 } else { band + 2 };
-        let pitch = width + 1;
-        let place = rows * pitch;
-        let pieces = batch * bands;
-        let together = (STACK / place).clamp(1, pieces);
-        let length = (together * place).next_multiple_of(STEP);
-        // An odd number of lines, so that channels do not all fall into one place of the cache.
-        let size = (length + 2 * pitch + 2).div_ceil(STEP) | 1;
-        Stack { extent, band, bands, pieces, together, pitch, place, length, size: size * STEP }
-    }
-
-    /// Sums of tiles `[blocks of outputs, blocks of channels, taps]` to `[out, channels, 3, 3]`.
-    fn write(&self, sums: &[Tile], out: &mut [f32]) {
-        let [_, channels, ..] = self.extent;
-        let blocks = channels.div_ceil(SIDE);
-        for (o, out) in out.chunks_exact_mut(channels * TAPS).enumerate() {
-            for (i, out) in out.iter_mut().enumerate() {
-                let (c, tap) = (i / TAPS, i % TAPS);
-                let tile = &sums[(o / SIDE * blocks + c / SIDE) * TAPS + tap];
-                *out = tile.0[c % SIDE][o % SIDE];
-            }
+/// Sums of tiles `[blocks of outputs, blocks of channels, taps]` to `[out, channels, 3, 3]`.
+fn write(sums: &[Tile], channels: usize, out: &mut [f32]) {
+    let blocks = channels.div_ceil(SIDE);
+    for (o, out) in out.chunks_exact_mut(channels * TAPS).enumerate() {
+        for (i, out) in out.iter_mut().enumerate() {
+            let (c, tap) = (i / TAPS, i % TAPS);
+            let tile = &sums[(o / SIDE * blocks + c / SIDE) * TAPS + tap];
+            *out = tile.0[c % SIDE][o % SIDE];
         }
     }
 }
@@ -115,7 +74,7 @@ impl Room {
     fn new(stack: &Stack) -> Self {
         let [_, channels, outputs, ..] = stack.extent;
         Room {
-            x: vec![0; channels.next_multiple_of(SIDE) * stack.size],
+            x: vec![0; channels.next_multiple_of(SIDE) * size(stack)],
             positions: vec![0.0; SIDE * stack.length],
             grads: vec![Line::ZERO; outputs.div_ceil(SIDE) * lines(ROUNDED, stack.length)],
         }
@@ -133,10 +92,6 @@ impl Room {
         let [_, channels, outputs, height, width] = stack.extent;
         let plane = height * width;
         let level = Level::detected();
-        let of = |piece: usize| {
-            let top = piece % stack.bands * stack.band;
-            (piece / stack.bands, top, Layout::new(stack.band.min(height - top), width, 1))
-        };
         // Pieces lie elsewhere than those before where bands are of other heights, or there are fewer.
         let same = stack.bands == 1 && pieces.len() == stack.together;
         if !same {
@@ -144,8 +99,8 @@ impl Room {
             self.positions.fill(0.0);
         }
         for (at, piece) in pieces.clone().enumerate() {
-            let (image, top, layout) = of(piece);
-            for (c, x16) in self.x.chunks_exact_mut(stack.size).enumerate().take(channels) {
+            let (image, top, layout) = stack.piece(piece);
+            for (c, x16) in self.x.chunks_exact_mut(size(stack)).enumerate().take(channels) {
                 let x = &x[(image * channels + c) * plane..][..plane];
                 let x16 = &mut x16[at * stack.place..];
                 for row in 0..layout.height + 2 {
@@ -166,7 +121,7 @@ impl Room {
                     continue;
                 }
                 for (at, piece) in pieces.clone().enumerate() {
-                    let (image, top, layout) = of(piece);
+                    let (image, top, layout) = stack.piece(piece);
                     let grad = &grad[(image * outputs + block * SIDE + o) * plane + top * width..];
                     layout.spread(&grad[..layout.height * width], &mut to[at * stack.place..]);
                 }
@@ -179,18 +134,15 @@ impl Room {
     /// Adds every product of 16 channels and 16 outputs at all taps.
     fn add(&self, stack: &Stack, unit: MatrixUnit, sums: &mut [Tile]) {
         let of_block = lines(ROUNDED, stack.length);
-        let channels = self.x.len() / (SIDE * stack.size);
+        let size = size(stack);
+        let channels = self.x.len() / (SIDE * size);
         unit.with(|ready| {
             for (grads, sums) in self.grads.chunks_exact(of_block).zip(sums.chunks_exact_mut(channels * TAPS))
             {
-                for (x, sums) in self.x.chunks_exact(SIDE * stack.size).zip(sums.chunks_exact_mut(TAPS)) {
+                for (x, sums) in self.x.chunks_exact(SIDE * size).zip(sums.chunks_exact_mut(TAPS)) {
                     for (line, sums) in sums.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
                         let from = &x[line * stack.pitch..];
-                        ready.add_products_of_shifts(
-                            Shifted { numbers: from, stride: stack.size },
-                            grads,
-                            sums,
-                        );
+                        ready.add_products_of_shifts(Shifted { numbers: from, stride: size }, grads, sums);
                     }
                 }
             }
