@@ -15,7 +15,7 @@ use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
 use crate::optimiser::is_decayed;
 use crate::random::{Order, uniform};
-use crate::run::{Numbers, Options, Outcome, Task, run};
+use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
 use crate::samples::{generate, save_grid};
 use crate::{Error, Result};
 
@@ -164,6 +164,8 @@ impl BackboneTask<'_> {
 
 impl Task for BackboneTask<'_> {
     type Model = Var;
+    type Pick = (usize, Condition);
+    type Seen = ();
 
     fn decayed(&self, model: &Var) -> HashSet<ParamId> {
         model.parameters().iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id()).collect()
@@ -173,26 +175,27 @@ impl Task for BackboneTask<'_> {
         (0..self.tokenizer.schedule().len()).map(|k| format!("scale_{k}")).collect()
     }
 
-    fn loss(&mut self, model: &Var, step: u64) -> Result<(Tensor<1>, Numbers)> {
-        let picks = self.order.batch(step, self.config.batch);
-        let indices: Vec<usize> = picks.iter().map(|&(index, _)| index).collect();
+    fn picks(&mut self, step: u64) -> Vec<(usize, Condition)> {
+        let (seed, dropout) = (self.config.seed, self.config.label_dropout);
+        let picks = self.order.batch(step, self.config.batch).into_iter();
+        picks
+            .map(|(index, epoch)| {
+                let dropped = uniform(&[seed, LABELS, epoch, index as u64]) < dropout;
+                let class = Condition::Class(self.tokens.train.labels[index].into());
+                (index, if dropped { Condition::Null } else { class })
+            })
+            .collect()
+    }
+
+    fn loss(&self, model: &Var, _step: u64, picks: &[(usize, Condition)]) -> Result<Loss<()>> {
+        let (indices, conditions): (Vec<usize>, Vec<Condition>) = picks.iter().cloned().unzip();
         let tokens = self.tokens.train.batch(&indices, &self.device);
         let features = teacher_features(self.tokenizer, &tokens)?.autodiff();
-        let conditions: Vec<Condition> = picks
-            .iter()
-            .map(|&(index, epoch)| {
-                let draw = uniform(&[self.config.seed, LABELS, epoch, index as u64]);
-                if draw < self.config.label_dropout {
-                    Condition::Null
-                } else {
-                    Condition::Class(self.tokens.train.labels[index].into())
-                }
-            })
-            .collect();
         let losses = cross_entropy(model.logits(features, &conditions)?, tokens);
         let values = numbers(losses.clone().inner());
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        Ok((losses.mean(), Numbers { loss: mean as f32, parts: self.per_scale(&values) }))
+        let numbers = Numbers { loss: mean as f32, parts: self.per_scale(&values) };
+        Ok(Loss { scalar: losses.mean(), numbers, seen: () })
     }
 
     fn sample(&mut self, model: &Var, path: &Path) -> Result<()> {

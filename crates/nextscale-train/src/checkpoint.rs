@@ -89,12 +89,13 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     write_atomically(&path, &bytes).map_err(Error::io(&path))
 }
 
-/// Fields of a config that a run may be resumed with other values of: it may be made longer or shorter, and go on on another
-/// processor.
-const MAY_DIFFER: [&str; 2] = ["steps", "dtype"];
+/// Fields of a config, as JSON pointers, that a run may be resumed with other values of: it may be made longer or shorter, and
+/// go on on another processor.
+const MAY_DIFFER: [&str; 3] = ["/steps", "/dtype", "/training/micro_batches"];
 
-/// Puts a run's state back into `fresh`, the state of the same run at its start. `steps` and `dtype` may differ between
-/// the configs; a field that is new since the checkpoint was written had its default.
+/// Puts a run's state back into `fresh`, the state of the same run at its start. `steps`, `dtype` and
+/// `training.micro_batches` may differ between the configs; a field that is new since the checkpoint was written had its
+/// default.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.
@@ -118,7 +119,7 @@ pub fn load<M: Module, C: Serialize + DeserializeOwned>(
     let with_defaults = serde_json::from_value::<C>(header.config.clone()).and_then(serde_json::to_value);
     let then = with_defaults.unwrap_or(header.config);
     for field in MAY_DIFFER {
-        if let (Some(now), Some(then)) = (config.get_mut(field), then.get(field)) {
+        if let (Some(now), Some(then)) = (config.pointer_mut(field), then.pointer(field)) {
             *now = then.clone();
         }
     }

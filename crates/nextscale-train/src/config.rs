@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Source;
 use crate::discriminator::check_channels;
 use crate::run::Training;
+use crate::schedule::Shape;
 use crate::{Error, Result};
 
 /// A tokenizer's training.
@@ -275,6 +276,23 @@ fn check_counts(steps: u64, batch: usize, training: &Training) -> Result<()> {
     if batch == 0 {
         return Err(Error::setting("batch", "0 images a step; give at least 1"));
     }
+    if training.micro_batches == 0 || training.micro_batches > batch {
+        return Err(Error::setting(
+            "micro_batches",
+            format!(
+                "{} parts of {batch} images; give 1 to {batch}, for speed the number of threads",
+                training.micro_batches
+            ),
+        ));
+    }
+    if let Shape::Trapezoid { from, .. } = training.schedule.shape
+        && !(0.0..1.0).contains(&from)
+    {
+        return Err(Error::setting(
+            "schedule.shape.from",
+            format!("{from} is no share of the run; give a number from 0 to below 1, like 0.8"),
+        ));
+    }
     if !(training.learning_rate.is_finite() && training.learning_rate > 0.0) {
         return Err(Error::setting(
             "learning_rate",
@@ -343,6 +361,11 @@ mod tests {
     fn the_configs_that_come_with_the_program_make_models() {
         let classifier: TrainClassifier = ron::from_str(&read("cifar10-classifier.ron")).unwrap();
         classifier.check().unwrap();
+        let mixed: TrainClassifier = ron::from_str(&read("cifar10-classifier-bf16.ron")).unwrap();
+        assert_eq!((mixed.check().is_ok(), mixed.dtype), (true, Dtype::Bf16));
+        let mixed: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer-bf16.ron")).unwrap();
+        assert_eq!((mixed.check().is_ok(), mixed.dtype), (true, Dtype::Bf16));
+        mixed.model.check(&mixed.scales).unwrap();
         let perceptual: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer-perceptual.ron")).unwrap();
         let first: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
         assert_eq!((perceptual.check().is_ok(), &perceptual.model), (true, &first.model));

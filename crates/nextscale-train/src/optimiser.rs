@@ -68,9 +68,20 @@ impl AdamW {
         Self { config, decayed, updates: 0, moments: BTreeMap::new() }
     }
 
-    /// One update at `rate`. Returns the module and the norm of all gradients before clipping.
+    /// One [`update`](Self::update) with what a backward pass found.
     pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rate: f64) -> (M, f64) {
-        let mut gradients = take_gradients(&module, gradients);
+        let gradients = take_gradients(&module, gradients);
+        self.update(module, gradients, rate)
+    }
+
+    /// One update at `rate` of the parameters that `gradients` names, flat. Returns the module and the norm of all gradients
+    /// before clipping.
+    pub fn update<M: Module>(
+        &mut self,
+        module: M,
+        mut gradients: BTreeMap<String, Tensor<1>>,
+        rate: f64,
+    ) -> (M, f64) {
         let norm = global_norm(&gradients);
         let scale =
             if self.config.clip > 0.0 && norm > self.config.clip { self.config.clip / norm } else { 1.0 };

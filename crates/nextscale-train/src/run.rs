@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::{self, State};
 use crate::ema::Ema;
+use crate::lanes::{Lanes, Pass};
 use crate::log::Log;
 use crate::optimiser::{AdamW, AdamWConfig};
 use crate::progress::Progress;
@@ -62,6 +63,9 @@ pub struct Training {
     pub optimiser: AdamWConfig,
     /// The decay of the moving average of weights, which is what is evaluated and exported. 0 is off.
     pub ema: f64,
+    /// Parts that a step's images are split into, whose passes run side by side or, where there are more parts than threads, one
+    /// after another. The gradient is that of the whole up to the order of its sums.
+    pub micro_batches: usize,
     /// Steps between rows of the log.
     pub log_every: u64,
     /// Steps between sample sheets and short evaluations. 0 is at the end only.
@@ -75,6 +79,7 @@ impl Default for Training {
             schedule: Schedule::default(),
             optimiser: AdamWConfig::default(),
             ema: 0.0,
+            micro_batches: 1,
             log_every: 25,
             sample_every: 500,
         }
@@ -94,7 +99,7 @@ pub struct Outcome {
     pub seconds: [f64; 3],
 }
 
-/// The loss of a step and what it consists of.
+/// The loss of a micro-batch or a step and what it consists of: means over images.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Numbers {
     /// The loss.
@@ -103,10 +108,26 @@ pub(crate) struct Numbers {
     pub parts: Vec<f32>,
 }
 
+/// What a task says of a micro-batch.
+pub(crate) struct Loss<S> {
+    /// The scalar to differentiate, `[1]`: a mean over images.
+    pub scalar: Tensor<1>,
+    /// What to log.
+    pub numbers: Numbers,
+    /// What the task takes in after the update.
+    pub seen: S,
+}
+
 /// What a training learns, as the loop sees it.
-pub(crate) trait Task {
+pub(crate) trait Task: Sync {
     /// The model in training.
-    type Model: Module;
+    type Model: Module + Sync;
+
+    /// A training image of a step, with all that is drawn for it.
+    type Pick: Sync;
+
+    /// What a micro-batch leaves for [`after_update`](Self::after_update).
+    type Seen: Send;
 
     /// The parameters that weight decay applies to.
     fn decayed(&self, model: &Self::Model) -> HashSet<ParamId>;
@@ -114,11 +135,19 @@ pub(crate) trait Task {
     /// Names of the parts that [`loss`](Self::loss) returns.
     fn columns(&self) -> Vec<String>;
 
-    /// A scalar to differentiate for a step on the model, and the numbers to log.
-    fn loss(&mut self, model: &Self::Model, step: u64) -> Result<(Tensor<1>, Numbers)>;
+    /// The images of a step.
+    fn picks(&mut self, step: u64) -> Vec<Self::Pick>;
 
-    /// What is done to the model after the update of a step.
-    fn after_update(&mut self, model: Self::Model, _step: u64) -> Result<Self::Model> {
+    /// The loss of some of the step's images, at least one.
+    fn loss(&self, model: &Self::Model, step: u64, picks: &[Self::Pick]) -> Result<Loss<Self::Seen>>;
+
+    /// What is done to the model after the update of a step, with what its micro-batches left, in their order.
+    fn after_update(
+        &mut self,
+        model: Self::Model,
+        _step: u64,
+        _seen: Vec<Self::Seen>,
+    ) -> Result<Self::Model> {
         Ok(model)
     }
 
@@ -196,30 +225,30 @@ pub(crate) fn run<T: Task>(
     let begun = Instant::now();
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
+    let lanes = Lanes::new(training.micro_batches)?;
 
     while state.step < steps {
         let step = state.step;
-        let started = Instant::now();
-        let (loss, Numbers { loss: value, parts }) = task.loss(&state.model, step)?;
+        let picks = task.picks(step);
+        let Pass { gradients, numbers, seen, seconds: passed } =
+            lanes.pass(task, &state.model, step, &picks)?;
+        let Numbers { loss: value, parts } = numbers;
         if !value.is_finite() {
             return Err(Error::Diverged { step, loss: f64::from(value) });
         }
-        let forwarded = Instant::now();
-        let gradients = loss.backward();
         let derived = Instant::now();
         let rate = training.learning_rate * training.schedule.factor(step, steps);
         let norm;
-        (state.model, norm) = state.optimiser.step(state.model, gradients, rate);
+        (state.model, norm) = state.optimiser.update(state.model, gradients, rate);
         if let Some(ema) = &mut state.ema {
             let AdamW { updates, moments, .. } = &state.optimiser;
             ema.update(&state.model, *updates, |name| moments.contains_key(name));
         }
-        state.model = task.after_update(state.model, step)?;
+        state.model = task.after_update(state.model, step, seen)?;
         state.step += 1;
-        for (total, part) in
-            seconds.iter_mut().zip([forwarded - started, derived - forwarded, derived.elapsed()])
-        {
-            *total += part.as_secs_f64();
+        let [forwards, backwards] = passed;
+        for (total, part) in seconds.iter_mut().zip([forwards, backwards, derived.elapsed().as_secs_f64()]) {
+            *total += part;
         }
 
         window.push(value);

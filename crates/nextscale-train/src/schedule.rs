@@ -36,6 +36,15 @@ pub enum Shape {
         /// The share of the peak at the last step.
         end: f64,
     },
+    /// The peak, then a line to `end` times the peak. A run that is stopped before the line begins can be made longer, and any
+    /// of its checkpoints can be cooled down (Hägele and others, 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed
+    /// Training Durations").
+    Trapezoid {
+        /// The share of the run after its warm-up at which the line begins, from 0 to 1.
+        from: f64,
+        /// The share of the peak at the last step.
+        end: f64,
+    },
 }
 
 impl Schedule {
@@ -51,6 +60,7 @@ impl Schedule {
             Shape::Constant => 1.0,
             Shape::Cosine { end } => end + (1.0 - end) * (0.5 + 0.5 * (std::f64::consts::PI * passed).cos()),
             Shape::Lin0 { .. } if passed < 0.05 => 1.0,
+            Shape::Trapezoid { from, end } => end + (1.0 - end) * ((1.0 - passed) / (1.0 - from)).min(1.0),
             Shape::Lin0 { end } => end + (1.0 - end) * (1.0 - passed) / 0.95,
         }
     }
@@ -83,6 +93,20 @@ mod tests {
             }
         }
         assert!(compared >= 24, "{compared}");
+    }
+
+    #[test]
+    fn a_trapezoid_is_flat_and_then_a_line() {
+        let shape = Shape::Trapezoid { from: 0.75, end: 0.1 };
+        let schedule = Schedule { warmup: 10, shape, ..Schedule::default() };
+        // The span after the warm-up is 100 steps: flat up to step 85, where longer runs are no different.
+        for step in 10..=85 {
+            assert_eq!(schedule.factor(step, 111), 1.0);
+            assert_eq!(schedule.factor(step, 1000), 1.0);
+        }
+        assert!((schedule.factor(95, 111) - 0.64).abs() < 1e-12);
+        assert!((schedule.factor(110, 111) - 0.1).abs() < 1e-12);
+        assert!(schedule.factor(86, 111) < 1.0);
     }
 
     #[test]

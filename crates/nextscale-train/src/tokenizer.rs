@@ -25,7 +25,7 @@ use crate::params::parameters;
 use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
 use crate::random::{Order, hash, permutation, uniform};
-use crate::run::{Numbers, Options, Outcome, Task, run};
+use crate::run::{Loss, Options, Outcome, Task, run};
 use crate::samples::save_grid;
 use crate::{Error, Result};
 
@@ -101,7 +101,6 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         data,
         since_restart: CodeUse::new(vocabulary),
         since_row: CodeUse::new(vocabulary),
-        latents: None,
         fixed,
         perceptual,
         device: device.clone(),
@@ -161,8 +160,6 @@ struct TokenizerTask<'a> {
     order: Order,
     since_restart: CodeUse,
     since_row: CodeUse,
-    /// What the last step would have codes for, `[n, channels]`: where new codes are drawn from.
-    latents: Option<Tensor<2>>,
     /// There where the decoder alone is trained.
     fixed: Option<Fixed>,
     perceptual: Option<Perceptual>,
@@ -199,48 +196,49 @@ impl TokenizerTask<'_> {
         Ok((model.decode_features(canvas), tokens))
     }
 
-    /// The training images of a step, each with whether it is mirrored.
-    fn picks(&mut self, step: u64) -> Vec<(usize, bool)> {
-        let (seed, flips) = (self.config.seed, self.config.flips);
-        let picks = self.order.batch(step, self.config.batch).into_iter();
-        picks.map(|(i, epoch)| (i, flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)).collect()
-    }
-
-    /// The canvas `[batch, channels, h, w]` that the decoder is given for images, and the quantiser's loss where it learns.
+    /// The canvas `[batch, channels, h, w]` that the decoder is given for images, the quantiser's loss where it learns, and what
+    /// the codes were chosen for.
     fn canvas(
-        &mut self,
+        &self,
         model: &MultiScaleVq,
         images: Tensor<4>,
         picks: &[(usize, bool)],
         step: u64,
-    ) -> Result<(Tensor<4>, Option<Tensor<1>>)> {
+    ) -> Result<(Tensor<4>, Option<Tensor<1>>, Seen)> {
         if let Some(fixed) = &self.fixed {
             let tokens = fixed.tokens(picks, &self.device);
-            self.since_row.count(&tokens);
-            return Ok((fixed.canvas(&tokens)?.autodiff(), None));
+            let canvas = fixed.canvas(&tokens)?.autodiff();
+            return Ok((canvas, None, Seen { tokens, latents: None }));
         }
         let f = model.encode_features(images)?;
         if self.quantised(step) {
             let quantised = model.quantize_train(f);
             let tokens = quantised.tokens.into_iter().map(Tensor::inner).collect::<Vec<_>>();
-            self.since_restart.count(&tokens);
-            self.since_row.count(&tokens);
-            if self.restarts_codes(step) || self.begins_codes(step) {
-                self.latents = Some(rows(Tensor::cat(quantised.residuals, 1)));
-            }
-            return Ok((quantised.f_hat, Some(quantised.loss)));
+            let draws = self.restarts_codes(step) || self.begins_codes(step);
+            let latents = draws.then(|| rows(Tensor::cat(quantised.residuals, 1)));
+            return Ok((quantised.f_hat, Some(quantised.loss), Seen { tokens, latents }));
         }
-        if self.begins_codes(step) {
+        let latents = self.begins_codes(step).then(|| {
             let [batch, channels, height, width] = f.dims();
             let flat = f.clone().inner().reshape([batch, channels, height * width]);
-            self.latents = Some(rows(flat.swap_dims(1, 2)));
-        }
-        Ok((f, None))
+            rows(flat.swap_dims(1, 2))
+        });
+        Ok((f, None, Seen { tokens: Vec::new(), latents }))
     }
+}
+
+/// What the codes of a micro-batch were chosen for.
+struct Seen {
+    /// Of every scale `[batch, h·w]`; none before there are codes.
+    tokens: Vec<Tensor<2, Int>>,
+    /// What the images would have codes for, `[n, channels]`, in steps after which codes are drawn from them.
+    latents: Option<Tensor<2>>,
 }
 
 impl Task for TokenizerTask<'_> {
     type Model = Networks;
+    type Pick = (usize, bool);
+    type Seen = Seen;
 
     fn decayed(&self, model: &Networks) -> HashSet<ParamId> {
         // Codes are places, not weights: decay would pull those that are never chosen to the origin.
@@ -256,10 +254,16 @@ impl Task for TokenizerTask<'_> {
             .to_vec()
     }
 
-    fn loss(&mut self, model: &Networks, step: u64) -> Result<(Tensor<1>, Numbers)> {
-        let picks = self.picks(step);
-        let images = self.data.train.batch(&picks, &self.device).autodiff();
-        let (canvas, quantiser) = self.canvas(&model.autoencoder, images.clone(), &picks, step)?;
+    /// The training images of a step, each with whether it is mirrored.
+    fn picks(&mut self, step: u64) -> Vec<(usize, bool)> {
+        let (seed, flips) = (self.config.seed, self.config.flips);
+        let picks = self.order.batch(step, self.config.batch).into_iter();
+        picks.map(|(i, epoch)| (i, flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)).collect()
+    }
+
+    fn loss(&self, model: &Networks, step: u64, picks: &[(usize, bool)]) -> Result<Loss<Seen>> {
+        let images = self.data.train.batch(picks, &self.device).autodiff();
+        let (canvas, quantiser, seen) = self.canvas(&model.autoencoder, images.clone(), picks, step)?;
         let output = model.autoencoder.vqvae.images(canvas);
         let mut terms = Terms::of(squared_error(output.clone(), images.clone()));
         terms.add(gradient_error(output.clone(), images.clone()), self.config.gradient_weight);
@@ -285,11 +289,23 @@ impl Task for TokenizerTask<'_> {
                 terms.none();
             }
         }
-        Ok(terms.sum())
+        let (scalar, numbers) = terms.sum();
+        Ok(Loss { scalar, numbers, seen })
     }
 
-    fn after_update(&mut self, mut model: Networks, step: u64) -> Result<Networks> {
-        let Some(latents) = self.latents.take() else { return Ok(model) };
+    fn after_update(&mut self, mut model: Networks, step: u64, seen: Vec<Seen>) -> Result<Networks> {
+        let mut latents = Vec::new();
+        for part in seen {
+            if self.fixed.is_none() {
+                self.since_restart.count(&part.tokens);
+            }
+            self.since_row.count(&part.tokens);
+            latents.extend(part.latents);
+        }
+        if latents.is_empty() {
+            return Ok(model);
+        }
+        let latents = Tensor::cat(latents, 0);
         let codes: Vec<usize> = if self.begins_codes(step) {
             (0..self.config.model.vocabulary).collect()
         } else {

@@ -369,3 +369,56 @@ fn a_tokenizer_in_mixed_precision_takes_the_course_of_one_in_f32_and_resumes() {
     let gap = (psnr(&in_f32) - psnr(&in_bf16)).abs();
     assert!(0.0 < gap && gap < 0.2, "{} {}", psnr(&in_f32), psnr(&in_bf16));
 }
+
+#[test]
+fn every_training_in_micro_batches_takes_the_course_of_one_without() {
+    let root = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let path = |name: &str| root.path().join(name);
+    let near = |whole: &str, parts: &str, names: &[&str]| {
+        for name in names {
+            for (a, b) in column(&path(whole), name).into_iter().zip(column(&path(parts), name)) {
+                assert!((a - b).abs() <= 2e-4 * a.abs(), "{name}: {a} whole, {b} in parts");
+            }
+        }
+    };
+    let in_parts = |micro_batches| Training { micro_batches, ..training() };
+
+    let classifier = classifier_config(root.path());
+    train_classifier(&classifier, &options(path("classifier")), &device).unwrap();
+    let parts = TrainClassifier { training: in_parts(3), ..classifier };
+    train_classifier(&parts, &options(path("classifier-parts")), &device).unwrap();
+    near("classifier", "classifier-parts", &["loss"]);
+
+    // Three images in two parts weigh two thirds and one. Every term of the loss is there, and codes are drawn anew.
+    let whole = TrainTokenizer {
+        perceptual: Some(PerceptualTerm {
+            classifier: path("classifier/classifier.safetensors"),
+            weight: 0.1,
+        }),
+        adversarial: Some(AdversarialTerm { weight: 0.1, from_step: 1, channels: 8 }),
+        ..tokenizer_config(root.path())
+    };
+    train_tokenizer(&whole, &options(path("tokenizer")), &device).unwrap();
+    let parts = TrainTokenizer { training: in_parts(2), ..whole.clone() };
+    train_tokenizer(&parts, &options(path("tokenizer-parts")), &device).unwrap();
+    let terms = ["loss", "squared_error", "quantiser", "perceptual", "adversarial", "discriminator"];
+    near("tokenizer", "tokenizer-parts", &terms);
+    assert_eq!(column(&path("tokenizer"), "codes_used"), column(&path("tokenizer-parts"), "codes_used"));
+
+    let whole = backbone_config(root.path(), path("tokenizer/tokenizer.safetensors"));
+    train_backbone(&whole, &options(path("backbone")), &device).unwrap();
+    let parts = TrainBackbone { training: in_parts(2), ..whole.clone() };
+    train_backbone(&parts, &options(path("backbone-parts")), &device).unwrap();
+    near("backbone", "backbone-parts", &["loss", "scale_0", "scale_1", "scale_2"]);
+
+    // A run goes on in another number of parts.
+    let stopping = Options { max_minutes: Some(0.0), ..options(path("backbone-both")) };
+    assert_eq!(train_backbone(&whole, &stopping, &device).unwrap().step, 1);
+    assert!(train_backbone(&parts, &options(path("backbone-both")), &device).unwrap().finished);
+    near("backbone", "backbone-both", &["loss"]);
+
+    let none = TrainBackbone { training: in_parts(4), ..whole };
+    let error = train_backbone(&none, &options(path("backbone-none")), &device).unwrap_err().to_string();
+    assert!(error.contains("micro_batches") && error.contains("4 parts of 3 images"), "{error}");
+}

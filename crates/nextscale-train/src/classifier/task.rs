@@ -13,7 +13,7 @@ use crate::mixed::check_dtype;
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
 use crate::random::{Order, uniform};
-use crate::run::{Numbers, Options, Outcome, Task, run};
+use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
 use crate::samples::save_grid;
 use crate::{Error, Result};
 
@@ -84,6 +84,8 @@ fn labels(images: &Images, picks: &[(usize, bool)], device: &Device) -> Tensor<1
 
 impl Task for ClassifierTask<'_> {
     type Model = Classifier;
+    type Pick = (usize, bool);
+    type Seen = ();
 
     fn decayed(&self, model: &Classifier) -> HashSet<ParamId> {
         parameters(model).into_iter().filter(|p| is_decayed(&p.name, p.axes)).map(|p| p.id).collect()
@@ -93,18 +95,17 @@ impl Task for ClassifierTask<'_> {
         Vec::new()
     }
 
-    fn loss(&mut self, model: &Classifier, step: u64) -> Result<(Tensor<1>, Numbers)> {
+    fn picks(&mut self, step: u64) -> Vec<(usize, bool)> {
+        let (seed, flips) = (self.config.seed, self.config.flips);
         let picks = self.order.batch(step, self.config.batch).into_iter();
-        let picks: Vec<(usize, bool)> = picks
-            .map(|(i, epoch)| {
-                let mirrored = uniform(&[self.config.seed, FLIPS, epoch, i as u64]) < 0.5;
-                (i, self.config.flips && mirrored)
-            })
-            .collect();
-        let logits = model.logits(self.data.train.batch(&picks, &self.device).autodiff());
-        let loss = cross_entropy(logits, labels(&self.data.train, &picks, &self.device)).mean();
+        picks.map(|(i, epoch)| (i, flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)).collect()
+    }
+
+    fn loss(&self, model: &Classifier, _step: u64, picks: &[(usize, bool)]) -> Result<Loss<()>> {
+        let logits = model.logits(self.data.train.batch(picks, &self.device).autodiff());
+        let loss = cross_entropy(logits, labels(&self.data.train, picks, &self.device)).mean();
         let value = loss.clone().inner().into_scalar();
-        Ok((loss, Numbers { loss: value, parts: Vec::new() }))
+        Ok(Loss { scalar: loss, numbers: Numbers { loss: value, parts: Vec::new() }, seen: () })
     }
 
     /// The first test images that the model puts into each class, a row a class.

@@ -5,8 +5,9 @@ use super::*;
 use crate::random::{hash, uniform};
 
 const DEVICE_SEED: u64 = 5;
+const BATCH: usize = 8;
 
-/// Learns a plane from keyed random points; counts its losses below one, as tokenizers count codes; asks to stop after a
+/// Learns a plane from keyed random points; counts those that are less than one off, as tokenizers count codes; asks to stop after a
 /// step where told to.
 struct Plane {
     below_one: f32,
@@ -15,6 +16,8 @@ struct Plane {
 
 impl Task for Plane {
     type Model = Linear;
+    type Pick = [f32; 3];
+    type Seen = f32;
 
     fn decayed(&self, model: &Linear) -> HashSet<ParamId> {
         [model.weight.id].into()
@@ -24,19 +27,29 @@ impl Task for Plane {
         vec!["half".into()]
     }
 
-    fn loss(&mut self, model: &Linear, step: u64) -> Result<(Tensor<1>, Numbers)> {
-        let points: Vec<f32> = (0..24).map(|i| uniform(&[hash(&[7, step]), i]) as f32).collect();
-        let aims: Vec<f32> = points.chunks(3).map(|p| p[0] - 2.0 * p[1] + 0.5 * p[2]).collect();
-        let device = Device::flex().autodiff();
-        let aims = Tensor::<2>::from_data(TensorData::new(aims, [8, 1]), &device);
-        let error = model.forward(Tensor::from_data(TensorData::new(points, [8, 3]), &device)) - aims;
-        let loss = (error.clone() * error).mean();
-        let value: f32 = loss.clone().into_scalar();
-        self.below_one += f32::from(value < 1.0);
+    fn picks(&mut self, step: u64) -> Vec<[f32; 3]> {
         if let Some((at, stop)) = &self.stop {
             stop.store(step == *at, Ordering::Relaxed);
         }
-        Ok((loss, Numbers { loss: value, parts: vec![value / 2.0] }))
+        let point = |i| [0, 1, 2].map(|axis| uniform(&[hash(&[7, step]), 3 * i + axis]) as f32);
+        (0..BATCH as u64).map(point).collect()
+    }
+
+    fn loss(&self, model: &Linear, _: u64, points: &[[f32; 3]]) -> Result<Loss<f32>> {
+        let aims: Vec<f32> = points.iter().map(|p| p[0] - 2.0 * p[1] + 0.5 * p[2]).collect();
+        let device = Device::flex().autodiff();
+        let aims = Tensor::<2>::from_data(TensorData::new(aims, [points.len(), 1]), &device);
+        let points = TensorData::new(points.concat(), [points.len(), 3]);
+        let error = model.forward(Tensor::from_data(points, &device)) - aims;
+        let below_one: i64 = error.clone().inner().abs().lower_elem(1.0).int().sum().into_scalar();
+        let scalar = (error.clone() * error).mean();
+        let loss: f32 = scalar.clone().into_scalar();
+        Ok(Loss { scalar, numbers: Numbers { loss, parts: vec![loss / 2.0] }, seen: below_one as f32 })
+    }
+
+    fn after_update(&mut self, model: Linear, _: u64, seen: Vec<f32>) -> Result<Linear> {
+        self.below_one += seen.iter().sum::<f32>();
+        Ok(model)
     }
 
     fn window_columns(&self) -> Vec<String> {
@@ -87,10 +100,14 @@ fn training() -> Training {
 }
 
 fn go(options: &Options, stop_after: Option<u64>, steps: u64) -> Result<Outcome> {
+    go_in(&training(), options, stop_after, steps)
+}
+
+fn go_in(training: &Training, options: &Options, stop_after: Option<u64>, steps: u64) -> Result<Outcome> {
     options.stop.store(false, Ordering::Relaxed);
     let stop = stop_after.map(|step| (step, options.stop.clone()));
     let mut task = Plane { below_one: 0.0, stop };
-    run(&mut task, start(), (steps, 8), &training(), &training(), options, &Device::flex())
+    run(&mut task, start(), (steps, BATCH), training, training, options, &Device::flex())
 }
 
 fn options(folder: &Path, name: &str) -> Options {
@@ -157,4 +174,45 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     go(&options, Some(2), 30).unwrap();
     let again = Options { resume: false, ..options };
     assert!(go(&again, None, 30).unwrap_err().to_string().contains("resume that run"));
+}
+
+/// The weights of a checkpoint.
+fn weights(options: &Options) -> Vec<f32> {
+    let bytes = std::fs::read(checkpoint::path(&options.out)).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let names = ["weights.weight", "weights.bias"];
+    let values = names
+        .iter()
+        .flat_map(|name| bytemuck::pod_collect_to_vec::<u8, f32>(file.tensor(name).unwrap().data()));
+    values.collect()
+}
+
+#[test]
+fn micro_batches_take_the_same_course_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = options(folder.path(), "whole");
+    go(&whole, None, 30).unwrap();
+    for micro_batches in [2, 3, 8] {
+        let training = Training { micro_batches, ..training() };
+        let outs = [1, 2, 3].map(|threads| {
+            let options = options(folder.path(), &format!("{micro_batches}-{threads}"));
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let stop = (threads == 2).then_some(13);
+            pool.install(|| go_in(&training, &options, stop, 30)).unwrap();
+            if stop.is_some() {
+                pool.install(|| go_in(&training, &options, None, 30)).unwrap();
+            }
+            options
+        });
+        let bytes = outs.each_ref().map(|options| std::fs::read(checkpoint::path(&options.out)).unwrap());
+        assert!(bytes[0] == bytes[1] && bytes[0] == bytes[2], "{micro_batches} micro-batches");
+        assert_eq!(losses(&outs[0]), losses(&outs[1]));
+        for (found, expected) in weights(&outs[0]).iter().zip(weights(&whole)) {
+            assert!((found - expected).abs() < 1e-5, "{micro_batches} micro-batches: {found} for {expected}");
+        }
+        let counted = |options: &Options| {
+            losses(options).iter().map(|row| row.split(',').nth(3).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(counted(&outs[0]), counted(&whole));
+    }
 }
