@@ -1,8 +1,10 @@
 //! `nextscale reconstruct CONFIG IMAGES --out FILE`: what a tokenizer makes of images.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use burn::tensor::Device;
 use image::RgbImage;
 use nextscale::config::Document;
 use nextscale::core::Dtype;
@@ -10,18 +12,22 @@ use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{Error as MetricsError, ImageBatch};
 use nextscale::pipeline::config::OpenModel;
 use nextscale::pipeline::reconstruct::reconstruct;
-use nextscale::pipeline::{Error, Model, Stop, images};
+use nextscale::pipeline::{Error, Stop, images};
+use nextscale::tokenizers::Tokenizer;
+use nextscale::train::open_tokenizer;
 
 use super::device::DeviceArgs;
 use super::generate::failure;
 use super::interrupt::on_interrupt;
-use super::{Failure, evaluate, progress};
+use super::{Failure, evaluate, progress, train};
 
 /// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file that says which model, as a run's config does: (model: Shipped("cifar10")) is enough
-    config: PathBuf,
+    /// A file that says which model, as a run's config does: (model: Shipped("cifar10")) is enough; or a tokenizer's
+    /// weights, a .safetensors file that `train tokenizer` wrote
+    #[arg(value_name = "CONFIG|TOKENIZER")]
+    model: PathBuf,
     /// A folder of images, an .npz file of images (arr_0), or a run folder
     images: PathBuf,
     /// The .npz file to write
@@ -36,15 +42,12 @@ pub struct Args {
 
 /// Writes the reconstructions, and says where they are.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let tree = Document::read(&args.config).map_err(Failure::usage)?;
-    let folder = args.config.parent().unwrap_or(Path::new(""));
-    let open = OpenModel::of_config(&tree, folder).map_err(failure)?;
     let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
     let device = args.device.device.open().map_err(failure)?;
-    let model = open.load(&device, Dtype::F32, true).map_err(failure)?;
+    let tokenizer = open(&args.model, &device)?;
     let [height, width] = source.size();
-    if model.tokenizer.image_size() != (height, width) {
-        let (rows, columns) = model.tokenizer.image_size();
+    if tokenizer.image_size() != (height, width) {
+        let (rows, columns) = tokenizer.image_size();
         return Err(Failure::Usage(miette::miette!(
             "{} holds images of {width} × {height} pixels, and the model's are {columns} × {rows}; resize them",
             args.images.display()
@@ -55,13 +58,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let stop = stop.clone();
         move || stop.request()
     })?;
-    write(&args, &source, &model, &stop)?;
+    write(&args, &source, &*tokenizer, &stop)?;
     println!("wrote {}: {} images", args.out.display(), source.count());
     Ok(())
 }
 
+/// The tokenizer of a config's model, or of a file of weights.
+fn open(model: &Path, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
+    if model.extension().is_some_and(|extension| extension == "safetensors") {
+        return Ok(Arc::new(open_tokenizer(model, device).map_err(train::failure)?));
+    }
+    let tree = Document::read(model).map_err(Failure::usage)?;
+    let folder = model.parent().unwrap_or(Path::new(""));
+    let open = OpenModel::of_config(&tree, folder).map_err(failure)?;
+    Ok(open.load(device, Dtype::F32, true).map_err(failure)?.tokenizer)
+}
+
 /// One thread reads and reconstructs while this one writes; few batches lie in between.
-fn write(args: &Args, source: &ImageSource, model: &Model, stop: &Stop) -> Result<(), Failure> {
+fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &Stop) -> Result<(), Failure> {
     let [height, width] = source.size();
     let bar = progress::bar("images");
     bar.set_length(source.count());
@@ -70,7 +84,7 @@ fn write(args: &Args, source: &ImageSource, model: &Model, stop: &Stop) -> Resul
         let reader = scope.spawn(move || {
             let mut fault = None;
             let read = source.read(args.batch.into(), |batch| {
-                match pictures(model, &batch, stop) {
+                match pictures(tokenizer, &batch, stop) {
                     Ok(pictures) => pictures.into_iter().for_each(|picture| {
                         // Nobody listens once writing failed, and that failure is what is told.
                         let _ = send.send(picture);
@@ -100,13 +114,13 @@ fn write(args: &Args, source: &ImageSource, model: &Model, stop: &Stop) -> Resul
     written
 }
 
-fn pictures(model: &Model, batch: &ImageBatch, stop: &Stop) -> Result<Vec<RgbImage>, Error> {
+fn pictures(tokenizer: &dyn Tokenizer, batch: &ImageBatch, stop: &Stop) -> Result<Vec<RgbImage>, Error> {
     stop.check()?;
     let size = batch.height * batch.width * 3;
     let pictures = batch
         .pixels
         .chunks_exact(size)
         .filter_map(|pixels| RgbImage::from_raw(batch.width as u32, batch.height as u32, pixels.to_vec()));
-    let given = images::to_tensor(&pictures.collect::<Vec<_>>(), &model.tokenizer.device());
-    images::to_pictures(reconstruct(&*model.tokenizer, given)?)
+    let given = images::to_tensor(&pictures.collect::<Vec<_>>(), &tokenizer.device());
+    images::to_pictures(reconstruct(tokenizer, given)?)
 }

@@ -52,3 +52,26 @@ fn images_of_another_size_and_sources_that_are_none_are_refused_and_leave_nothin
         assert!(!place.path("out.npz").exists());
     }
 }
+
+#[test]
+fn a_tokenizers_weights_do_in_place_of_a_model() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("photos")).unwrap();
+    for (i, name) in ["a.png", "b.png"].into_iter().enumerate() {
+        let image =
+            image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([8 * x as u8, 8 * y as u8, 99 * i as u8]));
+        image.save(place.path("photos").join(name)).unwrap();
+    }
+    std::fs::write(place.path("shipped.ron"), "(model: Shipped(\"cifar10\"))").unwrap();
+    let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cifar10/tokenizer.safetensors");
+    let of_model = place.run(&["reconstruct", "shipped.ron", "photos", "--out", "a.npz"]);
+    let of_weights = place.run(&["reconstruct", weights, "photos", "--out", "b.npz"]);
+    assert_eq!((of_model.code, of_weights.code), (Some(0), Some(0)), "{}{}", of_model.err, of_weights.err);
+    let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert!(bytes("a.npz") == bytes("b.npz"));
+
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cifar10/marginal.safetensors");
+    let none = place.run(&["reconstruct", other, "photos", "--out", "none.npz"]);
+    assert!(none.code == Some(2) && none.err.contains("marginal.safetensors"), "{none:?}");
+    assert!(!place.path("none.npz").exists());
+}

@@ -61,8 +61,11 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
-/// The tokenizer of a file with `scales` in its header, as training writes it.
-fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
+/// The tokenizer of a file with `scales` in its header, as training writes it, with its encoder.
+///
+/// # Errors
+/// [`Error::Data`] if the file cannot be read, has no scales, or holds no tokenizer.
+pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
     let fail = |message: String| Error::data(path, message);
     let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
     let scales = file.metadata().get("scales").ok_or_else(|| {

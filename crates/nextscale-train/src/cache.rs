@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::data::{Dataset, Images, Source};
+use crate::lanes::Lanes;
 use crate::{Error, Options, Result};
 
 /// Images tokenised at a time.
@@ -114,27 +115,29 @@ impl TokenSet {
         let mirrored = if flips { data.train.len() } else { 0 };
         let total = data.train.len() + mirrored + data.test.len();
         let mut done = 0;
-        let mut tokenise = |images: &Images, mirror: bool| -> Result<Vec<u16>> {
+        let lanes = lanes_for(tokenizer)?;
+        let mut tokenise_all = |images: &Images, mirror: bool| -> Result<Vec<u16>> {
             let mut tokens = Vec::with_capacity(images.len() * tokenizer.schedule().positions());
-            for start in (0..images.len()).step_by(BATCH) {
-                let picks: Vec<_> = (start..images.len().min(start + BATCH)).map(|i| (i, mirror)).collect();
-                let batch = images.batch(&picks, &tokenizer.device());
-                let scales = tokenizer.encode((batch + 1.0) / 2.0)?;
-                let all: Tensor<2, Int> = Tensor::cat(scales, 1).squeeze_dim(2);
-                tokens.extend(all.into_data().iter::<i64>().map(|token| token as u16));
-                done += picks.len();
+            let starts: Vec<usize> = (0..images.len()).step_by(BATCH).collect();
+            for group in starts.chunks(lanes.count()) {
+                for batch in lanes.map(group, |&start| tokenise(images, start, mirror, tokenizer)) {
+                    let batch = batch?;
+                    done += batch.len() / tokenizer.schedule().positions();
+                    tokens.extend(batch);
+                }
                 tell(done, total);
             }
             Ok(tokens)
         };
         let length = tokenizer.schedule().positions();
         let mut train =
-            Tokens { length, tokens: tokenise(&data.train, false)?, labels: data.train.labels.clone() };
+            Tokens { length, tokens: tokenise_all(&data.train, false)?, labels: data.train.labels.clone() };
         if flips {
-            train.tokens.extend(tokenise(&data.train, true)?);
+            train.tokens.extend(tokenise_all(&data.train, true)?);
             train.labels.extend_from_slice(&data.train.labels);
         }
-        let test = Tokens { length, tokens: tokenise(&data.test, false)?, labels: data.test.labels.clone() };
+        let test =
+            Tokens { length, tokens: tokenise_all(&data.test, false)?, labels: data.test.labels.clone() };
         Ok(Self { train, test })
     }
 
@@ -174,6 +177,21 @@ impl TokenSet {
         };
         Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }))
     }
+}
+
+/// The tokens of the images from `start` on, [`BATCH`] at most, one after the other.
+fn tokenise(images: &Images, start: usize, mirror: bool, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
+    let picks: Vec<_> = (start..images.len().min(start + BATCH)).map(|i| (i, mirror)).collect();
+    let batch = images.batch(&picks, &tokenizer.device());
+    let scales = tokenizer.encode((batch + 1.0) / 2.0)?;
+    let all: Tensor<2, Int> = Tensor::cat(scales, 1).squeeze_dim(2);
+    Ok(all.into_data().iter::<i64>().map(|token| token as u16).collect())
+}
+
+/// A lane a thread on the CPU, one on any other device, which is busy with one batch.
+fn lanes_for(tokenizer: &dyn Tokenizer) -> Result<Lanes> {
+    let count = if tokenizer.device() == Device::flex() { rayon::current_num_threads() } else { 1 };
+    Lanes::new(count).map_err(|error| Error::setting("tokenizer", error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,102 +1,54 @@
-//! A step's images in micro-batches, whose passes run side by side.
+//! Work side by side: each lane has its own share of the threads.
 //!
-//! A pass is a chain of operations, many of them too small for all threads; whole passes beside each other keep every
-//! thread busy. Each lane has its own share of the threads, and its passes see copies of the parameters that share their
-//! values, since autodiff locks the graph that parameters belong to.
+//! A pass through a network is a chain of operations, many of them too small for all threads; whole passes beside each other
+//! keep every thread busy.
 
-use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
-use std::time::Instant;
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::params::{replace, take_gradients};
-use crate::run::{Loss, Numbers, Task};
-use crate::{Error, Result};
-
-/// What the passes of a step, or of a micro-batch, found.
-pub struct Pass<S> {
-    /// The gradients by parameter name, flat.
-    pub gradients: BTreeMap<String, Tensor<1>>,
-    /// The means over images.
-    pub numbers: Numbers,
-    /// What each micro-batch left, in their order.
-    pub seen: Vec<S>,
-    /// Seconds forwards and backwards.
-    pub seconds: [f64; 2],
-}
-
-/// The threads of a run, shared out among passes that run side by side.
+/// The threads at hand, shared out among pieces of work.
 pub struct Lanes {
-    micro_batches: usize,
-    /// Empty where a step is one pass at a time on all threads.
+    /// Empty where work goes one piece at a time on all threads.
     pools: Vec<ThreadPool>,
 }
 
 impl Lanes {
-    /// Lanes for so many micro-batches a step, at most one a thread.
+    /// So many lanes, at most one a thread.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the threads cannot be started.
-    pub fn new(micro_batches: usize) -> Result<Self> {
+    /// Where the threads cannot be started.
+    pub fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
         let threads = rayon::current_num_threads();
-        let lanes = micro_batches.min(threads);
-        let pool = || ThreadPoolBuilder::new().num_threads(threads / lanes).build();
-        let pools = if lanes > 1 { (0..lanes).map(|_| pool()).collect() } else { Ok(Vec::new()) };
-        let pools = pools.map_err(|error| Error::setting("training.micro_batches", error.to_string()))?;
-        Ok(Self { micro_batches, pools })
+        let count = count.min(threads);
+        let pool = || ThreadPoolBuilder::new().num_threads(threads / count).build();
+        let pools =
+            if count > 1 { (0..count).map(|_| pool()).collect::<Result<_, _>>()? } else { Vec::new() };
+        Ok(Self { pools })
     }
 
-    /// Loss and gradients of a step's images. A micro-batch weighs as many images as it has, and sums run in the order of
-    /// micro-batches: the result does not depend on the number of threads.
-    ///
-    /// # Errors
-    /// Those of the task's loss.
-    pub fn pass<T: Task>(
-        &self,
-        task: &T,
-        model: &T::Model,
-        step: u64,
-        picks: &[T::Pick],
-    ) -> Result<Pass<T::Seen>> {
-        let parts = parts(picks, self.micro_batches);
-        if let [whole] = parts[..] {
-            return one(task, model, step, whole, 1.0);
+    /// How many pieces of work are done at a time, at least 1.
+    pub fn count(&self) -> usize {
+        self.pools.len().max(1)
+    }
+
+    /// What `each` makes of the items, in their order.
+    pub fn map<I: Sync, R: Send>(&self, items: &[I], each: impl Fn(&I) -> R + Sync) -> Vec<R> {
+        if self.pools.is_empty() {
+            return items.iter().map(each).collect();
         }
-        let share = |part: &[T::Pick]| part.len() as f64 / picks.len() as f64;
-        let each = |part: &[T::Pick]| one(task, &copy(model), step, part, share(part));
-        let begun = Instant::now();
-        let passes: Vec<Result<Pass<T::Seen>>> = if self.pools.is_empty() {
-            parts.iter().map(|part| each(part)).collect()
-        } else {
-            let mut lanes = std::thread::scope(|scope| {
-                let start = |lane: usize| {
-                    let pool = &self.pools[lane];
-                    let (parts, each) = (parts.iter().skip(lane).step_by(self.pools.len()), &each);
-                    scope.spawn(move || pool.install(|| parts.map(|part| each(part)).collect::<Vec<_>>()))
-                };
-                let lanes: Vec<_> = (0..self.pools.len()).map(start).collect();
-                lanes.into_iter().map(|lane| join(lane).into_iter()).collect::<Vec<_>>()
-            });
-            (0..parts.len()).filter_map(|i| lanes[i % self.pools.len()].next()).collect()
-        };
-        let mut sum = None;
-        for pass in passes {
-            sum = Some(match sum {
-                None => pass?,
-                Some(sum) => add(sum, pass?),
-            });
-        }
-        let mut sum = sum.ok_or_else(|| Error::setting("batch", "must be at least 1"))?;
-        // Lanes work at the same time: their seconds are scaled to those that passed.
-        let worked: f64 = sum.seconds.iter().sum();
-        sum.seconds = sum
-            .seconds
-            .map(|seconds| seconds / worked.max(f64::MIN_POSITIVE) * begun.elapsed().as_secs_f64());
-        Ok(sum)
+        let count = self.pools.len();
+        let mut lanes = std::thread::scope(|scope| {
+            let start = |lane: usize| {
+                let (pool, each) = (&self.pools[lane], &each);
+                let items = items.iter().skip(lane).step_by(count);
+                scope.spawn(move || pool.install(|| items.map(each).collect::<Vec<_>>()))
+            };
+            let lanes: Vec<_> = (0..count).map(start).collect();
+            lanes.into_iter().map(|lane| join(lane).into_iter()).collect::<Vec<_>>()
+        });
+        (0..items.len()).filter_map(|i| lanes[i % count].next()).collect()
     }
 }
 
@@ -105,71 +57,23 @@ fn join<R>(lane: ScopedJoinHandle<'_, R>) -> R {
     lane.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// `picks` in `count` parts, or as many as there are picks, whose lengths differ by one at most.
-fn parts<P>(picks: &[P], count: usize) -> Vec<&[P]> {
-    let count = count.clamp(1, picks.len().max(1));
-    let bound = |part: usize| part * picks.len() / count;
-    (0..count).map(|part| &picks[bound(part)..bound(part + 1)]).collect()
-}
-
-/// The model with the same values as parameters of their own.
-fn copy<M: Module>(model: &M) -> M {
-    replace(model.clone(), |parameter| Some(parameter.values))
-}
-
-/// The pass of one micro-batch, weighed by its `share` of the step.
-fn one<T: Task>(
-    task: &T,
-    model: &T::Model,
-    step: u64,
-    picks: &[T::Pick],
-    share: f64,
-) -> Result<Pass<T::Seen>> {
-    let begun = Instant::now();
-    let Loss { scalar, numbers, seen } = task.loss(model, step, picks)?;
-    let forwards = begun.elapsed().as_secs_f64();
-    let (scalar, numbers) = if share < 1.0 {
-        let weigh = |value: f32| (f64::from(value) * share) as f32;
-        let parts = numbers.parts.into_iter().map(weigh).collect();
-        (scalar * share, Numbers { loss: weigh(numbers.loss), parts })
-    } else {
-        (scalar, numbers)
-    };
-    let gradients = take_gradients(model, scalar.backward());
-    let backwards = begun.elapsed().as_secs_f64() - forwards;
-    Ok(Pass { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
-}
-
-fn add<S>(mut sum: Pass<S>, pass: Pass<S>) -> Pass<S> {
-    for (name, gradient) in pass.gradients {
-        let gradient = match sum.gradients.remove(&name) {
-            Some(before) => before.add(gradient),
-            None => gradient,
-        };
-        sum.gradients.insert(name, gradient);
-    }
-    sum.numbers.loss += pass.numbers.loss;
-    for (total, part) in sum.numbers.parts.iter_mut().zip(pass.numbers.parts) {
-        *total += part;
-    }
-    sum.seen.extend(pass.seen);
-    sum.seconds = std::array::from_fn(|i| sum.seconds[i] + pass.seconds[i]);
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parts_cover_all_in_order_and_differ_by_one_at_most() {
-        let picks: Vec<usize> = (0..11).collect();
-        for count in 1..=14 {
-            let parts = parts(&picks, count);
-            assert_eq!(parts.len(), count.min(11));
-            assert_eq!(parts.concat(), picks);
-            let lengths = parts.iter().map(|part| part.len());
-            assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
+    fn results_are_in_the_items_order_on_any_number_of_threads() {
+        let items: Vec<usize> = (0..11).collect();
+        for threads in 1..5 {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let lanes = Lanes::new(3).unwrap();
+                assert_eq!(lanes.count(), threads.min(3));
+                let found = lanes.map(&items, |&i| (i * i, rayon::current_num_threads()));
+                let expected: Vec<_> = items.iter().map(|&i| (i * i, threads / lanes.count())).collect();
+                assert_eq!(found, expected);
+            });
         }
+        assert!(Lanes::new(2).unwrap().map(&[], |i: &usize| *i).is_empty());
     }
 }

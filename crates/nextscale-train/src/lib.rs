@@ -23,6 +23,7 @@ mod error;
 mod lanes;
 mod layer;
 pub mod log;
+mod micro_batches;
 mod mixed;
 pub mod optimiser;
 mod params;
@@ -37,7 +38,7 @@ mod tokenizer;
 #[cfg(test)]
 mod toy;
 
-pub use backbone::{teacher_features, train_backbone};
+pub use backbone::{open_tokenizer, teacher_features, train_backbone};
 pub use classifier::train_classifier;
 pub use error::{Error, Result};
 pub use run::{Options, Outcome, Training};

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::{self, State};
 use crate::ema::Ema;
-use crate::lanes::{Lanes, Pass};
+use crate::lanes::Lanes;
 use crate::log::Log;
+use crate::micro_batches::{Pass, pass};
 use crate::optimiser::{AdamW, AdamWConfig};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
@@ -225,13 +226,14 @@ pub(crate) fn run<T: Task>(
     let begun = Instant::now();
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
-    let lanes = Lanes::new(training.micro_batches)?;
+    let lanes = Lanes::new(training.micro_batches)
+        .map_err(|error| Error::setting("training.micro_batches", error.to_string()))?;
 
     while state.step < steps {
         let step = state.step;
         let picks = task.picks(step);
         let Pass { gradients, numbers, seen, seconds: passed } =
-            lanes.pass(task, &state.model, step, &picks)?;
+            pass(&lanes, training.micro_batches, task, &state.model, step, &picks)?;
         let Numbers { loss: value, parts } = numbers;
         if !value.is_finite() {
             return Err(Error::Diverged { step, loss: f64::from(value) });

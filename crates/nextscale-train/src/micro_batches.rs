@@ -1,0 +1,128 @@
+//! A step's images in micro-batches, whose passes run side by side.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::lanes::Lanes;
+use crate::params::{replace, take_gradients};
+use crate::run::{Loss, Numbers, Task};
+use crate::{Error, Result};
+
+/// What the passes of a step, or of a micro-batch, found.
+pub struct Pass<S> {
+    /// The gradients by parameter name, flat.
+    pub gradients: BTreeMap<String, Tensor<1>>,
+    /// The means over images.
+    pub numbers: Numbers,
+    /// What each micro-batch left, in their order.
+    pub seen: Vec<S>,
+    /// Seconds forwards and backwards.
+    pub seconds: [f64; 2],
+}
+
+/// Loss and gradients of a step's images in so many micro-batches. A micro-batch weighs as many images as it has, and sums run in
+/// the order of micro-batches: the result does not depend on the number of threads.
+///
+/// # Errors
+/// Those of the task's loss.
+pub fn pass<T: Task>(
+    lanes: &Lanes,
+    micro_batches: usize,
+    task: &T,
+    model: &T::Model,
+    step: u64,
+    picks: &[T::Pick],
+) -> Result<Pass<T::Seen>> {
+    let parts = parts(picks, micro_batches);
+    if let [whole] = parts[..] {
+        return one(task, model, step, whole, 1.0);
+    }
+    let begun = Instant::now();
+    let passes =
+        lanes.map(&parts, |part| one(task, &copy(model), step, part, part.len() as f64 / picks.len() as f64));
+    let mut sum = None;
+    for pass in passes {
+        sum = Some(match sum {
+            None => pass?,
+            Some(sum) => add(sum, pass?),
+        });
+    }
+    let mut sum = sum.ok_or_else(|| Error::setting("batch", "must be at least 1"))?;
+    // Lanes work at the same time: their seconds are scaled to those that passed.
+    let scale = begun.elapsed().as_secs_f64() / sum.seconds.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    sum.seconds = sum.seconds.map(|seconds| seconds * scale);
+    Ok(sum)
+}
+
+/// `picks` in `count` parts, or as many as there are picks, whose lengths differ by one at most.
+fn parts<P>(picks: &[P], count: usize) -> Vec<&[P]> {
+    let count = count.clamp(1, picks.len().max(1));
+    let bound = |part: usize| part * picks.len() / count;
+    (0..count).map(|part| &picks[bound(part)..bound(part + 1)]).collect()
+}
+
+/// The model with the same values as parameters of their own: autodiff locks the graph that parameters belong to, so that passes
+/// that shared them would wait for each other.
+fn copy<M: Module>(model: &M) -> M {
+    replace(model.clone(), |parameter| Some(parameter.values))
+}
+
+/// The pass of one micro-batch, weighed by its `share` of the step.
+fn one<T: Task>(
+    task: &T,
+    model: &T::Model,
+    step: u64,
+    picks: &[T::Pick],
+    share: f64,
+) -> Result<Pass<T::Seen>> {
+    let begun = Instant::now();
+    let Loss { scalar, numbers, seen } = task.loss(model, step, picks)?;
+    let forwards = begun.elapsed().as_secs_f64();
+    let (scalar, numbers) = if share < 1.0 {
+        let weigh = |value: f32| (f64::from(value) * share) as f32;
+        let parts = numbers.parts.into_iter().map(weigh).collect();
+        (scalar * share, Numbers { loss: weigh(numbers.loss), parts })
+    } else {
+        (scalar, numbers)
+    };
+    let gradients = take_gradients(model, scalar.backward());
+    let backwards = begun.elapsed().as_secs_f64() - forwards;
+    Ok(Pass { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
+}
+
+fn add<S>(mut sum: Pass<S>, pass: Pass<S>) -> Pass<S> {
+    for (name, gradient) in pass.gradients {
+        let gradient = match sum.gradients.remove(&name) {
+            Some(before) => before.add(gradient),
+            None => gradient,
+        };
+        sum.gradients.insert(name, gradient);
+    }
+    sum.numbers.loss += pass.numbers.loss;
+    for (total, part) in sum.numbers.parts.iter_mut().zip(pass.numbers.parts) {
+        *total += part;
+    }
+    sum.seen.extend(pass.seen);
+    sum.seconds = std::array::from_fn(|i| sum.seconds[i] + pass.seconds[i]);
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_all_in_order_and_differ_by_one_at_most() {
+        let picks: Vec<usize> = (0..11).collect();
+        for count in 1..=14 {
+            let parts = parts(&picks, count);
+            assert_eq!(parts.len(), count.min(11));
+            assert_eq!(parts.concat(), picks);
+            let lengths = parts.iter().map(|part| part.len());
+            assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
+        }
+    }
+}
