@@ -113,6 +113,9 @@ pub(super) fn failure(error: train::Error) -> Failure {
         error,
         Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. }
     );
+    if let Error::Stopped { .. } = error {
+        return Failure::Stopped(miette::miette!(help = "the same command goes on from there", "{error}"));
+    }
     let report = miette::miette!("{error}");
     if usage { Failure::Usage(report) } else { Failure::Run(report) }
 }

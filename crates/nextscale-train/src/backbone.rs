@@ -13,6 +13,7 @@ use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
+use crate::evaluation::Evaluation;
 use crate::optimiser::is_decayed;
 use crate::random::{Order, uniform};
 use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
@@ -146,11 +147,18 @@ impl BackboneTask<'_> {
 
     /// The cross-entropy of the first `count` test images under their classes or under none: over all positions, then
     /// scale by scale.
-    fn held_out(&self, model: &Var, count: usize, null: bool) -> Result<Vec<f64>> {
+    fn held_out(
+        &self,
+        model: &Var,
+        count: usize,
+        null: bool,
+        evaluation: &mut Evaluation<'_>,
+    ) -> Result<Vec<f64>> {
         let test: &Tokens = &self.tokens.test;
         let count = count.min(test.len());
-        let mut values = Vec::with_capacity(count * test.length);
-        for start in (0..count).step_by(BATCH) {
+        let starts: Vec<usize> = (0..count).step_by(BATCH).collect();
+        let what = if null { "test images under no class" } else { "test images under their classes" };
+        let values = evaluation.map(what, &starts, |&start| {
             let picks: Vec<usize> = (start..count.min(start + BATCH)).collect();
             let tokens = test.batch(&picks, &self.device);
             let features = teacher_features(self.tokenizer, &tokens)?;
@@ -158,8 +166,9 @@ impl BackboneTask<'_> {
                 .iter()
                 .map(|&i| if null { Condition::Null } else { Condition::Class(test.labels[i].into()) })
                 .collect();
-            values.extend(numbers(cross_entropy(model.logits(features, &conditions)?, tokens)));
-        }
+            Ok(numbers(cross_entropy(model.logits(features, &conditions)?, tokens)))
+        })?;
+        let values = values.concat();
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
         Ok(std::iter::once(mean).chain(self.per_scale(&values).into_iter().map(f64::from)).collect())
     }
@@ -209,11 +218,16 @@ impl Task for BackboneTask<'_> {
         save_grid(path, images * 2.0 - 1.0, SAMPLES, 2)
     }
 
-    fn evaluate(&mut self, model: &Var, short: bool) -> Result<Vec<(String, f64)>> {
+    fn evaluate(
+        &mut self,
+        model: &Var,
+        short: bool,
+        mut evaluation: Evaluation<'_>,
+    ) -> Result<Vec<(String, f64)>> {
         let count = if short { SHORT } else { self.tokens.test.len() };
         let mut numbers = Vec::new();
         for (name, null) in [("class", false), ("null", true)] {
-            let values = self.held_out(model, count, null)?;
+            let values = self.held_out(model, count, null, &mut evaluation)?;
             let names =
                 std::iter::once("all".to_owned()).chain((0..values.len() - 1).map(|k| format!("scale_{k}")));
             numbers.extend(names.zip(values).map(|(part, value)| (format!("{name}.{part}"), value)));

@@ -42,6 +42,14 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Someone asked to stop while images were tokenised; those that are done are kept.
+    #[error("stopped after tokenising {done} of {total} images")]
+    Stopped {
+        /// Images done.
+        done: usize,
+        /// All images.
+        total: usize,
+    },
     /// The loss left the numbers.
     #[error(
         "the loss is {loss} at step {step}; lower `learning_rate` or set `clip`, and resume from the last checkpoint"

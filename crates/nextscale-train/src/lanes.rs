@@ -6,6 +6,7 @@
 use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
 
+use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// The threads at hand, shared out among pieces of work.
@@ -26,6 +27,14 @@ impl Lanes {
         let pools =
             if count > 1 { (0..count).map(|_| pool()).collect::<Result<_, _>>()? } else { Vec::new() };
         Ok(Self { pools })
+    }
+
+    /// Lanes for work on a device: one a thread on the CPU, one on any other, which a single piece of work keeps busy.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(device: &Device) -> Result<Self, ThreadPoolBuildError> {
+        Self::new(if *device == Device::flex() { rayon::current_num_threads() } else { 1 })
     }
 
     /// How many pieces of work are done at a time, at least 1.

@@ -20,6 +20,7 @@ pub mod data;
 mod discriminator;
 pub mod ema;
 mod error;
+mod evaluation;
 mod lanes;
 mod layer;
 pub mod log;

@@ -39,6 +39,19 @@ impl Progress {
         if seconds > 0.0 { (step - self.begun.1) as f64 * self.batch as f64 / seconds } else { 0.0 }
     }
 
+    /// Shows how much is done of work between steps.
+    pub fn share(&mut self, what: &str, done: usize, all: usize) {
+        let message = format!("{what}: {} %", 100 * done / all.max(1));
+        match &self.bar {
+            Some(bar) => bar.set_message(message),
+            None if !self.quiet && self.printed.elapsed() >= LINES => {
+                self.printed = Instant::now();
+                eprintln!("{message}");
+            }
+            None => {}
+        }
+    }
+
     /// Shows the state after `step` steps; `loss` is asked for only when something is shown.
     pub fn show(&mut self, step: u64, loss: impl FnOnce() -> f64) {
         if self.quiet || (self.bar.is_none() && self.printed.elapsed() < LINES && step < self.steps) {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
 use nextscale_weights::files::write_atomically;
+use rayon::ThreadPoolBuildError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::{self, State};
 use crate::ema::Ema;
+use crate::evaluation::Evaluation;
 use crate::lanes::Lanes;
 use crate::log::Log;
 use crate::micro_batches::{Pass, pass};
@@ -174,7 +176,12 @@ pub(crate) trait Task: Sync {
     fn sample(&mut self, model: &Self::Model, path: &Path) -> Result<()>;
 
     /// Held-out numbers, by name; on a part of the test split when `short`.
-    fn evaluate(&mut self, model: &Self::Model, short: bool) -> Result<Vec<(String, f64)>>;
+    fn evaluate(
+        &mut self,
+        model: &Self::Model,
+        short: bool,
+        evaluation: Evaluation<'_>,
+    ) -> Result<Vec<(String, f64)>>;
 
     /// Writes the weights for use.
     fn export(&mut self, model: &Self::Model, folder: &Path, step: u64) -> Result<()>;
@@ -226,8 +233,9 @@ pub(crate) fn run<T: Task>(
     let begun = Instant::now();
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
-    let lanes = Lanes::new(training.micro_batches)
-        .map_err(|error| Error::setting("training.micro_batches", error.to_string()))?;
+    let threads = |error: ThreadPoolBuildError| Error::setting("training.micro_batches", error.to_string());
+    let lanes = Lanes::new(training.micro_batches).map_err(threads)?;
+    let whole = Lanes::of(device).map_err(threads)?;
 
     while state.step < steps {
         let step = state.step;
@@ -270,7 +278,8 @@ pub(crate) fn run<T: Task>(
         if at_sample && state.step < steps {
             let model = averaged(&state);
             task.sample(&model, &out.join(format!("samples-{:06}.png", state.step)))?;
-            let numbers = task.evaluate(&model, true)?;
+            let numbers =
+                task.evaluate(&model, true, Evaluation { lanes: &whole, progress: &mut progress })?;
             progress.line(&format!("{} (part of the test split): {}", state.step, words(&numbers)));
             evaluations.row(out, state.step, &numbers)?;
         }
@@ -288,11 +297,11 @@ pub(crate) fn run<T: Task>(
             return Ok(Outcome { step: state.step, finished: false, evaluation: Vec::new(), seconds });
         }
     }
-    progress.finish();
     let model = averaged(&state);
     task.export(&model, out, state.step)?;
     task.sample(&model, &out.join("samples.png"))?;
-    let evaluation = task.evaluate(&model, false)?;
+    let evaluation = task.evaluate(&model, false, Evaluation { lanes: &whole, progress: &mut progress })?;
+    progress.finish();
     progress.line(&format!("test split: {}", words(&evaluation)));
     let summary: BTreeMap<&str, f64> =
         evaluation.iter().map(|(name, value)| (name.as_str(), *value)).collect();

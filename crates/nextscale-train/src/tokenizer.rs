@@ -19,6 +19,7 @@ use crate::codes::CodeUse;
 use crate::config::{Learn, TrainTokenizer};
 use crate::data::{Dataset, Images};
 use crate::discriminator::Discriminator;
+use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
@@ -354,16 +355,25 @@ impl Task for TokenizerTask<'_> {
         save_grid(path, Tensor::cat(vec![images, output], 0), picks.len(), 2)
     }
 
-    fn evaluate(&mut self, model: &Networks, short: bool) -> Result<Vec<(String, f64)>> {
+    fn evaluate(
+        &mut self,
+        model: &Networks,
+        short: bool,
+        mut evaluation: Evaluation<'_>,
+    ) -> Result<Vec<(String, f64)>> {
         let test: &Images = &self.data.test;
         let count = if short { SHORT.min(test.len()) } else { test.len() };
-        let (mut errors, mut codes) = (Vec::with_capacity(count), CodeUse::new(self.config.model.vocabulary));
-        for start in (0..count).step_by(BATCH) {
+        let starts: Vec<usize> = (0..count).step_by(BATCH).collect();
+        let batches = evaluation.map("reconstructions of test images", &starts, |&start| {
             let picks: Vec<(usize, bool)> = (start..count.min(start + BATCH)).map(|i| (i, false)).collect();
             let images = test.batch(&picks, &self.device);
             let (output, tokens) = self.reconstruct(&model.autoencoder, images.clone())?;
+            Ok((tokens, image_errors(output, images)))
+        })?;
+        let (mut errors, mut codes) = (Vec::with_capacity(count), CodeUse::new(self.config.model.vocabulary));
+        for (tokens, batch) in batches {
             codes.count(&tokens);
-            errors.extend(image_errors(output, images));
+            errors.extend(batch);
         }
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let each: Vec<f64> = errors.iter().map(|&error| psnr(error)).collect();

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 use burn::module::ParamId;
@@ -9,6 +10,7 @@ use nextscale_kernels::cross_entropy;
 use super::Classifier;
 use crate::config::TrainClassifier;
 use crate::data::{Dataset, Images};
+use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
 use crate::optimiser::is_decayed;
 use crate::params::parameters;
@@ -60,20 +62,20 @@ struct ClassifierTask<'a> {
 }
 
 impl ClassifierTask<'_> {
-    /// The class of every image of the test split that is asked for, and the cross-entropy with the true one.
-    fn judge(&self, model: &Classifier, count: usize) -> (Vec<usize>, Vec<f32>) {
-        let model = model.clone().computing_in(Dtype::F32);
+    /// The class that the model finds for each of these images of the test split, and the cross-entropy with the true one.
+    fn judge(&self, model: &Classifier, images: Range<usize>) -> Vec<(usize, f32)> {
         let test: &Images = &self.data.test;
-        let (mut classes, mut losses) = (Vec::new(), Vec::new());
-        for start in (0..count).step_by(BATCH) {
-            let picks: Vec<(usize, bool)> = (start..count.min(start + BATCH)).map(|i| (i, false)).collect();
-            let logits = model.logits(test.batch(&picks, &self.device));
-            classes.extend(logits.clone().argmax(1).into_data().iter::<i64>().map(|class| class as usize));
-            let labels = labels(test, &picks, &self.device);
-            losses.extend(cross_entropy(logits, labels).into_data().iter::<f32>());
-        }
-        (classes, losses)
+        let picks: Vec<(usize, bool)> = images.map(|i| (i, false)).collect();
+        let logits = model.clone().computing_in(Dtype::F32).logits(test.batch(&picks, &self.device));
+        let classes = logits.clone().argmax(1).into_data();
+        let losses = cross_entropy(logits, labels(test, &picks, &self.device)).into_data();
+        classes.iter::<i64>().map(|class| class as usize).zip(losses.iter::<f32>()).collect()
     }
+}
+
+/// The first `count` images in batches.
+fn batches(count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(BATCH).map(move |start| start..count.min(start + BATCH))
 }
 
 /// `[images]`.
@@ -111,7 +113,8 @@ impl Task for ClassifierTask<'_> {
     /// The first test images that the model puts into each class, a row a class.
     fn sample(&mut self, model: &Classifier, path: &Path) -> Result<()> {
         let count = SHORT.min(self.data.test.len());
-        let (found, _) = self.judge(model, count);
+        let found: Vec<usize> =
+            batches(count).flat_map(|range| self.judge(model, range)).map(|(class, _)| class).collect();
         let blank = Tensor::ones([1, 3, self.data.test.size, self.data.test.size], &self.device);
         let mut cells = Vec::new();
         for class in 0..self.data.classes.len() {
@@ -125,13 +128,23 @@ impl Task for ClassifierTask<'_> {
         save_grid(path, Tensor::cat(cells, 0), COLUMNS, 2)
     }
 
-    fn evaluate(&mut self, model: &Classifier, short: bool) -> Result<Vec<(String, f64)>> {
+    fn evaluate(
+        &mut self,
+        model: &Classifier,
+        short: bool,
+        mut evaluation: Evaluation<'_>,
+    ) -> Result<Vec<(String, f64)>> {
         let test = &self.data.test;
         let count = if short { SHORT.min(test.len()) } else { test.len() };
-        let (found, losses) = self.judge(model, count);
-        let right =
-            found.iter().zip(&test.labels).filter(|&(&found, &label)| found == usize::from(label)).count();
-        let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64;
+        let ranges: Vec<Range<usize>> = batches(count).collect();
+        let found =
+            evaluation.map("test images", &ranges, |range| Ok(self.judge(model, range.clone())))?.concat();
+        let right = found
+            .iter()
+            .zip(&test.labels)
+            .filter(|&(&(found, _), &label)| found == usize::from(label))
+            .count();
+        let loss = found.iter().map(|&(_, loss)| f64::from(loss)).sum::<f64>() / count as f64;
         Ok(vec![("accuracy".into(), right as f64 / count as f64), ("cross_entropy".into(), loss)])
     }
 

@@ -72,7 +72,7 @@ impl Task for Plane {
         write_atomically(path, b"sheet").map_err(Error::io(path))
     }
 
-    fn evaluate(&mut self, model: &Linear, short: bool) -> Result<Vec<(String, f64)>> {
+    fn evaluate(&mut self, model: &Linear, short: bool, _: Evaluation<'_>) -> Result<Vec<(String, f64)>> {
         assert!(!model.weight.val().is_autodiff());
         let bias: f32 = model.bias.as_ref().unwrap().val().into_scalar();
         Ok(vec![("bias".into(), f64::from(bias)), ("short".into(), f64::from(u8::from(short)))])

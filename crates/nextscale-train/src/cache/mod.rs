@@ -1,7 +1,12 @@
 //! Images as tokens, kept in a file so that a data set is tokenised once.
 
+mod make;
+mod part;
+
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::ScaleSchedule;
@@ -10,12 +15,13 @@ use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::data::{Dataset, Images, Source};
-use crate::lanes::Lanes;
+use crate::data::{Dataset, Source};
 use crate::{Error, Options, Result};
 
-/// Images tokenised at a time.
-const BATCH: usize = 100;
+pub use make::Go;
+use make::make;
+use part::Part;
+
 /// The header's entry that says what the tokens were made from.
 const KEY: &str = "nextscale.tokens";
 
@@ -60,7 +66,7 @@ pub struct TokenSet {
 
 impl TokenSet {
     /// The tokens that `tokenizer`, read from `file`, makes of `data`, read from `source`: kept in the run's folder for the
-    /// next start.
+    /// next start, and every so many minutes while they are made.
     ///
     /// # Errors
     /// Those of [`open_or_make`](Self::open_or_make), and [`Error::Io`] if `file` cannot be read again.
@@ -73,72 +79,46 @@ impl TokenSet {
         std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         let key = format!("{:x?} {source:?} flips {flips}", Sha256::digest(&bytes));
-        let mut shown = 0;
+        let (mut shown, mut kept) = (0, Instant::now());
         let path = options.out.join("tokens.safetensors");
         Self::open_or_make(&path, &key, data, flips, tokenizer, |done, total| {
             if !options.quiet && done * 20 / total > shown {
                 shown = done * 20 / total;
                 eprintln!("tokenised {done} of {total} images");
             }
+            if options.stop.load(Ordering::Relaxed) {
+                Go::Stop
+            } else if kept.elapsed().as_secs_f64() >= 60.0 * options.checkpoint_minutes {
+                kept = Instant::now();
+                Go::Keep
+            } else {
+                Go::On
+            }
         })
     }
 
-    /// Reads the cache at `path` if it was made with the same `key` (tokenizer and data), else tokenises and writes it.
+    /// Reads the cache at `path` if it was made with the same `key` (tokenizer and data), else tokenises and writes it. After
+    /// every few images `tell` is told how many of how many are done, and says how to go on; what is kept is not made again.
     ///
     /// # Errors
-    /// The tokenizer's, [`Error::Io`] if the cache cannot be written, and [`Error::Setting`] if the vocabulary does not fit u16.
+    /// The tokenizer's, [`Error::Io`] if the cache cannot be written, [`Error::Setting`] if the vocabulary does not fit u16, and
+    /// [`Error::Stopped`].
     pub fn open_or_make(
         path: &Path,
         key: &str,
         data: &Dataset,
         flips: bool,
         tokenizer: &dyn Tokenizer,
-        tell: impl FnMut(usize, usize),
+        tell: impl FnMut(usize, usize) -> Go,
     ) -> Result<Self> {
         if let Some(set) = Self::read(path, key, tokenizer.schedule())? {
             return Ok(set);
         }
-        let set = Self::make(data, flips, tokenizer, tell)?;
+        let part = Part { path: path.with_extension("part"), key };
+        let set = make(data, flips, tokenizer, &part, tell)?;
         set.write(path, key)?;
+        part.remove()?;
         Ok(set)
-    }
-
-    fn make(
-        data: &Dataset,
-        flips: bool,
-        tokenizer: &dyn Tokenizer,
-        mut tell: impl FnMut(usize, usize),
-    ) -> Result<Self> {
-        if tokenizer.alphabet().slots != 1 || tokenizer.alphabet().classes > 1 << 16 {
-            return Err(Error::setting("tokenizer", "a cache holds one code below 65536 a position"));
-        }
-        let mirrored = if flips { data.train.len() } else { 0 };
-        let total = data.train.len() + mirrored + data.test.len();
-        let mut done = 0;
-        let lanes = lanes_for(tokenizer)?;
-        let mut tokenise_all = |images: &Images, mirror: bool| -> Result<Vec<u16>> {
-            let mut tokens = Vec::with_capacity(images.len() * tokenizer.schedule().positions());
-            let starts: Vec<usize> = (0..images.len()).step_by(BATCH).collect();
-            for group in starts.chunks(lanes.count()) {
-                for batch in lanes.map(group, |&start| tokenise(images, start, mirror, tokenizer)) {
-                    let batch = batch?;
-                    done += batch.len() / tokenizer.schedule().positions();
-                    tokens.extend(batch);
-                }
-                tell(done, total);
-            }
-            Ok(tokens)
-        };
-        let length = tokenizer.schedule().positions();
-        let mut train =
-            Tokens { length, tokens: tokenise_all(&data.train, false)?, labels: data.train.labels.clone() };
-        if flips {
-            train.tokens.extend(tokenise_all(&data.train, true)?);
-            train.labels.extend_from_slice(&data.train.labels);
-        }
-        let test =
-            Tokens { length, tokens: tokenise_all(&data.test, false)?, labels: data.test.labels.clone() };
-        Ok(Self { train, test })
     }
 
     fn write(&self, path: &Path, key: &str) -> Result<()> {
@@ -179,24 +159,10 @@ impl TokenSet {
     }
 }
 
-/// The tokens of the images from `start` on, [`BATCH`] at most, one after the other.
-fn tokenise(images: &Images, start: usize, mirror: bool, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
-    let picks: Vec<_> = (start..images.len().min(start + BATCH)).map(|i| (i, mirror)).collect();
-    let batch = images.batch(&picks, &tokenizer.device());
-    let scales = tokenizer.encode((batch + 1.0) / 2.0)?;
-    let all: Tensor<2, Int> = Tensor::cat(scales, 1).squeeze_dim(2);
-    Ok(all.into_data().iter::<i64>().map(|token| token as u16).collect())
-}
-
-/// A lane a thread on the CPU, one on any other device, which is busy with one batch.
-fn lanes_for(tokenizer: &dyn Tokenizer) -> Result<Lanes> {
-    let count = if tokenizer.device() == Device::flex() { rayon::current_num_threads() } else { 1 };
-    Lanes::new(count).map_err(|error| Error::setting("tokenizer", error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Images;
     use crate::toy::Toy;
 
     fn data() -> Dataset {
@@ -210,18 +176,23 @@ mod tests {
     #[test]
     fn tokens_come_back_from_the_file_and_are_remade_under_another_key() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens");
+        let path = folder.path().join("tokens.safetensors");
         let tokenizer = Toy::new();
-        let mut calls = 0;
-        let made = TokenSet::open_or_make(&path, "a", &data(), true, &tokenizer, |_, _| calls += 1).unwrap();
-        assert_eq!((made.train.len(), made.test.len(), made.train.length, calls), (6, 3, 5, 3));
+        let mut last = (0, 0);
+        let mut make = |key: &str| {
+            TokenSet::open_or_make(&path, key, &data(), true, &tokenizer, |done, total| {
+                last = (done, total);
+                Go::On
+            })
+        };
+        let made = make("a").unwrap();
+        assert_eq!((made.train.len(), made.test.len(), made.train.length), (6, 3, 5));
         assert_eq!(made.train.labels, [0, 1, 2, 0, 1, 2]);
-        let read = TokenSet::open_or_make(&path, "a", &data(), true, &tokenizer, |_, _| panic!("made again"))
-            .unwrap();
-        assert_eq!(read, made);
-        let mut calls = 0;
-        TokenSet::open_or_make(&path, "b", &data(), true, &tokenizer, |_, _| calls += 1).unwrap();
-        assert_eq!(calls, 3);
+        assert_eq!(make("b").unwrap(), made);
+        assert_eq!(last, (9, 9));
+        let read =
+            |key| TokenSet::open_or_make(&path, key, &data(), true, &tokenizer, |_, _| panic!("made again"));
+        assert_eq!(read("b").unwrap(), made);
     }
 
     #[test]
@@ -229,7 +200,10 @@ mod tests {
         // Planes of 4 × 4, dark on the left and bright on the right, so that the mirror image has other tokens.
         let pixels = (0..3 * 3 * 16).map(|i| if i % 4 < 2 { 20 } else { 230 }).collect();
         let train = Images::new(Path::new("x"), 4, pixels, vec![0, 1, 2]).unwrap();
-        let made = TokenSet::make(&Dataset { train, ..data() }, true, &Toy::new(), |_, _| {}).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.safetensors");
+        let data = Dataset { train, ..data() };
+        let made = TokenSet::open_or_make(&path, "a", &data, true, &Toy::new(), |_, _| Go::On).unwrap();
         let row = |i: usize| &made.train.tokens[i * 5..(i + 1) * 5];
         // One token of the whole, then left and right of two rows.
         let mirrored = |row: &[u16]| [row[0], row[2], row[1], row[4], row[3]];
@@ -238,13 +212,54 @@ mod tests {
     }
 
     #[test]
+    fn tokenising_goes_on_from_what_was_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.safetensors");
+        // More images than are tokenised at a time on a few threads, all different.
+        let many = |count: usize| {
+            let pixels = (0..count * 48).map(|i| (i / 48 * 7 + i * i) as u8).collect();
+            Images::new(Path::new("x"), 4, pixels, (0..count).map(|i| (i % 3) as u16).collect()).unwrap()
+        };
+        let data = Dataset { train: many(1700), test: many(350), ..data() };
+        let straight = folder.path().join("straight.safetensors");
+        let straight =
+            TokenSet::open_or_make(&straight, "a", &data, true, &Toy::new(), |_, _| Go::On).unwrap();
+        let mut told = Vec::new();
+        let mut make = |key: &str, go: fn(usize) -> Go| {
+            told.clear();
+            let made = TokenSet::open_or_make(&path, key, &data, true, &Toy::new(), |done, total| {
+                assert_eq!(total, 3750);
+                told.push(done);
+                go(told.len())
+            });
+            (made, told.clone())
+        };
+        let (stopped, told) = make("a", |calls| if calls == 2 { Go::Stop } else { Go::On });
+        let done = told[1];
+        assert!(matches!(stopped, Err(Error::Stopped { done: d, total: 3750 }) if d == done));
+        assert!(!path.exists());
+        // Kept on the way, then killed.
+        let (stopped, told) = make("a", |calls| if calls == 1 { Go::Keep } else { Go::Stop });
+        assert!(stopped.is_err() && told[0] > done);
+        // What was kept under another key is of no use.
+        let (other, again) = make("b", |_| Go::Stop);
+        assert!(other.is_err() && again[0] == told[0] - done);
+        let (_, told) = make("a", |calls| if calls == 1 { Go::Stop } else { Go::On });
+        let (made, rest) = make("a", |_| Go::On);
+        assert!(rest[0] > told[0]);
+        assert_eq!(made.unwrap(), straight);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the part is removed");
+    }
+
+    #[test]
     fn a_torn_cache_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens");
-        let made = TokenSet::open_or_make(&path, "a", &data(), false, &Toy::new(), |_, _| {}).unwrap();
+        let path = folder.path().join("tokens.safetensors");
+        let make = || TokenSet::open_or_make(&path, "a", &data(), false, &Toy::new(), |_, _| Go::On).unwrap();
+        let made = make();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let again = TokenSet::open_or_make(&path, "a", &data(), false, &Toy::new(), |_, _| {}).unwrap();
-        assert_eq!(again, made);
+        std::fs::write(path.with_extension("part"), &bytes[..bytes.len() / 3]).unwrap();
+        assert_eq!(make(), made);
     }
 }

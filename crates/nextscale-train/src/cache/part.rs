@@ -1,0 +1,63 @@
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use nextscale_weights::files::write_atomically;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::KEY;
+use crate::{Error, Result};
+
+/// The name of the tokens in the file.
+const TOKENS: &str = "tokens";
+
+/// The file of the tokens that are made so far.
+pub struct Part<'a> {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What the tokens are made from.
+    pub key: &'a str,
+}
+
+impl Part<'_> {
+    /// The tokens in it; none where there is no such file, it is damaged, or of something else.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is there and cannot be read.
+    pub fn read(&self) -> Result<Vec<u16>> {
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        let bytes = std::fs::read(&self.path).map_err(Error::io(&self.path))?;
+        let tokens = || {
+            let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
+            let ours = metadata.metadata().as_ref()?.get(KEY)? == self.key;
+            let tensors = SafeTensors::deserialize(&bytes).ok()?;
+            ours.then(|| Some(bytemuck::pod_collect_to_vec(tensors.tensor(TOKENS).ok()?.data())))?
+        };
+        Ok(tokens().unwrap_or_default())
+    }
+
+    /// Writes them in place of those before.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails.
+    pub fn write(&self, tokens: &[u16]) -> Result<()> {
+        let fail = |error: safetensors::SafeTensorError| Error::data(&self.path, error.to_string());
+        let view = TensorView::new(Dtype::U16, vec![tokens.len()], bytemuck::cast_slice(tokens));
+        let metadata = HashMap::from([(KEY.to_owned(), self.key.to_owned())]);
+        let bytes = safetensors::serialize([(TOKENS, view.map_err(fail)?)], Some(metadata)).map_err(fail)?;
+        write_atomically(&self.path, &bytes).map_err(Error::io(&self.path))
+    }
+
+    /// Removes the file, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&self.path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
