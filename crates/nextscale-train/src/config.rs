@@ -366,6 +366,8 @@ mod tests {
         let mixed: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer-bf16.ron")).unwrap();
         assert_eq!((mixed.check().is_ok(), mixed.dtype), (true, Dtype::Bf16));
         mixed.model.check(&mixed.scales).unwrap();
+        let mixed: TrainBackbone = ron::from_str(&read("cifar10-backbone-bf16.ron")).unwrap();
+        assert_eq!((mixed.check().is_ok(), mixed.dtype), (true, Dtype::Bf16));
         let perceptual: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer-perceptual.ron")).unwrap();
         let first: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
         assert_eq!((perceptual.check().is_ok(), &perceptual.model), (true, &first.model));
