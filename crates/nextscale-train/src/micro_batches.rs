@@ -41,14 +41,16 @@ pub fn pass<T: Task>(
         return one(task, model, step, whole, 1.0);
     }
     let begun = Instant::now();
-    let passes =
-        lanes.map(&parts, |part| one(task, &copy(model), step, part, part.len() as f64 / picks.len() as f64));
     let mut sum = None;
-    for pass in passes {
-        sum = Some(match sum {
-            None => pass?,
-            Some(sum) => add(sum, pass?),
-        });
+    // Gradients of as many parts at a time as there are lanes: more would take the memory that parts are to save.
+    for group in parts.chunks(lanes.count()) {
+        let share = |part: &[T::Pick]| part.len() as f64 / picks.len() as f64;
+        for pass in lanes.map(group, |part| one(task, &copy(model), step, part, share(part))) {
+            sum = Some(match sum {
+                None => pass?,
+                Some(sum) => add(sum, pass?),
+            });
+        }
     }
     let mut sum = sum.ok_or_else(|| Error::setting("batch", "must be at least 1"))?;
     // Lanes work at the same time: their seconds are scaled to those that passed.
