@@ -213,9 +213,14 @@ mod tests {
 
     #[test]
     fn tokenising_goes_on_from_what_was_kept() {
+        // Two batches at a time on any machine, so that there are enough times to stop at.
+        rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(goes_on_from_what_was_kept);
+    }
+
+    fn goes_on_from_what_was_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.safetensors");
-        // More images than are tokenised at a time on a few threads, all different.
+        // Far more images than are tokenised at a time, all different.
         let many = |count: usize| {
             let pixels = (0..count * 48).map(|i| (i / 48 * 7 + i * i) as u8).collect();
             Images::new(Path::new("x"), 4, pixels, (0..count).map(|i| (i % 3) as u16).collect()).unwrap()
