@@ -6,10 +6,9 @@ use std::path::Path;
 use burn::module::ParamId;
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_backbones::var::{Initialisation, Var, VarConfig};
-use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult, ScaleSchedule};
+use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult};
 use nextscale_tokenizers::Tokenizer;
-use nextscale_tokenizers::vq::MultiScaleVq;
-use nextscale_weights::{Precision, WeightFile, save_safetensors};
+use nextscale_weights::{Precision, save_safetensors};
 
 use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
@@ -18,6 +17,7 @@ use crate::optimiser::is_decayed;
 use crate::random::{Order, uniform};
 use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
 use crate::samples::{generate, save_grid};
+use crate::tokenizer::open_tokenizer;
 use crate::{Error, Result};
 
 /// The file of weights that a finished run leaves.
@@ -60,22 +60,6 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
         device: device.clone(),
     };
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
-}
-
-/// The tokenizer of a file with `scales` in its header, as training writes it, with its encoder.
-///
-/// # Errors
-/// [`Error::Data`] if the file cannot be read, has no scales, or holds no tokenizer.
-pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
-    let fail = |message: String| Error::data(path, message);
-    let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
-    let scales = file.metadata().get("scales").ok_or_else(|| {
-        fail("has no `scales` in its header; train the tokenizer here, or convert it with its scales".into())
-    })?;
-    let sides = scales.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>();
-    let sides = sides.map_err(|_| fail(format!("scales {scales:?} are not sides like \"1 2 4\"")))?;
-    MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device)
-        .map_err(|error| fail(error.to_string()))
 }
 
 fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> VarConfig {

@@ -39,8 +39,8 @@ mod tokenizer;
 #[cfg(test)]
 mod toy;
 
-pub use backbone::{open_tokenizer, teacher_features, train_backbone};
+pub use backbone::{teacher_features, train_backbone};
 pub use classifier::train_classifier;
 pub use error::{Error, Result};
 pub use run::{Options, Outcome, Training};
-pub use tokenizer::train_tokenizer;
+pub use tokenizer::{open_tokenizer, train_tokenizer};

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
-use nextscale_weights::{Precision, save_safetensors};
+use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 use crate::adversarial::Game;
 use crate::classifier::Classifier;
@@ -107,6 +107,22 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         device: device.clone(),
     };
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+/// The tokenizer of a file with `scales` in its header, as training writes it, with its encoder.
+///
+/// # Errors
+/// [`Error::Data`] if the file cannot be read, has no scales, or holds no tokenizer.
+pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
+    let fail = |message: String| Error::data(path, message);
+    let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
+    let scales = file.metadata().get("scales").ok_or_else(|| {
+        fail("has no `scales` in its header; train the tokenizer here, or convert it with its scales".into())
+    })?;
+    let sides = scales.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>();
+    let sides = sides.map_err(|_| fail(format!("scales {scales:?} are not sides like \"1 2 4\"")))?;
+    MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device)
+        .map_err(|error| fail(error.to_string()))
 }
 
 /// The classifier of a file, where it can take the images.
