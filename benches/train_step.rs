@@ -6,7 +6,6 @@ mod arguments;
 #[path = "vs_torch/side.rs"]
 mod side;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -18,7 +17,7 @@ use nextscale::burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale::core::Condition;
 use nextscale::kernels::cross_entropy;
 use nextscale::priors::conformance::noise;
-use nextscale::train::optimiser::{AdamW, AdamWConfig, is_decayed};
+use nextscale::train::optimiser::{AdamWConfig, Groups, Optimiser, is_decayed};
 use nextscale::weights::WeightFile;
 use serde::Deserialize;
 
@@ -124,9 +123,10 @@ fn ours(path: &Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
     let device = Device::flex();
     let config = VarConfig::infer(&WeightFile::open(path)?, None)?;
     let model = config.init(&Initialisation { seed: 0, gate: 1e-2 }, &device.clone().autodiff())?;
-    let decayed: HashSet<_> =
+    let decayed =
         model.parameters().iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id()).collect();
-    let mut optimiser = AdamW::new(AdamWConfig::default(), decayed);
+    let groups = Groups { decayed, ..Groups::default() };
+    let mut optimiser = Optimiser::new(AdamWConfig::default(), None, groups);
     let (length, channels) = (config.schedule.positions(), config.feature_channels);
     let shape = [batch, length - config.schedule.grid(0).positions(), channels];
     let features = Tensor::<3>::from_data(TensorData::new(noise(1, shape.iter().product()), shape), &device);

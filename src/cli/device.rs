@@ -14,7 +14,7 @@ pub struct DeviceArgs {
 /// `--dtype`, as the commands that generate have it.
 #[derive(Debug, clap::Args)]
 pub struct DtypeArgs {
-    /// What the transformer's linear layers and the decoder's convolutions multiply: f32, or bf16 where the processor has a matrix unit for it
+    /// What the transformer's linear layers and the decoder's convolutions multiply: f32, or bf16 where the processor multiplies such numbers
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: Dtype,
 }

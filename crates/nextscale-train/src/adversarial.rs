@@ -35,12 +35,11 @@ impl Game {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
 
     use burn::tensor::{Device, Distribution};
 
     use super::*;
-    use crate::optimiser::{AdamW, AdamWConfig};
+    use crate::optimiser::{AdamWConfig, Groups, Optimiser};
     use crate::params::take_gradients;
 
     fn discriminator() -> Discriminator {
@@ -101,7 +100,7 @@ mod tests {
     #[test]
     fn a_discriminator_learns_to_tell_noise_from_what_is_smooth() {
         let mut network = discriminator();
-        let mut optimiser = AdamW::new(AdamWConfig::default(), HashSet::new());
+        let mut optimiser = Optimiser::new(AdamWConfig::default(), None, Groups::default());
         let mut losses = Vec::new();
         for _ in 0..30 {
             let loss = Game::turn(&network, noise().autodiff(), smooth().autodiff(), false).discriminator;

@@ -1,19 +1,18 @@
 //! Training of a VAR transformer on the tokens of a frozen tokenizer.
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use burn::module::ParamId;
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_backbones::var::{Initialisation, Var, VarConfig};
 use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult};
 use nextscale_tokenizers::Tokenizer;
-use nextscale_weights::{Precision, save_safetensors};
+use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
 use crate::evaluation::Evaluation;
-use crate::optimiser::is_decayed;
+use crate::mixed::check_dtype;
+use crate::optimiser::{Groups, is_decayed};
 use crate::random::{Order, uniform};
 use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
 use crate::samples::{generate, save_grid};
@@ -42,14 +41,15 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     let data = config.data.load()?;
     let tokens =
         TokenSet::of_run(options, (&config.tokenizer, &tokenizer), (&config.data, &data), config.flips)?;
-    let model = architecture(config, data.classes.len(), &tokenizer);
-    let start = Initialisation { seed: config.seed, gate: config.model.gate };
+    check_dtype(config.dtype, device)?;
+    let sizes = architecture(config, data.classes.len(), &tokenizer);
     let training_device = device.clone().autodiff();
-    let model = match config.dtype {
-        Dtype::F32 => model.init(&start, &training_device)?,
-        Dtype::Bf16 => model
-            .init_mixed(&start, &training_device)
-            .map_err(|error| Error::setting("dtype", error.to_string()))?,
+    let model = match &config.start {
+        Some(start) => begin_from(start, &sizes, config.dtype, &training_device)?,
+        None => {
+            let fresh = Initialisation { seed: config.seed, gate: config.model.gate };
+            sizes.init_to_train(&fresh, &training_device, config.dtype)?
+        }
     };
     let mut task = BackboneTask {
         config,
@@ -60,6 +60,21 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
         device: device.clone(),
     };
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+}
+
+/// The weights of a file, where its sizes are the config's.
+fn begin_from(start: &Path, sizes: &VarConfig, dtype: Dtype, device: &Device) -> Result<Var> {
+    let fail = |message: String| Error::data(start, message);
+    let file = WeightFile::open(start).map_err(|error| fail(error.to_string()))?;
+    let found = VarConfig::infer(&file, None).map_err(|error| fail(error.to_string()))?;
+    if found != *sizes {
+        let message = format!(
+            "{} has the sizes {found:?}; `model`, the tokenizer and the data say {sizes:?}",
+            start.display()
+        );
+        return Err(Error::setting("start", message));
+    }
+    Var::load_to_train(&file, sizes, device, dtype).map_err(|error| fail(error.to_string()))
 }
 
 fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> VarConfig {
@@ -75,6 +90,18 @@ fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenize
         feature_channels: tokenizer.feature_channels(),
         ada_ln: model.ada_ln,
         attention: model.attention,
+    }
+}
+
+/// How many matrices lie one beside the other in a block's parameter under upstream's `key`: the projections to queries, keys and
+/// values are one parameter. `None` for what is no such matrix.
+fn matrices_in(key: &str) -> Option<usize> {
+    let inside = key.strip_prefix("blocks.")?;
+    let is = |name: &str| inside.ends_with(name);
+    match () {
+        () if is("attn.mat_qkv.weight") => Some(3),
+        () if is("attn.proj.weight") || is("ffn.fc1.weight") || is("ffn.fc2.weight") => Some(1),
+        () => None,
     }
 }
 
@@ -163,8 +190,11 @@ impl Task for BackboneTask<'_> {
     type Pick = (usize, Condition);
     type Seen = ();
 
-    fn decayed(&self, model: &Var) -> HashSet<ParamId> {
-        model.parameters().iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id()).collect()
+    fn groups(&self, model: &Var) -> Groups {
+        let parameters = model.parameters();
+        let decayed = parameters.iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id());
+        let matrices = parameters.iter().filter_map(|p| Some((p.id(), matrices_in(&p.key)?)));
+        Groups { decayed: decayed.collect(), matrices: matrices.collect() }
     }
 
     fn columns(&self) -> Vec<String> {

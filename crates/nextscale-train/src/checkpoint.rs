@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::ema::Ema;
-use crate::optimiser::{AdamW, Moments};
+use crate::optimiser::{Moments, Optimiser};
 use crate::params::{parameters, replace, without_variants};
 use crate::{Error, Result};
 
@@ -44,7 +44,7 @@ pub struct State<M> {
     /// The model in training.
     pub model: M,
     /// The optimiser with its moments.
-    pub optimiser: AdamW,
+    pub optimiser: Optimiser,
     /// The averages of weights, if the run keeps them.
     pub ema: Option<Ema>,
     /// What the task and the log count between steps, by name.
@@ -66,7 +66,9 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     }
     for (name, moments) in &state.optimiser.moments {
         put(format!("first.{name}"), moments.first.clone());
-        put(format!("second.{name}"), moments.second.clone());
+        if let Some(second) = &moments.second {
+            put(format!("second.{name}"), second.clone());
+        }
     }
     for (name, values) in state.ema.iter().flat_map(|ema| &ema.values) {
         put(format!("ema.{name}"), values.clone());
@@ -148,7 +150,10 @@ pub fn load<M: Module, C: Serialize + DeserializeOwned>(
         weights.insert(name.clone(), take(format!("weights.{name}"), length)?);
         if tensors.contains_key(&format!("first.{name}")) {
             let first = take(format!("first.{name}"), length)?;
-            let second = take(format!("second.{name}"), length)?;
+            let second = match fresh.optimiser.muon(parameter.id) {
+                Some(_) => None,
+                None => Some(take(format!("second.{name}"), length)?),
+            };
             fresh.optimiser.moments.insert(name.clone(), Moments { first, second });
         }
         if let Some(ema) = &mut fresh.ema {
@@ -202,7 +207,7 @@ mod tests {
     fn fresh(inputs: usize) -> State<Linear> {
         let model = layer(inputs);
         let ema = Some(Ema::new(&model, 0.9));
-        let optimiser = AdamW::new(AdamWConfig::default(), Default::default());
+        let optimiser = Optimiser::new(AdamWConfig::default(), None, Default::default());
         State { step: 0, model, optimiser, ema, counters: BTreeMap::new() }
     }
 
@@ -250,7 +255,8 @@ mod tests {
         assert_eq!(bits(&back.model), bits(&state.model));
         assert_eq!(bits(&back.ema.unwrap().apply(layer(3))), bits(&state.model));
         assert_eq!(back.counters, state.counters);
-        let second = |state: &AdamW| state.moments["weight"].second.to_data().try_to_vec::<f32>().unwrap();
+        let second =
+            |state: &Optimiser| state.moments["weight"].second.as_ref().map(|second| second.to_data());
         assert_eq!(second(&back.optimiser), second(&state.optimiser));
         assert!(back.model.weight.val().is_require_grad());
     }

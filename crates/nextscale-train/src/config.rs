@@ -209,6 +209,9 @@ pub struct TrainBackbone {
     pub flips: bool,
     /// The transformer.
     pub model: BackboneModel,
+    /// Weights to begin from in place of fresh ones: a backbone of the same sizes, on the same tokens.
+    #[serde(default)]
+    pub start: Option<PathBuf>,
     /// The share of labels that are replaced by the null class, for classifier-free guidance.
     #[serde(default = "tenth")]
     pub label_dropout: f64,
@@ -264,7 +267,12 @@ impl TrainBackbone {
     /// The same config with relative paths taken from `base`, the folder of the config's file.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
-        Self { data: self.data.relative_to(base), tokenizer: base.join(&self.tokenizer), ..self.clone() }
+        Self {
+            data: self.data.relative_to(base),
+            tokenizer: base.join(&self.tokenizer),
+            start: self.start.as_ref().map(|start| base.join(start)),
+            ..self.clone()
+        }
     }
 }
 
@@ -298,6 +306,28 @@ fn check_counts(steps: u64, batch: usize, training: &Training) -> Result<()> {
             "learning_rate",
             format!("{} trains nothing; give a number above 0, like 1e-4", training.learning_rate),
         ));
+    }
+    if let Some(muon) = &training.muon {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        for (field, value, fits, remedy) in [
+            ("training.muon.rate", muon.rate, positive(muon.rate), "a number above 0, like 2"),
+            (
+                "training.muon.momentum",
+                muon.momentum,
+                (0.0..1.0).contains(&muon.momentum),
+                "a number from 0 to below 1, like 0.95",
+            ),
+            (
+                "training.muon.weight_decay",
+                muon.weight_decay,
+                muon.weight_decay == 0.0 || positive(muon.weight_decay),
+                "0 or more",
+            ),
+        ] {
+            if !fits {
+                return Err(Error::setting(field, format!("{value} does not train; give {remedy}")));
+            }
+        }
     }
     if !(0.0..1.0).contains(&training.ema) {
         return Err(Error::setting(

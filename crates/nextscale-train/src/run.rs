@@ -1,12 +1,12 @@
 //! The loop that every training shares: loss, gradients, update, log, samples, checkpoints.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::module::{Module, ParamId};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use nextscale_weights::files::write_atomically;
 use rayon::ThreadPoolBuildError;
@@ -18,7 +18,8 @@ use crate::evaluation::Evaluation;
 use crate::lanes::Lanes;
 use crate::log::Log;
 use crate::micro_batches::{Pass, pass};
-use crate::optimiser::{AdamW, AdamWConfig};
+use crate::muon::MuonConfig;
+use crate::optimiser::{AdamWConfig, Groups, Optimiser};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::{Error, Result};
@@ -64,6 +65,8 @@ pub struct Training {
     pub schedule: Schedule,
     /// The optimiser's settings.
     pub optimiser: AdamWConfig,
+    /// Muon for the matrices of a backbone's blocks, in place of AdamW.
+    pub muon: Option<MuonConfig>,
     /// The decay of the moving average of weights, which is what is evaluated and exported. 0 is off.
     pub ema: f64,
     /// Parts that a step's images are split into, whose passes run side by side or, where there are more parts than threads, one
@@ -81,6 +84,7 @@ impl Default for Training {
             learning_rate: 1.5e-3,
             schedule: Schedule::default(),
             optimiser: AdamWConfig::default(),
+            muon: None,
             ema: 0.0,
             micro_batches: 1,
             log_every: 25,
@@ -132,8 +136,8 @@ pub(crate) trait Task: Sync {
     /// What a micro-batch leaves for [`after_update`](Self::after_update).
     type Seen: Send;
 
-    /// The parameters that weight decay applies to.
-    fn decayed(&self, model: &Self::Model) -> HashSet<ParamId>;
+    /// What the optimiser does with which parameters.
+    fn groups(&self, model: &Self::Model) -> Groups;
 
     /// Names of the parts that [`loss`](Self::loss) returns.
     fn columns(&self) -> Vec<String>;
@@ -205,7 +209,14 @@ pub(crate) fn run<T: Task>(
     let out = &options.out;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let ema = (training.ema > 0.0).then(|| Ema::new(&model, training.ema));
-    let optimiser = AdamW::new(training.optimiser, task.decayed(&model));
+    let groups = task.groups(&model);
+    if training.muon.is_some() && groups.matrices.is_empty() {
+        return Err(Error::setting(
+            "training.muon",
+            "moves the matrices of a transformer's blocks, and this training has none; leave it out",
+        ));
+    }
+    let optimiser = Optimiser::new(training.optimiser, training.muon, groups);
     let mut state = State { step: 0, model, optimiser, ema, counters: BTreeMap::new() };
     if checkpoint::path(out).exists() {
         if !options.resume {
@@ -251,7 +262,7 @@ pub(crate) fn run<T: Task>(
         let norm;
         (state.model, norm) = state.optimiser.update(state.model, gradients, rate);
         if let Some(ema) = &mut state.ema {
-            let AdamW { updates, moments, .. } = &state.optimiser;
+            let Optimiser { updates, moments, .. } = &state.optimiser;
             ema.update(&state.model, *updates, |name| moments.contains_key(name));
         }
         state.model = task.after_update(state.model, step, seen)?;

@@ -3,10 +3,10 @@
 mod fixed;
 mod terms;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ParamId};
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
@@ -21,7 +21,7 @@ use crate::data::{Dataset, Images};
 use crate::discriminator::Discriminator;
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
-use crate::optimiser::is_decayed;
+use crate::optimiser::{Groups, is_decayed};
 use crate::params::parameters;
 use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
@@ -257,12 +257,12 @@ impl Task for TokenizerTask<'_> {
     type Pick = (usize, bool);
     type Seen = Seen;
 
-    fn decayed(&self, model: &Networks) -> HashSet<ParamId> {
+    fn groups(&self, model: &Networks) -> Groups {
         // Codes are places, not weights: decay would pull those that are never chosen to the origin.
         let decayed = parameters(model)
             .into_iter()
             .filter(|p| is_decayed(&p.name, p.axes) && !p.name.ends_with("embedding.weight"));
-        decayed.map(|p| p.id).collect()
+        Groups { decayed: decayed.map(|p| p.id).collect(), ..Groups::default() }
     }
 
     fn columns(&self) -> Vec<String> {

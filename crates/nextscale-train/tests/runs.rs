@@ -13,7 +13,7 @@ use nextscale_train::config::{
 };
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
-use nextscale_train::{Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};
+use nextscale_train::{MuonConfig, Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 /// Smooth random images in CIFAR-10's binary batches.
@@ -94,6 +94,7 @@ fn backbone_config(root: &Path, tokenizer: PathBuf) -> TrainBackbone {
             attention: AttentionKind::L2,
             gate: 1e-3,
         },
+        start: None,
         label_dropout: 0.3,
         dtype: Dtype::F32,
         training: training(),
@@ -190,7 +191,7 @@ fn a_tokenizer_and_a_backbone_stopped_after_every_step_equal_straight_ones() {
             let gap = (loss(&rounded) - loss(&outcome)).abs();
             assert!(0.0 < gap && gap < 0.02 * loss(&outcome), "{} {}", loss(&rounded), loss(&outcome));
         }
-        Err(error) => assert!(error.to_string().starts_with("dtype: this processor has no"), "{error}"),
+        Err(error) => assert!(error.to_string().starts_with("dtype: this processor does not"), "{error}"),
     }
 }
 
@@ -325,6 +326,52 @@ fn a_decoder_learns_under_a_discriminator_and_leaves_encoder_and_codes_bit_for_b
     assert!(message.to_string().starts_with("start: `learn: Decoder`"), "{message}");
 }
 
+#[test]
+fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
+    let root = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let path = |name: &str| root.path().join(name);
+    let tokenizer = TrainTokenizer { steps: 3, ..tokenizer_config(root.path()) };
+    train_tokenizer(&tokenizer, &options(path("tokenizer")), &device).unwrap();
+    let by_adam_w = backbone_config(root.path(), path("tokenizer/tokenizer.safetensors"));
+    let muon = |muon| Training { muon, ..training() };
+    let config = TrainBackbone { training: muon(Some(MuonConfig::default())), ..by_adam_w.clone() };
+    train_backbone(&by_adam_w, &options(path("adam-w")), &device).unwrap();
+    train_backbone(&config, &options(path("straight")), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..options(path("resumed")) };
+    for step in 1..config.steps {
+        assert_eq!(train_backbone(&config, &stopping, &device).unwrap().step, step);
+    }
+    assert!(train_backbone(&config, &stopping, &device).unwrap().finished);
+    assert_same(&path("straight"), &path("resumed"), &[checkpoint::FILE, "backbone.safetensors"]);
+    assert_ne!(column(&path("straight"), "loss"), column(&path("adam-w"), "loss"));
+
+    // One that learns next to nothing has the loss of the weights that it begins from, and not of fresh ones.
+    let start = Some(path("straight/backbone.safetensors"));
+    let training = Training { learning_rate: 1e-9, ema: 0.0, ..muon(None) };
+    let still = TrainBackbone { steps: 1, start: start.clone(), training, ..config.clone() };
+    let evaluated = |config: &TrainBackbone, name: &str| {
+        train_backbone(config, &options(path(name)), &device).unwrap().evaluation[0].1
+    };
+    let (before, after) = (evaluated(&config, "straight"), evaluated(&still, "begun"));
+    assert!((before - after).abs() < 1e-4, "{before} {after}");
+    assert!((evaluated(&TrainBackbone { start: None, ..still.clone() }, "fresh") - after).abs() > 1e-2);
+
+    let fault = |config: &TrainBackbone| {
+        train_backbone(config, &options(path("fault")), &device).unwrap_err().to_string()
+    };
+    let wider = BackboneModel { width: 32, ..config.model.clone() };
+    let message = fault(&TrainBackbone { model: wider, ..still.clone() });
+    assert!(message.starts_with("start: ") && message.contains("width: 16"), "{message}");
+    let message = fault(&TrainBackbone { start: Some(path("tokenizer/tokenizer.safetensors")), ..still });
+    assert!(message.contains("tokenizer.safetensors"), "{message}");
+    let message = fault(&TrainBackbone { training: muon(Some(MuonConfig { momentum: 1.0, ..MuonConfig::default() })), ..config });
+    assert!(message.starts_with("training.muon.momentum: "), "{message}");
+    let classifier = TrainClassifier { training: muon(Some(MuonConfig::default())), ..classifier_config(root.path()) };
+    let message = train_classifier(&classifier, &options(path("fault")), &device).unwrap_err().to_string();
+    assert!(message.starts_with("training.muon: "), "{message}");
+}
+
 /// Wide enough for the convolutions that are rounded.
 #[test]
 fn a_tokenizer_in_mixed_precision_takes_the_course_of_one_in_f32_and_resumes() {
@@ -346,7 +393,7 @@ fn a_tokenizer_in_mixed_precision_takes_the_course_of_one_in_f32_and_resumes() {
     let out = |name: &str| options(folder.path().join(name));
     if !nextscale_kernels::rounds() {
         let error = train_tokenizer(&mixed, &out("mixed"), &device).unwrap_err().to_string();
-        assert!(error.starts_with("dtype: this processor has no"), "{error}");
+        assert!(error.starts_with("dtype: this processor does not"), "{error}");
         return;
     }
     train_classifier(&classifier, &out("classifier"), &device).unwrap();

@@ -5,7 +5,7 @@ use burn::{
 use nextscale_core::{Dtype, Error, Result};
 use rayon::prelude::*;
 
-use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, mixed, model::Var};
+use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var, to_train};
 
 /// How a model's weights begin: upstream's training recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,14 +48,19 @@ impl VarConfig {
         Var::build(&mut Fresh { config: self, initialisation, device }, self)
     }
 
-    /// The same model to train in mixed precision: products of linear layers are of numbers rounded to bfloat16, forwards and
-    /// backwards; weights, sums and all else are f32.
+    /// The same model to train. In bf16 that is mixed precision: products of linear layers are of numbers rounded to bfloat16,
+    /// forwards and backwards; weights, sums and all else are f32.
     ///
     /// # Errors
     /// If the sizes make no model, or the processor or the device cannot compute so.
-    pub fn init_mixed(&self, initialisation: &Initialisation, device: &Device) -> Result<Var> {
+    pub fn init_to_train(
+        &self,
+        initialisation: &Initialisation,
+        device: &Device,
+        dtype: Dtype,
+    ) -> Result<Var> {
         self.check()?;
-        mixed::build(Fresh { config: self, initialisation, device }, self, device)
+        to_train::build(Fresh { config: self, initialisation, device }, self, device, dtype)
     }
 
     /// The same model for generation alone, as [`Var::load_to_generate`] gives it from a file.

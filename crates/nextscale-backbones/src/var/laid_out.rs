@@ -37,6 +37,6 @@ where
 
 pub(super) fn unavailable() -> Error {
     Error::Unsupported(
-        "this processor has no matrix unit for bfloat16 (AMX-BF16), or the device is not the CPU; compute in f32".into(),
+        "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), or the device is not the CPU; compute in f32".into(),
     )
 }

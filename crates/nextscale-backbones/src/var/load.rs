@@ -7,7 +7,7 @@ use burn::{
 use nextscale_core::{Dtype, Error, ScaleSchedule};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
-use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
+use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var, to_train};
 
 /// Why a checkpoint does not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,20 @@ impl Var {
     pub fn load(file: &WeightFile, config: &VarConfig, device: &Device) -> Result<Self, LoadError> {
         let file = fitting(file, config)?;
         Self::build(&mut Loader { file: &file, device }, config)
+    }
+
+    /// As [`load`](Self::load), to go on training: as [`VarConfig::init_to_train`] makes fresh weights.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if the processor or the device cannot compute so.
+    pub fn load_to_train(
+        file: &WeightFile,
+        config: &VarConfig,
+        device: &Device,
+        dtype: Dtype,
+    ) -> Result<Self, LoadError> {
+        let file = fitting(file, config)?;
+        to_train::build(Loader { file: &file, device }, config, device, dtype)
     }
 
     /// As [`load`](Self::load), for generation alone: on the CPU the weights of linear layers are laid out for its products,

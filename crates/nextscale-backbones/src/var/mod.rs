@@ -19,12 +19,12 @@ mod laid_out;
 mod linear;
 mod load;
 mod mask;
-mod mixed;
 mod model;
 mod ops;
 mod save;
 mod session;
 mod teacher;
+mod to_train;
 
 pub use adaln::Modulator;
 pub use attention::Attention;

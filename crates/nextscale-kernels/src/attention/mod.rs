@@ -8,7 +8,7 @@ use faer::{MatMut, MatRef, reborrow::*};
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use crate::raw::matrix_unit::MatrixUnit;
+use crate::{precision::Precision, raw::matrix_unit::MatrixUnit};
 use crate::{
     extension::{Operation, dims, tensor, values},
     product::multiply_alone,
@@ -76,7 +76,7 @@ fn each_head(
 #[cfg(target_arch = "x86_64")]
 fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: &[f32], extent: Extent) -> Option<Vec<f32>> {
     let Extent { queries, keys, heads, width } = extent;
-    let unit = MatrixUnit::detected().filter(|_| by_unit::fits(width))?;
+    let unit = MatrixUnit::detected(Precision::Whole).filter(|_| by_unit::fits(width))?;
     let mut out = vec![0.0; q.len()];
     each_head(&mut out, queries, extent, |image, head, out| {
         let of = |length: usize| image * length * heads * width..(image + 1) * length * heads * width;

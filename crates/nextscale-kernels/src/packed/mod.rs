@@ -128,7 +128,7 @@ impl Rounded {
     /// If `weight` has other than whole rows.
     pub fn new(weight: &[f32], inner: usize) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = MatrixUnit::detected().filter(|_| inner > 0) {
+        if let Some(unit) = MatrixUnit::detected(Precision::Rounded).filter(|_| inner > 0) {
             let lines = std::sync::Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner));
             return Some(Self { inner, outputs: weight.len() / inner, lines });
         }
@@ -173,7 +173,7 @@ impl Rounded {
 
     #[cfg(target_arch = "x86_64")]
     fn right(&self) -> Right<'_> {
-        let unit = MatrixUnit::detected().expect("a rounded weight is made only where there is a unit");
+        let unit = MatrixUnit::detected(Precision::Rounded).expect("a rounded weight is made only where there is a unit");
         Right::Unit(unit, by_unit::Columns::Rounded(&self.lines))
     }
 
@@ -206,7 +206,7 @@ impl<'a> Right<'a> {
     /// The fastest for `weight`, `[panels, inner, WIDTH]`.
     fn detected(weight: &'a [f32]) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = MatrixUnit::detected() {
+        if let Some(unit) = MatrixUnit::detected(Precision::Whole) {
             return Self::Unit(unit, by_unit::Columns::Numbers(weight));
         }
         Self::Vectors(Level::detected(), weight)
@@ -306,7 +306,7 @@ mod tests {
         let mut routes: Vec<_> = Level::available().into_iter().map(vectors).collect();
         #[cfg(target_arch = "x86_64")]
         routes.extend(
-            MatrixUnit::detected()
+            MatrixUnit::detected(Precision::Whole)
                 .map(|unit| ("unit".into(), Right::Unit(unit, by_unit::Columns::Numbers(weight)))),
         );
         routes
@@ -460,7 +460,7 @@ mod tests {
         let (rows, inner, outputs) = (16, 1024, 64);
         let (x, weight) = (numbers(1, rows * inner), numbers(2, outputs * inner));
         let packed = pack(&weight, inner);
-        let Some(unit) = MatrixUnit::detected() else { return };
+        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return };
         let layer = Layer { inner, bias: &[0.0; 64], then: Then::Nothing };
         let got = layer.apply(Right::Unit(unit, by_unit::Columns::Numbers(&packed)), &x);
         let (mut of_unit, mut of_sum) = (0.0, 0.0);

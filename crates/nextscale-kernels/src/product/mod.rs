@@ -16,10 +16,10 @@ use crate::raw::matrix_unit::MatrixUnit;
 /// A part for a thread has at least as many multiplications, so that it is worth waking one.
 const SHARE: usize = 1 << 18;
 
-/// Whether this processor multiplies numbers rounded to bfloat16, on a matrix unit.
+/// Whether this processor multiplies numbers rounded to bfloat16, on a matrix unit or its vectors.
 pub fn rounds() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return MatrixUnit::detected().is_some();
+    return MatrixUnit::detected(Precision::Rounded).is_some();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -61,7 +61,7 @@ impl Route {
     /// The fastest for sizes whatever the number of rows, so that a row is the same beside any others.
     fn of(precision: Precision, inner: usize, columns: usize) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = MatrixUnit::detected()
+        if let Some(unit) = MatrixUnit::detected(precision)
             .filter(|_| precision == Precision::Rounded || by_unit::pays(inner, columns))
         {
             return Self::Unit(unit, precision);

@@ -1,8 +1,7 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use burn::module::ParamId;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::Dtype;
 use nextscale_kernels::cross_entropy;
@@ -12,7 +11,7 @@ use crate::config::TrainClassifier;
 use crate::data::{Dataset, Images};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
-use crate::optimiser::is_decayed;
+use crate::optimiser::{Groups, is_decayed};
 use crate::params::parameters;
 use crate::random::{Order, uniform};
 use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
@@ -89,8 +88,9 @@ impl Task for ClassifierTask<'_> {
     type Pick = (usize, bool);
     type Seen = ();
 
-    fn decayed(&self, model: &Classifier) -> HashSet<ParamId> {
-        parameters(model).into_iter().filter(|p| is_decayed(&p.name, p.axes)).map(|p| p.id).collect()
+    fn groups(&self, model: &Classifier) -> Groups {
+        let decayed = parameters(model).into_iter().filter(|p| is_decayed(&p.name, p.axes));
+        Groups { decayed: decayed.map(|p| p.id).collect(), ..Groups::default() }
     }
 
     fn columns(&self) -> Vec<String> {

@@ -19,8 +19,8 @@ impl Task for Plane {
     type Pick = [f32; 3];
     type Seen = f32;
 
-    fn decayed(&self, model: &Linear) -> HashSet<ParamId> {
-        [model.weight.id].into()
+    fn groups(&self, model: &Linear) -> Groups {
+        Groups { decayed: [model.weight.id].into(), ..Groups::default() }
     }
 
     fn columns(&self) -> Vec<String> {

@@ -26,7 +26,7 @@ const TAPS: usize = 9;
 
 /// The unit, where products are of this precision.
 pub fn unit(precision: Precision) -> Option<MatrixUnit> {
-    MatrixUnit::detected().filter(|_| precision == ROUNDED)
+    MatrixUnit::detected(precision).filter(|_| precision == ROUNDED)
 }
 
 /// Whether the unit pays for these sizes, whatever the batch.
@@ -227,7 +227,7 @@ mod tests {
             width in 1usize..40,
             seed: u32,
         ) {
-            let Some(unit) = MatrixUnit::detected() else { return Ok(()) };
+            let Some(unit) = MatrixUnit::detected(ROUNDED) else { return Ok(()) };
             let round = |x: Vec<f32>| -> Vec<f32> { x.into_iter().map(|x| f32::from_bits(narrowed(x) << 16)).collect() };
             let plain = numbers(seed, 2 * channels * height * width);
             let weight = numbers(!seed, outputs * channels * 9);
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_shows() {
-        let Some(unit) = MatrixUnit::detected() else { return };
+        let Some(unit) = MatrixUnit::detected(ROUNDED) else { return };
         for broken in [f32::NAN, f32::INFINITY] {
             let mut x = numbers(1, 32 * 64);
             x[70] = broken;

@@ -1,10 +1,14 @@
 //! The matrix unit of x86-64 processors (AMX with bfloat16 products), for products of f32 matrices.
 //!
+//! Processors without one may have vectors that multiply bfloat16 numbers (AVX512-BF16): they take the unit's place in products of
+//! rounded numbers, from the same packed operands.
+//!
 //! The unit multiplies numbers of eight bits of mantissa and adds in f32, far faster than vectors multiply f32 numbers. An f32
 //! number is the sum of three such numbers, without error: `x = x₀ + x₁ + x₂`. Of the nine products of two such sums the six
 //! largest are taken, x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀: what is left out is below 2⁻²⁵ of |xy|, half of what rounding the
 //! product to f32 costs.
 
+mod by_vectors;
 mod pack;
 mod products;
 mod write;
@@ -70,28 +74,44 @@ impl Tile {
     pub const ZERO: Self = Tile([[0.0; SIDE]; SIDE]);
 }
 
-/// The matrix unit of this processor, which the system lets this process use.
+/// What multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    /// Tile registers.
+    Tiles,
+    /// Vectors of bfloat16 numbers, for [`Precision::Rounded`] alone: the six products of [`Precision::Whole`] would take them longer
+    /// than f32 numbers take other vectors.
+    Vectors,
+}
+
+/// The matrix unit of this processor, which the system lets this process use, or the vectors that stand in for it.
 #[derive(Clone, Copy, Debug)]
-pub struct MatrixUnit(());
+pub struct MatrixUnit(Means);
 
 impl MatrixUnit {
-    /// The unit, where there is one; asked for once.
-    pub fn detected() -> Option<Self> {
-        static DETECTED: LazyLock<bool> = LazyLock::new(|| {
+    /// What multiplies in this precision, where there is something; asked for once.
+    pub fn detected(precision: Precision) -> Option<Self> {
+        Self::available(precision).next()
+    }
+
+    /// All that multiplies in this precision, the fastest first.
+    pub fn available(precision: Precision) -> impl Iterator<Item = Self> {
+        static DETECTED: LazyLock<[bool; 2]> = LazyLock::new(|| {
             let (tiles, products) = (1 << 24, 1 << 22);
             let vectors = Level::detected() == Level(Instructions::Avx512);
-            let known = __cpuid(0).eax >= 7;
-            vectors
-                && known
-                && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products
-                && permitted()
+            let known = vectors && __cpuid(0).eax >= 7;
+            let unit = known && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products;
+            [unit && permitted(), vectors && is_x86_feature_detected!("avx512bf16")]
         });
-        DETECTED.then_some(Self(()))
+        let [tiles, vectors] = *DETECTED;
+        [(Means::Tiles, tiles), (Means::Vectors, vectors && precision == Precision::Rounded)]
+            .into_iter()
+            .filter_map(|(means, there)| there.then_some(Self(means)))
     }
 
     /// Runs `work` with the unit set up on this thread. `work` may not come back here, nor wait for other tasks, which might.
     pub fn with<R>(self, work: impl FnOnce(&Ready) -> R) -> R {
-        let ready = Ready::new();
+        let ready = Ready::new(self);
         work(&ready)
     }
 }
@@ -113,4 +133,106 @@ fn permitted() -> bool {
 /// The first `count` of sixteen.
 fn first(count: usize) -> __mmask16 {
     if count >= SIDE { __mmask16::MAX } else { (1 << count) - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use faer::MatRef;
+
+    use super::*;
+    use crate::testing::numbers;
+
+    const ROUNDED: Precision = Precision::Rounded;
+
+    /// The nearest bfloat16 number, in the upper half.
+    fn round(x: f32) -> f32 {
+        f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000)
+    }
+
+    /// Checks a tile against sums in f64.
+    fn check(unit: MatrixUnit, tile: &Tile, exact: impl Fn(usize, usize) -> f64) {
+        for (i, row) in tile.0.iter().enumerate() {
+            for (j, &got) in row.iter().enumerate() {
+                let gap = (f64::from(got) - exact(i, j)).abs();
+                assert!(gap < 2e-5, "{unit:?} {i} {j}: {got} for {}", exact(i, j));
+            }
+        }
+    }
+
+    /// Tiles and vectors, where a processor has both.
+    #[test]
+    fn whatever_multiplies_packed_tiles_gives_the_sums_of_rounded_numbers() {
+        for unit in MatrixUnit::available(ROUNDED) {
+            for inner in [1, 31, 32, 100] {
+                let (a, b) = (numbers(1, SIDE * inner), numbers(2, inner * SIDE));
+                let (mut rows, mut columns) =
+                    (vec![Line::ZERO; lines(ROUNDED, inner)], vec![Line::ZERO; lines(ROUNDED, inner)]);
+                unit.pack_rows(ROUNDED, MatRef::from_row_major_slice(&a, SIDE, inner), &mut rows);
+                unit.pack_columns(ROUNDED, MatRef::from_row_major_slice(&b, inner, SIDE), 0, &mut columns);
+                let mut tile = Tile([[7.0; SIDE]; SIDE]);
+                unit.with(|ready| ready.product(ROUNDED, &rows, &columns, &mut tile));
+                check(unit, &tile, |i, j| {
+                    let term = |k| f64::from(round(a[i * inner + k])) * f64::from(round(b[k * SIDE + j]));
+                    (0..inner).map(term).sum()
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_multiplies_reads_columns_from_places() {
+        let (steps, stride) = (3, 19);
+        let (a, b) = (numbers(3, 2 * SIDE * steps * STEP), numbers(4, 2 * 40 * STEP * stride));
+        // Pairs of numbers of neighbouring rows, a row of pairs after the other.
+        let pair = |b: &[f32], i: usize| round(b[2 * i]).to_bits() >> 16 | round(b[2 * i + 1]).to_bits();
+        let pairs: Vec<u32> = (0..b.len() / 2).map(|i| pair(&b, i)).collect();
+        let (first, second) = (&pairs[..], &pairs[5..]);
+        let offsets = vec![0, 2, 16 * stride + 1];
+        for unit in MatrixUnit::available(ROUNDED) {
+            let packed: Vec<Vec<Line>> = a
+                .chunks_exact(SIDE * steps * STEP)
+                .map(|a| {
+                    let mut rows = vec![Line::ZERO; lines(ROUNDED, steps * STEP)];
+                    unit.pack_rows(ROUNDED, MatRef::from_row_major_slice(a, SIDE, steps * STEP), &mut rows);
+                    rows
+                })
+                .collect();
+            let mut out = [const { Tile([[7.0; SIDE]; SIDE]) }; 4];
+            let places = Places::new(offsets.clone(), stride);
+            let rows = [&packed[0][..], &packed[1][..]];
+            unit.with(|ready| ready.products_of_places(rows, [first, second], &places, &mut out));
+            for (tile, out) in out.iter().enumerate() {
+                let (a, shift) = (&a[tile / 2 * SIDE * steps * STEP..], 5 * (tile % 2));
+                check(unit, out, |i, j| {
+                    let term = |k: usize| {
+                        let place = shift + offsets[k / STEP] + k % STEP / 2 * stride + j;
+                        f64::from(round(a[i * steps * STEP + k])) * f64::from(round(b[2 * place + k % 2]))
+                    };
+                    (0..steps * STEP).map(term).sum()
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_multiplies_adds_products_of_shifted_rows() {
+        let (inner, stride) = (2 * STEP, 71);
+        let (a, b) = (numbers(5, SIDE * stride + STEP), numbers(6, inner * SIDE));
+        let narrow: Vec<u16> = a.iter().map(|&x| (round(x).to_bits() >> 16) as u16).collect();
+        for unit in MatrixUnit::available(ROUNDED) {
+            let mut columns = vec![Line::ZERO; lines(ROUNDED, inner)];
+            unit.pack_columns(ROUNDED, MatRef::from_row_major_slice(&b, inner, SIDE), 0, &mut columns);
+            let mut out = [const { Tile([[7.0; SIDE]; SIDE]) }; 3];
+            let rows = Shifted { numbers: &narrow, stride };
+            unit.with(|ready| ready.add_products_of_shifts(rows, &columns, &mut out));
+            for (shift, out) in out.iter().enumerate() {
+                check(unit, out, |i, j| {
+                    let term = |k: usize| {
+                        f64::from(round(a[i * stride + shift + k])) * f64::from(round(b[k * SIDE + j]))
+                    };
+                    7.0 + (0..inner).map(term).sum::<f64>()
+                });
+            }
+        }
+    }
 }

@@ -1,11 +1,15 @@
 //! Products of tiles.
 //!
-//! Packed products use three tile registers of eight: one sum, and a tile of either operand. Convolutions, whose rows lie apart
+//! On the unit, packed products use three tile registers of eight: one sum, and a tile of either operand. Convolutions, whose rows lie apart
 //! and are slow to read, use more: what is read serves two or three sums.
 
 use std::{arch::asm, marker::PhantomData};
 
-use super::{Line, SIDE, STEP, Tile, lines_of_step};
+use super::{
+    Line, MatrixUnit, Means, SIDE, STEP, Tile,
+    by_vectors::{Columns, Rows, sum_over_steps},
+    lines_of_step,
+};
 use crate::precision::Precision;
 
 /// Where the steps of a product find their columns: the i-th step reads sixteen rows of sixteen pairs of numbers, `stride` pairs
@@ -32,7 +36,7 @@ pub struct Shifted<'a> {
 }
 
 /// The unit, set up on this thread until this is dropped.
-pub struct Ready(PhantomData<*const ()>);
+pub struct Ready(Means, PhantomData<*const ()>);
 
 #[repr(C, align(64))]
 struct Configuration([u8; 64]);
@@ -51,11 +55,14 @@ static CONFIGURATION: Configuration = {
 };
 
 impl Ready {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(MatrixUnit(means): MatrixUnit) -> Self {
+        if means == Means::Vectors {
+            return Ready(means, PhantomData);
+        }
         // SAFETY: the processor has the unit and the system permits it, as `MatrixUnit` proves; the configuration is one that
         // the architecture defines, 64 bytes long. Compiled code uses no tile registers but those of `product`.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
-        Ready(PhantomData)
+        Ready(means, PhantomData)
     }
 
     /// The product of a tile's rows and columns, which were packed with this precision for as many steps.
@@ -69,6 +76,13 @@ impl Ready {
         if steps == 0 {
             *out = Tile::ZERO;
             return;
+        }
+        if self.0 == Means::Vectors {
+            assert_eq!(precision, Precision::Rounded, "vectors multiply rounded numbers alone");
+            let (rows, columns) = (rows.as_chunks().0, columns.as_chunks().0);
+            let steps = rows.iter().map(Rows::packed).zip(columns.iter().map(Columns::packed));
+            // SAFETY: the processor has the instructions; as many lines of either operand were given as there are steps.
+            return unsafe { sum_over_steps(steps, out, false) };
         }
         /// The sum over all steps of what these instructions add to the first register, with three in use.
         macro_rules! sum_over_steps {
@@ -143,6 +157,23 @@ impl Ready {
             out.fill(Tile::ZERO);
             return;
         }
+        if self.0 == Means::Vectors {
+            for (out, (rows, columns)) in out.iter_mut().zip([
+                (rows[0], columns[0]),
+                (rows[0], columns[1]),
+                (rows[1], columns[0]),
+                (rows[1], columns[1]),
+            ]) {
+                let columns = offsets
+                    .iter()
+                    .map(|&offset| Columns { first: columns[offset..].as_ptr(), stride: *stride });
+                let steps = rows.as_chunks().0.iter().map(Rows::packed).zip(columns);
+                // SAFETY: the processor has the instructions; there are as many lines of rows as steps, and columns lie within
+                // what is there, which was checked.
+                unsafe { sum_over_steps(steps, out, false) };
+            }
+            return;
+        }
         // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of either tile's rows,
         // as many as there are, and 16 times 64 bytes of either's columns, which was checked; tiles are written in whole.
         unsafe {
@@ -204,6 +235,16 @@ impl Ready {
         if steps == 0 {
             return;
         }
+        if self.0 == Means::Vectors {
+            for (shift, out) in out.iter_mut().enumerate() {
+                let rows = (0..steps).map(|step| Rows { first: numbers[shift + step * STEP..].as_ptr(), stride });
+                let steps = rows.zip(columns.as_chunks().0.iter().map(Columns::packed));
+                // SAFETY: the processor has the instructions; there are as many lines of columns as steps, and rows lie within
+                // what is there, which was checked.
+                unsafe { sum_over_steps(steps, out, true) };
+            }
+            return;
+        }
         // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of columns, as many
         // as there are, and three times 16 times 32 numbers of rows, which was checked; tiles are read and written in whole.
         unsafe {
@@ -241,6 +282,9 @@ impl Ready {
 
 impl Drop for Ready {
     fn drop(&mut self) {
+        if self.0 == Means::Vectors {
+            return;
+        }
         // SAFETY: the processor has the unit; nothing of its state is used after this.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }

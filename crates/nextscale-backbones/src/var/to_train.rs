@@ -1,7 +1,7 @@
-//! Building a model that trains in mixed precision.
+//! Building a model to train.
 
 use burn::tensor::Device;
-use nextscale_core::Error;
+use nextscale_core::{Dtype, Error};
 
 use super::{
     config::VarConfig,
@@ -11,14 +11,22 @@ use super::{
     model::Var,
 };
 
-/// A model from a supply of plain weights, whose linear layers multiply in bfloat16.
-pub(super) fn build<S>(plain: S, config: &VarConfig, device: &Device) -> Result<Var, Error>
+/// A model from a supply of plain weights; in bf16 its linear layers multiply in mixed precision.
+pub(super) fn build<S>(
+    mut plain: S,
+    config: &VarConfig,
+    device: &Device,
+    dtype: Dtype,
+) -> Result<Var, S::Error>
 where
-    S: Supply<Error: Into<Error>>,
+    S: Supply<Error: From<Error>>,
 {
+    if dtype == Dtype::F32 {
+        return Var::build(&mut plain, config);
+    }
     let host = [Device::flex(), Device::flex().autodiff()].contains(device);
     if !(host && nextscale_kernels::rounds()) {
-        return Err(unavailable());
+        return Err(unavailable().into());
     }
     let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {
         Ok(match plain.matrix(key, inner, out)? {
@@ -26,5 +34,5 @@ where
             other => other,
         })
     };
-    Var::build(&mut Reshaped { plain, matrix }, config).map_err(Into::into)
+    Var::build(&mut Reshaped { plain, matrix }, config)
 }

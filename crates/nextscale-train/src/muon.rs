@@ -1,0 +1,124 @@
+//! Muon: matrices that move by orthogonalised momentum.
+//!
+//! A gradient of a matrix has few large singular values, and a step along it changes little else. Muon makes all singular values of
+//! the step one (Jordan and others, 2024, "Muon: An optimizer for hidden layers in neural networks").
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// Settings of Muon, for the matrices of a transformer's blocks; all else moves by AdamW.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MuonConfig {
+    /// Its learning rate as a multiple of the run's.
+    pub rate: f64,
+    /// The decay of the momentum, from 0 to below 1.
+    pub momentum: f64,
+    /// Weight decay, at this rate.
+    pub weight_decay: f64,
+}
+
+impl Default for MuonConfig {
+    fn default() -> Self {
+        Self { rate: 2.0, momentum: 0.95, weight_decay: 0.05 }
+    }
+}
+
+/// Iterations, and the coefficients of the odd polynomial a·x + b·x³ + c·x⁵ that takes every singular value near to one (the authors'
+/// own: steep at zero, and within about 0.7 to 1.2 after five).
+const ITERATIONS: usize = 5;
+const POLYNOMIAL: [f64; 3] = [3.4445, -4.775, 2.0315];
+/// The root mean square of a step's numbers at rate one: about AdamW's, so that rates are of one size (Liu and others, 2025, "Muon is
+/// Scalable for LLM Training", §2.2).
+const SIZE: f64 = 0.2;
+
+impl MuonConfig {
+    /// The change of a matrix `[rows, columns]` at rate one, from its gradient and the momentum with that gradient in it. The matrix
+    /// is `parts` of as many columns, one beside the other, that work apart from each other.
+    pub fn step(&self, gradient: Tensor<2>, momentum: Tensor<2>, parts: usize) -> Tensor<2> {
+        let parts = (gradient + momentum * self.momentum).chunk(parts, 1);
+        let steps = parts.into_iter().map(|part| {
+            let longer = part.dims().into_iter().max().unwrap_or(1);
+            orthogonalised(part) * (SIZE * (longer as f64).sqrt() * self.rate)
+        });
+        Tensor::cat(steps.collect(), 1)
+    }
+}
+
+/// The matrix with all singular values near one, and the same singular vectors. Products are rounded to bfloat16 where the
+/// processor can.
+fn orthogonalised(x: Tensor<2>) -> Tensor<2> {
+    let [rows, columns] = x.dims();
+    if rows > columns {
+        return orthogonalised(x.transpose()).transpose();
+    }
+    let product = |a: &Tensor<2>, b: Tensor<2>| nextscale_kernels::linear_rounded(a.clone(), b, None);
+    let [a, b, c] = POLYNOMIAL;
+    // No singular value is above one where the root of the sum of all squares is one.
+    let norm: f32 = (x.clone() * x.clone()).sum().sqrt().into_scalar();
+    let mut x = x / f64::from(norm).max(1e-12);
+    for _ in 0..ITERATIONS {
+        let square = product(&x, x.clone().transpose());
+        let even = product(&square, square.clone()) * c + square * b;
+        x = product(&even, x.clone()) + x * a;
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    fn matrix<const N: usize>(rows: [[f32; N]; 3]) -> Tensor<2> {
+        Tensor::from_data(TensorData::from(rows), &Device::flex())
+    }
+
+    fn numbers(x: Tensor<2>) -> Vec<f32> {
+        x.into_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn singular_values_come_near_one_and_vectors_stay() {
+        // On the diagonal the singular values stand themselves.
+        let x = matrix([[900.0, 0.0, 0.0, 0.0], [0.0, -90.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0]]);
+        for (x, columns) in [(x.clone(), 4), (x.transpose(), 3)] {
+            for (i, value) in numbers(orthogonalised(x)).into_iter().enumerate() {
+                let (row, column) = (i / columns, i % columns);
+                let sign = if row == 1 { -1.0 } else { 1.0 };
+                let near = (0.6..1.3).contains(&(value * sign));
+                assert!(if row == column { near } else { value.abs() < 1e-6 }, "{row} {column}: {value}");
+            }
+        }
+        assert_eq!(numbers(orthogonalised(matrix([[0.0; 4]; 3]))), [0.0; 12]);
+    }
+
+    #[test]
+    fn parts_move_apart_and_a_step_has_adam_ws_size() {
+        let config = MuonConfig { rate: 0.5, momentum: 0.0, ..MuonConfig::default() };
+        // The second part's gradient is a thousand times the first's.
+        let x = matrix([
+            [0.1, 0.0, 0.0, 100.0, 0.0, 0.0],
+            [0.0, 0.2, 0.0, 0.0, 200.0, 0.0],
+            [0.0, 0.0, 0.1, 0.0, 0.0, 100.0],
+        ]);
+        let step = config.step(x.clone(), x.zeros_like(), 2);
+        let [first, second] = step.chunk(2, 1).try_into().unwrap();
+        assert_eq!(first.dims(), [3, 3]);
+        let (first, second) = (numbers(first), numbers(second));
+        for (first, second) in first.iter().zip(&second) {
+            assert!((first - second).abs() < 0.01, "{first} {second}");
+        }
+        let size = (first.iter().map(|x| x * x).sum::<f32>() / 9.0).sqrt();
+        assert!((size / (0.2 * 0.5) - 1.0).abs() < 0.3, "{size}");
+    }
+
+    #[test]
+    fn momentum_is_followed_beyond_the_gradient() {
+        let config = MuonConfig { momentum: 1.0, ..MuonConfig::default() };
+        let gradient = matrix([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+        let momentum = gradient.clone() * -3.0;
+        assert!(numbers(config.step(gradient, momentum, 1))[0] < 0.0);
+    }
+}
