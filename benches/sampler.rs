@@ -19,7 +19,7 @@ fn sampler(criterion: &mut Criterion) {
             4096,
             TopKTopP { top_k: 900, top_p: 0.96, ..TopKTopP::default() },
         ),
-        ("plain of [10, 64, 1024]", 10, 8, 1024, TopKTopP::default()),
+        ("plain of [10, 64, 2048]", 10, 8, 2048, TopKTopP::default()),
     ];
     let mut group = criterion.benchmark_group("sampler");
     group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(2));

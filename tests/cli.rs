@@ -15,4 +15,5 @@ mod cli {
     pub mod reconstruct;
     pub mod runs;
     pub mod selfcheck;
+    pub mod training;
 }

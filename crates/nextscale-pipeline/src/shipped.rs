@@ -22,7 +22,7 @@ pub struct Shipped {
 /// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
 pub const SHIPPED: &[Shipped] = &[Shipped {
     name: "cifar10",
-    about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; small and briefly trained, see models/cifar10",
+    about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
     class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
     tokenizer: include_bytes!("../../../models/cifar10/tokenizer.safetensors"),
     backbone: include_bytes!("../../../models/cifar10/backbone.safetensors"),

@@ -191,7 +191,7 @@ fn averages_of_another_model_are_refused_before_weights_are_read() {
     let config = Config::from_node(&node, folder.path(), &Registry::standard()).unwrap();
     let error = config.prepare().err().unwrap();
     assert!(
-        error.is_usage() && error.to_string().contains("64 channels and the model's logits 1024"),
+        error.is_usage() && error.to_string().contains("64 channels and the model's logits 2048"),
         "{error}"
     );
     let prior = read(&out).unwrap().prior;

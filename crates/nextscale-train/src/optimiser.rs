@@ -156,8 +156,7 @@ impl Optimiser {
         };
         let spread = second.clone().sqrt().mul_scalar(unbias2.sqrt().recip()).add_scalar(epsilon);
         let delta = first.clone().div(spread).mul_scalar(rate / unbias1);
-        let decay =
-            if self.groups.decayed.contains(&parameter.id) { 1.0 - rate * weight_decay } else { 1.0 };
+        let decay = if self.groups.decayed.contains(&parameter.id) { 1.0 - rate * weight_decay } else { 1.0 };
         self.moments.insert(parameter.name, Moments { first, second: Some(second) });
         parameter.values.mul_scalar(decay).sub(delta)
     }

@@ -13,7 +13,9 @@ use nextscale_train::config::{
 };
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
-use nextscale_train::{MuonConfig, Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer};
+use nextscale_train::{
+    MuonConfig, Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer,
+};
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 /// Smooth random images in CIFAR-10's binary batches.
@@ -365,9 +367,13 @@ fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
     assert!(message.starts_with("start: ") && message.contains("width: 16"), "{message}");
     let message = fault(&TrainBackbone { start: Some(path("tokenizer/tokenizer.safetensors")), ..still });
     assert!(message.contains("tokenizer.safetensors"), "{message}");
-    let message = fault(&TrainBackbone { training: muon(Some(MuonConfig { momentum: 1.0, ..MuonConfig::default() })), ..config });
+    let message = fault(&TrainBackbone {
+        training: muon(Some(MuonConfig { momentum: 1.0, ..MuonConfig::default() })),
+        ..config
+    });
     assert!(message.starts_with("training.muon.momentum: "), "{message}");
-    let classifier = TrainClassifier { training: muon(Some(MuonConfig::default())), ..classifier_config(root.path()) };
+    let classifier =
+        TrainClassifier { training: muon(Some(MuonConfig::default())), ..classifier_config(root.path()) };
     let message = train_classifier(&classifier, &options(path("fault")), &device).unwrap_err().to_string();
     assert!(message.starts_with("training.muon: "), "{message}");
 }

@@ -7,14 +7,14 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 use faer::{MatMut, MatRef, reborrow::*};
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use crate::{precision::Precision, raw::matrix_unit::MatrixUnit};
 use crate::{
     extension::{Operation, dims, tensor, values},
     product::multiply_alone,
     raw::Level,
     softmax,
 };
+#[cfg(target_arch = "x86_64")]
+use crate::{precision::Precision, raw::matrix_unit::MatrixUnit};
 
 /// Queries of a block: with 680 keys their scores are 170 KiB.
 const BLOCK: usize = 64;

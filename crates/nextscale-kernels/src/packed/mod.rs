@@ -173,7 +173,8 @@ impl Rounded {
 
     #[cfg(target_arch = "x86_64")]
     fn right(&self) -> Right<'_> {
-        let unit = MatrixUnit::detected(Precision::Rounded).expect("a rounded weight is made only where there is a unit");
+        let unit = MatrixUnit::detected(Precision::Rounded)
+            .expect("a rounded weight is made only where there is a unit");
         Right::Unit(unit, by_unit::Columns::Rounded(&self.lines))
     }
 

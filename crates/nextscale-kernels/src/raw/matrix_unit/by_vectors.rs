@@ -4,8 +4,8 @@
 //! stay in registers over all steps, more than enough to hide the latency of an instruction.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_load_ps, _mm512_loadu_si512,
-    _mm512_set1_epi32, _mm512_setzero_ps, _mm512_store_ps,
+    __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_load_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+    _mm512_setzero_ps, _mm512_store_ps,
 };
 
 use super::{Line, SIDE, STEP, Tile};
@@ -46,11 +46,7 @@ impl Columns {
 /// # Safety
 /// The processor has the instructions, and every step lies where its pointers say.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub unsafe fn sum_over_steps(
-    steps: impl Iterator<Item = (Rows, Columns)>,
-    out: &mut Tile,
-    accumulate: bool,
-) {
+pub unsafe fn sum_over_steps(steps: impl Iterator<Item = (Rows, Columns)>, out: &mut Tile, accumulate: bool) {
     let mut sums: Sums = [_mm512_setzero_ps(); SIDE];
     if accumulate {
         // SAFETY: a tile's row is 64 bytes, and lies on a multiple of them.
@@ -62,9 +58,8 @@ pub unsafe fn sum_over_steps(
             let column = unsafe { _mm512_loadu_si512(columns.first.add(pair * columns.stride).cast()) };
             for (row, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: as above, for a pair.
-                let both = unsafe {
-                    rows.first.add(row * rows.stride + 2 * pair).cast::<i32>().read_unaligned()
-                };
+                let both =
+                    unsafe { rows.first.add(row * rows.stride + 2 * pair).cast::<i32>().read_unaligned() };
                 *sum = _mm512_dpbf16_ps(*sum, numbers(_mm512_set1_epi32(both)), numbers(column));
             }
         }

@@ -237,7 +237,8 @@ impl Ready {
         }
         if self.0 == Means::Vectors {
             for (shift, out) in out.iter_mut().enumerate() {
-                let rows = (0..steps).map(|step| Rows { first: numbers[shift + step * STEP..].as_ptr(), stride });
+                let rows =
+                    (0..steps).map(|step| Rows { first: numbers[shift + step * STEP..].as_ptr(), stride });
                 let steps = rows.zip(columns.as_chunks().0.iter().map(Columns::packed));
                 // SAFETY: the processor has the instructions; there are as many lines of columns as steps, and rows lie within
                 // what is there, which was checked.
