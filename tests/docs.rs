@@ -45,6 +45,9 @@ fn links_between_pages_lead_somewhere() {
     let summary = std::fs::read_to_string(page("SUMMARY.md")).unwrap();
     for entry in std::fs::read_dir(page("")).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or_default();

@@ -313,7 +313,8 @@ pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> T
 /// As [`conv2d_3x3`]: where channels are many, x and the weight are rounded to bfloat16, and in the backward pass the gradient
 /// too; sums are f32.
 ///
-/// On other devices than the CPU, and where the CPU cannot ([`rounds`]), nothing is rounded.
+/// On other devices than the CPU, where the CPU cannot ([`rounds`]), and where it has vectors for it alone and f32 is faster (many
+/// channels of large maps), nothing is rounded.
 pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     conv2d_3x3_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
 }

@@ -109,6 +109,11 @@ impl MatrixUnit {
             .filter_map(|(means, there)| there.then_some(Self(means)))
     }
 
+    /// Whether these are tiles, many times as fast as vectors of f32 numbers. Vectors of bfloat16 numbers are twice as fast.
+    pub fn has_tiles(self) -> bool {
+        self.0 == Means::Tiles
+    }
+
     /// Runs `work` with the unit set up on this thread. `work` may not come back here, nor wait for other tasks, which might.
     pub fn with<R>(self, work: impl FnOnce(&Ready) -> R) -> R {
         let ready = Ready::new(self);
