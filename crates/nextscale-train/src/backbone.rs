@@ -39,8 +39,6 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     config.check()?;
     let tokenizer = open_tokenizer(&config.tokenizer, device)?;
     let data = config.data.load()?;
-    let tokens =
-        TokenSet::of_run(options, (&config.tokenizer, &tokenizer), (&config.data, &data), config.flips)?;
     check_dtype(config.dtype, device)?;
     let sizes = architecture(config, data.classes.len(), &tokenizer);
     let training_device = device.clone().autodiff();
@@ -51,6 +49,9 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
             sizes.init_to_train(&fresh, &training_device, config.dtype)?
         }
     };
+    // Last, for it takes minutes: what is wrong with the rest is told before.
+    let tokens =
+        TokenSet::of_run(options, (&config.tokenizer, &tokenizer), (&config.data, &data), config.flips)?;
     let mut task = BackboneTask {
         config,
         tokenizer: &tokenizer,
