@@ -11,7 +11,8 @@ pub enum Dtype {
     /// f32.
     #[default]
     F32,
-    /// Weights and inputs rounded to bfloat16, sums in f32; on processors with a matrix unit for them (AMX), or vectors that multiply them (AVX512-BF16).
+    /// Weights and inputs rounded to bfloat16, sums in f32; on processors with a matrix unit for them (AMX), or vectors that
+    /// multiply them (AVX512-BF16).
     Bf16,
 }
 

@@ -1,7 +1,7 @@
 //! Products of tiles.
 //!
-//! On the unit, packed products use three tile registers of eight: one sum, and a tile of either operand. Convolutions, whose rows lie apart
-//! and are slow to read, use more: what is read serves two or three sums.
+//! On the unit, packed products use three tile registers of eight: one sum, and a tile of either operand. Convolutions, whose
+//! rows lie apart and are slow to read, use more: what is read serves two or three sums.
 
 use std::{arch::asm, marker::PhantomData};
 
