@@ -237,6 +237,22 @@ fn linear_in(precision: Precision, x: Tensor<2>, weight: Tensor<2>, bias: Option
 /// `[batch, keys, heads, width]`, mask `[queries, keys]`, to `[batch, queries, heads, width]`. The mask is a constant: it
 /// gets no gradient.
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+    attention_in(Precision::Whole, q, k, v, mask)
+}
+
+/// As [`attention`], but all numbers that are multiplied are rounded to bfloat16 first, here and in the gradients; sums and the
+/// softmax are f32. As [`linear_rounded`] is to [`linear`].
+pub fn attention_rounded(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+    attention_in(if rounds() { Precision::Rounded } else { Precision::Whole }, q, k, v, mask)
+}
+
+fn attention_in(
+    precision: Precision,
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    mask: Option<Tensor<2>>,
+) -> Tensor<4> {
     let ([batch, queries, heads, width], [_, keys, ..]) = (q.dims(), k.dims());
     assert!(
         k.dims() == [batch, keys, heads, width]
@@ -253,7 +269,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2
     let masked = mask.is_some();
     let mask = mask.unwrap_or_else(|| Tensor::zeros([0, 0], (&q.device(), q.dtype())));
     let inputs = [q.into_dispatch(), k.into_dispatch(), v.into_dispatch(), mask.into_dispatch()];
-    apply(attention::Attention, inputs).unwrap_or_else(|[q, k, v, mask]| {
+    apply(attention::Attention(precision), inputs).unwrap_or_else(|[q, k, v, mask]| {
         let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);
         composed::attention(q, k, v, masked.then(|| Tensor::from_dispatch(mask)))
     })

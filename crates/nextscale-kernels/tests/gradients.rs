@@ -419,6 +419,27 @@ fn a_rounded_linear_layer_has_gradients_of_rounded_products() {
 }
 
 #[test]
+fn rounded_attention_has_gradients_of_rounded_products() {
+    let device = Device::flex().autodiff();
+    // Widths that the matrix unit takes and one that it does not; more queries than a block.
+    for [queries, keys, heads, width] in [[70, 90, 2, 32], [130, 130, 3, 16], [9, 40, 2, 12]] {
+        let inputs = [queries, keys, keys].map(|length| {
+            let data = random(&[2, length, heads, width], length as u64, 1.0, 0.0).convert::<f32>();
+            Tensor::<4>::from_data(data, &device).require_grad()
+        });
+        let hidden = |i: usize| if i % keys > i / keys { f32::NEG_INFINITY } else { 0.0 };
+        let mask = TensorData::new((0..queries * keys).map(hidden).collect::<Vec<f32>>(), [queries, keys]);
+        let mask = || Some(Tensor::<2>::from_data(mask.clone(), &device));
+        let slopes = random(&[2, queries, heads, width], 3, 1.0, 0.0).convert::<f32>();
+        let slopes = Tensor::<4>::from_data(slopes, &device);
+        let [q, k, v] = inputs.clone();
+        let rounded = kernels::attention_rounded(q.clone(), k.clone(), v.clone(), mask());
+        let whole = kernels::attention(q, k, v, mask());
+        assert_rounded(&gaps(&inputs, slopes, rounded, whole));
+    }
+}
+
+#[test]
 fn a_rounded_convolution_has_gradients_of_rounded_products() {
     let device = Device::flex().autodiff();
     for [batch, channels, outputs, height, width] in

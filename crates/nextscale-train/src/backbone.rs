@@ -42,12 +42,10 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     check_dtype(config.dtype, device)?;
     let sizes = architecture(config, data.classes.len(), &tokenizer);
     let training_device = device.clone().autodiff();
+    let fresh = Initialisation { seed: config.seed, gate: config.model.gate };
     let model = match &config.start {
-        Some(start) => begin_from(start, &sizes, config.dtype, &training_device)?,
-        None => {
-            let fresh = Initialisation { seed: config.seed, gate: config.model.gate };
-            sizes.init_to_train(&fresh, &training_device, config.dtype)?
-        }
+        Some(start) => begin_from(start, &sizes, &fresh, config.dtype, &training_device)?,
+        None => sizes.init_to_train(&fresh, &training_device, config.dtype)?,
     };
     // Last, for it takes minutes: what is wrong with the rest is told before.
     let tokens =
@@ -63,19 +61,25 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
-/// The weights of a file, where its sizes are the config's.
-fn begin_from(start: &Path, sizes: &VarConfig, dtype: Dtype, device: &Device) -> Result<Var> {
+/// The weights of a file, where its sizes are the config's but for blocks that it may lack: those begin as the identity.
+fn begin_from(
+    start: &Path,
+    sizes: &VarConfig,
+    fresh: &Initialisation,
+    dtype: Dtype,
+    device: &Device,
+) -> Result<Var> {
     let fail = |message: String| Error::data(start, message);
     let file = WeightFile::open(start).map_err(|error| fail(error.to_string()))?;
     let found = VarConfig::infer(&file, None).map_err(|error| fail(error.to_string()))?;
-    if found != *sizes {
+    if (VarConfig { depth: sizes.depth, ..found.clone() }) != *sizes || found.depth > sizes.depth {
         let message = format!(
-            "{} has the sizes {found:?}; `model`, the tokenizer and the data say {sizes:?}",
+            "{} has the sizes {found:?}; `model`, the tokenizer and the data say {sizes:?}, and may differ in a greater depth alone",
             start.display()
         );
         return Err(Error::setting("start", message));
     }
-    Var::load_to_train(&file, sizes, device, dtype).map_err(|error| fail(error.to_string()))
+    Var::load_to_train(&file, sizes, fresh, device, dtype).map_err(|error| fail(error.to_string()))
 }
 
 fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> VarConfig {

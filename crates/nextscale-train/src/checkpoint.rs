@@ -91,13 +91,13 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     write_atomically(&path, &bytes).map_err(Error::io(&path))
 }
 
-/// Fields of a config, as JSON pointers, that a run may be resumed with other values of: it may be made longer or shorter, and
-/// go on on another processor.
-const MAY_DIFFER: [&str; 3] = ["/steps", "/dtype", "/training/micro_batches"];
+/// Fields of a config, as JSON pointers, that a run may be resumed with other values of: it may be made longer or shorter, cool
+/// down earlier or later, and go on on another processor.
+const MAY_DIFFER: [&str; 4] =
+    ["/steps", "/training/schedule/shape/Trapezoid/from", "/dtype", "/training/micro_batches"];
 
-/// Puts a run's state back into `fresh`, the state of the same run at its start. `steps`, `dtype` and
-/// `training.micro_batches` may differ between the configs; a field that is new since the checkpoint was written had its
-/// default.
+/// Puts a run's state back into `fresh`, the state of the same run at its start. The fields
+/// [`MAY_DIFFER`] may differ between the configs; a field that is new since the checkpoint was written had its default.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.
@@ -191,6 +191,8 @@ mod tests {
 
     use super::*;
     use crate::optimiser::AdamWConfig;
+    use crate::run::Training;
+    use crate::schedule::{Schedule, Shape};
 
     fn layer(inputs: usize) -> Linear {
         LinearConfig::new(inputs, 2).init(&Device::flex().autodiff())
@@ -237,6 +239,26 @@ mod tests {
         assert_eq!(load(false).unwrap(), 0);
         let message = load(true).unwrap_err().to_string();
         assert!(message.contains("flips was false, is true"), "{message}");
+    }
+
+    #[test]
+    fn a_run_may_cool_down_at_another_step_and_at_no_other_rate() {
+        let out = tempfile::tempdir().unwrap();
+        #[derive(Serialize, Deserialize)]
+        struct Config {
+            training: Training,
+        }
+        let config = |from, end| Config {
+            training: Training {
+                schedule: Schedule { shape: Shape::Trapezoid { from, end }, ..Schedule::default() },
+                ..Training::default()
+            },
+        };
+        save(out.path(), &config(0.8, 0.0), &fresh(3)).unwrap();
+        let load = |config| load(out.path(), &config, fresh(3), &Device::flex()).map(|state| state.step);
+        assert_eq!(load(config(0.4, 0.0)).unwrap(), 0);
+        let message = load(config(0.4, 0.1)).unwrap_err().to_string();
+        assert!(message.contains("Trapezoid.end was 0.0, is 0.1"), "{message}");
     }
 
     #[test]

@@ -209,14 +209,15 @@ pub struct TrainBackbone {
     pub flips: bool,
     /// The transformer.
     pub model: BackboneModel,
-    /// Weights to begin from in place of fresh ones: a backbone of the same sizes, on the same tokens.
+    /// Weights to begin from in place of fresh ones: a backbone of the same sizes, on the same tokens. Blocks that it
+    /// lacks come after its own and begin as the identity.
     #[serde(default)]
     pub start: Option<PathBuf>,
     /// The share of labels that are replaced by the null class, for classifier-free guidance.
     #[serde(default = "tenth")]
     pub label_dropout: f64,
-    /// What linear layers multiply: `f32`, or `bf16` for mixed precision (weights, sums and all else stay f32), which is faster
-    /// on CPUs that have it.
+    /// What linear layers and attention multiply: `f32`, or `bf16` for mixed precision (weights, sums, the softmax and all else
+    /// stay f32), which is faster on CPUs that have it.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -404,6 +405,12 @@ mod tests {
             backbone.check().unwrap();
             assert!(backbone.model.width.is_multiple_of(backbone.model.heads));
         }
+        let first: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
+        let grown: TrainBackbone = ron::from_str(&read("cifar10-backbone-grown.ron")).unwrap();
+        grown.check().unwrap();
+        assert!(grown.start.is_some() && grown.model.depth > first.model.depth);
+        assert_eq!(BackboneModel { depth: first.model.depth, ..grown.model }, first.model);
+        assert_eq!((grown.tokenizer, grown.data), (first.tokenizer, first.data));
     }
 
     #[test]

@@ -357,6 +357,9 @@ fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
     };
     let (before, after) = (evaluated(&config, "straight"), evaluated(&still, "begun"));
     assert!((before - after).abs() < 1e-4, "{before} {after}");
+    let deeper = BackboneModel { depth: config.model.depth + 1, ..config.model.clone() };
+    let grown = evaluated(&TrainBackbone { model: deeper, ..still.clone() }, "grown");
+    assert!((before - grown).abs() < 1e-4, "{before} {grown}");
     assert!((evaluated(&TrainBackbone { start: None, ..still.clone() }, "fresh") - after).abs() > 1e-2);
 
     let fault = |config: &TrainBackbone| {
@@ -365,6 +368,9 @@ fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
     let wider = BackboneModel { width: 32, ..config.model.clone() };
     let message = fault(&TrainBackbone { model: wider, ..still.clone() });
     assert!(message.starts_with("start: ") && message.contains("width: 16"), "{message}");
+    let deep = Some(path("grown/backbone.safetensors"));
+    let message = fault(&TrainBackbone { start: deep, ..still.clone() });
+    assert!(message.starts_with("start: ") && message.contains("a greater depth alone"), "{message}");
     let message = fault(&TrainBackbone { start: Some(path("tokenizer/tokenizer.safetensors")), ..still });
     assert!(message.contains("tokenizer.safetensors"), "{message}");
     let message = fault(&TrainBackbone {

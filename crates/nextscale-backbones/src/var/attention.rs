@@ -40,6 +40,8 @@ pub(super) struct Projected {
     pub queries: Tensor<4>,
     pub keys: Tensor<4>,
     pub values: Tensor<4>,
+    /// Whether the model trains in mixed precision.
+    pub mixed: bool,
 }
 
 impl Attention {
@@ -77,11 +79,12 @@ impl Attention {
     /// scales are on the queries.
     pub(super) fn project(&self, x: Tensor<3>) -> Projected {
         let [rows, positions, width] = x.dims();
-        let (weight, linear): (_, fn(_, _, _) -> _) = match &self.qkv {
-            Weight::Plain(weight) => (weight.val(), kernels::linear),
-            Weight::Mixed(weight) => (weight.val(), kernels::linear_rounded),
+        let (weight, mixed) = match &self.qkv {
+            Weight::Plain(weight) => (weight.val(), false),
+            Weight::Mixed(weight) => (weight.val(), true),
             Weight::Packed(_) | Weight::Rounded(_) => return self.project_at_once(x),
         };
+        let linear = if mixed { kernels::linear_rounded } else { kernels::linear };
         let heads = [rows, positions, self.heads, width / self.heads];
         // Three products with views of one weight: their results are contiguous, where slices of one product would have
         // to be copied apart.
@@ -98,9 +101,9 @@ impl Attention {
         match &self.scale_mul {
             Some(scale_mul) => {
                 let scale = scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([1, 1, self.heads, 1]);
-                Projected { queries: ops::unit(queries) * scale, keys: ops::unit(keys), values }
+                Projected { queries: ops::unit(queries) * scale, keys: ops::unit(keys), values, mixed }
             }
-            None => Projected { queries: queries * plain_scale(width / self.heads), keys, values },
+            None => Projected { queries: queries * plain_scale(width / self.heads), keys, values, mixed },
         }
     }
 
@@ -115,15 +118,15 @@ impl Attention {
             None => Tensor::full([self.heads], plain_scale(head_width), &device),
         };
         let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());
-        Projected { queries, keys, values }
+        Projected { queries, keys, values, mixed: false }
     }
 
     /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
     /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[queries, keys]`.
     pub(super) fn attend(projected: Projected, mask: Option<Tensor<2>>) -> Tensor<3> {
-        let Projected { queries, keys, values } = projected;
+        let Projected { queries, keys, values, mixed } = projected;
         let [rows, positions, heads, head_width] = queries.dims();
-        ops::attention(queries, keys, values, mask).reshape([rows, positions, heads * head_width])
+        ops::attention(mixed, queries, keys, values, mask).reshape([rows, positions, heads * head_width])
     }
 
     /// The output projection.

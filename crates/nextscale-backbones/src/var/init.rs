@@ -48,8 +48,8 @@ impl VarConfig {
         Var::build(&mut Fresh { config: self, initialisation, device }, self)
     }
 
-    /// The same model to train. In bf16 that is mixed precision: products of linear layers are of numbers rounded to bfloat16,
-    /// forwards and backwards; weights, sums and all else are f32.
+    /// The same model to train. In bf16 that is mixed precision: products of linear layers and of attention are of numbers rounded
+    /// to bfloat16, forwards and backwards; weights, sums and all else are f32.
     ///
     /// # Errors
     /// If the sizes make no model, or the processor or the device cannot compute so.
@@ -79,10 +79,10 @@ impl VarConfig {
 }
 
 /// Supplies fresh weights by key.
-struct Fresh<'a> {
-    config: &'a VarConfig,
-    initialisation: &'a Initialisation,
-    device: &'a Device,
+pub(super) struct Fresh<'a> {
+    pub config: &'a VarConfig,
+    pub initialisation: &'a Initialisation,
+    pub device: &'a Device,
 }
 
 impl Fresh<'_> {

@@ -7,7 +7,7 @@ use burn::{
 use nextscale_core::{Dtype, Error, ScaleSchedule};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
-use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var, to_train};
+use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
 
 /// Why a checkpoint does not become a model.
 #[derive(Debug, thiserror::Error)]
@@ -46,20 +46,6 @@ impl Var {
         Self::build(&mut Loader { file: &file, device }, config)
     }
 
-    /// As [`load`](Self::load), to go on training: as [`VarConfig::init_to_train`] makes fresh weights.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), or if the processor or the device cannot compute so.
-    pub fn load_to_train(
-        file: &WeightFile,
-        config: &VarConfig,
-        device: &Device,
-        dtype: Dtype,
-    ) -> Result<Self, LoadError> {
-        let file = fitting(file, config)?;
-        to_train::build(Loader { file: &file, device }, config, device, dtype)
-    }
-
     /// As [`load`](Self::load), for generation alone: on the CPU the weights of linear layers are laid out for its products,
     /// which are faster then. Such a model gives logits and can be saved, but has no gradients.
     ///
@@ -77,7 +63,7 @@ impl Var {
 }
 
 /// The file at the dictionary that has a model of this architecture, its names and shapes checked.
-fn fitting(file: &WeightFile, config: &VarConfig) -> Result<WeightFile, LoadError> {
+pub(super) fn fitting(file: &WeightFile, config: &VarConfig) -> Result<WeightFile, LoadError> {
     config.check()?;
     let file = file.rooted("pos_1LC")?;
     config.expected().check(&file)?;
@@ -101,9 +87,9 @@ impl VarConfig {
 }
 
 /// Supplies a file's tensors.
-struct Loader<'a> {
-    file: &'a WeightFile,
-    device: &'a Device,
+pub(super) struct Loader<'a> {
+    pub file: &'a WeightFile,
+    pub device: &'a Device,
 }
 
 impl Supply for Loader<'_> {

@@ -9,6 +9,7 @@ mod embedding;
 mod feed_forward;
 #[cfg(test)]
 mod fixtures;
+mod grow;
 mod head;
 #[cfg(test)]
 mod independence;

@@ -21,14 +21,17 @@ pub(super) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::silu(x)
 }
 
-/// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`.
+/// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`; `mixed` multiplies numbers
+/// rounded to bfloat16.
 pub(super) fn attention(
+    mixed: bool,
     queries: Tensor<4>,
     keys: Tensor<4>,
     values: Tensor<4>,
     mask: Option<Tensor<2>>,
 ) -> Tensor<4> {
-    kernels::attention(queries, keys, values, mask)
+    let attention = if mixed { kernels::attention_rounded } else { kernels::attention };
+    attention(queries, keys, values, mask)
 }
 
 /// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their projections side by side,

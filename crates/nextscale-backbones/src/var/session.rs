@@ -127,7 +127,7 @@ impl VarSession<'_> {
         for (block, (modulation, cache)) in
             self.model.blocks.iter().zip(self.conditioning.blocks.iter().zip(self.caches.iter_mut()))
         {
-            x = block.forward(x, modulation.clone(), |Projected { queries, keys, values }| {
+            x = block.forward(x, modulation.clone(), |Projected { queries, keys, values, mixed }| {
                 let (keys, values) = match cache.take() {
                     Some((k, v)) => (Tensor::cat(vec![k, keys], 1), Tensor::cat(vec![v, values], 1)),
                     None => (keys, values),
@@ -135,7 +135,7 @@ impl VarSession<'_> {
                 if !last {
                     *cache = Some((keys.clone(), values.clone()));
                 }
-                Attention::attend(Projected { queries, keys, values }, None)
+                Attention::attend(Projected { queries, keys, values, mixed }, None)
             });
             watch(&x);
         }

@@ -6,7 +6,7 @@ use crate::{
     precision::Precision,
     raw::{
         Level,
-        matrix_unit::{self, Line, MatrixUnit, Ready, SIDE, Tile},
+        matrix_unit::{Line, MatrixUnit, Ready, SIDE, Tile, lines},
     },
     softmax,
 };
@@ -18,6 +18,7 @@ pub fn fits(width: usize) -> bool {
 
 /// Keys and values in the form in which products read them.
 struct Packed {
+    precision: Precision,
     keys: usize,
     width: usize,
     /// For every 16 keys the steps over `width`.
@@ -26,36 +27,41 @@ struct Packed {
     value_columns: Vec<Line>,
 }
 
-const WHOLE: Precision = Precision::Whole;
-
-/// How many lines steps over so many inner numbers have.
-fn lines(inner: usize) -> usize {
-    matrix_unit::lines(WHOLE, inner)
-}
-
 /// The columns of `y`, for every 16 of them the steps over its rows.
-fn columns(unit: MatrixUnit, y: MatRef<'_, f32>) -> Vec<Line> {
-    let size = lines(y.nrows());
+fn columns(unit: MatrixUnit, precision: Precision, y: MatRef<'_, f32>) -> Vec<Line> {
+    let size = lines(precision, y.nrows());
     let mut packed = vec![Line::ZERO; y.ncols().div_ceil(SIDE) * size];
     for (i, packed) in packed.chunks_exact_mut(size).enumerate() {
         let sixteen = y.subcols(i * SIDE, SIDE.min(y.ncols() - i * SIDE));
-        unit.pack_columns(WHOLE, sixteen, 0, packed);
+        unit.pack_columns(precision, sixteen, 0, packed);
     }
     packed
 }
 
 impl Packed {
     /// Of k and v `[keys, width]`.
-    fn new(unit: MatrixUnit, k: MatRef<'_, f32>, v: MatRef<'_, f32>) -> Self {
-        let (key_columns, value_columns) = (columns(unit, k.transpose()), columns(unit, v));
-        Packed { keys: k.nrows(), width: k.ncols(), key_columns, value_columns }
+    fn new(unit: MatrixUnit, precision: Precision, k: MatRef<'_, f32>, v: MatRef<'_, f32>) -> Self {
+        let key_columns = columns(unit, precision, k.transpose());
+        let value_columns = columns(unit, precision, v);
+        Packed { precision, keys: k.nrows(), width: k.ncols(), key_columns, value_columns }
+    }
+
+    /// How many lines steps over so many inner numbers have.
+    fn lines(&self, inner: usize) -> usize {
+        lines(self.precision, inner)
     }
 }
 
 /// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head: q `[queries, width]`, k and v `[keys, width]`; the mask is
-/// `[queries, keys]` or empty. The width is one that [`fits`].
-pub fn attend(unit: MatrixUnit, [q, k, v]: [MatRef<'_, f32>; 3], mask: &[f32], mut out: MatMut<'_, f32>) {
-    let packed = Packed::new(unit, k, v);
+/// `[queries, keys]` or empty. The width is one that [`fits`], and `unit` multiplies in this precision.
+pub fn attend(
+    unit: MatrixUnit,
+    precision: Precision,
+    [q, k, v]: [MatRef<'_, f32>; 3],
+    mask: &[f32],
+    mut out: MatMut<'_, f32>,
+) {
+    let packed = Packed::new(unit, precision, k, v);
     let mut scratch = Scratch::new(&packed);
     unit.with(|ready| {
         for first in (0..q.nrows()).step_by(SIDE) {
@@ -79,9 +85,9 @@ struct Scratch {
 impl Scratch {
     fn new(packed: &Packed) -> Self {
         Scratch {
-            queries: vec![Line::ZERO; lines(packed.width)],
+            queries: vec![Line::ZERO; packed.lines(packed.width)],
             scores: vec![0.0; SIDE * packed.keys.next_multiple_of(SIDE)],
-            weights: vec![Line::ZERO; lines(packed.keys)],
+            weights: vec![Line::ZERO; packed.lines(packed.keys)],
             tile: Tile::ZERO,
         }
     }
@@ -97,9 +103,9 @@ impl Scratch {
     ) {
         const NOTHING: [f32; SIDE] = [0.0; SIDE];
         let (keys, padded) = (packed.keys, packed.keys.next_multiple_of(SIDE));
-        unit.pack_rows(WHOLE, q, &mut self.queries);
-        for (i, columns) in packed.key_columns.chunks_exact(lines(packed.width)).enumerate() {
-            ready.product(WHOLE, &self.queries, columns, &mut self.tile);
+        unit.pack_rows(packed.precision, q, &mut self.queries);
+        for (i, columns) in packed.key_columns.chunks_exact(packed.lines(packed.width)).enumerate() {
+            ready.product(packed.precision, &self.queries, columns, &mut self.tile);
             unit.store(&self.tile, &NOTHING, &mut self.scores[i * SIDE..], padded);
         }
         let scores = &mut self.scores[..q.nrows() * padded];
@@ -113,9 +119,9 @@ impl Scratch {
         }
         softmax::in_place(Level::detected(), scores, padded);
         let weights = MatRef::from_row_major_slice(scores, q.nrows(), padded);
-        unit.pack_rows(WHOLE, weights.subcols(0, keys), &mut self.weights);
-        for (i, columns) in packed.value_columns.chunks_exact(lines(keys)).enumerate() {
-            ready.product(WHOLE, &self.weights, columns, &mut self.tile);
+        unit.pack_rows(packed.precision, weights.subcols(0, keys), &mut self.weights);
+        for (i, columns) in packed.value_columns.chunks_exact(packed.lines(keys)).enumerate() {
+            ready.product(packed.precision, &self.weights, columns, &mut self.tile);
             unit.put(&self.tile, out.rb_mut().subcols_mut(i * SIDE, SIDE), false);
         }
     }

@@ -7,26 +7,28 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 use faer::{MatMut, MatRef, reborrow::*};
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use crate::raw::matrix_unit::MatrixUnit;
 use crate::{
     extension::{Operation, dims, tensor, values},
-    product::multiply_alone,
+    precision::Precision,
+    product::multiply_alone_in,
     raw::Level,
     softmax,
 };
-#[cfg(target_arch = "x86_64")]
-use crate::{precision::Precision, raw::matrix_unit::MatrixUnit};
 
 /// Queries of a block: with 680 keys their scores are 170 KiB.
 const BLOCK: usize = 64;
 
 /// `softmax(q·kᵀ + mask)·v` for each image and head; inputs q `[batch, queries, heads, width]`, k and v
-/// `[batch, keys, heads, width]`, mask `[queries, keys]` or empty.
+/// `[batch, keys, heads, width]`, mask `[queries, keys]` or empty. Products forwards and backwards are of this precision.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention;
+pub struct Attention(pub Precision);
 
-/// The sizes: `queries`, `keys`, `heads`, `width`.
+/// The sizes `queries`, `keys`, `heads` and `width`, and the products' precision.
 #[derive(Clone, Copy)]
 struct Extent {
+    precision: Precision,
     queries: usize,
     keys: usize,
     heads: usize,
@@ -34,9 +36,9 @@ struct Extent {
 }
 
 impl Extent {
-    fn of(q: &FlexTensor, k: &FlexTensor) -> Self {
+    fn of(precision: Precision, q: &FlexTensor, k: &FlexTensor) -> Self {
         let ([_, queries, heads, width], [_, keys, ..]) = (dims(q), dims::<4>(k));
-        Self { queries, keys, heads, width }
+        Self { precision, queries, keys, heads, width }
     }
 
     /// One head of an image's `[length, heads, width]`.
@@ -49,7 +51,7 @@ impl Extent {
     fn weigh(&self, level: Level, q: MatRef<'_, f32>, k: MatRef<'_, f32>, mask: &[f32], scores: &mut [f32]) {
         let block = q.nrows();
         let products = MatMut::from_row_major_slice_mut(scores, block, self.keys);
-        multiply_alone(products, q, k.transpose(), false);
+        multiply_alone_in(self.precision, products, q, k.transpose(), false);
         if !mask.is_empty() {
             scores.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
         }
@@ -75,20 +77,20 @@ fn each_head(
 /// On the processor's matrix unit, where it has one that can take heads of this width.
 #[cfg(target_arch = "x86_64")]
 fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: &[f32], extent: Extent) -> Option<Vec<f32>> {
-    let Extent { queries, keys, heads, width } = extent;
-    let unit = MatrixUnit::detected(Precision::Whole).filter(|_| by_unit::fits(width))?;
+    let Extent { precision, queries, keys, heads, width } = extent;
+    let unit = MatrixUnit::detected(precision).filter(|_| by_unit::fits(width))?;
     let mut out = vec![0.0; q.len()];
     each_head(&mut out, queries, extent, |image, head, out| {
         let of = |length: usize| image * length * heads * width..(image + 1) * length * heads * width;
         let q = extent.head(&q[of(queries)], queries, head);
         let [k, v] = [k, v].map(|values| extent.head(&values[of(keys)], keys, head));
-        by_unit::attend(unit, [q, k, v], mask, out);
+        by_unit::attend(unit, precision, [q, k, v], mask, out);
     });
     Some(out)
 }
 
 fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: Extent) -> Vec<f32> {
-    let Extent { queries, keys, heads, width } = extent;
+    let Extent { precision, queries, keys, heads, width } = extent;
     let (image_q, image_k) = (queries * heads * width, keys * heads * width);
     let mut out = vec![0.0; q.len()];
     each_head(&mut out, queries, extent, |image, head, mut out| {
@@ -105,7 +107,7 @@ fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: 
             let mask = if mask.is_empty() { mask } else { &mask[first * keys..(first + block) * keys] };
             extent.weigh(level, q.subrows(first, block), k, mask, scores);
             let weights = MatRef::from_row_major_slice(scores, block, keys);
-            multiply_alone(out.rb_mut().subrows_mut(first, block), weights, v, false);
+            multiply_alone_in(precision, out.rb_mut().subrows_mut(first, block), weights, v, false);
         }
     });
     out
@@ -119,7 +121,7 @@ fn backward(
     grad: &[f32],
     extent: Extent,
 ) -> [Vec<f32>; 3] {
-    let Extent { queries, keys, heads, width } = extent;
+    let Extent { precision, queries, keys, heads, width } = extent;
     let (image_q, image_k) = (queries * heads * width, keys * heads * width);
     let heads_of = |task: usize| (task / heads, task % heads);
     // Each head's gradients lie together at first, so that tasks write apart from each other.
@@ -146,13 +148,14 @@ fn backward(
             let (q, grad) = (q.subrows(first, block), grad.subrows(first, block));
             extent.weigh(level, q, k, mask, weights);
             // d weights = grad·vᵀ; through the softmax: weights ⊙ (d weights − Σ weights ⊙ d weights).
-            multiply_alone(MatMut::from_row_major_slice_mut(slopes, block, keys), grad, v.transpose(), false);
+            let products = MatMut::from_row_major_slice_mut(slopes, block, keys);
+            multiply_alone_in(precision, products, grad, v.transpose(), false);
             softmax::backward_in_place(level, weights, slopes, keys);
             let weights = MatRef::from_row_major_slice(weights, block, keys);
             let slopes = MatRef::from_row_major_slice(slopes, block, keys);
-            multiply_alone(dv.rb_mut(), weights.transpose(), grad, true);
-            multiply_alone(dk.rb_mut(), slopes.transpose(), q, true);
-            multiply_alone(dq.rb_mut().subrows_mut(first, block), slopes, k, false);
+            multiply_alone_in(precision, dv.rb_mut(), weights.transpose(), grad, true);
+            multiply_alone_in(precision, dk.rb_mut(), slopes.transpose(), q, true);
+            multiply_alone_in(precision, dq.rb_mut().subrows_mut(first, block), slopes, k, false);
         }
     });
     let mut gradients = [vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
@@ -169,7 +172,7 @@ fn backward(
 
 impl Operation<4> for Attention {
     fn forward(&self, [q, k, v, mask]: &[FlexTensor; 4]) -> FlexTensor {
-        let extent = Extent::of(q, k);
+        let extent = Extent::of(self.0, q, k);
         let [q_values, k, v, mask] = [values(q), values(k), values(v), values(mask)];
         #[cfg(target_arch = "x86_64")]
         if let Some(out) = forward_by_unit([q_values, k, v], mask, extent) {
@@ -190,7 +193,8 @@ impl Operation<4> for Attention {
     ) -> [Option<FlexTensor>; 4] {
         let [q, k, v, mask] = saved else { unreachable!("four tensors were saved") };
         let inputs = [values(q), values(k), values(v)];
-        let [dq, dk, dv] = backward(Level::detected(), inputs, values(mask), values(grad), Extent::of(q, k));
+        let extent = Extent::of(self.0, q, k);
+        let [dq, dk, dv] = backward(Level::detected(), inputs, values(mask), values(grad), extent);
         let of = |values, like: &FlexTensor| Some(tensor(values, like.shape()));
         // A mask is a constant.
         [of(dq, q), of(dk, k), of(dv, v), None]
@@ -206,7 +210,7 @@ mod tests {
 
     /// In double precision, by the definition.
     fn exact([q, k, v]: [&[f32]; 3], mask: &[f32], batch: usize, extent: Extent) -> Vec<f64> {
-        let Extent { queries, keys, heads, width } = extent;
+        let Extent { queries, keys, heads, width, .. } = extent;
         let channels = heads * width;
         let mut out = Vec::new();
         for (image, query, head) in places(batch, queries, heads) {
@@ -244,7 +248,7 @@ mod tests {
             masked: bool,
             seed: u32,
         ) {
-            let extent = Extent { queries, keys, heads, width };
+            let extent = Extent { precision: Precision::Whole, queries, keys, heads, width };
             let [q, k, v] = [(1, queries), (2, keys), (3, keys)]
                 .map(|(salt, length)| numbers(seed ^ salt, batch * length * heads * width));
             // The first key stays in sight.

@@ -46,7 +46,21 @@ pub fn multiply_in(
 
 /// As [`multiply`], on this thread alone.
 pub fn multiply_alone(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
-    Route::of(Precision::Whole, a.ncols(), b.ncols()).multiply(out, a, b, accumulate);
+    multiply_alone_in(Precision::Whole, out, a, b, accumulate);
+}
+
+/// As [`multiply_in`], on this thread alone.
+///
+/// # Panics
+/// As [`multiply_in`].
+pub fn multiply_alone_in(
+    precision: Precision,
+    out: MatMut<'_, f32>,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    accumulate: bool,
+) {
+    Route::of(precision, a.ncols(), b.ncols()).multiply(out, a, b, accumulate);
 }
 
 /// What computes a product on a thread.

@@ -101,7 +101,9 @@ impl MatrixUnit {
             let vectors = Level::detected() == Level(Instructions::Avx512);
             let known = vectors && __cpuid(0).eax >= 7;
             let unit = known && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products;
-            [unit && permitted(), vectors && is_x86_feature_detected!("avx512bf16")]
+            // Every processor with tiles has such vectors, which round the tiles' operands too.
+            let vectors = vectors && is_x86_feature_detected!("avx512bf16");
+            [unit && vectors && permitted(), vectors]
         });
         let [tiles, vectors] = *DETECTED;
         [(Means::Tiles, tiles), (Means::Vectors, vectors && precision == Precision::Rounded)]

@@ -1,11 +1,12 @@
 //! Operands as the unit reads them.
 
 use std::arch::x86_64::{
-    __m512i, _CMP_UNORD_Q, _MM_HINT_T0, _mm_prefetch, _mm256_storeu_si256, _mm512_add_epi32,
-    _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16,
-    _mm512_load_si512, _mm512_mask_mov_epi32, _mm512_maskz_loadu_epi32, _mm512_or_si512, _mm512_set1_epi32,
-    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi256_si512, _mm512_castsi512_ps, _mm512_cvtepi32_epi16, _mm512_cvtne2ps_pbh,
+    _mm512_inserti64x4, _mm512_load_si512, _mm512_loadu_si512, _mm512_maskz_loadu_epi32, _mm512_or_si512,
+    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512,
+    _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 
 use faer::MatRef;
@@ -21,7 +22,7 @@ impl MatrixUnit {
     /// If neither rows nor columns of `x` are contiguous, it has more rows, or `lines` are not those of its columns.
     pub fn pack_rows(self, precision: Precision, x: MatRef<'_, f32>, lines: &mut [Line]) {
         check(x.nrows(), x.ncols(), precision, lines);
-        // SAFETY: the processor has AVX-512, as the unit's constructor saw. Sizes and strides were checked.
+        // SAFETY: the processor has these instructions, as the unit's constructor saw. Sizes and strides were checked.
         unsafe {
             match (x.col_stride() == 1 || x.ncols() == 1, precision) {
                 (true, Precision::Whole) => pack_rows::<PARTS>(x, lines),
@@ -69,14 +70,13 @@ fn split(x: __m512i) -> [__m512i; PARTS] {
     [first, second, third]
 }
 
-/// A vector whose upper halves are the bfloat16 numbers nearest to `x`, the even one of two as near; NaN stays NaN.
-#[target_feature(enable = "avx512f")]
-fn rounded(x: __m512i) -> __m512i {
-    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(x), _mm512_set1_epi32(1));
-    let nearest = _mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    let numbers = _mm512_castsi512_ps(x);
-    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(numbers, numbers);
-    _mm512_mask_mov_epi32(nearest, nan, _mm512_set1_epi32(0x7fc0_0000))
+/// The bfloat16 numbers nearest to those of `low`, then to those of `high`; the even one of two as near. NaN stays NaN; what lies
+/// below the smallest normal number becomes zero, as it would where it is multiplied.
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn rounded(low: __m512i, high: __m512i) -> __m512i {
+    let numbers = _mm512_cvtne2ps_pbh(_mm512_castsi512_ps(high), _mm512_castsi512_ps(low));
+    // SAFETY: both are 64 bytes of any content.
+    unsafe { std::mem::transmute(numbers) }
 }
 
 /// Panics where an operand does not fit its lines.
@@ -85,34 +85,41 @@ fn check(side: usize, inner: usize, precision: Precision, lines: &[Line]) {
 }
 
 /// Rows of `x` are contiguous; sizes are those of `lines`.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) {
     let (rows, inner, stride) = (x.nrows(), x.ncols(), x.row_stride());
     for (step, lines) in lines.chunks_exact_mut(PARTS * SIDE).enumerate() {
         for row in 0..SIDE {
-            for half in 0..2 {
+            let halves: [__m512i; 2] = std::array::from_fn(|half| {
                 let at = step * STEP + half * SIDE;
                 let count = if row < rows { inner.saturating_sub(at) } else { 0 };
                 let from = x.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(at);
                 // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked for.
-                let numbers = unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) };
-                let parts = if PARTS == 1 { [rounded(numbers); 3] } else { split(numbers) };
-                for (part, numbers) in parts.into_iter().enumerate().take(PARTS) {
-                    let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(numbers));
-                    let to = &mut lines[part * SIDE + row].0[SIDE * half..][..SIDE];
-                    // SAFETY: 16 numbers of two bytes lie there.
-                    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow) };
-                }
+                unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
+            });
+            if PARTS == 1 {
+                put(&mut lines[row], rounded(halves[0], halves[1]));
+                continue;
+            }
+            let [low, high] = [split(halves[0]), split(halves[1])];
+            for part in 0..PARTS {
+                let narrow = |numbers| _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(numbers));
+                let low = _mm512_castsi256_si512(narrow(low[part]));
+                put(&mut lines[part * SIDE + row], _mm512_inserti64x4::<1>(low, narrow(high[part])));
             }
         }
     }
 }
 
 /// Rows of `y` are contiguous; sizes are those of `lines`.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lines: &mut [Line]) {
     let (inner, columns, stride) = (y.nrows(), y.ncols(), y.row_stride());
     let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+    // The i-th of the lower half beside the i-th of the upper.
+    let places: [u16; STEP] = std::array::from_fn(|i| (i / 2 + i % 2 * SIDE) as u16);
+    // SAFETY: 32 numbers of two bytes; no alignment is asked for.
+    let places = unsafe { _mm512_loadu_si512(places.as_ptr().cast()) };
     for (step, lines) in lines.chunks_exact_mut(PARTS * SIDE).enumerate() {
         for pair in 0..SIDE {
             let number = |k: usize| {
@@ -125,18 +132,26 @@ unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lin
             };
             let at = step * STEP + 2 * pair;
             let (low, high) = (number(at), number(at + 1));
-            let (lows, highs) =
-                if PARTS == 1 { ([rounded(low); 3], [rounded(high); 3]) } else { (split(low), split(high)) };
+            if PARTS == 1 {
+                put(&mut lines[pair], _mm512_permutexvar_epi16(places, rounded(low, high)));
+                continue;
+            }
+            let (lows, highs) = (split(low), split(high));
             for part in 0..PARTS {
                 let both = _mm512_or_si512(
                     _mm512_srli_epi32::<16>(lows[part]),
                     _mm512_and_si512(highs[part], upper),
                 );
-                // SAFETY: a line is 64 bytes, and lies on a multiple of them.
-                unsafe { _mm512_store_si512(lines[part * SIDE + pair].0.as_mut_ptr().cast(), both) };
+                put(&mut lines[part * SIDE + pair], both);
             }
         }
     }
+}
+
+#[target_feature(enable = "avx512f")]
+fn put(line: &mut Line, numbers: __m512i) {
+    // SAFETY: a line is 64 bytes, and lies on a multiple of them.
+    unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), numbers) };
 }
 
 /// Packs by `pack`, and makes the rows' form of the columns' form or the other way round: as pairs of numbers, one is the
@@ -173,7 +188,6 @@ fn turn(lines: &mut [Line; SIDE]) {
         x[12 + i] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
     }
     for (line, x) in lines.iter_mut().zip(x) {
-        // SAFETY: as above.
-        unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), x) };
+        put(line, x);
     }
 }

@@ -1,0 +1,136 @@
+//! A deeper model from a shallower one's weights.
+
+use burn::{
+    module::Param,
+    tensor::{Device, Tensor},
+};
+use nextscale_core::Dtype;
+use nextscale_weights::WeightFile;
+
+use super::{
+    Initialisation,
+    config::VarConfig,
+    init::Fresh,
+    keys::Supply,
+    linear::Weight,
+    load::{LoadError, Loader, fitting},
+    model::Var,
+    to_train,
+};
+
+impl Var {
+    /// As [`load`](Self::load), to go on training: as [`VarConfig::init_to_train`] makes fresh weights.
+    ///
+    /// The model may have more blocks than the file. Those come after the file's own, with fresh weights but for what they
+    /// end in, `attn.proj` and `ffn.fc2`, which is zero: the deeper model begins with the logits of the file's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if the processor or the device cannot compute so. `config` may differ from the file's in a
+    /// greater depth alone.
+    pub fn load_to_train(
+        file: &WeightFile,
+        config: &VarConfig,
+        initialisation: &Initialisation,
+        device: &Device,
+        dtype: Dtype,
+    ) -> Result<Self, LoadError> {
+        let depth = VarConfig::infer(file, Some(&config.schedule))?.depth.min(config.depth);
+        let file = fitting(file, &VarConfig { depth, ..config.clone() })?;
+        let supply = Grown {
+            loader: Loader { file: &file, device },
+            fresh: Fresh { config, initialisation, device },
+            depth,
+        };
+        to_train::build(supply, config, device, dtype)
+    }
+}
+
+/// Supplies a file's tensors, and fresh ones of the blocks from `depth` on.
+struct Grown<'a> {
+    loader: Loader<'a>,
+    fresh: Fresh<'a>,
+    depth: usize,
+}
+
+impl Grown<'_> {
+    fn is_new(&self, key: &str) -> bool {
+        let block = key.strip_prefix("blocks.").and_then(|rest| rest.split('.').next());
+        block.and_then(|index| index.parse().ok()).is_some_and(|index: usize| index >= self.depth)
+    }
+}
+
+impl Supply for Grown<'_> {
+    type Error = LoadError;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        // The biases of what a block ends in are zero in fresh weights.
+        if self.is_new(key) { Ok(self.fresh.param(key, shape)?) } else { self.loader.param(key, shape) }
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+        if !self.is_new(key) {
+            return self.loader.matrix(key, inner, out);
+        }
+        if key.ends_with("attn.proj.weight") || key.ends_with("ffn.fc2.weight") {
+            let zeros = Tensor::zeros([inner, out], self.fresh.device);
+            return Ok(Weight::Plain(Param::from_tensor(zeros)));
+        }
+        Ok(self.fresh.matrix(key, inner, out)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use burn::tensor::TensorData;
+    use nextscale_core::Condition;
+
+    use super::*;
+    use crate::var::fixtures::{model, path};
+
+    #[test]
+    fn a_deeper_model_begins_with_the_logits_of_the_shallower() {
+        let device = Device::flex().autodiff();
+        for name in ["aln", "saln"] {
+            let shallow = model(name, &Device::flex());
+            let file = WeightFile::open(path(&format!("var_{name}.safetensors"))).unwrap();
+            let deeper = VarConfig { depth: 4, ..shallow.config().clone() };
+            let start = Initialisation { seed: 3, gate: 0.1 };
+            let grown = Var::load_to_train(&file, &deeper, &start, &device, Dtype::F32).unwrap();
+            assert_eq!(grown.config(), &deeper);
+
+            let features = Tensor::random([1, 29, 8], burn::tensor::Distribution::Default, &Device::flex());
+            let classes = [Condition::Class(3)];
+            let logits = grown.logits(features.clone().autodiff(), &classes).unwrap().inner();
+            assert_eq!(logits.into_data(), shallow.logits(features, &classes).unwrap().into_data());
+
+            // Everything of a new block but its last matrices is fresh: it can learn.
+            let tensors: BTreeMap<String, TensorData> = grown.tensors().collect();
+            let size = |key: &str| tensors[key].iter::<f32>().map(f32::abs).sum::<f32>();
+            for block in [2, 3] {
+                assert!(size(&format!("blocks.{block}.attn.mat_qkv.weight")) > 0.0);
+                assert!(size(&format!("blocks.{block}.ffn.fc1.weight")) > 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shallower_model_and_one_of_another_width_are_refused() {
+        let config = model("aln", &Device::flex()).config().clone();
+        let file = WeightFile::open(path("var_aln.safetensors")).unwrap();
+        let refused = |config: VarConfig| {
+            let start = Initialisation::default();
+            let grown = Var::load_to_train(&file, &config, &start, &Device::flex().autodiff(), Dtype::F32);
+            grown.unwrap_err().to_string()
+        };
+        let message = refused(VarConfig { depth: 1, ..config.clone() });
+        assert!(message.contains("blocks.1."), "{message}");
+        let message = refused(VarConfig { width: 32, ..config });
+        assert!(message.contains("has shape"), "{message}");
+    }
+}
