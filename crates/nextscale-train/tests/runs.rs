@@ -367,10 +367,10 @@ fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
     };
     let wider = BackboneModel { width: 32, ..config.model.clone() };
     let message = fault(&TrainBackbone { model: wider, ..still.clone() });
-    assert!(message.starts_with("start: ") && message.contains("width: 16"), "{message}");
+    assert!(message.starts_with("start: ") && message.contains("width: 16 there, 32 here"), "{message}");
     let deep = Some(path("grown/backbone.safetensors"));
     let message = fault(&TrainBackbone { start: deep, ..still.clone() });
-    assert!(message.starts_with("start: ") && message.contains("a greater depth alone"), "{message}");
+    assert!(message.starts_with("start: ") && message.contains("depth: 3 there, 2 here"), "{message}");
     let message = fault(&TrainBackbone { start: Some(path("tokenizer/tokenizer.safetensors")), ..still });
     assert!(message.contains("tokenizer.safetensors"), "{message}");
     let message = fault(&TrainBackbone {
