@@ -10,6 +10,7 @@ use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 use crate::cache::{TokenSet, Tokens};
 use crate::config::TrainBackbone;
+use crate::difference::{Difference, differences};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
@@ -72,7 +73,13 @@ fn begin_from(
     let fail = |message: String| Error::data(start, message);
     let file = WeightFile::open(start).map_err(|error| fail(error.to_string()))?;
     let found = VarConfig::infer(&file, None).map_err(|error| fail(error.to_string()))?;
-    let differences = differences(&found, sizes);
+    let comparable = VarConfig { depth: found.depth.max(sizes.depth), ..found };
+    let tree = |sizes: &VarConfig| serde_json::to_value(sizes).map_err(|error| fail(error.to_string()));
+    let (there, here) = (tree(&comparable)?, tree(sizes)?);
+    let differences: Vec<String> = differences(&there, &here)
+        .into_iter()
+        .map(|Difference { at, first, second }| format!("{at}: {first} there, {second} here"))
+        .collect();
     if !differences.is_empty() {
         let message = format!(
             "{} is another model than `model`, the tokenizer and the data make: {}; give what it has, where only `depth` may be \
@@ -83,31 +90,6 @@ fn begin_from(
         return Err(Error::setting("start", message));
     }
     Var::load_to_train(&file, sizes, fresh, device, dtype).map_err(|error| fail(error.to_string()))
-}
-
-/// What keeps weights of sizes `found` from beginning a model of `sizes`, a size each.
-fn differences(found: &VarConfig, sizes: &VarConfig) -> Vec<String> {
-    let scales = (found.schedule != sizes.schedule)
-        .then(|| format!("scales: {} there, {} here", found.schedule, sizes.schedule));
-    let depth =
-        (found.depth > sizes.depth).then(|| format!("depth: {} there, {} here", found.depth, sizes.depth));
-    let ada_ln = (found.ada_ln != sizes.ada_ln)
-        .then(|| format!("ada_ln: {:?} there, {:?} here", found.ada_ln, sizes.ada_ln));
-    let attention = (found.attention != sizes.attention)
-        .then(|| format!("attention: {:?} there, {:?} here", found.attention, sizes.attention));
-    let numbers = [
-        ("width", found.width, sizes.width),
-        ("heads", found.heads, sizes.heads),
-        ("hidden", found.hidden, sizes.hidden),
-        ("codes of the tokenizer", found.vocabulary, sizes.vocabulary),
-        ("channels of the tokenizer", found.feature_channels, sizes.feature_channels),
-        ("classes of the data", found.classes, sizes.classes),
-    ];
-    let numbers = numbers
-        .into_iter()
-        .filter(|(_, there, here)| there != here)
-        .map(|(what, there, here)| format!("{what}: {there} there, {here} here"));
-    [depth, scales, ada_ln, attention].into_iter().flatten().chain(numbers).collect()
 }
 
 fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> VarConfig {

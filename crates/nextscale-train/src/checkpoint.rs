@@ -11,6 +11,7 @@ use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::difference::{Difference, differences};
 use crate::ema::Ema;
 use crate::optimiser::{Moments, Optimiser};
 use crate::params::{parameters, replace, without_variants};
@@ -125,9 +126,9 @@ pub fn load<M: Module, C: Serialize + DeserializeOwned>(
             *now = then.clone();
         }
     }
-    if let Some(difference) = first_difference("", &then, &config) {
+    if let Some(Difference { at, first, second }) = differences(&then, &config).first() {
         return Err(fail(format!(
-            "was written under another config: {difference}; use that config or another folder"
+            "was written under another config: {at} was {first}, is {second}; use that config or another folder"
         )));
     }
     let tensors: BTreeMap<String, TensorView<'_>> =
@@ -169,20 +170,6 @@ pub fn load<M: Module, C: Serialize + DeserializeOwned>(
     fresh.model = replace(fresh.model, |parameter| weights.remove(&parameter.name));
     fresh.step = header.step;
     Ok(fresh)
-}
-
-/// The first place where two trees differ, in words.
-fn first_difference(at: &str, then: &serde_json::Value, now: &serde_json::Value) -> Option<String> {
-    use serde_json::Value::Object;
-    match (then, now) {
-        (Object(then), Object(now)) => then.keys().chain(now.keys()).find_map(|key| {
-            let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-            let null = serde_json::Value::Null;
-            first_difference(&at, then.get(key).unwrap_or(&null), now.get(key).unwrap_or(&null))
-        }),
-        _ if then == now => None,
-        _ => Some(format!("{at} was {then}, is {now}")),
-    }
 }
 
 #[cfg(test)]

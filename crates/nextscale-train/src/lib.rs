@@ -17,6 +17,7 @@ pub mod classifier;
 mod codes;
 pub mod config;
 pub mod data;
+mod difference;
 mod discriminator;
 pub mod ema;
 mod error;

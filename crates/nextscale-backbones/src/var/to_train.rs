@@ -11,7 +11,7 @@ use super::{
     model::Var,
 };
 
-/// A model from a supply of plain weights; in bf16 its linear layers multiply in mixed precision.
+/// A model from a supply of plain weights; in bf16 its linear layers and attention multiply in mixed precision.
 pub(super) fn build<S>(
     mut plain: S,
     config: &VarConfig,
