@@ -98,7 +98,7 @@ const MAY_DIFFER: [&str; 4] =
     ["/steps", "/training/schedule/shape/Trapezoid/from", "/dtype", "/training/micro_batches"];
 
 /// Puts a run's state back into `fresh`, the state of the same run at its start. The fields
-/// [`MAY_DIFFER`] may differ between the configs; a field that is new since the checkpoint was written had its default.
+/// `MAY_DIFFER` may differ between the configs; a field that is new since the checkpoint was written had its default.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.
