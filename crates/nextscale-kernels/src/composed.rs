@@ -79,6 +79,12 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
 }
 
+pub fn odd_polynomial(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
+    let square = x.clone().matmul(x.clone().transpose());
+    let even = square.clone().matmul(square.clone()) * c + square * b;
+    even.matmul(x.clone()) + x * a
+}
+
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
     let scores = q.swap_dims(1, 2).matmul(k.permute([0, 2, 3, 1]));
     let scores = match mask {

@@ -30,6 +30,7 @@ mod layer_norm;
 mod linear;
 mod math;
 pub mod nhwc;
+mod odd_polynomial;
 pub mod packed;
 mod precision;
 mod product;
@@ -231,6 +232,23 @@ fn linear_in(precision: Precision, x: Tensor<2>, weight: Tensor<2>, bias: Option
         let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
         composed::linear(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
     })
+}
+
+/// The odd polynomial `(a + b·x·xᵀ + c·(x·xᵀ)²)·x` of x `[rows, columns]`, which takes every singular value s to a·s + b·s³ + c·s⁵ and
+/// keeps the singular vectors; cheaper with fewer rows than columns. Factors of products are rounded as in [`linear_rounded`]. Has
+/// no gradient.
+pub fn odd_polynomial_rounded(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
+    let shape = x.dims();
+    if shape.contains(&0) {
+        return x;
+    }
+    let precision = if rounds() { Precision::Rounded } else { Precision::Whole };
+    let numbers = [a, b, c].map(|coefficient| coefficient as f32);
+    let forward = |[x]: &[burn::backend::flex::FlexTensor; 1]| {
+        extension::tensor(odd_polynomial::forward(precision, extension::values(x), shape, numbers), shape)
+    };
+    extension::outside([x.into_dispatch()], forward)
+        .unwrap_or_else(|[x]| composed::odd_polynomial(Tensor::from_dispatch(x), [a, b, c]))
 }
 
 /// Attention, `softmax(q·kᵀ + mask)·v` for every image and head: q `[batch, queries, heads, width]`, k and v

@@ -491,3 +491,33 @@ fn cross_entropy_with_a_class_that_is_none_is_refused() {
     let targets = Tensor::<1, burn::tensor::Int>::from_data([0i64, 5], &device);
     kernels::cross_entropy(Tensor::zeros([2, 3], &device), targets);
 }
+
+#[test]
+fn the_odd_polynomial_is_that_of_singular_values() {
+    let device = Device::flex();
+    let coefficients = [3.0, -4.0, 2.0];
+    let odd = |s: f32| 3.0 * s - 4.0 * s.powi(3) + 2.0 * s.powi(5);
+    // On the diagonal the singular values stand themselves; the second matrix comes as a view.
+    let values = [0.5f32, -1.0, 0.25];
+    let diagonal = |rows: usize, columns: usize| {
+        let at = |i: usize| if i / columns == i % columns { values[i / columns] } else { 0.0 };
+        TensorData::new((0..rows * columns).map(at).collect::<Vec<_>>(), [rows, columns])
+    };
+    let wide = Tensor::<2>::from_data(diagonal(3, 5), &device);
+    let views = [wide, Tensor::<2>::from_data(diagonal(5, 3), &device).transpose()];
+    for x in views {
+        let found = kernels::odd_polynomial_rounded(x, coefficients).into_data().try_to_vec::<f32>().unwrap();
+        for (i, found) in found.into_iter().enumerate() {
+            let expected = if i / 5 == i % 5 { odd(values[i / 5]) } else { 0.0 };
+            assert!((found - expected).abs() < 1e-6, "{i}: {found} for {expected}");
+        }
+    }
+    let x = Tensor::<2>::from_data(random(&[40, 90], 5, 0.1, 0.0).convert::<f32>(), &device);
+    let product = |a: &Tensor<2>, b: Tensor<2>| kernels::linear(a.clone(), b, None);
+    let square = product(&x, x.clone().transpose());
+    let even = product(&square, square.clone()) * 2.0 + square * -4.0;
+    let whole = product(&even, x.clone()) + x.clone() * 3.0;
+    let size = |x: Tensor<2>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
+    let found = kernels::odd_polynomial_rounded(x, coefficients);
+    assert_rounded(&[size(found - whole.clone()) / size(whole)], 3);
+}

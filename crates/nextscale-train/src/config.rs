@@ -207,6 +207,10 @@ pub struct TrainBackbone {
     /// Learn from mirrored images too.
     #[serde(default = "yes")]
     pub flips: bool,
+    /// Learn from images that move by up to so many pixels each way, every time by others; what moves in is their reflection.
+    /// Tokens are then made of them in every step, and not kept.
+    #[serde(default)]
+    pub shift: usize,
     /// The transformer.
     pub model: BackboneModel,
     /// Weights to begin from in place of fresh ones: a backbone of the same sizes, on the same tokens. Blocks that it
@@ -409,8 +413,14 @@ mod tests {
         let grown: TrainBackbone = ron::from_str(&read("cifar10-backbone-grown.ron")).unwrap();
         grown.check().unwrap();
         assert!(grown.start.is_some() && grown.model.depth > first.model.depth);
+        let shifted: TrainBackbone = ron::from_str(&read("cifar10-backbone-shifted.ron")).unwrap();
+        shifted.check().unwrap();
+        assert!(shifted.start.is_some() && shifted.shift > 0);
+        assert_eq!(shifted.model, grown.model);
         assert_eq!(BackboneModel { depth: first.model.depth, ..grown.model }, first.model);
-        assert_eq!((grown.tokenizer, grown.data), (first.tokenizer, first.data));
+        for later in [grown, shifted] {
+            assert_eq!((&later.tokenizer, &later.data), (&first.tokenizer, &first.data));
+        }
     }
 
     #[test]

@@ -52,17 +52,10 @@ fn orthogonalised(x: Tensor<2>) -> Tensor<2> {
     if rows > columns {
         return orthogonalised(x.transpose()).transpose();
     }
-    let product = |a: &Tensor<2>, b: Tensor<2>| nextscale_kernels::linear_rounded(a.clone(), b, None);
-    let [a, b, c] = POLYNOMIAL;
     // No singular value is above one where the root of the sum of all squares is one.
     let norm: f32 = (x.clone() * x.clone()).sum().sqrt().into_scalar();
-    let mut x = x / f64::from(norm).max(1e-12);
-    for _ in 0..ITERATIONS {
-        let square = product(&x, x.clone().transpose());
-        let even = product(&square, square.clone()) * c + square * b;
-        x = product(&even, x.clone()) + x * a;
-    }
-    x
+    let scaled = x / f64::from(norm).max(1e-12);
+    (0..ITERATIONS).fold(scaled, |x, _| nextscale_kernels::odd_polynomial_rounded(x, POLYNOMIAL))
 }
 
 #[cfg(test)]

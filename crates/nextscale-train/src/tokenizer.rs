@@ -17,7 +17,7 @@ use crate::adversarial::Game;
 use crate::classifier::Classifier;
 use crate::codes::CodeUse;
 use crate::config::{Learn, TrainTokenizer};
-use crate::data::{Dataset, Images};
+use crate::data::{Dataset, Images, View};
 use crate::discriminator::Discriminator;
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -219,7 +219,7 @@ impl TokenizerTask<'_> {
         &self,
         model: &MultiScaleVq,
         images: Tensor<4>,
-        picks: &[(usize, bool)],
+        picks: &[(usize, View)],
         step: u64,
     ) -> Result<(Tensor<4>, Option<Tensor<1>>, Seen)> {
         if let Some(fixed) = &self.fixed {
@@ -254,7 +254,7 @@ struct Seen {
 
 impl Task for TokenizerTask<'_> {
     type Model = Networks;
-    type Pick = (usize, bool);
+    type Pick = (usize, View);
     type Seen = Seen;
 
     fn groups(&self, model: &Networks) -> Groups {
@@ -272,13 +272,15 @@ impl Task for TokenizerTask<'_> {
     }
 
     /// The training images of a step, each with whether it is mirrored.
-    fn picks(&mut self, step: u64) -> Vec<(usize, bool)> {
+    fn picks(&mut self, step: u64) -> Vec<(usize, View)> {
         let (seed, flips) = (self.config.seed, self.config.flips);
         let picks = self.order.batch(step, self.config.batch).into_iter();
-        picks.map(|(i, epoch)| (i, flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)).collect()
+        picks
+            .map(|(i, epoch)| (i, View::mirrored(flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)))
+            .collect()
     }
 
-    fn loss(&self, model: &Networks, step: u64, picks: &[(usize, bool)]) -> Result<Loss<Seen>> {
+    fn loss(&self, model: &Networks, step: u64, picks: &[(usize, View)]) -> Result<Loss<Seen>> {
         let images = self.data.train.batch(picks, &self.device).autodiff();
         let (canvas, quantiser, seen) = self.canvas(&model.autoencoder, images.clone(), picks, step)?;
         let output = model.autoencoder.vqvae.images(canvas);
@@ -365,7 +367,8 @@ impl Task for TokenizerTask<'_> {
     }
 
     fn sample(&mut self, model: &Networks, path: &Path) -> Result<()> {
-        let picks: Vec<(usize, bool)> = (0..SAMPLES.min(self.data.test.len())).map(|i| (i, false)).collect();
+        let picks: Vec<(usize, View)> =
+            (0..SAMPLES.min(self.data.test.len())).map(|i| (i, View::default())).collect();
         let images = self.data.test.batch(&picks, &self.device);
         let (output, _) = self.reconstruct(&model.autoencoder, images.clone())?;
         save_grid(path, Tensor::cat(vec![images, output], 0), picks.len(), 2)
@@ -381,7 +384,8 @@ impl Task for TokenizerTask<'_> {
         let count = if short { SHORT.min(test.len()) } else { test.len() };
         let starts: Vec<usize> = (0..count).step_by(BATCH).collect();
         let batches = evaluation.map("reconstructions of test images", &starts, |&start| {
-            let picks: Vec<(usize, bool)> = (start..count.min(start + BATCH)).map(|i| (i, false)).collect();
+            let picks: Vec<(usize, View)> =
+                (start..count.min(start + BATCH)).map(|i| (i, View::default())).collect();
             let images = test.batch(&picks, &self.device);
             let (output, tokens) = self.reconstruct(&model.autoencoder, images.clone())?;
             Ok((tokens, image_errors(output, images)))

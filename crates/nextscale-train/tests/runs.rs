@@ -87,6 +87,7 @@ fn backbone_config(root: &Path, tokenizer: PathBuf) -> TrainBackbone {
         steps: 6,
         batch: 3,
         flips: true,
+        shift: 0,
         model: BackboneModel {
             depth: 2,
             width: 16,
@@ -382,6 +383,43 @@ fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
         TrainClassifier { training: muon(Some(MuonConfig::default())), ..classifier_config(root.path()) };
     let message = train_classifier(&classifier, &options(path("fault")), &device).unwrap_err().to_string();
     assert!(message.starts_with("training.muon: "), "{message}");
+}
+
+#[test]
+fn a_backbone_learns_from_images_that_move_and_resumes() {
+    let root = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let path = |name: &str| root.path().join(name);
+    let tokenizer = TrainTokenizer { steps: 3, ..tokenizer_config(root.path()) };
+    train_tokenizer(&tokenizer, &options(path("tokenizer")), &device).unwrap();
+    let still = backbone_config(root.path(), path("tokenizer/tokenizer.safetensors"));
+    let config = TrainBackbone { shift: 5, ..still.clone() };
+    let outcome = train_backbone(&config, &options(path("straight")), &device).unwrap();
+    let stopping = Options { max_minutes: Some(0.0), ..options(path("resumed")) };
+    for step in 1..config.steps {
+        assert_eq!(train_backbone(&config, &stopping, &device).unwrap().step, step);
+    }
+    assert_eq!(train_backbone(&config, &stopping, &device).unwrap().evaluation, outcome.evaluation);
+    let files = [checkpoint::FILE, "evaluation.csv", "backbone.safetensors", "tokens.safetensors"];
+    assert_same(&path("straight"), &path("resumed"), &files);
+    // In parts the images are the same.
+    let parts = TrainBackbone { training: Training { micro_batches: 2, ..training() }, ..config.clone() };
+    train_backbone(&parts, &options(path("parts")), &device).unwrap();
+    for (whole, parts) in column(&path("straight"), "loss").into_iter().zip(column(&path("parts"), "loss")) {
+        assert!((whole - parts).abs() < 1e-4 * whole, "{whole} {parts}");
+    }
+    // Other images are learnt from, and the same held out.
+    train_backbone(&still, &options(path("still")), &device).unwrap();
+    assert_ne!(column(&path("straight"), "loss"), column(&path("still"), "loss"));
+    let rows = |name: &str, split: &str| {
+        let file = WeightFile::open(path(name).join("tokens.safetensors")).unwrap();
+        file.info(&format!("{split}.labels")).unwrap().shape[0]
+    };
+    assert_eq!([rows("straight", "train"), rows("still", "train")], [0, 40]);
+    assert_eq!([rows("straight", "test"), rows("still", "test")], [4, 4]);
+    let far = TrainBackbone { shift: 32, ..still };
+    let message = train_backbone(&far, &options(path("far")), &device).unwrap_err().to_string();
+    assert!(message.starts_with("shift: 32 pixels"), "{message}");
 }
 
 /// Wide enough for the convolutions that are rounded.

@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use nextscale_tokenizers::Tokenizer;
 
 use super::part::Part;
-use super::{TokenSet, Tokens};
-use crate::data::{Dataset, Images};
+use super::{Kept, TokenSet, Tokens};
+use crate::data::{Dataset, Images, View};
 use crate::lanes::Lanes;
 use crate::{Error, Result};
 
@@ -27,13 +27,13 @@ pub enum Go {
 struct Batch<'a> {
     images: &'a Images,
     range: Range<usize>,
-    mirror: bool,
+    view: View,
 }
 
-/// The tokens of all images of a data set, from those on that `part` holds.
+/// The tokens that are to be `kept` of a data set, from those on that `part` holds.
 pub fn make(
     data: &Dataset,
-    flips: bool,
+    kept: Kept,
     tokenizer: &dyn Tokenizer,
     part: &Part<'_>,
     mut tell: impl FnMut(usize, usize) -> Go,
@@ -42,10 +42,9 @@ pub fn make(
         return Err(Error::setting("tokenizer", "a cache holds one code below 65536 a position"));
     }
     let length = tokenizer.schedule().positions();
-    let passes =
-        [Some((&data.train, false)), flips.then_some((&data.train, true)), Some((&data.test, false))];
-    let batches: Vec<Batch<'_>> =
-        passes.into_iter().flatten().flat_map(|(images, mirror)| batches(images, mirror)).collect();
+    let train = kept.views().iter().map(|&view| (&data.train, view));
+    let passes = train.chain([(&data.test, View::default())]);
+    let batches: Vec<Batch<'_>> = passes.flat_map(|(images, view)| batches(images, view)).collect();
     let total = batches.iter().map(|batch| batch.range.len()).sum();
     let mut tokens = part.read()?;
     let mut done = 0;
@@ -74,23 +73,30 @@ pub fn make(
         }
     }
     let test = tokens.split_off(tokens.len() - data.test.len() * length);
-    let labels = data.train.labels.repeat(1 + usize::from(flips));
+    let labels = data.train.labels.repeat(kept.views().len());
     Ok(TokenSet {
         train: Tokens { length, tokens, labels },
         test: Tokens { length, tokens: test, labels: data.test.labels.clone() },
     })
 }
 
-fn batches(images: &Images, mirror: bool) -> impl Iterator<Item = Batch<'_>> {
+fn batches(images: &Images, view: View) -> impl Iterator<Item = Batch<'_>> {
     let ranges = (0..images.len()).step_by(BATCH).map(|start| start..images.len().min(start + BATCH));
-    ranges.map(move |range| Batch { images, range, mirror })
+    ranges.map(move |range| Batch { images, range, view })
 }
 
 /// The tokens of a batch, image by image.
 fn tokenise(batch: &Batch<'_>, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
-    let picks: Vec<_> = batch.range.clone().map(|i| (i, batch.mirror)).collect();
-    let images = batch.images.batch(&picks, &tokenizer.device());
+    let picks: Vec<_> = batch.range.clone().map(|i| (i, batch.view)).collect();
+    let tokens = encode(tokenizer, batch.images.batch(&picks, &tokenizer.device()))?;
+    Ok(tokens.into_data().iter::<i64>().map(|token| token as u16).collect())
+}
+
+/// The tokens `[batch, L]` of images `[batch, 3, size, size]` in [-1, 1], the scales one after the other.
+///
+/// # Errors
+/// The tokenizer's.
+pub fn encode(tokenizer: &dyn Tokenizer, images: Tensor<4>) -> Result<Tensor<2, Int>> {
     let scales = tokenizer.encode((images + 1.0) / 2.0)?;
-    let all: Tensor<2, Int> = Tensor::cat(scales, 1).squeeze_dim(2);
-    Ok(all.into_data().iter::<i64>().map(|token| token as u16).collect())
+    Ok(Tensor::cat(scales, 1).squeeze_dim(2))
 }

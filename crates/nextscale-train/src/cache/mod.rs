@@ -15,11 +15,11 @@ use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::data::{Dataset, Source};
+use crate::data::{Dataset, Source, View};
 use crate::{Error, Options, Result};
 
-pub use make::Go;
 use make::make;
+pub use make::{Go, encode};
 use part::Part;
 
 /// The header's entry that says what the tokens were made from.
@@ -55,10 +55,38 @@ impl Tokens {
     }
 }
 
+/// Which training images' tokens are kept; those of test images are in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// None: training makes them itself, of images that differ each time.
+    Test,
+    /// Those of the images.
+    Images,
+    /// Those of the images, then those of their mirror images.
+    Mirrored,
+}
+
+impl Kept {
+    /// The images, mirrored too where `flips` says so.
+    pub fn images(flips: bool) -> Self {
+        if flips { Self::Mirrored } else { Self::Images }
+    }
+
+    /// The views of the training images whose tokens are kept, one after the other.
+    fn views(self) -> &'static [View] {
+        const VIEWS: [View; 2] = [View::mirrored(false), View::mirrored(true)];
+        match self {
+            Self::Test => &[],
+            Self::Images => &VIEWS[..1],
+            Self::Mirrored => &VIEWS,
+        }
+    }
+}
+
 /// The tokens of a data set: training images, their mirror images where asked, test images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSet {
-    /// The training split; with flips, the mirror image of image i is i + half.
+    /// The training split, as far as kept; with mirror images, that of image i is i + half.
     pub train: Tokens,
     /// The test split.
     pub test: Tokens,
@@ -74,22 +102,26 @@ impl TokenSet {
         options: &Options,
         (file, tokenizer): (&Path, &dyn Tokenizer),
         (source, data): (&Source, &Dataset),
-        flips: bool,
+        kept: Kept,
     ) -> Result<Self> {
         std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
-        let key = format!("{:x?} {source:?} flips {flips}", Sha256::digest(&bytes));
-        let (mut shown, mut kept) = (0, Instant::now());
+        let views = match kept {
+            Kept::Test => "test alone".to_owned(),
+            Kept::Images | Kept::Mirrored => format!("flips {}", kept == Kept::Mirrored),
+        };
+        let key = format!("{:x?} {source:?} {views}", Sha256::digest(&bytes));
+        let (mut shown, mut last) = (0, Instant::now());
         let path = options.out.join("tokens.safetensors");
-        Self::open_or_make(&path, &key, data, flips, tokenizer, |done, total| {
+        Self::open_or_make(&path, &key, data, kept, tokenizer, |done, total| {
             if !options.quiet && done * 20 / total > shown {
                 shown = done * 20 / total;
                 eprintln!("tokenised {done} of {total} images");
             }
             if options.stop.load(Ordering::Relaxed) {
                 Go::Stop
-            } else if kept.elapsed().as_secs_f64() >= 60.0 * options.checkpoint_minutes {
-                kept = Instant::now();
+            } else if last.elapsed().as_secs_f64() >= 60.0 * options.checkpoint_minutes {
+                last = Instant::now();
                 Go::Keep
             } else {
                 Go::On
@@ -107,7 +139,7 @@ impl TokenSet {
         path: &Path,
         key: &str,
         data: &Dataset,
-        flips: bool,
+        kept: Kept,
         tokenizer: &dyn Tokenizer,
         tell: impl FnMut(usize, usize) -> Go,
     ) -> Result<Self> {
@@ -115,7 +147,7 @@ impl TokenSet {
             return Ok(set);
         }
         let part = Part { path: path.with_extension("part"), key };
-        let set = make(data, flips, tokenizer, &part, tell)?;
+        let set = make(data, kept, tokenizer, &part, tell)?;
         set.write(path, key)?;
         part.remove()?;
         Ok(set)
@@ -180,7 +212,7 @@ mod tests {
         let tokenizer = Toy::new();
         let mut last = (0, 0);
         let mut make = |key: &str| {
-            TokenSet::open_or_make(&path, key, &data(), true, &tokenizer, |done, total| {
+            TokenSet::open_or_make(&path, key, &data(), Kept::Mirrored, &tokenizer, |done, total| {
                 last = (done, total);
                 Go::On
             })
@@ -190,8 +222,11 @@ mod tests {
         assert_eq!(made.train.labels, [0, 1, 2, 0, 1, 2]);
         assert_eq!(make("b").unwrap(), made);
         assert_eq!(last, (9, 9));
-        let read =
-            |key| TokenSet::open_or_make(&path, key, &data(), true, &tokenizer, |_, _| panic!("made again"));
+        let read = |key| {
+            TokenSet::open_or_make(&path, key, &data(), Kept::Mirrored, &tokenizer, |_, _| {
+                panic!("made again")
+            })
+        };
         assert_eq!(read("b").unwrap(), made);
     }
 
@@ -203,12 +238,40 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.safetensors");
         let data = Dataset { train, ..data() };
-        let made = TokenSet::open_or_make(&path, "a", &data, true, &Toy::new(), |_, _| Go::On).unwrap();
+        let made =
+            TokenSet::open_or_make(&path, "a", &data, Kept::Mirrored, &Toy::new(), |_, _| Go::On).unwrap();
         let row = |i: usize| &made.train.tokens[i * 5..(i + 1) * 5];
         // One token of the whole, then left and right of two rows.
         let mirrored = |row: &[u16]| [row[0], row[2], row[1], row[4], row[3]];
         assert_eq!(row(3), mirrored(row(0)));
         assert_ne!(row(3), row(0));
+    }
+
+    #[test]
+    fn of_test_images_alone_no_training_image_is_tokenised() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.safetensors");
+        let make = |kept| {
+            let mut all = 0;
+            let made = TokenSet::open_or_make(
+                &path,
+                &format!("{kept:?}"),
+                &data(),
+                kept,
+                &Toy::new(),
+                |_, total| {
+                    all = total;
+                    Go::On
+                },
+            );
+            (made.unwrap(), all)
+        };
+        let ((few, three), (whole, six)) = (make(Kept::Test), make(Kept::Images));
+        assert_eq!((few.train.len(), few.train.length, three, six), (0, 5, 3, 6));
+        assert_eq!(few.test, whole.test);
+        // And it comes back from the file.
+        make(Kept::Test);
+        assert_eq!(make(Kept::Test), (few, 0));
     }
 
     #[test]
@@ -228,15 +291,17 @@ mod tests {
         let data = Dataset { train: many(1700), test: many(350), ..data() };
         let straight = folder.path().join("straight.safetensors");
         let straight =
-            TokenSet::open_or_make(&straight, "a", &data, true, &Toy::new(), |_, _| Go::On).unwrap();
+            TokenSet::open_or_make(&straight, "a", &data, Kept::Mirrored, &Toy::new(), |_, _| Go::On)
+                .unwrap();
         let mut told = Vec::new();
         let mut make = |key: &str, go: fn(usize) -> Go| {
             told.clear();
-            let made = TokenSet::open_or_make(&path, key, &data, true, &Toy::new(), |done, total| {
-                assert_eq!(total, 3750);
-                told.push(done);
-                go(told.len())
-            });
+            let made =
+                TokenSet::open_or_make(&path, key, &data, Kept::Mirrored, &Toy::new(), |done, total| {
+                    assert_eq!(total, 3750);
+                    told.push(done);
+                    go(told.len())
+                });
             (made, told.clone())
         };
         let (stopped, told) = make("a", |calls| if calls == 2 { Go::Stop } else { Go::On });
@@ -260,7 +325,8 @@ mod tests {
     fn a_torn_cache_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.safetensors");
-        let make = || TokenSet::open_or_make(&path, "a", &data(), false, &Toy::new(), |_, _| Go::On).unwrap();
+        let make =
+            || TokenSet::open_or_make(&path, "a", &data(), Kept::Images, &Toy::new(), |_, _| Go::On).unwrap();
         let made = make();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();

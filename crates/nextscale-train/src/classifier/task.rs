@@ -8,7 +8,7 @@ use nextscale_kernels::cross_entropy;
 
 use super::Classifier;
 use crate::config::TrainClassifier;
-use crate::data::{Dataset, Images};
+use crate::data::{Dataset, Images, View};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
@@ -64,7 +64,7 @@ impl ClassifierTask<'_> {
     /// The class that the model finds for each of these images of the test split, and the cross-entropy with the true one.
     fn judge(&self, model: &Classifier, images: Range<usize>) -> Vec<(usize, f32)> {
         let test: &Images = &self.data.test;
-        let picks: Vec<(usize, bool)> = images.map(|i| (i, false)).collect();
+        let picks: Vec<(usize, View)> = images.map(|i| (i, View::default())).collect();
         let logits = model.clone().computing_in(Dtype::F32).logits(test.batch(&picks, &self.device));
         let classes = logits.clone().argmax(1).into_data();
         let losses = cross_entropy(logits, labels(test, &picks, &self.device)).into_data();
@@ -78,14 +78,14 @@ fn batches(count: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// `[images]`.
-fn labels(images: &Images, picks: &[(usize, bool)], device: &Device) -> Tensor<1, Int> {
+fn labels(images: &Images, picks: &[(usize, View)], device: &Device) -> Tensor<1, Int> {
     let labels: Vec<i64> = picks.iter().map(|&(i, _)| i64::from(images.labels[i])).collect();
     Tensor::from_data(TensorData::new(labels, [picks.len()]), device)
 }
 
 impl Task for ClassifierTask<'_> {
     type Model = Classifier;
-    type Pick = (usize, bool);
+    type Pick = (usize, View);
     type Seen = ();
 
     fn groups(&self, model: &Classifier) -> Groups {
@@ -97,13 +97,15 @@ impl Task for ClassifierTask<'_> {
         Vec::new()
     }
 
-    fn picks(&mut self, step: u64) -> Vec<(usize, bool)> {
+    fn picks(&mut self, step: u64) -> Vec<(usize, View)> {
         let (seed, flips) = (self.config.seed, self.config.flips);
         let picks = self.order.batch(step, self.config.batch).into_iter();
-        picks.map(|(i, epoch)| (i, flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)).collect()
+        picks
+            .map(|(i, epoch)| (i, View::mirrored(flips && uniform(&[seed, FLIPS, epoch, i as u64]) < 0.5)))
+            .collect()
     }
 
-    fn loss(&self, model: &Classifier, _step: u64, picks: &[(usize, bool)]) -> Result<Loss<()>> {
+    fn loss(&self, model: &Classifier, _step: u64, picks: &[(usize, View)]) -> Result<Loss<()>> {
         let logits = model.logits(self.data.train.batch(picks, &self.device).autodiff());
         let loss = cross_entropy(logits, labels(&self.data.train, picks, &self.device)).mean();
         let value = loss.clone().inner().into_scalar();
@@ -118,8 +120,11 @@ impl Task for ClassifierTask<'_> {
         let blank = Tensor::ones([1, 3, self.data.test.size, self.data.test.size], &self.device);
         let mut cells = Vec::new();
         for class in 0..self.data.classes.len() {
-            let picks: Vec<(usize, bool)> =
-                (0..count).filter(|&i| found[i] == class).take(COLUMNS).map(|i| (i, false)).collect();
+            let picks: Vec<(usize, View)> = (0..count)
+                .filter(|&i| found[i] == class)
+                .take(COLUMNS)
+                .map(|i| (i, View::default()))
+                .collect();
             if !picks.is_empty() {
                 cells.push(self.data.test.batch(&picks, &self.device));
             }

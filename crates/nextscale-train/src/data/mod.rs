@@ -3,6 +3,7 @@
 mod cifar10;
 mod fashion_mnist;
 mod folder;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+
+pub use view::View;
 
 /// Where images come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,17 +152,15 @@ impl Images {
         }
     }
 
-    /// Images by index, each mirrored left to right where asked: `[batch, 3, size, size]` in [-1, 1].
-    pub fn batch(&self, picks: &[(usize, bool)], device: &Device) -> Tensor<4> {
-        let (side, bytes) = (self.size, 3 * self.size * self.size);
-        let mut values = Vec::with_capacity(picks.len() * bytes);
-        for &(index, mirrored) in picks {
-            for row in self.pixels[index * bytes..(index + 1) * bytes].chunks_exact(side) {
-                let value = |&byte: &u8| f32::from(byte) / 127.5 - 1.0;
-                if mirrored {
-                    values.extend(row.iter().rev().map(value));
-                } else {
-                    values.extend(row.iter().map(value));
+    /// Images by index, each as its view has it: `[batch, 3, size, size]` in [-1, 1].
+    pub fn batch(&self, picks: &[(usize, View)], device: &Device) -> Tensor<4> {
+        let (side, plane) = (self.size, self.size * self.size);
+        let mut values = Vec::with_capacity(picks.len() * 3 * plane);
+        for &(index, view) in picks {
+            for plane in self.pixels[index * 3 * plane..][..3 * plane].chunks_exact(plane) {
+                for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+                    let (y, x) = view.source(side, y, x);
+                    values.push(f32::from(plane[y * side + x]) / 127.5 - 1.0);
                 }
             }
         }
@@ -175,7 +176,11 @@ mod tests {
     fn a_batch_is_scaled_and_mirrored_row_by_row() {
         let pixels: Vec<u8> = (0..24).map(|i| i * 10).collect();
         let images = Images::new(Path::new("x"), 2, pixels, vec![0, 1]).unwrap();
-        let batch = images.batch(&[(1, true)], &Device::flex()).into_data().try_to_vec::<f32>().unwrap();
+        let batch = images
+            .batch(&[(1, View::mirrored(true))], &Device::flex())
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         let expected: Vec<f32> =
             [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22].map(|i| i as f32 * 10.0 / 127.5 - 1.0).to_vec();
         assert_eq!(batch, expected);

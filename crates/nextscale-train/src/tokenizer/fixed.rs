@@ -5,9 +5,9 @@ use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::MultiScaleVq;
 
 use super::begin_from;
-use crate::cache::TokenSet;
+use crate::cache::{Kept, TokenSet};
 use crate::config::TrainTokenizer;
-use crate::data::Dataset;
+use crate::data::{Dataset, View};
 use crate::run::Options;
 use crate::{Error, Result};
 
@@ -33,14 +33,15 @@ impl Fixed {
         device: &Device,
     ) -> Result<Self> {
         let tokenizer = begin_from(start, config, device)?;
-        let tokens = TokenSet::of_run(options, (start, &tokenizer), (&config.data, data), config.flips)?;
+        let tokens =
+            TokenSet::of_run(options, (start, &tokenizer), (&config.data, data), Kept::images(config.flips))?;
         Ok(Self { tokenizer, tokens, images: data.train.len() })
     }
 
     /// The tokens of every scale `[batch, h·w]` of training images, mirrored where asked.
-    pub fn tokens(&self, picks: &[(usize, bool)], device: &Device) -> Vec<Tensor<2, Int>> {
+    pub fn tokens(&self, picks: &[(usize, View)], device: &Device) -> Vec<Tensor<2, Int>> {
         let rows: Vec<usize> =
-            picks.iter().map(|&(i, mirrored)| i + self.images * usize::from(mirrored)).collect();
+            picks.iter().map(|&(i, view)| i + self.images * usize::from(view.mirrored)).collect();
         let all = self.tokens.train.batch(&rows, device);
         let schedule = self.tokenizer.schedule();
         let range = |k: usize| schedule.offset(k)..schedule.offset(k) + schedule.grid(k).positions();

@@ -1,5 +1,7 @@
 //! Training of a VAR transformer on the tokens of a frozen tokenizer.
 
+mod examples;
+
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor};
@@ -8,8 +10,9 @@ use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
-use crate::cache::{TokenSet, Tokens};
+use crate::cache::{Kept, TokenSet, Tokens};
 use crate::config::TrainBackbone;
+use crate::data::View;
 use crate::difference::{Difference, differences};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -19,6 +22,8 @@ use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
 use crate::samples::{generate, save_grid};
 use crate::tokenizer::open_tokenizer;
 use crate::{Error, Result};
+
+use examples::Examples;
 
 /// The file of weights that a finished run leaves.
 pub const WEIGHTS: &str = "backbone.safetensors";
@@ -49,13 +54,21 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
         None => sizes.init_to_train(&fresh, &training_device, config.dtype)?,
     };
     // Last, for it takes minutes: what is wrong with the rest is told before.
-    let tokens =
-        TokenSet::of_run(options, (&config.tokenizer, &tokenizer), (&config.data, &data), config.flips)?;
+    let of_run =
+        |kept| TokenSet::of_run(options, (&config.tokenizer, &tokenizer), (&config.data, &data), kept);
+    let (test, examples) = if config.shift == 0 {
+        let tokens = of_run(Kept::images(config.flips))?;
+        (tokens.test, Examples::Kept(tokens.train))
+    } else {
+        let examples = Examples::moved(&data.train, &tokenizer, config.shift, config.flips)?;
+        (of_run(Kept::Test)?.test, examples)
+    };
     let mut task = BackboneTask {
         config,
         tokenizer: &tokenizer,
-        order: Order::new(tokens.train.len(), config.seed),
-        tokens,
+        order: Order::new(examples.len(), config.seed),
+        examples,
+        test,
         classes: &data.classes,
         device: device.clone(),
     };
@@ -150,8 +163,9 @@ fn numbers(values: Tensor<1>) -> Vec<f32> {
 struct BackboneTask<'a> {
     config: &'a TrainBackbone,
     tokenizer: &'a dyn Tokenizer,
-    tokens: TokenSet,
+    examples: Examples<'a>,
     order: Order,
+    test: Tokens,
     classes: &'a [String],
     device: Device,
 }
@@ -180,7 +194,7 @@ impl BackboneTask<'_> {
         null: bool,
         evaluation: &mut Evaluation<'_>,
     ) -> Result<Vec<f64>> {
-        let test: &Tokens = &self.tokens.test;
+        let test = &self.test;
         let count = count.min(test.len());
         let starts: Vec<usize> = (0..count).step_by(BATCH).collect();
         let what = if null { "test images under no class" } else { "test images under their classes" };
@@ -202,7 +216,7 @@ impl BackboneTask<'_> {
 
 impl Task for BackboneTask<'_> {
     type Model = Var;
-    type Pick = (usize, Condition);
+    type Pick = ((usize, View), Condition);
     type Seen = ();
 
     fn groups(&self, model: &Var) -> Groups {
@@ -216,21 +230,22 @@ impl Task for BackboneTask<'_> {
         (0..self.tokenizer.schedule().len()).map(|k| format!("scale_{k}")).collect()
     }
 
-    fn picks(&mut self, step: u64) -> Vec<(usize, Condition)> {
+    fn picks(&mut self, step: u64) -> Vec<Self::Pick> {
         let (seed, dropout) = (self.config.seed, self.config.label_dropout);
         let picks = self.order.batch(step, self.config.batch).into_iter();
         picks
             .map(|(index, epoch)| {
                 let dropped = uniform(&[seed, LABELS, epoch, index as u64]) < dropout;
-                let class = Condition::Class(self.tokens.train.labels[index].into());
-                (index, if dropped { Condition::Null } else { class })
+                let class = Condition::Class(self.examples.label(index).into());
+                let view = self.examples.view(seed, epoch, index);
+                ((index, view), if dropped { Condition::Null } else { class })
             })
             .collect()
     }
 
-    fn loss(&self, model: &Var, _step: u64, picks: &[(usize, Condition)]) -> Result<Loss<()>> {
-        let (indices, conditions): (Vec<usize>, Vec<Condition>) = picks.iter().cloned().unzip();
-        let tokens = self.tokens.train.batch(&indices, &self.device);
+    fn loss(&self, model: &Var, _step: u64, picks: &[Self::Pick]) -> Result<Loss<()>> {
+        let (examples, conditions): (Vec<(usize, View)>, Vec<Condition>) = picks.iter().cloned().unzip();
+        let tokens = self.examples.tokens(&examples, &self.device)?;
         let features = teacher_features(self.tokenizer, &tokens)?.autodiff();
         let losses = cross_entropy(model.logits(features, &conditions)?, tokens);
         let values = numbers(losses.clone().inner());
@@ -253,7 +268,7 @@ impl Task for BackboneTask<'_> {
         short: bool,
         mut evaluation: Evaluation<'_>,
     ) -> Result<Vec<(String, f64)>> {
-        let count = if short { SHORT } else { self.tokens.test.len() };
+        let count = if short { SHORT } else { self.test.len() };
         let mut numbers = Vec::new();
         for (name, null) in [("class", false), ("null", true)] {
             let values = self.held_out(model, count, null, &mut evaluation)?;
