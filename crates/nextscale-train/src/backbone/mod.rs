@@ -84,7 +84,12 @@ fn begin_from(
     device: &Device,
 ) -> Result<Var> {
     let fail = |message: String| Error::data(start, message);
-    let file = WeightFile::open(start).map_err(|error| fail(error.to_string()))?;
+    let file = WeightFile::open(start).map_err(|error| {
+        Error::setting(
+            "start",
+            format!("{error}; give weights that a training wrote, or None for fresh ones"),
+        )
+    })?;
     let found = VarConfig::infer(&file, None).map_err(|error| fail(error.to_string()))?;
     let comparable = VarConfig { depth: found.depth.max(sizes.depth), ..found };
     let tree = |sizes: &VarConfig| serde_json::to_value(sizes).map_err(|error| fail(error.to_string()));
