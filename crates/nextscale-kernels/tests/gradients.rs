@@ -4,6 +4,9 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation, 
 use nextscale_kernels as kernels;
 use proptest::prelude::*;
 
+mod random;
+use random::random;
+
 const EPS: f64 = 1e-6;
 
 /// A result and the gradients of the inputs, for the loss Σ result · cotangent.
@@ -62,22 +65,6 @@ fn agree_beside<const D: usize>(
             assert!(off <= 1e-7, "f64, part {part} at {i}: {composed} for {exact}");
         }
     }
-}
-
-fn random(shape: &[usize], seed: u64, spread: f64, centre: f64) -> TensorData {
-    // A small counter-based generator: burn's own would tie the cases to its versions.
-    let count = shape.iter().product::<usize>() as u64;
-    let values: Vec<f32> = (0..count)
-        .map(|i| {
-            let mut z =
-                (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed.wrapping_mul(0xD1B5_4A32_D192_ED03);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            let unit = ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 24) as f64;
-            (centre + spread * (2.0 * unit - 1.0)) as f32
-        })
-        .collect();
-    TensorData::new(values, shape.to_vec())
 }
 
 /// The largest slope of rows' unit vectors, one over the shortest row's norm: terms of that size cancel in gradients, in a row
@@ -382,82 +369,6 @@ fn half_precision_takes_the_composed_route() {
     }
 }
 
-/// How far a result and its gradients under `slopes` are from others, as a share of those.
-fn gaps<const D: usize>(
-    inputs: &[Tensor<D>],
-    slopes: Tensor<D>,
-    rounded: Tensor<D>,
-    whole: Tensor<D>,
-) -> Vec<f32> {
-    let all = |out: Tensor<D>| {
-        let gradients = (out.clone() * slopes.clone()).sum().backward();
-        let of_inputs = inputs.iter().map(|input| input.grad(&gradients).unwrap());
-        std::iter::once(out.inner()).chain(of_inputs).collect::<Vec<_>>()
-    };
-    let size = |x: Tensor<D>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
-    let pairs = all(rounded).into_iter().zip(all(whole));
-    pairs.map(|(rounded, whole)| size(rounded - whole.clone()) / size(whole)).collect()
-}
-
-/// Each factor of so many products one after another is off by up to 2⁻⁹ of itself, or nothing is rounded here.
-fn assert_rounded(gaps: &[f32], products: usize) {
-    for &gap in gaps {
-        assert_eq!(gap > 1e-4, kernels::rounds(), "{gaps:?}");
-        assert!(gap < 4e-3 * products as f32, "{gaps:?}");
-    }
-}
-
-#[test]
-fn a_rounded_linear_layer_has_gradients_of_rounded_products() {
-    let device = Device::flex().autodiff();
-    let [x, weight] = [random(&[70, 50], 1, 1.0, 0.0), random(&[50, 40], 2, 0.5, 0.0)]
-        .map(|data| Tensor::<2>::from_data(data.convert::<f32>(), &device).require_grad());
-    let slopes = Tensor::<2>::from_data(random(&[70, 40], 3, 1.0, 0.0).convert::<f32>(), &device);
-    let rounded = kernels::linear_rounded(x.clone(), weight.clone(), None);
-    let whole = kernels::linear(x.clone(), weight.clone(), None);
-    assert_rounded(&gaps(&[x, weight], slopes, rounded, whole), 1);
-}
-
-#[test]
-fn rounded_attention_has_gradients_of_rounded_products() {
-    let device = Device::flex().autodiff();
-    // Widths that the matrix unit takes and one that it does not; more queries than a block.
-    for [queries, keys, heads, width] in [[70, 90, 2, 32], [130, 130, 3, 16], [9, 40, 2, 12]] {
-        let inputs = [queries, keys, keys].map(|length| {
-            let data = random(&[2, length, heads, width], length as u64, 1.0, 0.0).convert::<f32>();
-            Tensor::<4>::from_data(data, &device).require_grad()
-        });
-        let hidden = |i: usize| if i % keys > i / keys { f32::NEG_INFINITY } else { 0.0 };
-        let mask = TensorData::new((0..queries * keys).map(hidden).collect::<Vec<f32>>(), [queries, keys]);
-        let mask = || Some(Tensor::<2>::from_data(mask.clone(), &device));
-        let slopes = random(&[2, queries, heads, width], 3, 1.0, 0.0).convert::<f32>();
-        let slopes = Tensor::<4>::from_data(slopes, &device);
-        let [q, k, v] = inputs.clone();
-        let rounded = kernels::attention_rounded(q.clone(), k.clone(), v.clone(), mask());
-        let whole = kernels::attention(q, k, v, mask());
-        // Scores, the slopes of the weights, and those of q and k: three products one after another.
-        assert_rounded(&gaps(&inputs, slopes, rounded, whole), 3);
-    }
-}
-
-#[test]
-fn a_rounded_convolution_has_gradients_of_rounded_products() {
-    let device = Device::flex().autodiff();
-    for [batch, channels, outputs, height, width] in
-        [[3, 32, 32, 32, 32], [5, 40, 48, 7, 9], [2, 64, 32, 40, 33]]
-    {
-        let shapes = [[batch, channels, height, width], [outputs, channels, 3, 3]];
-        let [x, weight] = shapes.map(|shape| {
-            Tensor::<4>::from_data(random(&shape, 1, 1.0, 0.0).convert::<f32>(), &device).require_grad()
-        });
-        let slopes = random(&[batch, outputs, height, width], 3, 1.0, 0.0).convert::<f32>();
-        let slopes = Tensor::<4>::from_data(slopes, &device);
-        let rounded = kernels::conv2d_3x3_rounded(x.clone(), weight.clone(), None);
-        let whole = kernels::conv2d_3x3(x.clone(), weight.clone(), None);
-        assert_rounded(&gaps(&[x, weight], slopes, rounded, whole), 1);
-    }
-}
-
 #[test]
 fn cross_entropy_is_that_of_the_log_softmax_and_so_is_its_gradient() {
     let device = Device::flex().autodiff();
@@ -490,34 +401,4 @@ fn cross_entropy_with_a_class_that_is_none_is_refused() {
     let device = Device::flex();
     let targets = Tensor::<1, burn::tensor::Int>::from_data([0i64, 5], &device);
     kernels::cross_entropy(Tensor::zeros([2, 3], &device), targets);
-}
-
-#[test]
-fn the_odd_polynomial_is_that_of_singular_values() {
-    let device = Device::flex();
-    let coefficients = [3.0, -4.0, 2.0];
-    let odd = |s: f32| 3.0 * s - 4.0 * s.powi(3) + 2.0 * s.powi(5);
-    // On the diagonal the singular values stand themselves; the second matrix comes as a view.
-    let values = [0.5f32, -1.0, 0.25];
-    let diagonal = |rows: usize, columns: usize| {
-        let at = |i: usize| if i / columns == i % columns { values[i / columns] } else { 0.0 };
-        TensorData::new((0..rows * columns).map(at).collect::<Vec<_>>(), [rows, columns])
-    };
-    let wide = Tensor::<2>::from_data(diagonal(3, 5), &device);
-    let views = [wide, Tensor::<2>::from_data(diagonal(5, 3), &device).transpose()];
-    for x in views {
-        let found = kernels::odd_polynomial_rounded(x, coefficients).into_data().try_to_vec::<f32>().unwrap();
-        for (i, found) in found.into_iter().enumerate() {
-            let expected = if i / 5 == i % 5 { odd(values[i / 5]) } else { 0.0 };
-            assert!((found - expected).abs() < 1e-6, "{i}: {found} for {expected}");
-        }
-    }
-    let x = Tensor::<2>::from_data(random(&[40, 90], 5, 0.1, 0.0).convert::<f32>(), &device);
-    let product = |a: &Tensor<2>, b: Tensor<2>| kernels::linear(a.clone(), b, None);
-    let square = product(&x, x.clone().transpose());
-    let even = product(&square, square.clone()) * 2.0 + square * -4.0;
-    let whole = product(&even, x.clone()) + x.clone() * 3.0;
-    let size = |x: Tensor<2>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
-    let found = kernels::odd_polynomial_rounded(x, coefficients);
-    assert_rounded(&[size(found - whole.clone()) / size(whole)], 3);
 }

@@ -157,10 +157,10 @@ impl Images {
         let (side, plane) = (self.size, self.size * self.size);
         let mut values = Vec::with_capacity(picks.len() * 3 * plane);
         for &(index, view) in picks {
+            let (rows, columns) = (view.rows(side), view.columns(side));
             for plane in self.pixels[index * 3 * plane..][..3 * plane].chunks_exact(plane) {
-                for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
-                    let (y, x) = view.source(side, y, x);
-                    values.push(f32::from(plane[y * side + x]) / 127.5 - 1.0);
+                for row in rows.iter().map(|&y| &plane[y * side..][..side]) {
+                    values.extend(columns.iter().map(|&x| f32::from(row[x]) / 127.5 - 1.0));
                 }
             }
         }

@@ -17,11 +17,16 @@ impl View {
         Self { mirrored, right: 0, down: 0 }
     }
 
-    /// The pixel of a `side` × `side` plane that is seen at row `y` and column `x`. What moves in at an edge is the picture's
+    /// The rows of an image of `side` × `side` pixels that are seen from the top down. What moves in at an edge is the picture's
     /// reflection there, without the edge's own pixels.
-    pub(super) fn source(&self, side: usize, y: usize, x: usize) -> (usize, usize) {
-        let x = reflected(x as isize - self.right, side);
-        (reflected(y as isize - self.down, side), if self.mirrored { side - 1 - x } else { x })
+    pub(super) fn rows(&self, side: usize) -> Vec<usize> {
+        (0..side as isize).map(|y| reflected(y - self.down, side)).collect()
+    }
+
+    /// The columns that are seen from left to right, as [`rows`](Self::rows).
+    pub(super) fn columns(&self, side: usize) -> Vec<usize> {
+        let column = |x: isize| reflected(x - self.right, side);
+        (0..side as isize).map(|x| if self.mirrored { side - 1 - column(x) } else { column(x) }).collect()
     }
 }
 
@@ -39,20 +44,20 @@ fn reflected(at: isize, side: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn row(view: View) -> Vec<usize> {
-        (0..4).map(|x| view.source(4, 0, x).1).collect()
+    fn columns(view: View) -> Vec<usize> {
+        view.columns(4)
     }
 
     #[test]
     fn a_picture_moves_and_is_reflected_at_its_edges() {
-        assert_eq!(row(View::default()), [0, 1, 2, 3]);
-        assert_eq!(row(View { right: 2, ..View::default() }), [2, 1, 0, 1]);
-        assert_eq!(row(View { right: -1, ..View::default() }), [1, 2, 3, 2]);
-        assert_eq!(row(View::mirrored(true)), [3, 2, 1, 0]);
+        assert_eq!(columns(View::default()), [0, 1, 2, 3]);
+        assert_eq!(columns(View { right: 2, ..View::default() }), [2, 1, 0, 1]);
+        assert_eq!(columns(View { right: -1, ..View::default() }), [1, 2, 3, 2]);
+        assert_eq!(columns(View::mirrored(true)), [3, 2, 1, 0]);
         // The mirror image moves the same way as the image.
-        assert_eq!(row(View { mirrored: true, right: 1, down: 0 }), [2, 3, 2, 1]);
-        let down = |y| View { down: 1, ..View::default() }.source(4, y, 0).0;
-        assert_eq!([0, 1, 2, 3].map(down), [1, 0, 1, 2]);
-        assert_eq!(View { right: 5, down: -7, mirrored: true }.source(1, 0, 0), (0, 0));
+        assert_eq!(columns(View { mirrored: true, right: 1, down: 0 }), [2, 3, 2, 1]);
+        assert_eq!(View { down: 1, ..View::default() }.rows(4), [1, 0, 1, 2]);
+        let far = View { right: 5, down: -7, mirrored: true };
+        assert_eq!((far.rows(1), far.columns(1)), (vec![0], vec![0]));
     }
 }
