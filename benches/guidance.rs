@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nextscale::burn::tensor::{Device, Tensor, TensorData};
-use nextscale::core::{Alphabet, LogitMap, PassLogits, ScaleSchedule};
+use nextscale::core::{Alphabet, LogitMap, Pass, PassLogits, ScaleSchedule};
 use nextscale::guidance::{Cfg, Conditional, Guidance, History, Ssg};
 use nextscale::priors::conformance::noise;
 use nextscale::priors::{Bilinear, Dse, Prior};
@@ -18,9 +18,9 @@ fn logits(schedule: &ScaleSchedule, k: usize) -> PassLogits {
     let map = |seed| {
         let shape = [1, grid.positions(), CODES];
         let values = TensorData::new(noise(seed, shape.iter().product()), shape);
-        LogitMap::new(Tensor::from_data(values, &Device::flex()), grid, Alphabet::codes(CODES)).ok()
+        LogitMap::new(Tensor::from_data(values, &Device::flex()), grid, Alphabet::codes(CODES)).expect("as many as the grid has")
     };
-    PassLogits { conditional: map(1), unconditional: map(2) }
+    [(Pass::CONDITIONAL, map(1)), (Pass::UNCONDITIONAL, map(2))].into_iter().collect()
 }
 
 fn guidance(criterion: &mut Criterion) {

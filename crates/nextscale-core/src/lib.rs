@@ -1,23 +1,34 @@
-//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes.
+//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes, randomness.
 //!
 //! No model, no file format and no device choice lives here; every other crate speaks in these types.
 
 mod canvas;
 mod condition;
+mod condition_rows;
+mod corruption;
 mod draw;
 mod dtype;
 mod error;
 mod grid;
 mod logits;
+pub mod noise;
+mod pass;
+mod pass_logits;
+mod pass_plan;
 mod passes;
 mod schedule;
 
 pub use canvas::Canvas;
 pub use condition::Condition;
+pub use condition_rows::{BatchConditions, ConditionRows};
+pub use corruption::{Corruption, Replacement};
 pub use draw::Draw;
 pub use dtype::Dtype;
 pub use error::{Error, Result};
 pub use grid::Grid;
 pub use logits::{Alphabet, LogitMap};
-pub use passes::{Pass, PassLogits, PassPlan, Passes};
+pub use pass::{Pass, PassCondition, PassModel, Prefix};
+pub use pass_logits::PassLogits;
+pub use pass_plan::PassPlan;
+pub use passes::Passes;
 pub use schedule::ScaleSchedule;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::{Alphabet, Grid, LogitMap, PassLogits, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, Grid, LogitMap, Pass, PassLogits, Result, ScaleSchedule};
 use nextscale_guidance::{Apg, Cfg, Conditional, Extent, Gate, Gated, Guidance, History, Rescale, Ssg};
 use nextscale_priors::Dse;
 use nextscale_priors::conformance::noise;
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     ];
     let logits = |k: usize| -> Result<PassLogits> {
         let (conditional, unconditional) = (map(schedule.grid(k), 1)?, map(schedule.grid(k), 2)?);
-        Ok(PassLogits { conditional: Some(conditional), unconditional: Some(unconditional) })
+        Ok([(Pass::CONDITIONAL, conditional), (Pass::UNCONDITIONAL, unconditional)].into_iter().collect())
     };
     let (coarse, fine) = (logits(0)?, logits(1)?);
     for (name, rule) in rules {

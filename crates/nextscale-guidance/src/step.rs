@@ -33,15 +33,29 @@ impl<'a> Step<'a> {
     /// # Errors
     /// If the pass was not run.
     pub fn conditional(&self) -> Result<&'a LogitMap> {
-        self.logits(Pass::Conditional, "conditional")
+        self.logits(&Pass::CONDITIONAL)
     }
 
-    /// The unconditional logits.
+    /// The unconditional logits: under the negative of an image that has one.
     ///
     /// # Errors
     /// If the pass was not run.
     pub fn unconditional(&self) -> Result<&'a LogitMap> {
-        self.logits(Pass::Unconditional, "unconditional")
+        self.logits(&Pass::UNCONDITIONAL)
+    }
+
+    /// The logits of a pass.
+    ///
+    /// # Errors
+    /// If the pass was not run.
+    pub fn logits(&self, pass: &Pass) -> Result<&'a LogitMap> {
+        let logits = self.record.logits.get(pass).ok_or_else(|| {
+            Error::Unsupported(format!(
+                "the {pass} pass was not run at scale {}: a rule's passes(..) must name it there",
+                self.index()
+            ))
+        })?;
+        self.on_grid(logits, || pass.to_string())
     }
 
     /// The step before, if there is one and the rule's lookback kept it.
@@ -73,7 +87,7 @@ impl<'a> Step<'a> {
     /// # Errors
     /// As the rule, and if its logits do not lie on this step's grid.
     pub fn evaluate(&self, rule: &dyn Guidance) -> Result<LogitMap> {
-        self.record.guided.get_or(Identity::of(rule), || self.on_grid(rule.guide(self)?, "a rule's logits"))
+        self.record.guided.get_or(Identity::of(rule), || self.on_grid(rule.guide(self)?, || "a rule's logits".into()))
     }
 
     /// The prior of a rule's outermost scale-aware part at this step, computed once a step and rule object.
@@ -96,20 +110,10 @@ impl<'a> Step<'a> {
         LogitMap::new(operator.apply(coarse.values())?, to, coarse.alphabet())
     }
 
-    fn logits(&self, pass: Pass, name: &str) -> Result<&'a LogitMap> {
-        let logits = self.record.logits.get(pass).ok_or_else(|| {
-            Error::Unsupported(format!(
-                "the {name} pass was not run at scale {}: a rule's passes(..) must name it there",
-                self.index()
-            ))
-        })?;
-        self.on_grid(logits, name)
-    }
-
-    fn on_grid<L: std::borrow::Borrow<LogitMap>>(&self, logits: L, what: &str) -> Result<L> {
+    fn on_grid<L: std::borrow::Borrow<LogitMap>>(&self, logits: L, what: impl FnOnce() -> String) -> Result<L> {
         let map = logits.borrow();
         if map.grid() != self.grid() {
-            let what = format!("{what} at scale {} on {}", self.index(), map.grid());
+            let what = format!("{} at scale {} on {}", what(), self.index(), map.grid());
             return Err(Error::shape(what, format!("those on {}", self.grid()), &map.values().dims()));
         }
         Ok(logits)

@@ -1,8 +1,8 @@
 //! The transformer's logits: all scales at once, and scale by scale over the key-value cache.
 
 use burn::tensor::Tensor;
-use nextscale_backbones::{Backbone, var::Var};
-use nextscale_core::{Condition, Error as CoreError, PassPlan, Passes};
+use nextscale_backbones::{Backbone, Conditioner, prepare, var::Var};
+use nextscale_core::{Condition, Error as CoreError, PassCondition, PassPlan, Passes};
 use nextscale_pipeline::Result;
 
 use crate::{Fixture, Gap, Kind, Line, RUNS, Setting, loading};
@@ -16,8 +16,9 @@ pub fn teacher_forced(model: &Var, reference: &Fixture) -> Result<Gap> {
     let labels = reference.conditions("labels")?;
     let null = vec![Condition::Null; labels.len()];
     let mut gap = Gap::default();
-    gap.add(&model.logits(features.clone(), &labels)?, reference, "tf.logits")?;
-    gap.add(&model.logits(features, &null)?, reference, "tf.logits_null")?;
+    let rows = |conditions: &[Condition]| model.conditioner().rows(conditions, PassCondition::Given);
+    gap.add(&model.logits(features.clone(), &rows(&labels)?)?, reference, "tf.logits")?;
+    gap.add(&model.logits(features, &rows(&null)?)?, reference, "tf.logits_null")?;
     Ok(gap)
 }
 
@@ -28,7 +29,7 @@ pub fn teacher_forced(model: &Var, reference: &Fixture) -> Result<Gap> {
 pub fn cached(model: &Var, reference: &Fixture, run: &str) -> Result<Gap> {
     let schedule = Backbone::schedule(model);
     let plan = PassPlan::new(vec![Passes::BOTH; schedule.len()], schedule)?;
-    let mut session = model.start(&conditions(reference, run)?, &plan)?;
+    let mut session = model.start(&prepare(&model.conditioner(), &conditions(reference, run)?, &plan)?, &plan)?;
     let mut gap = Gap::default();
     for k in 0..schedule.len() {
         let input = match k.checked_sub(1) {
@@ -40,10 +41,10 @@ pub fn cached(model: &Var, reference: &Fixture, run: &str) -> Result<Gap> {
             }
         };
         let logits = session.step(input)?;
-        let (Some(conditional), Some(unconditional)) = (logits.conditional, logits.unconditional) else {
+        let (Some(conditional), Some(unconditional)) = (logits.conditional(), logits.unconditional()) else {
             return Err(CoreError::Unsupported(format!("scale {k} lacks logits of a pass")).into());
         };
-        let both = Tensor::cat(vec![conditional.into_values(), unconditional.into_values()], 0);
+        let both = Tensor::cat(vec![conditional.values().clone(), unconditional.values().clone()], 0);
         gap.add(&both, reference, &format!("{run}.s{k}.logits_raw"))?;
     }
     Ok(gap)

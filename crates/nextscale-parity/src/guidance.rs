@@ -1,7 +1,7 @@
 //! Classifier-free guidance on the recorded logits of both passes.
 
 use burn::tensor::Tensor;
-use nextscale_core::{Alphabet, LogitMap, PassLogits};
+use nextscale_core::{Alphabet, LogitMap, Pass};
 use nextscale_guidance::{Cfg, Guidance, History, Strength};
 use nextscale_pipeline::Result;
 
@@ -30,10 +30,8 @@ pub fn guided(setting: &Setting<'_>, reference: &Fixture, run: &str) -> Result<G
         let pass = |from, to| {
             LogitMap::new(both.clone().slice_dim(0, from..to), schedule.grid(k), Alphabet::codes(classes))
         };
-        history.push(PassLogits {
-            conditional: Some(pass(0, rows / 2)?),
-            unconditional: Some(pass(rows / 2, rows)?),
-        });
+        let halves = [(Pass::CONDITIONAL, pass(0, rows / 2)?), (Pass::UNCONDITIONAL, pass(rows / 2, rows)?)];
+        history.push(halves.into_iter().collect());
         let guided = history.guide(&rule)?;
         gap.add(guided.values(), reference, &format!("{run}.s{k}.logits_cfg"))?;
     }

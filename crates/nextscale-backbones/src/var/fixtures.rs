@@ -6,10 +6,11 @@ use burn::{
     module::Param,
     tensor::{Device, Int, Tensor},
 };
-use nextscale_core::Condition;
+use nextscale_core::{Condition, ConditionRows, PassCondition};
 use nextscale_weights::WeightFile;
 
 use super::{keys::Supply, linear::Weight, model::Var};
+use crate::{ClassConditioner, Conditioner};
 
 /// The path of a fixture.
 pub fn path(name: &str) -> PathBuf {
@@ -45,6 +46,11 @@ pub fn gradient_norms(name: &str) -> serde_json::Map<String, serde_json::Value> 
 pub fn labels(reference: &Reference) -> Vec<Condition> {
     let labels = reference.ints::<1>("labels").into_data();
     labels.iter::<i64>().map(|label| Condition::Class(label as usize)).collect()
+}
+
+/// Conditions by class as rows of the tiny models' table.
+pub fn rows(conditions: &[Condition]) -> ConditionRows {
+    ClassConditioner { classes: 10 }.rows(conditions, PassCondition::Given).unwrap()
 }
 
 /// Recorded tensors.

@@ -88,7 +88,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use burn::tensor::TensorData;
-    use nextscale_core::Condition;
+    use nextscale_core::ConditionRows;
 
     use super::*;
     use crate::var::fixtures::{model, path};
@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(grown.config(), &deeper);
 
             let features = Tensor::random([1, 29, 8], burn::tensor::Distribution::Default, &Device::flex());
-            let classes = [Condition::Class(3)];
+            let classes = ConditionRows::Classes(vec![Some(3)]);
             let logits = grown.logits(features.clone().autodiff(), &classes).unwrap().inner();
             assert_eq!(logits.into_data(), shallow.logits(features, &classes).unwrap().into_data());
 

@@ -4,14 +4,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Condition, Pass, PassPlan, Passes, ScaleSchedule};
 
 use super::{Initialisation, Var, VarConfig, fixtures::model};
-use crate::Backbone;
+use crate::{Backbone, prepare};
 
 /// The logits of an image at each scale, flat; `None` where they were not wanted.
 type Image = Vec<Option<Vec<f32>>>;
 
 /// Features for scale `k` that differ between images and come back for the same image.
 fn features(model: &Var, images: usize, k: usize) -> Tensor<3> {
-    let (positions, channels) = (model.schedule().grid(k).positions(), model.feature_channels());
+    let (positions, channels) = (model.schedule().grid(k).positions(), model.input_channels());
     let values: Vec<f32> = (0..images)
         .flat_map(|image| {
             (0..positions * channels).map(move |i| ((i * (7 + image) + 31 * k) as f32 * 0.618).sin())
@@ -24,14 +24,15 @@ fn features(model: &Var, images: usize, k: usize) -> Tensor<3> {
 fn run(model: &Var, images: usize, wanted: &[Passes], pass: Pass) -> Vec<Image> {
     let conditions: Vec<_> = (0..images).map(|i| Condition::Class(i % 7)).collect();
     let scales = model.schedule().len();
-    let wanted = (0..scales).map(|k| wanted[k.min(wanted.len() - 1)]).collect();
+    let wanted = (0..scales).map(|k| wanted[k.min(wanted.len() - 1)].clone()).collect();
     let plan = PassPlan::new(wanted, model.schedule()).unwrap();
+    let conditions = prepare(&model.conditioner(), &conditions, &plan).unwrap();
     let mut session = model.start(&conditions, &plan).unwrap();
     let mut results = vec![Image::new(); images];
     for k in 0..scales {
         let logits = session.step((k > 0).then(|| features(model, images, k))).unwrap();
         for (image, scales) in results.iter_mut().enumerate() {
-            scales.push(logits.get(pass).map(|map| {
+            scales.push(logits.get(&pass).map(|map| {
                 let values = map.values().clone().slice_dim(0, image..image + 1);
                 values.into_data().try_to_vec().unwrap()
             }));
@@ -42,17 +43,17 @@ fn run(model: &Var, images: usize, wanted: &[Passes], pass: Pass) -> Vec<Image> 
 
 fn assert_independent(model: &Var) {
     let (one, other, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
-    let all = run(model, 8, &[both], Pass::Conditional);
-    let null = run(model, 8, &[both], Pass::Unconditional);
+    let all = run(model, 8, &[both.clone()], Pass::CONDITIONAL);
+    let null = run(model, 8, &[both.clone()], Pass::UNCONDITIONAL);
     assert!(all[0] != all[1] && all[0] != null[0]);
     for count in [1, 2, 3, 8] {
-        assert!(run(model, count, &[one], Pass::Conditional) == all[..count], "{count} alone");
+        assert!(run(model, count, &[one.clone()], Pass::CONDITIONAL) == all[..count], "{count} alone");
         assert!(
-            run(model, count, &[both], Pass::Conditional) == all[..count],
+            run(model, count, &[both.clone()], Pass::CONDITIONAL) == all[..count],
             "{count} beside the other pass"
         );
-        assert!(run(model, count, &[other], Pass::Unconditional) == null[..count], "{count} unconditional");
-        let stops = run(model, count, &[both, both, one], Pass::Conditional);
+        assert!(run(model, count, &[other.clone()], Pass::UNCONDITIONAL) == null[..count], "{count} unconditional");
+        let stops = run(model, count, &[both.clone(), both.clone(), one.clone()], Pass::CONDITIONAL);
         assert!(stops == all[..count], "{count} beside a pass that stops");
     }
 }
@@ -90,8 +91,8 @@ fn wider_models_do_not_depend_on_the_batch() {
 fn a_pass_that_stops_leaves_the_other_as_it_is() {
     let model = model("aln", &Device::flex());
     let (one, other, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
-    let full = run(&model, 2, &[both], Pass::Unconditional);
-    let stopped = run(&model, 2, &[one, both, other], Pass::Unconditional);
+    let full = run(&model, 2, &[both.clone()], Pass::UNCONDITIONAL);
+    let stopped = run(&model, 2, &[one.clone(), both.clone(), other.clone()], Pass::UNCONDITIONAL);
     for (full, stopped) in full.iter().zip(&stopped) {
         assert_eq!(stopped[0], None, "its head is skipped where it is not wanted");
         assert_eq!(stopped[1..], full[1..]);

@@ -154,7 +154,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use burn::tensor::TensorData;
-    use nextscale_core::Condition;
+    use nextscale_core::ConditionRows;
     use nextscale_weights::{Precision, save_safetensors};
 
     use super::*;
@@ -245,8 +245,8 @@ mod tests {
         model.save(&file, Precision::F16, false).unwrap();
         let half = Var::open(&file, None, &Device::flex()).unwrap();
         let features = Tensor::ones([1, 29, 8], &Device::flex());
-        let logits = half.logits(features.clone(), &[Condition::Null]).unwrap();
-        let exact = model.logits(features, &[Condition::Null]).unwrap();
+        let logits = half.logits(features.clone(), &ConditionRows::Classes(vec![None])).unwrap();
+        let exact = model.logits(features, &ConditionRows::Classes(vec![None])).unwrap();
         let worst = (logits - exact).abs().max().into_scalar::<f32>();
         assert!(worst > 0.0 && worst < 0.05, "{worst}");
     }
@@ -257,7 +257,7 @@ mod tests {
         for name in ["aln", "saln"] {
             let plain = model(name, &Device::flex());
             let file = WeightFile::open(path(&format!("var_{name}.safetensors"))).unwrap();
-            let logits = |model: &Var| model.logits(features.clone(), &[Condition::Class(3)]).unwrap();
+            let logits = |model: &Var| model.logits(features.clone(), &ConditionRows::Classes(vec![Some(3)])).unwrap();
             let size = |x: Tensor<3>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
             // Of the logits' own size, root mean square.
             let gap = |model: &Var| size(logits(model) - logits(&plain)) / size(logits(&plain));

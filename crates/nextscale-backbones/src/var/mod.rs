@@ -3,7 +3,9 @@
 
 mod adaln;
 mod attention;
+mod backbone;
 mod block;
+mod conditioning;
 mod config;
 mod embedding;
 mod feed_forward;

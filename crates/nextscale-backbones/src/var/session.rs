@@ -1,13 +1,14 @@
 use burn::tensor::Tensor;
-use nextscale_core::{Alphabet, Condition, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result};
+use nextscale_core::{Alphabet, BatchConditions, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result};
 
 use super::{
     attention::{Attention, Projected},
-    model::{Conditioning, Var},
+    conditioning::Conditioning,
+    model::Var,
 };
 use crate::Session;
 
-/// The generation of one batch: passes are stacked as rows, `[conditional; unconditional]`, each of `batch` rows.
+/// The generation of one batch: passes are stacked as rows in the plan's order, each of `batch` rows.
 pub(super) struct VarSession<'a> {
     model: &'a Var,
     plan: PassPlan,
@@ -22,7 +23,7 @@ pub(super) struct VarSession<'a> {
 }
 
 impl<'a> VarSession<'a> {
-    pub(super) fn start(model: &'a Var, conditions: &[Condition], plan: &PassPlan) -> Result<Self> {
+    pub(super) fn start(model: &'a Var, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
         let scales = model.config.schedule.len();
         if plan.len() != scales {
             return Err(Error::Unsupported(format!(
@@ -30,24 +31,15 @@ impl<'a> VarSession<'a> {
                 plan.len()
             )));
         }
-        if conditions.is_empty() {
-            return Err(Error::setting("condition", "there is none; give at least one image's"));
-        }
-        let named =
-            conditions.iter().map(|condition| model.class_row(condition)).collect::<Result<Vec<_>>>()?;
-        let running = plan.run(0);
+        let running = plan.run(0).clone();
         let mut rows = Vec::new();
-        for pass in running.iter() {
-            match pass {
-                Pass::Conditional => rows.extend_from_slice(&named),
-                Pass::Unconditional => rows.extend(vec![model.config.classes; named.len()]),
-                _ => return Err(Error::Unsupported(format!("VAR cannot run the pass {pass:?}"))),
-            }
+        for pass in &running {
+            rows.extend(model.class_rows(conditions.rows(pass.condition)?)?);
         }
         Ok(Self {
             model,
             plan: plan.clone(),
-            batch: conditions.len(),
+            batch: conditions.batch(),
             scale: 0,
             running,
             conditioning: model.condition(&rows),
@@ -56,17 +48,17 @@ impl<'a> VarSession<'a> {
     }
 
     /// The rows of `pass` among those of `passes`.
-    fn rows(&self, passes: Passes, pass: Pass) -> std::ops::Range<usize> {
+    fn rows(&self, passes: &Passes, pass: &Pass) -> std::ops::Range<usize> {
         let place = passes.iter().position(|other| other == pass).unwrap_or(0);
         place * self.batch..(place + 1) * self.batch
     }
 
     /// Drops the rows of passes that have stopped.
-    fn keep(&mut self, passes: Passes) {
-        if passes == self.running {
+    fn keep(&mut self, passes: &Passes) {
+        if *passes == self.running {
             return;
         }
-        let ranges: Vec<_> = passes.iter().map(|pass| self.rows(self.running, pass)).collect();
+        let ranges: Vec<_> = passes.iter().map(|pass| self.rows(&self.running, pass)).collect();
         let Conditioning { classes, blocks, head } = self.conditioning.clone();
         self.conditioning = Conditioning {
             classes: pick(classes, &ranges),
@@ -76,7 +68,7 @@ impl<'a> VarSession<'a> {
         for cache in self.caches.iter_mut() {
             *cache = cache.take().map(|(keys, values)| (pick(keys, &ranges), pick(values, &ranges)));
         }
-        self.running = passes;
+        self.running = passes.clone();
     }
 
     /// The input of the first block at scale `k`, `[rows, h·w, width]`.
@@ -120,7 +112,11 @@ impl VarSession<'_> {
         }
         let grid = schedule.grid(k);
         let last = k + 1 == schedule.len();
-        self.keep(self.plan.run(k));
+        let run = self.plan.run(k).clone();
+        if run.is_empty() {
+            return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
+        }
+        self.keep(&run);
         let mut x = self.embed(input, k)?;
         self.scale += 1;
         watch(&x);
@@ -141,22 +137,21 @@ impl VarSession<'_> {
         }
 
         let wanted = self.plan.wanted(k);
-        let ranges: Vec<_> = wanted.iter().map(|pass| self.rows(self.running, pass)).collect();
-        let (x, modulation) = match wanted == self.running {
+        if wanted.is_empty() {
+            return Ok(PassLogits::new());
+        }
+        let ranges: Vec<_> = wanted.iter().map(|pass| self.rows(&self.running, pass)).collect();
+        let (x, modulation) = match *wanted == self.running {
             true => (x, self.conditioning.head.clone()),
             false => (pick(x, &ranges), self.conditioning.head.clone().map(|part| pick(part, &ranges))),
         };
         let values = self.model.head.forward(x, modulation);
         let alphabet = Alphabet::codes(self.model.config.vocabulary);
-        let mut logits = PassLogits::default();
-        for pass in wanted.iter() {
-            let map = LogitMap::new(values.clone().slice_dim(0, self.rows(wanted, pass)), grid, alphabet)?;
-            match pass {
-                Pass::Conditional => logits.conditional = Some(map),
-                _ => logits.unconditional = Some(map),
-            }
-        }
-        Ok(logits)
+        let logits = wanted.iter().map(|pass| {
+            let rows = values.clone().slice_dim(0, self.rows(wanted, pass));
+            Ok((pass.clone(), LogitMap::new(rows, grid, alphabet)?))
+        });
+        logits.collect()
     }
 }
 
@@ -168,11 +163,11 @@ fn pick<const D: usize>(x: Tensor<D>, ranges: &[std::ops::Range<usize>]) -> Tens
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use nextscale_core::ScaleSchedule;
+    use nextscale_core::{Condition, ScaleSchedule};
 
     use super::*;
     use crate::{
-        Backbone,
+        Backbone, prepare,
         var::fixtures::{Reference, assert_close, labels, model, reference},
     };
 
@@ -193,8 +188,9 @@ mod tests {
     fn greedy_runs_give_upstreams_numbers() {
         for name in ["aln", "saln"] {
             let (model, reference) = (model(name, &Device::flex()), reference(name));
-            let mut session =
-                VarSession::start(&model, &labels(&reference), &plan([Passes::BOTH; 4])).unwrap();
+            let plan = plan([Passes::BOTH; 4]);
+            let conditions = prepare(&model.conditioner(), &labels(&reference), &plan).unwrap();
+            let mut session = VarSession::start(&model, &conditions, &plan).unwrap();
             for k in 0..4 {
                 let mut seen = Vec::new();
                 let input = recorded_input(&reference, "greedy", k);
@@ -203,13 +199,8 @@ mod tests {
                     let part = format!("greedy.s{k}.{part}");
                     assert_close(x, &reference.tensor(&part), TOLERANCE, &part);
                 }
-                let both = Tensor::cat(
-                    vec![
-                        logits.conditional.unwrap().into_values(),
-                        logits.unconditional.unwrap().into_values(),
-                    ],
-                    0,
-                );
+                let both = logits.iter().map(|(_, map)| map.values().clone()).collect();
+                let both = Tensor::cat(both, 0);
                 let part = format!("greedy.s{k}.logits_raw");
                 assert_close(&both, &reference.tensor(&part), TOLERANCE, &part);
             }
@@ -220,8 +211,9 @@ mod tests {
     fn a_stopped_pass_leaves_the_cache() {
         let (model, reference) = (model("aln", &Device::flex()), reference("aln"));
         let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);
-        let mut session =
-            VarSession::start(&model, &labels(&reference), &plan([both, both, one, one])).unwrap();
+        let plan = plan([both.clone(), both, one.clone(), one]);
+        let conditions = prepare(&model.conditioner(), &labels(&reference), &plan).unwrap();
+        let mut session = VarSession::start(&model, &conditions, &plan).unwrap();
         for (k, rows) in [4, 4, 2].into_iter().enumerate() {
             session.step(recorded_input(&reference, "greedy", k)).unwrap();
             let (keys, values) = session.caches[0].as_ref().unwrap();
@@ -235,16 +227,17 @@ mod tests {
     fn misuse_is_named() {
         let model = model("aln", &Device::flex());
         let both = plan([Passes::BOTH; 4]);
-        let refusal = |conditions: &[Condition]| model.start(conditions, &both).err().unwrap().to_string();
+        let start = |conditions: &[Condition], plan: &PassPlan| {
+            model.start(&prepare(&model.conditioner(), conditions, plan)?, plan)
+        };
+        let refusal = |conditions: &[Condition]| start(conditions, &both).err().unwrap().to_string();
         assert!(refusal(&[Condition::Class(10)]).contains("label 10 is out of range"));
         assert!(refusal(&[]).contains("condition"));
         let short = ScaleSchedule::square(&[1, 2]).unwrap();
         let short = PassPlan::new(vec![Passes::BOTH; 2], &short).unwrap();
-        assert!(
-            model.start(&[Condition::Null], &short).err().unwrap().to_string().contains("the model has 4")
-        );
+        assert!(start(&[Condition::Null], &short).err().unwrap().to_string().contains("the model has 4"));
 
-        let mut session = model.start(&[Condition::Class(1)], &both).unwrap();
+        let mut session = start(&[Condition::Class(1)], &both).unwrap();
         let zeros = |positions| Some(Tensor::zeros([1, positions, 8], &Device::flex()));
         assert!(session.step(zeros(1)).unwrap_err().to_string().contains("scale 0"));
         session.step(None).unwrap();

@@ -1,10 +1,11 @@
 use burn::tensor::{Tensor, TensorData};
-use nextscale_core::{Condition, Error, Result, ScaleSchedule};
+use nextscale_core::{ConditionRows, Error, Result, ScaleSchedule};
 
 use super::{
     attention::Attention,
+    conditioning::Conditioning,
     mask,
-    model::{Conditioning, Var},
+    model::Var,
 };
 
 impl Var {
@@ -13,11 +14,11 @@ impl Var {
     /// `features` is `[batch, L − positions of scale 0, channels]`: for each scale from 1 on, the features of the scales
     /// before it (the tokenizer's `next_input`), concatenated. Fewer whole scales than the schedule's may be
     /// given, and the logits are theirs (progressive training). Nothing is dropped here: a trainer that drops labels
-    /// passes [`Condition::Null`].
+    /// passes null rows.
     ///
     /// # Errors
     /// If a label is out of range, or the features fit no whole number of scales.
-    pub fn logits(&self, features: Tensor<3>, conditions: &[Condition]) -> Result<Tensor<3>> {
+    pub fn logits(&self, features: Tensor<3>, conditions: &ConditionRows) -> Result<Tensor<3>> {
         self.teach(features, conditions, |_| {})
     }
 
@@ -25,12 +26,11 @@ impl Var {
     fn teach(
         &self,
         features: Tensor<3>,
-        conditions: &[Condition],
+        conditions: &ConditionRows,
         mut watch: impl FnMut(&Tensor<3>),
     ) -> Result<Tensor<3>> {
         let scales = self.teacher_scales(&features, conditions)?;
-        let rows =
-            conditions.iter().map(|condition| self.class_row(condition)).collect::<Result<Vec<_>>>()?;
+        let rows = self.class_rows(conditions)?;
         let Conditioning { classes, blocks, head } = self.condition(&rows);
         let mut x = self.teacher_input(features, classes, scales);
         // A position sees its own scale and all before it.
@@ -47,7 +47,7 @@ impl Var {
     }
 
     /// The number of scales that the features are of.
-    fn teacher_scales(&self, features: &Tensor<3>, conditions: &[Condition]) -> Result<usize> {
+    fn teacher_scales(&self, features: &Tensor<3>, conditions: &ConditionRows) -> Result<usize> {
         let schedule = &self.config.schedule;
         let [batch, positions, channels] = features.dims();
         let first = schedule.grid(0).positions();
@@ -55,14 +55,14 @@ impl Var {
             schedule.grids()[..n].iter().map(|grid| grid.positions()).sum::<usize>() == first + positions
         });
         match scales {
-            Some(scales) if batch == conditions.len() && channels == self.config.feature_channels => {
+            Some(scales) if batch == conditions.batch() && channels == self.config.feature_channels => {
                 Ok(scales)
             }
             _ => Err(Error::shape(
                 "teacher-forced features",
                 format!(
                     "[{}, {}, {}] for the scales {schedule}",
-                    conditions.len(),
+                    conditions.batch(),
                     schedule.positions() - first,
                     self.config.feature_channels
                 ),
@@ -90,7 +90,7 @@ mod tests {
     use burn::tensor::{Device, Int, activation::log_softmax};
 
     use super::*;
-    use crate::var::fixtures::{assert_close, labels, model, reference};
+    use crate::var::fixtures::{assert_close, labels, model, reference, rows};
 
     const TOLERANCE: f32 = 1e-4;
 
@@ -101,13 +101,13 @@ mod tests {
             let features: Tensor<3> = reference.tensor("tf.x_BLCv");
             let mut seen = Vec::new();
             let logits =
-                model.teach(features.clone(), &labels(&reference), |x| seen.push(x.clone())).unwrap();
+                model.teach(features.clone(), &rows(&labels(&reference)), |x| seen.push(x.clone())).unwrap();
             assert_eq!(seen.len(), 3);
             assert_close(&seen[0], &reference.tensor("tf.x_in"), TOLERANCE, "tf.x_in");
             assert_close(&seen[1], &reference.tensor("tf.block0"), TOLERANCE, "tf.block0");
             assert_close(&seen[2], &reference.tensor("tf.block1"), TOLERANCE, "tf.block1");
             assert_close(&logits, &reference.tensor("tf.logits"), TOLERANCE, "tf.logits");
-            let null = model.logits(features, &[Condition::Null, Condition::Null]).unwrap();
+            let null = model.logits(features, &ConditionRows::Classes(vec![None; 2])).unwrap();
             assert_close(&null, &reference.tensor("tf.logits_null"), TOLERANCE, "tf.logits_null");
         }
     }
@@ -128,7 +128,7 @@ mod tests {
                 Tensor::from_data(reference.tensor::<3>("tf.x_BLCv").into_data(), &device);
             let tokens: Tensor<2, Int> =
                 Tensor::from_data(reference.ints::<2>("tf.tokens").into_data(), &device);
-            let logits = model.logits(features, &labels(&reference)).unwrap();
+            let logits = model.logits(features, &rows(&labels(&reference))).unwrap();
             let plain = loss_per_token(logits.clone(), tokens.clone(), 0.0);
             let smooth = loss_per_token(logits, tokens, 0.1);
             assert_close(
@@ -185,7 +185,7 @@ mod tests {
     fn fewer_scales_give_the_same_logits_for_those() {
         let (model, reference) = (model("aln", &Device::flex()), reference("aln"));
         let features: Tensor<3> = reference.tensor("tf.x_BLCv");
-        let logits = model.logits(features.slice_dim(1, 0..13), &labels(&reference)).unwrap();
+        let logits = model.logits(features.slice_dim(1, 0..13), &rows(&labels(&reference))).unwrap();
         let expected: Tensor<3> = reference.tensor("tf.logits");
         assert_close(&logits, &expected.slice_dim(1, 0..14), TOLERANCE, "three scales");
     }
@@ -194,10 +194,10 @@ mod tests {
     fn features_that_fit_no_scales_are_refused() {
         let model = model("aln", &Device::flex());
         let features = Tensor::zeros([1, 12, 8], &Device::flex());
-        let error = model.logits(features, &[Condition::Class(0)]).unwrap_err().to_string();
+        let error = model.logits(features, &ConditionRows::Classes(vec![Some(0)])).unwrap_err().to_string();
         assert!(error.contains("[1, 12, 8], expected [1, 29, 8]"), "{error}");
         let features = Tensor::zeros([1, 29, 8], &Device::flex());
-        let error = model.logits(features, &[Condition::Class(10)]).unwrap_err().to_string();
+        let error = model.logits(features, &ConditionRows::Classes(vec![Some(10)])).unwrap_err().to_string();
         assert!(error.contains("label 10 is out of range; the model has classes 0 to 9"), "{error}");
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Alphabet, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result, ScaleSchedule};
 use nextscale_priors::conformance::noise;
@@ -32,23 +34,42 @@ pub struct Generation {
     pub conditional: Scales,
     /// The logits with the null condition.
     pub unconditional: Scales,
+    /// The logits of other passes.
+    pub others: BTreeMap<Pass, Scales>,
+    /// The seed of what [`for_rule`](Self::for_rule) adds.
+    pub seed: u64,
 }
 
 impl Generation {
-    /// Logits in [-2, 2) that depend on the seed alone.
+    /// Logits in [-2, 2) that depend on the seed only.
     pub fn random(schedule: &ScaleSchedule, alphabet: Alphabet, batch: usize, seed: u64) -> Self {
-        let pass = |pass: u64| {
-            let scale = |k: usize| {
-                let count = batch * schedule.grid(k).positions() * alphabet.channels();
-                noise(seed << 8 | (2 * k as u64 + pass), count)
-            };
-            (0..schedule.len()).map(scale).collect()
-        };
-        let schedule = schedule.clone();
-        Self { alphabet, batch, conditional: pass(0), unconditional: pass(1), schedule: schedule.clone() }
+        let pass = |pass| random(schedule, alphabet, batch, seed << 8 | pass);
+        Self {
+            alphabet,
+            batch,
+            conditional: pass(0),
+            unconditional: pass(1),
+            others: BTreeMap::new(),
+            schedule: schedule.clone(),
+            seed,
+        }
     }
 
-    /// Both passes changed, value by value: `change(scale, at, value)`.
+    /// The same with random logits for every other pass that `rule` reads.
+    #[must_use]
+    pub fn for_rule(mut self, rule: &dyn Guidance) -> Self {
+        let read: Passes =
+            (0..self.schedule.len()).flat_map(|k| rule.passes(k, &self.schedule).iter().cloned().collect::<Vec<_>>()).collect();
+        for (at, pass) in read.iter().filter(|pass| !Passes::BOTH.contains(pass)).enumerate() {
+            // Far from the seeds that tests give.
+            let seed = self.seed + 1000 * (at as u64 + 1);
+            let logits = random(&self.schedule, self.alphabet, self.batch, seed << 8);
+            self.others.entry(pass.clone()).or_insert(logits);
+        }
+        self
+    }
+
+    /// Every pass changed, value by value: `change(scale, at, value)`.
     pub fn changed(&self, change: impl Fn(usize, usize, f32) -> f32) -> Self {
         let pass = |scales: &Scales| {
             let scale = |(k, values): (usize, &Vec<f32>)| {
@@ -56,18 +77,18 @@ impl Generation {
             };
             scales.iter().enumerate().map(scale).collect()
         };
-        Self {
-            conditional: pass(&self.conditional),
-            unconditional: pass(&self.unconditional),
-            ..self.clone()
-        }
+        self.mapped(pass)
     }
 
     /// a · self + b · other.
     pub fn mixed(&self, a: f32, other: &Self, b: f32) -> Self {
+        let others = self.others.iter().filter_map(|(pass, scales)| {
+            Some((pass.clone(), mix(a, scales, b, other.others.get(pass)?)))
+        });
         Self {
             conditional: mix(a, &self.conditional, b, &other.conditional),
             unconditional: mix(a, &self.unconditional, b, &other.unconditional),
+            others: others.collect(),
             ..self.clone()
         }
     }
@@ -75,10 +96,15 @@ impl Generation {
     /// Some of the images, in the given order.
     pub fn images(&self, images: &[usize]) -> Self {
         let pick = |scales: &Scales| pick(scales, self.batch, images);
+        Self { batch: images.len(), ..self.mapped(pick) }
+    }
+
+    /// The logits of every pass through `change`.
+    fn mapped(&self, change: impl Fn(&Scales) -> Scales) -> Self {
         Self {
-            batch: images.len(),
-            conditional: pick(&self.conditional),
-            unconditional: pick(&self.unconditional),
+            conditional: change(&self.conditional),
+            unconditional: change(&self.unconditional),
+            others: self.others.iter().map(|(pass, scales)| (pass.clone(), change(scales))).collect(),
             ..self.clone()
         }
     }
@@ -116,12 +142,17 @@ impl Generation {
     /// The logits of `passes` at scale `k`, as a backbone hands them over.
     ///
     /// # Errors
-    /// [`Error::Shape`] if values were put in that do not fit the grid.
-    pub fn logits(&self, k: usize, passes: Passes) -> Result<PassLogits> {
-        let map = |pass: Pass, scales: &Scales| {
-            if !passes.contains(pass) {
-                return Ok(None);
-            }
+    /// [`Error::Shape`] if values were put in that do not fit the grid, [`Error::Unsupported`] for a pass that the
+    /// generation does not have.
+    pub fn logits(&self, k: usize, passes: &Passes) -> Result<PassLogits> {
+        let map = |pass: &Pass| {
+            let scales = match pass {
+                pass if *pass == Pass::CONDITIONAL => &self.conditional,
+                pass if *pass == Pass::UNCONDITIONAL => &self.unconditional,
+                pass => self.others.get(pass).ok_or_else(|| {
+                    Error::Unsupported(format!("no logits of the {pass} pass; for_rule(..) adds those of a rule"))
+                })?,
+            };
             let grid = self.schedule.grid(k);
             let shape = [self.batch, grid.positions(), self.alphabet.channels()];
             if scales[k].len() != shape.iter().product::<usize>() {
@@ -129,13 +160,20 @@ impl Generation {
                 return Err(Error::shape(what, format!("{shape:?}"), &[scales[k].len()]));
             }
             let values = Tensor::from_data(TensorData::new(scales[k].clone(), shape), &Device::flex());
-            LogitMap::new(values, grid, self.alphabet).map(Some)
+            Ok((pass.clone(), LogitMap::new(values, grid, self.alphabet)?))
         };
-        Ok(PassLogits {
-            conditional: map(Pass::Conditional, &self.conditional)?,
-            unconditional: map(Pass::Unconditional, &self.unconditional)?,
-        })
+        passes.iter().map(map).collect()
     }
+}
+
+/// Logits of one pass.
+fn random(schedule: &ScaleSchedule, alphabet: Alphabet, batch: usize, seed: u64) -> Scales {
+    let (scales, pass) = (schedule.len(), seed & 0xFF);
+    let scale = |k: usize| {
+        let count = batch * schedule.grid(k).positions() * alphabet.channels();
+        noise((seed & !0xFF) | (2 * k as u64 + pass), count)
+    };
+    (0..scales).map(scale).collect()
 }
 
 /// Some of the images of a batch.

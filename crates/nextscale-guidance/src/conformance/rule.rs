@@ -156,7 +156,7 @@ impl<'a> RuleKit<'a> {
 
     fn is_linear(&self, x: &Generation) -> Result<(), String> {
         let (a, b) = (1.5, -0.75);
-        let y = Generation::random(&x.schedule, x.alphabet, BATCH, 2);
+        let y = Generation::random(&x.schedule, x.alphabet, BATCH, 2).for_rule(self.rule);
         let expected = mix(a, &self.guided(x)?, b, &self.guided(&y)?);
         close(&self.guided(&x.mixed(a, &y, b))?, &expected, 1e-4, "of 1.5 x - 0.75 y")
     }
@@ -181,7 +181,7 @@ impl<'a> RuleKit<'a> {
     fn each(&self, check: impl Fn(&Generation) -> Result<(), String>) -> Result<(), String> {
         for schedule in &self.schedules {
             for &alphabet in &self.alphabets {
-                let x = Generation::random(schedule, alphabet, BATCH, 1);
+                let x = Generation::random(schedule, alphabet, BATCH, 1).for_rule(self.rule);
                 check(&x).map_err(|found| {
                     let Alphabet { slots, classes } = alphabet;
                     format!("on scales {schedule}, {slots} × {classes} channels: {found}")

@@ -49,7 +49,7 @@ fn operators_are_made_once_a_pair_of_grids_and_survive_a_restart() {
         assert!(history.current().is_none());
         runs.push(Vec::new());
         for k in 0..schedule.len() {
-            history.push(x.logits(k, Passes::CONDITIONAL).unwrap());
+            history.push(x.logits(k, &Passes::CONDITIONAL).unwrap());
             runs.last_mut().unwrap().push(values(&history.guide(&rule).unwrap()));
         }
     }
@@ -63,7 +63,7 @@ fn two_rules_share_a_history_without_mixing_their_outputs() {
     let (schedule, x) = (schedule(), random(&schedule(), 1, 9));
     let rules: [&dyn Guidance; 2] = [&Cfg::scale(1.0).unwrap(), &Cfg::scale(2.0).unwrap()];
     let mut history = History::new(schedule, 0);
-    history.push(x.logits(0, Passes::BOTH).unwrap());
+    history.push(x.logits(0, &Passes::BOTH).unwrap());
     for rule in rules {
         for _ in 0..2 {
             let found = vec![values(&history.guide(rule).unwrap())];
@@ -77,7 +77,7 @@ fn older_steps_are_dropped_and_the_kept_ones_are_theirs() {
     let (schedule, x) = (schedule(), random(&schedule(), 1, 2));
     let mut history = History::new(schedule, 2);
     for k in 0..4 {
-        history.push(x.logits(k, Passes::CONDITIONAL).unwrap());
+        history.push(x.logits(k, &Passes::CONDITIONAL).unwrap());
     }
     let mut step = history.current();
     for k in [3, 2, 1] {
@@ -111,9 +111,9 @@ fn a_lookback_that_is_too_small_is_an_error_and_not_a_first_scale() {
     let rule = Forgetful(ssg(Arc::new(Conditional)));
     let x = random(&schedule(), 1, 3);
     let mut history = History::new(schedule(), rule.lookback());
-    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
+    history.push(x.logits(0, &Passes::CONDITIONAL).unwrap());
     assert!(history.guide(&rule).is_ok());
-    history.push(x.logits(1, Passes::CONDITIONAL).unwrap());
+    history.push(x.logits(1, &Passes::CONDITIONAL).unwrap());
     let error = history.guide(&rule).unwrap_err().to_string();
     assert!(
         error.contains("scale 0 was dropped before scale 1 read it") && error.contains("lookback"),
@@ -125,7 +125,7 @@ fn a_lookback_that_is_too_small_is_an_error_and_not_a_first_scale() {
 fn a_pass_that_was_not_run_is_named_with_its_scale() {
     let x = random(&schedule(), 1, 3);
     let mut history = History::new(schedule(), 0);
-    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
+    history.push(x.logits(0, &Passes::CONDITIONAL).unwrap());
     let error = history.guide(&Cfg::scale(1.0).unwrap()).unwrap_err().to_string();
     assert!(error.contains("the unconditional pass was not run at scale 0"), "{error}");
 }
@@ -134,7 +134,7 @@ fn a_pass_that_was_not_run_is_named_with_its_scale() {
 fn logits_of_another_scale_are_refused_with_both_grids() {
     let x = random(&schedule(), 1, 3);
     let mut history = History::new(schedule(), 0);
-    history.push(x.logits(2, Passes::CONDITIONAL).unwrap());
+    history.push(x.logits(2, &Passes::CONDITIONAL).unwrap());
     let error = history.guide(&Conditional).unwrap_err().to_string();
     assert!(error.contains("at scale 0 on 3×3") && error.contains("1×1"), "{error}");
 }
@@ -145,9 +145,9 @@ fn there_is_nothing_to_guide_before_the_first_scale_and_after_the_last() {
     let x = random(&schedule, 1, 3);
     let mut history = History::new(schedule, 0);
     assert!(history.guide(&Conditional).is_err());
-    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
+    history.push(x.logits(0, &Passes::CONDITIONAL).unwrap());
     assert!(history.guide(&Conditional).is_ok());
-    history.push(x.logits(0, Passes::CONDITIONAL).unwrap());
+    history.push(x.logits(0, &Passes::CONDITIONAL).unwrap());
     let error = history.guide(&Conditional).unwrap_err().to_string();
     assert!(error.contains("2 were pushed, and the schedule has 1"), "{error}");
 }
@@ -160,11 +160,9 @@ fn half_precision_comes_back_in_half_precision() {
         let mut history = History::new(schedule.clone(), rule.lookback());
         for (k, expected) in expected.iter().enumerate() {
             let half = |map: LogitMap| map.with_values(map.values().clone().cast(DType::F16)).unwrap();
-            let logits = x.logits(k, rule.passes(k, &schedule)).unwrap();
-            history.push(PassLogits {
-                conditional: logits.conditional.map(half),
-                unconditional: logits.unconditional.map(half),
-            });
+            let logits = x.logits(k, &rule.passes(k, &schedule)).unwrap();
+            let halved = logits.iter().map(|(pass, map)| (pass.clone(), half(map.clone())));
+            history.push(halved.collect::<PassLogits>());
             let guided = history.guide(&*rule).unwrap();
             assert_eq!(guided.values().dtype(), DType::F16, "{rule:?}");
             let found: Vec<f32> = guided.into_values().cast(DType::F32).into_data().try_to_vec().unwrap();

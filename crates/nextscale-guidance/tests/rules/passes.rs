@@ -15,7 +15,7 @@ fn schedule() -> ScaleSchedule {
 fn plan(rule: &dyn Guidance) -> ([Passes; 4], [Passes; 4]) {
     let wanted: [Passes; 4] = std::array::from_fn(|k| rule.passes(k, &schedule()));
     let plan = PassPlan::new(wanted.to_vec(), &schedule()).unwrap();
-    (wanted, std::array::from_fn(|k| plan.run(k)))
+    (wanted, std::array::from_fn(|k| plan.run(k).clone()))
 }
 
 fn ssg(base: impl Guidance) -> Ssg {

@@ -119,7 +119,7 @@ fn the_trace_sees_the_outermost_prior_where_it_has_a_say() {
     for rule in [&outer as &dyn Guidance, &inside] {
         let mut history = History::new(schedule.clone(), rule.lookback());
         for k in 0..4 {
-            history.push(x.logits(k, rule.passes(k, &schedule)).unwrap());
+            history.push(x.logits(k, &rule.passes(k, &schedule)).unwrap());
             history.guide(rule).unwrap();
             let found = history.prior_of(rule).unwrap().map(|prior| values(&prior));
             assert_eq!(found.is_some(), k == 1 || k == 2, "scale {k}");

@@ -12,7 +12,7 @@ fn last(generation: &Generation, rule: &dyn Guidance) -> Vec<f32> {
     let mut history = History::new(generation.schedule.clone(), rule.lookback());
     let mut guided = Vec::new();
     for k in 0..generation.schedule.len() {
-        history.push(generation.logits(k, Passes::BOTH).unwrap());
+        history.push(generation.logits(k, &Passes::BOTH).unwrap());
         guided = values(&history.guide(rule).unwrap());
     }
     guided

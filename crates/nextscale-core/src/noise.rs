@@ -4,7 +4,7 @@
 //! Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011) applied to a counter made of these. So the
 //! numbers of an image do not change with the batch that it is in, with the order of work, or with the device.
 
-use nextscale_core::Alphabet;
+use crate::Alphabet;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -30,6 +30,8 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 enum Stream {
     Choice = 0,
     Smoothing = 1,
+    Gaussian = 2,
+    Corruption = 3,
 }
 
 /// Where a batch of draws happens.
@@ -61,6 +63,14 @@ pub trait Noise: Send + Sync {
 
     /// Exp(1) numbers for smoothing, `[batch, h·w, channels]`; their negative logarithm is Gumbel noise.
     fn exponential(&self, place: &Place<'_>) -> Vec<f32>;
+
+    /// Standard normal numbers, `width` a position, `[batch, h·w, width]`: for continuous parts of a token. A sampler of
+    /// several steps takes those of all steps at once.
+    fn gaussian(&self, place: &Place<'_>, width: usize) -> Vec<f32>;
+
+    /// Two uniform numbers in [0, 1) a position, `[batch, h·w, 2]`: whether a prefix is corrupted there, and what stands
+    /// there instead.
+    fn corruption(&self, place: &Place<'_>) -> Vec<f32>;
 }
 
 /// The counter-based source that every run uses.
@@ -93,17 +103,17 @@ impl Counter {
         scale: usize,
         width: usize,
         out: &mut [f32],
-        map: fn(u32) -> f32,
+        map: fn([u32; 4]) -> [f32; 4],
     ) {
         for (position, row) in out.chunks_mut(width).enumerate() {
             for (block, four) in row.chunks_mut(4).enumerate() {
-                let words = self.block(stream, image, scale, position, block);
-                four.iter_mut().zip(words).for_each(|(value, word)| *value = map(word));
+                let numbers = map(self.block(stream, image, scale, position, block));
+                four.copy_from_slice(&numbers[..four.len()]);
             }
         }
     }
 
-    fn batch(&self, stream: Stream, place: &Place<'_>, width: usize, map: fn(u32) -> f32) -> Vec<f32> {
+    fn batch(&self, stream: Stream, place: &Place<'_>, width: usize, map: fn([u32; 4]) -> [f32; 4]) -> Vec<f32> {
         use rayon::prelude::*;
         let mut out = vec![0.0; place.images.len() * place.positions * width];
         if !out.is_empty() {
@@ -117,11 +127,22 @@ impl Counter {
 
 impl Noise for Counter {
     fn choice(&self, place: &Place<'_>) -> Choice {
-        Choice::Uniforms(self.batch(Stream::Choice, place, place.alphabet.slots, uniform))
+        Choice::Uniforms(self.batch(Stream::Choice, place, place.alphabet.slots, |words| words.map(uniform)))
     }
 
     fn exponential(&self, place: &Place<'_>) -> Vec<f32> {
-        self.batch(Stream::Smoothing, place, place.alphabet.channels(), exponential)
+        self.batch(Stream::Smoothing, place, place.alphabet.channels(), |words| words.map(exponential))
+    }
+
+    fn gaussian(&self, place: &Place<'_>, width: usize) -> Vec<f32> {
+        self.batch(Stream::Gaussian, place, width, |words| {
+            let ([a, b], [c, d]) = (normals(words[0], words[1]), normals(words[2], words[3]));
+            [a, b, c, d]
+        })
+    }
+
+    fn corruption(&self, place: &Place<'_>) -> Vec<f32> {
+        self.batch(Stream::Corruption, place, 2, |words| words.map(uniform))
     }
 }
 
@@ -133,6 +154,14 @@ pub fn uniform(word: u32) -> f32 {
 /// An Exp(1) number, finite and above 0: -ln of the midpoints of a grid of 2^-32.
 pub fn exponential(word: u32) -> f32 {
     -((f64::from(word) + 0.5) / 4_294_967_296.0).ln() as f32
+}
+
+/// Two independent standard normal numbers (Box and Muller, "A note on the generation of random normal deviates", 1958),
+/// finite: the radius is that of midpoints of a grid of 2^-32.
+pub fn normals(first: u32, second: u32) -> [f32; 2] {
+    let radius = (-2.0 * ((f64::from(first) + 0.5) / 4_294_967_296.0).ln()).sqrt();
+    let angle = std::f64::consts::TAU * f64::from(second) / 4_294_967_296.0;
+    [(radius * angle.cos()) as f32, (radius * angle.sin()) as f32]
 }
 
 #[cfg(test)]
@@ -174,6 +203,8 @@ mod tests {
         assert_eq!(alone, together[54..108]);
         let noise = Counter::new(7);
         assert_eq!(noise.exponential(&place(&[5])), noise.exponential(&place(&[4, 5]))[108..]);
+        assert_eq!(noise.gaussian(&place(&[5]), 3), noise.gaussian(&place(&[4, 5]), 3)[27..]);
+        assert_eq!(noise.corruption(&place(&[5])), noise.corruption(&place(&[4, 5]))[18..]);
     }
 
     #[test]
@@ -197,5 +228,11 @@ mod tests {
         let squares: Vec<f32> = u.iter().map(|v| v * v).collect();
         assert!((mean(&squares) - 1.0 / 3.0).abs() < 0.005);
         assert!((mean(&Counter::new(1).exponential(&place)) - 1.0).abs() < 0.02);
+        let normal = Counter::new(1).gaussian(&place, 7);
+        let moment = |power: i32| mean(&normal.iter().map(|v| v.powi(power)).collect::<Vec<_>>());
+        assert_eq!(normal.len(), 400 * 10 * 7);
+        assert!(moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.03, "{} {}", moment(1), moment(2));
+        assert!(moment(3).abs() < 0.08 && (moment(4) - 3.0).abs() < 0.15, "{} {}", moment(3), moment(4));
+        assert!(normals(0, 7).iter().all(|value| value.is_finite()));
     }
 }

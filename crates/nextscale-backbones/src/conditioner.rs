@@ -1,0 +1,35 @@
+use nextscale_core::{BatchConditions, Condition, ConditionRows, PassCondition, PassPlan, Result};
+
+/// Turns conditions into what a backbone reads: rows of a table of classes, or embeddings of a text encoder.
+pub trait Conditioner: Send + Sync {
+    /// The rows of a batch on one side of guidance, one an image.
+    ///
+    /// # Errors
+    /// If a condition is of a kind that the model does not take, or out of range.
+    fn rows(&self, conditions: &[Condition], side: PassCondition) -> Result<ConditionRows>;
+}
+
+/// The rows of every side that a plan runs, made once, before the loop.
+///
+/// # Errors
+/// If there is no condition, and as [`Conditioner::rows`].
+pub fn prepare(
+    conditioner: &dyn Conditioner,
+    conditions: &[Condition],
+    plan: &PassPlan,
+) -> Result<BatchConditions> {
+    let mut sides: Vec<PassCondition> = plan.all().iter().map(|pass| pass.condition).collect();
+    sides.sort_unstable();
+    sides.dedup();
+    let rows = sides.into_iter().map(|side| Ok((side, conditioner.rows(conditions, side)?)));
+    BatchConditions::new(conditions.len(), rows.collect::<Result<Vec<_>>>()?)
+}
+
+/// What an image is conditioned on, on one side of guidance.
+pub(crate) fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
+    match side {
+        PassCondition::Given => condition.shown(),
+        PassCondition::Negative => condition.avoided(),
+        PassCondition::Null => &Condition::Null,
+    }
+}

@@ -1,0 +1,93 @@
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+use crate::{Error, Result};
+
+/// A damaged copy of what was drawn: at every earlier scale, a share of the positions has another embedding than the one
+/// that was drawn there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Corruption {
+    share: Share,
+    replacement: Replacement,
+}
+
+/// What stands at a corrupted position.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Replacement {
+    /// The whole embedding of another position of the same scale and image.
+    #[default]
+    OtherPosition,
+    /// Zeros.
+    Zeros,
+    /// The mean over the scale's positions of the same image.
+    ScaleMean,
+}
+
+impl Corruption {
+    /// Corrupts `share` of the positions, from 0 to 1.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the share is outside [0, 1].
+    pub fn new(share: f64, replacement: Replacement) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::setting("share", format!("{share} is no share; give a number from 0 to 1")));
+        }
+        // -0 would be another key than 0.
+        Ok(Self { share: Share(share + 0.0), replacement })
+    }
+
+    /// The share of the positions, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.share.0
+    }
+
+    /// What stands at a corrupted position.
+    pub fn replacement(&self) -> Replacement {
+        self.replacement
+    }
+}
+
+/// A number in [0, 1], which has an order and can be a key.
+#[derive(Debug, Clone, Copy)]
+struct Share(f64);
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for Share {}
+
+impl Hash for Share {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_key_and_stays_in_range() {
+        let of = |share| Corruption::new(share, Replacement::Zeros);
+        assert_eq!(of(0.0).unwrap(), of(-0.0).unwrap());
+        assert!(of(0.25).unwrap() < of(0.5).unwrap());
+        for share in [-0.1, 1.1, f64::NAN] {
+            assert!(of(share).unwrap_err().to_string().contains("from 0 to 1"));
+        }
+    }
+}

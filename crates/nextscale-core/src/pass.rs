@@ -1,0 +1,134 @@
+use std::sync::Arc;
+
+use crate::Corruption;
+
+/// One way of running a model at a scale: which model, on which prefix, under which condition.
+///
+/// Passes that share model and prefix run as rows of one session; each other model or prefix is a session of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pass {
+    /// Which model.
+    pub model: PassModel,
+    /// What it reads of the scales before.
+    pub prefix: Prefix,
+    /// Under which condition.
+    pub condition: PassCondition,
+}
+
+/// The model of a pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PassModel {
+    /// The model that is guided.
+    #[default]
+    Main,
+    /// Another one of the same tokenizer and scales, by the name that the run gives it (autoguidance).
+    Named(Arc<str>),
+}
+
+/// What a pass reads of the scales before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Prefix {
+    /// What was drawn.
+    #[default]
+    Drawn,
+    /// A corrupted copy of it.
+    Corrupted(Corruption),
+}
+
+/// The condition of a pass, in the order in which a session stacks its rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PassCondition {
+    /// The image's own.
+    #[default]
+    Given,
+    /// The image's negative, or the null condition where it has none: the side that classifier-free guidance leads away
+    /// from.
+    Negative,
+    /// The null condition, whether the image has a negative or not.
+    Null,
+}
+
+impl Pass {
+    /// The main model, on what was drawn, under the image's condition.
+    pub const CONDITIONAL: Self = Self::main(PassCondition::Given);
+    /// The main model, on what was drawn, under the image's negative or none.
+    pub const UNCONDITIONAL: Self = Self::main(PassCondition::Negative);
+
+    /// The main model, on what was drawn.
+    pub const fn main(condition: PassCondition) -> Self {
+        Self { model: PassModel::Main, prefix: Prefix::Drawn, condition }
+    }
+
+    /// The same on another prefix.
+    #[must_use]
+    pub fn on(self, prefix: Prefix) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// The same of another model.
+    #[must_use]
+    pub fn of(self, model: PassModel) -> Self {
+        Self { model, ..self }
+    }
+}
+
+impl std::fmt::Display for PassCondition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Given => "given",
+            Self::Negative => "negative",
+            Self::Null => "null",
+        })
+    }
+}
+
+impl std::fmt::Display for Pass {
+    /// As messages and traces name it: `conditional`, `unconditional`, `null`, and what differs from the main model on
+    /// what was drawn in brackets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.condition {
+            PassCondition::Given => "conditional",
+            PassCondition::Negative => "unconditional",
+            PassCondition::Null => "null",
+        })?;
+        if let PassModel::Named(name) = &self.model {
+            write!(f, "[model {name}]")?;
+        }
+        if let Prefix::Corrupted(corruption) = &self.prefix {
+            write!(f, "[corrupted {} {:?}]", corruption.share(), corruption.replacement())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Replacement;
+
+    #[test]
+    fn passes_have_names_of_their_own() {
+        let corrupted = Prefix::Corrupted(Corruption::new(0.25, Replacement::Zeros).unwrap());
+        let weak = PassModel::Named("weak".into());
+        let names = [
+            Pass::CONDITIONAL,
+            Pass::UNCONDITIONAL,
+            Pass::main(PassCondition::Null),
+            Pass::CONDITIONAL.on(corrupted),
+            Pass::UNCONDITIONAL.of(weak.clone()),
+            Pass::CONDITIONAL.on(corrupted).of(weak),
+        ]
+        .map(|pass| pass.to_string());
+        assert_eq!(
+            names,
+            [
+                "conditional",
+                "unconditional",
+                "null",
+                "conditional[corrupted 0.25 Zeros]",
+                "unconditional[model weak]",
+                "conditional[model weak][corrupted 0.25 Zeros]",
+            ]
+        );
+    }
+}
