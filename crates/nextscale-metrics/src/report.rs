@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::kid::KidOptions;

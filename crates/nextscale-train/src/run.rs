@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use rayon::ThreadPoolBuildError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

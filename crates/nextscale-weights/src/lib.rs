@@ -19,7 +19,6 @@ mod dtype;
 mod error;
 mod expected;
 mod file;
-pub mod files;
 mod pth;
 mod safe;
 mod save;

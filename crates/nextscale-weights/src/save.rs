@@ -7,8 +7,8 @@ use burn::tensor::{DType, TensorData};
 use half::f16;
 use serde_json::json;
 
-use crate::files::Partial;
 use crate::{Error, Result};
+use nextscale_files::Partial;
 
 /// How floats are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

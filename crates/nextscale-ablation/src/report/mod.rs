@@ -8,7 +8,7 @@ pub(crate) mod numbers;
 
 pub use build::build;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Measure;

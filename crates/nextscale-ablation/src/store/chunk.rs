@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::files::read;

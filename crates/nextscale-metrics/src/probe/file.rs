@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use nextscale_files::sha256;
 use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
 
 use super::{About, Probe};
-use crate::features::{sha256, sha256_of_file};
+use crate::features::sha256_of_file;
 use crate::{Error, ProbeFile, Result};
 
 /// The metadata's key; its value has the form's number.

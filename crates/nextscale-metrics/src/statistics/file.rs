@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use half::f16;
-use nextscale_weights::files::write_atomically;
+use nextscale_files::{Hash, write_atomically};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{Distribution, Kept, Origin, Statistics};
 use crate::inception_score::ScoreSums;
-use crate::source::hexadecimal;
 use crate::{Error, FeatureSums, Result};
 
 /// The metadata's key.
@@ -223,13 +221,12 @@ fn encode(kept: &Kept, kept_as: KeptAs, path: &Path) -> Result<Stored> {
 fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_unstable();
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     for (name, bytes) in tensors {
         hash.update(name);
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+        hash.update_part(bytes);
     }
-    hexadecimal(hash)
+    hash.hex()
 }
 
 /// Tensors out of a file, with faults that name it.

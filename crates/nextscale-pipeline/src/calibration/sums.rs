@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_core::{Grid, LogitMap};
-use nextscale_weights::files::write_atomically;
+use nextscale_files::{partial_path, write_atomically};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -48,8 +48,7 @@ impl Half {
 impl Sums {
     /// Where the sums of an unfinished calibration lie.
     pub fn place(target: &Path) -> PathBuf {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        target.with_file_name(format!(".{name}.partial"))
+        partial_path(target)
     }
 
     /// Adds a scale of a batch, whose first image is the one after those that are counted.

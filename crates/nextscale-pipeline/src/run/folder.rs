@@ -1,9 +1,9 @@
 //! Run folders: `OUT.partial` while images are made, OUT when all are there.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::{Lock, LockError, write_atomically};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -63,7 +63,7 @@ pub struct RunFolder {
     partial: PathBuf,
     manifest: Manifest,
     new: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -151,14 +151,11 @@ impl RunFolder {
     }
 }
 
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(Error::io("create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(refused(folder, "is being written by another process")),
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-    }
+fn lock(folder: &Path) -> Result<Lock> {
+    Lock::take(folder.join(LOCK)).map_err(|error| match error {
+        LockError::Held { .. } => refused(folder, "is being written by another process"),
+        LockError::Io { action, path, source } => Error::Io { action, path, source },
+    })
 }
 
 fn refused(folder: &Path, why: &str) -> Error {

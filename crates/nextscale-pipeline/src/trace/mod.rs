@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use nextscale_core::LogitMap;
-use nextscale_weights::files::Partial;
+use nextscale_files::{Partial, partial_path};
 
 use crate::host::{floats, integers};
 use crate::observe::{Observer, Seen};
@@ -58,8 +58,7 @@ impl Trace {
     }
 
     fn partial(&self) -> PathBuf {
-        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
-        self.target.with_file_name(format!(".{name}.partial"))
+        partial_path(&self.target)
     }
 
     /// Whether earlier batches are in it.

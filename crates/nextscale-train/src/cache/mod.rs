@@ -10,10 +10,9 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::ScaleSchedule;
+use nextscale_files::{Hash, write_atomically};
 use nextscale_tokenizers::Tokenizer;
-use nextscale_weights::files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sha2::{Digest, Sha256};
 
 use crate::data::{Dataset, Source, View};
 use crate::{Error, Options, Result};
@@ -110,7 +109,7 @@ impl TokenSet {
             Kept::Test => "test alone".to_owned(),
             Kept::Images | Kept::Mirrored => format!("flips {}", kept == Kept::Mirrored),
         };
-        let key = format!("{:x?} {source:?} {views}", Sha256::digest(&bytes));
+        let key = key(&bytes, source, &views);
         let (mut shown, mut last) = (0, Instant::now());
         let path = options.out.join("tokens.safetensors");
         Self::open_or_make(&path, &key, data, kept, tokenizer, |done, total| {
@@ -191,6 +190,12 @@ impl TokenSet {
     }
 }
 
+/// What tokens are made from: the tokenizer's file, the data, and the views of it.
+fn key(tokenizer: &[u8], source: &Source, views: &str) -> String {
+    // Caches that are there already have keys of this form.
+    format!("Array({:x?}) {source:?} {views}", Hash::from(tokenizer).digest())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +233,13 @@ mod tests {
             })
         };
         assert_eq!(read("b").unwrap(), made);
+    }
+
+    #[test]
+    fn keys_stay_what_they_were() {
+        let key = key(b"abc", &Source::FashionMnist("x".into()), "flips true");
+        assert!(key.starts_with("Array([ba, 78, 16, bf, 8f, 1, cf, ea, "), "{key}");
+        assert!(key.ends_with(", ad]) FashionMnist(\"x\") flips true"), "{key}");
     }
 
     #[test]

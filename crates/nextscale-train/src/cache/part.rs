@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::KEY;

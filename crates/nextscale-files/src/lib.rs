@@ -1,0 +1,12 @@
+//! What every crate needs of a disk: files that appear whole or not at all, locks against other processes, and content
+//! hashes.
+//!
+//! Nothing here knows burn or a model.
+
+mod atomic;
+mod hash;
+mod lock;
+
+pub use atomic::{Partial, partial_path, write_atomically};
+pub use hash::{Hash, sha256, sha256_of_file};
+pub use lock::{Lock, LockError};
