@@ -1,9 +1,10 @@
 //! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes.
 //!
-//! No model, no file format and no device choice lives here; every other crate speaks in these types.
+//! No model, no file format and no choice of a device lives here; every other crate speaks in these types.
 
 mod canvas;
 mod condition;
+mod device;
 mod draw;
 mod dtype;
 mod error;
@@ -14,6 +15,7 @@ mod schedule;
 
 pub use canvas::Canvas;
 pub use condition::Condition;
+pub use device::is_cpu;
 pub use draw::Draw;
 pub use dtype::Dtype;
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use nextscale_core::is_cpu;
 use nextscale_weights::{ExpectedTensors, WeightFile};
 use rayon::prelude::*;
 
@@ -57,7 +58,7 @@ impl<A: Architecture> Network<A> {
     /// If the file is of another network, lacks or misshapes a tensor, has one too many, or cannot be read.
     pub fn load(architecture: &A, file: &WeightFile, device: &Device) -> Result<Self> {
         expected(architecture).check(file)?;
-        if *device == Device::flex() {
+        if is_cpu(device) {
             Ok(Self::Host(architecture.build(&mut |spec| Ok(Host.place(&spec.read(file)?)))?))
         } else {
             Self::tensors(architecture, file, device)

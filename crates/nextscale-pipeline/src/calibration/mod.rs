@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nextscale_core::{Condition, Dtype};
+use nextscale_core::{Condition, Dtype, is_cpu};
 
-use crate::device::{DeviceChoice, is_cpu};
+use crate::device::DeviceChoice;
 use crate::observe::{Observer, Seen};
 use crate::random::Counter;
 use crate::{Batch, Error, Generator, Prepared, Result, Stop, version};
