@@ -24,7 +24,7 @@ mod safe;
 mod save;
 
 pub use dtype::StoredType;
-pub use error::{Error, Problem, Result};
+pub use error::{Error, LoadError, Problem, Result};
 pub use expected::ExpectedTensors;
 pub use file::{TensorInfo, WeightFile};
 pub use save::{Precision, save_safetensors};
