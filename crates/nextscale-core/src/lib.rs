@@ -11,6 +11,8 @@ mod error;
 mod grid;
 mod logits;
 mod passes;
+pub mod random;
+pub mod resample;
 mod schedule;
 
 pub use canvas::Canvas;

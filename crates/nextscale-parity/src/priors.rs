@@ -1,9 +1,9 @@
 //! Interpolation as torch has it, in priors and in the tokenizer, and DSE against its definition.
 
 use burn::tensor::Tensor;
-use nextscale_core::Grid;
+use nextscale_core::{Grid, resample};
 use nextscale_pipeline::Result;
-use nextscale_priors::{Bicubic, Dse, Nearest, Prior, dct, resample};
+use nextscale_priors::{Bicubic, Dse, Nearest, Prior, dct};
 use nextscale_tokenizers::vq::Resize;
 
 use crate::{Fixture, Gap, Line, Setting, gap::floats};

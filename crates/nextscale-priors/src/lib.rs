@@ -14,7 +14,6 @@ mod matrix;
 mod mean;
 mod nearest;
 mod operator;
-pub mod resample;
 mod zero;
 
 pub use bicubic::Bicubic;
