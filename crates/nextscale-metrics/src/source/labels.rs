@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use nextscale_config::{ConfigError, Document};
+use nextscale_files::run::CONFIG;
 use serde::Deserialize;
 
 use super::npz::NpzImages;
 use crate::{Error, Result};
-
-/// The file of a run that says what every image is of.
-const CONFIG: &str = "config.ron";
 
 /// Conditions as a run's config has them.
 #[derive(Deserialize)]
