@@ -33,6 +33,11 @@ impl StoredType {
         }
     }
 
+    /// The type's name in a safetensors header.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_uppercase()
+    }
+
     /// The type of a safetensors entry, unless it is one of the packed or complex ones that no model here uses.
     pub(crate) fn from_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
         use safetensors::Dtype as S;

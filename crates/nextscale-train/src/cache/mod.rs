@@ -3,7 +3,6 @@
 mod make;
 mod part;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,7 +11,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::ScaleSchedule;
 use nextscale_files::{Hash, write_atomically};
 use nextscale_tokenizers::Tokenizer;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use nextscale_weights::serialize;
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::data::{Dataset, Source, View};
 use crate::{Error, Options, Result};
@@ -153,16 +153,19 @@ impl TokenSet {
     }
 
     fn write(&self, path: &Path, key: &str) -> Result<()> {
-        let fail = |error: safetensors::SafeTensorError| Error::data(path, error.to_string());
-        let mut views = Vec::new();
-        for (split, tokens) in [("train", &self.train), ("test", &self.test)] {
-            let (shape, bytes) = (vec![tokens.len(), tokens.length], bytemuck::cast_slice(&tokens.tokens));
-            views.push((format!("{split}.tokens"), TensorView::new(Dtype::U16, shape, bytes).map_err(fail)?));
-            let (shape, bytes) = (vec![tokens.len()], bytemuck::cast_slice(&tokens.labels));
-            views.push((format!("{split}.labels"), TensorView::new(Dtype::U16, shape, bytes).map_err(fail)?));
-        }
-        let metadata = HashMap::from([(KEY.to_owned(), key.to_owned())]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+        let tensors =
+            [("train", &self.train), ("test", &self.test)].into_iter().flat_map(|(split, tokens)| {
+                let (count, length) = (tokens.len(), tokens.length);
+                let part = |name, shape, values| {
+                    (format!("{split}.{name}"), Dtype::U16, shape, bytemuck::cast_slice(values))
+                };
+                [
+                    part("tokens", vec![count, length], &tokens.tokens),
+                    part("labels", vec![count], &tokens.labels),
+                ]
+            });
+        let bytes = serialize(tensors, [(KEY, key.to_owned())])
+            .map_err(|error| Error::data(path, error.to_string()))?;
         write_atomically(path, &bytes).map_err(Error::io(path))
     }
 
