@@ -7,6 +7,7 @@ pub mod chart;
 mod error;
 pub mod images;
 pub mod judge;
+mod maker;
 pub mod plan;
 pub mod report;
 mod run;
@@ -15,7 +16,8 @@ pub mod store;
 pub mod why;
 
 pub use error::{Error, Result};
+pub use maker::Progress;
 pub use plan::Ablation;
 pub use report::Report;
-pub use run::{Options, Progress, run};
+pub use run::{Options, run};
 pub use store::Store;

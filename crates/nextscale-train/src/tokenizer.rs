@@ -26,8 +26,9 @@ use crate::params::parameters;
 use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
 use crate::random::{Order, hash, permutation, uniform};
-use crate::run::{Loss, Options, Outcome, Task, run};
+use crate::run::{Options, Outcome, run};
 use crate::samples::save_grid;
+use crate::task::{Loss, Task};
 use crate::{Error, Result};
 
 use fixed::{Fixed, canvas};

@@ -5,6 +5,7 @@ mod csv;
 mod html;
 mod markdown;
 pub(crate) mod numbers;
+mod words;
 
 pub use build::build;
 
