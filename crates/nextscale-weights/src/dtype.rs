@@ -1,3 +1,12 @@
+/// What a file says about a tensor before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// How the elements are stored.
+    pub dtype: StoredType,
+}
+
 /// How a tensor's elements are stored in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names are the formats' own

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::numbers::{excluded, interval, number, signed};
 use super::words::{ABOUT_COMPLETION, ABOUT_SCALES, better, facts};
 use super::{Measured, Report};
+use crate::numbers::{excluded, interval, number, signed};
 
 /// The whole report but its pictures.
 pub(super) fn write(report: &Report) -> String {

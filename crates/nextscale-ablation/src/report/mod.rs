@@ -4,7 +4,6 @@ mod build;
 mod csv;
 mod html;
 mod markdown;
-pub(crate) mod numbers;
 mod words;
 
 pub use build::build;
@@ -13,6 +12,7 @@ use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Measure;
+use crate::numbers;
 use crate::stats::Difference;
 use crate::store::{Manifest, Store};
 use crate::why::Traced;

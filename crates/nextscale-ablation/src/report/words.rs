@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::judge::Better;
-use crate::plan::Reference;
+use crate::reference::Reference;
 
 pub(super) const ABOUT_SCALES: &str = "Entropy is that of the guided distribution, before temperature and filters. Changed tokens are those that the \
      baseline's rule would have drawn otherwise with the same history and random numbers. The size of the correction is \

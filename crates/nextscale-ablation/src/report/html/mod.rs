@@ -8,10 +8,10 @@ mod style;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
-use super::numbers::{interval, number, signed};
 use super::words::{ABOUT_COMPLETION, ABOUT_SCALES, facts};
 use crate::Result;
 use crate::chart::{COLOURS, Line, STROKES, chart, legend};
+use crate::numbers::{interval, number, signed};
 use crate::store::Store;
 
 /// The page.
