@@ -15,6 +15,8 @@ pub use nextscale_config as config;
 #[doc(inline)]
 pub use nextscale_core as core;
 #[doc(inline)]
+pub use nextscale_files as files;
+#[doc(inline)]
 pub use nextscale_guidance as guidance;
 #[doc(inline)]
 pub use nextscale_kernels as kernels;

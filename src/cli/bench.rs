@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use nextscale::config::Document;
 use nextscale::core::ScaleSchedule;
+use nextscale::files::write_atomically;
 use nextscale::pipeline::bench::{BenchOptions, Progress, RandomModel, Weights, bench};
 use nextscale::pipeline::{Config, Error, Registry, Stop};
-use nextscale::weights::files::write_atomically;
 
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use nextscale::ablation::chart::{Line, svg};
+use nextscale::files::write_atomically;
 use nextscale::train::log::Table;
-use nextscale::weights::files::write_atomically;
 
 use super::evaluate::check_place;
 use super::{Failure, train};

@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::report::numbers::number;
+use crate::numbers::number;
 
 /// The colours of text, ground, rules and lines, for light and dark: eight hues that stay apart for most eyes, one set for each
 /// ground; lines beyond them are dashed.

@@ -1,6 +1,6 @@
 //! What a config says, as one number.
 
-use sha2::{Digest, Sha256};
+use nextscale_files::sha256;
 
 use crate::{Node, Value};
 
@@ -13,7 +13,7 @@ impl Node {
     pub fn hash(&self) -> String {
         let mut bytes = Vec::new();
         canonical(self, &mut bytes);
-        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(&bytes)
     }
 }
 

@@ -32,6 +32,7 @@
 //! ```
 
 mod build;
+mod conditions;
 mod de;
 mod error;
 mod fields;
@@ -45,6 +46,7 @@ mod set;
 mod source;
 mod suggest;
 
+pub use conditions::{Conditions, Item};
 pub use error::ConfigError;
 pub use fields::{Fields, Variant};
 pub use node::{Field, Node, Value};

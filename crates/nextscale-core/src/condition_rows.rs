@@ -36,7 +36,11 @@ impl ConditionRows {
         let Self::Embeddings { values, mask } = self else { return Ok(()) };
         let [batch, longest, _] = values.dims();
         if mask.dims() != [batch, longest] {
-            return Err(Error::shape("the mask of a condition", format!("[{batch}, {longest}]"), &mask.dims()));
+            return Err(Error::shape(
+                "the mask of a condition",
+                format!("[{batch}, {longest}]"),
+                &mask.dims(),
+            ));
         }
         Ok(())
     }
@@ -55,7 +59,10 @@ impl BatchConditions {
     /// # Errors
     /// [`Error::Setting`] if there is no image, [`Error::Shape`] if a side has another number of images, or a mask that does
     /// not fit.
-    pub fn new(batch: usize, sides: impl IntoIterator<Item = (PassCondition, ConditionRows)>) -> Result<Self> {
+    pub fn new(
+        batch: usize,
+        sides: impl IntoIterator<Item = (PassCondition, ConditionRows)>,
+    ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::setting("condition", "there is none; give at least one image's"));
         }
@@ -81,7 +88,9 @@ impl BatchConditions {
     /// [`Error::Unsupported`] if the side was not prepared.
     pub fn rows(&self, side: PassCondition) -> Result<&ConditionRows> {
         self.sides.get(&side).ok_or_else(|| {
-            Error::Unsupported(format!("the {side} conditions were not prepared; the pass plan must name the side"))
+            Error::Unsupported(format!(
+                "the {side} conditions were not prepared; the pass plan must name the side"
+            ))
         })
     }
 }

@@ -12,7 +12,9 @@ pub struct Corruption {
 }
 
 /// What stands at a corrupted position.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Replacement {
     /// The whole embedding of another position of the same scale and image.
     #[default]

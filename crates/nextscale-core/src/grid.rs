@@ -1,5 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::{Error, Result};
+
 /// The size of a token grid in positions. Positions are row-major: `row * width + column`.
 ///
 /// In configs a grid is `n` for n × n, or `(h, w)`.
@@ -31,6 +33,24 @@ impl Grid {
 impl std::fmt::Display for Grid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}×{}", self.height, self.width)
+    }
+}
+
+/// Reads `2×3`, `2x3`, and `4` for 4×4.
+impl std::str::FromStr for Grid {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let side = |text: &str| text.parse::<usize>().ok();
+        let grid = match text.split_once(['×', 'x']) {
+            Some((height, width)) => {
+                side(height).zip(side(width)).map(|(height, width)| Self::new(height, width))
+            }
+            None => side(text).map(Self::square),
+        };
+        grid.ok_or_else(|| {
+            Error::Schedule(format!("`{text}` is no grid; write a side like 4, or rows×columns like 2×3"))
+        })
     }
 }
 

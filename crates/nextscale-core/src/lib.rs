@@ -1,11 +1,12 @@
 //! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes, randomness.
 //!
-//! No model, no file format and no device choice lives here; every other crate speaks in these types.
+//! No model, no file format and no choice of a device lives here; every other crate speaks in these types.
 
 mod canvas;
 mod condition;
 mod condition_rows;
 mod corruption;
+mod device;
 mod draw;
 mod dtype;
 mod error;
@@ -16,12 +17,15 @@ mod pass;
 mod pass_logits;
 mod pass_plan;
 mod passes;
+pub mod random;
+pub mod resample;
 mod schedule;
 
 pub use canvas::Canvas;
 pub use condition::Condition;
 pub use condition_rows::{BatchConditions, ConditionRows};
 pub use corruption::{Corruption, Replacement};
+pub use device::is_cpu;
 pub use draw::Draw;
 pub use dtype::Dtype;
 pub use error::{Error, Result};

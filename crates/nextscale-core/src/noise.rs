@@ -113,7 +113,13 @@ impl Counter {
         }
     }
 
-    fn batch(&self, stream: Stream, place: &Place<'_>, width: usize, map: fn([u32; 4]) -> [f32; 4]) -> Vec<f32> {
+    fn batch(
+        &self,
+        stream: Stream,
+        place: &Place<'_>,
+        width: usize,
+        map: fn([u32; 4]) -> [f32; 4],
+    ) -> Vec<f32> {
         use rayon::prelude::*;
         let mut out = vec![0.0; place.images.len() * place.positions * width];
         if !out.is_empty() {

@@ -97,7 +97,8 @@ mod tests {
     fn a_pass_runs_up_to_the_last_scale_that_wants_it() {
         let schedule = ScaleSchedule::square(&[1, 2, 3, 4]).unwrap();
         let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);
-        let plan = PassPlan::new(vec![one.clone(), one.clone(), both.clone(), one.clone()], &schedule).unwrap();
+        let plan =
+            PassPlan::new(vec![one.clone(), one.clone(), both.clone(), one.clone()], &schedule).unwrap();
         assert_eq!(run(&plan), [&both, &both, &both, &one]);
         assert_eq!(plan.wanted(0), &one);
         assert_eq!(plan.sessions(), [(PassModel::Main, Prefix::Drawn)]);

@@ -86,7 +86,8 @@ mod tests {
     #[test]
     fn sets_know_their_members() {
         assert!(!Passes::CONDITIONAL.contains(&Pass::UNCONDITIONAL));
-        let both: Passes = [Pass::UNCONDITIONAL, Pass::CONDITIONAL, Pass::UNCONDITIONAL].into_iter().collect();
+        let both: Passes =
+            [Pass::UNCONDITIONAL, Pass::CONDITIONAL, Pass::UNCONDITIONAL].into_iter().collect();
         assert_eq!(both, Passes::BOTH);
         assert_eq!(Passes::UNCONDITIONAL.union(Passes::CONDITIONAL), Passes::BOTH);
         assert_eq!(Passes::NONE.union(Passes::BOTH), Passes::BOTH);

@@ -109,9 +109,58 @@ impl std::fmt::Display for ScaleSchedule {
     }
 }
 
+/// Reads what [`Display`](std::fmt::Display) prints: grids with spaces between them, as in `1 2×3 4`; `2x3` is 2×3 too.
+impl std::str::FromStr for ScaleSchedule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text.split_whitespace().map(str::parse).collect::<Result<_>>()?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read(steps in prop::collection::vec((0usize..4, 0usize..4), 1..8)) {
+            let mut grid = Grid::square(1);
+            let grids = steps.into_iter().map(|(down, right)| {
+                grid = Grid::new(grid.height + down, grid.width + right);
+                grid
+            });
+            let schedule = ScaleSchedule::new(grids.collect()).unwrap();
+            prop_assert_eq!(schedule.to_string().parse::<ScaleSchedule>().unwrap(), schedule);
+        }
+    }
+
+    #[test]
+    fn grids_are_written_with_either_cross() {
+        let expected = ScaleSchedule::new(vec![Grid::square(1), Grid::new(2, 3), Grid::square(4)]).unwrap();
+        for text in ["1 2×3 4", "1 2x3 4", "1x1  2×3\t4×4"] {
+            assert_eq!(text.parse::<ScaleSchedule>().unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_schedule_is_refused_with_the_item() {
+        for (text, told) in [
+            ("1 two 4", "`two` is no grid"),
+            ("1 2× 4", "`2×` is no grid"),
+            ("1 2×3×4", "`2×3×4` is no grid"),
+            ("1 -2", "`-2` is no grid"),
+            ("1, 2", "`1,` is no grid"),
+            ("1 0", "scale 1 is 0×0"),
+            ("3 2", "scale 1 is 2×2"),
+            (" ", "the list is empty"),
+        ] {
+            let error = text.parse::<ScaleSchedule>().unwrap_err().to_string();
+            assert!(error.starts_with("scales: ") && error.contains(told), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn counts_positions_and_offsets() {

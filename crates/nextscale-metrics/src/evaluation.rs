@@ -1,19 +1,10 @@
 //! Samples against a reference: every measure that their features allow, with its protocol.
 
 use crate::frechet::frechet;
-use crate::kid::{KidOptions, kid};
+use crate::kid::kid;
 use crate::names::Names;
-use crate::precision_recall::{Neighbours, overlap};
-use crate::{Error, Measure, Protocol, Report, Result, Statistics};
-
-/// How sets are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EvaluateOptions {
-    /// The kernel distance's subsets.
-    pub kid: KidOptions,
-    /// The neighbourhoods of precision, recall, density and coverage.
-    pub neighbours: Neighbours,
-}
+use crate::precision_recall::overlap;
+use crate::{Error, EvaluateOptions, Measure, Protocol, Report, Result, Statistics};
 
 /// Compares samples with a reference and, if given, with its reconstructions by a tokenizer (`rec`).
 ///

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::kid::KidOptions;
 use crate::names::Names;
 use crate::precision_recall::Neighbours;
-use crate::probe::{Accuracy, Probe};
+use crate::probe::{Accuracy, Probe, ProbeFile};
 use crate::{Error, EvaluateOptions, Origin, Result, Statistics};
 
 /// One number.
@@ -50,17 +50,6 @@ pub struct Protocol {
     pub probe: Option<ProbeFile>,
     /// The program's version.
     pub version: String,
-}
-
-/// A probe, and what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeFile {
-    /// The path as it was given.
-    pub name: String,
-    /// The hash of the file.
-    pub sha256: String,
-    /// Images whose class it was asked.
-    pub images: u64,
 }
 
 /// Named values with their protocol. Prints as a table.

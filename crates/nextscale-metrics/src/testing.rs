@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
+use nextscale_core::random::splitmix64;
 use npyz::WriterBuilder;
 
 use crate::{FeatureNet, Features, ImageBatch, Origin, Result};
 
-/// The splitmix64 finaliser.
+/// SplitMix64's first number from a seed.
 fn mix(z: u64) -> u64 {
-    let z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    splitmix64(z, 1)
 }
 
 /// Correlated features, `[n, dims]`. With h(i, j) the low 12 bits of splitmix64's finaliser of `seed·2⁴⁸ + i·2²⁰ + j`:

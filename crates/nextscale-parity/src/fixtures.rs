@@ -157,7 +157,7 @@ impl Fixture {
     /// # Errors
     /// If there are none by this name.
     pub fn conditions(&self, name: &str) -> Result<Vec<Condition>> {
-        let labels = crate::gap::integers(self.0.int_tensor::<1>(name, &Device::flex())?)?;
+        let labels = crate::host::integers(self.0.int_tensor::<1>(name, &Device::flex())?)?;
         let condition = |label| match label {
             CLASSES => Condition::Null,
             class => Condition::Class(class as usize),

@@ -15,7 +15,7 @@ use nextscale_pipeline::sampler::{Argmax, Moment, Sampler, TopKTopP};
 use nextscale_pipeline::{Batch, Generator, Model, Result, Stop};
 
 use crate::{
-    Fixture, Fixtures, Gap, Kind, Line, RUNS, Setting, backbone, gap::integers, guidance, loading, schedule,
+    Fixture, Fixtures, Gap, Kind, Line, RUNS, Setting, backbone, guidance, host::integers, loading, schedule,
     tokenizer,
 };
 

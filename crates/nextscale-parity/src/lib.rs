@@ -9,6 +9,7 @@ mod fixtures;
 mod gap;
 pub mod generation;
 pub mod guidance;
+mod host;
 mod line;
 pub mod loading;
 pub mod priors;

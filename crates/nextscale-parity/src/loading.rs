@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, TensorData};
-use nextscale_backbones::var::{self, Var, VarConfig};
+use nextscale_backbones::var::{Var, VarConfig};
 use nextscale_core::Dtype;
-use nextscale_pipeline::{Error, Model, Result};
-use nextscale_tokenizers::vq::{self, MultiScaleVq};
+use nextscale_pipeline::{Model, Result};
+use nextscale_tokenizers::vq::MultiScaleVq;
 
 use crate::{Fixture, Fixtures, GROUPS, Gap, Kind, Line, Setting, schedule};
 
@@ -16,10 +16,7 @@ use crate::{Fixture, Fixtures, GROUPS, Gap, Kind, Line, Setting, schedule};
 /// If a tensor is missing, unexpected or misshapen.
 pub fn tokenizer(fixtures: &Fixtures, device: &Device) -> Result<MultiScaleVq> {
     let file = fixtures.open("vae.safetensors")?;
-    MultiScaleVq::load(file.file(), schedule()?, GROUPS, true, device).map_err(|error| match error {
-        vq::LoadError::Weights(error) => Error::Weights(error),
-        vq::LoadError::Settings(error) => Error::Core(error),
-    })
+    Ok(MultiScaleVq::load(file.file(), schedule()?, GROUPS, true, device)?)
 }
 
 /// A fixture transformer.
@@ -28,12 +25,8 @@ pub fn tokenizer(fixtures: &Fixtures, device: &Device) -> Result<MultiScaleVq> {
 /// As [`tokenizer`].
 pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var> {
     let file = fixtures.open(&format!("var_{}.safetensors", kind.short()))?;
-    let loaded = VarConfig::infer(file.file(), None)
-        .and_then(|config| Var::load_to_generate(file.file(), &config, device, Dtype::F32));
-    loaded.map_err(|error| match error {
-        var::LoadError::Weights(error) => Error::Weights(error),
-        var::LoadError::Settings(error) => Error::Core(error),
-    })
+    let config = VarConfig::infer(file.file(), None)?;
+    Ok(Var::load_to_generate(file.file(), &config, device, Dtype::F32)?)
 }
 
 /// A fixture transformer with the fixture tokenizer.

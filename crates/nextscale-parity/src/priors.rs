@@ -1,12 +1,12 @@
 //! Interpolation as torch has it, in priors and in the tokenizer, and DSE against its definition.
 
 use burn::tensor::Tensor;
-use nextscale_core::Grid;
+use nextscale_core::{Grid, resample};
 use nextscale_pipeline::Result;
-use nextscale_priors::{Bicubic, Dse, Nearest, Prior, dct, resample};
+use nextscale_priors::{Bicubic, Dse, Nearest, Prior, dct};
 use nextscale_tokenizers::vq::Resize;
 
-use crate::{Fixture, Gap, Line, Setting, gap::floats};
+use crate::{Fixture, Gap, Line, Setting, host::floats};
 
 /// The pair of grids in a name like `bicubic.3to4`.
 fn pair<'a>(name: &'a str, kind: &str) -> Option<(Grid, Grid, &'a str)> {

@@ -7,7 +7,7 @@ use nextscale_pipeline::Result;
 use nextscale_pipeline::random::{Choice, Noise, Place};
 use nextscale_pipeline::sampler::{Moment, Sampler, TopKTopP};
 
-use crate::{Fixture, Gap, Kind, Line, Setting, gap::integers, schedule};
+use crate::{Fixture, Gap, Kind, Line, Setting, host::integers, schedule};
 
 /// Noise of a class that wins its race wherever its probability is not 0.
 const HEAD_START: f32 = 1e-30;

@@ -1,5 +1,5 @@
 use burn::tensor::Device;
-use nextscale_pipeline::device::is_cpu;
+use nextscale_core::is_cpu;
 
 /// How far from upstream's numbers ours may be, by what they are.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use burn::tensor::Device;
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, is_cpu};
 
 use crate::{Error, Result};
 
@@ -90,11 +90,6 @@ impl DeviceChoice {
 /// The names of the devices of this machine.
 pub fn available() -> Vec<String> {
     std::iter::once("cpu".into()).chain((0..cuda_devices()).map(|index| format!("cuda:{index}"))).collect()
-}
-
-/// Whether tensors of `device` lie in host memory.
-pub fn is_cpu(device: &Device) -> bool {
-    *device == Device::flex()
 }
 
 #[cfg(feature = "cuda")]

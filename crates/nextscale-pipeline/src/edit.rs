@@ -1,6 +1,7 @@
 //! Zero-shot editing: given tokens are mixed into what is drawn (VAR's notebook).
 
 use burn::tensor::{Bool, Int, Tensor, TensorData};
+use nextscale_core::resample::{Neighbours, half_pixel_f32, neighbours};
 use nextscale_core::{Draw, Error, Grid, Result, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 
@@ -74,14 +75,11 @@ pub fn resize(mask: &[bool], from: Grid, to: Grid) -> Vec<bool> {
 /// The two source indices of every output index and the weight of the second, in f32 as the reference computes them:
 /// one half is a threshold, and rounding decides it.
 fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
-    let ratio = from as f32 / to as f32;
-    (0..to)
-        .map(|i| {
-            let source = (ratio * (i as f32 + 0.5) - 0.5).max(0.0);
-            let first = (source as usize).min(from - 1);
-            (first, (first + 1).min(from - 1), source - first as f32)
-        })
-        .collect()
+    let tap = |i| {
+        let Neighbours { first, second, weight } = neighbours(half_pixel_f32(i, from, to).into(), from);
+        (first, second, weight as f32)
+    };
+    (0..to).map(tap).collect()
 }
 
 /// Given tokens and where they are kept, ready to be mixed in at every scale.

@@ -1,5 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use nextscale_files::run::RunError;
+use nextscale_weights::LoadError;
+
 /// What can go wrong between a config and its images.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +48,24 @@ pub enum Error {
     /// Someone asked to stop. What is finished is kept.
     #[error("stopped; what is finished is kept, and the same command goes on from there")]
     Stopped,
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Refused(message) => Self::Folder(message),
+            RunError::Io { action, path, source } => Self::Io { action, path, source },
+        }
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Weights(error) => Self::Weights(error),
+            LoadError::Settings(error) => Self::Core(error),
+        }
+    }
 }
 
 impl Error {

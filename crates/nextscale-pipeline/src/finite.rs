@@ -1,11 +1,10 @@
 //! Watching for logits that no draw can be made from.
 
 use burn::tensor::{Int, Tensor};
-use nextscale_core::{Error, LogitMap, Result};
+use nextscale_core::{Error, LogitMap, Result, is_cpu};
 use nextscale_kernels::categorical;
 use rayon::prelude::*;
 
-use crate::device::is_cpu;
 use crate::host::{Floats, integers};
 
 /// Finds NaN, +inf, and rows that are -inf throughout (a rule may mask classes with -inf, but not all of a row).

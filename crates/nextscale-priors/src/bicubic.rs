@@ -1,7 +1,7 @@
-use nextscale_core::{Grid, Result};
+use nextscale_core::{Grid, Result, resample};
 use serde::{Deserialize, Serialize};
 
-use crate::{Operator, Prior, check_grids, resample};
+use crate::{Operator, Prior, check_grids};
 
 /// Bicubic interpolation between half-pixel centres, A = -0.75; it overshoots at steep edges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

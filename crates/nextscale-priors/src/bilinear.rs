@@ -1,7 +1,7 @@
-use nextscale_core::{Grid, Result};
+use nextscale_core::{Grid, Result, resample};
 use serde::{Deserialize, Serialize};
 
-use crate::{Operator, Prior, check_grids, resample};
+use crate::{Operator, Prior, check_grids};
 
 /// Bilinear interpolation between half-pixel centres.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

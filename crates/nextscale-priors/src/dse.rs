@@ -1,7 +1,7 @@
-use nextscale_core::{Error, Grid, Result};
+use nextscale_core::{Error, Grid, Result, resample};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Operator, Prior, Term, check_grids, dct, matrix, resample};
+use crate::{Operator, Prior, Term, check_grids, dct, matrix};
 
 /// Discrete Spatial Enhancement: the coarse map's spectrum in the low band, an interpolation's above it.
 ///

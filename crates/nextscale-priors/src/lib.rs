@@ -14,7 +14,7 @@ mod matrix;
 mod mean;
 mod nearest;
 mod operator;
-pub mod resample;
+mod term;
 mod zero;
 
 pub use bicubic::Bicubic;
@@ -24,7 +24,8 @@ pub use dse::{Dse, Interpolation, LowBand};
 pub use marginal::Marginal;
 pub use mean::Mean;
 pub use nearest::Nearest;
-pub use operator::{Operator, PriorFunction, Term};
+pub use operator::Operator;
+pub use term::{PriorFunction, Term};
 pub use zero::Zero;
 
 use std::any::Any;

@@ -2,12 +2,13 @@
 //!
 //! Every random choice is a function of the seed and the step, so the step is also the position of all randomness.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
+use nextscale_weights::serialize;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -79,15 +80,10 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     let header =
         serde_json::to_string(&Header { step: state.step, updates: state.optimiser.updates, config })
             .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
-    let views = tensors
+    let tensors = tensors
         .iter()
-        .map(|(key, values)| {
-            TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values))
-                .map(|view| (key, view))
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
-    let bytes = safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
+        .map(|(key, values)| (key, Dtype::F32, vec![values.len()], bytemuck::cast_slice(values)));
+    let bytes = serialize(tensors, [(HEADER, header)])
         .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
     write_atomically(&path, &bytes).map_err(Error::io(&path))
 }

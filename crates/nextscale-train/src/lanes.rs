@@ -7,6 +7,7 @@ use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
 
 use burn::tensor::Device;
+use nextscale_core::is_cpu;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// The threads at hand, shared out among pieces of work.
@@ -34,7 +35,7 @@ impl Lanes {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn of(device: &Device) -> Result<Self, ThreadPoolBuildError> {
-        Self::new(if *device == Device::flex() { rayon::current_num_threads() } else { 1 })
+        Self::new(if is_cpu(device) { rayon::current_num_threads() } else { 1 })
     }
 
     /// How many pieces of work are done at a time, at least 1.

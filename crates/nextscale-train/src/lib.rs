@@ -37,6 +37,7 @@ pub mod random;
 mod run;
 mod samples;
 pub mod schedule;
+mod task;
 mod tokenizer;
 #[cfg(test)]
 mod toy;

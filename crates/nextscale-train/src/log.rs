@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 
 use crate::{Error, Result};
 

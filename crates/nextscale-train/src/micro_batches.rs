@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::lanes::Lanes;
 use crate::params::{replace, take_gradients};
-use crate::run::{Loss, Numbers, Task};
+use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
 
 /// What the passes of a step, or of a micro-batch, found.

@@ -1,7 +1,7 @@
 //! Whether a run can be in mixed precision.
 
 use burn::tensor::Device;
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, is_cpu};
 
 use crate::{Error, Result};
 
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Setting`] for `dtype`.
 pub fn check_dtype(dtype: Dtype, device: &Device) -> Result<()> {
-    if dtype == Dtype::F32 || (*device == Device::flex() && nextscale_kernels::rounds()) {
+    if dtype == Dtype::F32 || (is_cpu(device) && nextscale_kernels::rounds()) {
         return Ok(());
     }
     let message = "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), or the device is not the CPU; train in f32";

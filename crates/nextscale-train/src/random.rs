@@ -1,13 +1,10 @@
 //! Random choices as pure functions of a key, so that a resumed run makes the same ones without any saved state.
 
-/// A 64-bit hash of a key of numbers (splitmix64's finaliser, chained).
+use nextscale_core::random::{WEYL, splitmix64};
+
+/// A 64-bit hash of a key of numbers (SplitMix64, chained).
 pub fn hash(key: &[u64]) -> u64 {
-    key.iter().fold(0x9e37_79b9_7f4a_7c15, |state, &word| {
-        let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
+    key.iter().fold(WEYL, |state, &word| splitmix64(state ^ word, 1))
 }
 
 /// A number in [0, 1) from a key.

@@ -5,9 +5,9 @@ use std::path::Path;
 use burn::tensor::{Int, Tensor, TensorData};
 use nextscale_backbones::Backbone;
 use nextscale_core::{Condition, Draw, PassPlan, Passes};
+use nextscale_files::write_atomically;
 use nextscale_kernels::softmax;
 use nextscale_tokenizers::Tokenizer;
-use nextscale_weights::files::write_atomically;
 
 use crate::random::uniform;
 use crate::{Error, Result};

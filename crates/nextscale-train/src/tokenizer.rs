@@ -26,8 +26,9 @@ use crate::params::parameters;
 use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
 use crate::random::{Order, hash, permutation, uniform};
-use crate::run::{Loss, Options, Outcome, Task, run};
+use crate::run::{Options, Outcome, run};
 use crate::samples::save_grid;
+use crate::task::{Loss, Task};
 use crate::{Error, Result};
 
 use fixed::{Fixed, canvas};
@@ -112,17 +113,16 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
 /// The tokenizer of a file with `scales` in its header, as training writes it, with its encoder.
 ///
 /// # Errors
-/// [`Error::Data`] if the file cannot be read, has no scales, or holds no tokenizer.
+/// [`Error::Data`] if the file cannot be read, has no scales or none that a generation can follow, or holds no tokenizer.
 pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
     let fail = |message: String| Error::data(path, message);
     let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
     let scales = file.metadata().get("scales").ok_or_else(|| {
         fail("has no `scales` in its header; train the tokenizer here, or convert it with its scales".into())
     })?;
-    let sides = scales.split_whitespace().map(str::parse).collect::<Result<Vec<usize>, _>>();
-    let sides = sides.map_err(|_| fail(format!("scales {scales:?} are not sides like \"1 2 4\"")))?;
-    MultiScaleVq::load(&file, ScaleSchedule::square(&sides)?, None, true, device)
-        .map_err(|error| fail(error.to_string()))
+    let scales: ScaleSchedule =
+        scales.parse().map_err(|error: nextscale_core::Error| fail(error.to_string()))?;
+    MultiScaleVq::load(&file, scales, None, true, device).map_err(|error| fail(error.to_string()))
 }
 
 /// The classifier of a file, where it can take the images.

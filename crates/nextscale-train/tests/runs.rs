@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, TensorData};
 use nextscale_backbones::Backbone;
 use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
-use nextscale_core::{Dtype, ScaleSchedule};
+use nextscale_core::{Dtype, Grid, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
 use nextscale_train::config::{
@@ -14,7 +14,8 @@ use nextscale_train::config::{
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
 use nextscale_train::{
-    MuonConfig, Options, Training, checkpoint, train_backbone, train_classifier, train_tokenizer,
+    MuonConfig, Options, Training, checkpoint, open_tokenizer, train_backbone, train_classifier,
+    train_tokenizer,
 };
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
@@ -259,6 +260,35 @@ fn a_tokenizer_goes_on_from_weights_under_a_perceptual_loss() {
         let message = faults(&TrainTokenizer { perceptual: Some(term), ..config.clone() }, "broken");
         assert!(message.contains("broken-") && message.contains(told), "{message}");
     }
+}
+
+#[test]
+fn a_tokenizer_with_a_scale_that_is_no_square_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let scales = ScaleSchedule::new(vec![Grid::square(1), Grid::new(2, 3), Grid::square(4)]).unwrap();
+    let out = folder.path().join("tokenizer");
+    let config = TrainTokenizer { steps: 2, scales: scales.clone(), ..tokenizer_config(folder.path()) };
+    assert!(train_tokenizer(&config, &options(out.clone()), &device).unwrap().finished);
+    let trained = out.join("tokenizer.safetensors");
+    assert_eq!(open_tokenizer(&trained, &device).unwrap().schedule(), &scales);
+
+    let saved = folder.path().join("saved.safetensors");
+    config.model.init(scales.clone(), 1, &device).unwrap().save(&saved, Precision::F32).unwrap();
+    assert_eq!(open_tokenizer(&saved, &device).unwrap().schedule(), &scales);
+
+    let out = folder.path().join("backbone");
+    let config = TrainBackbone { steps: 2, ..backbone_config(folder.path(), trained) };
+    assert!(train_backbone(&config, &options(out.clone()), &device).unwrap().finished);
+    let backbone = Var::open(out.join("backbone.safetensors"), Some(&scales), &device).unwrap();
+    assert_eq!(backbone.schedule(), &scales);
+
+    let about = [("norm_groups", "2"), ("phi_ratio", "0.5"), ("scales", "1 2×three 4")];
+    let about = about.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    save_safetensors(&saved, [("a".to_owned(), TensorData::new(vec![0.0f32], [1]))], Precision::F32, &about)
+        .unwrap();
+    let error = open_tokenizer(&saved, &device).err().unwrap().to_string();
+    assert!(error.contains("saved.safetensors: scales: `2×three` is no grid"), "{error}");
 }
 
 #[test]

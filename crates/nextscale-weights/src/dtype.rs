@@ -1,3 +1,12 @@
+/// What a file says about a tensor before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// How the elements are stored.
+    pub dtype: StoredType,
+}
+
 /// How a tensor's elements are stored in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names are the formats' own
@@ -31,6 +40,11 @@ impl StoredType {
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
         }
+    }
+
+    /// The type's name in a safetensors header.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_uppercase()
     }
 
     /// The type of a safetensors entry, unless it is one of the packed or complex ones that no model here uses.

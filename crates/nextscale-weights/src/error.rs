@@ -5,6 +5,17 @@ use crate::StoredType;
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Why a checkpoint does not become a tokenizer or a backbone.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read, or its tensors do not fit.
+    #[error(transparent)]
+    Weights(#[from] Error),
+    /// The settings do not fit the file.
+    #[error(transparent)]
+    Settings(#[from] nextscale_core::Error),
+}
+
 /// What can go wrong with a checkpoint, in words that name the file, the tensor and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -8,21 +8,12 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::{Error, Result, StoredType, convert, pth, safe};
+use crate::{Error, Result, StoredType, TensorInfo, convert, pth, safe};
 
 /// Dictionaries that training code wraps a state dict in. Upstream's training checkpoints hold the transformer under
 /// `trainer.var_wo_ddp`, beside the tokenizer and the optimiser's moments.
 const WRAPPERS: [&str; 6] =
     ["trainer.var_wo_ddp", "state_dict", "model_state_dict", "model", "module", "net"];
-
-/// What a file says about a tensor before it is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// Extents, outermost first.
-    pub shape: Vec<usize>,
-    /// How the elements are stored.
-    pub dtype: StoredType,
-}
 
 /// A checkpoint whose header has been read and whose tensors have not. Cheap to clone.
 ///

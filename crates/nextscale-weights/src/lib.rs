@@ -19,13 +19,14 @@ mod dtype;
 mod error;
 mod expected;
 mod file;
-pub mod files;
+mod header;
 mod pth;
 mod safe;
 mod save;
 
-pub use dtype::StoredType;
-pub use error::{Error, Problem, Result};
+pub use dtype::{StoredType, TensorInfo};
+pub use error::{Error, LoadError, Problem, Result};
 pub use expected::ExpectedTensors;
-pub use file::{TensorInfo, WeightFile};
+pub use file::WeightFile;
+pub use header::{Header, serialize};
 pub use save::{Precision, save_safetensors};

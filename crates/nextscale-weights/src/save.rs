@@ -5,10 +5,9 @@ use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
 use half::f16;
-use serde_json::json;
 
-use crate::files::Partial;
-use crate::{Error, Result};
+use crate::{Error, Header, Result, StoredType};
+use nextscale_files::Partial;
 
 /// How floats are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +23,13 @@ impl Precision {
         match self {
             Self::F16 => "F16",
             Self::F32 => "F32",
+        }
+    }
+
+    const fn stored(self) -> StoredType {
+        match self {
+            Self::F16 => StoredType::F16,
+            Self::F32 => StoredType::F32,
         }
     }
 }
@@ -50,26 +56,16 @@ pub fn save_safetensors(
         encoded.push((name, dtype, shape, bytes));
     }
     // As the format's own writer: wide elements first, so that every tensor lies aligned; then by name.
-    encoded.sort_by(|a, b| (a.1 != "I64", &a.0).cmp(&(b.1 != "I64", &b.0)));
-    let mut header = serde_json::Map::new();
-    if !metadata.is_empty() {
-        header.insert("__metadata__".into(), json!(metadata));
+    encoded.sort_by(|a, b| (a.1 != StoredType::I64, &a.0).cmp(&(b.1 != StoredType::I64, &b.0)));
+    let mut header = Header::new(metadata);
+    for (name, dtype, shape, _) in &encoded {
+        header.push(name, *dtype, shape);
     }
-    let mut offset = 0;
-    for (name, dtype, shape, bytes) in &encoded {
-        let end = offset + bytes.len();
-        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}));
-        offset = end;
-    }
-    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-    // The format asks for data on 8-byte boundaries, and fills with spaces.
-    header.resize(header.len().next_multiple_of(8), b' ');
 
     let written = (|| {
         let partial = Partial::new(path);
         let mut out = BufWriter::new(File::create(partial.path())?);
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(&header)?;
+        out.write_all(&header.to_bytes())?;
         for (_, _, _, bytes) in &encoded {
             out.write_all(bytes)?;
         }
@@ -79,7 +75,7 @@ pub fn save_safetensors(
     written.map_err(|source| Error::Write { path: path.into(), source })
 }
 
-fn encode(name: &str, data: TensorData, precision: Precision) -> Result<(&'static str, Vec<u8>)> {
+fn encode(name: &str, data: TensorData, precision: Precision) -> Result<(StoredType, Vec<u8>)> {
     let refuse =
         |detail: String| Error::Unsaveable { name: name.into(), precision: precision.name(), detail };
     match data.dtype() {
@@ -97,11 +93,11 @@ fn encode(name: &str, data: TensorData, precision: Precision) -> Result<(&'stati
                     halves.iter().flat_map(|value| value.to_le_bytes()).collect()
                 }
             };
-            Ok((precision.name(), bytes))
+            Ok((precision.stored(), bytes))
         }
         dtype if dtype.is_int() || dtype.is_uint() => {
             let values = data.try_into_vec_as::<i64>().map_err(|error| refuse(error.to_string()))?;
-            Ok(("I64", values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+            Ok((StoredType::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
         }
         other => Err(refuse(format!("it holds {other:?}"))),
     }

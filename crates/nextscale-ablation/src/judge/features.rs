@@ -9,9 +9,10 @@ use nextscale_metrics::{
     Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Origin, Statistics, evaluate,
 };
 
-use super::{Better, Context, Judge, Judged, Measure, Rows};
+use super::context::Context;
+use super::{Better, Judge, Judged, Measure, Rows};
 use crate::images::Images;
-use crate::plan::Reference;
+use crate::reference::Reference;
 use crate::{Error, Result};
 
 /// Subsets of a kernel distance: fewer than the reference implementation's 100, because an ablation takes one for every cell and

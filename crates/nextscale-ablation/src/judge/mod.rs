@@ -1,13 +1,15 @@
 //! Measures of images: what is kept of every image, and what a set of images comes to.
 
+mod context;
 mod features;
 mod pixels;
 mod registry;
 mod spectrum;
 
+pub use context::Context;
 pub use features::FeatureJudge;
 pub use pixels::PixelJudge;
-pub use registry::{Context, Judges, needed};
+pub use registry::{Judges, needed};
 pub use spectrum::{Spectrum, SpectrumJudge};
 
 use serde::{Deserialize, Serialize};

@@ -1,31 +1,19 @@
 //! Names in an ablation file to judges; open to other crates.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use nextscale_config::{Document, Fields, Node};
 use nextscale_metrics::source::ImageSource;
 use nextscale_metrics::{Inception, InceptionProtocol, Lite0};
 use serde::Deserialize;
 
+use super::context::Context;
 use super::{FeatureJudge, Judge, PixelJudge, Spectrum, SpectrumJudge};
-use crate::plan::Reference;
+use crate::reference::Reference;
 use crate::{Error, Result};
 
 /// Builds a judge from the settings after its name.
 type Build = Arc<dyn Fn(&mut Fields<'_>, &Context<'_>) -> Result<Box<dyn Judge>> + Send + Sync>;
-
-/// What judges are built with besides their own settings.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The ablation's reference.
-    pub reference: Option<&'a Reference>,
-    /// The folder that paths are relative to.
-    pub folder: &'a Path,
-    /// Where networks compute.
-    pub device: &'a Device,
-}
 
 /// A name that ablation files may use.
 #[derive(Clone)]
@@ -166,6 +154,10 @@ fn spectrum(reference: &Reference) -> Result<Spectrum> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use burn::tensor::Device;
+
     use super::*;
 
     fn build(text: &str, reference: Option<&Reference>) -> Result<Box<dyn Judge>> {

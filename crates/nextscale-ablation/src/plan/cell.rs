@@ -4,8 +4,8 @@ use std::path::Path;
 
 use nextscale_config::{Field, Node, Value};
 use nextscale_core::Condition;
+use nextscale_files::Hash;
 use nextscale_pipeline::{Config, Prepared, Registry, version};
-use sha2::{Digest, Sha256};
 
 use super::Pixels;
 use super::axes::{self, Point};
@@ -80,13 +80,11 @@ impl Cell {
 
     /// As [`id`](Self::id), made by a program of another version.
     pub(crate) fn id_under(&self, device: &str, version: &str) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.prepared.identity());
+        let mut hash = Hash::from(self.prepared.identity());
         for part in [device, version] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
+            hash.update_part(part);
         }
-        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hash.short(8)
     }
 
     /// What image `i` shows: the conditions of the config over and over, so that more images change no earlier one.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use nextscale_config::{Node, Value};
-use serde::{Deserialize, Serialize};
 
 use super::{Axis, Cell, take_out};
 use crate::Result;
@@ -32,24 +31,6 @@ impl Tune {
         let by_node = fields.node("by")?.clone();
         fields.finish()?;
         Ok(Self { axes, seeds, samples, by: by_node.decode()?, by_node })
-    }
-}
-
-/// The images that others are compared with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reference {
-    /// What comes with the program: `Shipped("cifar10")`.
-    Shipped(String),
-    /// A folder of PNG or JPEG files, or folders of them.
-    Images(PathBuf),
-}
-
-impl Reference {
-    pub(super) fn read(node: &Node, folder: &Path) -> Result<Self> {
-        Ok(match node.decode()? {
-            Self::Images(path) => Self::Images(absolute(&folder.join(path))?),
-            shipped @ Self::Shipped(_) => shipped,
-        })
     }
 }
 

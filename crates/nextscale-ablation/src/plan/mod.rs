@@ -7,7 +7,7 @@ mod pixels;
 
 pub use axes::{Axis, Point, label, product};
 pub use cell::Cell;
-pub use fields::{Completion, Reference, Tune};
+pub use fields::{Completion, Tune};
 pub use pixels::Pixels;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use nextscale_pipeline::Registry;
 
 use crate::Result;
 use crate::judge::{Context, Judge, Judges};
+use crate::reference::Reference;
 
 /// An ablation file that has been read, all of whose configs fit their models.
 pub struct Ablation {

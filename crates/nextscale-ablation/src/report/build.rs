@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Completion, Curve, Measured, Report, Value};
 use crate::judge::{Context, Judge, Judged, Judges, Rows};
+use crate::maker::{catch_up, rows};
 use crate::plan::Pixels;
-use crate::run::{catch_up, rows};
 use crate::stats::{Difference, Draws, over_seeds, percentiles};
 use crate::store::{Manifest, Planned, Store};
 use crate::why::{Completed, Traced, trace_key};

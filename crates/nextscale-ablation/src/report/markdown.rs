@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-use super::numbers::{excluded, interval, number, signed};
+use super::words::{ABOUT_COMPLETION, ABOUT_SCALES, better, facts};
 use super::{Measured, Report};
-use crate::judge::Better;
+use crate::numbers::{excluded, interval, number, signed};
 
 /// The whole report but its pictures.
 pub(super) fn write(report: &Report) -> String {
     let ablation = &report.ablation;
     let mut text = format!("# {}\n\n", ablation.name);
-    for (what, value) in super::html::facts(report) {
+    for (what, value) in facts(report) {
         line(&mut text, &format!("- {what}: {value}"));
     }
     line(&mut text, "\n## Cells\n");
@@ -34,15 +34,6 @@ pub(super) fn write(report: &Report) -> String {
     scales(report, &mut text);
     completions(report, &mut text);
     text
-}
-
-/// Which way a measure is better, in words.
-pub(super) fn better(better: Better) -> &'static str {
-    match better {
-        Better::Lower => "lower is better",
-        Better::Higher => "higher is better",
-        Better::Neither => "neither way is better",
-    }
 }
 
 fn line(text: &mut String, line: &str) {
@@ -101,7 +92,7 @@ fn chosen(report: &Report, text: &mut String) {
 fn scales(report: &Report, text: &mut String) {
     let Some(count) = report.traces.iter().flatten().map(|traced| traced.scales.len()).next() else { return };
     line(text, "## Scale by scale\n");
-    line(text, super::html::ABOUT_SCALES);
+    line(text, ABOUT_SCALES);
     type Pick = fn(&crate::why::ScaleNumbers) -> f64;
     let tables: [(&str, Pick); 3] = [
         ("Entropy in nats", |scale| scale.entropy),
@@ -125,7 +116,7 @@ fn scales(report: &Report, text: &mut String) {
 fn completions(report: &Report, text: &mut String) {
     let Some(first) = report.completions.iter().flatten().next() else { return };
     line(text, "\n## Completion of real images\n");
-    line(text, super::html::ABOUT_COMPLETION);
+    line(text, ABOUT_COMPLETION);
     let heads: Vec<String> = first.iter().map(|completion| format!("{} kept", completion.kept)).collect();
     line(text, &format!("\n| cell | {} |\n|---|{}", heads.join(" | "), "--:|".repeat(heads.len())));
     for (cell, completion) in report.ablation.cells.iter().zip(&report.completions) {

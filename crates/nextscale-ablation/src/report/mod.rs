@@ -4,14 +4,15 @@ mod build;
 mod csv;
 mod html;
 mod markdown;
-pub(crate) mod numbers;
+mod words;
 
 pub use build::build;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Measure;
+use crate::numbers;
 use crate::stats::Difference;
 use crate::store::{Manifest, Store};
 use crate::why::Traced;

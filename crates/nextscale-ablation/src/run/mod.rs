@@ -1,13 +1,6 @@
 //! An ablation file to a folder of images and what judges saw in them.
 
-mod maker;
-mod progress;
-mod rows;
 mod tune;
-
-pub use maker::Maker;
-pub use progress::Progress;
-pub use rows::{catch_up, rows};
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +9,7 @@ use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
 
 use crate::judge::{Judge, Judges};
+use crate::maker::{Maker, Progress};
 use crate::plan::{Ablation, Cell};
 use crate::store::{Manifest, Planned, Store};
 use crate::{Error, Result, why};
@@ -45,7 +39,7 @@ pub fn run<'a>(
     let kind = kind(&device, Dtype::F32);
     let judges = ablation.judges(judges, &device)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let mut maker = Maker::new(store, device, kind.clone(), ablation, options);
+    let mut maker = Maker::new(store, device, kind.clone(), ablation, options.stop, options.progress);
     // A report of what is half there would mislead.
     store.remove_manifest()?;
 

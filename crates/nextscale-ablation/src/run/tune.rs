@@ -1,7 +1,7 @@
 //! Every cell at its own best settings, chosen on other seeds than it is measured on.
 
-use super::{Maker, rows};
 use crate::judge::{Better, Judge};
+use crate::maker::{Maker, rows};
 use crate::plan::{Ablation, Cell, Tune, label, product};
 use crate::store::Chosen;
 use crate::{Error, Result};

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
+use nextscale_weights::serialize;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::files::read;
@@ -24,9 +25,8 @@ pub(super) fn write_rows(path: &Path, rows: &Rows) -> Result<()> {
 }
 
 fn write(path: &Path, name: &str, dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Result<()> {
-    let failed = |error: safetensors::SafeTensorError| Error::Usage(format!("{}: {error}", path.display()));
-    let view = TensorView::new(dtype, shape, bytes).map_err(failed)?;
-    let file = safetensors::serialize([(name, view)], None).map_err(failed)?;
+    let file = serialize([(name, dtype, shape, bytes)], [])
+        .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
     write_atomically(path, &file).map_err(Error::io("write", path))
 }
 

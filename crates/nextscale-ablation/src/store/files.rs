@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Pixels, Reference};
+use crate::plan::Pixels;
+use crate::reference::Reference;
 
 /// Everything about an ablation that was run, but its images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

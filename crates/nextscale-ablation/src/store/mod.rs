@@ -7,15 +7,16 @@ mod manifest;
 pub use chunk::CHUNK;
 pub use manifest::{Chosen, Manifest, Planned};
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use nextscale_files::{Hash, Lock, LockError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::images::Images;
 use crate::judge::Rows;
 use crate::{Error, Result};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
 const LOCK: &str = ".lock";
 const MANIFEST: &str = "ablation.json";
@@ -24,7 +25,7 @@ const MANIFEST: &str = "ablation.json";
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -61,13 +62,11 @@ impl Store {
     }
 
     fn lock(root: &Path) -> Result<Self> {
-        let path = root.join(LOCK);
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { root: root.into(), _lock: file }),
-            Err(TryLockError::WouldBlock) => Err(refused(root, "is being written by another process")),
-            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-        }
+        let lock = Lock::take(root.join(LOCK)).map_err(|error| match error {
+            LockError::Held { .. } => refused(root, "is being written by another process"),
+            LockError::Io { action, path, source } => Error::Io { action, path, source },
+        })?;
+        Ok(Self { root: root.into(), _lock: lock })
     }
 
     /// The folder.
@@ -232,7 +231,7 @@ pub fn chunks(samples: u64) -> impl Iterator<Item = (u64, u64)> {
 
 /// A name for a key.
 fn short(key: &str) -> String {
-    Sha256::digest(key).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    Hash::from(key).short(6)
 }
 
 fn refused(folder: &Path, why: &str) -> Error {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::images::{Images, read};
+use crate::maker::Maker;
 use crate::plan::{Ablation, Cell, Completion};
-use crate::run::Maker;
 
 /// The images that are completed.
 pub struct Given {

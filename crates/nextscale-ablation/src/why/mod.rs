@@ -4,6 +4,7 @@ mod bands;
 mod completion;
 mod look;
 mod numbers;
+mod trace;
 mod watched;
 
 pub use bands::Bands;
@@ -11,8 +12,8 @@ pub use completion::{Completed, Given};
 pub use numbers::{ScaleNumbers, Traced};
 
 use crate::Result;
+use crate::maker::Maker;
 use crate::plan::{Ablation, Cell, Pixels};
-use crate::run::Maker;
 
 /// Images of a cell that are shown as they form.
 pub const STRIPS: u64 = 4;
@@ -72,7 +73,7 @@ pub fn look(
         let baseline = cells[ablation.baseline];
         let key = trace_key(ablation.traces, ablation.seeds[0], &maker.id(baseline));
         if maker.store().kept::<Traced>(&id, "trace", &key)?.is_none() {
-            let (traced, strips) = numbers::trace(cell, baseline, ablation.seeds[0], ablation.traces, maker)?;
+            let (traced, strips) = trace::trace(cell, baseline, ablation.seeds[0], ablation.traces, maker)?;
             maker.store().keep_images(&id, "strips", &key, &strips)?;
             maker.store().keep(&id, "trace", &key, &traced)?;
         }

@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use nextscale_core::Dtype;
-use nextscale_weights::WeightFile;
+use nextscale_weights::{LoadError, WeightFile};
 
 use super::{
     Initialisation,
@@ -13,7 +13,7 @@ use super::{
     init::Fresh,
     keys::Supply,
     linear::Weight,
-    load::{LoadError, Loader, fitting},
+    load::{Loader, fitting},
     model::Var,
     to_train,
 };

@@ -1,11 +1,8 @@
 use burn::tensor::Device;
 use nextscale_core::{Error, Grid, ScaleSchedule};
-use nextscale_weights::{Error as WeightError, WeightFile};
+use nextscale_weights::{Error as WeightError, LoadError, WeightFile};
 
-use super::{
-    config::{AdaLn, AttentionKind, SCALES_256, SCALES_512, VarConfig},
-    load::LoadError,
-};
+use super::config::{AdaLn, AttentionKind, SCALES_256, SCALES_512, VarConfig};
 
 /// The tensors whose shapes tell the architecture, and their ranks.
 const TELLING: [(&str, usize); 6] = [

@@ -2,6 +2,7 @@ use burn::{
     module::Param,
     tensor::{Device, Tensor, TensorData},
 };
+use nextscale_core::random::{fnv1a, splitmix64};
 use nextscale_core::{Dtype, Error, Result};
 use rayon::prelude::*;
 
@@ -148,17 +149,13 @@ impl Supply for Fresh<'_> {
 
 /// Normal numbers for a parameter. Upstream truncates at ±2, which at these deviations cuts nothing off.
 fn normal(seed: u64, key: &str, count: usize, deviation: f64) -> Vec<f32> {
-    // FNV-1a: a stream of its own for every key.
-    let stream = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let stream = mix(stream ^ mix(seed));
+    let stream = hash(fnv1a(key) ^ hash(seed));
     let mut values = vec![0.0; count];
     const PIECE: usize = 1 << 14;
     values.par_chunks_mut(PIECE).enumerate().for_each(|(piece, values)| {
         for (pair, values) in values.chunks_mut(2).enumerate() {
             // Box and Muller: two normal numbers from two uniform ones.
-            let bits = mix(stream.wrapping_add((piece * PIECE / 2 + pair) as u64));
+            let bits = hash(stream.wrapping_add((piece * PIECE / 2 + pair) as u64));
             let radius = (-2.0 * (((bits >> 32) as f64 + 1.0) / 4_294_967_296.0).ln()).sqrt() * deviation;
             let angle = std::f64::consts::TAU * ((bits & 0xffff_ffff) as f64 / 4_294_967_296.0);
             let (sine, cosine) = angle.sin_cos();
@@ -171,10 +168,7 @@ fn normal(seed: u64, key: &str, count: usize, deviation: f64) -> Vec<f32> {
     values
 }
 
-/// The finaliser of SplitMix64 over its Weyl sequence: a well mixed function of a counter.
-fn mix(counter: u64) -> u64 {
-    let mut bits = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
+/// A well mixed function of a counter.
+fn hash(counter: u64) -> u64 {
+    splitmix64(0, counter.wrapping_add(1))
 }

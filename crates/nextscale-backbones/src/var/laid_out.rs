@@ -1,7 +1,7 @@
 //! Building a model for generation alone.
 
 use burn::tensor::Device;
-use nextscale_core::{Dtype, Error};
+use nextscale_core::{Dtype, Error, is_cpu};
 
 use super::{
     config::VarConfig,
@@ -20,7 +20,7 @@ pub(super) fn build<S>(
 where
     S: Supply<Error: From<Error>>,
 {
-    match (*device == Device::flex(), dtype) {
+    match (is_cpu(device), dtype) {
         (true, _) => {
             // One by one, so that no two models are held.
             let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {

@@ -4,21 +4,10 @@ use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor},
 };
-use nextscale_core::{Dtype, Error, ScaleSchedule};
-use nextscale_weights::{ExpectedTensors, WeightFile};
+use nextscale_core::{Dtype, ScaleSchedule};
+use nextscale_weights::{ExpectedTensors, LoadError, WeightFile};
 
 use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
-
-/// Why a checkpoint does not become a model.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read, or its tensors do not fit.
-    #[error(transparent)]
-    Weights(#[from] nextscale_weights::Error),
-    /// The settings do not fit the file.
-    #[error(transparent)]
-    Settings(#[from] Error),
-}
 
 impl Var {
     /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float

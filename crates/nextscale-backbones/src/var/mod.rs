@@ -39,5 +39,4 @@ pub use head::Head;
 pub use init::Initialisation;
 pub use keys::Named;
 pub use linear::{Linear, Panels, Rounded, Weight};
-pub use load::LoadError;
 pub use model::Var;

@@ -1,7 +1,7 @@
 //! Building a model to train.
 
 use burn::tensor::Device;
-use nextscale_core::{Dtype, Error};
+use nextscale_core::{Dtype, Error, is_cpu};
 
 use super::{
     config::VarConfig,
@@ -24,8 +24,7 @@ where
     if dtype == Dtype::F32 {
         return Var::build(&mut plain, config);
     }
-    let host = [Device::flex(), Device::flex().autodiff()].contains(device);
-    if !(host && nextscale_kernels::rounds()) {
+    if !(is_cpu(device) && nextscale_kernels::rounds()) {
         return Err(unavailable().into());
     }
     let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nextscale_core::random::{fnv1a, splitmix64};
 use nextscale_weights::WeightFile;
 
 use crate::ImageBatch;
@@ -39,17 +40,8 @@ pub fn fixture(name: &str) -> WeightFile {
 
 /// Numbers in [-1, 1) from a name: SplitMix64, started at the name's FNV-1a hash.
 pub fn numbers(name: &str) -> impl Iterator<Item = f64> {
-    let mut state = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ byte as u64).wrapping_mul(0x100_0000_01b3));
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        (z >> 40) as f64 / 8_388_608.0 - 1.0
-    })
+    let seed = fnv1a(name);
+    (1..).map(move |place| (splitmix64(seed, place) >> 40) as f64 / 8_388_608.0 - 1.0)
 }
 
 /// Weights of a tensor that keep activations near 1 through a deep network with torchvision's names.

@@ -16,7 +16,7 @@ mod tensors;
 
 pub use inception::{Inception, InceptionProtocol};
 pub use lite0::Lite0;
-pub(crate) use network::{sha256, sha256_of_file};
+pub(crate) use network::sha256_of_file;
 pub use resize::Resize;
 
 use crate::{ImageBatch, Result};

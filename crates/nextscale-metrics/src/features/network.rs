@@ -1,11 +1,9 @@
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use burn::tensor::Device;
+use nextscale_core::is_cpu;
 use nextscale_weights::{ExpectedTensors, WeightFile};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::{
     engine::Engine,
@@ -14,7 +12,6 @@ use super::{
     resize::{Resize, Resizer},
     tensors::{TensorConv, Tensors},
 };
-use crate::source::hexadecimal;
 use crate::{Error, ImageBatch, Result};
 
 /// Images that go through burn's operations together: enough to fill a GPU.
@@ -61,7 +58,7 @@ impl<A: Architecture> Network<A> {
     /// If the file is of another network, lacks or misshapes a tensor, has one too many, or cannot be read.
     pub fn load(architecture: &A, file: &WeightFile, device: &Device) -> Result<Self> {
         expected(architecture).check(file)?;
-        if *device == Device::flex() {
+        if is_cpu(device) {
             Ok(Self::Host(architecture.build(&mut |spec| Ok(Host.place(&spec.read(file)?)))?))
         } else {
             Self::tensors(architecture, file, device)
@@ -134,23 +131,10 @@ pub fn expected<A: Architecture>(architecture: &A) -> ExpectedTensors {
     expected
 }
 
-/// The SHA-256 of bytes in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(Sha256::new_with_prefix(bytes))
-}
-
-/// The SHA-256 of a file in hexadecimal digits.
+/// The SHA-256 of a file of weights in hexadecimal digits.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
-    let unreadable = |source| Error::WeightBytes { path: path.into(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let (mut hash, mut part) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut part).map_err(unreadable)? {
-            0 => return Ok(hexadecimal(hash)),
-            count => hash.update(&part[..count]),
-        }
-    }
+    nextscale_files::sha256_of_file(path).map_err(|source| Error::WeightBytes { path: path.into(), source })
 }

@@ -1,3 +1,4 @@
+use nextscale_core::resample::{half_pixel_f32, neighbours};
 use serde::{Deserialize, Serialize};
 
 /// How images are brought to a network's size: bilinear, with one of three habits. The arithmetic is f32 on the host, columns
@@ -31,10 +32,7 @@ impl Resize {
             .map(|i| match self {
                 Self::Antialiased => triangle(i, from, to),
                 // Coordinates in f32, as the two frameworks reckon them.
-                Self::HalfPixel => {
-                    let scale = from as f32 / to as f32;
-                    between(((i as f32 + 0.5) * scale - 0.5).max(0.0), from)
-                }
+                Self::HalfPixel => between(half_pixel_f32(i, from, to), from),
                 Self::TfBilinear => between(i as f32 * (from as f32 / to as f32), from),
             })
             .collect()
@@ -50,16 +48,13 @@ struct Taps {
 
 /// The two pixels beside a coordinate.
 fn between(at: f32, extent: usize) -> Taps {
-    let first = (at as usize).min(extent - 1);
-    let fraction = at - first as f32;
-    if first + 1 < extent {
-        Taps { first, weights: vec![1.0 - fraction, fraction] }
-    } else {
-        Taps { first, weights: vec![1.0] }
-    }
+    let near = neighbours(at.into(), extent);
+    let (first, fraction) = (near.first, near.weight as f32);
+    let weights = if near.second > first { vec![1.0 - fraction, fraction] } else { vec![1.0] };
+    Taps { first, weights }
 }
 
-/// The pixels under a triangle that reaches one pixel, or one output where outputs are further apart, to either side.
+/// No interpolation but a mean, so nothing of [`nextscale_core::resample`]: the pixels under a triangle that reaches one pixel, or one output where outputs are further apart, to either side.
 fn triangle(i: usize, from: usize, to: usize) -> Taps {
     let scale = from as f64 / to as f64;
     let reach = scale.max(1.0);

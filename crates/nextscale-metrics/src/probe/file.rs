@@ -4,17 +4,30 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use nextscale_files::sha256;
 use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
+use serde::{Deserialize, Serialize};
 
 use super::{About, Probe};
-use crate::features::{sha256, sha256_of_file};
-use crate::{Error, ProbeFile, Result};
+use crate::features::sha256_of_file;
+use crate::{Error, Result};
 
 /// The metadata's key; its value has the form's number.
 const KEY: &str = "nextscale_probe_1";
 
 /// Of CIFAR-10's classes, fitted to all training images: see `models/lite0`.
 const CIFAR10: &[u8] = include_bytes!("../../../../models/lite0/cifar10-probe.safetensors");
+
+/// A probe, and what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFile {
+    /// The path as it was given.
+    pub name: String,
+    /// The hash of the file.
+    pub sha256: String,
+    /// Images whose class it was asked.
+    pub images: u64,
+}
 
 impl Probe {
     /// Writes the probe to a safetensors file, whole or not at all; the same probe gives the same bytes.

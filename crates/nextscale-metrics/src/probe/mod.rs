@@ -5,6 +5,7 @@ mod file;
 mod fit;
 
 pub use accuracy::{Accuracy, Probing};
+pub use file::ProbeFile;
 pub use fit::{FitOptions, Fitted, fit};
 
 use serde::{Deserialize, Serialize};

@@ -2,22 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use nextscale_config::{ConfigError, Document};
-use serde::Deserialize;
+use nextscale_config::{Conditions, ConfigError, Document, Item};
+use nextscale_files::run::CONFIG;
 
 use super::npz::NpzImages;
 use crate::{Error, Result};
-
-/// The file of a run that says what every image is of.
-const CONFIG: &str = "config.ron";
-
-/// Conditions as a run's config has them.
-#[derive(Deserialize)]
-enum Condition {
-    Labels(Vec<u64>),
-    Names(Vec<String>),
-    PerClass(u64),
-}
 
 pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec<u16>> {
     let path = root.join(CONFIG);
@@ -25,19 +14,22 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
         |error: ConfigError| Error::source(&path, format!("does not say what images are of: {error}"));
     let tree = Document::read(&path).map_err(unusable)?;
     let node = tree.get("condition").map_err(unusable)?;
-    if node.name() == Some("Null") {
-        return Err(Error::source(
-            root,
-            "its images are of no class (`condition: Null`); a probe needs classes",
-        ));
-    }
-    let indices = match node.decode().map_err(unusable)? {
-        Condition::Labels(labels) => labels,
-        Condition::Names(names) => {
-            let label = |name: &String| Ok(u64::from(named(&path, name, classes)?));
+    let indices: Vec<u64> = match Conditions::read(node).map_err(unusable)? {
+        // Numbers that are no index are told as those beyond the classes are.
+        Conditions::Labels(labels) => {
+            labels.iter().map(|label| u64::try_from(label.value).unwrap_or(u64::MAX)).collect()
+        }
+        Conditions::Names(names) => {
+            let label = |name: &Item<'_, String>| Ok(u64::from(named(&path, &name.value, classes)?));
             names.iter().map(label).collect::<Result<_>>()?
         }
-        Condition::PerClass(count) => (0..images).map(|image| image / count.max(1)).collect(),
+        Conditions::PerClass(count) => (0..images).map(|image| image / count as u64).collect(),
+        Conditions::Null(_) => {
+            return Err(Error::source(
+                root,
+                "its images are of no class (`condition: Null`); a probe needs classes",
+            ));
+        }
     };
     if indices.len() as u64 != images {
         let problem = format!("is of {} images, and there are {images}", indices.len());

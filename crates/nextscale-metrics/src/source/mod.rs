@@ -7,7 +7,7 @@ mod run;
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use nextscale_files::Hash;
 
 use crate::{Error, ImageBatch, Result};
 use npz::NpzImages;
@@ -145,12 +145,12 @@ impl ImageSource {
 /// A hash of images by what they show, whether they lie in a folder or an array: SHA-256 over height and width, each as
 /// 8 bytes, little-endian, and then the pixels of all images in order.
 #[derive(Debug, Clone)]
-pub struct ContentHash(Sha256);
+pub struct ContentHash(Hash);
 
 impl ContentHash {
     /// Of no images yet, of a size.
     pub fn new([height, width]: [usize; 2]) -> Self {
-        let mut hash = Sha256::new();
+        let mut hash = Hash::new();
         hash.update((height as u64).to_le_bytes());
         hash.update((width as u64).to_le_bytes());
         Self(hash)
@@ -163,13 +163,8 @@ impl ContentHash {
 
     /// The hash so far, in hexadecimal.
     pub fn finish(&self) -> String {
-        hexadecimal(self.0.clone())
+        self.0.hex()
     }
-}
-
-/// A finished SHA-256 in hexadecimal.
-pub(crate) fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,19 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use nextscale_files::run::{Contents, MANIFEST};
 
 use crate::{Error, Result};
-
-const MANIFEST: &str = "manifest.json";
-
-/// What is read of a run's manifest.
-#[derive(Deserialize)]
-struct Manifest {
-    config: String,
-    folders: Vec<String>,
-    images: u64,
-}
 
 /// The images of one rule of a run.
 pub(super) struct RunImages {
@@ -54,14 +44,8 @@ pub(super) fn find(path: &Path) -> Result<Option<RunImages>> {
     }))
 }
 
-/// A folder's manifest; another program's file of that name counts for nothing.
-fn read(folder: &Path) -> Result<Option<Manifest>> {
-    let path = folder.join(MANIFEST);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", &path)(error)),
-    }
+fn read(folder: &Path) -> Result<Option<Contents>> {
+    Contents::read(folder).map_err(Error::io("read", folder.join(MANIFEST)))
 }
 
 #[cfg(test)]

@@ -1,18 +1,15 @@
 //! Statistics files: safetensors with the sums, the kept features, and in the metadata what they are of.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use half::f16;
-use nextscale_weights::files::write_atomically;
-use safetensors::tensor::TensorView;
+use nextscale_files::{Hash, write_atomically};
+use nextscale_weights::serialize;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{Distribution, Kept, Origin, Statistics};
 use crate::inception_score::ScoreSums;
-use crate::source::hexadecimal;
 use crate::{Error, FeatureSums, Result};
 
 /// The metadata's key.
@@ -106,14 +103,6 @@ impl Statistics {
             let shape = vec![counts.len(), score.classes()];
             tensors.push(Stored::doubles(PROBABILITIES, shape, probabilities));
         }
-        let mut views = Vec::new();
-        for Stored { name, dtype, shape, bytes } in &tensors {
-            let view = TensorView::new(*dtype, shape.clone(), bytes);
-            views.push((
-                *name,
-                view.map_err(|error| Error::source(path, format!("cannot be written: {error}")))?,
-            ));
-        }
         let header = Header {
             format: FORMAT,
             net: self.net.clone(),
@@ -121,11 +110,13 @@ impl Statistics {
             origin: self.origin.clone(),
             count: pooled.count(),
             part,
-            sha256: digest(views.iter().map(|(name, view)| (*name, view.data()))),
+            sha256: digest(tensors.iter().map(|tensor| (tensor.name, &tensor.bytes[..]))),
         };
         let text = serde_json::to_string(&header).unwrap_or_default();
+        let tensors = (tensors.iter())
+            .map(|Stored { name, dtype, shape, bytes }| (*name, *dtype, shape.clone(), &bytes[..]));
         // One key: the order of several is not fixed.
-        let bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.into(), text)])))
+        let bytes = serialize(tensors, [(KEY, text)])
             .map_err(|error| Error::source(path, format!("cannot be written: {error}")))?;
         write_atomically(path, &bytes).map_err(Error::io("write", path))
     }
@@ -223,13 +214,12 @@ fn encode(kept: &Kept, kept_as: KeptAs, path: &Path) -> Result<Stored> {
 fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_unstable();
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     for (name, bytes) in tensors {
         hash.update(name);
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+        hash.update_part(bytes);
     }
-    hexadecimal(hash)
+    hash.hex()
 }
 
 /// Tensors out of a file, with faults that name it.
@@ -371,7 +361,7 @@ mod tests {
         newer[at] = b'9';
         let error = say(&newer);
         assert!(error.contains("of format 9, not 1"), "{error}");
-        let other = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
+        let other = serialize(Vec::<(&str, Dtype, Vec<usize>, &[u8])>::new(), []).unwrap();
         assert!(say(&other).contains("is no statistics file"));
         std::fs::remove_file(&path).unwrap();
         assert!(Statistics::read(&path).unwrap_err().to_string().contains("a.safetensors"));

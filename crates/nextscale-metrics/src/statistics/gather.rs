@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
+use nextscale_files::sha256;
 
 use super::file::Part;
 use super::{Collector, GatherOptions, KeptAs, Origin, Statistics};
-use crate::source::{ContentHash, ImageSource, hexadecimal};
+use crate::source::{ContentHash, ImageSource};
 use crate::{Error, FeatureNet, Result};
 
 /// Where what is done is kept while a set is gathered.
@@ -153,7 +153,7 @@ pub(super) fn file_origin(path: &Path) -> Result<Origin> {
         name: path.display().to_string(),
         images: None,
         size: None,
-        sha256: hexadecimal(Sha256::new_with_prefix(&bytes)),
+        sha256: sha256(&bytes),
         split: Origin::split_of(path),
         config: None,
     })

@@ -3,9 +3,9 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use nextscale_core::Grid;
+use nextscale_files::sha256;
 use nextscale_priors::Marginal;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
-use sha2::{Digest, Sha256};
 
 use super::sums::Sums;
 use crate::{Error, Prepared, Result};
@@ -58,7 +58,7 @@ fn halves(file: &WeightFile) -> Option<f64> {
 /// The file and its sha256.
 fn open(path: &Path) -> Result<(WeightFile, String)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256(&bytes);
     let file = WeightFile::from_bytes(bytes, path.display().to_string())?;
     if file.metadata().get("format").map(String::as_str) != Some(FORMAT) {
         return Err(Error::Usage(format!(

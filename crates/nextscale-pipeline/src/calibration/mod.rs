@@ -14,13 +14,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nextscale_core::{Condition, Dtype};
+use nextscale_core::{Condition, Dtype, is_cpu};
 
-use crate::device::{DeviceChoice, is_cpu};
+use crate::device::DeviceChoice;
 use crate::observe::{Observer, Seen};
 use crate::random::Counter;
 use crate::{Batch, Error, Generator, Prepared, Result, Stop, version};
-use lock::Lock;
+use lock::lock;
 use sums::Sums;
 
 /// How a calibration goes about it; none of this changes its averages, except that a GPU's logits differ in their last
@@ -85,7 +85,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     if options.out.exists() {
         return Ok(calibrated(0, file::expect(&options.out, &identity)?));
     }
-    let _lock = Lock::of(&options.out)?;
+    let _lock = lock(&options.out)?;
     let partial = Sums::place(&options.out);
     let mut sums = Sums::load(&partial, &identity)?;
     let found = sums.images;

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_core::{Grid, LogitMap};
-use nextscale_weights::files::write_atomically;
-use safetensors::tensor::TensorView;
+use nextscale_files::{partial_path, write_atomically};
+use nextscale_weights::serialize;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::host::floats;
@@ -48,8 +48,7 @@ impl Half {
 impl Sums {
     /// Where the sums of an unfinished calibration lie.
     pub fn place(target: &Path) -> PathBuf {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        target.with_file_name(format!(".{name}.partial"))
+        partial_path(target)
     }
 
     /// Adds a scale of a batch, whose first image is the one after those that are counted.
@@ -101,16 +100,11 @@ impl Sums {
                 (format!("{height}x{width}"), bytes, vec![2, rows[0].len()])
             })
             .collect();
-        let failed = |error: safetensors::SafeTensorError| {
-            Error::Folder(format!("cannot write {}: {error}", path.display()))
-        };
-        let views = (tensors.iter())
-            .map(|(name, bytes, shape)| Ok((name, TensorView::new(Dtype::F64, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
+        let tensors =
+            tensors.iter().map(|(name, bytes, shape)| (name, Dtype::F64, shape.clone(), &bytes[..]));
         let about = [("images", self.images.to_string()), ("calibration", identity.into())];
-        let about = about.map(|(key, value)| (key.to_owned(), value)).into();
-        let bytes = safetensors::serialize(views, Some(about)).map_err(failed)?;
+        let bytes = serialize(tensors, about)
+            .map_err(|error| Error::Folder(format!("cannot write {}: {error}", path.display())))?;
         write_atomically(path, &bytes).map_err(Error::io("write", path))
     }
 

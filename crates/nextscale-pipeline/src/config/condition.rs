@@ -1,84 +1,43 @@
-use nextscale_config::{Node, Value};
+use nextscale_config::{Conditions, Item, Node};
 use nextscale_core::Condition;
 
 use crate::Result;
 
-const KINDS: [&str; 4] = ["Labels", "PerClass", "Names", "Null"];
-
 /// What a config asks for, image by image, once the model's classes are known.
-///
-/// - `Labels([207, 360])`: one image a label, from 0.
-/// - `PerClass(50)`: so many images of every class, class by class.
-/// - `Names(["ship"])`: as labels, for models that have names.
-/// - `Null`, `Null(8)`: one or so many images of the unconditional model.
 pub(super) fn read(node: &Node, classes: usize, names: Option<&[String]>) -> Result<Vec<Condition>> {
-    let variant = node.variant()?;
-    match variant.name() {
-        "Labels" => {
-            let label = |item: &Node| -> Result<Condition> {
-                let label: i64 = item.decode()?;
-                usize::try_from(label).ok().filter(|&label| label < classes).map(Condition::Class).ok_or_else(
-                    || {
-                        let error = item.error(format!("label {label} is out of range"));
-                        error
-                            .with_help(format!(
-                                "the model has {classes} classes: 0 to {}",
-                                classes.saturating_sub(1)
-                            ))
-                            .into()
-                    },
-                )
+    let last = classes.saturating_sub(1);
+    match Conditions::read(node)? {
+        Conditions::Labels(labels) => {
+            let class = |Item { value, node }: &Item<'_, i64>| {
+                usize::try_from(*value)
+                    .ok()
+                    .filter(|&label| label < classes)
+                    .map(Condition::Class)
+                    .ok_or_else(|| {
+                        let error = node.error(format!("label {value} is out of range"));
+                        error.with_help(format!("the model has {classes} classes: 0 to {last}")).into()
+                    })
             };
-            list(node)?.iter().map(label).collect()
+            labels.iter().map(class).collect()
         }
-        "Names" => {
+        Conditions::Names(asked) => {
             let Some(names) = names else {
                 let error = node.error("the model has no class names");
-                return Err(error
-                    .with_help(format!("give labels from 0 to {}", classes.saturating_sub(1)))
-                    .into());
+                return Err(error.with_help(format!("give labels from 0 to {last}")).into());
             };
-            let label = |item: &Node| -> Result<Condition> {
-                let name: String = item.decode()?;
-                names.iter().position(|known| *known == name).map(Condition::Class).ok_or_else(|| {
-                    let error = item.error(format!("the model has no class `{name}`"));
+            let class = |Item { value, node }: &Item<'_, String>| {
+                names.iter().position(|known| known == value).map(Condition::Class).ok_or_else(|| {
+                    let error = node.error(format!("the model has no class `{value}`"));
                     error.with_help(format!("its classes: {}", names.join(", "))).into()
                 })
             };
-            list(node)?.iter().map(label).collect()
+            asked.iter().map(class).collect()
         }
-        "PerClass" => {
-            let count: usize = variant.decode()?;
-            positive(node, count)?;
+        Conditions::PerClass(count) => {
             Ok((0..classes).flat_map(|class| std::iter::repeat_n(Condition::Class(class), count)).collect())
         }
-        "Null" => {
-            let bare = matches!(&node.value, Value::Ident(_));
-            let count = if bare { 1 } else { variant.decode()? };
-            positive(node, count)?;
-            Ok(vec![Condition::Null; count])
-        }
-        _ => Err(variant.unknown("condition", KINDS).into()),
+        Conditions::Null(count) => Ok(vec![Condition::Null; count]),
     }
-}
-
-fn positive(node: &Node, count: usize) -> Result<()> {
-    if count > 0 { Ok(()) } else { Err(node.error("0 images; give at least 1").into()) }
-}
-
-/// The items of `Name([..])`.
-fn list(node: &Node) -> Result<&[Node]> {
-    if let Value::Tuple { items, .. } = &node.value
-        && let [Node { value: Value::List(items), .. }] = items.as_slice()
-        && !items.is_empty()
-    {
-        return Ok(items);
-    }
-    let name = node.name().unwrap_or_default();
-    Err(node
-        .error(format!("`{name}` needs a list of at least one"))
-        .with_help(format!("write {name}([..])"))
-        .into())
 }
 
 /// What an image shows, as a grid labels it.

@@ -4,25 +4,23 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use nextscale_files::Hash;
 
 use crate::{Error, Result};
 
 const BLOCKS: u64 = 64;
 const BLOCK: u64 = 16 * 1024;
 
-fn short(hash: Sha256) -> String {
-    hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
-}
+/// Bytes of a hash that tell weights apart.
+const BYTES: usize = 12;
 
 /// Of bytes in memory.
 pub(super) fn of_bytes(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
+        hash.update_part(part);
     }
-    short(hash)
+    hash.short(BYTES)
 }
 
 /// Of a file: its length, and blocks evenly spread over it, the first and the last among them.
@@ -30,7 +28,7 @@ pub(super) fn of_file(path: &Path) -> Result<String> {
     let failed = || Error::io("read", path);
     let mut file = File::open(path).map_err(failed())?;
     let length = file.metadata().map_err(failed())?.len();
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     hash.update(length.to_le_bytes());
     let last = length.saturating_sub(BLOCK);
     let blocks = BLOCKS.min(length.div_ceil(BLOCK)).max(1);
@@ -40,7 +38,7 @@ pub(super) fn of_file(path: &Path) -> Result<String> {
         (&mut file).take(BLOCK).read_to_end(&mut bytes).map_err(failed())?;
         hash.update(&bytes);
     }
-    Ok(short(hash))
+    Ok(hash.short(BYTES))
 }
 
 #[cfg(test)]

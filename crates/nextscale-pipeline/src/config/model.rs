@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_backbones::var::{self, Var, VarConfig};
+use nextscale_backbones::var::{Var, VarConfig};
 use nextscale_config::{Node, Variant};
 use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
-use nextscale_tokenizers::vq::{self, MultiScaleVq, VqvaeConfig};
-use nextscale_weights::WeightFile;
+use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
+use nextscale_weights::{LoadError, WeightFile};
 use serde::Serialize;
 
 use crate::shipped::Shipped;
@@ -162,17 +162,10 @@ impl OpenModel {
     /// If a file cannot be read any more, or the device cannot compute in this type.
     pub fn load(&self, device: &Device, dtype: Dtype, with_encoder: bool) -> Result<Model> {
         let schedule = self.schedule().clone();
-        let tokenizer = MultiScaleVq::load(&self.tokenizer, schedule, self.norm_groups, with_encoder, device);
-        let tokenizer = tokenizer.map_err(|error| match error {
-            vq::LoadError::Weights(error) => Error::Weights(error),
-            vq::LoadError::Settings(error) => Error::Core(error),
-        })?;
+        let tokenizer =
+            MultiScaleVq::load(&self.tokenizer, schedule, self.norm_groups, with_encoder, device)?;
         let tokenizer = tokenizer.decoding_in(dtype);
-        let backbone =
-            Var::load_to_generate(&self.backbone, &self.var, device, dtype).map_err(|error| match error {
-                var::LoadError::Weights(error) => Error::Weights(error),
-                var::LoadError::Settings(error) => Error::Core(error),
-            })?;
+        let backbone = Var::load_to_generate(&self.backbone, &self.var, device, dtype)?;
         Model::new(Arc::new(tokenizer), Arc::new(backbone))
     }
 }
@@ -181,10 +174,10 @@ fn shipped(name: &str) -> Result<&'static Shipped> {
     Shipped::find(name).ok_or_else(|| Error::Usage(format!("no model `{name}` is shipped with this program")))
 }
 
-fn of_backbone(error: var::LoadError, place: &Node) -> Error {
+fn of_backbone(error: LoadError, place: &Node) -> Error {
     match error {
-        var::LoadError::Weights(error) => Error::Weights(error),
-        var::LoadError::Settings(error) => place.error(error.to_string()).into(),
+        LoadError::Weights(error) => Error::Weights(error),
+        LoadError::Settings(error) => place.error(error.to_string()).into(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{ImageFormat, RgbImage};
-use nextscale_weights::files::write_atomically;
+use nextscale_files::write_atomically;
 
 use crate::host::floats;
 use crate::{Error, Result};

@@ -5,7 +5,7 @@ use std::path::Path;
 use npyz::WriterBuilder;
 
 use crate::{Error, Result};
-use nextscale_weights::files::Partial;
+use nextscale_files::Partial;
 use zip::result::ZipError;
 use zip::write::FileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};

@@ -1,6 +1,5 @@
 //! A prepared config to a folder of images.
 
-pub mod folder;
 mod overview;
 mod summary;
 
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 use nextscale_core::{Condition, Dtype};
+use nextscale_files::run::{FORMAT, Manifest, Opened, RunFolder};
 use rayon::prelude::*;
 
 use crate::config::folder_of;
@@ -21,7 +21,6 @@ use crate::edit::Edit;
 use crate::observe::{Observer, Part, Seen, Times};
 use crate::random::Counter;
 use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images, version};
-use folder::{Manifest, Opened, RunFolder};
 
 /// How a run goes about it; of this the kind of device and the type alone change its images, in their last digits.
 #[derive(Debug, Clone)]
@@ -75,7 +74,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
         }
     }
     let manifest = Manifest {
-        format: 1,
+        format: FORMAT,
         version: version::words(),
         config: prepared.identity().into(),
         weights: prepared.model.fingerprint.clone(),

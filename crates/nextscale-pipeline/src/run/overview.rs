@@ -1,6 +1,7 @@
 //! What is written when all images are there: a labelled grid, and npz files.
 
-use super::folder::RunFolder;
+use nextscale_files::run::RunFolder;
+
 use crate::images::{LabelledGrid, read, write_npz, write_png};
 use crate::{Prepared, Result};
 

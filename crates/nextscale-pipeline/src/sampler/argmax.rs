@@ -1,7 +1,6 @@
-use nextscale_core::{Draw, LogitMap, Result};
+use nextscale_core::{Draw, LogitMap, Result, is_cpu};
 
 use super::{Moment, Sampler, host, tensor};
-use crate::device::is_cpu;
 
 /// The class of largest logit at every slot, the first among equals. Uses no randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

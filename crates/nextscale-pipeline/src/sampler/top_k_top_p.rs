@@ -1,10 +1,9 @@
 use burn::tensor::{Tensor, TensorData};
-use nextscale_core::{Alphabet, Draw, Error, LogitMap, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, Draw, Error, LogitMap, Result, ScaleSchedule, is_cpu};
 use nextscale_guidance::Strength;
 use serde::{Deserialize, Serialize};
 
 use super::{Filter, Moment, Sampler, host, tensor};
-use crate::device::is_cpu;
 use crate::random::Choice;
 
 /// VAR's sampler: temperature, top-k, top-p, one draw a slot, and optionally `more_smooth`.

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use nextscale_core::LogitMap;
-use nextscale_weights::files::Partial;
+use nextscale_files::{Partial, partial_path};
+use nextscale_weights::StoredType;
 
 use crate::host::{floats, integers};
 use crate::observe::{Observer, Seen};
 use crate::{Error, Result};
-use layout::{Kind, Layout, Piece};
+use layout::{Layout, Piece};
 
 /// A trace in the making. Batches are written where they belong as they come, so memory holds one batch; the file stands
 /// beside its place as `.NAME.partial` until it is whole.
@@ -46,7 +47,7 @@ impl Trace {
         if partial.exists() {
             let file = OpenOptions::new().read(true).write(true).open(&partial);
             let file = file.map_err(Error::io("open", &partial))?;
-            let layout = Layout::read(&file).filter(|layout| layout.fits(images, fingerprint)).ok_or_else(|| {
+            let layout = Layout::read(&file, images, fingerprint).ok_or_else(|| {
                 Error::Folder(format!(
                     "{} is the unfinished trace of another run; delete it, or name another file with --trace",
                     partial.display()
@@ -58,8 +59,7 @@ impl Trace {
     }
 
     fn partial(&self) -> PathBuf {
-        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
-        self.target.with_file_name(format!(".{name}.partial"))
+        partial_path(&self.target)
     }
 
     /// Whether earlier batches are in it.
@@ -119,7 +119,7 @@ impl Trace {
     fn see<const D: usize>(&mut self, name: String, tensor: &Tensor<D>) -> Result<()> {
         let shape = tensor.dims()[1..].to_vec();
         let bytes = bytemuck::cast_slice(&floats(tensor.clone())?).to_vec();
-        self.seen.push(Piece { name, kind: Kind::F32, shape, bytes });
+        self.seen.push(Piece { name, kind: StoredType::F32, shape, bytes });
         Ok(())
     }
 }
@@ -141,7 +141,7 @@ impl Observer for Trace {
         let [_, positions, slots] = seen.draw.tokens.dims();
         self.seen.push(Piece {
             name: format!("scale.{k}.tokens"),
-            kind: Kind::I64,
+            kind: StoredType::I64,
             shape: if slots == 1 { vec![positions] } else { vec![positions, slots] },
             bytes: bytemuck::cast_slice(&integers(seen.draw.tokens.clone())?).to_vec(),
         });

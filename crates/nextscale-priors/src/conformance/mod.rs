@@ -11,19 +11,14 @@
 mod prior;
 mod report;
 
+use nextscale_core::random::splitmix64;
+
 pub use prior::{PriorKit, check_prior};
 pub use report::{Check, NotConformant, Outcome, Report};
 
-/// Numbers in [-2, 2) that depend on the seed alone (splitmix64).
+/// Numbers in [-2, 2) that depend on the seed alone (SplitMix64).
 pub fn noise(seed: u64, count: usize) -> Vec<f32> {
-    (0..count as u64)
-        .map(|i| {
-            let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(i + 1));
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 40) as f32 / (1 << 22) as f32 - 2.0
-        })
-        .collect()
+    (0..count as u64).map(|i| (splitmix64(seed, i + 1) >> 40) as f32 / (1 << 22) as f32 - 2.0).collect()
 }
 
 /// Whether two lists of numbers are the same to the bit; a NaN is itself, and -0 is not 0.

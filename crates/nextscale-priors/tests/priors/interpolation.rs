@@ -1,8 +1,8 @@
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::Grid;
-use nextscale_priors::{Bicubic, Bilinear, Mean, Nearest, Prior, Zero, resample};
+use nextscale_core::{Grid, resample};
+use nextscale_priors::{Bicubic, Bilinear, Mean, Nearest, Prior, Zero};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 
 use burn::tensor::Device;
+use nextscale_core::random::{fnv1a, mix, splitmix64};
 use nextscale_core::{Result, ScaleSchedule};
 
 use super::{MultiScaleVq, Scales, Vqvae, VqvaeConfig, keys};
@@ -40,25 +41,14 @@ impl VqvaeConfig {
 
 /// Numbers uniform in ±`bound`, a stream of their own for every key.
 fn uniform(seed: u64, key: &str, count: usize, bound: f64) -> Vec<f32> {
-    // FNV-1a of the key, so that a tensor's values do not depend on which others there are.
-    let stream = key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let start = mix(seed ^ mix(stream));
+    let start = mix(seed ^ mix(fnv1a(key)));
     (0..count as u64)
         .map(|i| {
-            let bits = mix(start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            let bits = splitmix64(start, i);
             let unit = (bits >> 11) as f64 / (1u64 << 53) as f64;
             ((2.0 * unit - 1.0) * bound) as f32
         })
         .collect()
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

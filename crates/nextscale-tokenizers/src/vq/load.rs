@@ -1,25 +1,14 @@
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::{Device, TensorData};
-use nextscale_core::{Error, ScaleSchedule};
-use nextscale_weights::{Precision, WeightFile, save_safetensors};
+use nextscale_core::ScaleSchedule;
+use nextscale_weights::{LoadError, Precision, WeightFile, save_safetensors};
 
 use super::{
     MultiScaleVq, Scales, Vqvae, VqvaeConfig,
     infer::{HITS, has_encoder},
     keys,
 };
-
-/// Why a checkpoint does not become a tokenizer.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read, or its tensors do not fit.
-    #[error(transparent)]
-    Weights(#[from] nextscale_weights::Error),
-    /// The settings do not fit the file.
-    #[error(transparent)]
-    Settings(#[from] Error),
-}
 
 impl MultiScaleVq {
     /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float

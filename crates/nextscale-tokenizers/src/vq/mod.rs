@@ -31,7 +31,6 @@ pub use config::{PhiKind, VqvaeConfig};
 pub use conv::Conv;
 pub use decoder::{Decoder, DecoderLevel};
 pub use encoder::{Encoder, EncoderLevel, Mid};
-pub use load::LoadError;
 pub use multi_scale::MultiScaleVq;
 pub use norm::Norm;
 pub use phi::{PhiBank, phi_index};

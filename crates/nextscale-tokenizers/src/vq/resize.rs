@@ -1,6 +1,5 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use nextscale_core::Grid;
-use nextscale_priors::resample;
+use nextscale_core::{Grid, resample};
 
 /// Separable resampling between two grids: two small matrix products, kept on the device.
 #[derive(Debug, Clone)]

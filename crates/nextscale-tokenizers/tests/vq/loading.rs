@@ -4,9 +4,9 @@ use burn::tensor::{Device, TensorData};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::{
     Tokenizer,
-    vq::{LoadError, MultiScaleVq, PhiKind, VqvaeConfig},
+    vq::{MultiScaleVq, PhiKind, VqvaeConfig},
 };
-use nextscale_weights::{Error, Precision, WeightFile, save_safetensors};
+use nextscale_weights::{Error, LoadError, Precision, WeightFile, save_safetensors};
 
 use crate::fixtures::{GROUPS, file, floats, images, json, schedule, tensor, tokenizer};
 

@@ -18,8 +18,9 @@ use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
 use crate::random::{Order, uniform};
-use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
+use crate::run::{Options, Outcome, run};
 use crate::samples::{generate, save_grid};
+use crate::task::{Loss, Numbers, Task};
 use crate::tokenizer::open_tokenizer;
 use crate::{Error, Result};
 

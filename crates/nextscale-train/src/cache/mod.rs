@@ -3,17 +3,16 @@
 mod make;
 mod part;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::ScaleSchedule;
+use nextscale_files::{Hash, write_atomically};
 use nextscale_tokenizers::Tokenizer;
-use nextscale_weights::files::write_atomically;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sha2::{Digest, Sha256};
+use nextscale_weights::serialize;
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::data::{Dataset, Source, View};
 use crate::{Error, Options, Result};
@@ -110,7 +109,7 @@ impl TokenSet {
             Kept::Test => "test alone".to_owned(),
             Kept::Images | Kept::Mirrored => format!("flips {}", kept == Kept::Mirrored),
         };
-        let key = format!("{:x?} {source:?} {views}", Sha256::digest(&bytes));
+        let key = key(&bytes, source, &views);
         let (mut shown, mut last) = (0, Instant::now());
         let path = options.out.join("tokens.safetensors");
         Self::open_or_make(&path, &key, data, kept, tokenizer, |done, total| {
@@ -154,16 +153,19 @@ impl TokenSet {
     }
 
     fn write(&self, path: &Path, key: &str) -> Result<()> {
-        let fail = |error: safetensors::SafeTensorError| Error::data(path, error.to_string());
-        let mut views = Vec::new();
-        for (split, tokens) in [("train", &self.train), ("test", &self.test)] {
-            let (shape, bytes) = (vec![tokens.len(), tokens.length], bytemuck::cast_slice(&tokens.tokens));
-            views.push((format!("{split}.tokens"), TensorView::new(Dtype::U16, shape, bytes).map_err(fail)?));
-            let (shape, bytes) = (vec![tokens.len()], bytemuck::cast_slice(&tokens.labels));
-            views.push((format!("{split}.labels"), TensorView::new(Dtype::U16, shape, bytes).map_err(fail)?));
-        }
-        let metadata = HashMap::from([(KEY.to_owned(), key.to_owned())]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+        let tensors =
+            [("train", &self.train), ("test", &self.test)].into_iter().flat_map(|(split, tokens)| {
+                let (count, length) = (tokens.len(), tokens.length);
+                let part = |name, shape, values| {
+                    (format!("{split}.{name}"), Dtype::U16, shape, bytemuck::cast_slice(values))
+                };
+                [
+                    part("tokens", vec![count, length], &tokens.tokens),
+                    part("labels", vec![count], &tokens.labels),
+                ]
+            });
+        let bytes = serialize(tensors, [(KEY, key.to_owned())])
+            .map_err(|error| Error::data(path, error.to_string()))?;
         write_atomically(path, &bytes).map_err(Error::io(path))
     }
 
@@ -189,6 +191,12 @@ impl TokenSet {
         };
         Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }))
     }
+}
+
+/// What tokens are made from: the tokenizer's file, the data, and the views of it.
+fn key(tokenizer: &[u8], source: &Source, views: &str) -> String {
+    // Caches that are there already have keys of this form.
+    format!("Array({:x?}) {source:?} {views}", Hash::from(tokenizer).digest())
 }
 
 #[cfg(test)]
@@ -228,6 +236,13 @@ mod tests {
             })
         };
         assert_eq!(read("b").unwrap(), made);
+    }
+
+    #[test]
+    fn keys_stay_what_they_were() {
+        let key = key(b"abc", &Source::FashionMnist("x".into()), "flips true");
+        assert!(key.starts_with("Array([ba, 78, 16, bf, 8f, 1, cf, ea, "), "{key}");
+        assert!(key.ends_with(", ad]) FashionMnist(\"x\") flips true"), "{key}");
     }
 
     #[test]

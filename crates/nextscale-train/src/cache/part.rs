@@ -1,9 +1,9 @@
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use nextscale_weights::files::write_atomically;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use nextscale_files::write_atomically;
+use nextscale_weights::serialize;
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::KEY;
 use crate::{Error, Result};
@@ -43,10 +43,9 @@ impl Part<'_> {
     /// # Errors
     /// [`Error::Io`] if that fails.
     pub fn write(&self, tokens: &[u16]) -> Result<()> {
-        let fail = |error: safetensors::SafeTensorError| Error::data(&self.path, error.to_string());
-        let view = TensorView::new(Dtype::U16, vec![tokens.len()], bytemuck::cast_slice(tokens));
-        let metadata = HashMap::from([(KEY.to_owned(), self.key.to_owned())]);
-        let bytes = safetensors::serialize([(TOKENS, view.map_err(fail)?)], Some(metadata)).map_err(fail)?;
+        let tensor = (TOKENS, Dtype::U16, vec![tokens.len()], bytemuck::cast_slice(tokens));
+        let bytes = serialize([tensor], [(KEY, self.key.to_owned())])
+            .map_err(|error| Error::data(&self.path, error.to_string()))?;
         write_atomically(&self.path, &bytes).map_err(Error::io(&self.path))
     }
 

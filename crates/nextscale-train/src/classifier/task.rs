@@ -14,8 +14,9 @@ use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
 use crate::params::parameters;
 use crate::random::{Order, uniform};
-use crate::run::{Loss, Numbers, Options, Outcome, Task, run};
+use crate::run::{Options, Outcome, run};
 use crate::samples::save_grid;
+use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
 
 /// The file of weights that a finished run leaves.

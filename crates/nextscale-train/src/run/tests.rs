@@ -1,8 +1,10 @@
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 
 use super::*;
+use crate::optimiser::Groups;
 use crate::random::{hash, uniform};
+use crate::task::Loss;
 
 const DEVICE_SEED: u64 = 5;
 const BATCH: usize = 8;

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::run::Numbers;
+use crate::task::Numbers;
 
 /// A loss as the sum of its terms, and their values for the log.
 pub struct Terms {

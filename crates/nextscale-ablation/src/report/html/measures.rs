@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use crate::chart::{Side, px, short};
-use crate::report::markdown::better;
-use crate::report::numbers::{interval, number, signed};
+use crate::numbers::{interval, number, signed};
+use crate::report::words::better;
 use crate::report::{Measured, Report};
 use crate::stats::Difference;
 

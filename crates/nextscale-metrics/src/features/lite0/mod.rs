@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use nextscale_files::sha256;
 use nextscale_kernels::nhwc::{Activation, Padding, Window};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
@@ -8,7 +9,7 @@ use super::{
     FeatureNet, Features,
     engine::Engine,
     layer::Spec,
-    network::{Architecture, Network, sha256, sha256_of_file},
+    network::{Architecture, Network, sha256_of_file},
     resize::Resize,
 };
 use crate::{ImageBatch, Result};

@@ -1,7 +1,9 @@
-//! The matrices of 1-D resampling from `from` samples to `to`, row-major `[to, from]`, in f64.
+//! 1-D resampling from `from` samples to `to`, as PyTorch's `interpolate` does it with `align_corners = false` and no
+//! antialiasing. On grids and images it acts on rows and columns separately.
 //!
-//! All follow PyTorch's `interpolate` with `align_corners = false` and no antialiasing; on grids they act on rows and
-//! columns separately. Every row sums to 1. A matrix with a zero side is empty.
+//! [`nearest`], [`bilinear`], [`bicubic`] and [`area`] are matrices, row-major `[to, from]`, in f64. Every row sums to 1. A
+//! matrix with a zero side is empty. Where results must be a reference's to the bit, coordinates are [`half_pixel_f32`]'s,
+//! and [`neighbours`] are weighed there and then.
 
 /// Nearest neighbour: sample `i` is `floor(i · from / to)`, in whole numbers.
 pub fn nearest(from: usize, to: usize) -> Vec<f64> {
@@ -11,11 +13,9 @@ pub fn nearest(from: usize, to: usize) -> Vec<f64> {
 /// Linear interpolation between half-pixel centres, constant beyond the outermost ones.
 pub fn bilinear(from: usize, to: usize) -> Vec<f64> {
     build(from, to, |i, row| {
-        let centre = centre(i, from, to).max(0.0);
-        let left = (centre as usize).min(from - 1);
-        let weight = centre - left as f64;
-        row[left] += 1.0 - weight;
-        row[(left + 1).min(from - 1)] += weight;
+        let Neighbours { first, second, weight } = neighbours(centre(i, from, to).max(0.0), from);
+        row[first] += 1.0 - weight;
+        row[second] += weight;
     })
 }
 
@@ -38,6 +38,30 @@ pub fn area(from: usize, to: usize) -> Vec<f64> {
         let weight = 1.0 / window.len() as f64;
         row[window].fill(weight);
     })
+}
+
+/// The two samples that linear interpolation takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbours {
+    /// The sample at or before the coordinate.
+    pub first: usize,
+    /// The one after it; the first again where there is none.
+    pub second: usize,
+    /// The second's weight; the first has the rest of 1.
+    pub weight: f64,
+}
+
+/// The samples beside a coordinate, which is 0 at least; beyond the last of `samples` ≥ 1 that is taken twice. A coordinate of
+/// f32 has a weight that is an f32.
+pub fn neighbours(at: f64, samples: usize) -> Neighbours {
+    let first = (at as usize).min(samples - 1);
+    Neighbours { first, second: (first + 1).min(samples - 1), weight: at - first as f64 }
+}
+
+/// Where the centre of output `i` lies among the inputs, 0 at least, in f32 as PyTorch and TensorFlow compute it for images:
+/// the ratio first. The matrices' f64 differs from it in the last bits, and a threshold may fall between the two.
+pub fn half_pixel_f32(i: usize, from: usize, to: usize) -> f32 {
+    ((i as f32 + 0.5) * (from as f32 / to as f32) - 0.5).max(0.0)
 }
 
 fn build(from: usize, to: usize, mut fill: impl FnMut(usize, &mut [f64])) -> Vec<f64> {
@@ -100,6 +124,29 @@ mod tests {
     #[test]
     fn area_windows_overlap_when_the_ratio_is_not_whole() {
         assert_eq!(area(3, 2), [0.5, 0.5, 0.0, 0.0, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn neighbours_end_at_the_last_sample() {
+        let beside = |at| {
+            let Neighbours { first, second, weight } = neighbours(at, 3);
+            (first, second, weight)
+        };
+        assert_eq!([0.0, 0.25, 1.5].map(beside), [(0, 1, 0.0), (0, 1, 0.25), (1, 2, 0.5)]);
+        assert_eq!((beside(2.0), beside(2.25).1), ((2, 2, 0.0), 2));
+    }
+
+    #[test]
+    fn a_coordinate_of_f32_keeps_its_bits() {
+        for (from, to) in [(16, 13), (13, 16), (32, 299), (3, 7), (1, 9)] {
+            for i in 0..to {
+                let at = half_pixel_f32(i, from, to);
+                let Neighbours { first, weight, .. } = neighbours(at.into(), from);
+                assert_eq!(f64::from(weight as f32), weight);
+                assert_eq!(weight as f32, at - first as f32);
+                assert!((f64::from(at) - centre(i, from, to).max(0.0)).abs() < 1e-5);
+            }
+        }
     }
 
     #[test]

@@ -15,18 +15,18 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// The same with its sign.
-pub(super) fn signed(value: f64) -> String {
+pub(crate) fn signed(value: f64) -> String {
     let text = number(value.abs());
     if value < 0.0 { format!("−{text}") } else { format!("+{text}") }
 }
 
 /// An interval, `[+0.1, +0.3]`.
-pub(super) fn interval(difference: &Difference) -> Option<String> {
+pub(crate) fn interval(difference: &Difference) -> Option<String> {
     Some(format!("[{}, {}]", signed(difference.low?), signed(difference.high?)))
 }
 
 /// Whether zero is excluded, in a word.
-pub(super) fn excluded(difference: &Difference) -> &'static str {
+pub(crate) fn excluded(difference: &Difference) -> &'static str {
     match difference.excludes_zero() {
         Some(true) => "yes",
         Some(false) => "no",

@@ -1,49 +1,39 @@
-//! Run folders: `OUT.partial` while images are made, OUT when all are there.
+//! A run's folder while it is written: `OUT.partial` while images are made, OUT when all are there.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nextscale_weights::files::write_atomically;
-use serde::{Deserialize, Serialize};
+use super::{CONFIG, MANIFEST, Manifest, image_name};
+use crate::{Lock, LockError, write_atomically};
 
-use crate::{Error, Result};
-
-const MANIFEST: &str = "manifest.json";
-const CONFIG: &str = "config.ron";
 const LOCK: &str = ".lock";
 
-/// What the images of a folder are of. A folder is only gone on with by a run that has the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The version of the folder's form.
-    pub format: u32,
-    /// The program, as [`version::words`](crate::version::words) has it.
-    pub version: String,
-    /// The hash of everything in the config that images depend on.
-    pub config: String,
-    /// What identifies the weights.
-    pub weights: String,
-    /// The kind of device.
-    pub device: String,
-    /// The folders of images, one a variant.
-    pub folders: Vec<String>,
-    /// Images in each folder.
-    pub images: u64,
+/// A result whose error is [`RunError`].
+type Result<T> = std::result::Result<T, RunError>;
+
+/// Why a run cannot write to its folder.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The folder belongs to something else, or another process writes to it.
+    #[error("{0}")]
+    Refused(String),
+    /// The system cannot read or write it.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "write", "create", …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
-impl Manifest {
-    /// The first thing in which two manifests differ, in words.
-    fn difference(&self, other: &Self) -> Option<&'static str> {
-        [
-            (self.format == other.format, "was written by another version of this program"),
-            (self.version == other.version, "was made by another version of this program"),
-            (self.weights == other.weights, "was made with other weights"),
-            (self.device == other.device, "was made on another kind of device, or in another type"),
-            (self.config == other.config, "was made with another config"),
-            (self == other, "is of other images"),
-        ]
-        .into_iter()
-        .find_map(|(same, difference)| (!same).then_some(difference))
+impl RunError {
+    fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -63,7 +53,7 @@ pub struct RunFolder {
     partial: PathBuf,
     manifest: Manifest,
     new: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -84,7 +74,7 @@ impl RunFolder {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let partial = target.with_file_name(format!("{name}.partial"));
         let new = !partial.exists();
-        fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
+        fs::create_dir_all(&partial).map_err(RunError::io("create", &partial))?;
         let lock = lock(&partial)?;
         let folder = Self { target: target.into(), partial, manifest: manifest.clone(), new, _lock: lock };
         match read_manifest(&folder.partial)? {
@@ -102,16 +92,15 @@ impl RunFolder {
     fn begin(&self, config: &str) -> Result<()> {
         for name in &self.manifest.folders {
             let path = self.partial.join(name);
-            fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+            fs::create_dir_all(&path).map_err(RunError::io("create", &path))?;
         }
         self.write(CONFIG, config)?;
-        let text = serde_json::to_string_pretty(&self.manifest).unwrap_or_default() + "\n";
-        self.write(MANIFEST, &text)
+        self.write(MANIFEST, &self.manifest.to_text())
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.partial.join(name);
-        write_atomically(&path, text.as_bytes()).map_err(Error::io("write", &path))
+        write_atomically(&path, text.as_bytes()).map_err(RunError::io("write", &path))
     }
 
     /// Where the run is written for now.
@@ -121,7 +110,7 @@ impl RunFolder {
 
     /// The file of an image of the n-th variant.
     pub fn image(&self, variant: usize, image: u64) -> PathBuf {
-        self.partial.join(&self.manifest.folders[variant]).join(format!("{image:05}.png"))
+        self.partial.join(&self.manifest.folders[variant]).join(image_name(image))
     }
 
     /// The images of a variant that are not there yet, in order.
@@ -135,8 +124,8 @@ impl RunFolder {
     /// If it cannot be renamed.
     pub fn finish(self) -> Result<PathBuf> {
         let lock = self.partial.join(LOCK);
-        fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
-        fs::rename(&self.partial, &self.target).map_err(Error::io("create", &self.target))?;
+        fs::remove_file(&lock).map_err(RunError::io("remove", &lock))?;
+        fs::rename(&self.partial, &self.target).map_err(RunError::io("create", &self.target))?;
         Ok(self.target)
     }
 
@@ -151,34 +140,22 @@ impl RunFolder {
     }
 }
 
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(Error::io("create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(refused(folder, "is being written by another process")),
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-    }
+fn lock(folder: &Path) -> Result<Lock> {
+    Lock::take(folder.join(LOCK)).map_err(|error| match error {
+        LockError::Held { .. } => refused(folder, "is being written by another process"),
+        LockError::Io { action, path, source } => RunError::Io { action, path, source },
+    })
 }
 
-fn refused(folder: &Path, why: &str) -> Error {
-    Error::Folder(format!("{} {why}; choose another folder with --out, or remove it", folder.display()))
-}
-
-/// The manifest of a folder; `None` if it has none.
 fn read_manifest(folder: &Path) -> Result<Option<Manifest>> {
-    let path = folder.join(MANIFEST);
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|_| refused(folder, "was written by another version of this program")),
-        Err(error)
-            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(Error::io("read", &path)(error)),
-    }
+    Manifest::read(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => refused(folder, "was written by another version of this program"),
+        _ => RunError::io("read", folder.join(MANIFEST))(error),
+    })
+}
+
+fn refused(folder: &Path, why: &str) -> RunError {
+    RunError::Refused(format!("{} {why}; choose another folder with --out, or remove it", folder.display()))
 }
 
 #[cfg(test)]
@@ -229,7 +206,7 @@ mod tests {
         let other = Manifest { config: "d".into(), ..manifest() };
         let error = open(&target, &other).unwrap_err();
         assert!(error.to_string().contains("out.partial was made with another config"), "{error}");
-        assert!(error.is_usage());
+        assert!(matches!(error, RunError::Refused(_)));
         // A program whose results differ in the last digit must not fill up what another began.
         let other = Manifest { version: "0, results 2".into(), ..manifest() };
         let error = open(&target, &other).unwrap_err().to_string();

@@ -1,5 +1,13 @@
 //! Making the images that are missing, and having them looked at.
 
+mod progress;
+mod rows;
+
+pub use progress::Progress;
+pub use rows::{catch_up, rows};
+
+use rows::{key, look};
+
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -7,7 +15,6 @@ use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::random::Counter;
 use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
 
-use super::{Options, Progress};
 use crate::images::Images;
 use crate::judge::Judge;
 use crate::plan::{Ablation, Cell, Pixels};
@@ -33,7 +40,8 @@ impl<'a> Maker<'a> {
         device: Device,
         kind: String,
         ablation: &Ablation,
-        options: Options<'a>,
+        stop: Stop,
+        progress: &'a mut dyn FnMut(&Progress),
     ) -> Self {
         Self {
             store,
@@ -41,8 +49,8 @@ impl<'a> Maker<'a> {
             kind,
             with_encoder: ablation.completion.is_some(),
             loaded: None,
-            stop: options.stop,
-            progress: options.progress,
+            stop,
+            progress,
             so_far: Progress::default(),
         }
     }
@@ -169,11 +177,6 @@ fn batch(generator: &Generator, cell: &Cell, numbers: std::ops::Range<u64>, stop
     Images::from_pictures(&images::to_pictures(generator.batch(batch, &mut (), stop)?)?)
 }
 
-/// What a judge's rows depend on, besides the images that were made.
-pub(super) fn key(judge: &dyn Judge, pixels: Pixels) -> String {
-    format!("{} · {pixels}", judge.rows_protocol())
-}
-
 fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, pixels: Pixels, judges: &[&dyn Judge]) -> Result<bool> {
     if shelf.count(chunk)? < wanted {
         return Ok(false);
@@ -184,28 +187,4 @@ fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, pixels: Pixels, judges: &[&dy
         }
     }
     Ok(true)
-}
-
-/// Has every judge look at the images of a chunk that it has not seen.
-pub(super) fn look(
-    shelf: &Shelf,
-    chunk: u64,
-    images: Images,
-    pixels: Pixels,
-    judges: &[&dyn Judge],
-) -> Result<()> {
-    let wanted = images.count() as u64;
-    let images = pixels.apply(images);
-    for judge in judges {
-        let key = key(*judge, pixels);
-        if shelf.row_count(chunk, &key)? < wanted {
-            let rows = judge.look(&images)?;
-            if rows.values.iter().any(|value| !value.is_finite()) {
-                let message = format!("an image of chunk {chunk} comes to a value that is no finite number");
-                return Err(Error::measure(judge.protocol(), message));
-            }
-            shelf.write_rows(chunk, &key, &rows)?;
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,9 @@
-use super::maker::{key, look};
+//! What judges saw in a cell's images.
+
+use crate::images::Images;
 use crate::judge::{Judge, Rows};
 use crate::plan::Pixels;
-use crate::store::{Store, chunks};
+use crate::store::{Shelf, Store, chunks};
 use crate::{Error, Result};
 
 /// What a judge saw in the images of a cell on some seeds, chunk by chunk, seed after seed.
@@ -48,6 +50,35 @@ pub fn catch_up(
                 ))
             })?;
             look(&shelf, chunk, images.first(wanted as usize), pixels, &[judge])?;
+        }
+    }
+    Ok(())
+}
+
+/// What a judge's rows depend on, besides the images that were made.
+pub(super) fn key(judge: &dyn Judge, pixels: Pixels) -> String {
+    format!("{} · {pixels}", judge.rows_protocol())
+}
+
+/// Has every judge look at the images of a chunk that it has not seen.
+pub(super) fn look(
+    shelf: &Shelf,
+    chunk: u64,
+    images: Images,
+    pixels: Pixels,
+    judges: &[&dyn Judge],
+) -> Result<()> {
+    let wanted = images.count() as u64;
+    let images = pixels.apply(images);
+    for judge in judges {
+        let key = key(*judge, pixels);
+        if shelf.row_count(chunk, &key)? < wanted {
+            let rows = judge.look(&images)?;
+            if rows.values.iter().any(|value| !value.is_finite()) {
+                let message = format!("an image of chunk {chunk} comes to a value that is no finite number");
+                return Err(Error::measure(judge.protocol(), message));
+            }
+            shelf.write_rows(chunk, &key, &rows)?;
         }
     }
     Ok(())

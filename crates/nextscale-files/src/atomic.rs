@@ -4,6 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// `.NAME.partial` beside `target`: the same name each time, so that what a killed process left is written over.
+pub fn partial_path(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.partial"))
+}
+
 /// The place beside a file where it is written before it is renamed; removed again if it is not kept.
 #[derive(Debug)]
 pub struct Partial {
@@ -13,11 +19,9 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// `.NAME.partial` beside `target`: the same name each time, so that what a killed process left is written over.
+    /// Of the file `target`, at its [`partial_path`].
     pub fn new(target: &Path) -> Self {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let partial = target.with_file_name(format!(".{name}.partial"));
-        Self { target: target.into(), partial, kept: false }
+        Self { target: target.into(), partial: partial_path(target), kept: false }
     }
 
     /// Where to write.

@@ -1,0 +1,120 @@
+//! What a config's `condition` says, as plain data: the one reader of its grammar, for those who generate and those who
+//! measure.
+
+use serde::de::DeserializeOwned;
+
+use crate::{Node, Result, Value};
+
+/// What images are asked for. Readers give the classes their meaning: this knows no model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conditions<'a> {
+    /// `Labels([207, 360])`: one image a label.
+    Labels(Vec<Item<'a, i64>>),
+    /// `Names(["ship"])`: one image a class name.
+    Names(Vec<Item<'a, String>>),
+    /// `PerClass(50)`: so many images of every class, class by class; at least 1.
+    PerClass(usize),
+    /// `Null`, `Null(8)`: one or so many images of no class; at least 1.
+    Null(usize),
+}
+
+/// An item of a list, and where it stands, for errors about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item<'a, T> {
+    /// What it says.
+    pub value: T,
+    /// Its place in the config.
+    pub node: &'a Node,
+}
+
+impl<'a> Conditions<'a> {
+    /// Every form with an example, and what it means, as a reference lists them.
+    pub const FORMS: [(&'static str, &'static str); 4] = [
+        ("Labels([207, 360])", "one image a label, from 0"),
+        ("Names([\"ship\"])", "one image a class name, for models that have names"),
+        ("PerClass(50)", "so many images of every class, class by class"),
+        ("Null(8)", "so many images of the unconditional model; `Null` is one"),
+    ];
+
+    /// Reads the value of `condition`.
+    ///
+    /// # Errors
+    /// A name that is none of these, an empty list, no images, or an item of another type; each points at its place.
+    pub fn read(node: &'a Node) -> Result<Self> {
+        let variant = node.variant()?;
+        match variant.name() {
+            "Labels" => Ok(Self::Labels(list(node)?)),
+            "Names" => Ok(Self::Names(list(node)?)),
+            "PerClass" => Ok(Self::PerClass(positive(node, variant.decode()?)?)),
+            "Null" if matches!(&node.value, Value::Ident(_)) => Ok(Self::Null(1)),
+            "Null" => Ok(Self::Null(positive(node, variant.decode()?)?)),
+            _ => Err(variant.unknown("condition", ["Labels", "PerClass", "Names", "Null"])),
+        }
+    }
+}
+
+fn positive(node: &Node, count: usize) -> Result<usize> {
+    if count > 0 { Ok(count) } else { Err(node.error("0 images; give at least 1")) }
+}
+
+/// The items of `Name([..])`, at least one.
+fn list<T: DeserializeOwned>(node: &Node) -> Result<Vec<Item<'_, T>>> {
+    if let Value::Tuple { items, .. } = &node.value
+        && let [Node { value: Value::List(items), .. }] = items.as_slice()
+        && !items.is_empty()
+    {
+        return items.iter().map(|node| Ok(Item { value: node.decode()?, node })).collect();
+    }
+    let name = node.name().unwrap_or_default();
+    let error = node.error(format!("`{name}` needs a list of at least one"));
+    Err(error.with_help(format!("write {name}([..])")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Document;
+
+    #[test]
+    fn every_form_is_read_as_its_reference_says() {
+        for (example, _) in Conditions::FORMS {
+            let node = Document::parse("run.ron", example).unwrap();
+            let found = match Conditions::read(&node).unwrap() {
+                Conditions::Labels(labels) => {
+                    format!("{:?}", labels.iter().map(|l| l.value).collect::<Vec<_>>())
+                }
+                Conditions::Names(names) => {
+                    format!("{:?}", names.iter().map(|n| &n.value).collect::<Vec<_>>())
+                }
+                Conditions::PerClass(count) | Conditions::Null(count) => count.to_string(),
+            };
+            assert!(example.contains(&found), "{example}: {found}");
+        }
+        let null = Document::parse("run.ron", "Null").unwrap();
+        assert_eq!(Conditions::read(&null).unwrap(), Conditions::Null(1));
+    }
+
+    #[test]
+    fn items_know_their_place_and_mistakes_are_told() {
+        let node = Document::parse("run.ron", "Labels([3, -7])").unwrap();
+        let Conditions::Labels(labels) = Conditions::read(&node).unwrap() else { panic!("other") };
+        let error = labels[1].node.error("out of range");
+        assert_eq!((labels[1].value, error.location()), (-7, Some(("run.ron", 1, 12))));
+        for (text, told) in [
+            ("Labels([])", "`Labels` needs a list of at least one"),
+            ("Labels(3)", "`Labels` needs a list of at least one"),
+            ("Names", "`Names` needs a list of at least one"),
+            ("PerClass(0)", "0 images"),
+            ("Null(0)", "0 images"),
+            ("Label([1])", "unknown condition `Label`"),
+        ] {
+            let node = Document::parse("run.ron", text).unwrap();
+            let error = Conditions::read(&node).unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+        for text in ["Labels([0.5])", "Names([1])", "PerClass(-1)", "[1]"] {
+            let node = Document::parse("run.ron", text).unwrap();
+            assert!(Conditions::read(&node).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What every crate needs of a disk: files that appear whole or not at all, locks against other processes, content
+//! hashes, and the form of a run's folder.
+//!
+//! Nothing here knows burn or a model.
+
+mod atomic;
+mod hash;
+mod lock;
+pub mod run;
+
+pub use atomic::{Partial, partial_path, write_atomically};
+pub use hash::{Hash, sha256, sha256_of_file};
+pub use lock::{Lock, LockError};

@@ -1,0 +1,109 @@
+//! Locks between processes. The system lets go of one when its process ends, however it ends.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it, or another value in this one.
+    #[error("{} is locked by another process", path.display())]
+    Held {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// The system cannot make or lock the file.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `create` or `lock`.
+        action: &'static str,
+        /// The lock's file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// A locked file, this value's alone until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    temporary: bool,
+    _file: File,
+}
+
+impl Lock {
+    /// Locks the file at `path`, which is made if it is not there and stays when the lock is dropped.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] at once if another process holds it; [`LockError::Io`] if the file cannot be made.
+    pub fn take(path: impl Into<PathBuf>) -> Result<Self, LockError> {
+        let path = path.into();
+        let file = match File::create(&path) {
+            Ok(file) => file,
+            Err(source) => return Err(LockError::Io { action: "create", path, source }),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path, temporary: false, _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { path }),
+            Err(TryLockError::Error(source)) => Err(LockError::Io { action: "lock", path, source }),
+        }
+    }
+
+    /// Locks a file that is about to be made: `.NAME.lock` beside `target`, removed when the lock is dropped.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn beside(target: &Path) -> Result<Self, LockError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let mut lock = Self::take(target.with_file_name(format!(".{name}.lock")))?;
+        lock.temporary = true;
+        Ok(lock)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.temporary {
+            // One that stays is taken again by the next process.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_of_the_first_and_comes_in_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        let first = Lock::take(&path).unwrap();
+        let error = Lock::take(&path).unwrap_err();
+        assert!(matches!(&error, LockError::Held { path: held } if *held == path), "{error}");
+        assert!(error.to_string().contains("another process"), "{error}");
+        drop(first);
+        drop(Lock::take(&path).unwrap());
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn the_lock_of_a_file_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.safetensors");
+        let first = Lock::beside(&target).unwrap();
+        assert!(folder.path().join(".a.safetensors.lock").exists());
+        assert!(matches!(Lock::beside(&target), Err(LockError::Held { .. })));
+        drop(first);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_made_says_what_was_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Lock::take(folder.path().join("missing/.lock")).unwrap_err();
+        assert!(matches!(error, LockError::Io { action: "create", .. }), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The headers of safetensors files that are written: by ourselves, where values are written as they come or several metadata
+//! entries must have an order, and by the format's own writer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::io::Read;
+use std::ops::Range;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError};
+use serde_json::{Map, Value, json};
+
+use crate::StoredType;
+
+const METADATA: &str = "__metadata__";
+
+/// A header in the making, or read back: what tensors a file has, and where their bytes lie. The same tensors and metadata
+/// give the same bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    entries: Map<String, Value>,
+    /// Bytes of all values.
+    end: u64,
+}
+
+impl Header {
+    /// Of a file without tensors, which says `metadata` of itself.
+    pub fn new(metadata: &BTreeMap<String, String>) -> Self {
+        let mut entries = Map::new();
+        if !metadata.is_empty() {
+            entries.insert(METADATA.into(), json!(metadata));
+        }
+        Self { entries, end: 0 }
+    }
+
+    /// Adds a tensor behind the others. Wide elements first keep every tensor aligned.
+    pub fn push(&mut self, name: &str, dtype: StoredType, shape: &[usize]) {
+        let size = shape.iter().map(|&side| side as u64).product::<u64>() * dtype.size() as u64;
+        let end = self.end + size;
+        let entry = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [self.end, end]});
+        self.entries.insert(name.into(), entry);
+        self.end = end;
+    }
+
+    /// The beginning of the file: the length of the text in 8 bytes, and the text, with spaces behind it so that the values
+    /// lie on boundaries of 8 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let text = Value::Object(self.entries.clone()).to_string();
+        let length = text.len().next_multiple_of(8);
+        let mut bytes = (length as u64).to_le_bytes().to_vec();
+        bytes.extend(text.into_bytes());
+        bytes.resize(8 + length, b' ');
+        bytes
+    }
+
+    /// Bytes of all values, which follow the header.
+    pub fn values(&self) -> u64 {
+        self.end
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) gave; `None` if it is anything else.
+    pub fn read(mut from: impl Read) -> Option<Self> {
+        let mut bytes = vec![0; 8];
+        from.read_exact(&mut bytes).ok()?;
+        let length = u64::from_le_bytes(bytes.first_chunk().copied()?);
+        from.take(length).read_to_end(&mut bytes).ok()?;
+        let Value::Object(entries) = serde_json::from_slice(&bytes[8..]).ok()? else { return None };
+        let end = entries.values().filter_map(|entry| entry["data_offsets"][1].as_u64()).max()?;
+        let header = Self { entries, end };
+        (header.to_bytes() == bytes).then_some(header)
+    }
+
+    /// What the file says of itself under a key.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.entries.get(METADATA)?[key].as_str()
+    }
+
+    /// Where the bytes of a tensor lie among the values.
+    pub fn place(&self, name: &str) -> Option<Range<u64>> {
+        let offsets = &self.entries.get(name)?["data_offsets"];
+        Some(offsets[0].as_u64()?..offsets[1].as_u64()?)
+    }
+}
+
+/// A whole file of tensors that are bytes already, by the format's own writer, which decides on their order.
+///
+/// # Errors
+/// If bytes do not fit a type and shape.
+pub fn serialize<'a, N: AsRef<str> + Ord + Display>(
+    tensors: impl IntoIterator<Item = (N, Dtype, Vec<usize>, &'a [u8])>,
+    metadata: impl IntoIterator<Item = (&'a str, String)>,
+) -> Result<Vec<u8>, SafeTensorError> {
+    let views = tensors
+        .into_iter()
+        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(dtype, shape, bytes)?)))
+        .collect::<Result<Vec<_>, SafeTensorError>>()?;
+    let metadata: HashMap<String, String> =
+        metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    safetensors::serialize(views, (!metadata.is_empty()).then_some(metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        let mut header = Header::new(&BTreeMap::from([("format".to_owned(), "a trace".to_owned())]));
+        header.push("tokens", StoredType::I64, &[3, 2]);
+        header.push("canvas", StoredType::F32, &[3, 1, 5]);
+        header
+    }
+
+    #[test]
+    fn the_format_s_own_reader_takes_it() {
+        let header = header();
+        assert_eq!((header.values(), header.place("canvas")), (108, Some(48..108)));
+        let mut file = header.to_bytes();
+        assert_eq!(file.len() % 8, 0);
+        file.resize(file.len() + header.values() as usize, 0);
+        let read = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let canvas = read.tensor("canvas").unwrap();
+        assert_eq!((canvas.dtype(), canvas.shape()), (Dtype::F32, &[3, 1, 5][..]));
+        assert_eq!(read.tensor("tokens").unwrap().data().len(), 48);
+    }
+
+    #[test]
+    fn it_comes_back_from_a_file_that_was_begun() {
+        let bytes = [header().to_bytes(), vec![7; 20]].concat();
+        let read = Header::read(&bytes[..]).unwrap();
+        assert_eq!(read, header());
+        assert_eq!((read.metadata("format"), read.metadata("other")), (Some("a trace"), None));
+        assert_eq!(read.place("none"), None);
+        for damaged in [&bytes[..4], &bytes[..40], b"no header, and long enough to be one", &[0xff; 64]] {
+            assert_eq!(Header::read(damaged), None);
+        }
+    }
+
+    #[test]
+    fn the_text_stays_what_it_was() {
+        let text = r#"{"__metadata__":{"format":"a trace"},"canvas":{"data_offsets":[48,108],"dtype":"F32","shape":[3,1,5]},"#;
+        let bytes = header().to_bytes();
+        assert_eq!(&bytes[8..8 + text.len()], text.as_bytes());
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_their_shape_are_refused() {
+        let write = |bytes: &[u8]| serialize([("a", Dtype::U16, vec![2], bytes)], [("key", "x".to_owned())]);
+        let file = write(&[1, 0, 2, 0]).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["key"], "x");
+        assert!(write(&[1, 0, 2]).is_err());
+    }
+}
