@@ -68,6 +68,11 @@ impl ConfigError {
         Some((&source.name, line, column))
     }
 
+    #[cfg(test)]
+    pub(crate) fn labels_len(&self) -> Vec<usize> {
+        self.labels.iter().map(|label| label.len()).collect()
+    }
+
     /// Points at a span. The first place stays: the innermost one is the most precise.
     pub(crate) fn at(mut self, source: &Arc<Source>, span: Span, label: &str) -> Self {
         // A tree built from values has no text to show.

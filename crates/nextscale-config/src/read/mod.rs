@@ -1,0 +1,70 @@
+//! Text to tree, by the `ron` crate: its deserialiser walks the text once and builds the [`Node`]s as it goes.
+//!
+//! What `ron` accepts is accepted, what it refuses is refused. Three things are refused here: a field or key given
+//! twice, a value nested deeper than [`MAX_DEPTH`], and what is not UTF-8. Ranges become structs by the names of
+//! `std::ops`, byte strings lists of numbers.
+
+mod explain;
+mod tree;
+
+use std::{path::Path, sync::Arc};
+
+use ron::{Options, de::Deserializer, extensions::Extensions};
+use serde::de::DeserializeSeed;
+
+use crate::{ConfigError, Node, Result, Source, Span};
+use tree::{NodeSeed, Reading};
+
+/// Values nest at most this deep, so that hostile input cannot exhaust the stack.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// A whole RON document.
+#[derive(Debug)]
+pub struct Document;
+
+impl Document {
+    /// Parses a text; `name` is what reports call it, usually its path.
+    ///
+    /// # Errors
+    /// What is not RON, a field or key given twice, nesting deeper than 128.
+    pub fn parse(name: &str, text: &str) -> Result<Node> {
+        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        parse_part(&source, 0..text.len())
+    }
+
+    /// Reads a file and parses it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not UTF-8, and those of [`Document::parse`].
+    pub fn read(path: &Path) -> Result<Node> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            ConfigError::new(format!("cannot read the config {}: {error}", path.display()))
+                .with_help("give the path of a RON file; `nextscale init` writes one")
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            ConfigError::new(format!("the config {} is not UTF-8 text at byte {at}", path.display()))
+        })?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+}
+
+/// Parses the one value that stands in `span` of a text.
+pub(crate) fn parse_part(source: &Arc<Source>, span: Span) -> Result<Node> {
+    let mut reading = Reading::new(source, span.clone());
+    // Depth is bounded here and not by ron, whose limit counts several steps for one level.
+    let options = Options::default().without_recursion_limit();
+    let mut ron = match Deserializer::from_str_with_options(&source.text[span], &options) {
+        Ok(ron) => ron,
+        Err(error) => return Err(reading.explain_header(error)),
+    };
+    reading.stand_before(ron.remainder());
+    reading.unwraps = ron.extensions().contains(Extensions::UNWRAP_VARIANT_NEWTYPES);
+    match NodeSeed(&mut reading).deserialize(&mut ron).and_then(|node| ron.end().map(|()| node)) {
+        Ok(node) => Ok(node),
+        Err(error) => Err(reading.explain(error, ron.remainder())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
