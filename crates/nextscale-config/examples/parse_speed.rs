@@ -1,39 +1,48 @@
+//! Times the parsing of a config of 1 MB beside ron's own `Value` of the same text, in turns.
+//!
+//!     cargo run --release -p nextscale-config --example parse_speed
+
 use std::{hint::black_box, time::Instant};
-fn corpus() -> String {
-    let mut text = String::from("// big\n(\n base: (model: Shipped(\"cifar10\"), seed: 1),\n variants: [\n");
-    let item = std::fs::read_to_string("configs/ablate-priors.ron").unwrap();
-    let body = &item[item.find("\n(").unwrap() + 1..];
+
+use nextscale_config::Document;
+
+const ROUNDS: usize = 60;
+
+/// An ablation's config, over and over, and a long row of numbers.
+fn text() -> String {
+    let variant = include_str!("../tests/texts/ablation.ron");
+    let variant = variant.trim_end().rsplit_once("\n)").map_or(variant, |(variant, _)| variant);
+    let mut text = String::from("(variants: [");
     while text.len() < 900_000 {
-        text.push_str("// A variant.\n");
-        text.push_str(body.trim_end());
-        text.push_str(",\n");
+        text.push_str(variant);
+        text.push_str("\n),\n");
     }
-    text.push_str("],\n labels: [");
+    text.push_str("], labels: [");
     while text.len() < 1_000_000 {
         text.push_str("207, 360, 1.5, ");
     }
-    text.push_str("],\n)\n");
-    text
+    text + "])"
 }
 
-fn main() {
-    let text = corpus();
-    let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..60 {
-        for (side, times) in times.iter_mut().enumerate() {
-            let start = Instant::now();
-            if side == 0 {
-                black_box(nextscale_config::Document::parse("a", &text).unwrap());
-            } else {
-                black_box(nextscale_config::read::Document::parse("a", &text).unwrap());
-            }
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
+fn milliseconds(call: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    call();
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let text = text();
+    // Both read it, or the times say nothing.
+    Document::parse("speed.ron", &text)?;
+    ron::from_str::<ron::Value>(&text)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(milliseconds(|| drop(black_box(Document::parse("speed.ron", &text)))));
+        theirs.push(milliseconds(|| drop(black_box(ron::from_str::<ron::Value>(&text)))));
     }
-    for times in &mut times {
+    for (name, times) in [("Document::parse", &mut ours), ("ron::Value", &mut theirs)] {
         times.sort_by(f64::total_cmp);
+        println!("{name}: best {:.1} ms, median {:.1} ms of {ROUNDS}", times[0], times[ROUNDS / 2]);
     }
-    let [old, new] = times;
-    println!("best: old {:.2} new {:.2} ms, {:.3}", old[0], new[0], new[0] / old[0]);
-    println!("median: old {:.2} new {:.2} ms, {:.3}", old[30], new[30], new[30] / old[30]);
+    Ok(())
 }

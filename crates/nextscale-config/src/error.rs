@@ -5,7 +5,7 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan};
 use serde::{de, ser};
 
-use crate::{Field, Node, Source, Span, suggest};
+use crate::{Field, Node, Source, Span, source::EXCERPT, suggest};
 
 /// What is wrong with a config, where, and what would be right.
 ///
@@ -68,11 +68,6 @@ impl ConfigError {
         Some((&source.name, line, column))
     }
 
-    #[cfg(test)]
-    pub(crate) fn labels_len(&self) -> Vec<usize> {
-        self.labels.iter().map(|label| label.len()).collect()
-    }
-
     /// Points at a span. The first place stays: the innermost one is the most precise.
     pub(crate) fn at(mut self, source: &Arc<Source>, span: Span, label: &str) -> Self {
         // A tree built from values has no text to show.
@@ -87,7 +82,8 @@ impl ConfigError {
         let same = self.document.as_ref().is_none_or(|document| Arc::ptr_eq(document, source));
         if same {
             let label = (!label.is_empty()).then(|| label.to_owned());
-            self.labels.push(LabeledSpan::new(label, span.start, span.len()));
+            let length = source.forward(span.start, span.end, EXCERPT) - span.start;
+            self.labels.push(LabeledSpan::new(label, span.start, length));
             self.document = Some(Arc::clone(source));
         }
         self
@@ -108,7 +104,7 @@ impl ConfigError {
 
     /// Says that the error lies in this field or `[index]` of what is being read.
     pub(crate) fn inside(mut self, step: impl Into<String>) -> Self {
-        let step = step.into();
+        let step = suggest::cut(&step.into()).into_owned();
         self.path = Some(match self.path.take() {
             None => step.into(),
             Some(path) if path.starts_with('[') => format!("{step}{path}").into(),
@@ -119,7 +115,7 @@ impl ConfigError {
 
     /// An unknown name, with the nearest one that is allowed and all of them.
     pub(crate) fn unknown(what: &str, given: &str, allowed: &[&str]) -> Self {
-        Self::new(format!("unknown {what} `{given}`")).with_help(suggest::help(
+        Self::new(format!("unknown {what} `{}`", suggest::cut(given))).with_help(suggest::help(
             given,
             "allowed",
             allowed.iter().copied(),

@@ -41,8 +41,6 @@ mod parse;
 mod path;
 mod print;
 mod raw;
-#[allow(dead_code)]
-pub mod read;
 mod set;
 mod source;
 mod suggest;

@@ -12,7 +12,7 @@ use serde::{
 };
 
 use super::MAX_DEPTH;
-use crate::{ConfigError, Field, Node, Source, Span, Value, hash::identity};
+use crate::{ConfigError, Field, Node, Source, Span, Value, hash::identity, suggest::cut};
 
 /// From this many fields on, names are looked up in an index.
 const MANY: usize = 16;
@@ -34,8 +34,8 @@ pub(super) struct Reading<'a> {
     pub(super) fault: Option<ConfigError>,
     /// Whether the text enables ron's extension `unwrap_variant_newtypes`, by which `Some(a: 1)` is `Some((a: 1))`.
     pub(super) unwraps: bool,
-    /// Whether the next value is such a one, without brackets of its own.
-    bare: bool,
+    /// Set if the next value stands in such brackets: whether it has none of its own.
+    unwrapped: Option<bool>,
     depth: usize,
     /// The items and fields of all values that are open, so that each is given a list of the right length at its end.
     items: Vec<Node>,
@@ -55,7 +55,7 @@ impl<'a> Reading<'a> {
             key: None,
             fault: None,
             unwraps: false,
-            bare: false,
+            unwrapped: None,
             depth: 0,
             items: Vec::new(),
             fields: Vec::new(),
@@ -79,10 +79,16 @@ impl<'a> Reading<'a> {
 
     /// Skips white space and comments.
     pub(super) fn skip_space(&mut self) {
-        while matches!(self.byte(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.offset += 1;
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.offset += 1,
+                Some(b'/') if self.rest().starts_with("//") => {
+                    self.offset += self.rest().find('\n').unwrap_or(self.rest().len());
+                }
+                _ => break,
+            }
         }
-        // Comments and the rarer kinds are ron's to know. What it cannot skip, it will refuse itself.
+        // Block comments and the rarer kinds are ron's to know. What it cannot skip, it will refuse itself.
         if matches!(self.byte(), Some(b'/' | 0x0B | 0x0C | 0x80..))
             && let Ok(ron) = Ron::from_str(self.rest())
         {
@@ -190,9 +196,10 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
             let error = error.at(reading.source, start..reading.found_here().end, "");
             return Err(reading.fail(error));
         }
-        let bare = std::mem::take(&mut reading.bare);
+        let unwrapped = reading.unwrapped.take();
+        let bare = unwrapped == Some(true);
         reading.depth += 1;
-        let kind = if bare { Kind::Any } else { reading.kind() };
+        let kind = if unwrapped.is_some() { Kind::Any } else { reading.kind() };
         let name = if matches!(kind, Kind::Any) && !bare { reading.name() } else { None };
         let whole = Whole { reading: &mut *reading, start, name, bare };
         // Ron's `deserialize_any` tries a dozen words first, so the common kinds are asked for by name.
@@ -422,7 +429,9 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         reading.offset = self.start + 4;
         let entered = reading.enter(b'(');
         // Without the extension, ron reads one value only from these brackets.
-        reading.bare = entered && reading.unwraps && reading.end_of_value(self.start) == self.start;
+        if entered && reading.unwraps {
+            reading.unwrapped = Some(reading.end_of_value(self.start) == self.start);
+        }
         let items = vec![NodeSeed(reading).deserialize(deserializer)?];
         if entered {
             reading.skip(b',');
@@ -566,7 +575,7 @@ fn struct_fields<'de, A: MapAccess<'de>>(
         };
         if let Some(first) = first {
             let first = fields[first].span.clone();
-            return Err(reading.twice(&format!("the field `{name}`"), span, first));
+            return Err(reading.twice(&format!("the field `{}`", cut(name)), span, first));
         }
         reading.offset = end;
         reading.key = Some(span.clone());

@@ -78,8 +78,9 @@ impl<'a> Reading<'a> {
                 _ => self.expected("`:` after the key"),
             },
             Ron::SuggestRawIdentifier(name) if name.starts_with(|c: char| c == '_' || c.is_alphabetic()) => {
+                let span = cursor..cursor + name.len();
                 let name = suggest::cut(&name);
-                self.error(cursor..cursor + name.len(), format!("`{name}` is not a name")).with_help(format!(
+                self.error(span, format!("`{name}` is not a name")).with_help(format!(
                     "a name has letters, digits and `_`; a text goes between double quotes, \"{name}\""
                 ))
             }
@@ -135,7 +136,8 @@ impl<'a> Reading<'a> {
     }
 
     fn option(&self, start: usize) -> ConfigError {
-        self.error(start..(start + 4).min(self.text.len()), "an option is `Some(value)` or `None`")
+        let length = if self.text[start..].starts_with("Some") { 4 } else { 1 };
+        self.error(start..start + length, "an option is `Some(value)` or `None`")
             .with_help("several fields go into parentheses of their own: `Some((a: 1, b: 2))`")
     }
 
