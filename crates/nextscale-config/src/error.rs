@@ -5,7 +5,7 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan};
 use serde::{de, ser};
 
-use crate::{Field, Node, Source, Span, suggest};
+use crate::{Field, Node, Source, Span, source::EXCERPT, suggest};
 
 /// What is wrong with a config, where, and what would be right.
 ///
@@ -82,7 +82,8 @@ impl ConfigError {
         let same = self.document.as_ref().is_none_or(|document| Arc::ptr_eq(document, source));
         if same {
             let label = (!label.is_empty()).then(|| label.to_owned());
-            self.labels.push(LabeledSpan::new(label, span.start, span.len()));
+            let length = source.forward(span.start, span.end, EXCERPT) - span.start;
+            self.labels.push(LabeledSpan::new(label, span.start, length));
             self.document = Some(Arc::clone(source));
         }
         self
@@ -103,7 +104,7 @@ impl ConfigError {
 
     /// Says that the error lies in this field or `[index]` of what is being read.
     pub(crate) fn inside(mut self, step: impl Into<String>) -> Self {
-        let step = step.into();
+        let step = suggest::cut(&step.into()).into_owned();
         self.path = Some(match self.path.take() {
             None => step.into(),
             Some(path) if path.starts_with('[') => format!("{step}{path}").into(),
@@ -114,7 +115,7 @@ impl ConfigError {
 
     /// An unknown name, with the nearest one that is allowed and all of them.
     pub(crate) fn unknown(what: &str, given: &str, allowed: &[&str]) -> Self {
-        Self::new(format!("unknown {what} `{given}`")).with_help(suggest::help(
+        Self::new(format!("unknown {what} `{}`", suggest::cut(given))).with_help(suggest::help(
             given,
             "allowed",
             allowed.iter().copied(),

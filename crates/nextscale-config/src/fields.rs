@@ -89,7 +89,7 @@ impl<'a> Variant<'a> {
     /// The error for a name that no reader answers to; `what` is its kind, such as "guidance rule".
     pub fn unknown<'b>(&self, what: &str, allowed: impl IntoIterator<Item = &'b str> + Clone) -> ConfigError {
         let end = self.node.span.start + self.name.len();
-        ConfigError::new(format!("unknown {what} `{}`", self.name))
+        ConfigError::new(format!("unknown {what} `{}`", suggest::cut(self.name)))
             .at(&self.node.source, self.node.span.start..end.min(self.node.span.end), "")
             .with_help(suggest::help(self.name, "allowed", allowed))
     }
@@ -152,7 +152,7 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             Some(field) => {
                 let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
-                Err(ConfigError::new(format!("unknown field `{}`{of}", field.name))
+                Err(ConfigError::new(format!("unknown field `{}`{of}", suggest::cut(&field.name)))
                     .at(&field.node.source, field.span.clone(), "")
                     .with_help(suggest::help(&field.name, "allowed", asked.iter().copied())))
             }

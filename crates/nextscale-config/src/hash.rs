@@ -11,10 +11,15 @@ impl Node {
     /// and `1.0`, which decode alike wherever both are allowed; `Dse` and `Dse()`; `x` and `Some(x)`. It does depend on
     /// the order of lists, on names, and on whether a default is written out: hash the resolved config, not the file.
     pub fn hash(&self) -> String {
-        let mut bytes = Vec::new();
-        canonical(self, &mut bytes);
-        sha256(&bytes)
+        sha256(&identity(self))
     }
+}
+
+/// A byte string that two nodes share exactly when they mean the same.
+pub(crate) fn identity(node: &Node) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    canonical(node, &mut bytes);
+    bytes
 }
 
 /// Appends a byte string that two nodes share exactly when they mean the same. Lengths come first, so no two run together.

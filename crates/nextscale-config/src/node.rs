@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConfigError, Source, Span};
+use crate::{ConfigError, Source, Span, suggest::cut};
 
 /// One value of a RON document, with the place it was read from.
 ///
@@ -92,6 +92,17 @@ impl Node {
         }
     }
 
+    /// So many values are within one another here; 1 for a number or a name.
+    pub(crate) fn depth(&self) -> usize {
+        let deepest = match &self.value {
+            Value::List(items) | Value::Tuple { items, .. } => items.iter().map(Node::depth).max(),
+            Value::Struct { fields, .. } => fields.iter().map(|field| field.node.depth()).max(),
+            Value::Map(entries) => entries.iter().map(|(key, value)| key.depth().max(value.depth())).max(),
+            _ => None,
+        };
+        1 + deepest.unwrap_or(0)
+    }
+
     /// What a caret should cover: the whole of a value on one line, the first line of a longer one.
     pub(crate) fn head(&self) -> Span {
         let text = self.source.text.get(self.span.clone()).unwrap_or("");
@@ -107,12 +118,12 @@ impl Node {
             Value::Int(value) => format!("the number {value}"),
             Value::Float(value) => format!("the number {value:?}"),
             Value::Char(value) => format!("the character {value:?}"),
-            Value::Str(value) => format!("the string {value:?}"),
-            Value::Ident(name) => format!("the name `{name}`"),
+            Value::Str(value) => format!("the string {:?}", cut(value)),
+            Value::Ident(name) => format!("the name `{}`", cut(name)),
             Value::List(items) => format!("a list of {}", items.len()),
             Value::Map(_) => "a map".into(),
             Value::Tuple { name: Some(name), .. } | Value::Struct { name: Some(name), .. } => {
-                format!("`{name}(..)`")
+                format!("`{}(..)`", cut(name))
             }
             Value::Tuple { name: None, items } => format!("a tuple of {}", items.len()),
             Value::Struct { name: None, .. } => "fields in parentheses".into(),

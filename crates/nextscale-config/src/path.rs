@@ -24,7 +24,7 @@ impl std::fmt::Display for Step {
 /// Splits a path into its steps.
 pub(crate) fn steps(path: &str) -> Result<Vec<Step>> {
     let bad = || {
-        ConfigError::new(format!("`{path}` is not a path"))
+        ConfigError::new(format!("`{}` is not a path", suggest::cut(path)))
             .with_help("write field names joined by points, `guidance.beta`, and items as `variants[1]`")
     };
     let mut steps = Vec::new();
@@ -104,8 +104,10 @@ impl Node {
 
     /// The error for a step that leads nowhere from here, naming what is here.
     pub(crate) fn nothing_at(&self, step: &Step, path: &str) -> ConfigError {
-        let holder = self.name().map_or("here".to_owned(), |name| format!("in `{name}`"));
-        let error = self.error(format!("`{path}` leads nowhere: there is no `{step}` {holder}"));
+        let holder = self.name().map_or("here".to_owned(), |name| format!("in `{}`", suggest::cut(name)));
+        let (path_start, missing) = (suggest::cut(path), step.to_string());
+        let missing = suggest::cut(&missing);
+        let error = self.error(format!("`{path_start}` leads nowhere: there is no `{missing}` {holder}"));
         match (&self.value, step) {
             (Value::Struct { fields, .. }, Step::Name(name)) => error.with_help(suggest::help(
                 name,

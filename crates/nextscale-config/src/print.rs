@@ -1,6 +1,6 @@
 //! Tree to text: RON that parses to the same tree, the same for the same tree, pleasant to read.
 
-use crate::{Field, Node, Value, parse::keyword};
+use crate::{Field, Node, Value, parse::is_keyword};
 
 /// Lines are kept this short where the values allow it.
 const WIDTH: usize = 100;
@@ -172,7 +172,7 @@ fn between<T>(open: &str, close: &str, items: &[T], out: &mut String, write: imp
 fn push_name(name: &str, as_value: bool, out: &mut String) {
     let plain = name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
         && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
-    if !plain || (as_value && keyword(name).is_some()) {
+    if !plain || (as_value && is_keyword(name)) {
         out.push_str("r#");
     }
     out.push_str(name);

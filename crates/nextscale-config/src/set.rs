@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     ConfigError, Field, Node, Result, Source, Value,
-    parse::parse_part,
+    parse::{MAX_DEPTH, parse_part},
     path::{Step, steps},
+    suggest::cut,
 };
 
 impl Node {
@@ -19,7 +20,7 @@ impl Node {
     /// No `=`, a value that is not RON, a path that leads nowhere.
     pub fn assign(&mut self, assignment: &str) -> Result<()> {
         let Some((path, value)) = assignment.split_once('=') else {
-            return Err(ConfigError::new(format!("`{assignment}` sets nothing"))
+            return Err(ConfigError::new(format!("`{}` sets nothing", cut(assignment)))
                 .with_help("write PATH=VALUE, as in `guidance.beta=0.4`"));
         };
         self.set(path.trim(), value)
@@ -46,7 +47,11 @@ impl Node {
     /// # Errors
     /// A path that leads nowhere.
     pub fn set_node(&mut self, path: &str, value: Node) -> Result<()> {
-        self.replace(&steps(path)?, path, value)
+        let steps = steps(path)?;
+        if steps.len() + value.depth() > MAX_DEPTH {
+            return Err(value.error(format!("with this, values are nested more than {MAX_DEPTH} deep")));
+        }
+        self.replace(&steps, path, value)
     }
 
     fn replace(&mut self, steps: &[Step], path: &str, value: Node) -> Result<()> {
@@ -141,7 +146,7 @@ mod tests {
     #[test]
     fn what_cannot_be_set_is_explained() {
         let mut node = parsed("(a: 1, c: [1], n: None)");
-        for assignment in ["a", "a.b=1", "x.y=1", "c[3]=1", "a=1..2", "a=", "a=one two", "n.x=1", "=3"] {
+        for assignment in ["a", "a.b=1", "x.y=1", "c[3]=1", "a=1 2", "a=", "a=one two", "n.x=1", "=3"] {
             assert!(node.assign(assignment).is_err(), "{assignment}");
         }
         assert_eq!(node, parsed("(a: 1, c: [1], n: None)"));

@@ -7,8 +7,14 @@ use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanConten
 /// A byte range of a [`Source`]'s text.
 pub type Span = Range<usize>;
 
+/// So many characters of a line are shown before a place, at it, and after it.
+pub(crate) const EXCERPT: usize = 200;
+
+/// Lines of more bytes than this, all shown together, are cut.
+const LONG: usize = 4000;
+
 /// A text and the name that reports give it: a path, or `--set` for a command line's override.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Source {
     /// The name that reports show.
     pub name: String,
@@ -23,9 +29,29 @@ impl Source {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
+
+    /// The byte `count` characters after `from`, at most `end`.
+    pub(crate) fn forward(&self, from: usize, end: usize, count: usize) -> usize {
+        let text = self.text.get(from..end).unwrap_or("");
+        text.char_indices().nth(count).map_or(end, |(at, _)| from + at)
+    }
+
+    /// The byte `count` characters before `from`.
+    fn backward(&self, from: usize, count: usize) -> usize {
+        let text = self.text.get(..from).unwrap_or("");
+        text.char_indices().rev().nth(count.saturating_sub(1)).map_or(0, |(at, _)| at)
+    }
+}
+
+impl std::fmt::Debug for Source {
+    /// Without the text, which may be long and is part of every error.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).field("bytes", &self.text.len()).finish()
+    }
 }
 
 impl SourceCode for Source {
+    /// The lines about a span; of very long ones, what stands next to it.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -33,13 +59,34 @@ impl SourceCode for Source {
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let inner = self.text.read_span(span, lines_before, lines_after)?;
+        if inner.data().len() <= LONG {
+            return Ok(Box::new(MietteSpanContents::new_named(
+                self.name.clone(),
+                inner.data(),
+                *inner.span(),
+                inner.line(),
+                inner.column(),
+                inner.line_count(),
+            )));
+        }
+        let (start, end) = (span.offset(), span.offset() + span.len());
+        // Two places that are far apart have an excerpt each.
+        if span.len() > LONG || !self.text.is_char_boundary(start) || !self.text.is_char_boundary(end) {
+            return Err(MietteError::OutOfBounds);
+        }
+        let before = self.backward(start, EXCERPT);
+        let from = self.text[before..start].rfind('\n').map_or(before, |newline| before + newline + 1);
+        let after = self.forward(end, self.text.len(), EXCERPT);
+        let to = self.text[end..after].find('\n').map_or(after, |newline| end + newline);
+        let (line, column) = self.position(from);
+        let data = &self.text[from..to];
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
-            inner.data(),
-            *inner.span(),
-            inner.line(),
-            inner.column(),
-            inner.line_count(),
+            data.as_bytes(),
+            (from, data.len()).into(),
+            line - 1,
+            column - 1,
+            data.matches('\n').count() + 1,
         )))
     }
 }

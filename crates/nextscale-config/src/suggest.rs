@@ -1,10 +1,35 @@
-//! "Did you mean": the nearest of the names that are allowed.
+//! "Did you mean": the nearest of the names that are allowed. Names come from a file, so their length and number are
+//! bounded before they are compared or shown.
+
+use std::borrow::Cow;
+
+/// A longer name than this is no slip of one that is allowed.
+const LONGEST: usize = 100;
+
+/// So many names are compared.
+const COMPARED: usize = 1000;
+
+/// So many names are listed.
+const LISTED: usize = 50;
+
+/// A text for a message: its beginning, where it is long.
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}..", &text[..end]).into(),
+        None => text.into(),
+    }
+}
 
 /// The name most like `given`, if one is like enough to be a slip of the hand: the same beginning, or few letters off.
 pub(crate) fn nearest<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > LONGEST {
+        return None;
+    }
     let wanted = given.to_lowercase();
     allowed
         .into_iter()
+        .take(COMPARED)
+        .filter(|name| name.len() <= LONGEST)
         .map(|name| (name, name.to_lowercase()))
         .map(|(name, lower)| {
             (strsim::jaro_winkler(&wanted, &lower), strsim::osa_distance(&wanted, &lower), name)
@@ -20,11 +45,12 @@ pub(crate) fn help<'a>(
     lead: &str,
     allowed: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let list: Vec<String> = allowed.clone().into_iter().map(|name| format!("`{name}`")).collect();
-    let list = if list.is_empty() {
-        "nothing is allowed here".into()
-    } else {
-        format!("{lead}: {}", list.join(", "))
+    let mut names = allowed.clone().into_iter();
+    let list: Vec<String> = names.by_ref().take(LISTED).map(|name| format!("`{}`", cut(name))).collect();
+    let list = match (list.is_empty(), names.count()) {
+        (true, _) => "nothing is allowed here".into(),
+        (false, 0) => format!("{lead}: {}", list.join(", ")),
+        (false, more) => format!("{lead}: {} and {more} more", list.join(", ")),
     };
     match nearest(given, allowed) {
         Some(name) => format!("did you mean `{name}`? {list}"),

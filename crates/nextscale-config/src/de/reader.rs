@@ -10,7 +10,7 @@ use super::{
     access::{EntryAccess, EnumReader, FieldAccess, ItemAccess, NamedAccess},
     view::Reader,
 };
-use crate::{ConfigError, Result, Value, raw};
+use crate::{ConfigError, Result, Value, raw, suggest::cut};
 
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty,)*) => {$(
@@ -247,7 +247,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         // A struct that is read as a map, by way of `deserialize_any`, ignores the fields it does not know.
         match self.field {
             Some(field) => {
-                let error = ConfigError::new(format!("unknown field `{}`", field.name));
+                let error = ConfigError::new(format!("unknown field `{}`", cut(&field.name)));
                 Err(error.at(&field.node.source, field.span.clone(), ""))
             }
             None => visitor.visit_unit(),

@@ -1,6 +1,6 @@
 //! A node as the deserialiser sees it, and what it can be taken for.
 
-use crate::{ConfigError, Field, Node, Result, Value};
+use crate::{ConfigError, Field, Node, Result, Value, suggest::cut};
 
 /// A node to be read, with its name or as the nameless content of its parentheses.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ impl<'de> Reader<'de> {
         match &self.node.value {
             Value::Str(text) => Ok(text),
             Value::Ident(name) if !self.nameless => {
-                Err(self.expected("a string").with_help(format!("put it between quotes: \"{name}\"")))
+                Err(self.expected("a string").with_help(format!("put it between quotes: \"{}\"", cut(name))))
             }
             _ => Err(self.expected("a string")),
         }

@@ -1,17 +1,23 @@
-//! Text to tree. All of RON that a config needs: what the `ron` crate reads is read here with the same
-//! meaning, except byte strings, byte literals, ranges and names outside ASCII, which are refused by name.
+//! Text to tree, by the `ron` crate: its deserialiser walks the text once and builds the [`Node`]s as it goes.
+//!
+//! What `ron` accepts is accepted, what it refuses is refused. Three things are refused here: a field or key given
+//! twice, a value nested deeper than [`MAX_DEPTH`], and what is not UTF-8. Ranges become structs by the names of
+//! `std::ops`, byte strings lists of numbers.
 
-mod cursor;
-mod header;
-mod number;
-mod string;
-mod value;
+mod explain;
+mod tree;
 
 use std::{path::Path, sync::Arc};
 
+use ron::{Options, de::Deserializer, extensions::Extensions};
+use serde::de::DeserializeSeed;
+
 use crate::{ConfigError, Node, Result, Source, Span};
-use cursor::Cursor;
-pub(crate) use value::keyword;
+pub(crate) use tree::is_keyword;
+use tree::{NodeSeed, Reading};
+
+/// Values nest at most this deep, so that hostile input cannot exhaust the stack.
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// A whole RON document.
 #[derive(Debug)]
@@ -21,12 +27,10 @@ impl Document {
     /// Parses a text; `name` is what reports call it, usually its path.
     ///
     /// # Errors
-    /// What ron's grammar does not allow, a field given twice in one struct, nesting deeper than 128.
+    /// What is not RON, a field or key given twice, nesting deeper than 128.
     pub fn parse(name: &str, text: &str) -> Result<Node> {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-        let mut cursor = Cursor::new(&source, 0..text.len());
-        cursor.header()?;
-        finish(cursor)
+        parse_part(&source, 0..text.len())
     }
 
     /// Reads a file and parses it.
@@ -48,40 +52,20 @@ impl Document {
 
 /// Parses the one value that stands in `span` of a text.
 pub(crate) fn parse_part(source: &Arc<Source>, span: Span) -> Result<Node> {
-    finish(Cursor::new(source, span))
-}
-
-fn finish(mut cursor: Cursor<'_>) -> Result<Node> {
-    cursor.skip_space()?;
-    let node = cursor.value()?;
-    cursor.skip_space()?;
-    match cursor.peek() {
-        None => Ok(node),
-        Some(_) if cursor.starts_with("..") => {
-            Err(cursor.unsupported("a range `a..b`", "write a tuple, `(a, b)`"))
-        }
-        Some(found) => Err(cursor.error_here(format!("`{found}` after the end of the value"))),
+    let mut reading = Reading::new(source, span.clone());
+    // Depth is bounded here and not by ron, whose limit counts several steps for one level.
+    let options = Options::default().without_recursion_limit();
+    let mut ron = match Deserializer::from_str_with_options(&source.text[span], &options) {
+        Ok(ron) => ron,
+        Err(error) => return Err(reading.explain_header(error)),
+    };
+    reading.stand_before(ron.remainder());
+    reading.unwraps = ron.extensions().contains(Extensions::UNWRAP_VARIANT_NEWTYPES);
+    match NodeSeed(&mut reading).deserialize(&mut ron).and_then(|node| ron.end().map(|()| node)) {
+        Ok(node) => Ok(node),
+        Err(error) => Err(reading.explain(error, ron.remainder())),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Value;
-
-    #[test]
-    fn a_document_has_spans_into_its_text() {
-        let text = "// head\n(a: Cfg(scale: 1.5), /* x /* y */ */ b: [1, -2],)";
-        let node = Document::parse("a.ron", text).unwrap();
-        let Value::Struct { name: None, fields } = &node.value else { panic!("{node:?}") };
-        assert_eq!(&text[fields[0].span.clone()], "a");
-        assert_eq!(&text[fields[0].node.span.clone()], "Cfg(scale: 1.5)");
-        assert_eq!(&text[fields[1].node.span.clone()], "[1, -2]");
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let error = Document::read(Path::new("/no/such.ron")).unwrap_err();
-        assert!(error.to_string().contains("/no/such.ron"), "{error}");
-    }
-}
+mod tests;

@@ -1,0 +1,48 @@
+//! Times the parsing of a config of 1 MB beside ron's own `Value` of the same text, in turns.
+//!
+//!     cargo run --release -p nextscale-config --example parse_speed
+
+use std::{hint::black_box, time::Instant};
+
+use nextscale_config::Document;
+
+const ROUNDS: usize = 60;
+
+/// An ablation's config, over and over, and a long row of numbers.
+fn text() -> String {
+    let variant = include_str!("../tests/texts/ablation.ron");
+    let variant = variant.trim_end().rsplit_once("\n)").map_or(variant, |(variant, _)| variant);
+    let mut text = String::from("(variants: [");
+    while text.len() < 900_000 {
+        text.push_str(variant);
+        text.push_str("\n),\n");
+    }
+    text.push_str("], labels: [");
+    while text.len() < 1_000_000 {
+        text.push_str("207, 360, 1.5, ");
+    }
+    text + "])"
+}
+
+fn milliseconds(call: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    call();
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let text = text();
+    // Both read it, or the times say nothing.
+    Document::parse("speed.ron", &text)?;
+    ron::from_str::<ron::Value>(&text)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(milliseconds(|| drop(black_box(Document::parse("speed.ron", &text)))));
+        theirs.push(milliseconds(|| drop(black_box(ron::from_str::<ron::Value>(&text)))));
+    }
+    for (name, times) in [("Document::parse", &mut ours), ("ron::Value", &mut theirs)] {
+        times.sort_by(f64::total_cmp);
+        println!("{name}: best {:.1} ms, median {:.1} ms of {ROUNDS}", times[0], times[ROUNDS / 2]);
+    }
+    Ok(())
+}
