@@ -1,7 +1,10 @@
 //! nextscale: guidance of next-scale ("VAR") image generators.
 //!
 //! This crate is the public face of the workspace: it re-exports the crates under the names of what they hold. Start with
-//! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, and [`pipeline`] to run them.
+//! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, [`pipeline`] to run them, and [`cli::main`]
+//! to have every command with them.
+
+pub mod cli;
 
 /// The tensor library, so that a crate with a rule or a prior uses the same version.
 #[doc(no_inline)]

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use nextscale::ablation::chart::{Line, svg};
-use nextscale::train::log::Table;
-use nextscale::weights::files::write_atomically;
+use crate::ablation::chart::{Line, svg};
+use crate::train::log::Table;
+use crate::weights::files::write_atomically;
 
 use super::evaluate::check_place;
 use super::{Failure, train};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use nextscale::guidance::Strength;
-use nextscale::pipeline::{Registry, shipped};
+use crate::guidance::Strength;
+use crate::pipeline::{Registry, shipped};
 
 use super::Failure;
 
@@ -12,8 +12,8 @@ use super::Failure;
 pub struct Args {}
 
 /// Prints the lists.
-pub fn run(_: Args) -> Result<(), Failure> {
-    print!("{}", text(&Registry::standard()));
+pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
+    print!("{}", text(registry));
     Ok(())
 }
 
