@@ -6,17 +6,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use nextscale::burn::tensor::activation::softmax;
+use nextscale::conformance::RuleClaims;
 use nextscale::core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
-use nextscale::guidance::{Guidance, Step, Strength};
+use nextscale::guidance::{Conditional, Guidance, Step, Strength};
 use nextscale::pipeline::Registry;
+use nextscale::settings::Settings;
 
-/// Classifier-free guidance that acts on each choice in proportion to how much the two passes disagree there.
+/// CFG in proportion to how much the two passes disagree at each choice.
 ///
 /// l = c + t · d · (c − u), with d = ½ Σ |p_c − p_u|, the total variation between what the two passes predict: 0 where they
 /// agree, 1 where nothing is common.
-#[derive(Debug)]
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Disagreement(scale: 3.0)")]
 pub struct Disagreement {
-    /// t; 0 is off.
+    /// t, a strength, off at 0.
     scale: Strength,
 }
 
@@ -49,14 +52,16 @@ impl Guidance for Disagreement {
     fn check(&self, schedule: &ScaleSchedule, _: Alphabet) -> Result<()> {
         self.scale.check("scale", schedule)
     }
+
+    /// For the conformance kit: with a strength of zero it is no guidance.
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none().off(Arc::new(Self { scale: 0.0.into() }), Arc::new(Conditional))
+    }
 }
 
 /// Everything that nextscale has, and the rule.
 pub fn registry() -> Registry {
-    let about = "CFG in proportion to how much the two passes disagree";
-    Registry::standard().with_rule("Disagreement", about, |settings| {
-        Ok(Arc::new(Disagreement { scale: settings.take("scale")? }))
-    })
+    Registry::standard().with_rule::<Disagreement>()
 }
 
 fn main() -> ExitCode {

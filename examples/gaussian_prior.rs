@@ -2,29 +2,32 @@
 //! `cargo run --release --example gaussian_prior -- generate examples/gaussian.ron` draws with it.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use nextscale::core::{Error as CoreError, Grid, Result};
+use nextscale::core::{Grid, Result};
 use nextscale::pipeline::Registry;
 use nextscale::priors::{Operator, Prior, check_grids};
+use nextscale::settings::Settings;
 
+/// A Gaussian window over the coarse map.
+///
 /// A weighted mean of the coarse map around each fine position, with weights exp(−d²/2σ²) in the distance d of centres. A
 /// narrow window is `Nearest` and a wide one `Mean`; between them lies how much spatial detail a prior should have.
-#[derive(Debug)]
+#[derive(Debug, Settings)]
+#[setting(example = "Gaussian(sigma: 0.5)")]
 pub struct Gaussian {
-    /// σ, in coarse positions.
+    /// σ, the window's width in coarse positions.
+    #[setting(check = width)]
     sigma: f64,
 }
 
-impl Gaussian {
-    /// A window of width σ.
-    pub fn new(sigma: f64) -> Result<Self> {
-        if sigma > 0.0 && sigma.is_finite() {
-            return Ok(Self { sigma });
-        }
-        Err(CoreError::setting("sigma", format!("{sigma} is no width; give a finite number above 0")))
+fn width(&sigma: &f64) -> Result<(), String> {
+    if sigma > 0.0 && sigma.is_finite() {
+        return Ok(());
     }
+    Err(format!("{sigma} is no width; give a finite number above 0"))
+}
 
+impl Gaussian {
     /// The weights of one axis, row-major `[to, from]`; each row sums to 1.
     fn axis(&self, from: usize, to: usize) -> Vec<f64> {
         let row = |i: usize| {
@@ -49,9 +52,7 @@ impl Prior for Gaussian {
 
 /// Everything that nextscale has, and the prior.
 pub fn registry() -> Registry {
-    let about = "a Gaussian window over the coarse map, of width `sigma` in coarse positions";
-    Registry::standard()
-        .with_prior("Gaussian", about, |settings| Ok(Arc::new(Gaussian::new(settings.take("sigma")?)?)))
+    Registry::standard().with_prior::<Gaussian>()
 }
 
 fn main() -> ExitCode {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use nextscale::cli::Program;
 use nextscale::config::Document;
+use nextscale::conformance::check_all;
 use nextscale::pipeline::Registry;
 
 #[allow(dead_code)] // its main is not run
@@ -44,6 +45,12 @@ fn a_program_of_ones_own_ablates_with_its_rule() {
     for cell in ["none", "cfg", "disagreement"] {
         assert!(table.lines().any(|line| line.contains(cell)), "{cell} is not in\n{table}");
     }
+}
+
+#[test]
+fn what_programs_of_ones_own_have_conforms() {
+    check_all(&disagreement_rule::registry()).unwrap();
+    check_all(&gaussian_prior::registry()).unwrap();
 }
 
 #[test]

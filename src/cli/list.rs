@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::config::settings::{Entry, Kind};
 use crate::guidance::Strength;
 use crate::pipeline::{Registry, shipped};
 
@@ -19,12 +20,18 @@ pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
 
 fn text(registry: &Registry) -> String {
     let mut text = String::new();
-    section(&mut text, "Guidance rules", registry.rules().map(|entry| (&*entry.name, &*entry.about)));
-    section(&mut text, "Priors", registry.priors().map(|entry| (&*entry.name, &*entry.about)));
-    section(&mut text, "Samplers", registry.samplers().map(|entry| (&*entry.name, &*entry.about)));
+    things(&mut text, "Guidance rules", registry.rules());
+    things(&mut text, "Priors", registry.priors());
+    things(&mut text, "Samplers", registry.samplers());
     section(&mut text, "Strengths over scales", Strength::FORMS);
     section(&mut text, "Models", shipped::SHIPPED.iter().map(|model| (model.name, model.about)));
     text
+}
+
+fn things<K: Kind + ?Sized>(text: &mut String, title: &str, entries: &[Entry<K>]) {
+    let about: Vec<(&str, String)> =
+        entries.iter().map(|entry| (entry.description.name, entry.description.phrase())).collect();
+    section(text, title, about.iter().map(|(name, about)| (*name, &**about)));
 }
 
 fn section<'a>(text: &mut String, title: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) {

@@ -30,6 +30,7 @@ mod probe;
 mod progress;
 mod reconstruct;
 mod report;
+mod schema;
 mod selfcheck;
 mod train;
 
@@ -68,6 +69,7 @@ enum Command {
     Curves(curves::Args),
     Inspect(inspect::Args),
     List(list::Args),
+    Schema(schema::Args),
     Bench(bench::Args),
     Selfcheck(selfcheck::Args),
 }
@@ -137,11 +139,12 @@ impl Program {
             Command::Report(args) => report::run(args, judges),
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args),
-            Command::Init(args) => init::run(args),
+            Command::Init(args) => init::run(args, registry),
             Command::Train(args) => train::run(args),
             Command::Curves(args) => curves::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::List(args) => list::run(args, registry),
+            Command::Schema(args) => schema::run(args, registry),
             Command::Bench(args) => bench::run(args, registry),
             Command::Selfcheck(args) => selfcheck::run(args),
         }

@@ -19,6 +19,7 @@ fn every_command_has_help() {
         "curves",
         "inspect",
         "list",
+        "schema",
         "bench",
         "selfcheck",
     ] {

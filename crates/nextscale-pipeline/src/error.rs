@@ -47,6 +47,16 @@ pub enum Error {
     Stopped,
 }
 
+impl From<nextscale_priors::averages::AveragesError> for Error {
+    fn from(error: nextscale_priors::averages::AveragesError) -> Self {
+        use nextscale_priors::averages::AveragesError;
+        match error {
+            AveragesError::Weights(error) => Self::Weights(error),
+            error @ AveragesError::Other { .. } => Self::Usage(error.to_string()),
+        }
+    }
+}
+
 impl Error {
     /// An input/output error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {

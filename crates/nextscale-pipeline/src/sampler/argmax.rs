@@ -1,10 +1,13 @@
 use nextscale_core::{Draw, LogitMap, Result};
+use nextscale_macros::Settings;
 
 use super::{Moment, Sampler, host, tensor};
 use crate::device::is_cpu;
 
-/// The class of largest logit at every slot, the first among equals. Uses no randomness.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The most likely class, without randomness.
+///
+/// The class of largest logit at every slot, the first among equals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Settings)]
 pub struct Argmax;
 
 impl Sampler for Argmax {
