@@ -45,3 +45,22 @@ fn section<'a>(text: &mut String, title: &str, entries: impl IntoIterator<Item =
         let _ = writeln!(text, "  {name:width$}  {about}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guidance::{Apg, Cfg};
+    use crate::pipeline::sampler::Argmax;
+    use crate::priors::{Mean, Zero};
+
+    #[test]
+    fn a_list_has_a_line_a_name() {
+        let registry = Registry::new()
+            .with_rule::<Cfg>()
+            .with_rule::<Apg>()
+            .with_prior::<Mean>()
+            .with_prior::<Zero>()
+            .with_sampler::<Argmax>();
+        insta::assert_snapshot!(text(&registry));
+    }
+}

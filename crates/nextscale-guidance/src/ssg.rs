@@ -19,7 +19,7 @@ pub struct Ssg {
     /// The rule whose logits are guided.
     #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
-    /// What the scale before predicts, one of the priors below.
+    /// What the scale before predicts, one of the priors.
     prior: Arc<dyn Prior>,
     /// β, a strength, off at 0; scale 0 is never changed.
     beta: Strength,

@@ -48,13 +48,17 @@ fn field(name: &str, about: &str) -> Value {
         "edit" => forms(&EDITS),
         "guidance" => reference::<dyn Guidance>(),
         "variants" => json!({ "type": "array", "items": variant, "minItems": 1 }),
-        "sampling" => reference::<dyn Sampler>(),
+        "sampling" => {
+            let mut sampler = reference::<dyn Sampler>();
+            sampler["default"] = json!({ "TopKTopP": {} });
+            sampler
+        }
         "seed" => json!({ "type": "integer", "minimum": 0, "default": 0 }),
         "batch" => json!({ "type": "integer", "minimum": 1, "default": 8 }),
         "npz" => json!({ "type": "boolean", "default": false }),
         _ => json!({}),
     };
-    schema["description"] = about.into();
+    schema["description"] = about.replace(", see below", "").into();
     schema
 }
 
@@ -75,4 +79,22 @@ fn forms(forms: &[(&str, &str)]) -> Value {
     // `Null` stands without parentheses too.
     let bare = forms.iter().filter(|(_, about)| about.contains("`Null`")).map(|_| json!({ "const": "Null" }));
     json!({ "oneOf": forms.iter().map(form).chain(bare).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::TopKTopP;
+    use nextscale_guidance::{Conditional, Ssg};
+    use nextscale_priors::Dse;
+
+    #[test]
+    fn a_schema_tells_names_settings_defaults_and_help() {
+        let registry = Registry::new()
+            .with_rule::<Conditional>()
+            .with_rule::<Ssg>()
+            .with_prior::<Dse>()
+            .with_sampler::<TopKTopP>();
+        insta::assert_snapshot!(format!("{:#}", schema(&registry)));
+    }
 }
