@@ -51,7 +51,7 @@ fn every_rule_is_shown_side_by_side() {
     let shown = format!("{:?}", read("guidance-rules.ron").methods);
     for entry in Registry::standard().rules() {
         assert!(
-            shown.contains(&entry.description.name),
+            shown.contains(entry.description.name),
             "{} is not in configs/guidance-rules.ron",
             entry.description.name
         );

@@ -47,7 +47,7 @@ pub struct OfField {
 /// `default`, or `default = value`.
 pub enum Given {
     OfType,
-    Value(Expr),
+    Value(Box<Expr>),
 }
 
 impl OfField {
@@ -57,7 +57,7 @@ impl OfField {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("default") {
                     found.default = Some(match meta.value() {
-                        Ok(value) => Given::Value(value.parse()?),
+                        Ok(value) => Given::Value(Box::new(value.parse()?)),
                         Err(_) => Given::OfType,
                     });
                 } else if meta.path.is_ident("check") {
