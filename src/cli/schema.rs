@@ -1,5 +1,7 @@
 //! `nextscale schema`: what may stand in a config, for editors and programs.
 
+use std::io::{ErrorKind, Write};
+
 use crate::pipeline::{Registry, registry};
 
 use super::Failure;
@@ -17,6 +19,11 @@ pub struct Args {}
 /// Prints it.
 pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
     let schema = registry::schema(registry);
-    println!("{schema:#}");
-    Ok(())
+    match writeln!(std::io::stdout(), "{schema:#}") {
+        // `nextscale schema | head` has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Run(miette::miette!("cannot write the schema: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

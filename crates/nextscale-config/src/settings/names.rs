@@ -140,7 +140,7 @@ impl Names {
             let allowed = entries.iter().map(|entry| entry.description.name);
             return Err(variant.unknown(K::NAME, allowed));
         };
-        let mut reader = Reader::new(self, node)?;
+        let mut reader = Reader::new(self, node);
         let value = (entry.build)(&mut reader)?;
         reader.finish(value)
     }
@@ -155,7 +155,7 @@ impl Names {
         if variant.name() != name {
             return Err(variant.unknown("name", [name]));
         }
-        let mut reader = Reader::new(self, node)?;
+        let mut reader = Reader::new(self, node);
         let value = T::read(&mut reader)?;
         reader.finish(Arc::new(value))
     }

@@ -13,15 +13,17 @@ use crate::{ConfigError, Document, Field, Fields, Node, Result, Value};
 pub struct Reader<'a> {
     names: &'a Names,
     node: &'a Node,
-    fields: Fields<'a>,
+    /// Or why there are none: `Name(1)` has an item in their place.
+    fields: Result<Fields<'a>>,
+    item: Option<Node>,
     resolved: Vec<Field>,
     measured: Vec<Measured>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(names: &'a Names, node: &'a Node) -> Result<Self> {
-        let fields = node.fields()?;
-        Ok(Self { names, node, fields, resolved: Vec::new(), measured: Vec::new() })
+    pub(super) fn new(names: &'a Names, node: &'a Node) -> Self {
+        let (fields, item) = (node.fields(), None);
+        Self { names, node, fields, item, resolved: Vec::new(), measured: Vec::new() }
     }
 
     /// The whole named value as it stands in the config.
@@ -29,12 +31,22 @@ impl<'a> Reader<'a> {
         self.node
     }
 
+    /// What stands in the parentheses of `Name(..)` without a name of its own, where that is all there is.
+    ///
+    /// # Errors
+    /// If it is missing or does not fit.
+    pub fn item<T: Serialize + DeserializeOwned>(&mut self) -> Result<T> {
+        let value = self.node.variant()?.decode()?;
+        self.item = Some(Node::from_serialize(&value)?);
+        Ok(value)
+    }
+
     /// A setting that must be given.
     ///
     /// # Errors
     /// If it is missing or does not fit.
     pub fn take<T: Serialize + DeserializeOwned>(&mut self, name: &'static str) -> Result<T> {
-        let value = self.fields.take(name)?;
+        let value = self.fields()?.take(name)?;
         self.write(name, &value)?;
         Ok(value)
     }
@@ -44,7 +56,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it does not fit.
     pub fn take_or<T: Serialize + DeserializeOwned>(&mut self, name: &'static str, default: T) -> Result<T> {
-        let value = self.fields.take_or(name, default)?;
+        let value = self.fields()?.take_or(name, default)?;
         self.write(name, &value)?;
         Ok(value)
     }
@@ -54,7 +66,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it does not fit.
     pub fn take_option<T: Serialize + DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>> {
-        let value: Option<T> = self.fields.take_option(name)?;
+        let value: Option<T> = self.fields()?.take_option(name)?;
         if let Some(value) = &value {
             self.write(name, value)?;
         }
@@ -66,7 +78,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is missing or no text.
     pub fn path(&mut self, name: &'static str) -> Result<PathBuf> {
-        let given: String = self.fields.take(name)?;
+        let given: String = self.fields()?.take(name)?;
         self.located(name, &given)
     }
 
@@ -75,7 +87,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is no text.
     pub fn path_option(&mut self, name: &'static str) -> Result<Option<PathBuf>> {
-        let given: Option<String> = self.fields.take_option(name)?;
+        let given: Option<String> = self.fields()?.take_option(name)?;
         given.map(|given| self.located(name, &given)).transpose()
     }
 
@@ -84,7 +96,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is missing or wrong.
     pub fn nested<K: Kind + ?Sized>(&mut self, name: &'static str) -> Result<Arc<K>> {
-        let node = self.fields.node(name)?;
+        let node = self.fields()?.node(name)?;
         let built = self.names.build(node)?;
         Ok(self.keep_built(name, built))
     }
@@ -94,7 +106,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is wrong.
     pub fn nested_or<K: Kind + ?Sized>(&mut self, name: &'static str, default: &str) -> Result<Arc<K>> {
-        let built = match self.fields.node_option(name) {
+        let built = match self.fields()?.node_option(name) {
             Some(node) => self.names.build(node)?,
             None => self.names.build(&Document::parse(name, default)?)?,
         };
@@ -106,7 +118,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is wrong.
     pub fn nested_option<K: Kind + ?Sized>(&mut self, name: &'static str) -> Result<Option<Arc<K>>> {
-        let node = self.fields.node_option(name).filter(|node| node.name() != Some("None"));
+        let node = self.fields()?.node_option(name).filter(|node| node.name() != Some("None"));
         let Some(node) = node else { return Ok(None) };
         let built = self.names.build(node)?;
         Ok(Some(self.keep_built(name, built)))
@@ -117,7 +129,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is missing, no list, or one of them is wrong.
     pub fn list<K: Kind + ?Sized>(&mut self, name: &'static str) -> Result<Vec<Arc<K>>> {
-        let node = self.fields.node(name)?;
+        let node = self.fields()?.node(name)?;
         let Value::List(items) = &node.value else {
             let message = format!("expected a list of {}s", K::NAME);
             return Err(node.error(message).with_help("write [a, b]"));
@@ -148,7 +160,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// An unknown field.
     pub fn nothing_left(&self) -> Result<()> {
-        self.fields.finish()
+        match (&self.fields, &self.item) {
+            (_, Some(_)) => Ok(()),
+            (Ok(fields), None) => fields.finish(),
+            (Err(error), None) => Err(error.clone()),
+        }
     }
 
     /// A setting's own check: its error is shown at the value.
@@ -157,7 +173,8 @@ impl<'a> Reader<'a> {
     /// What the check says.
     pub fn check<E: Display>(&mut self, name: &'static str, checked: Result<(), E>) -> Result<()> {
         checked.map_err(|error| {
-            let place = self.fields.node_option(name).unwrap_or(self.node);
+            let given = self.fields.as_mut().ok().and_then(|fields| fields.node_option(name));
+            let place = given.unwrap_or(self.node);
             place.error(format!("{name}: {error}"))
         })
     }
@@ -186,6 +203,10 @@ impl<'a> Reader<'a> {
         self.node.error(message)
     }
 
+    fn fields(&mut self) -> Result<&mut Fields<'a>> {
+        self.fields.as_mut().map_err(|error| error.clone())
+    }
+
     fn located(&mut self, name: &'static str, given: &str) -> Result<PathBuf> {
         let path = self.names.folder().join(given);
         let path = std::path::absolute(&path)
@@ -206,11 +227,12 @@ impl<'a> Reader<'a> {
 
     /// The thing with its resolved config, nothing being left over.
     pub(super) fn finish<K: ?Sized>(self, value: Arc<K>) -> Result<Built<K>> {
-        self.fields.finish()?;
+        self.nothing_left()?;
         let name = self.node.name().unwrap_or_default();
-        let resolved = match self.resolved {
-            fields if fields.is_empty() => named(name)?,
-            fields => plain(Value::Struct { name: Some(name.to_owned()), fields })?,
+        let resolved = match (self.item, self.resolved) {
+            (Some(item), _) => plain(Value::Tuple { name: Some(name.to_owned()), items: vec![item] })?,
+            (None, fields) if fields.is_empty() => named(name)?,
+            (None, fields) => plain(Value::Struct { name: Some(name.to_owned()), fields })?,
         };
         Ok(Built { value, resolved, measured: self.measured })
     }
