@@ -18,7 +18,8 @@ fn logits(schedule: &ScaleSchedule, k: usize) -> PassLogits {
     let map = |seed| {
         let shape = [1, grid.positions(), CODES];
         let values = TensorData::new(noise(seed, shape.iter().product()), shape);
-        LogitMap::new(Tensor::from_data(values, &Device::flex()), grid, Alphabet::codes(CODES)).expect("as many as the grid has")
+        LogitMap::new(Tensor::from_data(values, &Device::flex()), grid, Alphabet::codes(CODES))
+            .expect("as many as the grid has")
     };
     [(Pass::CONDITIONAL, map(1)), (Pass::UNCONDITIONAL, map(2))].into_iter().collect()
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nextscale::burn::tensor::{Device, Tensor, TensorData};
+use nextscale::core::noise::Counter;
 use nextscale::core::{Alphabet, Grid, LogitMap, ScaleSchedule};
-use nextscale::pipeline::random::Counter;
-use nextscale::pipeline::sampler::{Moment, Sampler, TopKTopP};
+use nextscale::generate::sampler::{Moment, Sampler, TopKTopP};
 use nextscale::priors::conformance::noise;
 
 fn sampler(criterion: &mut Criterion) {

@@ -1,23 +1,25 @@
-//! A guidance rule of one's own, named in a config like a built-in one: classifier-free guidance that acts on each choice
-//! in proportion to how much the two passes disagree there.
-//! `cargo run --release --example disagreement_rule -- FOLDER` checks it and draws with it.
+//! A guidance rule of one's own in a program of one's own, which has every command of nextscale with the rule in its configs:
+//! `cargo run --release --example disagreement_rule -- generate examples/disagreement.ron` draws with it, `-- ablate
+//! examples/disagreement-ablation.ron` compares it with CFG, `-- list` has it.
 
-use std::error::Error;
-use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use nextscale::burn::tensor::activation::softmax;
-use nextscale::config::Document;
-use nextscale::conformance::check_rule;
+use nextscale::conformance::RuleClaims;
 use nextscale::core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 use nextscale::guidance::{Conditional, Guidance, Step, Strength};
-use nextscale::pipeline::{Config, Registry, RunOptions, Summary, run};
+use nextscale::pipeline::Registry;
+use nextscale::settings::Settings;
 
+/// CFG in proportion to how much the two passes disagree at each choice.
+///
 /// l = c + t · d · (c − u), with d = ½ Σ |p_c − p_u|, the total variation between what the two passes predict: 0 where they
 /// agree, 1 where nothing is common.
-#[derive(Debug)]
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Disagreement(scale: 3.0)")]
 pub struct Disagreement {
-    /// t; 0 is off.
+    /// t, a strength, off at 0.
     scale: Strength,
 }
 
@@ -50,39 +52,18 @@ impl Guidance for Disagreement {
     fn check(&self, schedule: &ScaleSchedule, _: Alphabet) -> Result<()> {
         self.scale.check("scale", schedule)
     }
+
+    /// For the conformance kit: with a strength of zero it is no guidance.
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none().off(Arc::new(Self { scale: 0.0.into() }), Arc::new(Conditional))
+    }
 }
 
 /// Everything that nextscale has, and the rule.
 pub fn registry() -> Registry {
-    let about = "CFG in proportion to how much the two passes disagree";
-    Registry::standard().with_rule("Disagreement", about, |settings| {
-        Ok(Arc::new(Disagreement { scale: settings.take("scale")? }))
-    })
+    Registry::standard().with_rule::<Disagreement>()
 }
 
-const CONFIG: &str = r#"(
-    model: Shipped("cifar10"),
-    condition: PerClass(1),
-    variants: [
-        ("cfg", Cfg(scale: 3.0)),
-        ("disagreement", Disagreement(scale: Ramp(12.0))),
-        ("ssg over it", Ssg(base: Disagreement(scale: Ramp(12.0)), prior: Dse(), beta: 0.5)),
-    ],
-    batch: 10,
-)"#;
-
-/// Checks the rule, and draws ten classes with it into `folder`.
-pub fn draw(folder: &Path) -> Result<Summary, Box<dyn Error>> {
-    let [rule, off] = [3.0, 0.0].map(|t| Disagreement { scale: t.into() });
-    println!("{}", check_rule(&rule).off(&off, &Conditional).run().into_result()?);
-    let node = Document::parse("disagreement.ron", CONFIG)?;
-    let prepared = Config::from_node(&node, Path::new(""), &registry())?.prepare()?;
-    Ok(run(&prepared, &RunOptions::new(folder))?)
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
-    nextscale::kernels::allocator::tune();
-    let folder = std::env::args().nth(1).ok_or("usage: disagreement_rule FOLDER")?;
-    println!("{}", draw(Path::new(&folder))?);
-    Ok(())
+fn main() -> ExitCode {
+    nextscale::cli::main(registry())
 }

@@ -1,33 +1,33 @@
-//! A prior of one's own, named in a config like a built-in one: a Gaussian window over the coarse map.
-//! `cargo run --release --example gaussian_prior -- FOLDER` checks it and draws with it.
+//! A prior of one's own in a program of one's own, which has every command of nextscale with the prior in its configs:
+//! `cargo run --release --example gaussian_prior -- generate examples/gaussian.ron` draws with it.
 
-use std::error::Error;
-use std::path::Path;
-use std::sync::Arc;
+use std::process::ExitCode;
 
-use nextscale::config::Document;
-use nextscale::conformance::check_prior;
-use nextscale::core::{Error as CoreError, Grid, Result};
-use nextscale::pipeline::{Config, Registry, RunOptions, Summary, run};
+use nextscale::core::{Grid, Result};
+use nextscale::pipeline::Registry;
 use nextscale::priors::{Operator, Prior, check_grids};
+use nextscale::settings::Settings;
 
+/// A Gaussian window over the coarse map.
+///
 /// A weighted mean of the coarse map around each fine position, with weights exp(−d²/2σ²) in the distance d of centres. A
 /// narrow window is `Nearest` and a wide one `Mean`; between them lies how much spatial detail a prior should have.
-#[derive(Debug)]
+#[derive(Debug, Settings)]
+#[setting(example = "Gaussian(sigma: 0.5)")]
 pub struct Gaussian {
-    /// σ, in coarse positions.
+    /// σ, the window's width in coarse positions.
+    #[setting(check = width)]
     sigma: f64,
 }
 
-impl Gaussian {
-    /// A window of width σ.
-    pub fn new(sigma: f64) -> Result<Self> {
-        if sigma > 0.0 && sigma.is_finite() {
-            return Ok(Self { sigma });
-        }
-        Err(CoreError::setting("sigma", format!("{sigma} is no width; give a finite number above 0")))
+fn width(&sigma: &f64) -> Result<(), String> {
+    if sigma > 0.0 && sigma.is_finite() {
+        return Ok(());
     }
+    Err(format!("{sigma} is no width; give a finite number above 0"))
+}
 
+impl Gaussian {
     /// The weights of one axis, row-major `[to, from]`; each row sums to 1.
     fn axis(&self, from: usize, to: usize) -> Vec<f64> {
         let row = |i: usize| {
@@ -52,32 +52,9 @@ impl Prior for Gaussian {
 
 /// Everything that nextscale has, and the prior.
 pub fn registry() -> Registry {
-    let about = "a Gaussian window over the coarse map, of width `sigma` in coarse positions";
-    Registry::standard()
-        .with_prior("Gaussian", about, |settings| Ok(Arc::new(Gaussian::new(settings.take("sigma")?)?)))
+    Registry::standard().with_prior::<Gaussian>()
 }
 
-const CONFIG: &str = r#"(
-    model: Shipped("cifar10"),
-    condition: PerClass(1),
-    variants: [
-        ("narrow", Ssg(base: Cfg(scale: 3.0), prior: Gaussian(sigma: 0.3), beta: 0.5)),
-        ("wide", Ssg(base: Cfg(scale: 3.0), prior: Gaussian(sigma: 3.0), beta: 0.5)),
-    ],
-    batch: 10,
-)"#;
-
-/// Checks the prior, and draws ten classes with it into `folder`.
-pub fn draw(folder: &Path) -> Result<Summary, Box<dyn Error>> {
-    println!("{}", check_prior(&Gaussian::new(0.5)?).run().into_result()?);
-    let node = Document::parse("gaussian.ron", CONFIG)?;
-    let prepared = Config::from_node(&node, Path::new(""), &registry())?.prepare()?;
-    Ok(run(&prepared, &RunOptions::new(folder))?)
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
-    nextscale::kernels::allocator::tune();
-    let folder = std::env::args().nth(1).ok_or("usage: gaussian_prior FOLDER")?;
-    println!("{}", draw(Path::new(&folder))?);
-    Ok(())
+fn main() -> ExitCode {
+    nextscale::cli::main(registry())
 }

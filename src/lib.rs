@@ -1,7 +1,10 @@
 //! nextscale: guidance of next-scale ("VAR") image generators.
 //!
 //! This crate is the public face of the workspace: it re-exports the crates under the names of what they hold. Start with
-//! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, and [`pipeline`] to run them.
+//! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, [`pipeline`] to run them, and [`cli::main`]
+//! to have every command with them.
+
+pub mod cli;
 
 /// The tensor library, so that a crate with a rule or a prior uses the same version.
 #[doc(no_inline)]
@@ -16,6 +19,8 @@ pub use nextscale_config as config;
 pub use nextscale_core as core;
 #[doc(inline)]
 pub use nextscale_files as files;
+#[doc(inline)]
+pub use nextscale_generate as generate;
 #[doc(inline)]
 pub use nextscale_guidance as guidance;
 #[doc(inline)]
@@ -35,22 +40,59 @@ pub use nextscale_train as train;
 #[doc(inline)]
 pub use nextscale_weights as weights;
 
-/// Kits that check a rule or a prior of one's own against what all of them promise.
+/// The settings of a rule, a prior or a sampler, said once in its struct: `#[derive(Settings)]`.
 ///
 /// ```
-/// use nextscale::conformance::{check_prior, check_rule};
-/// use nextscale::guidance::{Apg, Conditional};
+/// use std::sync::Arc;
+/// use nextscale::guidance::{Guidance, Strength};
+/// use nextscale::settings::Settings;
+///
+/// /// What `nextscale list` says of it.
+/// #[derive(Debug, Clone, Settings)]
+/// #[setting(example = "Sharpen(amount: 0.5)")]
+/// struct Sharpen {
+///     /// The rule whose logits are sharpened.
+///     #[setting(default = "Conditional")]
+///     base: Arc<dyn Guidance>,
+///     /// a, a strength, off at 0.
+///     amount: Strength,
+/// }
+///
+/// let description = Sharpen::description();
+/// assert_eq!((description.name, description.settings.len()), ("Sharpen", 2));
+/// assert_eq!(description.settings[1].about, "a, a strength, off at 0.");
+/// ```
+pub mod settings {
+    #[doc(inline)]
+    pub use nextscale_config::settings::*;
+    #[doc(inline)]
+    pub use nextscale_macros::FacadeSettings as Settings;
+}
+
+/// Kits that check rules and priors of one's own against what all of them promise.
+///
+/// ```
+/// use nextscale::conformance::{check_all, check_prior, check_rule};
+/// use nextscale::guidance::Apg;
+/// use nextscale::pipeline::Registry;
 /// use nextscale::priors::Dse;
 ///
+/// // One of each:
 /// check_prior(&Dse::default()).run().into_result()?;
-/// check_rule(&Apg::new(3.0)?).off(&Apg::new(0.0)?, &Conditional).run().into_result()?;
+/// check_rule(&Apg::new(3.0)?).run().into_result()?;
+/// // Everything that a program has:
+/// check_all(&Registry::new().with_rule::<Apg>().with_prior::<Dse>())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub mod conformance {
     #[doc(inline)]
-    pub use nextscale_guidance::conformance::{RuleKit, check_rule};
+    pub use nextscale_guidance::conformance::{RuleClaims, RuleKit, check_rule};
     #[doc(inline)]
-    pub use nextscale_priors::conformance::{Check, NotConformant, Outcome, PriorKit, Report, check_prior};
+    pub use nextscale_pipeline::registry::check_all;
+    #[doc(inline)]
+    pub use nextscale_priors::conformance::{
+        Check, NotConformant, Outcome, PriorClaims, PriorKit, Report, check_prior,
+    };
 }
 
 // The book's code is compiled and run.

@@ -1,11 +1,8 @@
-//! The `nextscale` command; `src/cli/` has one file a command.
+//! The `nextscale` command: every command of [`nextscale::cli`] with what nextscale itself has, as a program of one's own has
+//! them with its own rules.
 
-mod cli;
+use nextscale::pipeline::Registry;
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    // Before any thread exists: large tensors would otherwise fault in fresh pages at every step.
-    nextscale::kernels::allocator::tune();
-    cli::main()
+fn main() -> std::process::ExitCode {
+    nextscale::cli::main(Registry::standard())
 }

@@ -50,6 +50,10 @@ fn configs_of_other_models_are_read() {
 fn every_rule_is_shown_side_by_side() {
     let shown = format!("{:?}", read("guidance-rules.ron").methods);
     for entry in Registry::standard().rules() {
-        assert!(shown.contains(&entry.name), "{} is not in configs/guidance-rules.ron", entry.name);
+        assert!(
+            shown.contains(entry.description.name),
+            "{} is not in configs/guidance-rules.ron",
+            entry.description.name
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The book: pages that are made from the program are up to date, and every page can be reached.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nextscale::config::Document;
@@ -14,7 +15,7 @@ fn page(name: &str) -> PathBuf {
 /// `NEXTSCALE_UPDATE_DOCS=1` writes the page instead of comparing it.
 #[test]
 fn the_reference_of_configs_is_what_the_registry_says() {
-    let made = registry::markdown(&Registry::standard()).unwrap();
+    let made = registry::markdown(&Registry::standard());
     let path = page("configs.md");
     if std::env::var_os("NEXTSCALE_UPDATE_DOCS").is_some() {
         std::fs::write(&path, made).unwrap();
@@ -27,6 +28,52 @@ fn the_reference_of_configs_is_what_the_registry_says() {
         "docs/src/configs.md is out of date; run NEXTSCALE_UPDATE_DOCS=1 cargo test -p nextscale --test docs\n\
          first difference (made, committed): {difference:?}"
     );
+}
+
+/// The source files of the crates that name a thing outside of tests.
+fn files_that_name(thing: &str) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src"), root.join("crates")];
+    let mut found = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let inside = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+            if path.is_dir() && !["tests", "examples", "benches"].iter().any(|name| path.ends_with(name)) {
+                folders.push(path);
+            } else if inside.ends_with(".rs") && !inside.ends_with("tests.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+                let mut words = code.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+                if words.any(|word| word == thing) {
+                    found.insert(inside);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_rule_stands_in_the_files_that_the_map_says() {
+    let map = std::fs::read_to_string(page("../ARCHITECTURE.md")).unwrap();
+    let row = |start: &str| -> Vec<String> {
+        let row =
+            map.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no row {start}"));
+        row.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let told: BTreeSet<String> = row("| a rule |").into_iter().collect();
+    assert_eq!(told.len(), 3);
+    assert_eq!(files_that_name("Gated"), told);
+    let other: BTreeSet<String> = told.iter().map(|file| file.replace("gated", "rescale")).collect();
+    assert_eq!(files_that_name("Rescale"), other);
+    // Names that are words elsewhere too.
+    for (start, thing) in [("| a prior |", "Dse"), ("| a sampler |", "Argmax")] {
+        let files = files_that_name(thing);
+        let told = row(start);
+        assert_eq!(told.len(), 3);
+        assert!(told.iter().all(|file| files.contains(file)), "{thing}: {files:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,11 @@
-//! The examples, run as a reader would run them.
+//! The examples, run as a reader would run them: programs of their own, with every command.
 
+use std::path::Path;
+use std::process::ExitCode;
+
+use nextscale::cli::Program;
 use nextscale::config::Document;
+use nextscale::conformance::check_all;
 use nextscale::pipeline::Registry;
 
 #[allow(dead_code)] // its main is not run
@@ -10,28 +15,58 @@ mod disagreement_rule;
 #[path = "../examples/gaussian_prior.rs"]
 mod gaussian_prior;
 
-fn grid(folder: &std::path::Path) -> Vec<u8> {
-    std::fs::read(folder.join("grid.png")).unwrap()
+/// Runs a command line of the program with this registry; `--out` is added.
+fn run(registry: Registry, words: &[&str], out: &Path) {
+    let words = [&["program"], words, &["--out", out.to_str().unwrap()]].concat();
+    assert_eq!(Program::new(registry).run(words), ExitCode::SUCCESS);
+}
+
+fn example(name: &str) -> String {
+    format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 #[test]
-fn the_rule_conforms_and_draws() {
+fn a_program_of_ones_own_draws_with_its_rule() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let summary = disagreement_rule::draw(&out).unwrap();
-    assert_eq!(summary.made, 30);
+    run(disagreement_rule::registry(), &["generate", &example("disagreement.ron")], &out);
     let image = |variant: &str| std::fs::read(out.join(variant).join("00007.png")).unwrap();
     assert_ne!(image("disagreement"), image("cfg"));
     assert_ne!(image("disagreement"), image("ssg-over-it"));
 }
 
 #[test]
-fn the_prior_conforms_and_draws() {
+fn a_program_of_ones_own_ablates_with_its_rule() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let summary = gaussian_prior::draw(&out).unwrap();
-    assert_eq!(summary.made, 20);
-    assert!(!grid(&out).is_empty());
+    // Two images a cell.
+    run(disagreement_rule::registry(), &["ablate", &example("disagreement-ablation.ron"), "--quick"], &out);
+    let table = std::fs::read_to_string(out.join("measures.csv")).unwrap();
+    for cell in ["none", "cfg", "disagreement"] {
+        assert!(table.lines().any(|line| line.contains(cell)), "{cell} is not in\n{table}");
+    }
+}
+
+#[test]
+fn what_programs_of_ones_own_have_conforms() {
+    check_all(&disagreement_rule::registry()).unwrap();
+    check_all(&gaussian_prior::registry()).unwrap();
+}
+
+#[test]
+fn a_program_of_ones_own_draws_with_its_prior() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    run(gaussian_prior::registry(), &["generate", &example("gaussian.ron")], &out);
+    let image = |variant: &str| std::fs::read(out.join(variant).join("00003.png")).unwrap();
+    assert_ne!(image("narrow"), image("wide"));
+}
+
+#[test]
+fn a_wrong_command_line_of_a_program_of_ones_own_is_usage() {
+    let program = Program::new(disagreement_rule::registry());
+    assert_eq!(program.run(["program", "generate", "nothing.ron"]), ExitCode::from(2));
+    assert_eq!(program.run(["program", "generat"]), ExitCode::from(2));
 }
 
 #[test]

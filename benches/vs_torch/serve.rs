@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use nextscale::config::Document;
 use nextscale::core::Condition;
+use nextscale::core::noise::Counter;
+use nextscale::generate::observe::{Part, Times};
 use nextscale::pipeline::device::DeviceChoice;
-use nextscale::pipeline::observe::{Part, Times};
-use nextscale::pipeline::random::Counter;
 use nextscale::pipeline::run::peak_memory;
 use nextscale::pipeline::{Batch, Config, Generator, Model, Prepared, Registry, Stop, images};
 use serde::Serialize;

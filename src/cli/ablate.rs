@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use nextscale::ablation::judge::Judges;
-use nextscale::ablation::{self, Ablation, Error, Options, Progress, Store};
-use nextscale::config::Document;
-use nextscale::pipeline::{Registry, Stop};
+use crate::ablation::judge::Judges;
+use crate::ablation::{self, Ablation, Error, Options, Progress, Store};
+use crate::config::Document;
+use crate::pipeline::{Registry, Stop};
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 /// Makes what is missing, and writes the report.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
     let mut tree = Document::read(&args.file).map_err(Failure::usage)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
@@ -38,8 +38,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Ablation::quicken(&mut tree).map_err(failure)?;
     }
     args.overrides.apply(&mut tree)?;
-    let (registry, judges) = (Registry::standard(), Judges::standard());
-    let ablation = Ablation::from_node(&tree, &folder, &registry, &judges).map_err(failure)?;
+    let ablation = Ablation::from_node(&tree, &folder, registry, judges).map_err(failure)?;
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
     let store = Store::open(&out).map_err(failure)?;
@@ -55,9 +54,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         bar.set_message(progress.cell.clone());
     };
     let options = Options { device: args.device.device, stop, progress: &mut show };
-    ablation::run(&name, &ablation, &judges, &store, options).map_err(failure)?;
+    ablation::run(&name, &ablation, judges, &store, options).map_err(failure)?;
     bar.finish_and_clear();
-    report::write(&store, &judges, args.device.device)
+    report::write(&store, judges, args.device.device)
 }
 
 /// A failure of an ablation with its exit code.
@@ -65,7 +64,7 @@ pub fn failure(error: Error) -> Failure {
     let (usage, stop) = (error.is_usage(), error.is_stop());
     match error {
         error if stop => Failure::Stopped(miette::miette!("{error}")),
-        Error::Config(error) | Error::Pipeline(nextscale::pipeline::Error::Config(error)) => {
+        Error::Config(error) | Error::Pipeline(crate::pipeline::Error::Config(error)) => {
             Failure::usage(error)
         }
         error if usage => Failure::Usage(miette::miette!("{error}")),

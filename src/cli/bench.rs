@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use nextscale::config::Document;
-use nextscale::core::ScaleSchedule;
-use nextscale::files::write_atomically;
-use nextscale::pipeline::bench::{BenchOptions, Progress, RandomModel, Weights, bench};
-use nextscale::pipeline::{Config, Error, Registry, Stop};
+use crate::config::Document;
+use crate::core::ScaleSchedule;
+use crate::files::write_atomically;
+use crate::pipeline::bench::{BenchOptions, Progress, RandomModel, Weights, bench};
+use crate::pipeline::{Config, Error, Registry, Stop};
 
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
@@ -74,7 +74,7 @@ impl Args {
 }
 
 /// Measures, and prints the table.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if let Some(file) = &args.json {
         check_place(file)?;
     }
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         (tree, folder)
     };
     args.overrides.apply(&mut tree)?;
-    let registry = Registry::standard().in_folder(&folder);
+    let registry = registry.clone().in_folder(&folder);
     let config = Config::from_node(&tree, &folder, &registry).map_err(failure)?;
     let stop = Stop::new();
     let options = BenchOptions {

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use nextscale::config::Document;
-use nextscale::pipeline::calibration::{CalibrationOptions, calibrate};
-use nextscale::pipeline::{Config, Registry, Stop};
+use crate::config::Document;
+use crate::pipeline::calibration::{CalibrationOptions, calibrate};
+use crate::pipeline::{Config, Registry, Stop};
 
 use super::Failure;
 use super::device::DeviceArgs;
@@ -31,15 +31,14 @@ pub struct Args {
 }
 
 /// Makes the images, keeps their averages, and says where those are.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
     let folder = args.config.parent().unwrap_or(Path::new(""));
-    let prepared =
-        Config::from_node(&tree, folder, &Registry::standard()).and_then(Config::prepare).map_err(failure)?;
+    let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare).map_err(failure)?;
     let stop = Stop::new();
     let options = CalibrationOptions {
         device: args.device.device,

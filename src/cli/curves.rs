@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use nextscale::ablation::chart::{Line, svg};
-use nextscale::files::write_atomically;
-use nextscale::train::log::Table;
+use crate::ablation::chart::{Line, svg};
+use crate::files::write_atomically;
+use crate::train::log::Table;
 
 use super::evaluate::check_place;
 use super::{Failure, train};

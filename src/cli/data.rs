@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use nextscale::config::Document;
-use nextscale::metrics::ImageBatch;
-use nextscale::metrics::source::ImageSource;
-use nextscale::train::data::{Dataset, Images, Source};
+use crate::config::Document;
+use crate::metrics::ImageBatch;
+use crate::metrics::source::ImageSource;
+use crate::train::data::{Dataset, Images, Source};
 
 use super::evaluate::failure;
 use super::{Failure, train};

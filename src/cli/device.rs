@@ -1,7 +1,7 @@
 //! `--device`, as every command that computes has it.
 
-use nextscale::core::Dtype;
-use nextscale::pipeline::device::DeviceChoice;
+use crate::core::Dtype;
+use crate::pipeline::device::DeviceChoice;
 
 /// Where to compute.
 #[derive(Debug, clap::Args)]

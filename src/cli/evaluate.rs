@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use nextscale::metrics::kid::KidOptions;
-use nextscale::metrics::source::ImageSource;
-use nextscale::metrics::{
+use crate::metrics::kid::KidOptions;
+use crate::metrics::source::ImageSource;
+use crate::metrics::{
     Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0, Probe,
     Probing, Report, Statistics, evaluate,
 };
-use nextscale::weights::WeightFile;
+use crate::weights::WeightFile;
+use clap::ValueEnum;
 
 use super::device::DeviceArgs;
 use super::{Failure, progress};

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use nextscale::config::{Document, Node};
-use nextscale::pipeline::{self, Config, Error, Registry, RunOptions, Stop};
+use crate::config::{Document, Node};
+use crate::pipeline::{self, Config, Error, Registry, RunOptions, Stop};
 
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
@@ -37,15 +37,13 @@ pub struct Args {
 }
 
 /// Makes the images, and says where they are and what they took.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let (mut tree, name, folder) = read(args.config.as_deref())?;
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
-    let prepared = Config::from_node(&tree, &folder, &Registry::standard())
-        .and_then(Config::prepare)
-        .map_err(failure)?;
+    let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare).map_err(failure)?;
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nextscale::backbones::var::VarConfig;
-use nextscale::tokenizers::vq::VqvaeConfig;
-use nextscale::weights::WeightFile;
+use crate::backbones::var::VarConfig;
+use crate::tokenizers::vq::VqvaeConfig;
+use crate::weights::WeightFile;
 
 use super::Failure;
 

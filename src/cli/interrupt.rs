@@ -1,20 +1,30 @@
 //! Ctrl-C and termination: asked once, a run stops where it can be resumed; asked twice, at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::Failure;
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
+static STOP: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+static WATCHED: OnceLock<Result<(), String>> = OnceLock::new();
 
-/// Calls `stop` at the first SIGINT, SIGTERM or SIGHUP, and ends the process at the second.
+/// Calls `stop` at the first SIGINT, SIGTERM or SIGHUP from now on, and ends the process at the second. It takes the place of
+/// what an earlier command of this process asked for.
 pub fn on_interrupt(stop: impl Fn() + Send + 'static) -> Result<(), Failure> {
-    ctrlc::set_handler(move || {
-        if ASKED.fetch_add(1, Ordering::Relaxed) == 0 {
-            eprintln!("stopping at the next safe point; once more to stop at once");
-            stop();
-        } else {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|error| Failure::Run(miette::miette!("cannot watch for Ctrl-C: {error}")))
+    *STOP.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
+    ASKED.store(0, Ordering::Relaxed);
+    // A process has one handler, whichever command set it.
+    let watched = WATCHED.get_or_init(|| ctrlc::set_handler(interrupted).map_err(|error| error.to_string()));
+    watched.clone().map_err(|error| Failure::Run(miette::miette!("cannot watch for Ctrl-C: {error}")))
+}
+
+fn interrupted() {
+    if ASKED.fetch_add(1, Ordering::Relaxed) > 0 {
+        std::process::exit(130);
+    }
+    eprintln!("stopping at the next safe point; once more to stop at once");
+    if let Some(stop) = &*STOP.lock().unwrap_or_else(PoisonError::into_inner) {
+        stop();
+    }
 }

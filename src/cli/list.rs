@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use nextscale::guidance::Strength;
-use nextscale::pipeline::{Registry, shipped};
+use crate::config::settings::{Entry, Kind};
+use crate::guidance::Strength;
+use crate::pipeline::{Registry, shipped};
 
 use super::Failure;
 
@@ -12,19 +13,25 @@ use super::Failure;
 pub struct Args {}
 
 /// Prints the lists.
-pub fn run(_: Args) -> Result<(), Failure> {
-    print!("{}", text(&Registry::standard()));
+pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
+    print!("{}", text(registry));
     Ok(())
 }
 
 fn text(registry: &Registry) -> String {
     let mut text = String::new();
-    section(&mut text, "Guidance rules", registry.rules().map(|entry| (&*entry.name, &*entry.about)));
-    section(&mut text, "Priors", registry.priors().map(|entry| (&*entry.name, &*entry.about)));
-    section(&mut text, "Samplers", registry.samplers().map(|entry| (&*entry.name, &*entry.about)));
+    things(&mut text, "Guidance rules", registry.rules());
+    things(&mut text, "Priors", registry.priors());
+    things(&mut text, "Samplers", registry.samplers());
     section(&mut text, "Strengths over scales", Strength::FORMS);
     section(&mut text, "Models", shipped::SHIPPED.iter().map(|model| (model.name, model.about)));
     text
+}
+
+fn things<K: Kind + ?Sized>(text: &mut String, title: &str, entries: &[Entry<K>]) {
+    let about: Vec<(&str, String)> =
+        entries.iter().map(|entry| (entry.description.name, entry.description.phrase())).collect();
+    section(text, title, about.iter().map(|(name, about)| (*name, &**about)));
 }
 
 fn section<'a>(text: &mut String, title: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) {
@@ -36,5 +43,24 @@ fn section<'a>(text: &mut String, title: &str, entries: impl IntoIterator<Item =
     let _ = writeln!(text, "{title}");
     for (name, about) in entries {
         let _ = writeln!(text, "  {name:width$}  {about}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::sampler::Argmax;
+    use crate::guidance::{Apg, Cfg};
+    use crate::priors::{Mean, Zero};
+
+    #[test]
+    fn a_list_has_a_line_a_name() {
+        let registry = Registry::new()
+            .with_rule::<Cfg>()
+            .with_rule::<Apg>()
+            .with_prior::<Mean>()
+            .with_prior::<Zero>()
+            .with_sampler::<Argmax>();
+        insta::assert_snapshot!(text(&registry));
     }
 }

@@ -1,4 +1,15 @@
-//! The command line: what is parsed, which command runs, how failures end.
+//! The `nextscale` command as a function, so that a program of one's own has every command, with its rules, priors and
+//! samplers in them.
+//!
+//! `src/main.rs` is one such program; `examples/disagreement_rule.rs` is one with a rule of its own:
+//!
+//! ```no_run
+//! use nextscale::pipeline::Registry;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     nextscale::cli::main(Registry::standard())
+//! }
+//! ```
 
 mod ablate;
 mod bench;
@@ -19,16 +30,21 @@ mod probe;
 mod progress;
 mod reconstruct;
 mod report;
+mod schema;
 mod selfcheck;
 mod train;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use miette::MietteHandlerOpts;
 
-pub use failure::Failure;
+use crate::ablation::judge::Judges;
+use crate::pipeline::Registry;
+
+use failure::Failure;
 
 /// Guidance of next-scale image generators: generate, measure, compare, train.
 #[derive(Debug, Parser)]
@@ -53,37 +69,84 @@ enum Command {
     Curves(curves::Args),
     Inspect(inspect::Args),
     List(list::Args),
+    Schema(schema::Args),
     Bench(bench::Args),
     Selfcheck(selfcheck::Args),
 }
 
-/// Parses the command line and runs the command.
-pub fn main() -> ExitCode {
-    // Errors of the command line itself exit with 2 in clap, as usage errors do here.
-    let cli = Cli::parse();
-    unwrap_where_no_one_reads_columns();
-    let result = match cli.command {
-        Command::Generate(args) => generate::run(args),
-        Command::Evaluate(args) => evaluate::run(args),
-        Command::Probe(args) => probe::run(args),
-        Command::Neighbours(args) => neighbours::run(args),
-        Command::Ablate(args) => ablate::run(args),
-        Command::Report(args) => report::run(args),
-        Command::Calibrate(args) => calibrate::run(args),
-        Command::Reconstruct(args) => reconstruct::run(args),
-        Command::Init(args) => init::run(args),
-        Command::Train(args) => train::run(args),
-        Command::Curves(args) => curves::run(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::List(args) => list::run(args),
-        Command::Bench(args) => bench::run(args),
-        Command::Selfcheck(args) => selfcheck::run(args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{:?}", failure.report());
-            failure.code()
+/// What a program's `main` calls: the process's own command line, with what `registry` has in every config.
+///
+/// Call it first, before any thread exists: it sets up the allocator.
+pub fn main(registry: Registry) -> ExitCode {
+    Program::new(registry).main()
+}
+
+/// The commands, with what configs and ablation files may name in them.
+#[derive(Clone)]
+pub struct Program {
+    registry: Registry,
+    judges: Judges,
+}
+
+impl Program {
+    /// What configs may name; ablations measure what nextscale itself can.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry, judges: Judges::standard() }
+    }
+
+    /// The same with these measures in ablations.
+    #[must_use]
+    pub fn with_judges(self, judges: Judges) -> Self {
+        Self { judges, ..self }
+    }
+
+    /// As [`main`].
+    pub fn main(&self) -> ExitCode {
+        // Before any thread exists: large tensors would otherwise fault in fresh pages at every step.
+        crate::kernels::allocator::tune();
+        self.run(std::env::args_os())
+    }
+
+    /// Runs one command line, the program's name being its first word: exit code 0 is success, 1 a failed run, 2 wrong usage
+    /// and 130 an interrupted run.
+    pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+        let cli = match Cli::try_parse_from(arguments) {
+            Ok(cli) => cli,
+            // Help and version too; a closed pipe is no reason to fail then.
+            Err(told) => {
+                let _ = told.print();
+                return ExitCode::from(told.exit_code() as u8);
+            }
+        };
+        unwrap_where_no_one_reads_columns();
+        match self.command(cli.command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("{:?}", failure.report());
+                failure.code()
+            }
+        }
+    }
+
+    fn command(&self, command: Command) -> Result<(), Failure> {
+        let Self { registry, judges } = self;
+        match command {
+            Command::Generate(args) => generate::run(args, registry),
+            Command::Evaluate(args) => evaluate::run(args),
+            Command::Probe(args) => probe::run(args),
+            Command::Neighbours(args) => neighbours::run(args),
+            Command::Ablate(args) => ablate::run(args, registry, judges),
+            Command::Report(args) => report::run(args, judges),
+            Command::Calibrate(args) => calibrate::run(args, registry),
+            Command::Reconstruct(args) => reconstruct::run(args),
+            Command::Init(args) => init::run(args, registry),
+            Command::Train(args) => train::run(args),
+            Command::Curves(args) => curves::run(args),
+            Command::Inspect(args) => inspect::run(args),
+            Command::List(args) => list::run(args, registry),
+            Command::Schema(args) => schema::run(args, registry),
+            Command::Bench(args) => bench::run(args, registry),
+            Command::Selfcheck(args) => selfcheck::run(args),
         }
     }
 }

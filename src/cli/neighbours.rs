@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::metrics::source::ImageSource;
+use crate::metrics::{Error, FeatureNet, ImageBatch, Lite0, NearestNeighbours, Neighbour};
+use crate::pipeline::images::{LabelledGrid, write_png};
 use image::RgbImage;
-use nextscale::metrics::source::ImageSource;
-use nextscale::metrics::{Error, FeatureNet, ImageBatch, Lite0, NearestNeighbours, Neighbour};
-use nextscale::pipeline::images::{LabelledGrid, write_png};
 
 use super::data::{BATCH, Data, batch};
 use super::device::DeviceArgs;

@@ -1,6 +1,6 @@
 //! `--set PATH=VALUE`, as every command that reads a config has it.
 
-use nextscale::config::Node;
+use crate::config::Node;
 
 use super::Failure;
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::metrics::probe::{About, Accuracy, FitOptions, fit};
+use crate::metrics::{FeatureNet, Features, Lite0, Probe};
+use crate::train::data::Images;
 use clap::Subcommand;
-use nextscale::metrics::probe::{About, Accuracy, FitOptions, fit};
-use nextscale::metrics::{FeatureNet, Features, Lite0, Probe};
-use nextscale::train::data::Images;
 
 use super::data::{BATCH, Data, batch};
 use super::device::DeviceArgs;

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use crate::config::Document;
+use crate::core::Dtype;
+use crate::metrics::source::ImageSource;
+use crate::metrics::{Error as MetricsError, ImageBatch};
+use crate::pipeline::config::OpenModel;
+use crate::pipeline::reconstruct::reconstruct;
+use crate::pipeline::{Error, Stop, images};
+use crate::tokenizers::Tokenizer;
+use crate::train::open_tokenizer;
 use burn::tensor::Device;
 use image::RgbImage;
-use nextscale::config::Document;
-use nextscale::core::Dtype;
-use nextscale::metrics::source::ImageSource;
-use nextscale::metrics::{Error as MetricsError, ImageBatch};
-use nextscale::pipeline::config::OpenModel;
-use nextscale::pipeline::reconstruct::reconstruct;
-use nextscale::pipeline::{Error, Stop, images};
-use nextscale::tokenizers::Tokenizer;
-use nextscale::train::open_tokenizer;
 
 use super::device::DeviceArgs;
 use super::generate::failure;

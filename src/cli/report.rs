@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use nextscale::ablation::Store;
-use nextscale::ablation::judge::Judges;
-use nextscale::ablation::report;
-use nextscale::pipeline::device::DeviceChoice;
+use crate::ablation::Store;
+use crate::ablation::judge::Judges;
+use crate::ablation::report;
+use crate::pipeline::device::DeviceChoice;
 
 use super::ablate::failure;
 use super::{Failure, progress};
@@ -18,9 +18,9 @@ pub struct Args {
 }
 
 /// Reads what is there, and writes the report.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, judges: &Judges) -> Result<(), Failure> {
     let store = Store::open_existing(&args.dir).map_err(failure)?;
-    write(&store, &Judges::standard(), DeviceChoice::Cpu)
+    write(&store, judges, DeviceChoice::Cpu)
 }
 
 /// Writes the report, and says where it is.

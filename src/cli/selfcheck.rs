@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nextscale::parity::{self, Fixtures, Line, Setting, Tolerances};
+use crate::parity::{self, Fixtures, Line, Setting, Tolerances};
 
 use super::Failure;
 use super::device::DeviceArgs;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::config::{Document, Node};
+use crate::train::{self, Options, Outcome};
 use clap::ValueEnum;
-use nextscale::config::{Document, Node};
-use nextscale::train::{self, Options, Outcome};
 use serde::de::DeserializeOwned;
 
 use super::Failure;

@@ -1,3 +1,5 @@
+use nextscale::pipeline::{Config, Registry};
+
 use super::program::Place;
 
 #[test]
@@ -19,6 +21,7 @@ fn every_command_has_help() {
         "curves",
         "inspect",
         "list",
+        "schema",
         "bench",
         "selfcheck",
     ] {
@@ -33,7 +36,25 @@ fn every_command_has_help() {
 fn the_list_names_everything_that_a_config_may() {
     let ran = Place::new().run(&["list"]);
     assert_eq!(ran.code, Some(0));
-    insta::assert_snapshot!(ran.out);
+    let registry = Registry::standard();
+    let rules = registry.rules().iter().map(|entry| &entry.description);
+    let priors = registry.priors().iter().map(|entry| &entry.description);
+    let samplers = registry.samplers().iter().map(|entry| &entry.description);
+    for thing in rules.chain(priors).chain(samplers) {
+        let told = |line: &str| line.trim_start().starts_with(thing.name) && line.contains(&thing.phrase());
+        assert!(ran.out.lines().any(told), "{} is not in {}", thing.name, ran.out);
+    }
+}
+
+#[test]
+fn what_init_writes_is_a_run_and_names_everything_that_may_stand_in_it() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init"]).code, Some(0));
+    let text = std::fs::read_to_string(place.path("nextscale.ron")).unwrap();
+    for entry in Registry::standard().priors() {
+        assert!(text.contains(entry.description.example), "{} is not in {text}", entry.description.name);
+    }
+    Config::read(&place.path("nextscale.ron"), &Registry::standard()).unwrap().prepare().unwrap();
 }
 
 #[test]

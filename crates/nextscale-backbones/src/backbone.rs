@@ -39,7 +39,8 @@ pub trait Backbone: Send + Sync {
     /// # Errors
     /// If it cannot generate them; the message names those that it can.
     fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Backbone>> {
-        let message = format!("the backbone generates the scales {}, and {schedule} were asked for", self.schedule());
+        let message =
+            format!("the backbone generates the scales {}, and {schedule} were asked for", self.schedule());
         Err(Error::setting("scales", message))
     }
 

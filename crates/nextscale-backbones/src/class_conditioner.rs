@@ -45,8 +45,11 @@ mod tests {
         assert_eq!(rows(PassCondition::Given), [Some(2), None, Some(0)]);
         assert_eq!(rows(PassCondition::Negative), [None, None, Some(1)]);
         assert_eq!(rows(PassCondition::Null), [None; 3]);
-        let refused = |condition| conditioner.rows(&[condition], PassCondition::Given).unwrap_err().to_string();
-        assert!(refused(Condition::Class(3)).contains("label 3 is out of range; the model has classes 0 to 2"));
+        let refused =
+            |condition| conditioner.rows(&[condition], PassCondition::Given).unwrap_err().to_string();
+        assert!(
+            refused(Condition::Class(3)).contains("label 3 is out of range; the model has classes 0 to 2")
+        );
         assert!(refused(Condition::Prompt("a ship".into())).contains("was given \"a ship\""));
     }
 }

@@ -43,6 +43,7 @@ mod path;
 mod print;
 mod raw;
 mod set;
+pub mod settings;
 mod source;
 mod suggest;
 

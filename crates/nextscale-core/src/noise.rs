@@ -65,12 +65,16 @@ pub trait Noise: Send + Sync {
     fn exponential(&self, place: &Place<'_>) -> Vec<f32>;
 
     /// Standard normal numbers, `width` a position, `[batch, h·w, width]`: for continuous parts of a token. A sampler of
-    /// several steps takes those of all steps at once.
-    fn gaussian(&self, place: &Place<'_>, width: usize) -> Vec<f32>;
+    /// several steps takes those of all steps at once. By default those of seed 0, for sources that have recorded choices only.
+    fn gaussian(&self, place: &Place<'_>, width: usize) -> Vec<f32> {
+        Counter::new(0).gaussian(place, width)
+    }
 
     /// Two uniform numbers in [0, 1) a position, `[batch, h·w, 2]`: whether a prefix is corrupted there, and what stands
-    /// there instead.
-    fn corruption(&self, place: &Place<'_>) -> Vec<f32>;
+    /// there instead. By default those of seed 0.
+    fn corruption(&self, place: &Place<'_>) -> Vec<f32> {
+        Counter::new(0).corruption(place)
+    }
 }
 
 /// The counter-based source that every run uses.

@@ -1,11 +1,15 @@
+use std::sync::Arc;
+
 use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
+use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, ratio};
-use crate::{Guidance, Step, Strength};
+use crate::{Conditional, Guidance, Step, Strength};
 
-/// Adaptive projected guidance: classifier-free guidance without the part that only makes the conditional logits larger
-/// (Sadat et al., "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models", arXiv
+/// Adaptive projected guidance: CFG less the part of cond - uncond that is parallel to cond.
+///
+/// That part only makes the conditional logits larger (Sadat et al., "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models", arXiv
 /// 2410.02416, section 4 and algorithm 1).
 ///
 /// With conditional logits c, unconditional u and Δ = c − u, over an [`Extent`]:
@@ -19,19 +23,20 @@ use crate::{Guidance, Step, Strength};
 /// The paper's reverse momentum, Δ_k + β·Δ_{k−1}, is left out: it adds the differences of denoising steps that share one
 /// grid and one target, while successive scales predict different residuals on different grids. Guidance away from what
 /// an earlier scale predicts is what [`Ssg`](crate::Ssg) over this rule does, with the prior said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Settings)]
+#[setting(example = "Apg(scale: 3.0)", check = Self::validate)]
 pub struct Apg {
-    /// t = w − 1, as in [`Cfg::scale`](crate::Cfg::scale); 0 is off.
+    /// t = w - 1, a strength, off at 0.
     pub scale: Strength,
-    /// η, how much of the parallel part is kept: 0, the default, none; 1 all of it.
-    #[serde(default)]
+    /// η, the share of the parallel part that is kept; with 1 and no `norm` the rule is CFG.
+    #[setting(default)]
     pub parallel: f64,
-    /// r, the largest norm of Δ, above 0; by default any.
-    #[serde(default)]
+    /// r, above 0: a longer cond - uncond is shortened to it; over an image its length is the root mean square of its
+    /// positions' lengths.
     pub norm: Option<f64>,
-    /// What norms and products are taken over.
-    #[serde(default)]
+    /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an image, or over the
+    /// channels of each position; always of logits less the mean of their choice.
+    #[setting(default)]
     pub over: Extent,
 }
 
@@ -102,6 +107,10 @@ impl Guidance for Apg {
     fn check(&self, schedule: &ScaleSchedule, _alphabet: Alphabet) -> Result<()> {
         self.validate()?;
         self.scale.check("scale", schedule)
+    }
+
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none().off(Arc::new(Self { scale: 0.0.into(), ..self.clone() }), Arc::new(Conditional))
     }
 }
 

@@ -1,7 +1,11 @@
-use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use crate::{Guidance, Step, Strength};
+use nextscale_config::settings::{self, Reader};
+use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_macros::Settings;
+
+use crate::conformance::RuleClaims;
+use crate::{Conditional, Guidance, Step, Strength};
 
 /// Classifier-free guidance: away from the unconditional logits u, beyond the conditional ones c.
 ///
@@ -11,8 +15,7 @@ use crate::{Guidance, Step, Strength};
 ///
 /// Guidance in a limited interval (Kynkäänniemi et al., arXiv 2404.07724), whose noise levels are scales here, is this
 /// rule with `During(first, last, ..)` as its strength: outside the interval the unconditional pass is not even read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Settings", into = "Settings")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cfg {
     form: Form,
 }
@@ -27,7 +30,7 @@ impl Cfg {
     /// VAR's form, (1 + t)·c − t·u.
     ///
     /// # Errors
-    /// [`Error::Setting`] for `scale`, as [`Strength::validate`].
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `scale`, as [`Strength::validate`].
     pub fn scale(t: impl Into<Strength>) -> Result<Self> {
         let t = t.into();
         t.validate("scale")?;
@@ -37,7 +40,7 @@ impl Cfg {
     /// The weight form, w·c + (1 − w)·u.
     ///
     /// # Errors
-    /// [`Error::Setting`] for `weight`, as [`Strength::validate`].
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `weight`, as [`Strength::validate`].
     pub fn weight(w: impl Into<Strength>) -> Result<Self> {
         let w = w.into();
         w.validate("weight")?;
@@ -100,39 +103,37 @@ impl Guidance for Cfg {
             Form::Weight(w) => w.check("weight", schedule),
         }
     }
-}
 
-/// The rule as a config writes it: one of the two.
-#[derive(Serialize, Deserialize)]
-#[serde(rename = "Cfg", deny_unknown_fields)]
-struct Settings {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    scale: Option<Strength>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    weight: Option<Strength>,
-}
-
-impl TryFrom<Settings> for Cfg {
-    type Error = Error;
-
-    fn try_from(settings: Settings) -> Result<Self> {
-        match (settings.scale, settings.weight) {
-            (Some(t), None) => Self::scale(t),
-            (None, Some(w)) => Self::weight(w),
-            (scale, _) => {
-                let given = if scale.is_some() { "both" } else { "neither" };
-                let message = format!("Cfg takes scale (VAR's t) or weight (w = 1 + t); {given} is given");
-                Err(Error::setting("scale", message))
-            }
-        }
+    fn claims(&self) -> RuleClaims {
+        let off = match self.form {
+            Form::Scale(_) => Form::Scale(0.0.into()),
+            Form::Weight(_) => Form::Weight(1.0.into()),
+        };
+        RuleClaims::none().off(Arc::new(Self { form: off }), Arc::new(Conditional)).linear().channelwise()
     }
 }
 
-impl From<Cfg> for Settings {
-    fn from(rule: Cfg) -> Self {
-        match rule.form {
-            Form::Scale(t) => Self { scale: Some(t), weight: None },
-            Form::Weight(w) => Self { scale: None, weight: Some(w) },
+/// Classifier-free guidance: (1 + t)·cond - t·uncond with `scale: t`, or w·cond + (1 - w)·uncond with `weight: w`.
+#[derive(Settings)]
+#[setting(example = "Cfg(scale: Ramp(1.5))", builds = Cfg, build = Given::build)]
+struct Given {
+    /// t, a strength, off at 0; VAR's form. Either this or `weight`.
+    scale: Option<Strength>,
+    /// w = 1 + t, a strength, off at 1; the form of Infinity. With `During(first, last, w)` it is guidance in a limited
+    /// interval (arXiv 2404.07724), as `scale: During(first, last, t)` is.
+    weight: Option<Strength>,
+}
+
+impl Given {
+    fn build(self, reader: &mut Reader<'_>) -> settings::Result<Cfg> {
+        match (self.scale, self.weight) {
+            (Some(t), None) => reader.accept(Cfg::scale(t)),
+            (None, Some(w)) => reader.accept(Cfg::weight(w)),
+            (scale, _) => {
+                let given = if scale.is_some() { "both are" } else { "neither is" };
+                let error = reader.error(format!("give `scale` or `weight`; {given} given"));
+                Err(error.with_help("w·c + (1 - w)·u with `weight: w` is `scale: t` with w = 1 + t"))
+            }
         }
     }
 }
@@ -141,8 +142,9 @@ impl From<Cfg> for Settings {
 mod tests {
     use super::*;
 
-    fn decoded(text: &str) -> Result<Cfg, nextscale_config::ConfigError> {
-        nextscale_config::Document::parse("test.ron", text)?.decode()
+    fn read(text: &str) -> settings::Result<Cfg> {
+        let node = nextscale_config::Document::parse("test.ron", text)?;
+        settings::Names::new().read::<Cfg>(&node).map(|built| Cfg::clone(&built.value))
     }
 
     #[test]
@@ -182,12 +184,12 @@ mod tests {
 
     #[test]
     fn a_config_gives_scale_or_weight_and_not_both() {
-        assert_eq!(decoded("Cfg(scale: Ramp(1.5))").unwrap(), Cfg::scale(Strength::Ramp(1.5)).unwrap());
-        assert_eq!(decoded("Cfg(weight: 4)").unwrap(), Cfg::weight(4.0).unwrap());
+        assert_eq!(read("Cfg(scale: Ramp(1.5))").unwrap(), Cfg::scale(Strength::Ramp(1.5)).unwrap());
+        assert_eq!(read("Cfg(weight: 4)").unwrap(), Cfg::weight(4.0).unwrap());
         for (text, part) in
             [("Cfg(scale: 1, weight: 2)", "both"), ("Cfg()", "neither"), ("Cfg(scael: 1)", "scael")]
         {
-            let error = decoded(text).unwrap_err().to_string();
+            let error = read(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

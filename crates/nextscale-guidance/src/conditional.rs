@@ -1,9 +1,11 @@
 use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_macros::Settings;
 
+use crate::conformance::RuleClaims;
 use crate::{Guidance, Step};
 
-/// No guidance: the conditional logits as they are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// No guidance: the conditional logits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Settings)]
 pub struct Conditional;
 
 impl Guidance for Conditional {
@@ -17,5 +19,9 @@ impl Guidance for Conditional {
 
     fn lookback(&self) -> usize {
         0
+    }
+
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none().linear().channelwise()
     }
 }

@@ -1,12 +1,13 @@
 use burn::tensor::{DType, Tensor};
 use nextscale_core::LogitMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The logits that one size, angle or deviation is taken over.
 ///
 /// In every case each choice's logits are first taken less their mean: they mean the same with any number added to all of
 /// them, and a size that such a number changed would say nothing about the distribution.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Extent {
     /// All positions and channels of an image, as the diffusion papers have it for latents.
     #[default]

@@ -3,12 +3,15 @@ use std::sync::Arc;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Tensor};
 use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_macros::Settings;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conformance::RuleClaims;
 use crate::extent::choices;
 use crate::{Guidance, Step, Strength, nested};
 
-/// A rule that acts only on the choices at which its base is sure enough, or unsure enough.
+/// A rule only where the base's distribution is sure enough, or unsure enough.
 ///
 /// l = b + s · m · (g − b), where b are the base's logits, g the rule's, s the `strength`, and m is 1 on the choices whose
 /// [`Gate`] is open and 0 elsewhere: a position of a code has one choice, a position of n bits has n. What is measured is
@@ -17,16 +20,24 @@ use crate::{Guidance, Step, Strength, nested};
 ///
 /// That a token's uncertainty decides how strongly it is guided follows SoftCFG (arXiv 2510.00996, weights 1 − max p) and
 /// entropy-informed decoding (arXiv 2510.09012, for scale-wise models too), reduced to a threshold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Gated(rule: Cfg(scale: 3.0), by: Entropy(above: 0.5))", check = Self::validate)]
 pub struct Gated {
+    /// The rule that stands where the gate is closed, and that is measured.
+    #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
+    /// The rule that stands where the gate is open.
     rule: Arc<dyn Guidance>,
+    /// `Entropy(above: a, below: b)`, as a share of the largest entropy, or `Confidence(above: a, below: b)`, the largest
+    /// probability: open from a to b, which are 0 and 1 where not given.
     by: Gate,
+    /// A strength, off at 0: the change by the rule is multiplied by it.
+    #[setting(default = Strength::Constant(1.0))]
     strength: Strength,
 }
 
 /// What of a distribution opens a gate: a number from 0 to 1 that must lie in a range, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub enum Gate {
     /// The entropy as a share of the largest that the choice can have, −Σ p·ln p / ln classes.
@@ -107,10 +118,14 @@ impl Gated {
         by: Gate,
         strength: impl Into<Strength>,
     ) -> Result<Self> {
-        let strength = strength.into();
-        strength.validate("strength")?;
-        by.check()?;
-        Ok(Self { base, rule, by, strength })
+        let rule = Self { base, rule, by, strength: strength.into() };
+        rule.validate()?;
+        Ok(rule)
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.strength.validate("strength")?;
+        self.by.check()
     }
 
     fn rules(&self) -> [&Arc<dyn Guidance>; 2] {
@@ -155,6 +170,11 @@ impl Guidance for Gated {
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         self.strength.check("strength", schedule)?;
         nested::check(self.rules(), schedule, alphabet)
+    }
+
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none()
+            .off(Arc::new(Self { strength: 0.0.into(), ..self.clone() }), Arc::clone(&self.base))
     }
 
     /// The rule's, or else the base's.

@@ -32,7 +32,10 @@ pub use sum::Sum;
 
 use std::any::Any;
 
+use nextscale_config::settings::Kind;
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+
+use conformance::RuleClaims;
 
 /// A guidance rule: a pure function of a step and the steps before it. It holds settings, never state.
 pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
@@ -70,4 +73,15 @@ pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
         let _ = step;
         Ok(None)
     }
+
+    /// What it promises beyond what every rule must, for the [conformance kit](conformance): which rule it is without its
+    /// strength, whether it is linear.
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none()
+    }
+}
+
+impl Kind for dyn Guidance {
+    const NAME: &'static str = "guidance rule";
+    const SCHEMA: &'static str = "Rule";
 }

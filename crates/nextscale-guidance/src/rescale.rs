@@ -1,22 +1,33 @@
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_macros::Settings;
 
+use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, ratio};
 use crate::{Guidance, Step, Strength, nested};
 
-/// Guidance rescale: the logits g of a rule brought back to the spread of the logits b of a base (Lin et al., "Common
-/// Diffusion Noise Schedules and Sample Steps are Flawed", arXiv 2305.08891, equations 15 and 16).
+/// Guidance rescale: a rule's logits with the standard deviation of the base's.
+///
+/// The logits g of a rule are brought back to the spread of the logits b of a base (Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", arXiv 2305.08891, equations 15 and 16).
 ///
 /// l = φ · g · σ(b)/σ(g) + (1 − φ) · g, where σ is the standard deviation over an [`Extent`]. The paper takes it over all
 /// channels and pixels of a latent; of logits it is the deviation from each choice's mean, because that mean is arbitrary,
 /// and g is multiplied mean and all, which changes no probability. At φ = 0 it is the rule; logits without any spread are
 /// left as they are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Rescale(rule: Cfg(scale: 3.0), amount: 0.7)")]
 pub struct Rescale {
+    /// The rule whose standard deviation is kept.
+    #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
+    /// The rule whose logits are rescaled.
     rule: Arc<dyn Guidance>,
+    /// φ, a strength: 0 leaves the rule as it is, 1 rescales it wholly.
     amount: Strength,
+    /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an image, or over the
+    /// channels of each position; always of logits less the mean of their choice.
+    #[setting(default)]
     over: Extent,
 }
 
@@ -70,6 +81,10 @@ impl Guidance for Rescale {
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         self.amount.check("amount", schedule)?;
         nested::check(self.rules(), schedule, alphabet)
+    }
+
+    fn claims(&self) -> RuleClaims {
+        RuleClaims::none().off(Arc::new(Self { amount: 0.0.into(), ..self.clone() }), Arc::clone(&self.rule))
     }
 
     /// The rule's.

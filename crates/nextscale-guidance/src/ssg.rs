@@ -1,25 +1,35 @@
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_macros::Settings;
 use nextscale_priors::Prior;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength};
 
-/// Scale-space guidance: away from what the scale before predicts for this one.
+/// Scaled spatial guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
 ///
-/// l_ssg = l_k + β_k · (l_k − prior(l_{k−1})), where l is the base's logits, at k − 1 with the strength that the base
+/// Away from what the scale before predicts for this one: l_ssg = l_k + β_k · (l_k − prior(l_{k−1})), where l is the base's logits, at k − 1 with the strength that the base
 /// has there. Scale 0 has no scale before it and keeps the base's logits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Ssg(prior: Dse(), beta: 0.5)")]
 pub struct Ssg {
+    /// The rule whose logits are guided.
+    #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
+    /// What the scale before predicts, one of the priors.
     prior: Arc<dyn Prior>,
+    /// β, a strength, off at 0; scale 0 is never changed.
     beta: Strength,
+    /// `Base` or `Guided`: whether the prior reads the base's logits or this rule's own output.
+    #[setting(default)]
     history: PriorHistory,
 }
 
 /// Whose logits at the scale before SSG's prior reads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PriorHistory {
     /// The base's.
     #[default]
@@ -73,6 +83,15 @@ impl Guidance for Ssg {
         self.beta.check("beta", schedule)?;
         self.prior.check(schedule, alphabet)?;
         self.base.check(schedule, alphabet)
+    }
+
+    fn claims(&self) -> RuleClaims {
+        let off = Self { beta: 0.0.into(), ..self.clone() };
+        let (base, prior) = (self.base.claims(), self.prior.claims());
+        RuleClaims::none()
+            .off(Arc::new(off), Arc::clone(&self.base))
+            .linear_if(base.is_linear() && prior.is_linear())
+            .channelwise_if(base.is_channelwise() && prior.is_channelwise())
     }
 
     fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {

@@ -87,7 +87,9 @@ impl<'a> Step<'a> {
     /// # Errors
     /// As the rule, and if its logits do not lie on this step's grid.
     pub fn evaluate(&self, rule: &dyn Guidance) -> Result<LogitMap> {
-        self.record.guided.get_or(Identity::of(rule), || self.on_grid(rule.guide(self)?, || "a rule's logits".into()))
+        self.record
+            .guided
+            .get_or(Identity::of(rule), || self.on_grid(rule.guide(self)?, || "a rule's logits".into()))
     }
 
     /// The prior of a rule's outermost scale-aware part at this step, computed once a step and rule object.
@@ -110,7 +112,11 @@ impl<'a> Step<'a> {
         LogitMap::new(operator.apply(coarse.values())?, to, coarse.alphabet())
     }
 
-    fn on_grid<L: std::borrow::Borrow<LogitMap>>(&self, logits: L, what: impl FnOnce() -> String) -> Result<L> {
+    fn on_grid<L: std::borrow::Borrow<LogitMap>>(
+        &self,
+        logits: L,
+        what: impl FnOnce() -> String,
+    ) -> Result<L> {
         let map = logits.borrow();
         if map.grid() != self.grid() {
             let what = format!("{} at scale {} on {}", what(), self.index(), map.grid());

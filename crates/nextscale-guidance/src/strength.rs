@@ -1,4 +1,5 @@
 use nextscale_core::{Error, Result, ScaleSchedule};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -79,29 +80,33 @@ impl Strength {
         }
     }
 
-    /// Refuses values that are not finite, an empty list, and a range that ends before it begins.
+    /// Refuses values that are not finite, an empty list, and a range that ends before it begins. One that was read from a
+    /// config is none of these.
     ///
     /// # Errors
     /// [`Error::Setting`] for `field`.
     pub fn validate(&self, field: &str) -> Result<()> {
+        self.fault().map_or(Ok(()), |message| Err(Error::setting(field, message)))
+    }
+
+    /// What is wrong with it on any schedule.
+    fn fault(&self) -> Option<String> {
         let numbers: &[f64] = match self {
             Self::Constant(value) | Self::Ramp(value) => &[*value],
             Self::Linear { from, to } | Self::Cosine { from, to } => &[*from, *to],
             Self::List(values) if values.is_empty() => {
-                return Err(Error::setting(field, "the list is empty; give one number a scale"));
+                return Some("the list is empty; give one number a scale".into());
             }
             Self::List(values) => values,
             Self::During(first, last, _) if first > last => {
-                let message =
-                    format!("During({first}, {last}, ..) ends before it begins; give the first scale first");
-                return Err(Error::setting(field, message));
+                return Some(format!(
+                    "During({first}, {last}, ..) ends before it begins; give the first scale first"
+                ));
             }
-            Self::During(_, _, inner) => return inner.validate(field),
+            Self::During(_, _, inner) => return inner.fault(),
         };
-        match numbers.iter().find(|number| !number.is_finite()) {
-            Some(number) => Err(Error::setting(field, format!("{number} is not a finite number"))),
-            None => Ok(()),
-        }
+        let infinite = numbers.iter().find(|number| !number.is_finite());
+        infinite.map(|number| format!("{number} is not a finite number"))
     }
 
     /// Whether it fits a schedule: a list has one number a scale, and a range lies within the scales.
@@ -150,18 +155,43 @@ impl From<f64> for Strength {
 
 impl<'de> Deserialize<'de> for Strength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NumberOrForm)
+        let strength = deserializer.deserialize_any(NumberOrForm)?;
+        match strength.fault() {
+            Some(message) => Err(serde::de::Error::custom(message)),
+            None => Ok(strength),
+        }
     }
 }
 
-#[derive(Deserialize)]
+impl JsonSchema for Strength {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Strength".into()
+    }
+
+    /// A bare number, or one of the forms.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let form = Form::json_schema(generator);
+        json_schema!({
+            "description": "A number that varies with the scale; K is the number of scales, k the scale from 0, and x = k/(K-1).",
+            "anyOf": [{ "type": "number", "description": "The same at every scale." }, form],
+        })
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename = "Strength", deny_unknown_fields)]
 enum Form {
+    /// The same at every scale.
     Constant(f64),
+    /// a·x, where x goes from 0 at the first scale to 1 at the last: VAR's schedule.
     Ramp(f64),
+    /// a + (b - a)·x, from a to b.
     Linear { from: f64, to: f64 },
+    /// b + (a - b)·(1 + cos πx)/2, from a to b.
     Cosine { from: f64, to: f64 },
+    /// One number a scale.
     List(Vec<f64>),
+    /// A strength at scales first to last, both included, counted from 0; 0 elsewhere.
     During(usize, usize, Box<Strength>),
 }
 

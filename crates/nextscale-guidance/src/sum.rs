@@ -1,13 +1,19 @@
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_macros::Settings;
 
+use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, nested};
 
-/// Corrections added up: r + Σ (rule − r), for a base r and any number of rules.
-#[derive(Debug, Clone)]
+/// Corrections added up: r + the sum of (rule - r), for `base: r` and `rules: [..]`.
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Sum(rules: [Cfg(scale: 3.0), Ssg(prior: Dse(), beta: 0.5)])")]
 pub struct Sum {
+    /// The rule r that all corrections are differences to.
+    #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
+    /// The rules to add up.
     rules: Vec<Arc<dyn Guidance>>,
 }
 
@@ -47,6 +53,13 @@ impl Guidance for Sum {
 
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         nested::check(self.all(), schedule, alphabet)
+    }
+
+    fn claims(&self) -> RuleClaims {
+        let all = || self.all().map(|rule| rule.claims());
+        RuleClaims::none()
+            .linear_if(all().all(|claims| claims.is_linear()))
+            .channelwise_if(all().all(|claims| claims.is_channelwise()))
     }
 
     /// The first that a rule has, in order, or else the base's.

@@ -29,7 +29,8 @@ pub fn teacher_forced(model: &Var, reference: &Fixture) -> Result<Gap> {
 pub fn cached(model: &Var, reference: &Fixture, run: &str) -> Result<Gap> {
     let schedule = Backbone::schedule(model);
     let plan = PassPlan::new(vec![Passes::BOTH; schedule.len()], schedule)?;
-    let mut session = model.start(&prepare(&model.conditioner(), &conditions(reference, run)?, &plan)?, &plan)?;
+    let mut session =
+        model.start(&prepare(&model.conditioner(), &conditions(reference, run)?, &plan)?, &plan)?;
     let mut gap = Gap::default();
     for k in 0..schedule.len() {
         let input = match k.checked_sub(1) {

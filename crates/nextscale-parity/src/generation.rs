@@ -7,11 +7,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Int, Tensor};
+use nextscale_core::noise::{Choice, Noise, Place};
 use nextscale_core::{Draw, Grid, LogitMap, Result as CoreResult};
-use nextscale_pipeline::edit::{Edit, Keep, Region, mask};
-use nextscale_pipeline::observe::{Observer, Seen};
-use nextscale_pipeline::random::{Choice, Noise, Place};
-use nextscale_pipeline::sampler::{Argmax, Moment, Sampler, TopKTopP};
+use nextscale_generate::edit::{Edit, Keep, Region, mask};
+use nextscale_generate::observe::{Observer, Seen};
+use nextscale_generate::sampler::{Argmax, Moment, Sampler, TopKTopP};
 use nextscale_pipeline::{Batch, Generator, Model, Result, Stop};
 
 use crate::{
@@ -80,15 +80,21 @@ struct Watch<'a> {
     gap: Gap,
 }
 
-impl Observer for Watch<'_> {
-    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+impl Watch<'_> {
+    fn compare(&mut self, seen: &Seen<'_>) -> Result<()> {
         let name = |what: &str| format!("{}.s{}.{what}", self.run, seen.scale);
         self.gap.add(seen.guided.values(), self.reference, &name("logits_cfg"))?;
         self.gap.add(&seen.canvas.features, self.reference, &name("f_hat"))
     }
+}
 
-    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
-        self.gap.add(images, self.reference, &format!("{}.image", self.run))
+impl Observer for Watch<'_> {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
+        Ok(self.compare(seen)?)
+    }
+
+    fn images(&mut self, images: &Tensor<4>) -> nextscale_generate::Result<()> {
+        Ok(self.gap.add(images, self.reference, &format!("{}.image", self.run))?)
     }
 }
 

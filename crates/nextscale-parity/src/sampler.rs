@@ -2,10 +2,10 @@
 //! device is asked, through the sampler that runs use.
 
 use burn::tensor::{Tensor, TensorData};
+use nextscale_core::noise::{Choice, Noise, Place};
 use nextscale_core::{Alphabet, Draw, Grid, LogitMap, ScaleSchedule};
+use nextscale_generate::sampler::{Moment, Sampler, TopKTopP};
 use nextscale_pipeline::Result;
-use nextscale_pipeline::random::{Choice, Noise, Place};
-use nextscale_pipeline::sampler::{Moment, Sampler, TopKTopP};
 
 use crate::{Fixture, Gap, Kind, Line, Setting, host::integers, schedule};
 

@@ -42,12 +42,42 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// What looked on while a batch was made could not keep what it saw.
+    #[error(transparent)]
+    Observer(Box<dyn std::error::Error + Send + Sync>),
     /// The run folder belongs to something else.
     #[error("{0}")]
     Folder(String),
     /// Someone asked to stop. What is finished is kept.
     #[error("stopped; what is finished is kept, and the same command goes on from there")]
     Stopped,
+}
+
+impl From<nextscale_generate::Error> for Error {
+    fn from(error: nextscale_generate::Error) -> Self {
+        use nextscale_generate::Error as Generate;
+        match error {
+            Generate::Core(error) => Self::Core(error),
+            Generate::Stopped => Self::Stopped,
+            Generate::Unfit(message) => Self::Usage(message),
+            // What an observer of this crate could not keep is an error of this crate.
+            Generate::Observer(error) => match error.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(other) => Self::Observer(other),
+            },
+            other => Self::Device(other.to_string()),
+        }
+    }
+}
+
+impl From<Error> for nextscale_generate::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(error) => Self::Core(error),
+            Error::Stopped => Self::Stopped,
+            other => Self::observer(other),
+        }
+    }
 }
 
 impl From<RunError> for Error {
@@ -68,6 +98,16 @@ impl From<LoadError> for Error {
     }
 }
 
+impl From<nextscale_priors::averages::AveragesError> for Error {
+    fn from(error: nextscale_priors::averages::AveragesError) -> Self {
+        use nextscale_priors::averages::AveragesError;
+        match error {
+            AveragesError::Weights(error) => Self::Weights(error),
+            error @ AveragesError::Other { .. } => Self::Usage(error.to_string()),
+        }
+    }
+}
+
 impl Error {
     /// An input/output error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
@@ -83,7 +123,9 @@ impl Error {
                 matches!(error, Core::Setting { .. } | Core::Schedule(_) | Core::Unsupported(_))
             }
             Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) => true,
-            Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Stopped => false,
+            Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Observer(_) | Self::Stopped => {
+                false
+            }
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use common::{Record, model};
 use nextscale_core::Condition;
+use nextscale_core::noise::Counter;
+use nextscale_generate::sampler::TopKTopP;
 use nextscale_guidance::{Cfg, Ssg, Strength};
-use nextscale_pipeline::random::Counter;
-use nextscale_pipeline::sampler::TopKTopP;
 use nextscale_pipeline::{Batch, Generator, Stop, images};
 use nextscale_priors::Dse;
 

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Record, config, model, prepare};
 use nextscale_config::Document;
+use nextscale_core::noise::Counter;
 use nextscale_core::{Alphabet, Condition, Grid, LogitMap, Passes, ScaleSchedule};
+use nextscale_generate::sampler::TopKTopP;
 use nextscale_guidance::{Cfg, Guidance, Step, Strength};
 use nextscale_pipeline::calibration::{CalibrationOptions, calibrate, read};
-use nextscale_pipeline::random::Counter;
-use nextscale_pipeline::sampler::TopKTopP;
 use nextscale_pipeline::{Batch, Config, Error, Generator, Registry, RunOptions, Stop, run};
 use nextscale_priors::conformance::check_prior;
 

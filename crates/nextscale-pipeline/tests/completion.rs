@@ -5,11 +5,11 @@ mod common;
 use std::sync::Arc;
 
 use common::{Record, given_tokens, model};
+use nextscale_core::noise::Counter;
 use nextscale_core::{Condition, Draw};
+use nextscale_generate::edit::Edit;
+use nextscale_generate::sampler::TopKTopP;
 use nextscale_guidance::Cfg;
-use nextscale_pipeline::edit::Edit;
-use nextscale_pipeline::random::Counter;
-use nextscale_pipeline::sampler::TopKTopP;
 use nextscale_pipeline::{Batch, Generator, Stop};
 
 /// The canvas after every scale of two images, with the given tokens of the first `kept` scales.

@@ -1,27 +1,58 @@
-//! Every rule and prior that a config can name keeps what all of them promise, the newest included.
+//! Every rule, prior and sampler that a config can name keeps what all of them promise, the newest included.
 
-use nextscale_config::Document;
-use nextscale_guidance::conformance::check_rule;
 use nextscale_pipeline::Registry;
-use nextscale_priors::conformance::check_prior;
+use nextscale_pipeline::registry::{Entry, check_all};
+use nextscale_priors::conformance::Outcome;
 
 #[test]
-fn every_rule_with_a_name_conforms() {
+fn everything_with_a_name_conforms() {
     let registry = Registry::standard();
-    for entry in registry.rules() {
-        let example = entry.example.as_ref().unwrap_or_else(|| panic!("{} has no example", entry.name));
-        let built = registry.rule(&Document::parse(&entry.name, example).unwrap()).unwrap();
-        check_rule(&*built.value).run().into_result().unwrap();
+    let reports = check_all(&registry).unwrap();
+    let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    // Two reports a rule and a prior, one a sampler.
+    let expected = 2 * (registry.rules().len() + registry.priors().len()) + registry.samplers().len();
+    assert_eq!(reports.len(), expected, "{told}");
+    // What rules say of themselves is tried, and not only what all must keep.
+    let tried = |subject: &str, check: &str| {
+        let report = reports.iter().find(|report| report.to_string().starts_with(subject));
+        let report = report.unwrap_or_else(|| panic!("no {subject} in {told}"));
+        report.checks().iter().any(|found| found.name == check && found.outcome == Outcome::Passed)
+    };
+    for rule in ["Cfg", "Apg", "Ssg", "Rescale", "Gated"] {
+        assert!(tried(rule, "a strength of zero is the base to the bit"), "{rule}");
     }
+    assert!(
+        tried("Ssg", "linear")
+            && tried("Sum", "channels do not mix")
+            && tried("Marginal", "images do not mix")
+    );
+    assert!(tried(
+        "the settings of TopKTopP",
+        "an unknown setting is answered with those that are described"
+    ));
 }
 
 #[test]
-fn every_prior_with_a_name_conforms() {
-    let registry = Registry::standard();
-    // Marginal needs a file; tests/calibration.rs makes one.
-    for entry in registry.priors().filter(|entry| entry.name != "Marginal") {
-        let example = entry.example.as_ref().unwrap_or_else(|| panic!("{} has no example", entry.name));
-        let built = registry.prior(&Document::parse(&entry.name, example).unwrap()).unwrap();
-        check_prior(&*built.value).run().into_result().unwrap();
+fn what_does_not_conform_is_named() {
+    use nextscale_core::{LogitMap, Passes, Result, ScaleSchedule};
+    use nextscale_guidance::{Guidance, Step};
+
+    #[derive(Debug)]
+    struct Mixing;
+    impl Guidance for Mixing {
+        fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+            let map = step.conditional()?;
+            map.with_values(map.values().clone() - map.values().clone().mean_dim(0))
+        }
+        fn passes(&self, _: usize, _: &ScaleSchedule) -> Passes {
+            Passes::CONDITIONAL
+        }
+        fn lookback(&self) -> usize {
+            0
+        }
     }
+    let rule: std::sync::Arc<dyn Guidance> = std::sync::Arc::new(Mixing);
+    let registry = Registry::standard().with(Entry::value("Mixing", "Wrong.", rule));
+    let told = check_all(&registry).unwrap_err().to_string();
+    assert!(told.starts_with("Mixing") && told.contains("FAILED  images do not mix"), "{told}");
 }

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_backbones::{Backbone, Session};
+use nextscale_core::noise::Counter;
 use nextscale_core::{
     Alphabet, Canvas, Condition, Draw, LogitMap, Pass, PassLogits, PassPlan, Passes, Result, ScaleSchedule,
 };
+use nextscale_generate::observe::{Observer, Seen};
+use nextscale_generate::sampler::Argmax;
 use nextscale_guidance::{Cfg, Conditional, Guidance, Ssg, Strength, Sum};
-use nextscale_pipeline::observe::{Observer, Seen};
-use nextscale_pipeline::random::Counter;
-use nextscale_pipeline::sampler::Argmax;
 use nextscale_pipeline::{Batch, Generator, Model, Stop};
 use nextscale_priors::Nearest;
 use nextscale_tokenizers::Tokenizer;
@@ -44,7 +44,7 @@ impl Backbone for Counting {
         Alphabet::codes(CLASSES)
     }
 
-    fn feature_channels(&self) -> usize {
+    fn input_channels(&self) -> usize {
         1
     }
 
@@ -100,7 +100,7 @@ impl Tokenizer for Plain {
         Alphabet::codes(CLASSES)
     }
 
-    fn feature_channels(&self) -> usize {
+    fn input_channels(&self) -> usize {
         1
     }
 
@@ -230,7 +230,7 @@ fn logits_that_are_not_finite_name_scale_and_image() {
 fn a_stop_is_heeded_at_the_next_scale() {
     struct StopsAt(usize, Stop, usize);
     impl Observer for StopsAt {
-        fn scale(&mut self, seen: &Seen<'_>) -> nextscale_pipeline::Result<()> {
+        fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
             self.2 += 1;
             if seen.scale == self.0 {
                 self.1.request();

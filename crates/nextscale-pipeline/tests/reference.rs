@@ -6,8 +6,8 @@ mod common;
 use burn::tensor::Device;
 use common::Reference;
 use nextscale_core::Grid;
+use nextscale_generate::edit::{Keep, Region, mask};
 use nextscale_parity::{Fixtures, Kind, generation::generated, loading};
-use nextscale_pipeline::edit::{Keep, Region, mask};
 
 fn check(run: &str) {
     let fixtures = Fixtures::compiled_in();
@@ -62,7 +62,7 @@ fn masks_of_the_published_scales_are_upstreams() {
             let full = mask(finest, &region, keep);
             assert_eq!(full, kept(format!("{list}.{what}.full")));
             for (k, &side) in sides.iter().enumerate() {
-                let resized = nextscale_pipeline::edit::resize(&full, finest, Grid::square(side));
+                let resized = nextscale_generate::edit::resize(&full, finest, Grid::square(side));
                 let name = format!("{list}.{what}.{side}");
                 assert_eq!(resized, kept(name.clone()), "{name}, scale {k}");
             }

@@ -12,6 +12,7 @@ use common::{config, go, prepare};
 use nextscale_config::Document;
 use nextscale_core::{LogitMap, Passes, ScaleSchedule};
 use nextscale_guidance::{Conditional, Guidance, Step};
+use nextscale_pipeline::registry::Entry;
 use nextscale_pipeline::{Config, Error, Registry, Result, RunOptions, Stop, Summary, run};
 use safetensors::SafeTensors;
 
@@ -95,7 +96,9 @@ impl Guidance for Interrupting {
 /// A run whose rule asks to stop after `calls` scales.
 fn go_until(text: &str, options: RunOptions, calls: usize) -> Result<Summary> {
     let rule = Arc::new(Interrupting { left: AtomicUsize::new(calls), stop: options.stop.clone() });
-    let registry = Registry::standard().with_rule("Interrupting", "for this test", move |_| Ok(rule.clone()));
+    // It shares a counter with this test, which no config could give it.
+    let rule: Arc<dyn Guidance> = rule;
+    let registry = Registry::standard().with(Entry::value("Interrupting", "For this test.", rule));
     let config = Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &registry)?;
     run(&config.prepare()?, &options)
 }

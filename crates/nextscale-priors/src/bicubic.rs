@@ -1,10 +1,12 @@
 use nextscale_core::{Grid, Result, resample};
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
 use crate::{Operator, Prior, check_grids};
 
-/// Bicubic interpolation between half-pixel centres, A = -0.75; it overshoots at steep edges.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Bicubic interpolation, A = -0.75.
+///
+/// Between half-pixel centres; it overshoots at steep edges.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Settings)]
 pub struct Bicubic;
 
 impl Prior for Bicubic {

@@ -1,10 +1,12 @@
 use nextscale_core::{Grid, Result, resample};
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
 use crate::{Operator, Prior, check_grids};
 
-/// Bilinear interpolation between half-pixel centres.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Bilinear interpolation.
+///
+/// Between half-pixel centres.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Settings)]
 pub struct Bilinear;
 
 impl Prior for Bilinear {

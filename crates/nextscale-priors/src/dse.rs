@@ -1,32 +1,41 @@
 use nextscale_core::{Error, Grid, Result, resample};
-use serde::{Deserialize, Deserializer, Serialize};
+use nextscale_macros::Settings;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{Operator, Prior, Term, check_grids, dct, matrix};
 
-/// Discrete Spatial Enhancement: the coarse map's spectrum in the low band, an interpolation's above it.
+/// Discrete spatial enhancement: interpolation with the coarse spectrum in the low band.
 ///
 /// From h×w to H×W, channel by channel: u = interpolate(x) to H×W, û and x̂ the orthonormal DCT-II of u and x; the low
 /// band û[0..h, 0..w] becomes s·x̂, and the inverse DCT of the result is the prior (SSG's DSE, with the choices that the
 /// paper leaves open as settings).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Settings)]
 pub struct Dse {
-    /// What makes u.
+    /// `Nearest`, `Bilinear` or `Bicubic`: what fills the high band.
+    ///
+    /// It makes u.
+    #[setting(default)]
     pub interpolation: Interpolation,
-    /// The scale s of the low band.
+    /// `Amplitude` or `Verbatim`: whether the coarse spectrum is scaled so that values keep their size, or copied as it is.
+    ///
+    /// The scale s.
+    #[setting(default)]
     pub low_band: LowBand,
-    /// How much of each axis of the low band is taken over, in (0, 1]: the first `ceil(fraction · n)` frequencies.
-    #[serde(deserialize_with = "fraction")]
+    /// In (0, 1]: the share of the low band on each axis that is taken over.
+    ///
+    /// The first `ceil(fraction · n)` frequencies.
+    #[setting(default = 1.0, check = check_fraction)]
     pub fraction: f64,
-    /// The width of the soft edge below the end of the low band, as a fraction of n, at least 0 (a hard edge).
+    /// At least 0: the width of a soft edge of the low band, as a share of the coarse grid's side.
     ///
     /// Towards the edge the weight of x̂ falls as a raised cosine; the mean is always wholly taken over.
-    #[serde(deserialize_with = "crossover")]
+    #[setting(default = 0.0, check = check_crossover)]
     pub crossover: f64,
 }
 
 /// How DSE fills the high band.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Interpolation {
     /// Nearest neighbour.
     Nearest,
@@ -38,7 +47,7 @@ pub enum Interpolation {
 }
 
 /// The scale s of DSE's low band.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LowBand {
     /// s = sqrt(H·W / (h·w)), which keeps the values of the coarse map: a constant stays that constant.
     #[default]
@@ -64,8 +73,8 @@ impl Dse {
     /// # Errors
     /// [`Error::Setting`] that names `fraction` or `crossover`.
     pub fn check(&self) -> Result<()> {
-        check_fraction(self.fraction).map_err(|message| Error::setting("fraction", message))?;
-        check_crossover(self.crossover).map_err(|message| Error::setting("crossover", message))
+        check_fraction(&self.fraction).map_err(|message| Error::setting("fraction", message))?;
+        check_crossover(&self.crossover).map_err(|message| Error::setting("crossover", message))
     }
 
     /// The interpolation I, the low band's synthesis L and the low band of the interpolation, P·I: `[m, n]` each.
@@ -127,32 +136,22 @@ impl Interpolation {
     }
 }
 
-fn check_fraction(value: f64) -> Result<(), String> {
-    if value > 0.0 && value <= 1.0 { Ok(()) } else { Err(format!("{value} is not in (0, 1]")) }
+fn check_fraction(value: &f64) -> Result<(), String> {
+    if *value > 0.0 && *value <= 1.0 { Ok(()) } else { Err(format!("{value} is not in (0, 1]")) }
 }
 
-fn check_crossover(value: f64) -> Result<(), String> {
-    if value >= 0.0 && value.is_finite() {
+fn check_crossover(value: &f64) -> Result<(), String> {
+    if *value >= 0.0 && value.is_finite() {
         Ok(())
     } else {
         Err(format!("{value} is not a finite number of at least 0"))
     }
 }
 
-// Checked field by field as well, so that a config's error points at the field.
-fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    check_fraction(value).map(|()| value).map_err(serde::de::Error::custom)
-}
-
-fn crossover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    check_crossover(value).map(|()| value).map_err(serde::de::Error::custom)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nextscale_config::settings::Names;
 
     #[test]
     fn the_soft_edge_is_a_raised_cosine_below_the_end_of_the_band() {
@@ -168,13 +167,14 @@ mod tests {
         assert_eq!([rows(1.0, 5), rows(0.5, 5), rows(0.01, 5), rows(0.07, 100)], [5, 3, 1, 7]);
     }
 
-    fn decoded(text: &str) -> Result<Dse, nextscale_config::ConfigError> {
-        nextscale_config::Document::parse("test.ron", text)?.decode()
+    fn read(text: &str) -> Result<Dse, nextscale_config::ConfigError> {
+        let node = nextscale_config::Document::parse("test.ron", text)?;
+        Names::new().read::<Dse>(&node).map(|built| Dse::clone(&built.value))
     }
 
     #[test]
     fn a_config_names_what_differs_from_the_defaults() {
-        let dse = decoded("Dse(interpolation: Bicubic, low_band: Verbatim, fraction: 0.5)");
+        let dse = read("Dse(interpolation: Bicubic, low_band: Verbatim, fraction: 0.5)");
         let expected = Dse {
             interpolation: Interpolation::Bicubic,
             low_band: LowBand::Verbatim,
@@ -182,7 +182,7 @@ mod tests {
             crossover: 0.0,
         };
         assert_eq!(dse.map_err(|e| e.to_string()), Ok(expected));
-        assert_eq!(decoded("Dse()").map_err(|e| e.to_string()), Ok(Dse::default()));
+        assert_eq!(read("Dse()").map_err(|e| e.to_string()), Ok(Dse::default()));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         for text in
             ["Dse(fraction: 1.5)", "Dse(crossover: -1.0)", "Dse(fractoin: 0.5)", "Dse(low_band: Mean)"]
         {
-            assert!(decoded(text).is_err(), "{text}");
+            assert!(read(text).is_err(), "{text}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A [`Prior`] is settings alone and makes an [`Operator`] for a pair of grids, on the host; its [`DeviceOperator`]
 //! is what the loop applies.
 
+pub mod averages;
 mod bicubic;
 mod bilinear;
 pub mod conformance;
@@ -30,7 +31,10 @@ pub use zero::Zero;
 
 use std::any::Any;
 
+use nextscale_config::settings::Kind;
 use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
+
+use conformance::PriorClaims;
 
 /// A way of predicting the logits on a fine grid from those on a coarse one.
 ///
@@ -50,6 +54,17 @@ pub trait Prior: Any + std::fmt::Debug + Send + Sync {
         let _ = (schedule, alphabet);
         Ok(())
     }
+
+    /// What it promises beyond what every prior must, and the grids that it can be tried on, for the
+    /// [conformance kit](conformance).
+    fn claims(&self) -> PriorClaims {
+        PriorClaims::of(self)
+    }
+}
+
+impl Kind for dyn Prior {
+    const NAME: &'static str = "prior";
+    const SCHEMA: &'static str = "Prior";
 }
 
 /// Refuses grids that are empty, or that shrink on an axis.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor, TensorData};
 use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
 
+use crate::conformance::PriorClaims;
 use crate::{Operator, Prior, check_grids};
 
 /// What each channel's logit is on average at the coarse scale: a constant that was measured beforehand, a control.
@@ -45,6 +46,12 @@ impl Marginal {
             }
         }
         if prior.averages.is_empty() { refuse("there are none".into()) } else { Ok(prior) }
+    }
+
+    /// The same average on each of some grids, for trying.
+    pub(crate) fn of_grids<const N: usize>(grids: [Grid; N], average: &[f32]) -> Self {
+        let averages = grids.map(|grid| ((grid.height, grid.width), average.into()));
+        Self { channels: average.len(), averages: averages.into() }
     }
 
     /// The channels of the logits that it was measured on.
@@ -103,6 +110,13 @@ impl Prior for Marginal {
             )));
         }
         schedule.grids()[..schedule.len() - 1].iter().try_for_each(|&grid| self.of(grid).map(drop))
+    }
+
+    /// Of the grids and channels that it was measured on.
+    fn claims(&self) -> PriorClaims {
+        let finer = |grid: Grid| Grid::new(grid.height + 1, 2 * grid.width);
+        let grids = self.grids().flat_map(|grid| [(grid, grid), (grid, finer(grid))]);
+        PriorClaims::of(self).grids(grids).channels(self.channels)
     }
 }
 

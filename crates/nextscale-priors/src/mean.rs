@@ -1,10 +1,12 @@
 use nextscale_core::{Grid, Result};
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
 use crate::{Operator, Prior, check_grids};
 
-/// Every position takes each channel's mean over the coarse grid: a control without any spatial detail.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Control: each channel's mean over the coarse grid.
+///
+/// Every position takes it: there is no spatial detail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Settings)]
 pub struct Mean;
 
 impl Prior for Mean {

@@ -1,10 +1,12 @@
 use nextscale_core::{Grid, Result, resample};
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
 use crate::{Operator, Prior, check_grids};
 
+/// Nearest-neighbour interpolation.
+///
 /// Every position takes the logits of the coarse position it lies in, `floor(i · h / H)`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Settings)]
 pub struct Nearest;
 
 impl Prior for Nearest {

@@ -1,10 +1,12 @@
 use nextscale_core::{Grid, Result};
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
 use crate::{Operator, Prior, check_grids};
 
-/// Predicts zero logits: a control, with which SSG only sharpens its base by 1 + β.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Control: nothing.
+///
+/// It predicts zero logits: SSG with it only sharpens its base by 1 + β.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Settings)]
 pub struct Zero;
 
 impl Prior for Zero {

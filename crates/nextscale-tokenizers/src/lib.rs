@@ -2,8 +2,10 @@
 
 pub mod vq;
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Int, Tensor};
-use nextscale_core::{Alphabet, Canvas, Draw, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, Canvas, Draw, Error, Grid, Result, ScaleSchedule};
 
 /// A tokenizer bound to a scale schedule: it turns images into one grid of tokens a scale, and draws into a canvas and
 /// then an image.
@@ -14,8 +16,28 @@ pub trait Tokenizer: Send + Sync {
     /// What one position's channels mean.
     fn alphabet(&self) -> Alphabet;
 
-    /// The channels of the canvas and of the backbone's input.
-    fn feature_channels(&self) -> usize;
+    /// The channels of the backbone's input.
+    fn input_channels(&self) -> usize;
+
+    /// The channels of the canvas. By default those of the backbone's input.
+    fn canvas_channels(&self) -> usize {
+        self.input_channels()
+    }
+
+    /// The grid of the canvas. By default the finest scale's.
+    fn canvas_grid(&self) -> Grid {
+        self.schedule().last()
+    }
+
+    /// The same tokenizer on other scales than [`schedule`](Self::schedule). By default there are none.
+    ///
+    /// # Errors
+    /// If it has no such scales; the message names those that it has.
+    fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Tokenizer>> {
+        let message =
+            format!("the tokenizer has the scales {}, and {schedule} were asked for", self.schedule());
+        Err(Error::setting("scales", message))
+    }
 
     /// Height and width in pixels of the images.
     fn image_size(&self) -> (usize, usize);
@@ -26,7 +48,7 @@ pub trait Tokenizer: Send + Sync {
     /// An empty canvas for `batch` images.
     fn blank(&self, batch: usize) -> Canvas;
 
-    /// The features of a draw at scale `k`: `[batch, channels, h, w]` on that scale's grid. A draw with weights is
+    /// The features of a draw at scale `k`: `[batch, channels, h, w]`, on that scale's grid or a finer one of its own. A draw with weights is
     /// embedded as the convex mix.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ impl Tokenizer for Toy {
         Alphabet::codes(CODES)
     }
 
-    fn feature_channels(&self) -> usize {
+    fn input_channels(&self) -> usize {
         1
     }
 

@@ -11,8 +11,8 @@ use rows::{key, look};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use nextscale_core::noise::Counter;
 use nextscale_core::{Condition, Dtype};
-use nextscale_pipeline::random::Counter;
 use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
 
 use crate::images::Images;

@@ -1,6 +1,6 @@
 //! Which images are drawn, with replacement, in a resampling.
 
-use nextscale_pipeline::random::philox;
+use nextscale_core::noise::philox;
 
 /// A seeded source of resamplings. Every cell gets the same, so that images stay paired.
 #[derive(Debug, Clone, Copy)]

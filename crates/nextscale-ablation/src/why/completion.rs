@@ -2,8 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::Condition;
+use nextscale_generate::edit::Edit;
 use nextscale_metrics::source::ImageSource;
-use nextscale_pipeline::edit::Edit;
 use nextscale_pipeline::{Batch, images};
 use serde::{Deserialize, Serialize};
 

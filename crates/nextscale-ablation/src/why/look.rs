@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use nextscale_core::noise::Noise;
 use nextscale_core::{LogitMap, ScaleSchedule};
+use nextscale_generate::observe::{Observer, Seen};
+use nextscale_generate::sampler::{Moment, Sampler};
 use nextscale_guidance::{Guidance, History};
-use nextscale_pipeline::observe::{Observer, Seen};
-use nextscale_pipeline::random::Noise;
-use nextscale_pipeline::sampler::{Moment, Sampler};
 use nextscale_pipeline::{Model, images};
 use rayon::prelude::*;
 
@@ -98,7 +98,7 @@ impl Looker {
         Ok((Traced { images, scales }, strips))
     }
 
-    fn keep_strips(&mut self, seen: &Seen<'_>) -> nextscale_pipeline::Result<()> {
+    fn keep_strips(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         let shown: Vec<usize> = (0..self.batch.len()).filter(|&i| self.batch[i] < self.shown).collect();
         if shown.is_empty() {
             return Ok(());
@@ -113,7 +113,7 @@ impl Looker {
 }
 
 impl Observer for Looker {
-    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_pipeline::Result<()> {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         let k = seen.scale;
         self.history.push(seen.logits.clone());
         let base = self.history.guide(&*self.beside)?;

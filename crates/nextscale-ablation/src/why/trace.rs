@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nextscale_core::Condition;
-use nextscale_pipeline::random::Counter;
+use nextscale_core::noise::Counter;
 use nextscale_pipeline::{Batch, Generator};
 
 use super::STRIPS;

@@ -25,7 +25,9 @@ impl Var {
     pub(super) fn class_rows(&self, rows: &ConditionRows) -> Result<Vec<usize>> {
         let classes = self.config.classes;
         let ConditionRows::Classes(rows) = rows else {
-            return Err(Error::Unsupported("VAR takes rows of a table of classes, and was given embeddings".into()));
+            return Err(Error::Unsupported(
+                "VAR takes rows of a table of classes, and was given embeddings".into(),
+            ));
         };
         let row = |row: &Option<usize>| match *row {
             Some(class) if class >= classes => Err(Error::setting(

@@ -52,7 +52,10 @@ fn assert_independent(model: &Var) {
             run(model, count, &[both.clone()], Pass::CONDITIONAL) == all[..count],
             "{count} beside the other pass"
         );
-        assert!(run(model, count, &[other.clone()], Pass::UNCONDITIONAL) == null[..count], "{count} unconditional");
+        assert!(
+            run(model, count, &[other.clone()], Pass::UNCONDITIONAL) == null[..count],
+            "{count} unconditional"
+        );
         let stops = run(model, count, &[both.clone(), both.clone(), one.clone()], Pass::CONDITIONAL);
         assert!(stops == all[..count], "{count} beside a pass that stops");
     }

@@ -246,7 +246,8 @@ mod tests {
         for name in ["aln", "saln"] {
             let plain = model(name, &Device::flex());
             let file = WeightFile::open(path(&format!("var_{name}.safetensors"))).unwrap();
-            let logits = |model: &Var| model.logits(features.clone(), &ConditionRows::Classes(vec![Some(3)])).unwrap();
+            let logits =
+                |model: &Var| model.logits(features.clone(), &ConditionRows::Classes(vec![Some(3)])).unwrap();
             let size = |x: Tensor<3>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
             // Of the logits' own size, root mean square.
             let gap = |model: &Var| size(logits(model) - logits(&plain)) / size(logits(&plain));

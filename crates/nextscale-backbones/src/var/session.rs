@@ -1,5 +1,7 @@
 use burn::tensor::Tensor;
-use nextscale_core::{Alphabet, BatchConditions, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result};
+use nextscale_core::{
+    Alphabet, BatchConditions, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result,
+};
 
 use super::{
     attention::{Attention, Projected},

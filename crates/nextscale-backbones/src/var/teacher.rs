@@ -1,12 +1,7 @@
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::{ConditionRows, Error, Result, ScaleSchedule};
 
-use super::{
-    attention::Attention,
-    conditioning::Conditioning,
-    mask,
-    model::Var,
-};
+use super::{attention::Attention, conditioning::Conditioning, mask, model::Var};
 
 impl Var {
     /// Teacher-forced logits of all scales at once, `[batch, L, vocabulary]`; position i's are of token i.

@@ -58,8 +58,9 @@ impl Generation {
     /// The same with random logits for every other pass that `rule` reads.
     #[must_use]
     pub fn for_rule(mut self, rule: &dyn Guidance) -> Self {
-        let read: Passes =
-            (0..self.schedule.len()).flat_map(|k| rule.passes(k, &self.schedule).iter().cloned().collect::<Vec<_>>()).collect();
+        let read: Passes = (0..self.schedule.len())
+            .flat_map(|k| rule.passes(k, &self.schedule).iter().cloned().collect::<Vec<_>>())
+            .collect();
         for (at, pass) in read.iter().filter(|pass| !Passes::BOTH.contains(pass)).enumerate() {
             // Far from the seeds that tests give.
             let seed = self.seed + 1000 * (at as u64 + 1);
@@ -82,9 +83,10 @@ impl Generation {
 
     /// a · self + b · other.
     pub fn mixed(&self, a: f32, other: &Self, b: f32) -> Self {
-        let others = self.others.iter().filter_map(|(pass, scales)| {
-            Some((pass.clone(), mix(a, scales, b, other.others.get(pass)?)))
-        });
+        let others = self
+            .others
+            .iter()
+            .filter_map(|(pass, scales)| Some((pass.clone(), mix(a, scales, b, other.others.get(pass)?))));
         Self {
             conditional: mix(a, &self.conditional, b, &other.conditional),
             unconditional: mix(a, &self.unconditional, b, &other.unconditional),
@@ -150,7 +152,9 @@ impl Generation {
                 pass if *pass == Pass::CONDITIONAL => &self.conditional,
                 pass if *pass == Pass::UNCONDITIONAL => &self.unconditional,
                 pass => self.others.get(pass).ok_or_else(|| {
-                    Error::Unsupported(format!("no logits of the {pass} pass; for_rule(..) adds those of a rule"))
+                    Error::Unsupported(format!(
+                        "no logits of the {pass} pass; for_rule(..) adds those of a rule"
+                    ))
                 })?,
             };
             let grid = self.schedule.grid(k);

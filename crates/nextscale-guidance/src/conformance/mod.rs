@@ -1,17 +1,19 @@
-//! A kit that checks a rule of one's own against what every rule promises.
+//! A kit that checks a rule of one's own against what every rule promises, and what it [claims](crate::Guidance::claims) itself.
 //!
 //! ```
-//! use nextscale_guidance::{Cfg, Conditional, conformance::check_rule};
+//! use nextscale_guidance::{Cfg, conformance::check_rule};
 //!
-//! let (rule, off) = (Cfg::scale(3.0)?, Cfg::scale(0.0)?);
-//! let report = check_rule(&rule).off(&off, &Conditional).linear().run().into_result()?;
+//! let report = check_rule(&Cfg::scale(3.0)?).run().into_result()?;
+//! assert!(report.to_string().contains("passed  a strength of zero is the base to the bit"));
 //! assert!(report.to_string().contains("passed  images do not mix"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod claims;
 mod generation;
 mod rule;
 
+pub use claims::RuleClaims;
 pub use generation::{Generation, Scales, mix};
 pub use nextscale_priors::conformance::{Check, NotConformant, Outcome, Report};
 pub use rule::{RuleKit, check_rule};

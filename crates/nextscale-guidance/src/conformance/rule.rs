@@ -1,6 +1,7 @@
 use nextscale_core::{Alphabet, Grid, ScaleSchedule};
 use nextscale_priors::conformance::{Report, near, same_bits};
 
+use super::RuleClaims;
 use super::generation::{Generation, Scales, log_probabilities, mix, pick};
 use crate::Guidance;
 
@@ -10,17 +11,19 @@ const BATCH: usize = 4;
 #[derive(Debug, Clone)]
 pub struct RuleKit<'a> {
     rule: &'a dyn Guidance,
-    schedules: Vec<ScaleSchedule>,
-    alphabets: Vec<Alphabet>,
+    claims: RuleClaims,
     off: Option<(&'a dyn Guidance, &'a dyn Guidance)>,
-    linear: bool,
-    channelwise: bool,
-    offsets: bool,
 }
 
 /// Checks of `rule` on the CPU device, over whole generations: square grids and others, repeated ones, a single scale,
-/// codes and bits, several images; given only the passes that it asks for, and no more history than its lookback.
+/// codes and bits, several images; given only the passes that it asks for, and no more history than its lookback. What the
+/// rule [claims](Guidance::claims) is tried too.
 pub fn check_rule(rule: &dyn Guidance) -> RuleKit<'_> {
+    RuleKit { rule, claims: rule.claims(), off: None }
+}
+
+/// The schedules of a rule that claims none.
+fn schedules() -> Vec<ScaleSchedule> {
     let grids: [&[(usize, usize)]; 4] = [
         &[(1, 1), (2, 2), (3, 3), (5, 5)],
         &[(1, 2), (2, 2), (2, 3), (2, 3), (4, 5)],
@@ -30,28 +33,20 @@ pub fn check_rule(rule: &dyn Guidance) -> RuleKit<'_> {
     let schedule = |grids: &&[(usize, usize)]| {
         ScaleSchedule::new(grids.iter().map(|&(height, width)| Grid::new(height, width)).collect()).ok()
     };
-    RuleKit {
-        rule,
-        schedules: grids.iter().filter_map(schedule).collect(),
-        alphabets: vec![Alphabet::codes(5), Alphabet::bits(3)],
-        off: None,
-        linear: false,
-        channelwise: false,
-        offsets: true,
-    }
+    grids.iter().filter_map(schedule).collect()
 }
 
 impl<'a> RuleKit<'a> {
     /// Tries these schedules instead, for rules that fit some only.
     #[must_use]
     pub fn schedules(self, schedules: impl IntoIterator<Item = ScaleSchedule>) -> Self {
-        Self { schedules: schedules.into_iter().collect(), ..self }
+        Self { claims: self.claims.schedules(schedules), ..self }
     }
 
     /// Tries these alphabets instead.
     #[must_use]
     pub fn alphabets(self, alphabets: impl IntoIterator<Item = Alphabet>) -> Self {
-        Self { alphabets: alphabets.into_iter().collect(), ..self }
+        Self { claims: self.claims.alphabets(alphabets), ..self }
     }
 
     /// Claims that `off`, the rule with a strength of zero, is `base` to the bit.
@@ -63,19 +58,19 @@ impl<'a> RuleKit<'a> {
     /// Claims that the rule is linear in all logits together.
     #[must_use]
     pub fn linear(self) -> Self {
-        Self { linear: true, ..self }
+        Self { claims: self.claims.linear(), ..self }
     }
 
     /// Claims that what happens to a channel depends on that channel alone.
     #[must_use]
     pub fn channelwise(self) -> Self {
-        Self { channelwise: true, ..self }
+        Self { claims: self.claims.channelwise(), ..self }
     }
 
     /// Takes back that a number added to all logits of a choice changes no probability.
     #[must_use]
     pub fn offsets_matter(self) -> Self {
-        Self { offsets: false, ..self }
+        Self { claims: self.claims.offsets_matter(), ..self }
     }
 
     /// Runs every check.
@@ -118,7 +113,8 @@ impl<'a> RuleKit<'a> {
                 same(&image(&other)?, &image(x)?, "image 1 with other images around it")
             })
         });
-        match self.off {
+        let claimed = self.claims.off.as_ref().map(|(off, base)| (&**off, &**base));
+        match self.off.or(claimed) {
             Some((off, base)) => report.check("a strength of zero is the base to the bit", || {
                 self.each(|x| same(&guided(x, off)?, &guided(x, base)?, "off"))
             }),
@@ -126,7 +122,7 @@ impl<'a> RuleKit<'a> {
                 report.not_claimed("a strength of zero is the base to the bit", "off(rule, base) tries it")
             }
         }
-        if self.offsets {
+        if self.claims.offsets {
             report.check("a number added to all logits of a choice changes no probability", || {
                 self.each(|x| self.ignores_offsets(x))
             });
@@ -134,12 +130,12 @@ impl<'a> RuleKit<'a> {
             let name = "a number added to all logits of a choice changes no probability";
             report.not_claimed(name, "offsets_matter() takes it back");
         }
-        if self.linear {
+        if self.claims.linear {
             report.check("linear", || self.each(|x| self.is_linear(x)));
         } else {
             report.not_claimed("linear", "linear() claims it");
         }
-        if self.channelwise {
+        if self.claims.channelwise {
             report.check("channels do not mix", || self.each(|x| self.channels_apart(x)));
         } else {
             report.not_claimed("channels do not mix", "channelwise() claims it");
@@ -179,8 +175,11 @@ impl<'a> RuleKit<'a> {
 
     /// On every schedule and alphabet.
     fn each(&self, check: impl Fn(&Generation) -> Result<(), String>) -> Result<(), String> {
-        for schedule in &self.schedules {
-            for &alphabet in &self.alphabets {
+        let schedules = self.claims.schedules.clone().unwrap_or_else(schedules);
+        let alphabets = self.claims.alphabets.clone();
+        let alphabets = alphabets.unwrap_or_else(|| vec![Alphabet::codes(5), Alphabet::bits(3)]);
+        for schedule in &schedules {
+            for &alphabet in &alphabets {
                 let x = Generation::random(schedule, alphabet, BATCH, 1).for_rule(self.rule);
                 check(&x).map_err(|found| {
                     let Alphabet { slots, classes } = alphabet;

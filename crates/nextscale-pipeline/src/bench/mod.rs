@@ -15,11 +15,11 @@ use nextscale_core::{Condition, Dtype};
 
 use crate::config::{Config, ModelSpec};
 use crate::device::{DeviceChoice, named};
-use crate::edit::Edit;
-use crate::observe::{Observer, Part, Times};
-use crate::random::Counter;
 use crate::run::peak_memory;
 use crate::{Batch, Error, Generator, Model, Registry, Result, Stop, images};
+use nextscale_core::noise::Counter;
+use nextscale_generate::edit::Edit;
+use nextscale_generate::observe::{Observer, Part, Times};
 use twins::Twins;
 
 /// Whose weights are measured.

@@ -34,7 +34,8 @@ impl RandomModel {
             .init(schedule, 0, device)?
             .decoding_in(dtype);
         let backbone = config.init_to_generate(&Initialisation::default(), device, dtype)?;
-        Ok((Model::new(Arc::new(tokenizer), Arc::new(backbone))?, config.classes))
+        let conditioner = Arc::new(backbone.conditioner());
+        Ok((Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner)?, config.classes))
     }
 }
 

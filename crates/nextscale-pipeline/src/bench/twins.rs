@@ -7,9 +7,9 @@ use nextscale_guidance::Guidance;
 
 use super::{Row, Sample, Seconds, Spread, SsgShare};
 use crate::config::Config;
-use crate::observe::Part;
 use crate::registry::named;
 use crate::{Registry, Result};
+use nextscale_generate::observe::Part;
 
 /// A rule that is measured.
 pub(super) struct Rule {
@@ -133,7 +133,7 @@ mod tests {
     use nextscale_config::Document;
 
     use super::*;
-    use crate::observe::Times;
+    use nextscale_generate::observe::Times;
 
     fn stripped(text: &str) -> String {
         let node = Document::parse("run.ron", text).unwrap();

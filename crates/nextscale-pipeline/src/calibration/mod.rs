@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use nextscale_core::{Condition, Dtype, is_cpu};
 
 use crate::device::DeviceChoice;
-use crate::observe::{Observer, Seen};
-use crate::random::Counter;
 use crate::{Batch, Error, Generator, Prepared, Result, Stop, version};
 use lock::lock;
+use nextscale_core::noise::Counter;
+use nextscale_generate::observe::{Observer, Seen};
 use sums::Sums;
 
 /// How a calibration goes about it; none of this changes its averages, except that a GPU's logits differ in their last
@@ -110,7 +110,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
             if sums.images > 0 {
                 sums.save(&partial, &identity)?;
             }
-            return Err(error);
+            return Err(error.into());
         }
         sums = adding.0;
         sums.images += batch.len() as u64;
@@ -130,7 +130,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
 struct Adding(Sums);
 
 impl Observer for Adding {
-    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
-        self.0.add(seen.guided)
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
+        Ok(self.0.add(seen.guided)?)
     }
 }

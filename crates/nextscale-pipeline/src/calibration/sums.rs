@@ -6,8 +6,8 @@ use nextscale_files::{partial_path, write_atomically};
 use nextscale_weights::serialize;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::host::floats;
 use crate::{Error, Result};
+use nextscale_generate::floats;
 
 /// Sums of logits over images and positions, in f64. The order of the images is that of their numbers, so that the sums are
 /// the same to the bit for every batch size and however often a calibration was interrupted.

@@ -4,9 +4,9 @@ use nextscale_config::Node;
 use nextscale_tokenizers::Tokenizer;
 use serde::Serialize;
 
-use crate::edit::{Edit, Keep, Region};
 use crate::registry::placed;
 use crate::{Error, Result, images};
+use nextscale_generate::edit::{Edit, Keep, Region};
 
 const KINDS: [&str; 2] = ["Keep", "Paint"];
 

@@ -18,8 +18,8 @@ use nextscale_core::Condition;
 use nextscale_guidance::Guidance;
 
 use crate::registry::{Measured, plain};
-use crate::sampler::Sampler;
 use crate::{Registry, Result};
+use nextscale_generate::sampler::Sampler;
 
 /// A guidance rule of a run.
 #[derive(Debug, Clone)]

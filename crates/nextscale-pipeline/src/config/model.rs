@@ -166,7 +166,8 @@ impl OpenModel {
             MultiScaleVq::load(&self.tokenizer, schedule, self.norm_groups, with_encoder, device)?;
         let tokenizer = tokenizer.decoding_in(dtype);
         let backbone = Var::load_to_generate(&self.backbone, &self.var, device, dtype)?;
-        Model::new(Arc::new(tokenizer), Arc::new(backbone))
+        let conditioner = Arc::new(backbone.conditioner());
+        Ok(Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner)?)
     }
 }
 

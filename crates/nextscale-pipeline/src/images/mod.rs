@@ -13,8 +13,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::{ImageFormat, RgbImage};
 use nextscale_files::write_atomically;
 
-use crate::host::floats;
 use crate::{Error, Result};
+use nextscale_generate::floats;
 
 /// The pictures of `[batch, 3, H, W]` in [0, 1], each value floor(255·x) as upstream writes them.
 ///

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use nextscale_config::{Document, Node, Value};
+use nextscale_config::settings::{Description, Entry, Fallback, Kind};
 use nextscale_guidance::Strength;
 
-use super::{Described, Registry};
-use crate::{Result, shipped};
+use super::Registry;
+use crate::shipped;
 
 /// The fields of a config: name, default, and what it is.
 pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
@@ -25,7 +25,7 @@ pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
 ];
 
-const MODELS: [(&str, &str); 2] = [
+pub(crate) const MODELS: [(&str, &str); 2] = [
     ("Shipped(\"name\")", "a model that is part of the program"),
     (
         "Var(tokenizer: \"a.pth\", backbone: \"b.pth\")",
@@ -35,14 +35,14 @@ const MODELS: [(&str, &str); 2] = [
     ),
 ];
 
-const CONDITIONS: [(&str, &str); 4] = [
+pub(crate) const CONDITIONS: [(&str, &str); 4] = [
     ("Labels([207, 360])", "one image a label, from 0"),
     ("Names([\"ship\"])", "one image a class name, for models that have names"),
     ("PerClass(50)", "so many images of every class, class by class"),
     ("Null(8)", "so many images of the unconditional model; `Null` is one"),
 ];
 
-const EDITS: [(&str, &str); 2] = [
+pub(crate) const EDITS: [(&str, &str); 2] = [
     (
         "Keep(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0))",
         "the box keeps the given image, the rest is generated",
@@ -54,10 +54,7 @@ const EDITS: [(&str, &str); 2] = [
 ];
 
 /// The page, in Markdown.
-///
-/// # Errors
-/// If an example of the registry is no RON.
-pub fn markdown(registry: &Registry) -> Result<String> {
+pub fn markdown(registry: &Registry) -> String {
     let mut page = String::from(
         "# Configs\n\n<!-- Made from the registry: NEXTSCALE_UPDATE_DOCS=1 cargo test -p nextscale --test docs -->\n\n\
          A config is a RON file. Paths in it are relative to its folder. `nextscale init` writes one with comments, \
@@ -75,63 +72,35 @@ pub fn markdown(registry: &Registry) -> Result<String> {
     list(&mut page, &CONDITIONS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
     list(&mut page, &EDITS);
-    page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand. \
-             In the tables below a dash is what the example gives.\n";
-    for entry in registry.rules() {
-        let resolved = |node: &Node| registry.rule(node).map(|built| built.resolved);
-        section(&mut page, (&entry.name, &entry.about), entry.example.as_deref(), &entry.settings, resolved)?;
-    }
+    page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand.\n";
+    sections(&mut page, registry.rules());
     page += "\n## Priors\n";
-    for entry in registry.priors() {
-        let resolved = |node: &Node| registry.prior(node).map(|built| built.resolved);
-        section(&mut page, (&entry.name, &entry.about), entry.example.as_deref(), &entry.settings, resolved)?;
-    }
+    sections(&mut page, registry.priors());
     page += "\n## Samplers\n";
-    for entry in registry.samplers() {
-        let resolved = |node: &Node| registry.sampler(node).map(|built| built.resolved);
-        section(&mut page, (&entry.name, &entry.about), entry.example.as_deref(), &entry.settings, resolved)?;
-    }
+    sections(&mut page, registry.samplers());
     page += "\n## Strengths over scales\n\nWhere a strength is asked for, any of these may stand; K is the number of \
              scales, k the scale from 0, and x = k/(K-1).\n\n";
     list(&mut page, &Strength::FORMS);
-    Ok(page)
+    page
 }
 
-/// A thing: what it is, how it is written, and its settings.
-fn section(
-    page: &mut String,
-    (name, about): (&str, &str),
-    example: Option<&str>,
-    settings: &[Described],
-    resolved: impl Fn(&Node) -> Result<Node>,
-) -> Result<()> {
-    let _ = write!(page, "\n### {name}\n\n{}\n", capital(about));
-    let Some(example) = example else { return Ok(()) };
-    let given = Document::parse(name, example)?;
-    // One that needs a file cannot be built here; it has no defaults to tell.
-    let resolved = resolved(&given).unwrap_or_else(|_| given.clone());
-    let _ = write!(page, "\n```ron\n{given}\n```\n");
-    if settings.is_empty() {
-        return Ok(());
-    }
-    *page += "\n| setting | default | what it is |\n|---|---|---|\n";
-    for setting in settings {
-        let default = match (field(&given, &setting.name), field(&resolved, &setting.name)) {
-            (Some(_), _) => "–".into(),
-            (None, Some(default)) => format!("`{default}`"),
-            (None, None) => "none".into(),
-        };
-        let _ = writeln!(page, "| `{}` | {} | {} |", setting.name, cell(&default), cell(&setting.about));
-    }
-    Ok(())
-}
-
-fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
-    match &node.value {
-        Value::Struct { fields, .. } => {
-            fields.iter().find(|field| field.name == name).map(|field| &field.node)
+/// Each thing of a kind: what it is, how it is written, and its settings.
+fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
+    for Description { name, about, example, settings } in entries.iter().map(|entry| &entry.description) {
+        let _ = write!(page, "\n### {name}\n\n{about}\n\n```ron\n{example}\n```\n");
+        if settings.is_empty() {
+            continue;
         }
-        _ => None,
+        *page += "\n| setting | default | what it is |\n|---|---|---|\n";
+        for setting in settings {
+            let default = match &setting.fallback {
+                Fallback::MustBeGiven => "must be given".into(),
+                Fallback::Nothing => "none".into(),
+                Fallback::Value(text) => format!("`{text}`"),
+            };
+            let _ =
+                writeln!(page, "| `{}` | {} | {} |", setting.name, cell(&default), cell(&setting.phrase()));
+        }
     }
 }
 
@@ -146,15 +115,11 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).chain(['.']).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Config, Error};
+    use nextscale_config::Document;
     use std::path::Path;
 
     /// The names between backquotes in "allowed: `a`, `b`".
@@ -163,38 +128,6 @@ mod tests {
         let help = error.help_text().unwrap_or_default();
         let list = help.split_once("allowed: ").map_or("", |(_, list)| list);
         list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn the_settings_told_are_those_that_are_read() {
-        let registry = Registry::standard();
-        let with_unknown = |example: &str| {
-            let text = match example.strip_suffix(')') {
-                Some(open) if open.ends_with('(') => format!("{open}nonsense: 0)"),
-                Some(open) => format!("{open}, nonsense: 0)"),
-                None => format!("{example}(nonsense: 0)"),
-            };
-            Document::parse("example.ron", &text).unwrap()
-        };
-        let check = |name: &str,
-                     example: &Option<String>,
-                     settings: &[Described],
-                     refused: &dyn Fn(&Node) -> Error| {
-            let example = example.as_ref().unwrap_or_else(|| panic!("{name} has no example"));
-            let told: Vec<&str> = settings.iter().map(|setting| &*setting.name).collect();
-            assert_eq!(allowed(refused(&with_unknown(example))), told, "{name}");
-        };
-        for entry in registry.rules() {
-            check(&entry.name, &entry.example, &entry.settings, &|node| registry.rule(node).unwrap_err());
-            registry.rule(&Document::parse("a.ron", entry.example.as_ref().unwrap()).unwrap()).unwrap();
-        }
-        for entry in registry.priors().filter(|entry| entry.name != "Marginal") {
-            check(&entry.name, &entry.example, &entry.settings, &|node| registry.prior(node).unwrap_err());
-            registry.prior(&Document::parse("a.ron", entry.example.as_ref().unwrap()).unwrap()).unwrap();
-        }
-        for entry in registry.samplers() {
-            check(&entry.name, &entry.example, &entry.settings, &|node| registry.sampler(node).unwrap_err());
-        }
     }
 
     #[test]

@@ -1,9 +1,29 @@
-use super::{Registry, priors, rules, samplers};
+use nextscale_guidance::{Apg, Cfg, Conditional, Gated, Rescale, Ssg, Sum};
+use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
+
+use super::Registry;
+use nextscale_generate::sampler::{Argmax, TopKTopP};
 
 impl Registry {
     /// Everything that nextscale itself has.
     pub fn standard() -> Self {
-        samplers::add(priors::add(rules::add(Self::new())))
+        Self::new()
+            .with_rule::<Conditional>()
+            .with_rule::<Cfg>()
+            .with_rule::<Apg>()
+            .with_rule::<Ssg>()
+            .with_rule::<Sum>()
+            .with_rule::<Rescale>()
+            .with_rule::<Gated>()
+            .with_prior::<Dse>()
+            .with_prior::<Nearest>()
+            .with_prior::<Bilinear>()
+            .with_prior::<Bicubic>()
+            .with_prior::<Mean>()
+            .with_prior::<Zero>()
+            .with_prior::<Marginal>()
+            .with_sampler::<TopKTopP>()
+            .with_sampler::<Argmax>()
     }
 }
 

@@ -17,10 +17,10 @@ use rayon::prelude::*;
 
 use crate::config::folder_of;
 use crate::device::{DeviceChoice, kind};
-use crate::edit::Edit;
-use crate::observe::{Observer, Part, Seen, Times};
-use crate::random::Counter;
 use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images, version};
+use nextscale_core::noise::Counter;
+use nextscale_generate::edit::Edit;
+use nextscale_generate::observe::{Observer, Part, Seen, Times};
 
 /// How a run goes about it; of this the kind of device and the type alone change its images, in their last digits.
 #[derive(Debug, Clone)]
@@ -244,7 +244,10 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn traced(&mut self, see: impl FnOnce(&mut Trace) -> Result<()>) -> Result<()> {
+    fn traced(
+        &mut self,
+        see: impl FnOnce(&mut Trace) -> nextscale_generate::Result<()>,
+    ) -> nextscale_generate::Result<()> {
         let Some(trace) = &mut self.trace else { return Ok(()) };
         let begin = Instant::now();
         see(trace)?;
@@ -254,11 +257,11 @@ impl Watch<'_> {
 }
 
 impl Observer for Watch<'_> {
-    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         self.traced(|trace| trace.scale(seen))
     }
 
-    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
+    fn images(&mut self, images: &Tensor<4>) -> nextscale_generate::Result<()> {
         self.traced(|trace| trace.images(images))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use nextscale_core::Dtype;
 
 use crate::device::{DeviceChoice, named};
-use crate::observe::{Part, Times};
+use nextscale_generate::observe::{Part, Times};
 
 /// What a run did.
 #[derive(Debug, Clone)]

@@ -11,14 +11,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use nextscale_core::LogitMap;
 use nextscale_files::{Partial, partial_path};
 use nextscale_weights::StoredType;
 
-use crate::host::{floats, integers};
-use crate::observe::{Observer, Seen};
 use crate::{Error, Result};
 use layout::{Layout, Piece};
+use nextscale_generate::observe::{Observer, Seen};
+use nextscale_generate::{floats, integers};
 
 /// A trace in the making. Batches are written where they belong as they come, so memory holds one batch; the file stands
 /// beside its place as `.NAME.partial` until it is whole.
@@ -125,19 +124,15 @@ impl Trace {
 }
 
 impl Observer for Trace {
-    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         let k = seen.scale;
-        let maps: [(&str, Option<&LogitMap>); 4] = [
-            ("conditional", seen.logits.conditional.as_ref()),
-            ("unconditional", seen.logits.unconditional.as_ref()),
-            ("prior", seen.prior),
-            ("guided", Some(seen.guided)),
-        ];
-        for (what, map) in maps {
-            if let Some(map) = map {
-                self.see(format!("scale.{k}.{what}"), map.values())?;
-            }
+        for (pass, map) in seen.logits.iter() {
+            self.see(format!("scale.{k}.{pass}"), map.values())?;
         }
+        if let Some(prior) = seen.prior {
+            self.see(format!("scale.{k}.prior"), prior.values())?;
+        }
+        self.see(format!("scale.{k}.guided"), seen.guided.values())?;
         let [_, positions, slots] = seen.draw.tokens.dims();
         self.seen.push(Piece {
             name: format!("scale.{k}.tokens"),
@@ -145,14 +140,14 @@ impl Observer for Trace {
             shape: if slots == 1 { vec![positions] } else { vec![positions, slots] },
             bytes: bytemuck::cast_slice(&integers(seen.draw.tokens.clone())?).to_vec(),
         });
-        self.see(format!("scale.{k}.canvas"), &seen.canvas.features)
+        Ok(self.see(format!("scale.{k}.canvas"), &seen.canvas.features)?)
     }
 
     fn wants_prior(&self) -> bool {
         true
     }
 
-    fn images(&mut self, images: &Tensor<4>) -> Result<()> {
-        self.see("images".into(), images)
+    fn images(&mut self, images: &Tensor<4>) -> nextscale_generate::Result<()> {
+        Ok(self.see("images".into(), images)?)
     }
 }

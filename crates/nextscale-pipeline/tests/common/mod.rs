@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_backbones::var::Var;
 use nextscale_config::Document;
 use nextscale_core::ScaleSchedule;
-use nextscale_pipeline::observe::{Observer, Seen};
+use nextscale_generate::observe::{Observer, Seen};
 use nextscale_pipeline::{Config, Model, Prepared, Registry, Result, RunOptions, Summary, run};
 use nextscale_tokenizers::vq::MultiScaleVq;
 use safetensors::SafeTensors;
@@ -73,7 +73,7 @@ pub struct Record {
 }
 
 impl Observer for Record {
-    fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         self.guided.push(floats(seen.guided.values()));
         self.tokens.push(integers(&seen.draw.tokens));
         self.canvas.push(floats(&seen.canvas.features));

@@ -1,4 +1,4 @@
-//! A kit that checks a prior of one's own against what every prior promises.
+//! A kit that checks a prior of one's own against what every prior promises, and what it [claims](crate::Prior::claims) itself.
 //!
 //! ```
 //! use nextscale_priors::{Dse, conformance::check_prior};
@@ -8,9 +8,11 @@
 //! # Ok::<(), nextscale_priors::conformance::NotConformant>(())
 //! ```
 
+mod claims;
 mod prior;
 mod report;
 
+pub use claims::PriorClaims;
 use nextscale_core::random::splitmix64;
 
 pub use prior::{PriorKit, check_prior};

@@ -1,8 +1,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::Grid;
 
-use super::{Report, near, noise, same_bits};
-use crate::{Operator, Prior};
+use super::{PriorClaims, Report, near, noise, same_bits};
+use crate::Prior;
 
 const BATCH: usize = 4;
 
@@ -10,52 +10,38 @@ const BATCH: usize = 4;
 #[derive(Debug, Clone)]
 pub struct PriorKit<'a> {
     prior: &'a dyn Prior,
-    grids: Vec<(Grid, Grid)>,
-    channels: usize,
-    linear: bool,
-    channelwise: bool,
+    claims: PriorClaims,
 }
 
 /// Checks of `prior` on the CPU device: square grids and others, equal ones, a side of 1; several images and channels.
+/// What the prior [claims](Prior::claims) is tried too.
 pub fn check_prior(prior: &dyn Prior) -> PriorKit<'_> {
-    let pairs = [
-        ((1, 1), (1, 1)),
-        ((1, 1), (2, 2)),
-        ((2, 2), (3, 3)),
-        ((1, 4), (3, 4)),
-        ((4, 2), (4, 2)),
-        ((3, 5), (4, 7)),
-        ((2, 3), (7, 3)),
-        ((8, 8), (13, 10)),
-    ];
-    let grid = |(height, width)| Grid::new(height, width);
-    let grids = pairs.into_iter().map(|(from, to)| (grid(from), grid(to))).collect();
-    PriorKit { prior, grids, channels: 6, linear: false, channelwise: true }
+    PriorKit { prior, claims: prior.claims() }
 }
 
 impl PriorKit<'_> {
     /// Tries these pairs of a coarse and a fine grid instead.
     #[must_use]
     pub fn grids(self, grids: impl IntoIterator<Item = (Grid, Grid)>) -> Self {
-        Self { grids: grids.into_iter().collect(), ..self }
+        Self { claims: self.claims.grids(grids), ..self }
     }
 
     /// Tries logits of so many channels instead of 6.
     #[must_use]
     pub fn channels(self, channels: usize) -> Self {
-        Self { channels, ..self }
+        Self { claims: self.claims.channels(channels), ..self }
     }
 
     /// Claims that the prior is linear although its operator is a function; that of a separable one always is tried.
     #[must_use]
     pub fn linear(self) -> Self {
-        Self { linear: true, ..self }
+        Self { claims: self.claims.linear(), ..self }
     }
 
     /// Takes back that what happens to a channel depends on that channel alone.
     #[must_use]
     pub fn mixing_channels(self) -> Self {
-        Self { channelwise: false, ..self }
+        Self { claims: self.claims.mixing_channels(), ..self }
     }
 
     /// Runs every check.
@@ -64,7 +50,7 @@ impl PriorKit<'_> {
         report.check("every pair of grids has an operator that gives the fine grid finite values", || {
             self.each(|from, to| {
                 let found = self.apply(from, to, &self.noise(from, 0))?;
-                let expected = BATCH * to.positions() * self.channels;
+                let expected = BATCH * to.positions() * self.claims.channels;
                 if found.len() != expected {
                     return Err(format!("{} numbers instead of {expected}", found.len()));
                 }
@@ -106,15 +92,12 @@ impl PriorKit<'_> {
                 same_bits(&image(&found), &image(&expected), "image 1 with other images around it")
             })
         });
-        if self.channelwise {
+        if self.claims.channelwise {
             report.check("channels do not mix", || self.each(|from, to| self.channels_apart(from, to)));
         } else {
             report.not_claimed("channels do not mix", "mixing_channels() takes it back");
         }
-        let separable = |&(from, to): &(Grid, Grid)| {
-            matches!(self.prior.operator(from, to), Ok(Operator::Separable { .. }))
-        };
-        if self.linear || self.grids.iter().all(separable) {
+        if self.claims.linear {
             report.check("linear", || self.each(|from, to| self.is_linear(from, to)));
         } else {
             report.not_claimed("linear", "linear() claims it");
@@ -124,12 +107,12 @@ impl PriorKit<'_> {
 
     fn channels_apart(&self, from: Grid, to: Grid) -> Result<(), String> {
         let x = self.noise(from, 5);
-        let kept = self.channels / 2;
+        let kept = self.claims.channels / 2;
         let mut other = self.noise(from, 6);
         let of = |values: &[f32]| -> Vec<f32> {
-            values.iter().skip(kept).step_by(self.channels).copied().collect()
+            values.iter().skip(kept).step_by(self.claims.channels).copied().collect()
         };
-        for (value, same) in other.iter_mut().zip(&x).skip(kept).step_by(self.channels) {
+        for (value, same) in other.iter_mut().zip(&x).skip(kept).step_by(self.claims.channels) {
             *value = *same;
         }
         let (found, expected) = (self.apply(from, to, &other)?, self.apply(from, to, &x)?);
@@ -149,26 +132,26 @@ impl PriorKit<'_> {
         let place = |&(from, to): &(Grid, Grid)| {
             check(from, to).map_err(|found| format!("from {from} to {to}: {found}"))
         };
-        self.grids.iter().try_for_each(place)
+        self.claims.grids.iter().try_for_each(place)
     }
 
     fn noise(&self, grid: Grid, seed: u64) -> Vec<f32> {
-        noise(seed, BATCH * grid.positions() * self.channels)
+        noise(seed, BATCH * grid.positions() * self.claims.channels)
     }
 
     fn apply(&self, from: Grid, to: Grid, x: &[f32]) -> Result<Vec<f32>, String> {
         let device = Device::flex();
-        let batch = x.len() / (from.positions() * self.channels);
-        let x = TensorData::new(x.to_vec(), [batch, from.positions(), self.channels]);
+        let batch = x.len() / (from.positions() * self.claims.channels);
+        let x = TensorData::new(x.to_vec(), [batch, from.positions(), self.claims.channels]);
         let operator = self.prior.operator(from, to).map_err(|error| error.to_string())?;
         let applied = operator.to_device(&device).apply(&Tensor::from_data(x, &device));
         let values = applied.map_err(|error| error.to_string())?;
-        if values.dims() != [batch, to.positions(), self.channels] {
+        if values.dims() != [batch, to.positions(), self.claims.channels] {
             return Err(format!(
                 "{:?} instead of [{batch}, {}, {}]",
                 values.dims(),
                 to.positions(),
-                self.channels
+                self.claims.channels
             ));
         }
         values.into_data().try_into_vec_as().map_err(|error| format!("{error:?}"))

@@ -13,7 +13,7 @@ impl Tokenizer for MultiScaleVq {
         Alphabet::codes(self.config.vocabulary)
     }
 
-    fn feature_channels(&self) -> usize {
+    fn input_channels(&self) -> usize {
         self.config.latent_channels
     }
 

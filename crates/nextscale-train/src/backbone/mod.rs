@@ -121,7 +121,7 @@ fn architecture(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenize
         hidden: model.hidden.unwrap_or(4 * model.width),
         vocabulary: tokenizer.alphabet().classes,
         classes,
-        feature_channels: tokenizer.feature_channels(),
+        feature_channels: tokenizer.input_channels(),
         ada_ln: model.ada_ln,
         attention: model.attention,
     }

@@ -11,7 +11,7 @@ use safetensors::SafeTensors;
 
 use super::{Filter, Moment, TopKTopP, host, smooth, tensor};
 use crate::host::{floats, integers};
-use crate::random::{Choice, Counter, Noise, Place};
+use nextscale_core::noise::{Choice, Counter, Noise, Place};
 
 fn fixture(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/var/");

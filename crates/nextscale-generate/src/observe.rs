@@ -126,16 +126,16 @@ impl Observer for Times {
 }
 
 /// Runs `work` and tells the observer how long it took.
-pub(crate) fn timed<T>(
+pub(crate) fn timed<T, E: Into<crate::Error>>(
     observer: &mut dyn Observer,
     part: Part,
     device: &Device,
-    work: impl FnOnce() -> nextscale_core::Result<T>,
+    work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T> {
     let start = Instant::now();
-    let result = work()?;
+    let result = work().map_err(Into::into)?;
     if observer.exact_times() {
-        device.sync().map_err(|error| crate::Error::Device(format!("the device failed: {error}")))?;
+        device.sync().map_err(|error| crate::Error::Device(error.to_string()))?;
     }
     observer.part(part, start.elapsed());
     Ok(result)

@@ -15,9 +15,10 @@ pub use argmax::Argmax;
 pub use filter::Filter;
 pub use top_k_top_p::TopKTopP;
 
+use nextscale_config::settings::Kind;
 use nextscale_core::{Alphabet, Draw, LogitMap, Result, ScaleSchedule};
 
-use crate::random::{Noise, Place};
+use nextscale_core::noise::{Noise, Place};
 
 /// Where in a run a draw happens.
 #[derive(Clone, Copy)]
@@ -59,4 +60,9 @@ pub trait Sampler: std::fmt::Debug + Send + Sync {
         let _ = (schedule, alphabet);
         Ok(())
     }
+}
+
+impl Kind for dyn Sampler {
+    const NAME: &'static str = "sampler";
+    const SCHEMA: &'static str = "Sampler";
 }

@@ -11,18 +11,23 @@ fn failed(error: impl std::fmt::Display) -> Error {
 }
 
 /// The values of a tensor in row-major order, as f32.
-pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+pub fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
 }
 
 /// The values of a tensor in row-major order, to be looked at.
-pub(crate) enum Floats {
+pub enum Floats {
     /// Where they lie, on the CPU.
     InPlace(Values),
+    /// A copy of them.
     Copied(Vec<f32>),
 }
 
 impl Floats {
+    /// The values of a tensor, where they lie if that is in host memory.
+    ///
+    /// # Errors
+    /// If the device cannot give them back.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
         match nextscale_kernels::read(&tensor) {
             Some(values) => Ok(Self::InPlace(values)),
@@ -43,6 +48,6 @@ impl Deref for Floats {
 }
 
 /// The values of an integer tensor in row-major order.
-pub(crate) fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
+pub fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
     tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
 }

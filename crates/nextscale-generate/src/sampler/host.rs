@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{Filter, draw, smooth};
 use crate::host::Floats;
-use crate::random::Choice;
+use nextscale_core::noise::Choice;
 
 /// What is done to every row.
 pub(super) struct Plan<'a> {

@@ -1,73 +1,19 @@
 //! The loop: conditions to images, scale by scale.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Tensor;
-use nextscale_backbones::Backbone;
-use nextscale_core::{Condition, Error as CoreError, PassPlan, ScaleSchedule};
+use nextscale_backbones::Refinement;
+use nextscale_core::noise::Noise;
+use nextscale_core::{Condition, Error as CoreError, PassPlan};
 use nextscale_guidance::{Guidance, History};
-use nextscale_tokenizers::Tokenizer;
 
 use crate::edit::Edit;
 use crate::finite::FiniteCheck;
 use crate::observe::{Observer, Part, Seen, timed};
-use crate::random::Noise;
+use crate::running::Sessions;
 use crate::sampler::{Moment, Sampler};
-use crate::{Error, Result, Stop};
-
-/// A tokenizer and a backbone that fit each other.
-#[derive(Clone)]
-pub struct Model {
-    /// Draws to images.
-    pub tokenizer: Arc<dyn Tokenizer>,
-    /// Conditions and canvases to logits.
-    pub backbone: Arc<dyn Backbone>,
-}
-
-impl Model {
-    /// Pairs them.
-    ///
-    /// # Errors
-    /// If their scales, alphabets, feature channels or devices differ.
-    pub fn new(tokenizer: Arc<dyn Tokenizer>, backbone: Arc<dyn Backbone>) -> Result<Self> {
-        let differ = |what: &str, t: String, b: String| {
-            Err(Error::Usage(format!(
-                "the tokenizer and the backbone do not fit: {what} {t} and {b}; take both from one model"
-            )))
-        };
-        if tokenizer.schedule() != backbone.schedule() {
-            return differ("scales", tokenizer.schedule().to_string(), backbone.schedule().to_string());
-        }
-        if tokenizer.alphabet() != backbone.alphabet() {
-            return differ(
-                "alphabets",
-                format!("{:?}", tokenizer.alphabet()),
-                format!("{:?}", backbone.alphabet()),
-            );
-        }
-        if tokenizer.feature_channels() != backbone.feature_channels() {
-            let channels = |n: usize| format!("of {n} channels");
-            return differ(
-                "features",
-                channels(tokenizer.feature_channels()),
-                channels(backbone.feature_channels()),
-            );
-        }
-        if tokenizer.device() != backbone.device() {
-            return differ(
-                "devices",
-                format!("{:?}", tokenizer.device()),
-                format!("{:?}", backbone.device()),
-            );
-        }
-        Ok(Self { tokenizer, backbone })
-    }
-
-    /// The scales of both.
-    pub fn schedule(&self) -> &ScaleSchedule {
-        self.backbone.schedule()
-    }
-}
+use crate::{Model, Result, Stop};
 
 /// The images of a batch, by their number in the run, and what each is to show.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +32,8 @@ pub struct Generator {
     noise: Arc<dyn Noise>,
     edit: Option<Edit>,
     plan: PassPlan,
+    /// Histories that no batch uses now: they keep the operators of the rule's priors on the device.
+    histories: Mutex<Vec<History>>,
 }
 
 impl Generator {
@@ -104,13 +52,16 @@ impl Generator {
         sampler.check(schedule, model.backbone.alphabet())?;
         let wanted = (0..schedule.len()).map(|k| rule.passes(k, schedule)).collect();
         let plan = PassPlan::new(wanted, schedule)?;
-        if let Some(k) = (0..plan.len()).find(|&k| !model.backbone.passes().contains_all(plan.run(k))) {
-            return Err(CoreError::Unsupported(format!(
-                "the rule needs passes at scale {k} that the backbone cannot run"
-            ))
-            .into());
+        for pass in &plan.all() {
+            let (backbone, _) = model.of_pass(&pass.model)?;
+            if !backbone.runs(pass.condition) {
+                return Err(CoreError::Unsupported(format!(
+                    "the rule needs the {pass} pass, which the backbone cannot run"
+                ))
+                .into());
+            }
         }
-        Ok(Self { model, rule, sampler, noise, edit: None, plan })
+        Ok(Self { model, rule, sampler, noise, edit: None, plan, histories: Mutex::default() })
     }
 
     /// The same with given tokens mixed in.
@@ -143,18 +94,17 @@ impl Generator {
         let tokenizer = &*self.model.tokenizer;
         let schedule = self.model.schedule();
         let device = self.model.backbone.device();
-        let mut history = History::new(schedule.clone(), self.rule.lookback());
+        let mut history = self.history();
         let mut finite = FiniteCheck::default();
-        let mut canvas = tokenizer.blank(images.len());
-        let mut session =
-            timed(observer, Part::Backbone, &device, || self.model.backbone.start(conditions, &self.plan))?;
+        let mut sessions = timed(observer, Part::Backbone, &device, || {
+            Sessions::start(&self.model, conditions, &self.plan)
+        })?;
 
         for k in 0..schedule.len() {
             stop.check()?;
-            let input = timed(observer, Part::Canvas, &device, || {
-                if k == 0 { Ok(None) } else { tokenizer.next_input(&canvas, k).map(Some) }
-            })?;
-            let logits = timed(observer, Part::Backbone, &device, || session.step(input))?;
+            let inputs = timed(observer, Part::Canvas, &device, || sessions.inputs(k))?;
+            let logits = timed(observer, Part::Backbone, &device, || sessions.step(k, &inputs))?;
+            drop(inputs);
             history.push(logits.clone());
             let guided = timed(observer, Part::Guidance, &device, || history.guide(&*self.rule))?;
             let prior = if observer.wants_prior() { history.prior_of(&*self.rule)? } else { None };
@@ -163,13 +113,17 @@ impl Generator {
                 let moment = Moment { scale: k, schedule, images, noise: &*self.noise };
                 self.sampler.draw(&guided, &moment)
             })?;
-            canvas = timed(observer, Part::Canvas, &device, || {
+            timed(observer, Part::Canvas, &device, || {
                 let embedding = tokenizer.embed(&draw, k)?;
+                let refinement =
+                    Refinement { scale: k, images, draw: &draw, embedding: &embedding, noise: &*self.noise };
+                let refined = sessions.refine(&refinement)?;
+                let embedding = refined.unwrap_or(embedding);
                 let embedding = match &self.edit {
                     Some(edit) => edit.mix(embedding, k, images),
                     None => embedding,
                 };
-                tokenizer.accumulate(canvas, embedding, k)
+                sessions.accumulate(&embedding, k, images, &*self.noise)
             })?;
             observer.scale(&Seen {
                 scale: k,
@@ -177,14 +131,27 @@ impl Generator {
                 prior: prior.as_ref(),
                 guided: &guided,
                 draw: &draw,
-                canvas: &canvas,
+                canvas: sessions.canvas(),
             })?;
         }
-        drop(session);
         finite.finish(images)?;
         stop.check()?;
+        let canvas = sessions.canvas().clone();
+        drop(sessions);
         let pixels = timed(observer, Part::Decoding, &device, || tokenizer.decode(&canvas))?;
         observer.images(&pixels)?;
+        self.give_back(history);
         Ok(pixels)
+    }
+
+    /// A history without steps; a used one has the operators of an earlier batch.
+    fn history(&self) -> History {
+        let kept = self.histories.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| History::new(self.model.schedule().clone(), self.rule.lookback()))
+    }
+
+    fn give_back(&self, mut history: History) {
+        history.restart();
+        self.histories.lock().unwrap_or_else(PoisonError::into_inner).push(history);
     }
 }

@@ -1,6 +1,4 @@
-use nextscale_config::Node;
-
-use crate::Result;
+use crate::{Node, Result};
 
 /// Something in a config that was measured on one model and says nothing about another, of whatever shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,13 +14,13 @@ impl Measured {
     /// Makes sure that it is of the model with these weights.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) at its place if it is of another, with the remedy.
+    /// If it is of another, at its place, with the remedy.
     pub fn check(&self, weights: &str) -> Result<()> {
         if self.weights == weights {
             return Ok(());
         }
         let Self { weights: of, what, remedy, node } = self;
         let message = format!("{what} is of the model with the weights {of}, and this one has {weights}");
-        Err(node.error(message).with_help(remedy.clone()).into())
+        Err(node.error(message).with_help(remedy.clone()))
     }
 }

@@ -110,12 +110,15 @@ impl Edit {
             return Err(Error::shape("the mask", format!("the grid {}", schedule.last()), &[mask.len()]));
         }
         let device = tokenizer.device();
-        let keep = schedule.grids().iter().map(|&grid| {
-            let values = resize(mask, schedule.last(), grid);
-            Tensor::from_data(TensorData::new(values, [1, 1, grid.height, grid.width]), &device)
-        });
         let given = tokens.iter().enumerate().map(|(k, t)| tokenizer.embed(&Draw::tokens(t.clone()), k));
-        Ok(Self { keep: keep.collect(), given: given.collect::<Result<_>>()? })
+        let given = given.collect::<Result<Vec<_>>>()?;
+        // An embedding may lie on another grid than its tokens.
+        let keep = given.iter().map(|embedding| {
+            let [_, _, height, width] = embedding.dims();
+            let values = resize(mask, schedule.last(), Grid::new(height, width));
+            Tensor::from_data(TensorData::new(values, [1, 1, height, width]), &device)
+        });
+        Ok(Self { keep: keep.collect(), given })
     }
 
     /// Keeps every given token of the first `scales` scales and none after them: the image is completed from coarse to

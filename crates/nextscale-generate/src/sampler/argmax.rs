@@ -1,9 +1,12 @@
 use nextscale_core::{Draw, LogitMap, Result, is_cpu};
+use nextscale_macros::Settings;
 
 use super::{Moment, Sampler, host, tensor};
 
-/// The class of largest logit at every slot, the first among equals. Uses no randomness.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The most likely class, without randomness.
+///
+/// The class of largest logit at every slot, the first among equals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Settings)]
 pub struct Argmax;
 
 impl Sampler for Argmax {

@@ -1,22 +1,31 @@
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::{Alphabet, Draw, Error, LogitMap, Result, ScaleSchedule, is_cpu};
 use nextscale_guidance::Strength;
-use serde::{Deserialize, Serialize};
+use nextscale_macros::Settings;
 
 use super::{Filter, Moment, Sampler, host, tensor};
-use crate::random::Choice;
+use nextscale_core::noise::Choice;
 
-/// VAR's sampler: temperature, top-k, top-p, one draw a slot, and optionally `more_smooth`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// Temperature, then top-k, then top-p, then a draw; 0 switches a filter off.
+///
+/// VAR's sampler: one draw a slot.
+#[derive(Debug, Clone, PartialEq, Settings)]
 pub struct TopKTopP {
-    /// Keep the k largest logits and every tie with the k-th; 0 is off.
+    /// Draw among so many of the likeliest classes; 0 is all.
+    ///
+    /// Every tie with the k-th is kept.
+    #[setting(default = 0)]
     pub top_k: usize,
-    /// Keep the most likely classes of total probability p; 0 is off.
+    /// Draw among the likeliest classes that make up so much probability, from 0 to 1; 0 is all.
+    #[setting(default = 0.0)]
     pub top_p: f64,
-    /// Divides the logits, before the filter; above 0 at every scale.
+    /// Above 0, a strength over scales: logits are divided by it.
+    ///
+    /// Before the filter, at every scale.
+    #[setting(default = Strength::Constant(1.0))]
     pub temperature: Strength,
-    /// Embeds a convex mix of codes in place of the drawn one (for looks, not for benchmark numbers).
+    /// Draw a soft mix of codes instead of one: smoother images, and worse scores.
+    #[setting(default = false)]
     pub more_smooth: bool,
 }
 

@@ -1,0 +1,162 @@
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Description, Measured, Reader, Settings};
+use crate::{Document, Node, Result};
+
+/// A kind of things that configs name: `dyn Guidance`, `dyn Prior`, `dyn Sampler`.
+pub trait Kind: 'static {
+    /// What one is called: "guidance rule".
+    const NAME: &'static str;
+    /// What it is called in the schema: "Rule".
+    const SCHEMA: &'static str;
+}
+
+/// A name that configs may use, with what builds the thing.
+pub struct Entry<K: Kind + ?Sized> {
+    /// What people are told of it.
+    pub description: Description,
+    build: Build<K>,
+    sample: Sample<K>,
+}
+
+type Build<K> = Arc<dyn Fn(&mut Reader<'_>) -> Result<Arc<K>> + Send + Sync>;
+type Sample<K> = Arc<dyn Fn() -> Option<Arc<K>> + Send + Sync>;
+
+/// A thing and the config that it was built from with every default filled in.
+#[derive(Debug, Clone)]
+pub struct Built<K: ?Sized> {
+    /// The thing.
+    pub value: Arc<K>,
+    /// Its resolved config.
+    pub resolved: Node,
+    /// What in it was measured on a model and fits no other.
+    pub measured: Vec<Measured>,
+}
+
+impl<K: Kind + ?Sized> Entry<K> {
+    /// A thing with settings; `shared` is `|thing| Arc::new(thing)`, which only the caller can write for any kind.
+    pub fn of<T: Settings>(shared: impl Fn(T) -> Arc<K> + Clone + Send + Sync + 'static) -> Self {
+        let sample = shared.clone();
+        Self {
+            description: T::description(),
+            build: Arc::new(move |reader| T::read(reader).map(&shared)),
+            sample: Arc::new(move || T::sample().map(&sample)),
+        }
+    }
+
+    /// A thing without settings that is there already, with whatever it shares with the program.
+    pub fn value(name: &'static str, about: &'static str, value: Arc<K>) -> Self
+    where
+        Arc<K>: Send + Sync,
+    {
+        let description = Description { name, about, example: name, settings: Vec::new() };
+        let build = move |_: &mut Reader<'_>| Ok(Arc::clone(&value));
+        Self { description, build: Arc::new(build), sample: Arc::new(|| None) }
+    }
+
+    /// One to try: what the thing itself gives, or else its example, built.
+    ///
+    /// # Errors
+    /// As [`Names::build`] of the example.
+    pub fn sample(&self, names: &Names) -> Result<Arc<K>> {
+        match (self.sample)() {
+            Some(sample) => Ok(sample),
+            None => Ok(names.build(&self.example()?)?.value),
+        }
+    }
+
+    /// The example, parsed.
+    ///
+    /// # Errors
+    /// If it is no RON.
+    pub fn example(&self) -> Result<Node> {
+        Document::parse(self.description.name, self.description.example)
+    }
+}
+
+// Derived, it would ask for `K: Clone`.
+impl<K: Kind + ?Sized> Clone for Entry<K> {
+    fn clone(&self) -> Self {
+        Self {
+            description: self.description.clone(),
+            build: Arc::clone(&self.build),
+            sample: Arc::clone(&self.sample),
+        }
+    }
+}
+
+/// The names of every kind, and the folder that paths in the config are relative to.
+#[derive(Clone, Default)]
+pub struct Names {
+    /// A `Vec<Entry<K>>` for each `dyn K`.
+    kinds: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    folder: PathBuf,
+}
+
+impl Names {
+    /// No names.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, with paths in configs relative to `folder`.
+    #[must_use]
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: folder.into(), ..self }
+    }
+
+    /// The folder that paths in the config are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Adds a name to its kind, or replaces the one of that name.
+    pub fn add<K: Kind + ?Sized>(&mut self, entry: Entry<K>) {
+        let mut entries = self.entries::<K>().to_vec();
+        match entries.iter_mut().find(|known| known.description.name == entry.description.name) {
+            Some(known) => *known = entry,
+            None => entries.push(entry),
+        }
+        self.kinds.insert(TypeId::of::<K>(), Arc::new(entries));
+    }
+
+    /// Every name of a kind, in the order in which they were added.
+    pub fn entries<K: Kind + ?Sized>(&self) -> &[Entry<K>] {
+        let entries = self.kinds.get(&TypeId::of::<K>());
+        entries.and_then(|entries| entries.downcast_ref::<Vec<Entry<K>>>()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The thing that a config names.
+    ///
+    /// # Errors
+    /// An unknown name or field, a wrong type or value, with the place in the config.
+    pub fn build<K: Kind + ?Sized>(&self, node: &Node) -> Result<Built<K>> {
+        let variant = node.variant()?;
+        let entries = self.entries::<K>();
+        let Some(entry) = entries.iter().find(|entry| entry.description.name == variant.name()) else {
+            let allowed = entries.iter().map(|entry| entry.description.name);
+            return Err(variant.unknown(K::NAME, allowed));
+        };
+        let mut reader = Reader::new(self, node);
+        let value = (entry.build)(&mut reader)?;
+        reader.finish(value)
+    }
+
+    /// A thing whose type is known, whether it has been added or not; what is nested in it is looked up here.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn read<T: Settings>(&self, node: &Node) -> Result<Built<T>> {
+        let name = T::description().name;
+        let variant = node.variant()?;
+        if variant.name() != name {
+            return Err(variant.unknown("name", [name]));
+        }
+        let mut reader = Reader::new(self, node);
+        let value = T::read(&mut reader)?;
+        reader.finish(Arc::new(value))
+    }
+}

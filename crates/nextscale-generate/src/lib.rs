@@ -1,0 +1,22 @@
+//! Conditions to images: the loop over scales, samplers, observers, editing and corrupted prefixes.
+//!
+//! Training draws its samples through the same [`Generator`] that runs do.
+
+mod corrupt;
+pub mod edit;
+mod error;
+mod finite;
+mod generator;
+mod host;
+mod model;
+pub mod observe;
+mod running;
+pub mod sampler;
+mod stop;
+
+pub use corrupt::corrupt;
+pub use error::{Error, Result};
+pub use generator::{Batch, Generator};
+pub use host::{Floats, floats, integers};
+pub use model::{Guide, Model};
+pub use stop::Stop;

@@ -1,0 +1,89 @@
+//! The conformance kits on everything that a registry has.
+
+use nextscale_config::Node;
+use nextscale_config::settings::{Entry, Kind, Names};
+use nextscale_guidance::Guidance;
+use nextscale_guidance::conformance::check_rule;
+use nextscale_priors::Prior;
+use nextscale_priors::conformance::{NotConformant, Report, check_prior};
+
+use super::Registry;
+use nextscale_generate::sampler::Sampler;
+
+/// Checks every rule, prior and sampler of a registry: that its settings are read and written as they are described, and of
+/// rules and priors what all of them promise and what each claims besides. A rule's test is a call of this.
+///
+/// # Errors
+/// The report of the first that fails.
+pub fn check_all(registry: &Registry) -> Result<Vec<Report>, NotConformant> {
+    let names = registry.names();
+    let mut reports = Vec::new();
+    for entry in registry.rules() {
+        reports.push(settings(entry, names).into_result()?);
+        reports.push(sampled(entry, names, |rule: &dyn Guidance| check_rule(rule).run()).into_result()?);
+    }
+    for entry in registry.priors() {
+        reports.push(settings(entry, names).into_result()?);
+        reports.push(sampled(entry, names, |prior: &dyn Prior| check_prior(prior).run()).into_result()?);
+    }
+    for entry in registry.samplers() {
+        reports.push(settings::<dyn Sampler>(entry, names).into_result()?);
+    }
+    Ok(reports)
+}
+
+/// A kit's report on one to try.
+fn sampled<K: Kind + ?Sized>(entry: &Entry<K>, names: &Names, check: impl FnOnce(&K) -> Report) -> Report {
+    match entry.sample(names) {
+        Ok(sample) => check(&sample),
+        Err(error) => {
+            let mut report = Report::new(entry.description.name);
+            report.check("there is one to try", || {
+                Err(format!("{error}; where the example needs a file, give #[setting(sample = function)]"))
+            });
+            report
+        }
+    }
+}
+
+/// Whether a thing's settings are what its description says.
+fn settings<K: Kind + ?Sized>(entry: &Entry<K>, names: &Names) -> Report {
+    let mut report = Report::new(format!("the settings of {}", entry.description.name));
+    report.check("an unknown setting is answered with those that are described", || {
+        let told: Vec<&str> = entry.description.settings.iter().map(|setting| setting.name).collect();
+        let mut node = example(entry)?;
+        // Where nothing is described everything is unknown.
+        node.set("nonsense", "0").map_err(|error| error.to_string())?;
+        match names.build::<K>(&node) {
+            Ok(_) => Err("it was taken".into()),
+            Err(error) => {
+                let help = error.help_text().unwrap_or_default();
+                let list = help.split_once("allowed: ").map_or("", |(_, list)| list);
+                let allowed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+                if allowed == told { Ok(()) } else { Err(format!("{error}; {help}")) }
+            }
+        }
+    });
+    // One that needs a file is built where there is one.
+    let Ok(built) =
+        example(entry).and_then(|node| names.build::<K>(&node).map_err(|error| error.to_string()))
+    else {
+        report.not_claimed(
+            "the resolved config of its example is read as the same",
+            "its example needs a file",
+        );
+        return report;
+    };
+    report.check("the resolved config of its example is read as the same", || {
+        let text = built.resolved.to_ron_string();
+        let node = nextscale_config::Document::parse("resolved", &text).map_err(|error| error.to_string())?;
+        let again = names.build::<K>(&node).map_err(|error| format!("{text}: {error}"))?;
+        let same = again.resolved == built.resolved;
+        if same { Ok(()) } else { Err(format!("{text} is read as {}", again.resolved.to_ron_string())) }
+    });
+    report
+}
+
+fn example<K: Kind + ?Sized>(entry: &Entry<K>) -> Result<Node, String> {
+    entry.example().map_err(|error| error.to_string())
+}

@@ -1,0 +1,100 @@
+//! The schema of a config, for editors and for programs that write configs: rules, priors and samplers are the registry's own.
+
+use nextscale_config::settings::schema::{generator, kind, reference};
+use nextscale_guidance::Guidance;
+use nextscale_priors::Prior;
+use serde_json::{Map, Value, json};
+
+use super::Registry;
+use super::reference::{CONDITIONS, EDITS, FIELDS, MODELS};
+use nextscale_generate::sampler::Sampler;
+
+/// JSON Schema, draft 2020-12, of what [`to_json`](nextscale_config::settings::schema::to_json) makes of a run's config.
+pub fn schema(registry: &Registry) -> Value {
+    let names = registry.names();
+    let mut generator = generator();
+    let kinds = [
+        ("Rule", kind::<dyn Guidance>(names, &mut generator)),
+        ("Prior", kind::<dyn Prior>(names, &mut generator)),
+        ("Sampler", kind::<dyn Sampler>(names, &mut generator)),
+    ];
+    let mut definitions = generator.take_definitions(true);
+    definitions.extend(kinds.map(|(name, schema)| (name.to_owned(), schema)));
+    let properties: Map<String, Value> =
+        FIELDS.iter().map(|&(name, _, about)| (name.to_owned(), field(name, about))).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A run of nextscale",
+        "type": "object",
+        "properties": properties,
+        "required": ["model", "condition"],
+        "oneOf": [{ "required": ["guidance"] }, { "required": ["variants"] }],
+        "additionalProperties": false,
+        "$defs": definitions,
+    })
+}
+
+/// A field of a config.
+fn field(name: &str, about: &str) -> Value {
+    let variant = json!({
+        "type": "array",
+        "prefixItems": [{ "type": "string", "description": "Its name." }, reference::<dyn Guidance>()],
+        "items": false,
+        "minItems": 2,
+    });
+    let mut schema = match name {
+        "model" => forms(&MODELS),
+        "condition" => forms(&CONDITIONS),
+        "edit" => forms(&EDITS),
+        "guidance" => reference::<dyn Guidance>(),
+        "variants" => json!({ "type": "array", "items": variant, "minItems": 1 }),
+        "sampling" => {
+            let mut sampler = reference::<dyn Sampler>();
+            sampler["default"] = json!({ "TopKTopP": {} });
+            sampler
+        }
+        "seed" => json!({ "type": "integer", "minimum": 0, "default": 0 }),
+        "batch" => json!({ "type": "integer", "minimum": 1, "default": 8 }),
+        "npz" => json!({ "type": "boolean", "default": false }),
+        _ => json!({}),
+    };
+    schema["description"] = about.replace(", see below", "").into();
+    schema
+}
+
+/// One of several names, each with what the reference says of it.
+fn forms(forms: &[(&str, &str)]) -> Value {
+    let form = |&(form, about): &(&str, &str)| {
+        let name = form.split('(').next().unwrap_or(form);
+        let described = format!("{about}\n\n{form}");
+        json!({
+            "title": name,
+            "description": described,
+            "type": "object",
+            "properties": { name: {} },
+            "required": [name],
+            "additionalProperties": false,
+        })
+    };
+    // `Null` stands without parentheses too.
+    let bare = forms.iter().filter(|(_, about)| about.contains("`Null`")).map(|_| json!({ "const": "Null" }));
+    json!({ "oneOf": forms.iter().map(form).chain(bare).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nextscale_generate::sampler::TopKTopP;
+    use nextscale_guidance::{Conditional, Ssg};
+    use nextscale_priors::Dse;
+
+    #[test]
+    fn a_schema_tells_names_settings_defaults_and_help() {
+        let registry = Registry::new()
+            .with_rule::<Conditional>()
+            .with_rule::<Ssg>()
+            .with_prior::<Dse>()
+            .with_sampler::<TopKTopP>();
+        insta::assert_snapshot!(format!("{:#}", schema(&registry)));
+    }
+}

@@ -1,0 +1,220 @@
+//! The file that [`Marginal`] reads: average logits, one tensor a coarse grid, and what they are of.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::TensorData;
+use nextscale_config::settings::{self, Reader};
+use nextscale_core::Grid;
+use nextscale_macros::Settings;
+use nextscale_weights::{Precision, WeightFile, save_safetensors};
+use sha2::{Digest, Sha256};
+
+use crate::Marginal;
+
+const FORMAT: &str = "nextscale marginals";
+const PREFIX: &str = "marginal.";
+
+/// What a file of averages holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Averages {
+    /// The prior.
+    pub prior: Marginal,
+    /// The file's sha256.
+    pub sha256: String,
+    /// What identifies the weights of the model that was calibrated.
+    pub weights: String,
+    /// How far the averages over even and over odd images lie apart, as a share of the averages; none for one image.
+    pub halves: Option<f64>,
+    /// What the file says of itself.
+    pub about: BTreeMap<String, String>,
+}
+
+/// A file of averages that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum AveragesError {
+    /// The file cannot be read or written, or is no checkpoint.
+    #[error(transparent)]
+    Weights(#[from] nextscale_weights::Error),
+    /// It holds something else, or no prior can be made of it.
+    #[error("{}: {message}", file.display())]
+    Other {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, and what helps.
+        message: String,
+    },
+}
+
+/// Reads a file of `nextscale calibrate`.
+///
+/// # Errors
+/// If the file cannot be read, or is no such file, or damaged.
+pub fn read(path: &Path) -> Result<Averages, AveragesError> {
+    let other = |message: String| AveragesError::Other { file: path.into(), message };
+    let bytes =
+        std::fs::read(path).map_err(|source| nextscale_weights::Error::Read { path: path.into(), source })?;
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = WeightFile::from_bytes(bytes, path.display().to_string())?;
+    let about = file.metadata().clone();
+    if about.get("format").map(String::as_str) != Some(FORMAT) {
+        return Err(other(
+            "it holds no averages of logits; make such a file with `nextscale calibrate`".into(),
+        ));
+    }
+    let weights = about.get("weights").cloned();
+    let weights = weights.ok_or_else(|| other("it does not say of which weights; calibrate again".into()))?;
+    let mut averages = Vec::new();
+    for tensor in file.names() {
+        let side = |text: &str| text.parse::<usize>().ok().filter(|&side| side > 0);
+        let grid = tensor.strip_prefix(PREFIX).and_then(|grid| grid.split_once('x'));
+        let grid = grid.and_then(|(height, width)| Some(Grid::new(side(height)?, side(width)?)));
+        let grid = grid.ok_or_else(|| other(format!("no grid is called `{tensor}`; calibrate again")))?;
+        averages.push((grid, file.values(tensor)?.0));
+    }
+    let prior = Marginal::new(averages).map_err(|error| other(error.to_string()))?;
+    let halves = about.get("halves").and_then(|halves| halves.parse().ok());
+    Ok(Averages { prior, sha256, weights, halves, about })
+}
+
+/// Writes averages, with what they are of: `weights` among it, and `halves` where it is known.
+///
+/// # Errors
+/// If no prior can be made of them, or the file cannot be written.
+pub fn write(
+    path: &Path,
+    averages: &[(Grid, Vec<f32>)],
+    about: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<(), AveragesError> {
+    // What no prior could be made of is told now and not when it is used.
+    Marginal::new(averages.iter().cloned())
+        .map_err(|error| AveragesError::Other { file: path.into(), message: error.to_string() })?;
+    let about: BTreeMap<String, String> = std::iter::once(("format", FORMAT.to_owned()))
+        .chain(about)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    let tensors = averages.iter().map(|(grid, average)| {
+        let name = format!("{PREFIX}{}x{}", grid.height, grid.width);
+        (name, TensorData::new(average.clone(), [average.len()]))
+    });
+    Ok(save_safetensors(path, tensors, Precision::F32, &about)?)
+}
+
+/// Control: each channel's average at the coarse scale over many images, from a file of `nextscale calibrate`.
+#[derive(Settings)]
+#[setting(
+    example = "Marginal(file: \"marginal.safetensors\")",
+    builds = Marginal,
+    build = Given::build,
+    sample = sample
+)]
+struct Given {
+    /// The averages, relative to the config's folder.
+    file: PathBuf,
+    /// The file's sha256; by default whichever it has, which the resolved config then says.
+    sha256: Option<String>,
+}
+
+impl Given {
+    fn build(self, reader: &mut Reader<'_>) -> settings::Result<Marginal> {
+        let file = self.file.display();
+        let Averages { prior, sha256, weights, .. } = reader.accept(read(&self.file))?;
+        match self.sha256 {
+            // Written down, so that a run is identified by what the file says and not by its name alone.
+            None => reader.write("sha256", &sha256)?,
+            Some(expected) if expected != sha256 => {
+                let message = format!("{file} has the sha256 {sha256}, not {expected}");
+                let help = "calibrate again, or leave out `sha256` to take the file as it is";
+                return Err(reader.error(message).with_help(help));
+            }
+            Some(_) => {}
+        }
+        let remedy = "measure this model and name the file that comes out, or leave the prior away: `nextscale calibrate \
+                      RUN.ron --out FILE --seed 1000`, where RUN.ron is a run of this model under the base of SSG";
+        reader.measured_on(&weights, file.to_string(), remedy);
+        Ok(prior)
+    }
+}
+
+/// One to try without a file: three channels on two grids.
+fn sample() -> Marginal {
+    Marginal::of_grids([Grid::square(1), Grid::new(2, 3)], &[0.5, -1.0, 2.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(
+        tensors: &[(&str, Vec<f32>)],
+        format: &str,
+    ) -> (tempfile::TempDir, Result<Averages, AveragesError>) {
+        saved_with(tensors, &[("format", format), ("weights", "c0ffee")])
+    }
+
+    fn saved_with(
+        tensors: &[(&str, Vec<f32>)],
+        about: &[(&str, &str)],
+    ) -> (tempfile::TempDir, Result<Averages, AveragesError>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let about = about.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let tensor = |(name, values): &(&str, Vec<f32>)| {
+            (name.to_string(), TensorData::new(values.clone(), [values.len()]))
+        };
+        save_safetensors(&path, tensors.iter().map(tensor), Precision::F32, &about).unwrap();
+        let read = read(&path);
+        (folder, read)
+    }
+
+    #[test]
+    fn a_file_of_averages_is_a_prior_and_its_hash_tells_it_from_others() {
+        let (_one, first) =
+            saved(&[("marginal.1x1", vec![0.5, 1.0]), ("marginal.2x3", vec![2.0, 3.0])], FORMAT);
+        let Averages { prior, sha256, weights, halves, .. } = first.unwrap();
+        assert_eq!((weights.as_str(), halves), ("c0ffee", None));
+        assert_eq!(prior.grids().collect::<Vec<_>>(), [Grid::square(1), Grid::new(2, 3)]);
+        assert_eq!(prior.average(Grid::new(2, 3)), Some(&[2.0, 3.0][..]));
+        let (_two, second) = saved(&[("marginal.1x1", vec![0.5, 1.5])], FORMAT);
+        assert_ne!(sha256, second.unwrap().sha256);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let averages = [(Grid::square(1), vec![0.5, 1.0]), (Grid::new(2, 3), vec![2.0, 3.0])];
+        write(&path, &averages, [("weights", "c0ffee".into()), ("halves", "0.0625".into())]).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!(found.prior, Marginal::new(averages).unwrap());
+        assert_eq!((found.weights.as_str(), found.halves), ("c0ffee", Some(0.0625)));
+        let nothing = folder.path().join("b.safetensors");
+        assert!(write(&nothing, &[], []).is_err());
+        assert!(!nothing.exists());
+    }
+
+    #[test]
+    fn what_is_no_such_file_is_named_with_the_remedy() {
+        let fine = vec![0.5];
+        let cases = [
+            (saved(&[("marginal.1x1", fine.clone())], "something"), "nextscale calibrate"),
+            (saved(&[("scale.0", fine.clone())], FORMAT), "no grid is called `scale.0`"),
+            (saved(&[("marginal.0x1", fine)], FORMAT), "no grid is called `marginal.0x1`"),
+            (saved(&[("marginal.1x1", vec![f32::NAN])], FORMAT), "NaN on the grid 1×1"),
+            (saved(&[], FORMAT), "there are none"),
+            (
+                saved_with(&[("marginal.1x1", vec![0.5])], &[("format", FORMAT)]),
+                "does not say of which weights",
+            ),
+        ];
+        for ((_folder, read), part) in cases {
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains("a.safetensors") && error.contains(part), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        assert!(read(&path).unwrap_err().to_string().contains("a.safetensors"));
+        std::fs::write(&path, b"noise, and not little of it").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("a.safetensors"));
+    }
+}

@@ -1,0 +1,29 @@
+//! `nextscale schema`: what may stand in a config, for editors and programs.
+
+use std::io::{ErrorKind, Write};
+
+use crate::pipeline::{Registry, registry};
+
+use super::Failure;
+
+/// Print the JSON Schema of a config, for editors and programs that write configs
+///
+/// A config is RON and a schema describes JSON, so an editor cannot check a .ron file against it as it stands. It is for what
+/// offers or fills in settings (names, help, defaults, what must be given), for programs that write configs, and for RON
+/// plugins that translate. RON maps to JSON as serde writes enums: Ssg(beta: 0.5) is {"Ssg": {"beta": 0.5}}, Ramp(1.5) is {"Ramp":
+/// 1.5}, During(1, 2, 0.5) is {"During": [1, 2, 0.5]}, a bare name is a string, (1, 2) and [1, 2] are [1, 2], (a: 1) is {"a":
+/// 1}, None is null.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Prints it.
+pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
+    let schema = registry::schema(registry);
+    match writeln!(std::io::stdout(), "{schema:#}") {
+        // `nextscale schema | head` has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Run(miette::miette!("cannot write the schema: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
