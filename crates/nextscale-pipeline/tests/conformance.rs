@@ -56,3 +56,29 @@ fn what_does_not_conform_is_named() {
     let told = check_all(&registry).unwrap_err().to_string();
     assert!(told.starts_with("Mixing") && told.contains("FAILED  images do not mix"), "{told}");
 }
+
+#[test]
+fn an_example_that_is_not_read_is_named() {
+    use nextscale_core::{Draw, LogitMap, Result};
+    use nextscale_macros::Settings;
+    use nextscale_pipeline::sampler::{Argmax, Moment, Sampler};
+
+    /// The likeliest class, whatever is said.
+    #[derive(Debug, Settings)]
+    #[setting(example = "Stubborn(deaf: 1)")]
+    struct Stubborn {
+        /// Nothing.
+        #[allow(dead_code)]
+        deaf: bool,
+    }
+    impl Sampler for Stubborn {
+        fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw> {
+            Argmax.draw(logits, moment)
+        }
+    }
+    let told = check_all(&Registry::new().with_sampler::<Stubborn>()).unwrap_err().to_string();
+    assert!(
+        told.starts_with("the settings of Stubborn") && told.contains("deaf: expected `true` or `false`"),
+        "{told}"
+    );
+}

@@ -62,10 +62,15 @@ impl<K: Kind + ?Sized> Entry<K> {
     /// # Errors
     /// As [`Names::build`] of the example.
     pub fn sample(&self, names: &Names) -> Result<Arc<K>> {
-        match (self.sample)() {
+        match self.own_sample() {
             Some(sample) => Ok(sample),
             None => Ok(names.build(&self.example()?)?.value),
         }
+    }
+
+    /// What the thing itself gives to try, because its example needs a file.
+    pub fn own_sample(&self) -> Option<Arc<K>> {
+        (self.sample)()
     }
 
     /// The example, parsed.
