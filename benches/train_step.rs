@@ -11,10 +11,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::Parser;
-use nextscale::backbones::Backbone;
 use nextscale::backbones::var::{Initialisation, VarConfig};
 use nextscale::burn::tensor::{Device, Int, Tensor, TensorData};
-use nextscale::core::Condition;
+use nextscale::core::ConditionRows;
 use nextscale::kernels::cross_entropy;
 use nextscale::priors::conformance::noise;
 use nextscale::train::optimiser::{AdamWConfig, Groups, Optimiser, is_decayed};
@@ -132,7 +131,8 @@ fn ours(path: &Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
     let features = Tensor::<3>::from_data(TensorData::new(noise(1, shape.iter().product()), shape), &device);
     let tokens: Vec<i64> = (0..batch * length).map(|i| (i * i % config.vocabulary) as i64).collect();
     let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [batch, length]), &device);
-    let conditions: Vec<Condition> = (0..batch).map(|i| Condition::Class(i % model.classes())).collect();
+    let classes = model.config().classes;
+    let conditions = ConditionRows::Classes((0..batch).map(|i| Some(i % classes)).collect());
     let mut model = Some(model);
     Ok(move || {
         let begin = Instant::now();

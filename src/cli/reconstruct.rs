@@ -122,5 +122,5 @@ fn pictures(tokenizer: &dyn Tokenizer, batch: &ImageBatch, stop: &Stop) -> Resul
         .chunks_exact(size)
         .filter_map(|pixels| RgbImage::from_raw(batch.width as u32, batch.height as u32, pixels.to_vec()));
     let given = images::to_tensor(&pictures.collect::<Vec<_>>(), &tokenizer.device());
-    images::to_pictures(reconstruct(tokenizer, given)?)
+    Ok(images::to_pictures(reconstruct(tokenizer, given)?)?)
 }

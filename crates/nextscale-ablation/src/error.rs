@@ -49,6 +49,12 @@ pub enum Error {
     },
 }
 
+impl From<nextscale_generate::Error> for Error {
+    fn from(error: nextscale_generate::Error) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
 impl Error {
     /// An input/output error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {

@@ -10,6 +10,7 @@ mod generator;
 mod host;
 mod model;
 pub mod observe;
+pub mod pictures;
 mod running;
 pub mod sampler;
 mod stop;

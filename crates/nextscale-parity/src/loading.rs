@@ -34,7 +34,9 @@ pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var>
 /// # Errors
 /// As [`tokenizer`].
 pub fn model(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Model> {
-    Model::new(Arc::new(tokenizer(fixtures, device)?), Arc::new(backbone(fixtures, kind, device)?))
+    let backbone = backbone(fixtures, kind, device)?;
+    let conditioner = Arc::new(backbone.conditioner());
+    Ok(Model::new(Arc::new(tokenizer(fixtures, device)?), Arc::new(backbone), conditioner)?)
 }
 
 /// Compares what a model holds with the file.

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nextscale_backbones::{Backbone, Session};
+use nextscale_backbones::{Backbone, ClassConditioner, Session};
 use nextscale_core::noise::Counter;
 use nextscale_core::{
-    Alphabet, Canvas, Condition, Draw, LogitMap, Pass, PassLogits, PassPlan, Passes, Result, ScaleSchedule,
+    Alphabet, BatchConditions, Canvas, Condition, Draw, LogitMap, Pass, PassCondition, PassLogits, PassPlan,
+    Result, ScaleSchedule,
 };
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::sampler::Argmax;
@@ -16,6 +17,7 @@ use nextscale_priors::Nearest;
 use nextscale_tokenizers::Tokenizer;
 
 const CLASSES: usize = 5;
+const BOTH: [PassCondition; 2] = [PassCondition::Given, PassCondition::Negative];
 
 /// What ran at every scale, and what was wanted.
 type Log = Arc<Mutex<Vec<(Vec<Pass>, Vec<Pass>)>>>;
@@ -23,7 +25,8 @@ type Log = Arc<Mutex<Vec<(Vec<Pass>, Vec<Pass>)>>>;
 struct Counting {
     schedule: ScaleSchedule,
     log: Log,
-    passes: Passes,
+    /// The conditions that it runs under.
+    runs: Vec<PassCondition>,
     /// A value put into image 1's logits at scale 2.
     poison: f32,
 }
@@ -48,20 +51,16 @@ impl Backbone for Counting {
         1
     }
 
-    fn classes(&self) -> usize {
-        10
-    }
-
-    fn passes(&self) -> Passes {
-        self.passes
+    fn runs(&self, condition: PassCondition) -> bool {
+        self.runs.contains(&condition)
     }
 
     fn device(&self) -> Device {
         Device::flex()
     }
 
-    fn start(&self, conditions: &[Condition], plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
-        Ok(Box::new(CountingSession { backbone: self, plan: plan.clone(), images: conditions.len(), k: 0 }))
+    fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(CountingSession { backbone: self, plan: plan.clone(), images: conditions.batch(), k: 0 }))
     }
 }
 
@@ -71,20 +70,23 @@ impl Session for CountingSession<'_> {
         self.k += 1;
         assert_eq!(input.is_some(), k > 0);
         let (run, wanted) = (self.plan.run(k), self.plan.wanted(k));
-        self.backbone.log.lock().unwrap().push((run.iter().collect(), wanted.iter().collect()));
+        self.backbone
+            .log
+            .lock()
+            .unwrap()
+            .push((run.iter().cloned().collect(), wanted.iter().cloned().collect()));
         let grid = self.backbone.schedule.grid(k);
-        let logits = |pass: Pass| {
+        let logits = |pass: &Pass| {
             let count = self.images * grid.positions() * CLASSES;
             let mut values: Vec<f32> =
-                (0..count).map(|i| ((i * 7 + k * 3 + pass as usize) % 11) as f32).collect();
+                (0..count).map(|i| ((i * 7 + k * 3 + pass.condition as usize) % 11) as f32).collect();
             if k == 2 && self.images > 1 {
                 values[grid.positions() * CLASSES] += self.backbone.poison;
             }
             let values = TensorData::new(values, [self.images, grid.positions(), CLASSES]);
             LogitMap::new(Tensor::from_data(values, &Device::flex()), grid, self.backbone.alphabet())
         };
-        let of = |pass| wanted.contains(pass).then(|| logits(pass)).transpose();
-        Ok(PassLogits { conditional: of(Pass::Conditional)?, unconditional: of(Pass::Unconditional)? })
+        wanted.iter().map(|pass| Ok((pass.clone(), logits(pass)?))).collect()
     }
 }
 
@@ -144,27 +146,29 @@ impl Tokenizer for Plain {
 
 fn generator(
     rule: Arc<dyn Guidance>,
-    passes: Passes,
+    runs: &[PassCondition],
     poison: f32,
-) -> nextscale_pipeline::Result<(Generator, Log)> {
+) -> nextscale_generate::Result<(Generator, Log)> {
     // Not square, and with ratios that are no integers.
     let grids = [(1, 1), (1, 2), (2, 3), (3, 5)].map(|(h, w)| nextscale_core::Grid::new(h, w));
     let schedule = ScaleSchedule::new(grids.to_vec()).unwrap();
     let log = Log::default();
-    let backbone = Counting { schedule: schedule.clone(), log: Arc::clone(&log), passes, poison };
-    let model = Model::new(Arc::new(Plain(schedule)), Arc::new(backbone))?;
+    let backbone =
+        Counting { schedule: schedule.clone(), log: Arc::clone(&log), runs: runs.to_vec(), poison };
+    let conditioner = Arc::new(ClassConditioner { classes: 10 });
+    let model = Model::new(Arc::new(Plain(schedule)), Arc::new(backbone), conditioner)?;
     Ok((Generator::new(model, rule, Arc::new(Argmax), Arc::new(Counter::new(0)))?, log))
 }
 
 /// The passes that ran at every scale: `c`, `u` or `cu`, in capitals where the logits were wanted.
 fn passes(rule: impl Guidance + 'static) -> Vec<String> {
-    let (generator, log) = generator(Arc::new(rule), Passes::BOTH, 0.0).unwrap();
+    let (generator, log) = generator(Arc::new(rule), &BOTH, 0.0).unwrap();
     let conditions = [Condition::Class(1), Condition::Null];
     let batch = Batch { images: &[0, 1], conditions: &conditions };
     let images = generator.batch(batch, &mut (), &Stop::new()).unwrap();
     assert_eq!(images.dims(), [2, 3, 3, 5]);
     let letter = |pass: &Pass, wanted: &[Pass]| {
-        let letter = if *pass == Pass::Conditional { "c" } else { "u" };
+        let letter = if *pass == Pass::CONDITIONAL { "c" } else { "u" };
         if wanted.contains(pass) { letter.to_uppercase() } else { letter.into() }
     };
     log.lock()
@@ -211,14 +215,14 @@ fn a_pass_stops_after_the_last_scale_that_needs_it() {
 
 #[test]
 fn a_backbone_without_the_pass_is_refused_before_anything_runs() {
-    let error = generator(cfg(1.0), Passes::CONDITIONAL, 0.0).err().unwrap().to_string();
-    assert!(error.contains("passes at scale 0"), "{error}");
+    let error = generator(cfg(1.0), &[PassCondition::Given], 0.0).err().unwrap().to_string();
+    assert!(error.contains("the unconditional pass"), "{error}");
 }
 
 #[test]
 fn logits_that_are_not_finite_name_scale_and_image() {
     for poison in [f32::NAN, f32::INFINITY] {
-        let (generator, _) = generator(Arc::new(Conditional), Passes::BOTH, poison).unwrap();
+        let (generator, _) = generator(Arc::new(Conditional), &BOTH, poison).unwrap();
         let conditions = [Condition::Null, Condition::Null];
         let batch = Batch { images: &[40, 41], conditions: &conditions };
         let error = generator.batch(batch, &mut (), &Stop::new()).unwrap_err().to_string();
@@ -238,11 +242,11 @@ fn a_stop_is_heeded_at_the_next_scale() {
             Ok(())
         }
     }
-    let (generator, log) = generator(Arc::new(Conditional), Passes::BOTH, 0.0).unwrap();
+    let (generator, log) = generator(Arc::new(Conditional), &BOTH, 0.0).unwrap();
     let stop = Stop::new();
     let mut observer = StopsAt(1, stop.clone(), 0);
     let batch = Batch { images: &[0], conditions: &[Condition::Null] };
     let error = generator.batch(batch, &mut observer, &stop).unwrap_err();
-    assert!(matches!(error, nextscale_pipeline::Error::Stopped));
+    assert!(matches!(error, nextscale_generate::Error::Stopped));
     assert_eq!((observer.2, log.lock().unwrap().len()), (2, 2));
 }

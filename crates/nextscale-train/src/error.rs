@@ -50,6 +50,9 @@ pub enum Error {
         /// All images.
         total: usize,
     },
+    /// A sample could not be made.
+    #[error(transparent)]
+    Generate(#[from] nextscale_generate::Error),
     /// The loss left the numbers.
     #[error(
         "the loss is {loss} at step {step}; lower `learning_rate` or set `clip`, and resume from the last checkpoint"

@@ -35,8 +35,8 @@ mod pixel_loss;
 mod progress;
 pub mod random;
 mod run;
-mod samples;
 pub mod schedule;
+mod sheet;
 mod task;
 mod tokenizer;
 #[cfg(test)]

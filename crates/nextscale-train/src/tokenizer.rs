@@ -27,7 +27,7 @@ use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
 use crate::random::{Order, hash, permutation, uniform};
 use crate::run::{Options, Outcome, run};
-use crate::samples::save_grid;
+use crate::sheet::write_sheet;
 use crate::task::{Loss, Task};
 use crate::{Error, Result};
 
@@ -371,7 +371,7 @@ impl Task for TokenizerTask<'_> {
             (0..SAMPLES.min(self.data.test.len())).map(|i| (i, View::default())).collect();
         let images = self.data.test.batch(&picks, &self.device);
         let (output, _) = self.reconstruct(&model.autoencoder, images.clone())?;
-        save_grid(path, Tensor::cat(vec![images, output], 0), picks.len(), 2)
+        write_sheet(path, (Tensor::cat(vec![images, output], 0) + 1.0) / 2.0, picks.len())
     }
 
     fn evaluate(

@@ -178,7 +178,7 @@ fn a_tokenizer_and_a_backbone_stopped_after_every_step_equal_straight_ones() {
         [checkpoint::FILE, "evaluation.csv", "samples.png", "backbone.safetensors", "tokens.safetensors"];
     assert_same(&straight, &resumed, &files);
     let model = Var::open(straight.join("backbone.safetensors"), None, &device).unwrap();
-    assert_eq!((model.classes(), model.config().depth), (10, 2));
+    assert_eq!((model.config().classes, model.config().depth), (10, 2));
 
     let mixed = TrainBackbone { dtype: Dtype::Bf16, ..config };
     let out = folder.path().join("b-mixed");

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use nextscale_core::noise::Noise;
 use nextscale_core::{LogitMap, ScaleSchedule};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::sampler::{Moment, Sampler};
+use nextscale_generate::{floats, integers};
 use nextscale_guidance::{Guidance, History};
 use nextscale_pipeline::{Model, images};
 use rayon::prelude::*;
@@ -105,7 +105,8 @@ impl Looker {
         }
         let pictures = images::to_pictures(self.model.tokenizer.decode(seen.canvas)?)?;
         for i in shown {
-            let images = Images::from_pictures(&pictures[i..=i]).map_err(unexpected)?;
+            let images =
+                Images::from_pictures(&pictures[i..=i]).map_err(nextscale_generate::Error::observer)?;
             self.strips[self.batch[i] as usize].push(images);
         }
         Ok(())
@@ -118,9 +119,8 @@ impl Observer for Looker {
         self.history.push(seen.logits.clone());
         let base = self.history.guide(&*self.beside)?;
         let moment = Moment { scale: k, schedule: &self.schedule, images: &self.batch, noise: &*self.noise };
-        let tokens = |tokens| -> nextscale_pipeline::Result<Vec<i64>> { integers(tokens) };
-        let would = tokens(self.sampler.draw(&base, &moment)?.tokens)?;
-        let did = tokens(seen.draw.tokens.clone())?;
+        let would = integers(self.sampler.draw(&base, &moment)?.tokens)?;
+        let did = integers(seen.draw.tokens.clone())?;
 
         let alphabet = base.alphabet();
         let (guided, base) = (centred(seen.guided)?, centred(&base)?);
@@ -176,7 +176,7 @@ fn entropy(logits: &[f32]) -> f64 {
 }
 
 /// The values `[batch, h·w, channels]` with the mean over every slot's classes taken off.
-fn centred(map: &LogitMap) -> nextscale_pipeline::Result<Vec<f32>> {
+fn centred(map: &LogitMap) -> nextscale_core::Result<Vec<f32>> {
     let mut values = floats(map.values().clone())?;
     let classes = map.alphabet().classes;
     values.par_chunks_mut(classes).for_each(|slot| {
@@ -187,18 +187,6 @@ fn centred(map: &LogitMap) -> nextscale_pipeline::Result<Vec<f32>> {
         }
     });
     Ok(values)
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> nextscale_pipeline::Result<Vec<f32>> {
-    tensor.try_into_data().map_err(unexpected)?.try_into_vec_as().map_err(unexpected)
-}
-
-fn integers<const D: usize>(tensor: Tensor<D, burn::tensor::Int>) -> nextscale_pipeline::Result<Vec<i64>> {
-    tensor.try_into_data().map_err(unexpected)?.try_into_vec_as().map_err(unexpected)
-}
-
-fn unexpected(error: impl std::fmt::Display) -> nextscale_pipeline::Error {
-    nextscale_pipeline::Error::Device(format!("what was made could not be looked at: {error}"))
 }
 
 #[cfg(test)]

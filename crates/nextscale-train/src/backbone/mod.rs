@@ -3,10 +3,16 @@
 mod examples;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor};
+use nextscale_backbones::Conditioner;
 use nextscale_backbones::var::{Initialisation, Var, VarConfig};
-use nextscale_core::{Canvas, Condition, Draw, Dtype, Result as CoreResult};
+use nextscale_core::noise::Counter;
+use nextscale_core::{Canvas, Condition, ConditionRows, Draw, Dtype, PassCondition, Result as CoreResult};
+use nextscale_generate::sampler::TopKTopP;
+use nextscale_generate::{Batch, Generator, Model, Stop};
+use nextscale_guidance::{Cfg, Strength};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
@@ -19,7 +25,7 @@ use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
 use crate::random::{Order, uniform};
 use crate::run::{Options, Outcome, run};
-use crate::samples::{generate, save_grid};
+use crate::sheet::write_sheet;
 use crate::task::{Loss, Numbers, Task};
 use crate::tokenizer::open_tokenizer;
 use crate::{Error, Result};
@@ -34,6 +40,8 @@ const SHORT: usize = 512;
 const BATCH: usize = 64;
 /// Images a class in a sample sheet.
 const SAMPLES: usize = 8;
+/// Strength of classifier-free guidance at the finest scale of a sample sheet (VAR's ramp).
+const SAMPLE_CFG: f64 = 3.0;
 /// Keys of the streams of random numbers.
 const LABELS: u64 = 1;
 
@@ -66,7 +74,7 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     };
     let mut task = BackboneTask {
         config,
-        tokenizer: &tokenizer,
+        tokenizer: Arc::new(tokenizer.clone()),
         order: Order::new(examples.len(), config.seed),
         examples,
         test,
@@ -162,13 +170,18 @@ fn cross_entropy(logits: Tensor<3>, tokens: Tensor<2, Int>) -> Tensor<1> {
     nextscale_kernels::cross_entropy(logits.flatten(0, 1), tokens.inner().flatten(0, 1))
 }
 
+/// What the backbone reads of the conditions of training images.
+fn rows(model: &Var, conditions: &[Condition]) -> CoreResult<ConditionRows> {
+    model.conditioner().rows(conditions, PassCondition::Given)
+}
+
 fn numbers(values: Tensor<1>) -> Vec<f32> {
     values.into_data().iter::<f32>().collect()
 }
 
 struct BackboneTask<'a> {
     config: &'a TrainBackbone,
-    tokenizer: &'a dyn Tokenizer,
+    tokenizer: Arc<dyn Tokenizer>,
     examples: Examples<'a>,
     order: Order,
     test: Tokens,
@@ -207,12 +220,12 @@ impl BackboneTask<'_> {
         let values = evaluation.map(what, &starts, |&start| {
             let picks: Vec<usize> = (start..count.min(start + BATCH)).collect();
             let tokens = test.batch(&picks, &self.device);
-            let features = teacher_features(self.tokenizer, &tokens)?;
+            let features = teacher_features(&*self.tokenizer, &tokens)?;
             let conditions: Vec<Condition> = picks
                 .iter()
                 .map(|&i| if null { Condition::Null } else { Condition::Class(test.labels[i].into()) })
                 .collect();
-            Ok(numbers(cross_entropy(model.logits(features, &conditions)?, tokens)))
+            Ok(numbers(cross_entropy(model.logits(features, &rows(model, &conditions)?)?, tokens)))
         })?;
         let values = values.concat();
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
@@ -252,8 +265,8 @@ impl Task for BackboneTask<'_> {
     fn loss(&self, model: &Var, _step: u64, picks: &[Self::Pick]) -> Result<Loss<()>> {
         let (examples, conditions): (Vec<(usize, View)>, Vec<Condition>) = picks.iter().cloned().unzip();
         let tokens = self.examples.tokens(&examples, &self.device)?;
-        let features = teacher_features(self.tokenizer, &tokens)?.autodiff();
-        let losses = cross_entropy(model.logits(features, &conditions)?, tokens);
+        let features = teacher_features(&*self.tokenizer, &tokens)?.autodiff();
+        let losses = cross_entropy(model.logits(features, &rows(model, &conditions)?)?, tokens);
         let values = numbers(losses.clone().inner());
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
         let numbers = Numbers { loss: mean as f32, parts: self.per_scale(&values) };
@@ -264,8 +277,14 @@ impl Task for BackboneTask<'_> {
         let classes = self.classes.len().min(10);
         let conditions: Vec<Condition> =
             (0..classes * SAMPLES).map(|i| Condition::Class(i / SAMPLES)).collect();
-        let images = generate(model, self.tokenizer, &conditions, 3.0, self.config.seed)?;
-        save_grid(path, images * 2.0 - 1.0, SAMPLES, 2)
+        let model =
+            Model::new(Arc::clone(&self.tokenizer), Arc::new(model.clone()), Arc::new(model.conditioner()))?;
+        let rule = Arc::new(Cfg::scale(Strength::Ramp(SAMPLE_CFG))?);
+        let noise = Arc::new(Counter::new(self.config.seed));
+        let generator = Generator::new(model, rule, Arc::new(TopKTopP::default()), noise)?;
+        let images: Vec<u64> = (0..conditions.len() as u64).collect();
+        let batch = Batch { images: &images, conditions: &conditions };
+        write_sheet(path, generator.batch(batch, &mut (), &Stop::new())?, SAMPLES)
     }
 
     fn evaluate(

@@ -15,7 +15,7 @@ use crate::optimiser::{Groups, is_decayed};
 use crate::params::parameters;
 use crate::random::{Order, uniform};
 use crate::run::{Options, Outcome, run};
-use crate::samples::save_grid;
+use crate::sheet::write_sheet;
 use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
 
@@ -131,7 +131,7 @@ impl Task for ClassifierTask<'_> {
             }
             cells.extend((picks.len()..COLUMNS).map(|_| blank.clone()));
         }
-        save_grid(path, Tensor::cat(cells, 0), COLUMNS, 2)
+        write_sheet(path, (Tensor::cat(cells, 0) + 1.0) / 2.0, COLUMNS)
     }
 
     fn evaluate(

@@ -1,0 +1,57 @@
+//! Images as pictures in host memory, and one picture of many.
+
+mod font;
+mod grid;
+
+pub use grid::LabelledGrid;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use image::RgbImage;
+use nextscale_core::Result;
+
+use crate::floats;
+
+/// The pictures of `[batch, 3, H, W]` in [0, 1], each value floor(255·x) as upstream writes them.
+///
+/// # Errors
+/// If the device cannot give the values back.
+pub fn to_pictures(images: Tensor<4>) -> Result<Vec<RgbImage>> {
+    let [_, _, height, width] = images.dims();
+    let values = floats(images)?;
+    let plane = height * width;
+    let picture = |values: &[f32]| {
+        RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            let at = y as usize * width + x as usize;
+            image::Rgb([0, 1, 2].map(|channel| (255.0 * values[channel * plane + at]) as u8))
+        })
+    };
+    Ok(values.chunks(3 * plane).map(picture).collect())
+}
+
+/// Pictures of one size as `[batch, 3, H, W]` in [0, 1].
+pub fn to_tensor(pictures: &[RgbImage], device: &Device) -> Tensor<4> {
+    let (width, height) = pictures.first().map_or((0, 0), RgbImage::dimensions);
+    let mut values = Vec::with_capacity(pictures.len() * 3 * (width * height) as usize);
+    for picture in pictures {
+        for channel in 0..3 {
+            values.extend(picture.pixels().map(|pixel| f32::from(pixel[channel]) / 255.0));
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [pictures.len(), 3, height as usize, width as usize]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_truncated_and_stay_in_their_channels() {
+        let values: Vec<f32> = vec![0.0, 1.0, 0.5, 0.999, 0.2, 0.25, 0.3, 0.35, 0.001, 0.004, 0.6, 0.7];
+        let images = Tensor::<4>::from_data(TensorData::new(values, [1, 3, 2, 2]), &Device::flex());
+        let picture = &to_pictures(images).unwrap()[0];
+        assert_eq!(picture.get_pixel(0, 0).0, [0, 51, 0]);
+        assert_eq!(picture.get_pixel(1, 0).0, [255, 63, 1]);
+        assert_eq!(picture.get_pixel(0, 1).0, [127, 76, 153]);
+        assert_eq!(picture.get_pixel(1, 1).0, [254, 89, 178]);
+    }
+}
