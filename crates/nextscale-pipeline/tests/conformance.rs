@@ -60,8 +60,8 @@ fn what_does_not_conform_is_named() {
 #[test]
 fn an_example_that_is_not_read_is_named() {
     use nextscale_core::{Draw, LogitMap, Result};
+    use nextscale_generate::sampler::{Argmax, Moment, Sampler};
     use nextscale_macros::Settings;
-    use nextscale_pipeline::sampler::{Argmax, Moment, Sampler};
 
     /// The likeliest class, whatever is said.
     #[derive(Debug, Settings)]

@@ -26,7 +26,8 @@ pub fn model(kind: &str) -> Model {
     let device = Device::flex();
     let tokenizer = MultiScaleVq::open(path("vae.safetensors"), schedule(), 4, true, &device).unwrap();
     let backbone = Var::open(path(&format!("var_{kind}.safetensors")), None, &device).unwrap();
-    Model::new(Arc::new(tokenizer), Arc::new(backbone)).unwrap()
+    let conditioner = Arc::new(backbone.conditioner());
+    Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap()
 }
 
 /// A fixture file in memory.
