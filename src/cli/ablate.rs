@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::ablation::judge::Judges;
-use crate::ablation::{self, Ablation, Error, Options, Progress, Store};
+use crate::ablation::{self, Ablation, Options, Progress, Store};
 use crate::config::Document;
 use crate::pipeline::{Registry, Stop};
 

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Document, Node};
-use crate::pipeline::{self, Config, Error, Registry, RunOptions, Stop};
+use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};

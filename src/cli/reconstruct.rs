@@ -17,7 +17,6 @@ use burn::tensor::Device;
 use image::RgbImage;
 
 use super::device::DeviceArgs;
-use super::generate::failure;
 use super::interrupt::on_interrupt;
 use super::{Failure, evaluate, progress, train};
 
@@ -43,7 +42,7 @@ pub struct Args {
 /// Writes the reconstructions, and says where they are.
 pub fn run(args: Args) -> Result<(), Failure> {
     let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
-    let device = args.device.device.open().map_err(failure)?;
+    let device = args.device.device.open()?;
     let tokenizer = open(&args.model, &device)?;
     let [height, width] = source.size();
     if tokenizer.image_size() != (height, width) {
@@ -70,8 +69,8 @@ fn open(model: &Path, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
     }
     let tree = Document::read(model).map_err(Failure::usage)?;
     let folder = model.parent().unwrap_or(Path::new(""));
-    let open = OpenModel::of_config(&tree, folder).map_err(failure)?;
-    Ok(open.load(device, Dtype::F32, true).map_err(failure)?.tokenizer)
+    let open = OpenModel::of_config(&tree, folder)?;
+    Ok(open.load(device, Dtype::F32, true)?.tokenizer)
 }
 
 /// One thread reads and reconstructs while this one writes; few batches lie in between.
@@ -97,7 +96,7 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
                 Ok(())
             });
             match (fault, read) {
-                (Some(fault), _) => Err(failure(fault)),
+                (Some(fault), _) => Err(fault.into()),
                 (None, read) => read.map_err(evaluate::failure),
             }
         });
@@ -108,7 +107,7 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
         drop(receive);
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Reading failed first where both did.
-        read.and(written.map_err(failure))
+        read.and(written.map_err(Failure::from))
     });
     bar.finish_and_clear();
     written

@@ -116,7 +116,8 @@ impl Tokenizer for BitToy {
     }
 
     fn embed(&self, draw: &Draw, k: usize) -> Result<Tensor<4>> {
-        let code = (0..BITS).map(|bit| draw.tokens.clone().slice_dim(2, bit..bit + 1) * (1 << (BITS - 1 - bit)));
+        let code =
+            (0..BITS).map(|bit| draw.tokens.clone().slice_dim(2, bit..bit + 1) * (1 << (BITS - 1 - bit)));
         let code = code.reduce(|sum, bit| sum + bit).unwrap_or_else(|| draw.tokens.clone());
         self.0.embed(&Draw::tokens(code), k)
     }

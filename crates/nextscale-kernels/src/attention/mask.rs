@@ -13,9 +13,6 @@ pub struct Mask<'a> {
 }
 
 impl<'a> Mask<'a> {
-    /// No mask.
-    pub const NONE: Mask<'static> = Mask { values: &[], images: 0, queries: 0, keys: 0 };
-
     /// The mask of a tensor; one without values is none.
     pub fn of(tensor: &'a FlexTensor) -> Self {
         Self::new(values(tensor), dims(tensor))
@@ -31,7 +28,8 @@ impl<'a> Mask<'a> {
         if self.values.is_empty() {
             return &[];
         }
-        let (image, query) = (if self.images == 1 { 0 } else { image }, if self.queries == 1 { 0 } else { query });
+        let (image, query) =
+            (if self.images == 1 { 0 } else { image }, if self.queries == 1 { 0 } else { query });
         &self.values[(image * self.queries + query) * self.keys..][..self.keys]
     }
 }
@@ -47,6 +45,6 @@ mod tests {
         assert_eq!((whole.row(1, 0), whole.row(0, 1)), (&[6.0, 7.0, 8.0][..], &[3.0, 4.0, 5.0][..]));
         assert_eq!(Mask::new(&values[..6], [1, 2, 3]).row(5, 1), [3.0, 4.0, 5.0]);
         assert_eq!(Mask::new(&values[..6], [2, 1, 3]).row(1, 9), [3.0, 4.0, 5.0]);
-        assert!(Mask::NONE.row(3, 3).is_empty());
+        assert!(Mask::new(&[], [0; 3]).row(3, 3).is_empty());
     }
 }

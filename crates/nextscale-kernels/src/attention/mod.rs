@@ -269,7 +269,7 @@ mod tests {
             let hide = |i: usize| if hidden(i) { f32::NEG_INFINITY } else { 0.25 };
             let (images, rows) = (if by_image { batch } else { 1 }, if by_query { queries } else { 1 });
             let hidden: Vec<f32> = (0..images * rows * keys).map(hide).collect();
-            let mask = if masked { Mask::new(&hidden, [images, rows, keys]) } else { Mask::NONE };
+            let mask = if masked { Mask::new(&hidden, [images, rows, keys]) } else { Mask::new(&[], [0; 3]) };
             let exact = exact([&q, &k, &v], mask, batch, extent);
             let mut routes = vec![forward(Level::detected(), [&q, &k, &v], mask, extent)];
             #[cfg(target_arch = "x86_64")]

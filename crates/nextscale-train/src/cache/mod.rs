@@ -163,10 +163,7 @@ impl TokenSet {
                 let part = |name, shape, values| {
                     (format!("{split}.{name}"), Dtype::U16, shape, bytemuck::cast_slice(values))
                 };
-                [
-                    part("tokens", shape, &tokens.tokens),
-                    part("labels", vec![count], &tokens.labels),
-                ]
+                [part("tokens", shape, &tokens.tokens), part("labels", vec![count], &tokens.labels)]
             });
         let bytes = serialize(tensors, [(KEY, key.to_owned())])
             .map_err(|error| Error::data(path, error.to_string()))?;
@@ -190,7 +187,8 @@ impl TokenSet {
             let labels = tensors.tensor(&format!("{name}.labels")).ok()?;
             let (length, slots) = (tokenizer.schedule().positions(), tokenizer.alphabet().slots);
             let labels: Vec<u16> = bytemuck::pod_collect_to_vec(labels.data());
-            let tokens = Tokens { length, slots, tokens: bytemuck::pod_collect_to_vec(tokens.data()), labels };
+            let tokens =
+                Tokens { length, slots, tokens: bytemuck::pod_collect_to_vec(tokens.data()), labels };
             (tokens.tokens.len() == tokens.len() * length * slots).then_some(tokens)
         };
         Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }))
@@ -247,15 +245,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let make = |name: &str, tokenizer: &dyn Tokenizer| {
             let path = folder.path().join(name);
-            let make = || TokenSet::open_or_make(&path, "a", &data(), Kept::Images, tokenizer, |_, _| Go::On).unwrap();
+            let make = || {
+                TokenSet::open_or_make(&path, "a", &data(), Kept::Images, tokenizer, |_, _| Go::On).unwrap()
+            };
             let made = make();
             assert_eq!(make(), made);
             made.train
         };
         let (codes, bits) = (make("codes", &Toy::new()), make("bits", &BitToy::new()));
         assert_eq!((codes.slots, bits.slots, bits.len(), bits.length), (1, BITS, 3, 5));
-        let rebuilt: Vec<u16> =
-            bits.tokens.chunks_exact(BITS).map(|bits| bits.iter().fold(0, |code, bit| 2 * code + bit)).collect();
+        let rebuilt: Vec<u16> = bits
+            .tokens
+            .chunks_exact(BITS)
+            .map(|bits| bits.iter().fold(0, |code, bit| 2 * code + bit))
+            .collect();
         assert_eq!(rebuilt, codes.tokens);
         assert_eq!(bits.batch(&[2, 0], &Device::flex()).dims(), [2, 5, BITS]);
     }
