@@ -236,7 +236,7 @@ proptest! {
     #[test]
     fn attention(
         batch in 1usize..4, queries in 1usize..80, keys in 1usize..80, heads in 1usize..4, width in 1usize..20,
-        masked: bool, (by_image, by_query): (bool, bool), seed: u64,
+        masked: bool, by_image: bool, by_query: bool, seed: u64,
     ) {
         let mask = masked.then(|| {
             let (images, rows) = (if by_image { batch } else { 1 }, if by_query { queries } else { 1 });

@@ -258,7 +258,8 @@ mod tests {
             heads in 1usize..4,
             width in prop_oneof![Just(16usize), Just(32), Just(64), 1usize..20],
             masked: bool,
-            (by_image, by_query): (bool, bool),
+            by_image: bool,
+            by_query: bool,
             seed: u32,
         ) {
             let extent = Extent { precision: Precision::Whole, queries, keys, heads, width };
