@@ -52,7 +52,7 @@ fn section<'a>(text: &mut String, title: &str, entries: impl IntoIterator<Item =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::families::var::VarFamily;
+    use crate::families::VarFamily;
     use crate::generate::sampler::Argmax;
     use crate::guidance::{Apg, Cfg};
     use crate::priors::{Mean, Zero};

@@ -13,3 +13,5 @@ pub mod var;
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
 pub use open::{LoadOptions, OpenModel, Takes};
+pub use shipped::Shipped;
+pub use var::VarFamily;

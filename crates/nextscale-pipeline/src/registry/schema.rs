@@ -89,7 +89,7 @@ fn forms<T: AsRef<str>>(forms: &[(&str, T)]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nextscale_families::var::VarFamily;
+    use nextscale_families::VarFamily;
     use nextscale_generate::sampler::TopKTopP;
     use nextscale_guidance::{Conditional, Ssg};
     use nextscale_priors::Dse;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use nextscale_families::{ModelSource, shipped::Shipped, var::VarFamily};
+use nextscale_families::{ModelSource, Shipped, VarFamily};
 use nextscale_guidance::{Apg, Cfg, Conditional, Gated, Rescale, Ssg, Sum};
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
