@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::ablation::judge::Judges;
-use crate::ablation::{self, Ablation, Error, Options, Progress, Store};
+use crate::ablation::{self, Ablation, Options, Progress, Store};
 use crate::config::Document;
 use crate::pipeline::{Registry, Stop};
 
@@ -35,13 +35,13 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     if args.quick {
-        Ablation::quicken(&mut tree).map_err(failure)?;
+        Ablation::quicken(&mut tree)?;
     }
     args.overrides.apply(&mut tree)?;
-    let ablation = Ablation::from_node(&tree, &folder, registry, judges).map_err(failure)?;
+    let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
-    let store = Store::open(&out).map_err(failure)?;
+    let store = Store::open(&out)?;
     let stop = Stop::new();
     on_interrupt({
         let stop = stop.clone();
@@ -54,20 +54,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         bar.set_message(progress.cell.clone());
     };
     let options = Options { device: args.device.device, stop, progress: &mut show };
-    ablation::run(&name, &ablation, judges, &store, options).map_err(failure)?;
+    ablation::run(&name, &ablation, judges, &store, options)?;
     bar.finish_and_clear();
     report::write(&store, judges, args.device.device)
-}
-
-/// A failure of an ablation with its exit code.
-pub fn failure(error: Error) -> Failure {
-    let (usage, stop) = (error.is_usage(), error.is_stop());
-    match error {
-        error if stop => Failure::Stopped(miette::miette!("{error}")),
-        Error::Config(error) | Error::Pipeline(crate::pipeline::Error::Config(error)) => {
-            Failure::usage(error)
-        }
-        error if usage => Failure::Usage(miette::miette!("{error}")),
-        error => Failure::Run(miette::miette!("{error}")),
-    }
 }

@@ -11,7 +11,7 @@ use crate::pipeline::{Config, Error, Registry, Stop};
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
 use super::evaluate::check_place;
-use super::generate::{self, failure};
+use super::generate;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::progress;
@@ -66,7 +66,8 @@ impl Args {
         let Some(random) = &self.random else { return Ok(Weights::OfConfig) };
         let mut sizes = random.clone();
         if !self.scales.is_empty() {
-            let scales = ScaleSchedule::square(&self.scales).map_err(|error| failure(error.into()))?;
+            let scales =
+                ScaleSchedule::square(&self.scales).map_err(|error| Failure::from(Error::from(error)))?;
             sizes += &format!(", scales {scales}");
         }
         if let Some(codes) = self.vocabulary {
@@ -90,7 +91,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     };
     args.overrides.apply(&mut tree)?;
     let registry = registry.clone().in_folder(&folder);
-    let config = Config::from_node(&tree, &folder, &registry).map_err(failure)?;
+    let config = Config::from_node(&tree, &folder, &registry)?;
     let stop = Stop::new();
     let options = BenchOptions {
         device: args.device.device,
@@ -112,7 +113,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     bar.finish_and_clear();
     let report = report.map_err(|error| match error {
         Error::Stopped => Failure::Stopped(miette::miette!("stopped; nothing was written")),
-        error => failure(error),
+        error => error.into(),
     })?;
     if let Some(file) = &args.json {
         let unwritten = |error: &dyn std::fmt::Display| {

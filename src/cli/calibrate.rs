@@ -9,7 +9,6 @@ use crate::pipeline::{Config, Registry, Stop};
 
 use super::Failure;
 use super::device::DeviceArgs;
-use super::generate::failure;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 
@@ -38,7 +37,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
     let folder = args.config.parent().unwrap_or(Path::new(""));
-    let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare).map_err(failure)?;
+    let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare)?;
     let stop = Stop::new();
     let options = CalibrationOptions {
         device: args.device.device,
@@ -47,7 +46,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         ..CalibrationOptions::new(args.out)
     };
     on_interrupt(move || stop.request())?;
-    let done = calibrate(&prepared, &options).map_err(failure)?;
+    let done = calibrate(&prepared, &options)?;
     let (file, images) = (done.file.display(), done.images);
     // A config's paths start from its own folder, wherever that is.
     let path = std::path::absolute(&done.file).unwrap_or_else(|_| done.file.clone());

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use miette::Report;
 
+use crate::{ablation, pipeline};
+
 /// A command's failure: one message for a person, and one code for a script.
 #[derive(Debug)]
 pub enum Failure {
@@ -35,5 +37,31 @@ impl Failure {
             Self::Run(_) => 1,
             Self::Stopped(_) => 130,
         })
+    }
+}
+
+impl From<pipeline::Error> for Failure {
+    fn from(error: pipeline::Error) -> Self {
+        let usage = error.is_usage();
+        match error {
+            pipeline::Error::Stopped => Self::Stopped(miette::miette!("{error}")),
+            pipeline::Error::Config(error) => Self::usage(error),
+            error if usage => Self::Usage(miette::miette!("{error}")),
+            error => Self::Run(miette::miette!("{error}")),
+        }
+    }
+}
+
+impl From<ablation::Error> for Failure {
+    fn from(error: ablation::Error) -> Self {
+        let (usage, stop) = (error.is_usage(), error.is_stop());
+        match error {
+            error if stop => Self::Stopped(miette::miette!("{error}")),
+            ablation::Error::Config(error) | ablation::Error::Pipeline(pipeline::Error::Config(error)) => {
+                Self::usage(error)
+            }
+            error if usage => Self::Usage(miette::miette!("{error}")),
+            error => Self::Run(miette::miette!("{error}")),
+        }
     }
 }

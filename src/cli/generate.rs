@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Document, Node};
-use crate::pipeline::{self, Config, Error, Registry, RunOptions, Stop};
+use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
@@ -43,7 +43,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
-    let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare).map_err(failure)?;
+    let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,
@@ -54,7 +54,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
     };
     on_interrupt(move || stop.request())?;
-    let summary = pipeline::run(&prepared, &options).map_err(failure)?;
+    let summary = pipeline::run(&prepared, &options)?;
     println!("{summary}");
     Ok(())
 }
@@ -71,16 +71,5 @@ pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failu
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok((tree, name, path.parent().unwrap_or(Path::new("")).to_owned()))
         }
-    }
-}
-
-/// How a failure of the pipeline ends the command.
-pub(super) fn failure(error: Error) -> Failure {
-    let usage = error.is_usage();
-    match error {
-        Error::Stopped => Failure::Stopped(miette::miette!("{error}")),
-        Error::Config(error) => Failure::usage(error),
-        error if usage => Failure::Usage(miette::miette!("{error}")),
-        error => Failure::Run(miette::miette!("{error}")),
     }
 }

@@ -11,7 +11,7 @@ use image::RgbImage;
 use super::data::{BATCH, Data, batch};
 use super::device::DeviceArgs;
 use super::evaluate::{check_place, failure, lite0};
-use super::{Failure, generate, progress};
+use super::{Failure, progress};
 
 /// Held-out images whose distances to the training images are the yardstick.
 const HELD_OUT: usize = 500;
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let cells = nearest.found().iter().enumerate().map(row).collect();
     let sheet = LabelledGrid { cells, ..LabelledGrid::default() }.draw();
-    write_png(&args.out, &sheet).map_err(generate::failure)?;
+    write_png(&args.out, &sheet)?;
     println!("wrote {}", args.out.display());
     Ok(())
 }

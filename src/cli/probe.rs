@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let labels: Vec<u16> = picks.iter().map(|&index| images.labels[index]).collect();
         let mut accuracy = Accuracy::default();
         accuracy.add(&probe.predict(&features).map_err(failure)?, &labels);
-        Ok(accuracy)
+        Ok::<_, Failure>(accuracy)
     };
     let seen = accuracy_of(&data.train, &train, features)?;
     let test: Vec<usize> = (0..data.test.len()).collect();

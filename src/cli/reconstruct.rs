@@ -15,7 +15,6 @@ use burn::tensor::Device;
 use image::RgbImage;
 
 use super::device::DeviceArgs;
-use super::generate::failure;
 use super::interrupt::on_interrupt;
 use super::{Failure, evaluate, progress, train};
 
@@ -41,7 +40,7 @@ pub struct Args {
 /// Writes the reconstructions, and says where they are.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
-    let device = args.device.device.open().map_err(failure)?;
+    let device = args.device.device.open()?;
     let tokenizer = open(&args.model, registry, &device)?;
     let [height, width] = source.size();
     if tokenizer.image_size() != (height, width) {
@@ -68,9 +67,9 @@ fn open(model: &Path, registry: &Registry, device: &Device) -> Result<Arc<dyn To
     }
     let tree = Document::read(model).map_err(Failure::usage)?;
     let folder = model.parent().unwrap_or(Path::new(""));
-    let open = registry.clone().in_folder(folder).open_model(&tree).map_err(failure)?;
+    let open = registry.clone().in_folder(folder).open_model(&tree)?;
     let options = LoadOptions { with_encoder: true, ..LoadOptions::new(device) };
-    Ok(open.load(&options).map_err(|error| failure(error.into()))?.tokenizer)
+    Ok(open.load(&options).map_err(Error::from)?.tokenizer)
 }
 
 /// One thread reads and reconstructs while this one writes; few batches lie in between.
@@ -96,7 +95,7 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
                 Ok(())
             });
             match (fault, read) {
-                (Some(fault), _) => Err(failure(fault)),
+                (Some(fault), _) => Err(fault.into()),
                 (None, read) => read.map_err(evaluate::failure),
             }
         });
@@ -107,7 +106,7 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
         drop(receive);
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Reading failed first where both did.
-        read.and(written.map_err(failure))
+        read.and(written.map_err(Failure::from))
     });
     bar.finish_and_clear();
     written

@@ -7,7 +7,6 @@ use crate::ablation::judge::Judges;
 use crate::ablation::report;
 use crate::pipeline::device::DeviceChoice;
 
-use super::ablate::failure;
 use super::{Failure, progress};
 
 /// Write the report of an ablation again from its folder, without the model
@@ -19,20 +18,20 @@ pub struct Args {
 
 /// Reads what is there, and writes the report.
 pub fn run(args: Args, judges: &Judges) -> Result<(), Failure> {
-    let store = Store::open_existing(&args.dir).map_err(failure)?;
+    let store = Store::open_existing(&args.dir)?;
     write(&store, judges, DeviceChoice::Cpu)
 }
 
 /// Writes the report, and says where it is.
 pub fn write(store: &Store, judges: &Judges, device: DeviceChoice) -> Result<(), Failure> {
-    let device = device.open().map_err(|error| failure(error.into()))?;
+    let device = device.open()?;
     let bar = progress::bar("cells judged");
     let show = |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     };
-    let report = report::build(store, judges, &device, show).map_err(failure)?;
-    report.write(store).map_err(failure)?;
+    let report = report::build(store, judges, &device, show)?;
+    report.write(store)?;
     bar.finish_and_clear();
     println!("{}", store.root().join("report.html").display());
     print!("{}", report.summary());

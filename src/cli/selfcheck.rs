@@ -6,7 +6,6 @@ use crate::parity::{self, Fixtures, Line, Setting, Tolerances};
 
 use super::Failure;
 use super::device::DeviceArgs;
-use super::generate::failure;
 
 /// Compare this program's numbers with those of upstream's code, on a device
 ///
@@ -23,7 +22,7 @@ pub struct Args {
 
 /// Prints a line a group; one that fails is a failure of the command, after all of them.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let device = args.device.device.open().map_err(failure)?;
+    let device = args.device.device.open()?;
     let fixtures = args.fixtures.map_or_else(Fixtures::compiled_in, Fixtures::in_folder);
     let setting = Setting { fixtures: &fixtures, device: &device, tolerances: Tolerances::of(&device) };
     println!(

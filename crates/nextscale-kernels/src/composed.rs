@@ -85,10 +85,10 @@ pub fn odd_polynomial(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
     even.matmul(x.clone()) + x * a
 }
 
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
     let scores = q.swap_dims(1, 2).matmul(k.permute([0, 2, 3, 1]));
     let scores = match mask {
-        Some(mask) => scores + mask.unsqueeze(),
+        Some(mask) => scores + mask.unsqueeze_dim::<4>(1),
         None => scores,
     };
     softmax(scores).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)

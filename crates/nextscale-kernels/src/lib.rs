@@ -252,15 +252,16 @@ pub fn odd_polynomial_rounded(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
 }
 
 /// Attention, `softmax(q·kᵀ + mask)·v` for every image and head: q `[batch, queries, heads, width]`, k and v
-/// `[batch, keys, heads, width]`, mask `[queries, keys]`, to `[batch, queries, heads, width]`. The mask is a constant: it
-/// gets no gradient.
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+/// `[batch, keys, heads, width]`, mask `[batch, queries, keys]`, to `[batch, queries, heads, width]`. Of the mask, one image may
+/// stand for all (`[1, queries, keys]`), and one query for all of its image (`[batch, 1, keys]`, as a text's padding is
+/// hidden). It is a constant: it gets no gradient.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
     attention_in(Precision::Whole, q, k, v, mask)
 }
 
 /// As [`attention`], but all numbers that are multiplied are rounded to bfloat16 first, here and in the gradients; sums and the
 /// softmax are f32. As [`linear_rounded`] is to [`linear`].
-pub fn attention_rounded(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+pub fn attention_rounded(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
     attention_in(if rounds() { Precision::Rounded } else { Precision::Whole }, q, k, v, mask)
 }
 
@@ -269,14 +270,17 @@ fn attention_in(
     q: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
-    mask: Option<Tensor<2>>,
+    mask: Option<Tensor<3>>,
 ) -> Tensor<4> {
     let ([batch, queries, heads, width], [_, keys, ..]) = (q.dims(), k.dims());
     assert!(
         k.dims() == [batch, keys, heads, width]
             && v.dims() == k.dims()
-            && mask.as_ref().is_none_or(|mask| mask.dims() == [queries, keys]),
-        "attention of {:?} over keys {:?} and values {:?}: all but the second size must agree, and a mask is {queries} by {keys}",
+            && mask.as_ref().is_none_or(|mask| {
+                let [images, rows, columns] = mask.dims();
+                [1, batch].contains(&images) && [1, queries].contains(&rows) && columns == keys
+            }),
+        "attention of {:?} over keys {:?} and values {:?}: all but the second size must agree, and a mask is {batch} or 1 by {queries} or 1 by {keys}",
         q.dims(),
         k.dims(),
         v.dims()
@@ -285,7 +289,7 @@ fn attention_in(
         return composed::attention(q, k, v, mask);
     }
     let masked = mask.is_some();
-    let mask = mask.unwrap_or_else(|| Tensor::zeros([0, 0], (&q.device(), q.dtype())));
+    let mask = mask.unwrap_or_else(|| Tensor::zeros([0, 0, 0], (&q.device(), q.dtype())));
     let inputs = [q.into_dispatch(), k.into_dispatch(), v.into_dispatch(), mask.into_dispatch()];
     apply(attention::Attention(precision), inputs).unwrap_or_else(|[q, k, v, mask]| {
         let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);

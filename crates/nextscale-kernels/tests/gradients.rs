@@ -236,15 +236,20 @@ proptest! {
     #[test]
     fn attention(
         batch in 1usize..4, queries in 1usize..80, keys in 1usize..80, heads in 1usize..4, width in 1usize..20,
-        masked: bool, seed: u64,
+        masked: bool, by_image: bool, by_query: bool, seed: u64,
     ) {
         let mask = masked.then(|| {
+            let (images, rows) = (if by_image { batch } else { 1 }, if by_query { queries } else { 1 });
             // A block of keys that later queries see: every query sees the first.
-            let entry = |i: usize| if i % keys > i / keys { f64::NEG_INFINITY } else { (i % 7) as f64 / 7.0 };
-            TensorData::new((0..queries * keys).map(entry).collect::<Vec<f64>>(), [queries, keys])
+            let entry = |i: usize| match (i % keys, i / keys % rows + i / keys / rows) {
+                (key, seen) if key > seen => f64::NEG_INFINITY,
+                _ => (i % 7) as f64 / 7.0,
+            };
+            let entries = (0..images * rows * keys).map(entry).collect::<Vec<f64>>();
+            TensorData::new(entries, [images, rows, keys])
         });
         let mask = |x: &Tensor<4>| {
-            mask.clone().map(|mask| Tensor::<2>::from_data(mask, (&x.device(), x.dtype())))
+            mask.clone().map(|mask| Tensor::<3>::from_data(mask, (&x.device(), x.dtype())))
         };
         let inputs = [
             random(&[batch, queries, heads, width], seed, 1.0, 0.0),
@@ -258,7 +263,7 @@ proptest! {
             |x| {
                 let scores = x[0].clone().swap_dims(1, 2).matmul(x[1].clone().permute([0, 2, 3, 1]));
                 let scores = match mask(&x[0]) {
-                    Some(mask) => scores + mask.unsqueeze(),
+                    Some(mask) => scores + mask.unsqueeze_dim::<4>(1),
                     None => scores,
                 };
                 activation::softmax(scores, 3).matmul(x[2].clone().swap_dims(1, 2)).swap_dims(1, 2)

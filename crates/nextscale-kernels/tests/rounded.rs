@@ -52,8 +52,8 @@ fn rounded_attention_has_gradients_of_rounded_products() {
             Tensor::<4>::from_data(data, &device).require_grad()
         });
         let hidden = |i: usize| if i % keys > i / keys { f32::NEG_INFINITY } else { 0.0 };
-        let mask = TensorData::new((0..queries * keys).map(hidden).collect::<Vec<f32>>(), [queries, keys]);
-        let mask = || Some(Tensor::<2>::from_data(mask.clone(), &device));
+        let mask = TensorData::new((0..queries * keys).map(hidden).collect::<Vec<f32>>(), [1, queries, keys]);
+        let mask = || Some(Tensor::<3>::from_data(mask.clone(), &device));
         let slopes = random(&[2, queries, heads, width], 3, 1.0, 0.0).convert::<f32>();
         let slopes = Tensor::<4>::from_data(slopes, &device);
         let [q, k, v] = inputs.clone();

@@ -31,7 +31,7 @@ pub(super) fn attention(
     mask: Option<Tensor<2>>,
 ) -> Tensor<4> {
     let attention = if mixed { kernels::attention_rounded } else { kernels::attention };
-    attention(queries, keys, values, mask)
+    attention(queries, keys, values, mask.map(|mask| mask.unsqueeze_dim(0)))
 }
 
 /// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their projections side by side,

@@ -1,7 +1,10 @@
+use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::schema::SchemaOf;
 use crate::Node;
+
+/// What makes the schema of a setting.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// A thing that configs name, as people are told of it.
 #[derive(Debug, Clone)]

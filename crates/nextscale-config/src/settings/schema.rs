@@ -9,9 +9,6 @@ use serde_json::{Map, Value as Json, json};
 use super::{Description, Fallback, Kind, Names, Setting};
 use crate::{Document, Node, Value};
 
-/// What makes the schema of a setting.
-pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
 /// The schema of a value that serde reads.
 pub fn leaf<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()

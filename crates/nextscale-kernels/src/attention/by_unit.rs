@@ -52,13 +52,13 @@ impl Packed {
     }
 }
 
-/// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head: q `[queries, width]`, k and v `[keys, width]`; the mask is
-/// `[queries, keys]` or empty. The width is one that [`fits`], and `unit` multiplies in this precision.
-pub fn attend(
+/// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head: q `[queries, width]`, k and v `[keys, width]`; `mask` gives a
+/// query's row of the mask, or nothing. The width is one that [`fits`], and `unit` multiplies in this precision.
+pub fn attend<'a>(
     unit: MatrixUnit,
     precision: Precision,
     [q, k, v]: [MatRef<'_, f32>; 3],
-    mask: &[f32],
+    mask: impl Fn(usize) -> &'a [f32],
     mut out: MatMut<'_, f32>,
 ) {
     let packed = Packed::new(unit, precision, k, v);
@@ -66,8 +66,7 @@ pub fn attend(
     unit.with(|ready| {
         for first in (0..q.nrows()).step_by(SIDE) {
             let count = SIDE.min(q.nrows() - first);
-            let mask =
-                if mask.is_empty() { mask } else { &mask[first * packed.keys..][..count * packed.keys] };
+            let mask = |query: usize| mask(first + query);
             let out = out.rb_mut().subrows_mut(first, count);
             scratch.attend(&packed, (unit, ready), q.subrows(first, count), mask, out);
         }
@@ -93,12 +92,12 @@ impl Scratch {
     }
 
     /// At most sixteen queries q and their rows of the mask and of `out`.
-    fn attend(
+    fn attend<'a>(
         &mut self,
         packed: &Packed,
         (unit, ready): (MatrixUnit, &Ready),
         q: MatRef<'_, f32>,
-        mask: &[f32],
+        mask: impl Fn(usize) -> &'a [f32],
         mut out: MatMut<'_, f32>,
     ) {
         const NOTHING: [f32; SIDE] = [0.0; SIDE];
@@ -112,10 +111,7 @@ impl Scratch {
         for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
             // What no key stands behind gets no weight.
             scores[keys..].fill(f32::NEG_INFINITY);
-            if !mask.is_empty() {
-                let mask = &mask[row * keys..][..keys];
-                scores.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
-            }
+            scores.iter_mut().zip(mask(row)).for_each(|(score, mask)| *score += mask);
         }
         softmax::in_place(Level::detected(), scores, padded);
         let weights = MatRef::from_row_major_slice(scores, q.nrows(), padded);

@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod by_unit;
+mod mask;
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 use faer::{MatMut, MatRef, reborrow::*};
@@ -9,6 +10,8 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use crate::raw::matrix_unit::MatrixUnit;
+use mask::Mask;
+
 use crate::{
     extension::{Operation, dims, tensor, values},
     precision::Precision,
@@ -21,7 +24,7 @@ use crate::{
 const BLOCK: usize = 64;
 
 /// `softmax(q·kᵀ + mask)·v` for each image and head; inputs q `[batch, queries, heads, width]`, k and v
-/// `[batch, keys, heads, width]`, mask `[queries, keys]` or empty. Products forwards and backwards are of this precision.
+/// `[batch, keys, heads, width]`, mask as [`Mask`] has it or empty. Products forwards and backwards are of this precision.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention(pub Precision);
 
@@ -47,13 +50,21 @@ impl Extent {
         all.subcols(head * self.width, self.width)
     }
 
-    /// Attention weights of a block of queries, `[block, keys]`, in `scores`.
-    fn weigh(&self, level: Level, q: MatRef<'_, f32>, k: MatRef<'_, f32>, mask: &[f32], scores: &mut [f32]) {
+    /// Attention weights of a block of queries, `[block, keys]`, in `scores`; `mask` gives the mask's row of a query of the
+    /// block, or nothing.
+    fn weigh<'a>(
+        &self,
+        level: Level,
+        q: MatRef<'_, f32>,
+        k: MatRef<'_, f32>,
+        mask: impl Fn(usize) -> &'a [f32],
+        scores: &mut [f32],
+    ) {
         let block = q.nrows();
         let products = MatMut::from_row_major_slice_mut(scores, block, self.keys);
         multiply_alone_in(self.precision, products, q, k.transpose(), false);
-        if !mask.is_empty() {
-            scores.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
+        for (query, scores) in scores.chunks_exact_mut(self.keys).enumerate() {
+            scores.iter_mut().zip(mask(query)).for_each(|(score, mask)| *score += mask);
         }
         softmax::in_place(level, scores, self.keys);
     }
@@ -76,7 +87,7 @@ fn each_head(
 
 /// On the processor's matrix unit, where it has one that can take heads of this width.
 #[cfg(target_arch = "x86_64")]
-fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: &[f32], extent: Extent) -> Option<Vec<f32>> {
+fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: Mask<'_>, extent: Extent) -> Option<Vec<f32>> {
     let Extent { precision, queries, keys, heads, width } = extent;
     let unit = MatrixUnit::detected(precision).filter(|_| by_unit::fits(width))?;
     let mut out = vec![0.0; q.len()];
@@ -84,12 +95,12 @@ fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: &[f32], extent: Extent) -> Opti
         let of = |length: usize| image * length * heads * width..(image + 1) * length * heads * width;
         let q = extent.head(&q[of(queries)], queries, head);
         let [k, v] = [k, v].map(|values| extent.head(&values[of(keys)], keys, head));
-        by_unit::attend(unit, precision, [q, k, v], mask, out);
+        by_unit::attend(unit, precision, [q, k, v], |query| mask.row(image, query), out);
     });
     Some(out)
 }
 
-fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: Extent) -> Vec<f32> {
+fn forward(level: Level, [q, k, v]: [&[f32]; 3], mask: Mask<'_>, extent: Extent) -> Vec<f32> {
     let Extent { precision, queries, keys, heads, width } = extent;
     let (image_q, image_k) = (queries * heads * width, keys * heads * width);
     let mut out = vec![0.0; q.len()];
@@ -104,7 +115,7 @@ fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: 
         for first in (0..queries).step_by(BLOCK) {
             let block = BLOCK.min(queries - first);
             let scores = &mut scores[..block * keys];
-            let mask = if mask.is_empty() { mask } else { &mask[first * keys..(first + block) * keys] };
+            let mask = |query: usize| mask.row(image, first + query);
             extent.weigh(level, q.subrows(first, block), k, mask, scores);
             let weights = MatRef::from_row_major_slice(scores, block, keys);
             multiply_alone_in(precision, out.rb_mut().subrows_mut(first, block), weights, v, false);
@@ -117,7 +128,7 @@ fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], extent: 
 fn backward(
     level: Level,
     [q, k, v]: [&[f32]; 3],
-    mask: &[f32],
+    mask: Mask<'_>,
     grad: &[f32],
     extent: Extent,
 ) -> [Vec<f32>; 3] {
@@ -144,7 +155,7 @@ fn backward(
         for first in (0..queries).step_by(BLOCK) {
             let block = BLOCK.min(queries - first);
             let (weights, slopes) = (&mut weights[..block * keys], &mut slopes[..block * keys]);
-            let mask = if mask.is_empty() { mask } else { &mask[first * keys..(first + block) * keys] };
+            let mask = |query: usize| mask.row(image, first + query);
             let (q, grad) = (q.subrows(first, block), grad.subrows(first, block));
             extent.weigh(level, q, k, mask, weights);
             // d weights = grad·vᵀ; through the softmax: weights ⊙ (d weights − Σ weights ⊙ d weights).
@@ -173,12 +184,13 @@ fn backward(
 impl Operation<4> for Attention {
     fn forward(&self, [q, k, v, mask]: &[FlexTensor; 4]) -> FlexTensor {
         let extent = Extent::of(self.0, q, k);
-        let [q_values, k, v, mask] = [values(q), values(k), values(v), values(mask)];
+        let mask = Mask::of(mask);
+        let [q_values, k, v] = [values(q), values(k), values(v)];
         #[cfg(target_arch = "x86_64")]
         if let Some(out) = forward_by_unit([q_values, k, v], mask, extent) {
             return tensor(out, q.shape());
         }
-        tensor(forward(Level::detected(), q_values, k, v, mask, extent), q.shape())
+        tensor(forward(Level::detected(), [q_values, k, v], mask, extent), q.shape())
     }
 
     fn saved(&self, inputs: [FlexTensor; 4], _output: &FlexTensor) -> Vec<FlexTensor> {
@@ -194,7 +206,7 @@ impl Operation<4> for Attention {
         let [q, k, v, mask] = saved else { unreachable!("four tensors were saved") };
         let inputs = [values(q), values(k), values(v)];
         let extent = Extent::of(self.0, q, k);
-        let [dq, dk, dv] = backward(Level::detected(), inputs, values(mask), values(grad), extent);
+        let [dq, dk, dv] = backward(Level::detected(), inputs, Mask::of(mask), values(grad), extent);
         let of = |values, like: &FlexTensor| Some(tensor(values, like.shape()));
         // A mask is a constant.
         [of(dq, q), of(dk, k), of(dv, v), None]
@@ -209,7 +221,7 @@ mod tests {
     use crate::testing::numbers;
 
     /// In double precision, by the definition.
-    fn exact([q, k, v]: [&[f32]; 3], mask: &[f32], batch: usize, extent: Extent) -> Vec<f64> {
+    fn exact([q, k, v]: [&[f32]; 3], mask: Mask<'_>, batch: usize, extent: Extent) -> Vec<f64> {
         let Extent { queries, keys, heads, width, .. } = extent;
         let channels = heads * width;
         let mut out = Vec::new();
@@ -217,7 +229,7 @@ mod tests {
             let at = |length: usize, i: usize| (image * length + i) * channels + head * width;
             let q = &q[at(queries, query)..][..width];
             let dot = |k: &[f32]| q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
-            let bias = |key: usize| mask.get(query * keys + key).map_or(0.0, |&mask| f64::from(mask));
+            let bias = |key: usize| mask.row(image, query).get(key).map_or(0.0, |&mask| f64::from(mask));
             let scores: Vec<f64> =
                 (0..keys).map(|key| dot(&k[at(keys, key)..][..width]) + bias(key)).collect();
             let top = scores.iter().fold(f64::NEG_INFINITY, |top, &score| top.max(score));
@@ -246,6 +258,8 @@ mod tests {
             heads in 1usize..4,
             width in prop_oneof![Just(16usize), Just(32), Just(64), 1usize..20],
             masked: bool,
+            by_image: bool,
+            by_query: bool,
             seed: u32,
         ) {
             let extent = Extent { precision: Precision::Whole, queries, keys, heads, width };
@@ -254,11 +268,13 @@ mod tests {
             // The first key stays in sight.
             let hidden = |i: usize| !i.is_multiple_of(keys) && (i * 7 + seed as usize).is_multiple_of(3);
             let hide = |i: usize| if hidden(i) { f32::NEG_INFINITY } else { 0.25 };
-            let mask: Vec<f32> = if masked { (0..queries * keys).map(hide).collect() } else { Vec::new() };
-            let exact = exact([&q, &k, &v], &mask, batch, extent);
-            let mut routes = vec![forward(Level::detected(), &q, &k, &v, &mask, extent)];
+            let (images, rows) = (if by_image { batch } else { 1 }, if by_query { queries } else { 1 });
+            let hidden: Vec<f32> = (0..images * rows * keys).map(hide).collect();
+            let mask = if masked { Mask::new(&hidden, [images, rows, keys]) } else { Mask::new(&[], [0; 3]) };
+            let exact = exact([&q, &k, &v], mask, batch, extent);
+            let mut routes = vec![forward(Level::detected(), [&q, &k, &v], mask, extent)];
             #[cfg(target_arch = "x86_64")]
-            routes.extend(forward_by_unit([&q, &k, &v], &mask, extent));
+            routes.extend(forward_by_unit([&q, &k, &v], mask, extent));
             for got in routes {
                 for (got, exact) in got.iter().zip(&exact) {
                     prop_assert!((f64::from(*got) - exact).abs() < 2e-6, "{got} {exact}");

@@ -76,11 +76,11 @@ impl<'a> Examples<'a> {
         View { mirrored: flips && uniform(&key(FLIPS)) < 0.5, right: along(RIGHT), down: along(DOWN) }
     }
 
-    /// The tokens of some examples, `[batch, L]`.
+    /// The tokens of some examples, `[batch, L, slots]`.
     ///
     /// # Errors
     /// The tokenizer's.
-    pub fn tokens(&self, picks: &[(usize, View)], device: &Device) -> Result<Tensor<2, Int>> {
+    pub fn tokens(&self, picks: &[(usize, View)], device: &Device) -> Result<Tensor<3, Int>> {
         match self {
             Self::Kept(tokens) => {
                 let indices: Vec<usize> = picks.iter().map(|&(index, _)| index).collect();

@@ -147,27 +147,37 @@ fn matrices_in(key: &str) -> Option<usize> {
     }
 }
 
-/// The teacher's input for tokens `[batch, L]`: for each scale from 1 on, the features of the scales before it,
+/// The teacher's input for tokens `[batch, L, slots]`: for each scale from 1 on, the features of the scales before it,
 /// `[batch, L − positions of scale 0, channels]` (SPEC §2.4).
-pub fn teacher_features(tokenizer: &dyn Tokenizer, tokens: &Tensor<2, Int>) -> CoreResult<Tensor<3>> {
+pub fn teacher_features(tokenizer: &dyn Tokenizer, tokens: &Tensor<3, Int>) -> CoreResult<Tensor<3>> {
     let schedule = tokenizer.schedule();
-    let [batch, _] = tokens.dims();
+    let [batch, ..] = tokens.dims();
     let mut canvas: Canvas = tokenizer.blank(batch);
     let mut parts = Vec::with_capacity(schedule.len() - 1);
     for k in 0..schedule.len() - 1 {
         let start = schedule.offset(k);
         let scale = tokens.clone().slice_dim(1, start..start + schedule.grid(k).positions());
-        let embedding = tokenizer.embed(&Draw::tokens(scale.unsqueeze_dim(2)), k)?;
+        let embedding = tokenizer.embed(&Draw::tokens(scale), k)?;
         canvas = tokenizer.accumulate(canvas, embedding, k)?;
         parts.push(tokenizer.next_input(&canvas, k + 1)?);
     }
     Ok(Tensor::cat(parts, 1))
 }
 
-/// The cross-entropy in nats at every position, `[batch · positions]`, of logits `[batch, positions, vocabulary]` and tokens
-/// `[batch, positions]`.
-fn cross_entropy(logits: Tensor<3>, tokens: Tensor<2, Int>) -> Tensor<1> {
-    nextscale_kernels::cross_entropy(logits.flatten(0, 1), tokens.inner().flatten(0, 1))
+/// The cross-entropy in nats at every position, `[batch · positions]`, the sum over its slots: of logits
+/// `[batch, positions, slots · classes]` and tokens `[batch, positions, slots]`.
+fn cross_entropy(logits: Tensor<3>, tokens: Tensor<3, Int>) -> Tensor<1> {
+    let [batch, positions, slots] = tokens.dims();
+    let classes = logits.dims()[2] / slots.max(1);
+    let choices = batch * positions * slots;
+    let losses = nextscale_kernels::cross_entropy(
+        logits.reshape([choices, classes]),
+        tokens.inner().reshape([choices]),
+    );
+    match slots {
+        1 => losses,
+        _ => losses.reshape([batch * positions, slots]).sum_dim(1).squeeze_dim(1),
+    }
 }
 
 /// What the backbone reads of the conditions of training images.
@@ -314,5 +324,42 @@ impl Task for BackboneTask<'_> {
         let levels = model.buffers().into_iter().filter(|(key, _)| key == "lvl_1L");
         save_safetensors(&path, model.tensors().chain(levels), Precision::F16, &metadata)
             .map_err(|error| Error::data(&path, error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::{BITS, BitToy, Toy};
+    use burn::tensor::TensorData;
+
+    #[test]
+    fn bits_and_codes_of_an_image_have_the_same_teacher() {
+        let images = Tensor::<1, Int>::arange(0..96, &Device::flex()).float().reshape([2, 3, 4, 4]) / 96.0;
+        let features = |tokenizer: &dyn Tokenizer| {
+            let tokens = Tensor::cat(tokenizer.encode(images.clone()).unwrap(), 1);
+            teacher_features(tokenizer, &tokens).unwrap().into_data()
+        };
+        assert_eq!(features(&BitToy::new()), features(&Toy::new()));
+    }
+
+    #[test]
+    fn the_loss_of_bits_is_the_sum_over_them() {
+        let device = Device::flex();
+        let logits: Vec<f32> = (0..2 * 2 * BITS * 2).map(|i| (i * 7 % 5) as f32 - 2.0).collect();
+        let bits: Vec<i64> = (0..2 * 2 * BITS).map(|i| (i * 3 % 4 / 2) as i64).collect();
+        let expected = bits.chunks(BITS).enumerate().map(|(position, bits)| {
+            let loss = |(slot, bit): (usize, &i64)| {
+                let pair = &logits[(position * BITS + slot) * 2..][..2];
+                (pair[0].exp() + pair[1].exp()).ln() - pair[*bit as usize]
+            };
+            bits.iter().enumerate().map(loss).sum::<f32>()
+        });
+        let expected: Vec<f32> = expected.collect();
+        let found = numbers(cross_entropy(
+            Tensor::from_data(TensorData::new(logits.clone(), [2, 2, BITS * 2]), &device),
+            Tensor::<3, Int>::from_data(TensorData::new(bits.clone(), [2, 2, BITS]), &device.autodiff()),
+        ));
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {expected:?}");
     }
 }

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Int, Tensor};
+use nextscale_core::Alphabet;
 use nextscale_tokenizers::Tokenizer;
 
 use super::part::Part;
@@ -38,10 +39,13 @@ pub fn make(
     part: &Part<'_>,
     mut tell: impl FnMut(usize, usize) -> Go,
 ) -> Result<TokenSet> {
-    if tokenizer.alphabet().slots != 1 || tokenizer.alphabet().classes > 1 << 16 {
-        return Err(Error::setting("tokenizer", "a cache holds one code below 65536 a position"));
+    let Alphabet { slots, classes } = tokenizer.alphabet();
+    if classes > 1 << 16 {
+        let message = format!("it has {classes} codes, and a cache holds those below 65536");
+        return Err(Error::setting("tokenizer", message));
     }
     let length = tokenizer.schedule().positions();
+    let image = length * slots;
     let train = kept.views().iter().map(|&view| (&data.train, view));
     let passes = train.chain([(&data.test, View::default())]);
     let batches: Vec<Batch<'_>> = passes.flat_map(|(images, view)| batches(images, view)).collect();
@@ -51,19 +55,19 @@ pub fn make(
     let found = batches
         .iter()
         .take_while(|batch| {
-            let whole = (done + batch.range.len()) * length <= tokens.len();
+            let whole = (done + batch.range.len()) * image <= tokens.len();
             done += if whole { batch.range.len() } else { 0 };
             whole
         })
         .count();
-    tokens.truncate(done * length);
+    tokens.truncate(done * image);
     let lanes =
         Lanes::of(&tokenizer.device()).map_err(|error| Error::setting("tokenizer", error.to_string()))?;
     for group in batches[found..].chunks(lanes.count()) {
         for made in lanes.map(group, |batch| tokenise(batch, tokenizer)) {
             tokens.extend(made?);
         }
-        done = tokens.len() / length;
+        done = tokens.len() / image;
         let go = tell(done, total);
         if go != Go::On && done < total {
             part.write(&tokens)?;
@@ -72,11 +76,11 @@ pub fn make(
             return Err(Error::Stopped { done, total });
         }
     }
-    let test = tokens.split_off(tokens.len() - data.test.len() * length);
+    let test = tokens.split_off(tokens.len() - data.test.len() * image);
     let labels = data.train.labels.repeat(kept.views().len());
     Ok(TokenSet {
-        train: Tokens { length, tokens, labels },
-        test: Tokens { length, tokens: test, labels: data.test.labels.clone() },
+        train: Tokens { length, slots, tokens, labels },
+        test: Tokens { length, slots, tokens: test, labels: data.test.labels.clone() },
     })
 }
 
@@ -92,11 +96,11 @@ fn tokenise(batch: &Batch<'_>, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
     Ok(tokens.into_data().iter::<i64>().map(|token| token as u16).collect())
 }
 
-/// The tokens `[batch, L]` of images `[batch, 3, size, size]` in [-1, 1], the scales one after the other.
+/// The tokens `[batch, L, slots]` of images `[batch, 3, size, size]` in [-1, 1], the scales one after the other.
 ///
 /// # Errors
 /// The tokenizer's.
-pub fn encode(tokenizer: &dyn Tokenizer, images: Tensor<4>) -> Result<Tensor<2, Int>> {
+pub fn encode(tokenizer: &dyn Tokenizer, images: Tensor<4>) -> Result<Tensor<3, Int>> {
     let scales = tokenizer.encode((images + 1.0) / 2.0)?;
-    Ok(Tensor::cat(scales, 1).squeeze_dim(2))
+    Ok(Tensor::cat(scales, 1))
 }

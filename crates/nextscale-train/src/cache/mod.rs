@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nextscale_core::ScaleSchedule;
 use nextscale_files::{Hash, write_atomically};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::serialize;
@@ -29,7 +28,9 @@ const KEY: &str = "nextscale.tokens";
 pub struct Tokens {
     /// Positions of all scales together, L.
     pub length: usize,
-    /// `[images, L]`, the scales one after the other.
+    /// Choices at a position: 1 for codes, the number of bits for bits.
+    pub slots: usize,
+    /// `[images, L, slots]`, the scales one after the other.
     pub tokens: Vec<u16>,
     /// The class of every image.
     pub labels: Vec<u16>,
@@ -46,11 +47,12 @@ impl Tokens {
         self.labels.is_empty()
     }
 
-    /// Images by index: `[batch, L]`.
-    pub fn batch(&self, picks: &[usize], device: &Device) -> Tensor<2, Int> {
-        let rows = picks.iter().flat_map(|&i| &self.tokens[i * self.length..(i + 1) * self.length]);
+    /// Images by index: `[batch, L, slots]`.
+    pub fn batch(&self, picks: &[usize], device: &Device) -> Tensor<3, Int> {
+        let image = self.length * self.slots;
+        let rows = picks.iter().flat_map(|&i| &self.tokens[i * image..(i + 1) * image]);
         let values: Vec<i64> = rows.map(|&token| i64::from(token)).collect();
-        Tensor::from_data(TensorData::new(values, [picks.len(), self.length]), device)
+        Tensor::from_data(TensorData::new(values, [picks.len(), self.length, self.slots]), device)
     }
 }
 
@@ -142,7 +144,7 @@ impl TokenSet {
         tokenizer: &dyn Tokenizer,
         tell: impl FnMut(usize, usize) -> Go,
     ) -> Result<Self> {
-        if let Some(set) = Self::read(path, key, tokenizer.schedule())? {
+        if let Some(set) = Self::read(path, key, tokenizer)? {
             return Ok(set);
         }
         let part = Part { path: path.with_extension("part"), key };
@@ -155,14 +157,13 @@ impl TokenSet {
     fn write(&self, path: &Path, key: &str) -> Result<()> {
         let tensors =
             [("train", &self.train), ("test", &self.test)].into_iter().flat_map(|(split, tokens)| {
-                let (count, length) = (tokens.len(), tokens.length);
+                let (count, length, slots) = (tokens.len(), tokens.length, tokens.slots);
+                // Codes are kept without the axis of slots, as before there were bits.
+                let shape = if slots == 1 { vec![count, length] } else { vec![count, length, slots] };
                 let part = |name, shape, values| {
                     (format!("{split}.{name}"), Dtype::U16, shape, bytemuck::cast_slice(values))
                 };
-                [
-                    part("tokens", vec![count, length], &tokens.tokens),
-                    part("labels", vec![count], &tokens.labels),
-                ]
+                [part("tokens", shape, &tokens.tokens), part("labels", vec![count], &tokens.labels)]
             });
         let bytes = serialize(tensors, [(KEY, key.to_owned())])
             .map_err(|error| Error::data(path, error.to_string()))?;
@@ -170,7 +171,7 @@ impl TokenSet {
     }
 
     /// The cache at `path`; `None` if there is none, or it was made from something else.
-    fn read(path: &Path, key: &str, schedule: &ScaleSchedule) -> Result<Option<Self>> {
+    fn read(path: &Path, key: &str, tokenizer: &dyn Tokenizer) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
         }
@@ -184,10 +185,11 @@ impl TokenSet {
         let split = |name: &str| -> Option<Tokens> {
             let tokens = tensors.tensor(&format!("{name}.tokens")).ok()?;
             let labels = tensors.tensor(&format!("{name}.labels")).ok()?;
-            let length = schedule.positions();
+            let (length, slots) = (tokenizer.schedule().positions(), tokenizer.alphabet().slots);
             let labels: Vec<u16> = bytemuck::pod_collect_to_vec(labels.data());
-            let tokens = Tokens { length, tokens: bytemuck::pod_collect_to_vec(tokens.data()), labels };
-            (tokens.tokens.len() == tokens.len() * length).then_some(tokens)
+            let tokens =
+                Tokens { length, slots, tokens: bytemuck::pod_collect_to_vec(tokens.data()), labels };
+            (tokens.tokens.len() == tokens.len() * length * slots).then_some(tokens)
         };
         Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }))
     }
@@ -203,7 +205,7 @@ fn key(tokenizer: &[u8], source: &Source, views: &str) -> String {
 mod tests {
     use super::*;
     use crate::data::Images;
-    use crate::toy::Toy;
+    use crate::toy::{BITS, BitToy, Toy};
 
     fn data() -> Dataset {
         let images = |shift: u8| {
@@ -236,6 +238,29 @@ mod tests {
             })
         };
         assert_eq!(read("b").unwrap(), made);
+    }
+
+    #[test]
+    fn bits_are_kept_slot_by_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, tokenizer: &dyn Tokenizer| {
+            let path = folder.path().join(name);
+            let make = || {
+                TokenSet::open_or_make(&path, "a", &data(), Kept::Images, tokenizer, |_, _| Go::On).unwrap()
+            };
+            let made = make();
+            assert_eq!(make(), made);
+            made.train
+        };
+        let (codes, bits) = (make("codes", &Toy::new()), make("bits", &BitToy::new()));
+        assert_eq!((codes.slots, bits.slots, bits.len(), bits.length), (1, BITS, 3, 5));
+        let rebuilt: Vec<u16> = bits
+            .tokens
+            .chunks_exact(BITS)
+            .map(|bits| bits.iter().fold(0, |code, bit| 2 * code + bit))
+            .collect();
+        assert_eq!(rebuilt, codes.tokens);
+        assert_eq!(bits.batch(&[2, 0], &Device::flex()).dims(), [2, 5, BITS]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Fixed {
         let all = self.tokens.train.batch(&rows, device);
         let schedule = self.tokenizer.schedule();
         let range = |k: usize| schedule.offset(k)..schedule.offset(k) + schedule.grid(k).positions();
-        (0..schedule.len()).map(|k| all.clone().slice_dim(1, range(k))).collect()
+        (0..schedule.len()).map(|k| all.clone().slice_dim(1, range(k)).squeeze_dim(2)).collect()
     }
 
     /// The canvas of tokens as the decoder finds it in generation, `[batch, channels, h, w]`.
