@@ -170,6 +170,7 @@ fn a_sketch_is_inspected_listed_and_measured() {
         ExitCode::SUCCESS
     );
     assert_eq!(program.run(["nextscale", "list"]), ExitCode::SUCCESS);
+    nextscale::conformance::check_all(&Registry::new().with_family(SketchFamily)).unwrap();
     let page = nextscale::pipeline::registry::markdown(&registry());
     assert!(page.contains("`Sketch(weights: \"a.safetensors\")`: a toy of one small file"), "{page}");
     let schema = nextscale::pipeline::registry::schema(&registry()).to_string();
