@@ -7,8 +7,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nextscale::backbones::var::SCALES_256;
 use nextscale::burn::tensor::{Device, Tensor, TensorData};
 use nextscale::config::Document;
-use nextscale::core::{Canvas, Dtype, ScaleSchedule};
-use nextscale::pipeline::{Config, Registry};
+use nextscale::core::{Canvas, ScaleSchedule};
+use nextscale::pipeline::{Config, LoadOptions, Registry};
 use nextscale::priors::conformance::noise;
 use nextscale::tokenizers::{Tokenizer, vq::VqvaeConfig};
 
@@ -22,7 +22,7 @@ fn decode(criterion: &mut Criterion) {
     let prepared = Config::from_node(&node, Path::new(""), &Registry::standard())
         .and_then(Config::prepare)
         .expect("a config");
-    let shipped = prepared.model.load(&device, Dtype::F32, false).expect("weights").tokenizer;
+    let shipped = prepared.model.load(&LoadOptions::new(&device)).expect("weights").tokenizer;
     let mut group = criterion.benchmark_group("decode");
     group.sample_size(10).warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_secs(5));
     let cases: [(&str, &dyn Tokenizer, usize); 2] = [

@@ -18,6 +18,8 @@ pub use nextscale_config as config;
 #[doc(inline)]
 pub use nextscale_core as core;
 #[doc(inline)]
+pub use nextscale_families as families;
+#[doc(inline)]
 pub use nextscale_files as files;
 #[doc(inline)]
 pub use nextscale_generate as generate;

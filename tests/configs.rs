@@ -26,7 +26,7 @@ fn the_shipped_averages_are_of_the_shipped_model_and_of_what_their_config_says()
     let calibrated = read("calibrate-cifar10.ron").prepare().unwrap();
     assert_eq!(
         averages.weights,
-        calibrated.model.fingerprint,
+        calibrated.model.fingerprint(),
         "the shipped model was replaced; models/cifar10/README.md has the command that makes {} again",
         file.display()
     );

@@ -68,7 +68,8 @@ fn a_rule_stands_in_the_files_that_the_map_says() {
     let other: BTreeSet<String> = told.iter().map(|file| file.replace("gated", "rescale")).collect();
     assert_eq!(files_that_name("Rescale"), other);
     // Names that are words elsewhere too.
-    for (start, thing) in [("| a prior |", "Dse"), ("| a sampler |", "Argmax")] {
+    for (start, thing) in [("| a prior |", "Dse"), ("| a sampler |", "Argmax"), ("| a family |", "VarFamily")]
+    {
         let files = files_that_name(thing);
         let told = row(start);
         assert_eq!(told.len(), 3);

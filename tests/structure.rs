@@ -150,6 +150,50 @@ fn modules_beside_each_other_do_not_use_each_other() {
     assert_eq!(known.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new(), "no circles any more");
 }
 
+/// Crates that know model families; training makes models of one, and is to ask the registry in time.
+const FAMILIES: [&str; 6] = [
+    "nextscale-tokenizers",
+    "nextscale-text",
+    "nextscale-backbones",
+    "nextscale-families",
+    "nextscale-parity",
+    "nextscale-train",
+];
+
+#[test]
+fn no_model_family_is_named_outside_the_crates_that_know_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let mut named = Vec::new();
+    for folder in crates.chain([root.to_owned()]) {
+        if FAMILIES.iter().any(|known| folder.ends_with(known)) {
+            continue;
+        }
+        for path in files(&folder.join("src")) {
+            let text = fs::read_to_string(&path).unwrap();
+            named.extend(families(&text).map(|line| format!("{}: {line}", path.display())));
+        }
+    }
+    assert_eq!(named, Vec::<String>::new());
+    // What is looked for is there to be found.
+    let family = fs::read_to_string(root.join("crates/nextscale-families/src/var/mod.rs")).unwrap();
+    assert!(families(&family).count() > 2);
+    assert_eq!(families("let a = std::env::var(\"A\"); // var::Var\nuse x::vq::Resize;").count(), 1);
+}
+
+/// The lines of code that name a module or a type of a family.
+fn families(text: &str) -> impl Iterator<Item = &str> {
+    let names = |line: &str| {
+        let line = line.split("//").next().unwrap_or_default();
+        let words = ["var::", "vq::", "VarConfig", "VqvaeConfig", "MultiScaleVq", "VarFiles"];
+        words.iter().any(|word| {
+            let mut places = line.match_indices(word);
+            places.any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    };
+    text.lines().filter(move |line| names(line)).map(str::trim)
+}
+
 #[test]
 fn a_circle_is_found_through_braces_children_and_what_a_module_hands_on() {
     let module = |path: &str, text: &str| {

@@ -11,7 +11,7 @@ use nextscale::core::noise::Counter;
 use nextscale::generate::observe::{Part, Times};
 use nextscale::pipeline::device::DeviceChoice;
 use nextscale::pipeline::run::peak_memory;
-use nextscale::pipeline::{Batch, Config, Generator, Model, Prepared, Registry, Stop, images};
+use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Model, Prepared, Registry, Stop, images};
 use serde::Serialize;
 
 use crate::protocol::{Answer, GUIDANCES, Ready, Seconds};
@@ -24,7 +24,9 @@ pub fn serve(args: &Args, files: &Files) -> Result<()> {
     let begin = Instant::now();
     let document = Document::parse("vs_torch.ron", &config(files, args.batch))?;
     let prepared = Config::from_node(&document, Path::new(""), &Registry::standard())?.prepare()?;
-    let model = prepared.model.load(&DeviceChoice::Cpu.open()?, args.dtype, false)?;
+    let device = DeviceChoice::Cpu.open()?;
+    let options = LoadOptions { dtype: args.dtype, ..LoadOptions::new(&device) };
+    let model = prepared.model.load(&options)?;
     let load_seconds = begin.elapsed().as_secs_f64();
     say(&Ready { load_seconds, threads: args.threads, imported_bytes })?;
     for line in std::io::stdin().lock().lines() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::Document;
 use crate::core::ScaleSchedule;
 use crate::files::write_atomically;
-use crate::pipeline::bench::{BenchOptions, Progress, RandomModel, Weights, bench};
+use crate::pipeline::bench::{BenchOptions, Progress, Weights, bench};
 use crate::pipeline::{Config, Error, Registry, Stop};
 
 use super::Failure;
@@ -30,7 +30,7 @@ pub struct Args {
     /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), in place of the config's model;
     /// without a config, under configs/var-d16.ron with a batch of 1
     #[arg(long, value_name = "DEPTH")]
-    random: Option<usize>,
+    random: Option<String>,
     /// Sides of the random model's grids, like 1,2,3,4,5,6,8 for 128 pixels (16 times the last) [default: the published ones]
     #[arg(long, value_name = "SIDES", requires = "random", value_delimiter = ',')]
     scales: Vec<usize>,
@@ -63,13 +63,17 @@ pub struct Args {
 
 impl Args {
     fn weights(&self) -> Result<Weights, Failure> {
-        let Some(depth) = self.random else { return Ok(Weights::OfConfig) };
-        let scales = match &self.scales[..] {
-            [] => None,
-            sides => Some(ScaleSchedule::square(sides).map_err(|error| Failure::from(Error::from(error)))?),
-        };
-        let vocabulary = self.vocabulary.map(|codes| codes as usize);
-        Ok(Weights::Random(RandomModel { depth, scales, vocabulary }))
+        let Some(random) = &self.random else { return Ok(Weights::OfConfig) };
+        let mut sizes = random.clone();
+        if !self.scales.is_empty() {
+            let scales =
+                ScaleSchedule::square(&self.scales).map_err(|error| Failure::from(Error::from(error)))?;
+            sizes += &format!(", scales {scales}");
+        }
+        if let Some(codes) = self.vocabulary {
+            sizes += &format!(", {codes} codes");
+        }
+        Ok(Weights::Random(sizes))
     }
 }
 

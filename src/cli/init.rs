@@ -39,9 +39,10 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The template, and below it as comments every rule, prior and sampler with nothing but what must be given.
+/// The template, and below it as comments every model, rule, prior and sampler with nothing but what must be given.
 fn text(registry: &Registry) -> String {
     let mut text = String::from(TEMPLATE);
+    things(&mut text, "Models", registry.models());
     things(&mut text, "Rules", registry.rules());
     things(&mut text, "Priors", registry.priors());
     things(&mut text, "Samplers", registry.samplers());
@@ -65,8 +66,9 @@ mod tests {
         let registry = Registry::standard();
         let text = text(&registry);
         Document::parse("nextscale.ron", &text).unwrap();
-        for entry in registry.rules() {
-            assert!(text.contains(entry.description.example), "{} is not in {text}", entry.description.name);
+        let models = registry.models().iter().map(|entry| entry.description.example);
+        for example in registry.rules().iter().map(|entry| entry.description.example).chain(models) {
+            assert!(text.contains(example), "{example} is not in {text}");
         }
     }
 }

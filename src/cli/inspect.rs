@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::backbones::var::VarConfig;
-use crate::tokenizers::vq::VqvaeConfig;
+use crate::pipeline::Registry;
 use crate::weights::WeightFile;
 
 use super::Failure;
@@ -20,7 +19,7 @@ pub struct Args {
 }
 
 /// Prints it; a file that no model here can use is a failure, after what it holds has been printed.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let file = WeightFile::open(&args.file).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
     let names: Vec<&str> = file.names().collect();
     let megabytes = file.byte_len() as f64 / 1e6;
@@ -31,7 +30,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     for (key, value) in file.metadata() {
         println!("  {key}: {}", value.replace('\n', ", "));
     }
-    let verdict = verdict(&file);
+    let verdict = registry.recognise(&file);
     if let Ok(words) = &verdict {
         println!("{words}");
     }
@@ -52,44 +51,4 @@ fn types(file: &WeightFile) -> String {
         *counts.entry(info.dtype.to_string()).or_insert(0) += 1;
     }
     counts.iter().map(|(stored, count)| format!("{count} {stored}")).collect::<Vec<_>>().join(", ")
-}
-
-/// What model it is in words, every tensor's name and shape having been checked; or why it is none.
-fn verdict(file: &WeightFile) -> Result<String, String> {
-    let has = |marker: &str| file.rooted(marker).is_ok_and(|file| file.info(marker).is_some());
-    if has("pos_1LC") {
-        let config = VarConfig::infer(file, None).map_err(|error| error.to_string())?;
-        let rooted = file.rooted("pos_1LC").map_err(|error| error.to_string())?;
-        config.expected().check(&rooted).map_err(|error| error.to_string())?;
-        Ok(format!(
-            "A VAR transformer that can be used: depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} \
-             channels, scales {}",
-            config.depth,
-            config.width,
-            config.heads,
-            config.ada_ln,
-            config.classes,
-            config.vocabulary,
-            config.feature_channels,
-            config.schedule
-        ))
-    } else if has("quantize.embedding.weight") {
-        let config = VqvaeConfig::infer(file, None).map_err(|error| error.to_string())?;
-        Ok(format!(
-            "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels a \
-             latent, norms in {} groups",
-            config.channels,
-            config.multipliers,
-            config.vocabulary,
-            config.latent_channels,
-            config.reduction(),
-            config.norm_groups
-        ))
-    } else {
-        Err(format!(
-            "{} is no model that can be used here: neither VAR's transformer (it would have `pos_1LC`) nor its tokenizer \
-             (`quantize.embedding.weight`)",
-            file.label()
-        ))
-    }
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::config::settings::{Entry, Kind};
+use crate::families::{ModelFamily, shipped::SHIPPED};
 use crate::guidance::Strength;
-use crate::pipeline::{Registry, shipped};
+use crate::pipeline::Registry;
 
 use super::Failure;
 
@@ -24,7 +25,9 @@ fn text(registry: &Registry) -> String {
     things(&mut text, "Priors", registry.priors());
     things(&mut text, "Samplers", registry.samplers());
     section(&mut text, "Strengths over scales", Strength::FORMS);
-    section(&mut text, "Models", shipped::SHIPPED.iter().map(|model| (model.name, model.about)));
+    let families: Vec<_> = registry.families().map(ModelFamily::entry).collect();
+    things(&mut text, "Model families", &families);
+    section(&mut text, "Models", SHIPPED.iter().map(|model| (model.name, model.about)));
     text
 }
 
@@ -49,6 +52,7 @@ fn section<'a>(text: &mut String, title: &str, entries: impl IntoIterator<Item =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::families::VarFamily;
     use crate::generate::sampler::Argmax;
     use crate::guidance::{Apg, Cfg};
     use crate::priors::{Mean, Zero};
@@ -60,7 +64,8 @@ mod tests {
             .with_rule::<Apg>()
             .with_prior::<Mean>()
             .with_prior::<Zero>()
-            .with_sampler::<Argmax>();
+            .with_sampler::<Argmax>()
+            .with_family(VarFamily);
         insta::assert_snapshot!(text(&registry));
     }
 }

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use crate::config::Document;
-use crate::core::Dtype;
 use crate::metrics::source::ImageSource;
 use crate::metrics::{Error as MetricsError, ImageBatch};
-use crate::pipeline::config::OpenModel;
 use crate::pipeline::reconstruct::reconstruct;
-use crate::pipeline::{Error, Stop, images};
+use crate::pipeline::{Error, LoadOptions, Registry, Stop, images};
 use crate::tokenizers::Tokenizer;
 use crate::train::open_tokenizer;
 use burn::tensor::Device;
@@ -40,10 +38,10 @@ pub struct Args {
 }
 
 /// Writes the reconstructions, and says where they are.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
     let device = args.device.device.open()?;
-    let tokenizer = open(&args.model, &device)?;
+    let tokenizer = open(&args.model, registry, &device)?;
     let [height, width] = source.size();
     if tokenizer.image_size() != (height, width) {
         let (rows, columns) = tokenizer.image_size();
@@ -63,14 +61,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The tokenizer of a config's model, or of a file of weights.
-fn open(model: &Path, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
+fn open(model: &Path, registry: &Registry, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
     if model.extension().is_some_and(|extension| extension == "safetensors") {
         return Ok(Arc::new(open_tokenizer(model, device).map_err(train::failure)?));
     }
     let tree = Document::read(model).map_err(Failure::usage)?;
     let folder = model.parent().unwrap_or(Path::new(""));
-    let open = OpenModel::of_config(&tree, folder)?;
-    Ok(open.load(device, Dtype::F32, true)?.tokenizer)
+    let open = registry.clone().in_folder(folder).open_model(&tree)?;
+    let options = LoadOptions { with_encoder: true, ..LoadOptions::new(device) };
+    Ok(open.load(&options).map_err(Error::from)?.tokenizer)
 }
 
 /// One thread reads and reconstructs while this one writes; few batches lie in between.

@@ -14,7 +14,14 @@ pub enum Conditions<'a> {
     Names(Vec<Item<'a, String>>),
     /// `PerClass(50)`: so many images of every class, class by class; at least 1.
     PerClass(usize),
-    /// `Null`, `Null(8)`: one or so many images of no class; at least 1.
+    /// `Prompts(["a red truck"])`, `Prompts(texts: ["a red truck"], negative: "blur")`: one image a text.
+    Prompts {
+        /// The texts, one an image.
+        texts: Vec<Item<'a, String>>,
+        /// What guidance leads all of them away from, in place of the null condition.
+        negative: Option<Item<'a, String>>,
+    },
+    /// `Null`, `Null(8)`: one or so many images of no condition; at least 1.
     Null(usize),
 }
 
@@ -29,10 +36,15 @@ pub struct Item<'a, T> {
 
 impl<'a> Conditions<'a> {
     /// Every form with an example, and what it means, as a reference lists them.
-    pub const FORMS: [(&'static str, &'static str); 4] = [
+    pub const FORMS: [(&'static str, &'static str); 5] = [
         ("Labels([207, 360])", "one image a label, from 0"),
         ("Names([\"ship\"])", "one image a class name, for models that have names"),
         ("PerClass(50)", "so many images of every class, class by class"),
+        (
+            "Prompts([\"a red truck\"])",
+            "one image a text, for models that take texts; `Prompts(texts: [\"a red truck\"], negative: \"blur\")` leads away from \
+             the negative",
+        ),
         ("Null(8)", "so many images of the unconditional model; `Null` is one"),
     ];
 
@@ -46,9 +58,10 @@ impl<'a> Conditions<'a> {
             "Labels" => Ok(Self::Labels(list(node)?)),
             "Names" => Ok(Self::Names(list(node)?)),
             "PerClass" => Ok(Self::PerClass(positive(node, variant.decode()?)?)),
+            "Prompts" => prompts(node),
             "Null" if matches!(&node.value, Value::Ident(_)) => Ok(Self::Null(1)),
             "Null" => Ok(Self::Null(positive(node, variant.decode()?)?)),
-            _ => Err(variant.unknown("condition", ["Labels", "PerClass", "Names", "Null"])),
+            _ => Err(variant.unknown("condition", ["Labels", "PerClass", "Names", "Prompts", "Null"])),
         }
     }
 }
@@ -57,13 +70,37 @@ fn positive(node: &Node, count: usize) -> Result<usize> {
     if count > 0 { Ok(count) } else { Err(node.error("0 images; give at least 1")) }
 }
 
+/// `Prompts([..])`, or `Prompts(texts: [..], negative: "..")`.
+fn prompts(node: &Node) -> Result<Conditions<'_>> {
+    if !matches!(&node.value, Value::Struct { .. }) {
+        return Ok(Conditions::Prompts { texts: list(node)?, negative: None });
+    }
+    let mut fields = node.fields()?;
+    let texts = fields.node("texts")?;
+    let negative = fields.node_option("negative");
+    fields.finish()?;
+    let Some(texts) = items(texts)? else {
+        return Err(texts.error("expected a list of at least one text").with_help("write texts: [\"..\"]"));
+    };
+    let negative = negative.map(|node| Ok(Item { value: node.decode()?, node })).transpose()?;
+    Ok(Conditions::Prompts { texts, negative })
+}
+
+/// The items of a list, if it is one of at least one.
+fn items<T: DeserializeOwned>(node: &Node) -> Result<Option<Vec<Item<'_, T>>>> {
+    let Value::List(items) = &node.value else { return Ok(None) };
+    let items: Vec<_> =
+        items.iter().map(|node| Ok(Item { value: node.decode()?, node })).collect::<Result<_>>()?;
+    Ok((!items.is_empty()).then_some(items))
+}
+
 /// The items of `Name([..])`, at least one.
 fn list<T: DeserializeOwned>(node: &Node) -> Result<Vec<Item<'_, T>>> {
-    if let Value::Tuple { items, .. } = &node.value
-        && let [Node { value: Value::List(items), .. }] = items.as_slice()
-        && !items.is_empty()
+    if let Value::Tuple { items: inner, .. } = &node.value
+        && let [inner] = inner.as_slice()
+        && let Some(items) = items(inner)?
     {
-        return items.iter().map(|node| Ok(Item { value: node.decode()?, node })).collect();
+        return Ok(items);
     }
     let name = node.name().unwrap_or_default();
     let error = node.error(format!("`{name}` needs a list of at least one"));
@@ -86,12 +123,18 @@ mod tests {
                 Conditions::Names(names) => {
                     format!("{:?}", names.iter().map(|n| &n.value).collect::<Vec<_>>())
                 }
+                Conditions::Prompts { texts, .. } => format!("{:?}", texts[0].value),
                 Conditions::PerClass(count) | Conditions::Null(count) => count.to_string(),
             };
             assert!(example.contains(&found), "{example}: {found}");
         }
         let null = Document::parse("run.ron", "Null").unwrap();
         assert_eq!(Conditions::read(&null).unwrap(), Conditions::Null(1));
+        let both = Document::parse("run.ron", "Prompts(texts: [\"a\", \"b\"], negative: \"c\")").unwrap();
+        let Conditions::Prompts { texts, negative } = Conditions::read(&both).unwrap() else {
+            panic!("other")
+        };
+        assert_eq!((texts[1].value.as_str(), negative.unwrap().value.as_str()), ("b", "c"));
     }
 
     #[test]
@@ -106,6 +149,10 @@ mod tests {
             ("Names", "`Names` needs a list of at least one"),
             ("PerClass(0)", "0 images"),
             ("Null(0)", "0 images"),
+            ("Prompts([])", "`Prompts` needs a list of at least one"),
+            ("Prompts(texts: [])", "a list of at least one text"),
+            ("Prompts(texts: [\"a\"], negativ: \"b\")", "unknown field `negativ`"),
+            ("Prompts(negative: \"b\")", "missing field `texts`"),
             ("Label([1])", "unknown condition `Label`"),
         ] {
             let node = Document::parse("run.ron", text).unwrap();

@@ -80,6 +80,21 @@ impl From<Error> for nextscale_generate::Error {
     }
 }
 
+impl From<nextscale_families::Error> for Error {
+    fn from(error: nextscale_families::Error) -> Self {
+        use nextscale_families::Error as Families;
+        match error {
+            Families::Core(error) => Self::Core(error),
+            Families::Config(error) => Self::Config(error),
+            Families::Weights(error) => Self::Weights(error),
+            Families::Generate(error) => error.into(),
+            Families::Unfit(message) => Self::Usage(message),
+            Families::Io { action, path, source } => Self::Io { action, path, source },
+            other => Self::Usage(other.to_string()),
+        }
+    }
+}
+
 impl From<RunError> for Error {
     fn from(error: RunError) -> Self {
         match error {

@@ -1,4 +1,4 @@
-//! RON config to images: the loop, samplers, randomness, registry, traces, images, run folders, shipped models.
+//! RON config to images: registry, traces, images, run folders, device choice, measuring what a run costs.
 
 pub mod bench;
 pub mod calibration;
@@ -9,7 +9,6 @@ pub mod images;
 pub mod reconstruct;
 pub mod registry;
 pub mod run;
-pub mod shipped;
 mod trace;
 pub mod version;
 
@@ -19,5 +18,7 @@ pub use registry::Registry;
 pub use run::{RunOptions, Summary, run};
 pub use trace::Trace;
 
+#[doc(no_inline)]
+pub use nextscale_families::{LoadOptions, ModelFamily, ModelSource, OpenModel};
 #[doc(no_inline)]
 pub use nextscale_generate::{Batch, Generator, Model, Stop};

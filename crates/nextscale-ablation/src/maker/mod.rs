@@ -11,9 +11,9 @@ use rows::{key, look};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
-use nextscale_core::{Condition, Dtype};
-use nextscale_pipeline::{Batch, Generator, Model, Stop, images};
+use nextscale_pipeline::{Batch, Generator, LoadOptions, Model, Stop, images};
 
 use crate::images::Images;
 use crate::judge::Judge;
@@ -89,11 +89,16 @@ impl<'a> Maker<'a> {
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
         let open = &cell.prepared.model;
-        let name = format!("{} {}", cell.said("model"), open.fingerprint);
+        let name = format!("{} {}", cell.said("model"), open.fingerprint());
         match &self.loaded {
             Some((loaded, model)) if *loaded == name => Ok(model.clone()),
             _ => {
-                let model = open.load(&self.device, Dtype::F32, self.with_encoder)?;
+                let options = LoadOptions {
+                    with_encoder: self.with_encoder,
+                    conditions: &cell.prepared.conditions,
+                    ..LoadOptions::new(&self.device)
+                };
+                let model = open.load(&options).map_err(nextscale_pipeline::Error::from)?;
                 self.loaded = Some((name, model.clone()));
                 Ok(model)
             }

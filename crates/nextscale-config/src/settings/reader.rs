@@ -82,6 +82,17 @@ impl<'a> Reader<'a> {
         self.located(name, &given)
     }
 
+    /// A file that must be given, by its path relative to the config's folder, so that messages name it as the user did; the
+    /// resolved config says it absolutely.
+    ///
+    /// # Errors
+    /// If it is missing or no text.
+    pub fn file(&mut self, name: &'static str) -> Result<PathBuf> {
+        let given: String = self.fields()?.take(name)?;
+        self.located(name, &given)?;
+        Ok(self.names.folder().join(given))
+    }
+
     /// A path that may be left out.
     ///
     /// # Errors

@@ -24,6 +24,12 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
             names.iter().map(label).collect::<Result<_>>()?
         }
         Conditions::PerClass(count) => (0..images).map(|image| image / count as u64).collect(),
+        Conditions::Prompts { .. } => {
+            return Err(Error::source(
+                root,
+                "its images are of texts (`condition: Prompts`); a probe needs classes",
+            ));
+        }
         Conditions::Null(_) => {
             return Err(Error::source(
                 root,

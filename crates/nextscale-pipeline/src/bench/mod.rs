@@ -1,10 +1,8 @@
 //! What a run costs, part by part: every rule of a config on the same images, in turns, and nothing written.
 
-mod random;
 mod report;
 mod twins;
 
-pub use random::RandomModel;
 pub use report::{BenchReport, Row, Seconds, Spread, SsgShare};
 
 use std::sync::Arc;
@@ -13,10 +11,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use nextscale_core::{Condition, Dtype};
 
-use crate::config::{Config, ModelSpec};
+use crate::config::Config;
 use crate::device::{DeviceChoice, named};
 use crate::run::peak_memory;
-use crate::{Batch, Error, Generator, Model, Registry, Result, Stop, images};
+use crate::{Batch, Error, Generator, LoadOptions, Model, Registry, Result, Stop, images};
 use nextscale_core::noise::Counter;
 use nextscale_generate::edit::Edit;
 use nextscale_generate::observe::{Observer, Part, Times};
@@ -27,8 +25,8 @@ use twins::Twins;
 pub enum Weights {
     /// Those that the config names.
     OfConfig,
-    /// Random ones, made in memory: seconds do not depend on the values.
-    Random(RandomModel),
+    /// Random ones of these sizes, made in memory by the first family that knows them: seconds do not depend on the values.
+    Random(String),
 }
 
 /// How to measure.
@@ -97,7 +95,7 @@ pub fn bench(
     let twins = Twins::of(&config, registry)?;
     let device = options.device.open()?;
     let loading = Instant::now();
-    let subject = Subject::load(config, options, &device)?;
+    let subject = Subject::load(config, registry, options, &device)?;
     let loading = loading.elapsed();
     let generators = twins
         .rules
@@ -184,25 +182,25 @@ struct Subject {
 }
 
 impl Subject {
-    fn load(config: Config, options: &BenchOptions, device: &Device) -> Result<Self> {
-        let (config, conditions, model, name) = match &options.weights {
-            Weights::Random(random) => {
-                let (model, classes) = random.load(device, options.dtype)?;
-                let conditions = config.conditions(classes, None)?;
-                (config, conditions, model, random.to_string())
+    fn load(config: Config, registry: &Registry, options: &BenchOptions, device: &Device) -> Result<Self> {
+        let (config, conditions, open) = match &options.weights {
+            Weights::Random(sizes) => {
+                let open = registry.random(sizes)?;
+                let conditions = config.conditions(open.takes())?;
+                (config, conditions, open)
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
-                let model = prepared.model.load(device, options.dtype, prepared.config.edit.is_some())?;
-                let name = match &prepared.config.model {
-                    ModelSpec::Shipped(name) => format!("Shipped({name:?})"),
-                    ModelSpec::Var { backbone, .. } => {
-                        backbone.file_name().unwrap_or_default().to_string_lossy().into_owned()
-                    }
-                };
-                (prepared.config, prepared.conditions, model, name)
+                (prepared.config, prepared.conditions, prepared.model)
             }
         };
+        let model = open.load(&LoadOptions {
+            device,
+            dtype: options.dtype,
+            with_encoder: config.edit.is_some(),
+            conditions: &conditions,
+        })?;
+        let name = open.describe();
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));
         let images = options.images.unwrap_or(one_batch);

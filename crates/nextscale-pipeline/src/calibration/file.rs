@@ -12,7 +12,7 @@ pub(super) fn write(path: &Path, sums: &Sums, prepared: &Prepared, identity: &st
     let measured: Vec<(Grid, Vec<f32>)> = sums.averages().collect();
     let about = [
         ("calibration", identity.to_owned()),
-        ("weights", prepared.model.fingerprint.clone()),
+        ("weights", prepared.model.fingerprint().to_owned()),
         ("scales", prepared.model.schedule().to_string()),
         ("images", sums.images.to_string()),
         ("halves", sums.halves().map_or(String::new(), |halves| format!("{halves:.4}"))),

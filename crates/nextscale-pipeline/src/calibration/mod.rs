@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nextscale_core::{Condition, Dtype, is_cpu};
+use nextscale_core::{Condition, is_cpu};
 
 use crate::device::DeviceChoice;
-use crate::{Batch, Error, Generator, Prepared, Result, Stop, version};
+use crate::{Batch, Error, Generator, LoadOptions, Prepared, Result, Stop, version};
 use lock::lock;
 use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Seen};
@@ -94,7 +94,9 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     bar.set_position(found);
-    let model = prepared.model.load(&device, Dtype::F32, false)?;
+    let model = prepared
+        .model
+        .load(&LoadOptions { conditions: &prepared.conditions, ..LoadOptions::new(&device) })?;
     let config = &prepared.config;
     let noise = Arc::new(Counter::new(config.seed));
     let generator = Generator::new(model, Arc::clone(&method.rule), Arc::clone(&config.sampler), noise)?;

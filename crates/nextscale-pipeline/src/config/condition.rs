@@ -1,12 +1,24 @@
 use nextscale_config::{Conditions, Item, Node};
 use nextscale_core::Condition;
+use nextscale_families::Takes;
 
 use crate::Result;
 
-/// What a config asks for, image by image, once the model's classes are known.
-pub(super) fn read(node: &Node, classes: usize, names: Option<&[String]>) -> Result<Vec<Condition>> {
+/// What a config asks for, image by image, of a model that takes these conditions.
+pub(super) fn read(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
+    let (classes, names) = (takes.classes, takes.class_names.as_deref());
     let last = classes.saturating_sub(1);
-    match Conditions::read(node)? {
+    let asked = Conditions::read(node)?;
+    let prompts = matches!(&asked, Conditions::Prompts { .. });
+    if prompts && !takes.prompts {
+        let help = format!("give labels from 0 to {last}, as in Labels([0]), or Null");
+        return Err(node.error("the model takes no texts").with_help(help).into());
+    }
+    if !prompts && classes == 0 && !matches!(&asked, Conditions::Null(_)) {
+        let help = "give texts, as in Prompts([\"a red truck\"]), or Null";
+        return Err(node.error("the model takes no classes").with_help(help).into());
+    }
+    match asked {
         Conditions::Labels(labels) => {
             let class = |Item { value, node }: &Item<'_, i64>| {
                 usize::try_from(*value)
@@ -33,6 +45,16 @@ pub(super) fn read(node: &Node, classes: usize, names: Option<&[String]>) -> Res
             };
             asked.iter().map(class).collect()
         }
+        Conditions::Prompts { texts, negative } => {
+            let prompt = |Item { value, .. }: Item<'_, String>| {
+                let shown = Condition::Prompt(value);
+                match &negative {
+                    Some(negative) => shown.avoiding(Condition::Prompt(negative.value.clone())),
+                    None => shown,
+                }
+            };
+            Ok(texts.into_iter().map(prompt).collect())
+        }
         Conditions::PerClass(count) => {
             Ok((0..classes).flat_map(|class| std::iter::repeat_n(Condition::Class(class), count)).collect())
         }
@@ -41,11 +63,13 @@ pub(super) fn read(node: &Node, classes: usize, names: Option<&[String]>) -> Res
 }
 
 /// What an image shows, as a grid labels it.
-pub(super) fn label(condition: &Condition, names: Option<&[String]>) -> String {
-    match condition {
+pub(super) fn label(condition: &Condition, takes: &Takes) -> String {
+    match condition.shown() {
         Condition::Class(class) => {
-            names.and_then(|names| names.get(*class).cloned()).unwrap_or_else(|| class.to_string())
+            let name = takes.class_names.as_ref().and_then(|names| names.get(*class).cloned());
+            name.unwrap_or_else(|| class.to_string())
         }
+        Condition::Prompt(text) => text.clone(),
         _ => "null".into(),
     }
 }
@@ -56,9 +80,13 @@ mod tests {
     use nextscale_config::Document;
 
     fn conditions(text: &str) -> Result<Vec<String>> {
-        let names = ["plane", "ship", "truck"].map(String::from);
-        let conditions = read(&Document::parse("run.ron", text)?, 3, Some(&names))?;
-        Ok(conditions.iter().map(|condition| label(condition, Some(&names))).collect())
+        let conditions = read(&Document::parse("run.ron", text)?, &planes())?;
+        Ok(conditions.iter().map(|condition| label(condition, &planes())).collect())
+    }
+
+    fn planes() -> Takes {
+        let names = ["plane", "ship", "truck"].map(String::from).to_vec();
+        Takes { classes: 3, class_names: Some(names), prompts: false }
     }
 
     #[test]
@@ -92,6 +120,24 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(told.join("\n"));
-        assert!(read(&Document::parse("run.ron", "Names([\"ship\"])").unwrap(), 3, None).is_err());
+        let nameless = Takes { class_names: None, ..planes() };
+        assert!(read(&Document::parse("run.ron", "Names([\"ship\"])").unwrap(), &nameless).is_err());
+    }
+
+    #[test]
+    fn texts_and_classes_are_refused_by_models_that_take_the_other() {
+        let told = |text: &str, takes: &Takes| {
+            read(&Document::parse("run.ron", text).unwrap(), takes).unwrap_err().to_string()
+        };
+        let texts = Takes { prompts: true, ..Takes::default() };
+        assert_eq!(told("Prompts([\"a ship\"])", &planes()), "the model takes no texts");
+        for classes in ["Labels([0])", "Names([\"ship\"])", "PerClass(2)"] {
+            assert_eq!(told(classes, &texts), "the model takes no classes");
+        }
+        let both = "Prompts(texts: [\"a ship\", \"a plane\"], negative: \"blur\")";
+        let read = read(&Document::parse("run.ron", both).unwrap(), &texts).unwrap();
+        let labels: Vec<String> = read.iter().map(|condition| label(condition, &texts)).collect();
+        assert_eq!(labels, ["a ship", "a plane"]);
+        assert_eq!(read[1].avoided(), &Condition::Prompt("blur".into()));
     }
 }

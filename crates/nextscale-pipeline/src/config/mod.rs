@@ -2,12 +2,9 @@
 
 mod condition;
 mod edit;
-mod fingerprint;
-mod model;
 mod prepared;
 
 pub use edit::EditSpec;
-pub use model::{ModelSpec, OpenModel};
 pub use prepared::Prepared;
 
 use std::path::Path;
@@ -15,6 +12,7 @@ use std::sync::Arc;
 
 use nextscale_config::{Document, Field, Node, Value};
 use nextscale_core::Condition;
+use nextscale_families::{ModelSource, Takes};
 use nextscale_guidance::Guidance;
 
 use crate::registry::{Measured, plain};
@@ -36,7 +34,7 @@ pub struct Method {
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Which model.
-    pub model: ModelSpec,
+    pub model: Arc<dyn ModelSource>,
     /// The rules, all of which get the same random numbers.
     pub methods: Vec<Method>,
     /// The sampler.
@@ -120,7 +118,7 @@ impl Config {
         let edit = edit.map(|node| EditSpec::read(node, folder)).transpose()?;
         let resolved = resolved_fields(&methods, rules, sampler.resolved, seed, batch, edit.as_ref(), npz)?;
         Ok(Self {
-            model: ModelSpec::read(model_node, folder)?,
+            model: registry.model(model_node)?,
             methods,
             sampler: sampler.value,
             seed,
@@ -135,12 +133,12 @@ impl Config {
         })
     }
 
-    /// One condition an image, for a model of so many classes.
+    /// One condition an image, for a model that takes these.
     ///
     /// # Errors
-    /// If a label is out of range, or the model has no names and the config does.
-    pub(crate) fn conditions(&self, classes: usize, names: Option<&[String]>) -> Result<Vec<Condition>> {
-        condition::read(&self.condition, classes, names)
+    /// If a label is out of range, or of a kind that the model does not take.
+    pub(crate) fn conditions(&self, takes: &Takes) -> Result<Vec<Condition>> {
+        condition::read(&self.condition, takes)
     }
 
     /// Reads the headers of the model's files and checks everything against them, before any weight is read.

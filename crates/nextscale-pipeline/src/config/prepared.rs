@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use nextscale_config::{Field, Node, Value};
 use nextscale_core::Condition;
+use nextscale_families::OpenModel;
 
-use super::{Config, Method, OpenModel, condition, folder_of};
+use super::{Config, Method, condition, folder_of};
 use crate::Result;
 use crate::registry::{placed, plain};
 
@@ -10,7 +13,7 @@ pub struct Prepared {
     /// The config.
     pub config: Config,
     /// The model.
-    pub model: OpenModel,
+    pub model: Arc<dyn OpenModel>,
     /// One condition an image.
     pub conditions: Vec<Condition>,
     resolved: Node,
@@ -19,7 +22,7 @@ pub struct Prepared {
 
 impl Prepared {
     pub(super) fn new(config: Config) -> Result<Self> {
-        let model = OpenModel::open(&config.model, &config.model_node)?;
+        let model = config.model.open(&config.model_node)?;
         let schedule = model.schedule();
         for method in &config.methods {
             let checked = method.rule.check(schedule, model.alphabet());
@@ -27,9 +30,8 @@ impl Prepared {
         }
         let sampling = config.sampler.check(schedule, model.alphabet());
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
-        config.measured.iter().try_for_each(|measured| measured.check(&model.fingerprint))?;
-        let names = model.class_names.as_deref();
-        let conditions = config.conditions(model.classes(), names)?;
+        config.measured.iter().try_for_each(|measured| measured.check(model.fingerprint()))?;
+        let conditions = config.conditions(model.takes())?;
         let with = |model: Node, batch: usize| -> Result<Node> {
             let first = [("model", model), ("condition", config.condition.clone())];
             let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };
@@ -38,9 +40,9 @@ impl Prepared {
             node.set_node("batch", Node::from_serialize(&batch)?)?;
             Ok(node)
         };
-        let resolved = with(model.resolved.clone(), config.batch)?;
+        let resolved = with(model.resolved().clone(), config.batch)?;
         // Images depend neither on the batch nor on where the weights lie, but on what they are.
-        let identity = with(plain(Value::Str(model.fingerprint.clone()))?, 1)?.hash();
+        let identity = with(plain(Value::Str(model.fingerprint().to_owned()))?, 1)?.hash();
         Ok(Self { config, model, conditions, resolved, identity })
     }
 
@@ -64,6 +66,6 @@ impl Prepared {
     pub fn label(&self, image: u64) -> String {
         self.conditions
             .get(image as usize)
-            .map_or(String::new(), |condition| condition::label(condition, self.model.class_names.as_deref()))
+            .map_or(String::new(), |condition| condition::label(condition, self.model.takes()))
     }
 }

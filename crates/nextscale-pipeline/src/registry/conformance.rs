@@ -2,6 +2,7 @@
 
 use nextscale_config::settings::{Entry, Kind, Names};
 use nextscale_config::{Document, Node};
+use nextscale_families::ModelSource;
 use nextscale_guidance::Guidance;
 use nextscale_guidance::conformance::check_rule;
 use nextscale_priors::Prior;
@@ -10,7 +11,7 @@ use nextscale_priors::conformance::{NotConformant, Report, check_prior};
 use super::Registry;
 use nextscale_generate::sampler::Sampler;
 
-/// Checks every rule, prior and sampler of a registry: that its settings are read and written as they are described, and of
+/// Checks every rule, prior, sampler and model family of a registry: that its settings are read and written as they are described, and of
 /// rules and priors what all of them promise and what each claims besides. A rule's test is a call of this.
 ///
 /// # Errors
@@ -28,6 +29,10 @@ pub fn check_all(registry: &Registry) -> Result<Vec<Report>, NotConformant> {
     }
     for entry in registry.samplers() {
         reports.push(settings::<dyn Sampler>(entry, names).into_result()?);
+    }
+    // What takes an item in place of settings has none to check.
+    for entry in registry.models().iter().filter(|entry| !entry.description.settings.is_empty()) {
+        reports.push(settings::<dyn ModelSource>(entry, names).into_result()?);
     }
     Ok(reports)
 }

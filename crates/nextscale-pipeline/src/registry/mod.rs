@@ -1,4 +1,4 @@
-//! Names in a config to rules, priors and samplers; open to other crates.
+//! Names in a config to rules, priors, samplers and models; open to other crates.
 //!
 //! ```
 //! use nextscale_pipeline::Registry;
@@ -25,15 +25,20 @@ use std::sync::Arc;
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Kind, Names, Settings};
+use nextscale_families::{ModelFamily, ModelSource, OpenModel};
 use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
+use nextscale_weights::WeightFile;
 
 use crate::{Error, Result};
 use nextscale_generate::sampler::Sampler;
 
-/// The names of rules, priors and samplers, with what builds them.
+/// The names of rules, priors, samplers and models, with what builds them.
 #[derive(Clone, Default)]
-pub struct Registry(Names);
+pub struct Registry {
+    names: Names,
+    families: Vec<(&'static str, Arc<dyn ModelFamily>)>,
+}
 
 impl Registry {
     /// An empty registry.
@@ -44,7 +49,7 @@ impl Registry {
     /// The same, with paths in configs relative to `folder`.
     #[must_use]
     pub fn in_folder(self, folder: &Path) -> Self {
-        Self(self.0.in_folder(folder))
+        Self { names: self.names.in_folder(folder), ..self }
     }
 
     /// Adds a guidance rule, or replaces the one of its name.
@@ -65,26 +70,49 @@ impl Registry {
         self.with(Entry::of(|sampler: T| Arc::new(sampler) as Arc<dyn Sampler>))
     }
 
+    /// Adds a model family, or replaces the one of its name.
+    #[must_use]
+    pub fn with_family(mut self, family: impl ModelFamily + 'static) -> Self {
+        let (entry, family) = (family.entry(), Arc::new(family));
+        let name = entry.description.name;
+        match self.families.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = family,
+            None => self.families.push((name, family)),
+        }
+        self.with(entry)
+    }
+
     /// Adds a thing of any kind, as its entry describes and builds it.
     #[must_use]
     pub fn with<K: Kind + ?Sized>(mut self, entry: Entry<K>) -> Self {
-        self.0.add(entry);
+        self.names.add(entry);
         self
     }
 
     /// Every guidance rule, in the order in which they were added.
     pub fn rules(&self) -> &[Entry<dyn Guidance>] {
-        self.0.entries()
+        self.names.entries()
     }
 
     /// Every prior, in the order in which they were added.
     pub fn priors(&self) -> &[Entry<dyn Prior>] {
-        self.0.entries()
+        self.names.entries()
     }
 
     /// Every sampler, in the order in which they were added.
     pub fn samplers(&self) -> &[Entry<dyn Sampler>] {
-        self.0.entries()
+        self.names.entries()
+    }
+
+    /// Every name that a config's `model` may have, in the order in which they were added: families, and what else leads to a
+    /// model.
+    pub fn models(&self) -> &[Entry<dyn ModelSource>] {
+        self.names.entries()
+    }
+
+    /// Every model family, in the order in which they were added.
+    pub fn families(&self) -> impl Iterator<Item = &dyn ModelFamily> {
+        self.families.iter().map(|(_, family)| &**family)
     }
 
     /// The guidance rule that a config names.
@@ -92,7 +120,7 @@ impl Registry {
     /// # Errors
     /// An unknown name or field, a wrong type or value, with the place in the config.
     pub fn rule(&self, node: &Node) -> Result<Built<dyn Guidance>> {
-        Ok(self.0.build(node)?)
+        Ok(self.names.build(node)?)
     }
 
     /// The prior that a config names.
@@ -100,7 +128,7 @@ impl Registry {
     /// # Errors
     /// As [`rule`](Self::rule).
     pub fn prior(&self, node: &Node) -> Result<Built<dyn Prior>> {
-        Ok(self.0.build(node)?)
+        Ok(self.names.build(node)?)
     }
 
     /// The sampler that a config names.
@@ -108,12 +136,51 @@ impl Registry {
     /// # Errors
     /// As [`rule`](Self::rule).
     pub fn sampler(&self, node: &Node) -> Result<Built<dyn Sampler>> {
-        Ok(self.0.build(node)?)
+        Ok(self.names.build(node)?)
+    }
+
+    /// The model that a config's `model` names; no file has been looked at.
+    ///
+    /// # Errors
+    /// As [`rule`](Self::rule).
+    pub fn model(&self, node: &Node) -> Result<Arc<dyn ModelSource>> {
+        Ok(self.names.build(node)?.value)
+    }
+
+    /// The model of a config, whatever else stands in it, its headers read.
+    ///
+    /// # Errors
+    /// If `model` is missing or wrong, or as its files are.
+    pub fn open_model(&self, config: &Node) -> Result<Arc<dyn OpenModel>> {
+        let node = config.fields()?.node("model")?;
+        Ok(self.model(node)?.open(node)?)
+    }
+
+    /// A model of these sizes with random weights, of the first family that knows them.
+    ///
+    /// # Errors
+    /// If no family does, or they make no model.
+    pub fn random(&self, sizes: &str) -> Result<Arc<dyn OpenModel>> {
+        let made = self.families().find_map(|family| family.random(sizes));
+        let none = || Error::Usage(format!("no model family makes a random model of the sizes `{sizes}`"));
+        Ok(made.ok_or_else(none)??)
+    }
+
+    /// What a file of weights is in words, whichever family it is of: every tensor's name and shape has been checked then.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn recognise(&self, file: &WeightFile) -> Result<String, String> {
+        self.families().find_map(|family| family.recognise(file)).unwrap_or_else(|| {
+            let marks: Vec<String> = self.families().flat_map(ModelFamily::marks).collect();
+            let looked = marks.join(" nor ");
+            Err(format!("{} is no model that can be used here: neither {looked}", file.label()))
+        })
     }
 
     /// The names of every kind.
     pub fn names(&self) -> &Names {
-        &self.0
+        &self.names
     }
 }
 

@@ -1,12 +1,13 @@
 //! The reference of configs as a page: names, settings and defaults come from the registry that reads them.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
+use nextscale_config::Conditions;
 use nextscale_config::settings::{Description, Entry, Fallback, Kind};
+use nextscale_families::shipped::SHIPPED;
 use nextscale_guidance::Strength;
 
 use super::Registry;
-use crate::shipped;
 
 /// The fields of a config: name, default, and what it is.
 pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
@@ -23,23 +24,6 @@ pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
     ("batch", "`8`", "images made at once, at least 1; it changes no image"),
     ("edit", "none", "given tokens to keep, see below"),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
-];
-
-pub(crate) const MODELS: [(&str, &str); 2] = [
-    ("Shipped(\"name\")", "a model that is part of the program"),
-    (
-        "Var(tokenizer: \"a.pth\", backbone: \"b.pth\")",
-        "VAR's own files, or ones in their form. Optional: `scales: [1, 2, (3, 4)]`, sides or (height, width), by default what \
-         the files say or else the published list with as many positions; `norm_groups`, by default what the file says or else \
-         32",
-    ),
-];
-
-pub(crate) const CONDITIONS: [(&str, &str); 4] = [
-    ("Labels([207, 360])", "one image a label, from 0"),
-    ("Names([\"ship\"])", "one image a class name, for models that have names"),
-    ("PerClass(50)", "so many images of every class, class by class"),
-    ("Null(8)", "so many images of the unconditional model; `Null` is one"),
 ];
 
 pub(crate) const EDITS: [(&str, &str); 2] = [
@@ -65,11 +49,11 @@ pub fn markdown(registry: &Registry) -> String {
         let _ = writeln!(page, "| `{name}` | {default} | {} |", cell(about));
     }
     page += "\n## Models\n\n";
-    list(&mut page, &MODELS);
-    let shipped = shipped::SHIPPED.iter().map(|model| format!("- `{}`: {}\n", model.name, model.about));
+    list(&mut page, &models(registry));
+    let shipped = SHIPPED.iter().map(|model| format!("- `{}`: {}\n", model.name, model.about));
     page += &format!("\nShipped models:\n\n{}", shipped.collect::<String>());
     page += "\n## Conditions\n\n";
-    list(&mut page, &CONDITIONS);
+    list(&mut page, &Conditions::FORMS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
     list(&mut page, &EDITS);
     page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand.\n";
@@ -82,6 +66,18 @@ pub fn markdown(registry: &Registry) -> String {
              scales, k the scale from 0, and x = k/(K-1).\n\n";
     list(&mut page, &Strength::FORMS);
     page
+}
+
+/// How a config's `model` may be written, and what each is.
+pub(crate) fn models(registry: &Registry) -> Vec<(&'static str, String)> {
+    let form = |entry: &Entry<_>| {
+        let Description { example, settings, .. } = &entry.description;
+        let optional = settings.iter().filter(|setting| setting.fallback != Fallback::MustBeGiven);
+        let told: Vec<_> = optional.map(|told| format!("`{}`, {}", told.name, told.phrase())).collect();
+        let about = entry.description.phrase();
+        (*example, if told.is_empty() { about } else { format!("{about}. Optional: {}", told.join("; ")) })
+    };
+    registry.models().iter().map(form).collect()
 }
 
 /// Each thing of a kind: what it is, how it is written, and its settings.
@@ -104,7 +100,7 @@ fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
     }
 }
 
-fn list(page: &mut String, items: &[(&str, &str)]) {
+fn list(page: &mut String, items: &[(&str, impl Display)]) {
     for (form, about) in items {
         let form = if form.contains(['(', '"']) { format!("`{form}`") } else { (*form).into() };
         let _ = writeln!(page, "- {form}: {about}");
@@ -140,8 +136,8 @@ mod tests {
 
     #[test]
     fn the_ways_to_write_a_thing_are_read() {
-        for (form, _) in MODELS {
-            for (condition, _) in CONDITIONS {
+        for (form, _) in models(&Registry::standard()) {
+            for (condition, _) in Conditions::FORMS {
                 for (edit, _) in EDITS {
                     let text = format!(
                         "(model: {form}, condition: {condition}, guidance: Conditional, edit: {edit})"

@@ -1,12 +1,13 @@
 //! The schema of a config, for editors and for programs that write configs: rules, priors and samplers are the registry's own.
 
+use nextscale_config::Conditions;
 use nextscale_config::settings::schema::{generator, kind, reference};
 use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
 use serde_json::{Map, Value, json};
 
 use super::Registry;
-use super::reference::{CONDITIONS, EDITS, FIELDS, MODELS};
+use super::reference::{EDITS, FIELDS, models};
 use nextscale_generate::sampler::Sampler;
 
 /// JSON Schema, draft 2020-12, of what [`to_json`](nextscale_config::settings::schema::to_json) makes of a run's config.
@@ -21,7 +22,7 @@ pub fn schema(registry: &Registry) -> Value {
     let mut definitions = generator.take_definitions(true);
     definitions.extend(kinds.map(|(name, schema)| (name.to_owned(), schema)));
     let properties: Map<String, Value> =
-        FIELDS.iter().map(|&(name, _, about)| (name.to_owned(), field(name, about))).collect();
+        FIELDS.iter().map(|&(name, _, about)| (name.to_owned(), field(registry, name, about))).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of nextscale",
@@ -35,7 +36,7 @@ pub fn schema(registry: &Registry) -> Value {
 }
 
 /// A field of a config.
-fn field(name: &str, about: &str) -> Value {
+fn field(registry: &Registry, name: &str, about: &str) -> Value {
     let variant = json!({
         "type": "array",
         "prefixItems": [{ "type": "string", "description": "Its name." }, reference::<dyn Guidance>()],
@@ -43,8 +44,8 @@ fn field(name: &str, about: &str) -> Value {
         "minItems": 2,
     });
     let mut schema = match name {
-        "model" => forms(&MODELS),
-        "condition" => forms(&CONDITIONS),
+        "model" => forms(&models(registry)),
+        "condition" => forms(&Conditions::FORMS),
         "edit" => forms(&EDITS),
         "guidance" => reference::<dyn Guidance>(),
         "variants" => json!({ "type": "array", "items": variant, "minItems": 1 }),
@@ -63,8 +64,9 @@ fn field(name: &str, about: &str) -> Value {
 }
 
 /// One of several names, each with what the reference says of it.
-fn forms(forms: &[(&str, &str)]) -> Value {
-    let form = |&(form, about): &(&str, &str)| {
+fn forms<T: AsRef<str>>(forms: &[(&str, T)]) -> Value {
+    let form = |(form, about): &(&str, T)| {
+        let about = about.as_ref();
         let name = form.split('(').next().unwrap_or(form);
         let described = format!("{about}\n\n{form}");
         json!({
@@ -77,13 +79,17 @@ fn forms(forms: &[(&str, &str)]) -> Value {
         })
     };
     // `Null` stands without parentheses too.
-    let bare = forms.iter().filter(|(_, about)| about.contains("`Null`")).map(|_| json!({ "const": "Null" }));
+    let bare = forms
+        .iter()
+        .filter(|(_, about)| about.as_ref().contains("`Null`"))
+        .map(|_| json!({ "const": "Null" }));
     json!({ "oneOf": forms.iter().map(form).chain(bare).collect::<Vec<_>>() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nextscale_families::VarFamily;
     use nextscale_generate::sampler::TopKTopP;
     use nextscale_guidance::{Conditional, Ssg};
     use nextscale_priors::Dse;
@@ -94,7 +100,8 @@ mod tests {
             .with_rule::<Conditional>()
             .with_rule::<Ssg>()
             .with_prior::<Dse>()
-            .with_sampler::<TopKTopP>();
+            .with_sampler::<TopKTopP>()
+            .with_family(VarFamily);
         insta::assert_snapshot!(format!("{:#}", schema(&registry)));
     }
 }

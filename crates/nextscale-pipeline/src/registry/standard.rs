@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
+use nextscale_families::{ModelSource, Shipped, VarFamily};
 use nextscale_guidance::{Apg, Cfg, Conditional, Gated, Rescale, Ssg, Sum};
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
-use super::Registry;
+use super::{Entry, Registry};
 use nextscale_generate::sampler::{Argmax, TopKTopP};
 
 impl Registry {
@@ -24,6 +27,8 @@ impl Registry {
             .with_prior::<Marginal>()
             .with_sampler::<TopKTopP>()
             .with_sampler::<Argmax>()
+            .with_family(VarFamily)
+            .with(Entry::of(|model: Shipped| Arc::new(model) as Arc<dyn ModelSource>))
     }
 }
 

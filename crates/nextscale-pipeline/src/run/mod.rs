@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::config::folder_of;
 use crate::device::{DeviceChoice, kind};
-use crate::{Batch, Error, Generator, Model, Prepared, Result, Stop, Trace, images, version};
+use crate::{Batch, Error, Generator, LoadOptions, Model, Prepared, Result, Stop, Trace, images, version};
 use nextscale_core::noise::Counter;
 use nextscale_generate::edit::Edit;
 use nextscale_generate::observe::{Observer, Part, Seen, Times};
@@ -77,7 +77,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
         format: FORMAT,
         version: version::words(),
         config: prepared.identity().into(),
-        weights: prepared.model.fingerprint.clone(),
+        weights: prepared.model.fingerprint().to_owned(),
         device: kind(&device, options.dtype),
         folders: prepared.folders(),
         images: prepared.conditions.len() as u64,
@@ -134,7 +134,12 @@ fn fill(
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
     if count > 0 {
         let loading = Instant::now();
-        let model = prepared.model.load(device, options.dtype, config.edit.is_some())?;
+        let model = prepared.model.load(&LoadOptions {
+            device,
+            dtype: options.dtype,
+            with_encoder: config.edit.is_some(),
+            conditions: &prepared.conditions,
+        })?;
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         summary.loading = loading.elapsed();
         for (variant, trace) in traces(prepared, options).iter().enumerate() {

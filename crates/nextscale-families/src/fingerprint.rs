@@ -15,7 +15,7 @@ const BLOCK: u64 = 16 * 1024;
 const BYTES: usize = 12;
 
 /// Of bytes in memory.
-pub(super) fn of_bytes(parts: &[&[u8]]) -> String {
+pub fn of_bytes(parts: &[&[u8]]) -> String {
     let mut hash = Hash::new();
     for part in parts {
         hash.update_part(part);
@@ -24,7 +24,10 @@ pub(super) fn of_bytes(parts: &[&[u8]]) -> String {
 }
 
 /// Of a file: its length, and blocks evenly spread over it, the first and the last among them.
-pub(super) fn of_file(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn of_file(path: &Path) -> Result<String> {
     let failed = || Error::io("read", path);
     let mut file = File::open(path).map_err(failed())?;
     let length = file.metadata().map_err(failed())?.len();

@@ -1,0 +1,51 @@
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use nextscale_config::Node;
+use nextscale_config::settings::{Entry, Kind};
+use nextscale_weights::WeightFile;
+
+use crate::{OpenModel, Result};
+
+/// A family of models: one tokenizer and one backbone with all their sizes.
+pub trait ModelFamily: Send + Sync {
+    /// Its name and settings as configs write them, and what people are told of it: `Entry::of(|files: MyFiles|
+    /// Arc::new(files) as Arc<dyn ModelSource>)`.
+    fn entry(&self) -> Entry<dyn ModelSource>;
+
+    /// What a file is in words, if it is of this family: every tensor's name and shape has been checked then. `None` if it
+    /// is not.
+    ///
+    /// # Errors
+    /// What is wrong with a file that is of this family and cannot be used.
+    fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>>;
+
+    /// How its files are recognised, each part in a phrase: ``its tokenizer (`quantize.embedding.weight`)``.
+    fn marks(&self) -> Vec<String>;
+
+    /// A model of these sizes with random weights, for measurements and tests; `None` if the sizes are not written as this
+    /// family's are. By default none are.
+    ///
+    /// # Errors
+    /// If they make no model.
+    fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
+        let _ = sizes;
+        None
+    }
+}
+
+/// What a config says of a model: its family and where its weights are. No file has been looked at.
+pub trait ModelSource: Any + Debug + Send + Sync {
+    /// Reads the headers of its files, checks every tensor's name and shape, and reads nothing else. Errors about settings
+    /// point at `node`, where the config says them.
+    ///
+    /// # Errors
+    /// If a file is missing, corrupt or of another model, or the settings do not fit it.
+    fn open(&self, node: &Node) -> Result<Arc<dyn OpenModel>>;
+}
+
+impl Kind for dyn ModelSource {
+    const NAME: &'static str = "model";
+    const SCHEMA: &'static str = "Model";
+}

@@ -1,0 +1,164 @@
+//! VAR (Tian et al., arXiv 2404.02905): a multi-scale VQ tokenizer and a transformer over its codes, conditioned on classes.
+
+mod open;
+mod random;
+
+pub(crate) use open::{Files, OpenVar};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nextscale_backbones::var::VarConfig;
+use nextscale_config::Node;
+use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_core::ScaleSchedule;
+use nextscale_tokenizers::vq::VqvaeConfig;
+use nextscale_weights::WeightFile;
+use serde::Serialize;
+
+use crate::{Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
+
+/// The family.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VarFamily;
+
+impl ModelFamily for VarFamily {
+    fn entry(&self) -> Entry<dyn ModelSource> {
+        Entry::of(|files: VarFiles| Arc::new(files) as Arc<dyn ModelSource>)
+    }
+
+    fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>> {
+        let has = |marker: &str| file.rooted(marker).is_ok_and(|file| file.info(marker).is_some());
+        if has("pos_1LC") {
+            Some(transformer(file))
+        } else if has("quantize.embedding.weight") {
+            Some(tokenizer(file))
+        } else {
+            None
+        }
+    }
+
+    fn marks(&self) -> Vec<String> {
+        vec![
+            "VAR's transformer (it would have `pos_1LC`)".into(),
+            "its tokenizer (`quantize.embedding.weight`)".into(),
+        ]
+    }
+
+    fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
+        random::Sizes::read(sizes)
+            .map(|sizes| sizes.and_then(|sizes| Ok(Arc::new(sizes.open()?) as Arc<dyn OpenModel>)))
+    }
+}
+
+fn transformer(file: &WeightFile) -> Result<String, String> {
+    let config = VarConfig::infer(file, None).map_err(|error| error.to_string())?;
+    let rooted = file.rooted("pos_1LC").map_err(|error| error.to_string())?;
+    config.expected().check(&rooted).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "A VAR transformer that can be used: depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} channels, \
+         scales {}",
+        config.depth,
+        config.width,
+        config.heads,
+        config.ada_ln,
+        config.classes,
+        config.vocabulary,
+        config.feature_channels,
+        config.schedule
+    ))
+}
+
+fn tokenizer(file: &WeightFile) -> Result<String, String> {
+    let config = VqvaeConfig::infer(file, None).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels a latent, \
+         norms in {} groups",
+        config.channels,
+        config.multipliers,
+        config.vocabulary,
+        config.latent_channels,
+        config.reduction(),
+        config.norm_groups
+    ))
+}
+
+/// Upstream's own files, or ones in their form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VarFiles {
+    /// The tokenizer's file.
+    pub tokenizer: PathBuf,
+    /// The transformer's file.
+    pub backbone: PathBuf,
+    /// The scales; by default what the files say, else the published list with as many positions.
+    pub scales: Option<ScaleSchedule>,
+    /// Groups of the tokenizer's norms; by default what its file says, else 32.
+    pub norm_groups: Option<usize>,
+}
+
+impl Settings for VarFiles {
+    fn description() -> Description {
+        let setting = |name, about, fallback, schema| Setting { name, about, fallback, schema };
+        Description {
+            name: "Var",
+            about: "VAR's own files, or ones in their form.",
+            example: "Var(tokenizer: \"a.pth\", backbone: \"b.pth\")",
+            settings: vec![
+                setting("tokenizer", "The tokenizer's file.", Fallback::MustBeGiven, leaf::<String>),
+                setting("backbone", "The transformer's file.", Fallback::MustBeGiven, leaf::<String>),
+                setting(
+                    "scales",
+                    "Sides or (height, width) in a list, like [1, 2, (3, 4)], by default what the files say or else the published list \
+                     with as many positions.",
+                    Fallback::Nothing,
+                    leaf::<Vec<serde_json::Value>>,
+                ),
+                setting(
+                    "norm_groups",
+                    "Groups of the tokenizer's norms, by default what its file says or else 32.",
+                    Fallback::Nothing,
+                    leaf::<usize>,
+                ),
+            ],
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> nextscale_config::Result<Self> {
+        Ok(Self {
+            tokenizer: reader.file("tokenizer")?,
+            backbone: reader.file("backbone")?,
+            scales: reader.take_option("scales")?,
+            norm_groups: reader.take_option("norm_groups")?,
+        })
+    }
+}
+
+impl ModelSource for VarFiles {
+    fn open(&self, node: &Node) -> Result<Arc<dyn OpenModel>> {
+        let files = Files::on_disk(&self.tokenizer, &self.backbone)?;
+        let mut open = OpenVar::new(files, self.scales.as_ref(), self.norm_groups, node)?;
+        open.fingerprint =
+            [fingerprint::of_file(&self.tokenizer)?, fingerprint::of_file(&self.backbone)?].join("-");
+        open.resolved = self.resolved(&open)?;
+        open.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Arc::new(open))
+    }
+}
+
+impl VarFiles {
+    fn resolved(&self, open: &OpenVar) -> Result<Node> {
+        #[derive(Serialize)]
+        #[serde(rename = "Model")]
+        enum Written<'a> {
+            Var { tokenizer: &'a Path, backbone: &'a Path, scales: &'a ScaleSchedule, norm_groups: usize },
+        }
+        // Absolute, so that the config in a run folder can be run from there.
+        let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io("find", path));
+        Ok(Node::from_serialize(&Written::Var {
+            tokenizer: &absolute(&self.tokenizer)?,
+            backbone: &absolute(&self.backbone)?,
+            scales: open.schedule(),
+            norm_groups: open.norm_groups,
+        })?)
+    }
+}

@@ -1,0 +1,121 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use nextscale_backbones::var::{Var, VarConfig};
+use nextscale_config::Node;
+use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_generate::Model;
+use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
+use nextscale_weights::{LoadError, WeightFile};
+
+use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+
+/// The two files of a model, their headers read.
+pub(crate) struct Files {
+    tokenizer: WeightFile,
+    backbone: WeightFile,
+}
+
+impl Files {
+    pub fn on_disk(tokenizer: &Path, backbone: &Path) -> Result<Self> {
+        Ok(Self { tokenizer: WeightFile::open(tokenizer)?, backbone: WeightFile::open(backbone)? })
+    }
+
+    /// Bytes, and what messages call them.
+    pub fn in_memory(tokenizer: (&'static [u8], String), backbone: (&'static [u8], String)) -> Result<Self> {
+        let file = |(bytes, label): (&'static [u8], String)| WeightFile::from_bytes(bytes, label);
+        Ok(Self { tokenizer: file(tokenizer)?, backbone: file(backbone)? })
+    }
+}
+
+/// A model whose headers have been read, and nothing else.
+pub(crate) struct OpenVar {
+    files: Files,
+    var: VarConfig,
+    pub norm_groups: usize,
+    pub takes: Takes,
+    pub fingerprint: String,
+    pub resolved: Node,
+    pub words: String,
+}
+
+impl OpenVar {
+    /// Checks every tensor's name and shape; whoever opens it says what it is called and which weights it has. Errors about
+    /// settings point at `node`.
+    pub fn new(
+        files: Files,
+        scales: Option<&ScaleSchedule>,
+        groups: Option<usize>,
+        node: &Node,
+    ) -> Result<Self> {
+        let Files { tokenizer, backbone } = &files;
+        let place = |field: &str| node.get(field).unwrap_or(node);
+        let var = VarConfig::infer(backbone, scales).map_err(|error| of_backbone(error, place("scales")))?;
+        var.expected().check(&backbone.rooted("pos_1LC")?)?;
+        let vqvae = VqvaeConfig::infer(tokenizer, groups)?;
+        vqvae.check(&var.schedule).map_err(|error| place("norm_groups").error(error.to_string()))?;
+        if (vqvae.vocabulary, vqvae.latent_channels) != (var.vocabulary, var.feature_channels) {
+            return Err(Error::Unfit(format!(
+                "the tokenizer has {} codes of {} channels and the backbone was made for {} of {}; take both from one \
+                 model",
+                vqvae.vocabulary, vqvae.latent_channels, var.vocabulary, var.feature_channels
+            )));
+        }
+        let class_names = backbone.metadata().get("class_names");
+        let class_names = class_names.map(|names| names.lines().map(str::to_owned).collect());
+        let takes = Takes { classes: var.classes, class_names, prompts: false };
+        Ok(Self {
+            norm_groups: vqvae.norm_groups,
+            takes,
+            fingerprint: String::new(),
+            resolved: node.clone(),
+            words: String::new(),
+            var,
+            files,
+        })
+    }
+}
+
+impl OpenModel for OpenVar {
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.var.schedule
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::codes(self.var.vocabulary)
+    }
+
+    fn takes(&self) -> &Takes {
+        &self.takes
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn resolved(&self) -> &Node {
+        &self.resolved
+    }
+
+    fn describe(&self) -> String {
+        self.words.clone()
+    }
+
+    fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
+        let LoadOptions { device, dtype, with_encoder, .. } = *options;
+        let schedule = self.schedule().clone();
+        let tokenizer =
+            MultiScaleVq::load(&self.files.tokenizer, schedule, self.norm_groups, with_encoder, device)?;
+        let tokenizer = tokenizer.decoding_in(dtype);
+        let backbone = Var::load_to_generate(&self.files.backbone, &self.var, device, dtype)?;
+        let conditioner = Arc::new(backbone.conditioner());
+        Ok(Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner)?)
+    }
+}
+
+fn of_backbone(error: LoadError, place: &Node) -> Error {
+    match error {
+        LoadError::Weights(error) => Error::Weights(error),
+        LoadError::Settings(error) => place.error(error.to_string()).into(),
+    }
+}

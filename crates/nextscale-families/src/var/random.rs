@@ -1,0 +1,135 @@
+//! Models of the published sizes without the published weights.
+
+use std::fmt;
+use std::sync::Arc;
+
+use nextscale_backbones::var::{Initialisation, VarConfig};
+use nextscale_config::Node;
+use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_generate::Model;
+use nextscale_tokenizers::vq::VqvaeConfig;
+
+use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+
+/// The sizes of a model with random weights: the published ones of a depth, but for what is given beside it. They are read
+/// as they are printed: `16`, `16, scales 1 2 3, 512 codes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// The published transformer of this many blocks: 16, 20, 24, 30 or 36.
+    depth: usize,
+    /// Other grids. The image has 16 times the last one's side in pixels.
+    scales: Option<ScaleSchedule>,
+    /// Another number of codes.
+    vocabulary: Option<usize>,
+}
+
+impl Sizes {
+    /// None if they do not begin with a depth.
+    pub fn read(text: &str) -> Option<Result<Self>> {
+        let mut parts = text.split(',').map(str::trim);
+        let depth = parts.next()?.parse().ok()?;
+        let mut sizes = Self { depth, scales: None, vocabulary: None };
+        let read = parts.try_for_each(|part| {
+            if let Some(scales) = part.strip_prefix("scales ") {
+                sizes.scales = Some(scales.parse()?);
+            } else if let Some(Ok(codes)) = part.strip_suffix(" codes").map(str::parse) {
+                sizes.vocabulary = Some(codes);
+            } else {
+                let message = format!("`{part}` is no size; write 16, or 16, scales 1 2 3, 512 codes");
+                return Err(Error::Unfit(message));
+            }
+            Ok(())
+        });
+        Some(read.map(|()| sizes))
+    }
+
+    /// The model of these sizes.
+    ///
+    /// # Errors
+    /// If no model of this depth was published.
+    pub fn open(self) -> Result<RandomVar> {
+        let published = VarConfig::published(self.depth)?;
+        let schedule = self.scales.clone().unwrap_or_else(|| published.schedule.clone());
+        let vocabulary = self.vocabulary.unwrap_or(published.vocabulary);
+        let config = VarConfig { schedule, vocabulary, ..published };
+        let words = self.to_string();
+        let resolved = Node::from_serialize(&words)?;
+        let takes = Takes { classes: config.classes, ..Takes::default() };
+        Ok(RandomVar { config, takes, words, resolved })
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "random VAR-d{}", self.depth)?;
+        if let Some(scales) = &self.scales {
+            write!(f, ", scales {scales}")?;
+        }
+        if let Some(vocabulary) = self.vocabulary {
+            write!(f, ", {vocabulary} codes")?;
+        }
+        Ok(())
+    }
+}
+
+/// A model that is made when it is loaded.
+pub(super) struct RandomVar {
+    config: VarConfig,
+    takes: Takes,
+    words: String,
+    resolved: Node,
+}
+
+impl OpenModel for RandomVar {
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.config.schedule
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::codes(self.config.vocabulary)
+    }
+
+    fn takes(&self) -> &Takes {
+        &self.takes
+    }
+
+    /// The same sizes have the same weights.
+    fn fingerprint(&self) -> &str {
+        &self.words
+    }
+
+    fn resolved(&self) -> &Node {
+        &self.resolved
+    }
+
+    fn describe(&self) -> String {
+        self.words.clone()
+    }
+
+    fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
+        let LoadOptions { device, dtype, .. } = *options;
+        let VarConfig { vocabulary, ref schedule, .. } = self.config;
+        let tokenizer = VqvaeConfig { vocabulary, ..VqvaeConfig::published() }
+            .init(schedule.clone(), 0, device)?
+            .decoding_in(dtype);
+        let backbone = self.config.init_to_generate(&Initialisation::default(), device, dtype)?;
+        let conditioner = Arc::new(backbone.conditioner());
+        Ok(Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_they_are_printed() {
+        for text in ["16", "36, scales 1 2 3×4", "20, 512 codes", "16, scales 1 2 3, 512 codes"] {
+            let sizes = Sizes::read(text).unwrap().unwrap();
+            assert_eq!(sizes.to_string(), format!("random VAR-d{text}"));
+        }
+        assert!(Sizes::read("toy").is_none());
+        assert!(Sizes::read("16, 3 heads").unwrap().is_err());
+        assert!(Sizes::read("17").unwrap().unwrap().open().is_err());
+    }
+}

@@ -1,0 +1,415 @@
+//! A model family from outside the workspace's crates, as another crate would write it: bits, text, grids that are neither
+//! square nor doubled, no cache, and a continuous part at the last scale.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nextscale::backbones::{Backbone, Conditioner, Refinement, Session};
+use nextscale::burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use nextscale::config::Node;
+use nextscale::config::settings::Entry;
+use nextscale::core::noise::Place;
+use nextscale::core::random::{fnv1a, splitmix64};
+use nextscale::core::{
+    Alphabet, BatchConditions, Canvas, Condition, ConditionRows, Draw, Error, Grid, LogitMap, Pass,
+    PassCondition, PassLogits, PassPlan, Result, ScaleSchedule,
+};
+use nextscale::families::{self, LoadOptions, ModelFamily, ModelSource, OpenModel, Takes, fingerprint};
+use nextscale::generate::Model;
+use nextscale::settings::Settings;
+use nextscale::tokenizers::Tokenizer;
+use nextscale::weights::{ExpectedTensors, WeightFile};
+use serde::Serialize;
+
+/// Channels of an embedding, one a bit.
+const BITS: usize = 2;
+/// Width of a word's embedding.
+const WIDTH: usize = 3;
+/// The head reads the input, what earlier inputs were on average, the text, and the place.
+const FEATURES: usize = 2 * BITS + WIDTH + 2;
+/// The one tensor of a file, `[FEATURES, 2 · BITS]`.
+pub const HEAD: &str = "sketch.head";
+
+pub fn schedule() -> ScaleSchedule {
+    let grids = [(1, 1), (1, 2), (2, 3), (3, 4)].map(|(height, width)| Grid::new(height, width));
+    ScaleSchedule::new(grids.to_vec()).expect("grids that grow")
+}
+
+/// Numbers between -2 and 2 that depend on a name.
+pub fn hashed(name: &str, count: usize) -> Vec<f32> {
+    let number = |i| (splitmix64(fnv1a(name), i as u64) >> 40) as f32 / (1 << 22) as f32 - 2.0;
+    (0..count).map(number).collect()
+}
+
+pub fn head(name: &str) -> TensorData {
+    TensorData::new(hashed(name, FEATURES * 2 * BITS), [FEATURES, 2 * BITS])
+}
+
+pub struct SketchFamily;
+
+impl ModelFamily for SketchFamily {
+    fn entry(&self) -> Entry<dyn ModelSource> {
+        Entry::of(|sketch: Sketch| Arc::new(sketch) as Arc<dyn ModelSource>)
+    }
+
+    fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>> {
+        file.info(HEAD)?;
+        let checked = expected().check(file).map_err(|error| error.to_string());
+        Some(checked.map(|()| format!("A sketch that can be used: scales {}", schedule())))
+    }
+
+    fn marks(&self) -> Vec<String> {
+        vec![format!("a sketch (`{HEAD}`)")]
+    }
+
+    fn random(&self, sizes: &str) -> Option<families::Result<Arc<dyn OpenModel>>> {
+        let open = || {
+            let head = hashed(sizes, FEATURES * 2 * BITS);
+            Ok(Arc::new(OpenSketch::new(Head::Values(head), sizes, Node::from_serialize(sizes)?)) as _)
+        };
+        sizes.starts_with("sketch").then(open)
+    }
+}
+
+fn expected() -> ExpectedTensors {
+    ExpectedTensors::new("a sketch").tensor(HEAD, [FEATURES, 2 * BITS])
+}
+
+/// A toy of one small file.
+#[derive(Debug, Settings)]
+#[setting(example = "Sketch(weights: \"a.safetensors\")")]
+pub struct Sketch {
+    /// Its file.
+    weights: PathBuf,
+}
+
+impl ModelSource for Sketch {
+    fn open(&self, _: &Node) -> families::Result<Arc<dyn OpenModel>> {
+        #[derive(Serialize)]
+        #[serde(rename = "Model")]
+        enum Written<'a> {
+            Sketch { weights: &'a Path },
+        }
+        let file = WeightFile::open(&self.weights)?;
+        expected().check(&file)?;
+        let fingerprint = fingerprint::of_file(&self.weights)?;
+        let resolved = Node::from_serialize(&Written::Sketch { weights: &self.weights })?;
+        Ok(Arc::new(OpenSketch::new(Head::File(file), &fingerprint, resolved)))
+    }
+}
+
+enum Head {
+    File(WeightFile),
+    Values(Vec<f32>),
+}
+
+struct OpenSketch {
+    head: Head,
+    schedule: ScaleSchedule,
+    takes: Takes,
+    fingerprint: String,
+    resolved: Node,
+}
+
+impl OpenSketch {
+    fn new(head: Head, fingerprint: &str, resolved: Node) -> Self {
+        let takes = Takes { prompts: true, ..Takes::default() };
+        Self { head, schedule: schedule(), takes, fingerprint: fingerprint.into(), resolved }
+    }
+}
+
+impl OpenModel for OpenSketch {
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.schedule
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::bits(BITS)
+    }
+
+    fn takes(&self) -> &Takes {
+        &self.takes
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn resolved(&self) -> &Node {
+        &self.resolved
+    }
+
+    fn describe(&self) -> String {
+        "a sketch".into()
+    }
+
+    fn load(&self, options: &LoadOptions<'_>) -> families::Result<Model> {
+        let head = match &self.head {
+            Head::File(file) => file.values(HEAD)?.0,
+            Head::Values(values) => values.clone(),
+        };
+        let (schedule, device) = (self.schedule.clone(), options.device.clone());
+        let backbone = Pencil { schedule: schedule.clone(), device: device.clone(), head };
+        let tokenizer = Paper { schedule, device: device.clone() };
+        Ok(Model::new(Arc::new(tokenizer), Arc::new(backbone), Arc::new(Words { device }))?)
+    }
+}
+
+/// Every word of a text is a row.
+struct Words {
+    device: Device,
+}
+
+impl Conditioner for Words {
+    fn rows(&self, conditions: &[Condition], side: PassCondition) -> Result<ConditionRows> {
+        let rows = conditions.iter().map(|condition| {
+            let condition = match side {
+                PassCondition::Given => condition.shown(),
+                PassCondition::Negative => condition.avoided(),
+                PassCondition::Null => &Condition::Null,
+            };
+            match condition {
+                Condition::Prompt(text) => Ok(text.split_whitespace().collect::<Vec<_>>()),
+                Condition::Null => Ok(Vec::new()),
+                other => Err(Error::Unsupported(format!("a sketch takes texts, and was given {other}"))),
+            }
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        let longest = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        // What stands beyond a text's end is no zero: only the mask tells it.
+        let values = rows.iter().flat_map(|words| {
+            let end = std::iter::repeat_n(&"end", longest - words.len());
+            words.iter().chain(end).flat_map(|word| hashed(word, WIDTH))
+        });
+        let mask = rows.iter().flat_map(|words| (0..longest).map(|i| i < words.len()));
+        let values = TensorData::new(values.collect::<Vec<_>>(), [rows.len(), longest, WIDTH]);
+        let mask = TensorData::new(mask.collect::<Vec<_>>(), [rows.len(), longest]);
+        Ok(ConditionRows::Embeddings {
+            values: Tensor::from_data(values, &self.device),
+            mask: Tensor::from_data(mask, &self.device),
+        })
+    }
+}
+
+struct Pencil {
+    schedule: ScaleSchedule,
+    device: Device,
+    head: Vec<f32>,
+}
+
+impl Backbone for Pencil {
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.schedule
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::bits(BITS)
+    }
+
+    fn input_channels(&self) -> usize {
+        BITS
+    }
+
+    fn device(&self) -> Device {
+        self.device.clone()
+    }
+
+    fn has_cache(&self) -> bool {
+        false
+    }
+
+    fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
+        let all = plan.all();
+        let passes = all.iter().map(|pass| match conditions.rows(pass.condition)? {
+            ConditionRows::Embeddings { values, mask } => Ok((pass.clone(), means(values, mask)?)),
+            other => Err(Error::Unsupported(format!("a sketch reads embeddings, and was given {other:?}"))),
+        });
+        let passes = passes.collect::<Result<Vec<_>>>()?;
+        let (plan, batch) = (plan.clone(), conditions.batch());
+        Ok(Box::new(Drawing { of: self, plan, passes, batch, inputs: Vec::new(), next: 0 }))
+    }
+}
+
+/// The mean of every image's own rows, `[batch · WIDTH]`; zeros of a text without words.
+fn means(values: &Tensor<3>, mask: &Tensor<2, Bool>) -> Result<Vec<f32>> {
+    let longest = values.dims()[1];
+    let (values, mask) = (host(values.clone())?, integers_of(mask.clone().int())?);
+    let images = values.chunks(longest * WIDTH).zip(mask.chunks(longest));
+    let mean = |(rows, mask): (&[f32], &[i64])| {
+        let count = mask.iter().sum::<i64>().max(1) as f32;
+        let own = rows.chunks(WIDTH).zip(mask).filter(|(_, own)| **own != 0).map(|(row, _)| row);
+        own.fold([0.0; WIDTH], |sum, row| std::array::from_fn(|i| sum[i] + row[i])).map(|sum| sum / count)
+    };
+    Ok(images.flat_map(mean).collect())
+}
+
+struct Drawing<'a> {
+    of: &'a Pencil,
+    plan: PassPlan,
+    passes: Vec<(Pass, Vec<f32>)>,
+    batch: usize,
+    /// Of every scale so far, `[batch · h·w · BITS]`: they are what a cache would otherwise stand for.
+    inputs: Vec<Vec<f32>>,
+    next: usize,
+}
+
+impl Session for Drawing<'_> {
+    fn step(&mut self, input: Option<Tensor<3>>) -> Result<PassLogits> {
+        let (k, batch) = (self.next, self.batch);
+        self.next += 1;
+        let grid = self.of.schedule.grid(k);
+        let input = match input {
+            Some(input) => host(input)?,
+            None => vec![0.0; batch * grid.positions() * BITS],
+        };
+        let wanted = self.passes.iter().filter(|(pass, _)| self.plan.wanted(k).contains(pass));
+        let logits = wanted.map(|(pass, texts)| {
+            let mut values = Vec::new();
+            for image in 0..batch {
+                let (earlier, text) = (self.earlier(image), &texts[image * WIDTH..][..WIDTH]);
+                for position in 0..grid.positions() {
+                    let own = &input[(image * grid.positions() + position) * BITS..][..BITS];
+                    let place = [position / grid.width, position % grid.width].map(|at| at as f32 / 4.0);
+                    let features = own.iter().chain(&earlier).chain(text).chain(&place);
+                    let mut sums = [0.0; 2 * BITS];
+                    for (feature, row) in features.zip(self.of.head.chunks(2 * BITS)) {
+                        sums.iter_mut().zip(row).for_each(|(sum, weight)| *sum += feature * weight);
+                    }
+                    values.extend(sums);
+                }
+            }
+            let values = TensorData::new(values, [batch, grid.positions(), 2 * BITS]);
+            let values = Tensor::from_data(values, &self.of.device);
+            Ok((pass.clone(), LogitMap::new(values, grid, Alphabet::bits(BITS))?))
+        });
+        let logits = logits.collect::<Result<PassLogits>>()?;
+        self.inputs.push(input);
+        Ok(logits)
+    }
+
+    /// The last scale gets a continuous part.
+    fn refine(&mut self, refinement: &Refinement<'_>) -> Result<Option<Tensor<4>>> {
+        let Refinement { scale, images, embedding, noise, .. } = *refinement;
+        if scale + 1 < self.of.schedule.len() {
+            return Ok(None);
+        }
+        let grid = self.of.schedule.last();
+        let place = Place { scale, images, positions: grid.positions(), alphabet: Alphabet::bits(BITS) };
+        let normal = TensorData::new(noise.gaussian(&place, BITS), [images.len(), grid.positions(), BITS]);
+        let normal: Tensor<3> = Tensor::from_data(normal, &self.of.device);
+        Ok(Some(embedding.clone() + on_grid(normal, grid).mul_scalar(0.05)))
+    }
+}
+
+impl Drawing<'_> {
+    /// What the earlier inputs of an image are on average.
+    fn earlier(&self, image: usize) -> [f32; BITS] {
+        let own = self.inputs.iter().flat_map(|input| {
+            let size = input.len() / self.batch;
+            input[image * size..][..size].chunks(BITS)
+        });
+        let (count, sum) = own.fold((0, [0.0; BITS]), |(count, sum), bits| {
+            (count + 1, std::array::from_fn(|i| sum[i] + bits[i]))
+        });
+        sum.map(|sum| sum / count.max(1) as f32)
+    }
+}
+
+/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green.
+struct Paper {
+    schedule: ScaleSchedule,
+    device: Device,
+}
+
+impl Paper {
+    fn indices(&self, from: usize, to: usize) -> Tensor<1, Int> {
+        let indices: Vec<i64> = (0..to).map(|i| (i * from / to) as i64).collect();
+        Tensor::from_data(TensorData::new(indices, [to]), &self.device)
+    }
+
+    fn resized(&self, features: Tensor<4>, to: Grid) -> Tensor<4> {
+        let [_, _, height, width] = features.dims();
+        let rows = features.select(2, self.indices(height, to.height));
+        rows.select(3, self.indices(width, to.width))
+    }
+
+    fn pixels(&self) -> Grid {
+        let finest = self.schedule.last();
+        Grid::new(2 * finest.height, 2 * finest.width)
+    }
+}
+
+impl Tokenizer for Paper {
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.schedule
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::bits(BITS)
+    }
+
+    fn input_channels(&self) -> usize {
+        BITS
+    }
+
+    fn image_size(&self) -> (usize, usize) {
+        (self.pixels().height, self.pixels().width)
+    }
+
+    fn device(&self) -> Device {
+        self.device.clone()
+    }
+
+    fn blank(&self, batch: usize) -> Canvas {
+        let Grid { height, width } = self.schedule.last();
+        Canvas { features: Tensor::zeros([batch, BITS, height, width], &self.device) }
+    }
+
+    fn embed(&self, draw: &Draw, k: usize) -> Result<Tensor<4>> {
+        let signs = draw.tokens.clone().float().mul_scalar(2.0).sub_scalar(1.0);
+        Ok(on_grid(signs, self.schedule.grid(k)).mul_scalar(0.5_f32.powi(k as i32 + 1)))
+    }
+
+    fn accumulate(&self, canvas: Canvas, embedding: Tensor<4>, _: usize) -> Result<Canvas> {
+        Ok(Canvas { features: canvas.features + self.resized(embedding, self.schedule.last()) })
+    }
+
+    fn next_input(&self, canvas: &Canvas, k: usize) -> Result<Tensor<3>> {
+        Ok(self.resized(canvas.features.clone(), self.schedule.grid(k)).flatten::<3>(2, 3).swap_dims(1, 2))
+    }
+
+    fn decode(&self, canvas: &Canvas) -> Result<Tensor<4>> {
+        let colours = self.resized(canvas.features.clone(), self.pixels());
+        let blue = colours.clone().mean_dim(1);
+        Ok(Tensor::cat(vec![colours, blue], 1).mul_scalar(0.5).add_scalar(0.5).clamp(0.0, 1.0))
+    }
+
+    fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>> {
+        let batch = images.dims()[0];
+        let wanted = self.resized(images.narrow(1, 0, BITS), self.schedule.last());
+        let wanted = wanted.mul_scalar(2.0).sub_scalar(1.0);
+        let mut canvas = self.blank(batch);
+        let scales = (0..self.schedule.len()).map(|k| {
+            let missing = Canvas { features: wanted.clone() - canvas.features.clone() };
+            let tokens = self.next_input(&missing, k)?.greater_elem(0.0).int();
+            let embedding = self.embed(&Draw::tokens(tokens.clone()), k)?;
+            canvas = self.accumulate(canvas.clone(), embedding, k)?;
+            Ok(tokens)
+        });
+        scales.collect()
+    }
+}
+
+/// `[batch, h·w, channels]` as `[batch, channels, h, w]`.
+fn on_grid(values: Tensor<3>, grid: Grid) -> Tensor<4> {
+    let [batch, _, channels] = values.dims();
+    values.swap_dims(1, 2).reshape([batch, channels, grid.height, grid.width])
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.into_data().try_into_vec_as().map_err(|error| Error::Unsupported(format!("{error:?}")))
+}
+
+fn integers_of<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
+    tensor.into_data().try_into_vec_as().map_err(|error| Error::Unsupported(format!("{error:?}")))
+}
