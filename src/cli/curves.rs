@@ -6,8 +6,8 @@ use crate::ablation::chart::{Line, svg};
 use crate::files::write_atomically;
 use crate::train::log::Table;
 
+use super::Failure;
 use super::evaluate::check_place;
-use super::{Failure, train};
 
 /// Draw a training's log as a line chart
 ///
@@ -27,13 +27,13 @@ pub struct Args {
 /// Reads, draws, writes.
 pub fn run(args: Args) -> Result<(), Failure> {
     check_place(&args.out)?;
-    let table = Table::read(&args.log).map_err(train::failure)?;
+    let table = Table::read(&args.log)?;
     let losses = args.columns.is_empty();
     let columns: Vec<&str> =
         if losses { table.losses() } else { args.columns.iter().map(String::as_str).collect() };
     let beside = args.log.with_file_name("evaluation.csv");
     // A training that has not come to its first evaluation has none.
-    let held_out = beside.is_file().then(|| Table::read(&beside)).transpose().map_err(train::failure)?;
+    let held_out = beside.is_file().then(|| Table::read(&beside)).transpose()?;
     let line = |(style, column): (usize, &&str)| {
         let points = table.points(column).ok_or_else(|| {
             Failure::Usage(miette::miette!(

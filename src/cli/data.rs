@@ -7,8 +7,8 @@ use crate::metrics::ImageBatch;
 use crate::metrics::source::ImageSource;
 use crate::train::data::{Dataset, Images, Source};
 
+use super::Failure;
 use super::evaluate::failure;
-use super::{Failure, train};
 
 /// Images that go through a network at a time.
 pub const BATCH: usize = 64;
@@ -29,7 +29,7 @@ impl Data {
         if !path.exists() && text.contains('(') {
             let source: Source =
                 Document::parse("DATA", text).and_then(|tree| tree.decode()).map_err(Failure::usage)?;
-            return source.load().map(Self::Set).map_err(train::failure);
+            return source.load().map(Self::Set).map_err(Failure::from);
         }
         if path.join("train").is_dir() && path.join("test").is_dir() {
             return Err(Failure::Usage(miette::miette!(
@@ -37,7 +37,7 @@ impl Data {
             )));
         }
         match Source::find(path) {
-            Some(source) => source.load().map(Self::Set).map_err(train::failure),
+            Some(source) => source.load().map(Self::Set).map_err(Failure::from),
             None => ImageSource::open(path).map(Self::Images).map_err(failure),
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use miette::Report;
 
-use crate::{ablation, pipeline};
+use crate::{ablation, pipeline, train};
 
 /// A command's failure: one message for a person, and one code for a script.
 #[derive(Debug)]
@@ -63,5 +63,20 @@ impl From<ablation::Error> for Failure {
             error if usage => Self::Usage(miette::miette!("{error}")),
             error => Self::Run(miette::miette!("{error}")),
         }
+    }
+}
+
+impl From<train::Error> for Failure {
+    fn from(error: train::Error) -> Self {
+        use train::Error;
+        let usage = matches!(
+            error,
+            Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. }
+        );
+        if let Error::Stopped { .. } = error {
+            return Self::Stopped(miette::miette!(help = "the same command goes on from there", "{error}"));
+        }
+        let report = miette::miette!("{error}");
+        if usage { Self::Usage(report) } else { Self::Run(report) }
     }
 }

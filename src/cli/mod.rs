@@ -33,18 +33,21 @@ mod report;
 mod schema;
 mod selfcheck;
 mod train;
+mod trainings;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::MietteHandlerOpts;
 
 use crate::ablation::judge::Judges;
 use crate::pipeline::Registry;
 
 use failure::Failure;
+
+pub use trainings::Trainings;
 
 /// Guidance of next-scale image generators: generate, measure, compare, train.
 #[derive(Debug, Parser)]
@@ -81,23 +84,30 @@ pub fn main(registry: Registry) -> ExitCode {
     Program::new(registry).main()
 }
 
-/// The commands, with what configs and ablation files may name in them.
+/// The commands, with what configs, ablation files and `nextscale train` may name in them.
 #[derive(Clone)]
 pub struct Program {
     registry: Registry,
     judges: Judges,
+    trainings: Trainings,
 }
 
 impl Program {
-    /// What configs may name; ablations measure what nextscale itself can.
+    /// What configs may name; ablations measure what nextscale itself can, and `nextscale train` trains what it can.
     pub fn new(registry: Registry) -> Self {
-        Self { registry, judges: Judges::standard() }
+        Self { registry, judges: Judges::standard(), trainings: Trainings::standard() }
     }
 
     /// The same with these measures in ablations.
     #[must_use]
     pub fn with_judges(self, judges: Judges) -> Self {
         Self { judges, ..self }
+    }
+
+    /// The same with these trainings under `nextscale train`.
+    #[must_use]
+    pub fn with_trainings(self, trainings: Trainings) -> Self {
+        Self { trainings, ..self }
     }
 
     /// As [`main`].
@@ -110,7 +120,7 @@ impl Program {
     /// Runs one command line, the program's name being its first word: exit code 0 is success, 1 a failed run, 2 wrong usage
     /// and 130 an interrupted run.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-        let cli = match Cli::try_parse_from(arguments) {
+        let cli = match self.parse(arguments) {
             Ok(cli) => cli,
             // Help and version too; a closed pipe is no reason to fail then.
             Err(told) => {
@@ -128,8 +138,18 @@ impl Program {
         }
     }
 
+    fn parse(
+        &self,
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> clap::error::Result<Cli> {
+        let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
+        let mut command = Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what));
+        let mut matches = command.try_get_matches_from_mut(arguments)?;
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+
     fn command(&self, command: Command) -> Result<(), Failure> {
-        let Self { registry, judges } = self;
+        let Self { registry, judges, trainings } = self;
         match command {
             Command::Generate(args) => generate::run(args, registry),
             Command::Evaluate(args) => evaluate::run(args),
@@ -140,7 +160,7 @@ impl Program {
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),
             Command::Init(args) => init::run(args, registry),
-            Command::Train(args) => train::run(args),
+            Command::Train(args) => train::run(args, trainings),
             Command::Curves(args) => curves::run(args),
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
@@ -156,5 +176,32 @@ fn unwrap_where_no_one_reads_columns() {
     if !std::io::stderr().is_terminal() {
         // Fails only where a hook is set already, and then that one stands.
         let _ = miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::config::TrainClassifier;
+    use crate::train::train_classifier;
+
+    #[test]
+    fn trainings_of_another_crate_are_listed_and_a_slip_is_told() {
+        let trainings =
+            Trainings::standard().with("sketch", "A toy", |config: TrainClassifier, _, options, device| {
+                train_classifier(&config, options, device)
+            });
+        let program = Program::new(Registry::standard()).with_trainings(trainings);
+        let told = |what: &str| program.parse(["nextscale", "train", what, "x.ron"]).unwrap_err();
+        let slip = told("skech");
+        assert_eq!(slip.exit_code(), 2);
+        let slip = slip.to_string();
+        assert!(slip.contains("a similar value exists: 'sketch'"), "{slip}");
+        assert!(slip.contains("[possible values: classifier, tokenizer, backbone, sketch]"), "{slip}");
+        let help = told("--help").to_string();
+        assert!(help.contains("- sketch:     A toy"), "{help}");
+        assert!(program.parse(["nextscale", "train", "sketch", "x.ron"]).is_ok());
+        let standard = Program::new(Registry::standard());
+        assert!(standard.parse(["nextscale", "train", "sketch", "x.ron"]).is_err());
     }
 }

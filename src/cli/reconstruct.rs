@@ -16,7 +16,7 @@ use image::RgbImage;
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
-use super::{Failure, evaluate, progress, train};
+use super::{Failure, evaluate, progress};
 
 /// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
 /// The tokenizer of a config's model, or of a file of weights.
 fn open(model: &Path, registry: &Registry, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
     if model.extension().is_some_and(|extension| extension == "safetensors") {
-        return Ok(Arc::new(open_tokenizer(model, device).map_err(train::failure)?));
+        return Ok(Arc::new(open_tokenizer(model, device)?));
     }
     let tree = Document::read(model).map_err(Failure::usage)?;
     let folder = model.parent().unwrap_or(Path::new(""));

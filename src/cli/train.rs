@@ -1,25 +1,27 @@
-//! `nextscale train classifier|tokenizer|backbone CONFIG`.
+//! `nextscale train WHAT CONFIG`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::{Document, Node};
-use crate::train::{self, Options, Outcome};
-use clap::ValueEnum;
-use serde::de::DeserializeOwned;
+use crate::config::Document;
+use crate::train::{Options, Outcome};
 
 use super::Failure;
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::trainings::Trainings;
 
 /// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to train
-    what: What,
+    // Places are said: this argument is given the program's names later, which puts it behind the others.
+    #[arg(index = 1)]
+    what: String,
     /// The training's config, a RON file; configs/train/ has some
+    #[arg(index = 2)]
     config: PathBuf,
     /// The folder for weights, log, sample sheets and the checkpoint [default: runs/CONFIG'S NAME]
     #[arg(long, value_name = "DIR")]
@@ -39,18 +41,8 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum What {
-    /// The network whose features a tokenizer's perceptual loss compares
-    Classifier,
-    /// Images to token grids and back
-    Tokenizer,
-    /// The transformer that predicts the token grids
-    Backbone,
-}
-
 /// Trains, and says where the results are.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, trainings: &Trainings) -> Result<(), Failure> {
     let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
@@ -67,28 +59,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         stop: Arc::clone(&stop),
         ..Options::new(&out)
     };
-    let trained = match args.what {
-        What::Classifier => {
-            let config: train::config::TrainClassifier = decode(&tree)?;
-            on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
-            train::train_classifier(&config.relative_to(&base), &options, &device)
-        }
-        What::Tokenizer => {
-            let config: train::config::TrainTokenizer = decode(&tree)?;
-            on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
-            train::train_tokenizer(&config.relative_to(&base), &options, &device)
-        }
-        What::Backbone => {
-            let config: train::config::TrainBackbone = decode(&tree)?;
-            on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
-            train::train_backbone(&config.relative_to(&base), &options, &device)
-        }
-    };
-    report(&trained.map_err(failure)?, &out)
-}
-
-fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Failure> {
-    tree.decode().map_err(Failure::usage)
+    on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
+    report(&trainings.run(&args.what, (&tree, &base), &options, &device)?, &out)
 }
 
 fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
@@ -105,17 +77,4 @@ fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
         println!("  {name:24} {value:.4}");
     }
     Ok(())
-}
-
-pub(super) fn failure(error: train::Error) -> Failure {
-    use train::Error;
-    let usage = matches!(
-        error,
-        Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. }
-    );
-    if let Error::Stopped { .. } = error {
-        return Failure::Stopped(miette::miette!(help = "the same command goes on from there", "{error}"));
-    }
-    let report = miette::miette!("{error}");
-    if usage { Failure::Usage(report) } else { Failure::Run(report) }
 }

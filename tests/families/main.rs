@@ -1,6 +1,7 @@
 //! A model family from outside, registered with one line, has what every family has.
 
 mod sketch;
+mod training;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -22,11 +22,11 @@ use nextscale::weights::{ExpectedTensors, WeightFile};
 use serde::Serialize;
 
 /// Channels of an embedding, one a bit.
-const BITS: usize = 2;
+pub const BITS: usize = 2;
 /// Width of a word's embedding.
-const WIDTH: usize = 3;
+pub const WIDTH: usize = 3;
 /// The head reads the input, what earlier inputs were on average, the text, and the place.
-const FEATURES: usize = 2 * BITS + WIDTH + 2;
+pub const FEATURES: usize = 2 * BITS + WIDTH + 2;
 /// The one tensor of a file, `[FEATURES, 2 · BITS]`.
 pub const HEAD: &str = "sketch.head";
 
@@ -148,16 +148,37 @@ impl OpenModel for OpenSketch {
             Head::File(file) => file.values(HEAD)?.0,
             Head::Values(values) => values.clone(),
         };
-        let (schedule, device) = (self.schedule.clone(), options.device.clone());
-        let backbone = Pencil { schedule: schedule.clone(), device: device.clone(), head };
-        let tokenizer = Paper { schedule, device: device.clone() };
-        Ok(Model::new(Arc::new(tokenizer), Arc::new(backbone), Arc::new(Words { device }))?)
+        Ok(model(head, options.device)?)
     }
 }
 
+/// A model with this head, `[FEATURES, 2 · BITS]`.
+pub fn model(head: Vec<f32>, device: &Device) -> nextscale::generate::Result<Model> {
+    let backbone = Pencil { schedule: schedule(), device: device.clone(), head };
+    let words = Words { device: device.clone() };
+    Model::new(Arc::new(Paper::new(device)), Arc::new(backbone), Arc::new(words))
+}
+
+/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input `[h·w · BITS]`, what earlier
+/// inputs were on average, and the mean of the text's rows.
+pub fn features(input: &[f32], earlier: [f32; BITS], text: &[f32], grid: Grid) -> Vec<f32> {
+    let each = input.chunks(BITS).enumerate().flat_map(|(position, own)| {
+        let place = [position / grid.width, position % grid.width].map(|at| at as f32 / 4.0);
+        [own, &earlier, text, &place].concat()
+    });
+    each.collect()
+}
+
+/// The mean of embeddings of `BITS` channels; zeros of none.
+pub fn mean<'a>(embeddings: impl Iterator<Item = &'a [f32]>) -> [f32; BITS] {
+    let (count, sum) = embeddings
+        .fold((0, [0.0; BITS]), |(count, sum), bits| (count + 1, std::array::from_fn(|i| sum[i] + bits[i])));
+    sum.map(|sum| sum / count.max(1) as f32)
+}
+
 /// Every word of a text is a row.
-struct Words {
-    device: Device,
+pub struct Words {
+    pub device: Device,
 }
 
 impl Conditioner for Words {
@@ -231,7 +252,7 @@ impl Backbone for Pencil {
 }
 
 /// The mean of every image's own rows, `[batch · WIDTH]`; zeros of a text without words.
-fn means(values: &Tensor<3>, mask: &Tensor<2, Bool>) -> Result<Vec<f32>> {
+pub fn means(values: &Tensor<3>, mask: &Tensor<2, Bool>) -> Result<Vec<f32>> {
     let longest = values.dims()[1];
     let (values, mask) = (host(values.clone())?, integers_of(mask.clone().int())?);
     let images = values.chunks(longest * WIDTH).zip(mask.chunks(longest));
@@ -267,12 +288,11 @@ impl Session for Drawing<'_> {
             let mut values = Vec::new();
             for image in 0..batch {
                 let (earlier, text) = (self.earlier(image), &texts[image * WIDTH..][..WIDTH]);
-                for position in 0..grid.positions() {
-                    let own = &input[(image * grid.positions() + position) * BITS..][..BITS];
-                    let place = [position / grid.width, position % grid.width].map(|at| at as f32 / 4.0);
-                    let features = own.iter().chain(&earlier).chain(text).chain(&place);
+                let size = grid.positions() * BITS;
+                let features = features(&input[image * size..][..size], earlier, text, grid);
+                for features in features.chunks(FEATURES) {
                     let mut sums = [0.0; 2 * BITS];
-                    for (feature, row) in features.zip(self.of.head.chunks(2 * BITS)) {
+                    for (feature, row) in features.iter().zip(self.of.head.chunks(2 * BITS)) {
                         sums.iter_mut().zip(row).for_each(|(sum, weight)| *sum += feature * weight);
                     }
                     values.extend(sums);
@@ -304,24 +324,24 @@ impl Session for Drawing<'_> {
 impl Drawing<'_> {
     /// What the earlier inputs of an image are on average.
     fn earlier(&self, image: usize) -> [f32; BITS] {
-        let own = self.inputs.iter().flat_map(|input| {
+        mean(self.inputs.iter().flat_map(|input| {
             let size = input.len() / self.batch;
             input[image * size..][..size].chunks(BITS)
-        });
-        let (count, sum) = own.fold((0, [0.0; BITS]), |(count, sum), bits| {
-            (count + 1, std::array::from_fn(|i| sum[i] + bits[i]))
-        });
-        sum.map(|sum| sum / count.max(1) as f32)
+        }))
     }
 }
 
 /// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green.
-struct Paper {
+pub struct Paper {
     schedule: ScaleSchedule,
     device: Device,
 }
 
 impl Paper {
+    pub fn new(device: &Device) -> Self {
+        Self { schedule: schedule(), device: device.clone() }
+    }
+
     fn indices(&self, from: usize, to: usize) -> Tensor<1, Int> {
         let indices: Vec<i64> = (0..to).map(|i| (i * from / to) as i64).collect();
         Tensor::from_data(TensorData::new(indices, [to]), &self.device)

@@ -136,7 +136,7 @@ impl TrainClassifier {
     /// # Errors
     /// [`Error::Setting`] naming the field.
     pub fn check(&self) -> Result<()> {
-        check_counts(self.steps, self.batch, &self.training)
+        self.training.check(self.steps, self.batch)
     }
 
     /// The same config with relative paths taken from `base`, the folder of the config's file.
@@ -152,7 +152,7 @@ impl TrainTokenizer {
     /// # Errors
     /// [`Error::Setting`] naming the field.
     pub fn check(&self) -> Result<()> {
-        check_counts(self.steps, self.batch, &self.training)?;
+        self.training.check(self.steps, self.batch)?;
         let perceptual = self.perceptual.as_ref().map_or(0.0, |term| term.weight);
         let adversarial = self.adversarial.as_ref().map_or(0.0, |term| term.weight);
         for (field, weight) in [
@@ -259,7 +259,7 @@ impl TrainBackbone {
     /// # Errors
     /// [`Error::Setting`] naming the field.
     pub fn check(&self) -> Result<()> {
-        check_counts(self.steps, self.batch, &self.training)?;
+        self.training.check(self.steps, self.batch)?;
         if !(0.0..=1.0).contains(&self.label_dropout) {
             return Err(Error::setting(
                 "label_dropout",
@@ -281,66 +281,71 @@ impl TrainBackbone {
     }
 }
 
-/// Checks what every training has in common.
-fn check_counts(steps: u64, batch: usize, training: &Training) -> Result<()> {
-    if steps == 0 {
-        return Err(Error::setting("steps", "0 trains nothing; give at least 1"));
-    }
-    if batch == 0 {
-        return Err(Error::setting("batch", "0 images a step; give at least 1"));
-    }
-    if training.micro_batches == 0 || training.micro_batches > batch {
-        return Err(Error::setting(
-            "micro_batches",
-            format!(
-                "{} parts of {batch} images; give 1 to {batch}, for speed the number of threads",
-                training.micro_batches
-            ),
-        ));
-    }
-    if let Shape::Trapezoid { from, .. } = training.schedule.shape
-        && !(0.0..1.0).contains(&from)
-    {
-        return Err(Error::setting(
-            "schedule.shape.from",
-            format!("{from} is no share of the run; give a number from 0 to below 1, like 0.8"),
-        ));
-    }
-    if !(training.learning_rate.is_finite() && training.learning_rate > 0.0) {
-        return Err(Error::setting(
-            "learning_rate",
-            format!("{} trains nothing; give a number above 0, like 1e-4", training.learning_rate),
-        ));
-    }
-    if let Some(muon) = &training.muon {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        for (field, value, fits, remedy) in [
-            ("training.muon.rate", muon.rate, positive(muon.rate), "a number above 0, like 2"),
-            (
-                "training.muon.momentum",
-                muon.momentum,
-                (0.0..1.0).contains(&muon.momentum),
-                "a number from 0 to below 1, like 0.95",
-            ),
-            (
-                "training.muon.weight_decay",
-                muon.weight_decay,
-                muon.weight_decay == 0.0 || positive(muon.weight_decay),
-                "0 or more",
-            ),
-        ] {
-            if !fits {
-                return Err(Error::setting(field, format!("{value} does not train; give {remedy}")));
+impl Training {
+    /// Checks the settings for a run of `steps` updates of `batch` images each.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field, and what it may be.
+    pub fn check(&self, steps: u64, batch: usize) -> Result<()> {
+        if steps == 0 {
+            return Err(Error::setting("steps", "0 trains nothing; give at least 1"));
+        }
+        if batch == 0 {
+            return Err(Error::setting("batch", "0 images a step; give at least 1"));
+        }
+        if self.micro_batches == 0 || self.micro_batches > batch {
+            return Err(Error::setting(
+                "micro_batches",
+                format!(
+                    "{} parts of {batch} images; give 1 to {batch}, for speed the number of threads",
+                    self.micro_batches
+                ),
+            ));
+        }
+        if let Shape::Trapezoid { from, .. } = self.schedule.shape
+            && !(0.0..1.0).contains(&from)
+        {
+            return Err(Error::setting(
+                "schedule.shape.from",
+                format!("{from} is no share of the run; give a number from 0 to below 1, like 0.8"),
+            ));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(Error::setting(
+                "learning_rate",
+                format!("{} trains nothing; give a number above 0, like 1e-4", self.learning_rate),
+            ));
+        }
+        if let Some(muon) = &self.muon {
+            let positive = |value: f64| value.is_finite() && value > 0.0;
+            for (field, value, fits, remedy) in [
+                ("training.muon.rate", muon.rate, positive(muon.rate), "a number above 0, like 2"),
+                (
+                    "training.muon.momentum",
+                    muon.momentum,
+                    (0.0..1.0).contains(&muon.momentum),
+                    "a number from 0 to below 1, like 0.95",
+                ),
+                (
+                    "training.muon.weight_decay",
+                    muon.weight_decay,
+                    muon.weight_decay == 0.0 || positive(muon.weight_decay),
+                    "0 or more",
+                ),
+            ] {
+                if !fits {
+                    return Err(Error::setting(field, format!("{value} does not train; give {remedy}")));
+                }
             }
         }
+        if !(0.0..1.0).contains(&self.ema) {
+            return Err(Error::setting(
+                "ema",
+                format!("{} is no decay; give 0 (off) or a number below 1", self.ema),
+            ));
+        }
+        Ok(())
     }
-    if !(0.0..1.0).contains(&training.ema) {
-        return Err(Error::setting(
-            "ema",
-            format!("{} is no decay; give 0 (off) or a number below 1", training.ema),
-        ));
-    }
-    Ok(())
 }
 
 fn twentieth() -> f64 {

@@ -53,6 +53,16 @@ pub enum Error {
     /// A sample could not be made.
     #[error(transparent)]
     Generate(#[from] nextscale_generate::Error),
+    /// A task gave something else than it had said.
+    #[error("the task names {named} parts of its loss, and gave {given} in step {step}")]
+    Parts {
+        /// Columns that it names.
+        named: usize,
+        /// Parts that it gave.
+        given: usize,
+        /// The step, from 0.
+        step: u64,
+    },
     /// The loss left the numbers.
     #[error(
         "the loss is {loss} at step {step}; lower `learning_rate` or set `clip`, and resume from the last checkpoint"

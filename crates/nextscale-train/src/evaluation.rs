@@ -4,12 +4,11 @@ use crate::Result;
 use crate::lanes::Lanes;
 use crate::progress::Progress;
 
-/// What an evaluation runs its batches on.
+/// What an evaluation runs its batches on: as many side by side as there are threads on the CPU, one at a time on another device.
 pub struct Evaluation<'a> {
-    /// Where batches run.
-    pub lanes: &'a Lanes,
+    pub(crate) lanes: &'a Lanes,
     /// Where their progress is shown.
-    pub progress: &'a mut Progress,
+    pub(crate) progress: &'a mut Progress,
 }
 
 impl Evaluation<'_> {

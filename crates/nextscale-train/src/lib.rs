@@ -4,6 +4,8 @@
 //! sample sheets on the way, `checkpoint.safetensors` every few minutes, and the weights, under upstream's keys, at the
 //! end.
 //!
+//! All three are a [`task::Task`] under one loop, [`train_task`], which trains a model family of another crate as well.
+//!
 //! A run that is stopped and resumed goes on as if never interrupted. Whatever is random is a function of the seed and the
 //! step, and the checkpoint holds the rest: on the CPU the losses and weights are the same bit for bit. On CUDA sums into
 //! one place (gradients of embeddings, of convolutions) may be made in another order every time, so that two runs agree
@@ -29,15 +31,15 @@ mod micro_batches;
 mod mixed;
 mod muon;
 pub mod optimiser;
-mod params;
+pub mod params;
 mod perceptual;
 mod pixel_loss;
 mod progress;
 pub mod random;
 mod run;
 pub mod schedule;
-mod sheet;
-mod task;
+pub mod sheet;
+pub mod task;
 mod tokenizer;
 #[cfg(test)]
 mod toy;
@@ -46,5 +48,5 @@ pub use backbone::{teacher_features, train_backbone};
 pub use classifier::train_classifier;
 pub use error::{Error, Result};
 pub use muon::MuonConfig;
-pub use run::{Options, Outcome, Training};
+pub use run::{Options, Outcome, Training, train_task};
 pub use tokenizer::{open_tokenizer, train_tokenizer};

@@ -109,11 +109,22 @@ pub struct Outcome {
 
 const WINDOW: &str = "log.window";
 
-/// Trains `model` on `task` for `steps` steps of `batch` samples.
+/// Trains `model` on `task` for `steps` updates of `batch` images each (the batch counts for checks and speeds alone: the task picks
+/// the images), and writes the run's folder, `options.out`: `log.csv`, sample sheets and `evaluation.csv` on the way,
+/// `checkpoint.safetensors`, and at the end what the task exports, `samples.png` and `evaluation.json`.
+///
+/// The model's parameters must be on `device.clone().autodiff()`. They are known by the path of their fields in the checkpoint, so
+/// fields may not be renamed between a run and its resumption. The same `model` must be given again to resume: what the checkpoint has
+/// takes the place of its values.
+///
+/// `config` is all that decides what is learnt, `training` being part of it: it is kept in the checkpoint, and a run is resumed under the
+/// same one only. `steps` and `dtype`, and `micro_batches` and a trapezoid's `from` in a field called `training`, may differ.
 ///
 /// # Errors
-/// [`Error::Diverged`] when the loss is no number; [`Error::Io`] and [`Error::Checkpoint`] for the run's folder; and the task's.
-pub(crate) fn run<T: Task>(
+/// [`Error::Setting`] as [`Training::check`], and for Muon where the task names no matrices; [`Error::Diverged`] when the loss is no number;
+/// [`Error::Parts`] where the task gives other parts of it than it names;
+/// [`Error::Io`] and [`Error::Checkpoint`] for the run's folder; and the task's.
+pub fn train_task<T: Task>(
     task: &mut T,
     model: T::Model,
     (steps, batch): (u64, usize),
@@ -122,6 +133,7 @@ pub(crate) fn run<T: Task>(
     options: &Options,
     device: &Device,
 ) -> Result<Outcome> {
+    training.check(steps, batch)?;
     let out = &options.out;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let ema = (training.ema > 0.0).then(|| Ema::new(&model, training.ema));
@@ -170,6 +182,9 @@ pub(crate) fn run<T: Task>(
         let Pass { gradients, numbers, seen, seconds: passed } =
             pass(&lanes, training.micro_batches, task, &state.model, step, &picks)?;
         let Numbers { loss: value, parts } = numbers;
+        if parts.len() + 1 != width {
+            return Err(Error::Parts { named: width - 1, given: parts.len(), step });
+        }
         if !value.is_finite() {
             return Err(Error::Diverged { step, loss: f64::from(value) });
         }

@@ -26,7 +26,7 @@ use crate::params::parameters;
 use crate::perceptual::Perceptual;
 use crate::pixel_loss::{gradient_error, image_errors, psnr, squared_error};
 use crate::random::{Order, hash, permutation, uniform};
-use crate::run::{Options, Outcome, run};
+use crate::run::{Options, Outcome, train_task};
 use crate::sheet::write_sheet;
 use crate::task::{Loss, Task};
 use crate::{Error, Result};
@@ -107,7 +107,7 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         perceptual,
         device: device.clone(),
     };
-    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+    train_task(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
 /// The tokenizer of a file with `scales` in its header, as training writes it, with its encoder.

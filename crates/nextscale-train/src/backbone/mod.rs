@@ -24,7 +24,7 @@ use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
 use crate::random::{Order, uniform};
-use crate::run::{Options, Outcome, run};
+use crate::run::{Options, Outcome, train_task};
 use crate::sheet::write_sheet;
 use crate::task::{Loss, Numbers, Task};
 use crate::tokenizer::open_tokenizer;
@@ -81,7 +81,7 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
         classes: &data.classes,
         device: device.clone(),
     };
-    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+    train_task(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
 /// The weights of a file, where its sizes are the config's but for blocks that it may lack: those begin as the identity.

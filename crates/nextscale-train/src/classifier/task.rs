@@ -14,7 +14,7 @@ use crate::mixed::check_dtype;
 use crate::optimiser::{Groups, is_decayed};
 use crate::params::parameters;
 use crate::random::{Order, uniform};
-use crate::run::{Options, Outcome, run};
+use crate::run::{Options, Outcome, train_task};
 use crate::sheet::write_sheet;
 use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
@@ -51,7 +51,7 @@ pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &De
         data,
         device: device.clone(),
     };
-    run(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
+    train_task(&mut task, model, (config.steps, config.batch), &config.training, config, options, device)
 }
 
 struct ClassifierTask<'a> {

@@ -13,6 +13,7 @@ const BATCH: usize = 8;
 /// step where told to.
 struct Plane {
     below_one: f32,
+    parts: usize,
     stop: Option<(u64, Arc<AtomicBool>)>,
 }
 
@@ -46,7 +47,11 @@ impl Task for Plane {
         let below_one: i64 = error.clone().inner().abs().lower_elem(1.0).int().sum().into_scalar();
         let scalar = (error.clone() * error).mean();
         let loss: f32 = scalar.clone().into_scalar();
-        Ok(Loss { scalar, numbers: Numbers { loss, parts: vec![loss / 2.0] }, seen: below_one as f32 })
+        Ok(Loss {
+            scalar,
+            numbers: Numbers { loss, parts: vec![loss / 2.0; self.parts] },
+            seen: below_one as f32,
+        })
     }
 
     fn after_update(&mut self, model: Linear, _: u64, seen: Vec<f32>) -> Result<Linear> {
@@ -108,8 +113,8 @@ fn go(options: &Options, stop_after: Option<u64>, steps: u64) -> Result<Outcome>
 fn go_in(training: &Training, options: &Options, stop_after: Option<u64>, steps: u64) -> Result<Outcome> {
     options.stop.store(false, Ordering::Relaxed);
     let stop = stop_after.map(|step| (step, options.stop.clone()));
-    let mut task = Plane { below_one: 0.0, stop };
-    run(&mut task, start(), (steps, BATCH), training, training, options, &Device::flex())
+    let mut task = Plane { below_one: 0.0, parts: 1, stop };
+    train_task(&mut task, start(), (steps, BATCH), training, training, options, &Device::flex())
 }
 
 fn options(folder: &Path, name: &str) -> Options {
@@ -217,4 +222,19 @@ fn micro_batches_take_the_same_course_on_any_number_of_threads() {
         };
         assert_eq!(counted(&outs[0]), counted(&whole));
     }
+}
+
+#[test]
+fn what_a_task_or_its_settings_say_wrong_is_told_before_the_model_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), "wrong");
+    let go = |parts: usize, training: &Training| {
+        let mut task = Plane { below_one: 0.0, parts, stop: None };
+        train_task(&mut task, start(), (3, BATCH), training, training, &options, &Device::flex()).unwrap_err()
+    };
+    let error = go(2, &training());
+    assert_eq!(error.to_string(), "the task names 1 parts of its loss, and gave 2 in step 0");
+    assert!(!checkpoint::path(&options.out).exists());
+    let error = go(1, &Training { micro_batches: BATCH + 1, ..training() });
+    assert!(matches!(&error, Error::Setting { field, .. } if field == "micro_batches"), "{error}");
 }

@@ -1,0 +1,114 @@
+//! What `nextscale train` may train; open to other crates.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use serde::de::DeserializeOwned;
+
+use super::Failure;
+use crate::burn::tensor::Device;
+use crate::config::Node;
+use crate::train::config::{TrainBackbone, TrainClassifier, TrainTokenizer};
+use crate::train::{self, Options, Outcome, train_backbone, train_classifier, train_tokenizer};
+
+/// Decodes a config and trains as it says.
+type Run = Arc<dyn Fn(&Node, &Path, &Options, &Device) -> Result<Outcome, Failure> + Send + Sync>;
+
+#[derive(Clone)]
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    run: Run,
+}
+
+/// The names that `nextscale train` takes, with what they train.
+///
+/// ```
+/// use nextscale::cli::{Program, Trainings};
+/// use nextscale::pipeline::Registry;
+/// use nextscale::train::{config::TrainClassifier, train_classifier};
+///
+/// let trainings = Trainings::standard().with(
+///     "short-classifier",
+///     "A classifier in ten steps",
+///     |config: TrainClassifier, folder, options, device| {
+///         let config = TrainClassifier { steps: 10, ..config.relative_to(folder) };
+///         train_classifier(&config, options, device)
+///     },
+/// );
+/// let program = Program::new(Registry::standard()).with_trainings(trainings);
+/// ```
+#[derive(Clone, Default)]
+pub struct Trainings(Vec<Entry>);
+
+impl Trainings {
+    /// No trainings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything that nextscale itself trains.
+    pub fn standard() -> Self {
+        Self::new()
+            .with(
+                "classifier",
+                "The network whose features a tokenizer's perceptual loss compares",
+                |config: TrainClassifier, folder, options, device| {
+                    train_classifier(&config.relative_to(folder), options, device)
+                },
+            )
+            .with(
+                "tokenizer",
+                "Images to token grids and back",
+                |config: TrainTokenizer, folder, options, device| {
+                    train_tokenizer(&config.relative_to(folder), options, device)
+                },
+            )
+            .with(
+                "backbone",
+                "The transformer that predicts the token grids",
+                |config: TrainBackbone, folder, options, device| {
+                    train_backbone(&config.relative_to(folder), options, device)
+                },
+            )
+    }
+
+    /// The same with another training, in place of one of that name. `about` is its line in the help of `nextscale train`. `train` is given
+    /// the config, with `--set` and `--seed` in it, the folder that relative paths in it are taken from, what the command line says of the
+    /// run, and the device, which is not an autodiff one.
+    #[must_use]
+    pub fn with<C: DeserializeOwned>(
+        mut self,
+        name: &'static str,
+        about: &'static str,
+        train: impl Fn(C, &Path, &Options, &Device) -> train::Result<Outcome> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.retain(|entry| entry.name != name);
+        let run: Run = Arc::new(move |node, folder, options, device| {
+            let config = node.decode().map_err(Failure::usage)?;
+            train(config, folder, options, device).map_err(Failure::from)
+        });
+        self.0.push(Entry { name, about, run });
+        self
+    }
+
+    /// The names, for the command line.
+    pub(super) fn parser(&self) -> PossibleValuesParser {
+        let values = self.0.iter().map(|entry| PossibleValue::new(entry.name).help(entry.about));
+        PossibleValuesParser::new(values.collect::<Vec<_>>())
+    }
+
+    /// Trains what `name` says.
+    pub(super) fn run(
+        &self,
+        name: &str,
+        (config, folder): (&Node, &Path),
+        options: &Options,
+        device: &Device,
+    ) -> Result<Outcome, Failure> {
+        let entry = self.0.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| Failure::Usage(miette::miette!("nothing is called `{name}`")))?;
+        (entry.run)(config, folder, options, device)
+    }
+}
