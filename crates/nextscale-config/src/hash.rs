@@ -11,7 +11,7 @@ impl Node {
     /// and `1.0`, which decode alike wherever both are allowed; `Dse` and `Dse()`; `x` and `Some(x)`. It does depend on
     /// the order of lists, on names, and on whether a default is written out: hash the resolved config, not the file.
     pub fn hash(&self) -> String {
-        sha256(&identity(self))
+        sha256(identity(self))
     }
 }
 

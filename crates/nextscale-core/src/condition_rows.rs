@@ -7,6 +7,7 @@ use crate::{Error, PassCondition, Result};
 /// The conditions of a batch as a backbone reads them, one row an image.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // one a batch and side
 pub enum ConditionRows {
     /// Rows of a table of classes; `None` is the null class.
     Classes(Vec<Option<usize>>),

@@ -82,11 +82,11 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Unfit`] if no model has the pass's name.
-    pub fn of_pass(&self, model: &PassModel) -> Result<(&Arc<dyn Backbone>, &Arc<dyn Conditioner>)> {
+    pub fn of_pass(&self, model: &PassModel) -> Result<(&dyn Backbone, &dyn Conditioner)> {
         match model {
-            PassModel::Main => Ok((&self.backbone, &self.conditioner)),
+            PassModel::Main => Ok((&*self.backbone, &*self.conditioner)),
             PassModel::Named(name) => match self.guides.get(name) {
-                Some(guide) => Ok((&guide.backbone, &guide.conditioner)),
+                Some(guide) => Ok((&*guide.backbone, &*guide.conditioner)),
                 None => {
                     let known: Vec<&str> = self.guides.keys().map(|name| &**name).collect();
                     let known = if known.is_empty() { "there is none".into() } else { known.join(", ") };

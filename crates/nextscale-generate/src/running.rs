@@ -42,7 +42,7 @@ impl<'a> Sessions<'a> {
                 canvases.push((prefix, tokenizer.blank(conditions.len())));
                 canvases.len() - 1
             });
-            let conditions = prepare(&**conditioner, conditions, &plan)?;
+            let conditions = prepare(conditioner, conditions, &plan)?;
             let main = which == PassModel::Main && prefix == Prefix::Drawn;
             running.push(Running { main, canvas, last, session: backbone.start(&conditions, &plan)? });
         }

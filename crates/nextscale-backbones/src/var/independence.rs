@@ -21,7 +21,7 @@ fn features(model: &Var, images: usize, k: usize) -> Tensor<3> {
 }
 
 /// Runs as many images as asked for; `wanted` says the passes of each scale, the last entry those of the rest.
-fn run(model: &Var, images: usize, wanted: &[Passes], pass: Pass) -> Vec<Image> {
+fn run(model: &Var, images: usize, wanted: &[&Passes], pass: Pass) -> Vec<Image> {
     let conditions: Vec<_> = (0..images).map(|i| Condition::Class(i % 7)).collect();
     let scales = model.schedule().len();
     let wanted = (0..scales).map(|k| wanted[k.min(wanted.len() - 1)].clone()).collect();
@@ -43,20 +43,17 @@ fn run(model: &Var, images: usize, wanted: &[Passes], pass: Pass) -> Vec<Image> 
 
 fn assert_independent(model: &Var) {
     let (one, other, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
-    let all = run(model, 8, &[both.clone()], Pass::CONDITIONAL);
-    let null = run(model, 8, &[both.clone()], Pass::UNCONDITIONAL);
+    let all = run(model, 8, &[&both], Pass::CONDITIONAL);
+    let null = run(model, 8, &[&both], Pass::UNCONDITIONAL);
     assert!(all[0] != all[1] && all[0] != null[0]);
     for count in [1, 2, 3, 8] {
-        assert!(run(model, count, &[one.clone()], Pass::CONDITIONAL) == all[..count], "{count} alone");
+        assert!(run(model, count, &[&one], Pass::CONDITIONAL) == all[..count], "{count} alone");
         assert!(
-            run(model, count, &[both.clone()], Pass::CONDITIONAL) == all[..count],
+            run(model, count, &[&both], Pass::CONDITIONAL) == all[..count],
             "{count} beside the other pass"
         );
-        assert!(
-            run(model, count, &[other.clone()], Pass::UNCONDITIONAL) == null[..count],
-            "{count} unconditional"
-        );
-        let stops = run(model, count, &[both.clone(), both.clone(), one.clone()], Pass::CONDITIONAL);
+        assert!(run(model, count, &[&other], Pass::UNCONDITIONAL) == null[..count], "{count} unconditional");
+        let stops = run(model, count, &[&both, &both, &one], Pass::CONDITIONAL);
         assert!(stops == all[..count], "{count} beside a pass that stops");
     }
 }
@@ -94,8 +91,8 @@ fn wider_models_do_not_depend_on_the_batch() {
 fn a_pass_that_stops_leaves_the_other_as_it_is() {
     let model = model("aln", &Device::flex());
     let (one, other, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
-    let full = run(&model, 2, &[both.clone()], Pass::UNCONDITIONAL);
-    let stopped = run(&model, 2, &[one.clone(), both.clone(), other.clone()], Pass::UNCONDITIONAL);
+    let full = run(&model, 2, &[&both], Pass::UNCONDITIONAL);
+    let stopped = run(&model, 2, &[&one, &both, &other], Pass::UNCONDITIONAL);
     for (full, stopped) in full.iter().zip(&stopped) {
         assert_eq!(stopped[0], None, "its head is skipped where it is not wanted");
         assert_eq!(stopped[1..], full[1..]);
