@@ -35,7 +35,7 @@ mod selfcheck;
 mod train;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -122,7 +122,8 @@ impl Program {
         match self.command(cli.command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                eprintln!("{:?}", failure.report());
+                // Whoever read standard error may be gone: the exit code still says it.
+                let _ = writeln!(std::io::stderr(), "{:?}", failure.report());
                 failure.code()
             }
         }
