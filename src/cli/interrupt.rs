@@ -1,5 +1,6 @@
 //! Ctrl-C and termination: asked once, a run stops where it can be resumed; asked twice, at once.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -23,8 +24,9 @@ fn interrupted() {
     if ASKED.fetch_add(1, Ordering::Relaxed) > 0 {
         std::process::exit(130);
     }
-    eprintln!("stopping at the next safe point; once more to stop at once");
     if let Some(stop) = &*STOP.lock().unwrap_or_else(PoisonError::into_inner) {
         stop();
     }
+    // Last, and without a panic: whoever read standard error may be gone (`2>&1 | tee log`, then Ctrl-C ends both).
+    let _ = writeln!(std::io::stderr(), "stopping at the next safe point; once more to stop at once");
 }

@@ -36,7 +36,7 @@ mod train;
 mod trainings;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -132,7 +132,8 @@ impl Program {
         match self.command(cli.command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                eprintln!("{:?}", failure.report());
+                // Whoever read standard error may be gone: the exit code still says it.
+                let _ = writeln!(std::io::stderr(), "{:?}", failure.report());
                 failure.code()
             }
         }

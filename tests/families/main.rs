@@ -185,3 +185,40 @@ fn a_sketch_is_inspected_listed_and_measured() {
         assert_eq!((&*report.model, report.images, report.image_size), ("a sketch", 3, [6, 8]));
     }
 }
+
+#[test]
+fn a_sketch_is_ablated_and_calibrated() {
+    let place = place();
+    let path = |name: &str| place.path().join(name).display().to_string();
+    let text = format!(
+        "(base: {}, variants: [(name: \"none\"), (name: \"cfg\", set: {{\"guidance\": Cfg(scale: 2.0)}})], \
+         baseline: \"none\", seeds: [0, 1], samples: 3, measures: [Pixels])",
+        config(PROMPTS, "guidance: Conditional").replace("seed: 5, ", "")
+    );
+    fs::write(path("ablation.ron"), text).unwrap();
+    fs::write(path("run.ron"), config(PROMPTS, "guidance: Conditional")).unwrap();
+    let program = Program::new(registry());
+    let run = |arguments: &[&str]| {
+        let arguments = ["nextscale"].iter().chain(arguments).collect::<Vec<_>>();
+        assert_eq!(program.run(&arguments), ExitCode::SUCCESS, "{arguments:?}");
+    };
+    run(&["ablate", &path("ablation.ron"), "--device", "cpu", "--out", &path("ablation")]);
+    let table = fs::read_to_string(path("ablation/measures.csv")).unwrap();
+    for cell in ["none", "cfg"] {
+        assert!(table.lines().any(|line| line.contains(cell)), "{cell} is not in\n{table}");
+    }
+    run(&["calibrate", &path("run.ron"), "--device", "cpu", "--out", &path("marginal.safetensors")]);
+    let marginal =
+        "guidance: Ssg(base: Conditional, prior: Marginal(file: \"marginal.safetensors\"), beta: 0.5)";
+    assert_eq!(go(place.path(), &config(PROMPTS, marginal), "marginal").unwrap().len(), 3);
+    // What was measured on one sketch is refused with another.
+    save_safetensors(
+        place.path().join("toy.safetensors"),
+        [(HEAD.to_owned(), head("another"))],
+        Precision::F32,
+        &BTreeMap::new(),
+    )
+    .unwrap();
+    let error = go(place.path(), &config(PROMPTS, marginal), "other").unwrap_err().to_string();
+    assert!(error.contains("is of the model with the weights"), "{error}");
+}

@@ -9,8 +9,9 @@ fn everything_with_a_name_conforms() {
     let registry = Registry::standard();
     let reports = check_all(&registry).unwrap();
     let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    // Two reports a rule and a prior, one a sampler.
-    let expected = 2 * (registry.rules().len() + registry.priors().len()) + registry.samplers().len();
+    // Two reports a rule and a prior, one a sampler and a family.
+    let twice = registry.rules().len() + registry.priors().len();
+    let expected = 2 * twice + registry.samplers().len() + registry.families().count();
     assert_eq!(reports.len(), expected, "{told}");
     // What rules say of themselves is tried, and not only what all must keep.
     let tried = |subject: &str, check: &str| {

@@ -11,7 +11,7 @@ use super::{
 
 /// The VAR transformer: predicts the codes of each scale from the features of the scales before it.
 ///
-/// The same modules generate (through [`Backbone`]) and train (through [`Var::logits`]).
+/// The same modules generate (through [`Backbone`](crate::Backbone)) and train (through [`Var::logits`]).
 #[derive(Module, Debug)]
 pub struct Var {
     pub(super) embedding: Embedding,
