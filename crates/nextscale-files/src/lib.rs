@@ -1,13 +1,17 @@
 //! What every crate needs of a disk: files that appear whole or not at all, locks against other processes, content
-//! hashes, and the form of a run's folder.
+//! hashes, image files, and the form of a run's folder.
 //!
 //! Nothing here knows burn or a model.
 
 mod atomic;
 mod hash;
+mod images;
 mod lock;
 pub mod run;
 
 pub use atomic::{Partial, partial_path, write_atomically};
 pub use hash::{Hash, sha256, sha256_of_file};
+pub use images::{
+    IMAGE_EXTENSIONS, ImageFileError, has_image_name, is_hidden, kind_of_other, read_image, visible_children,
+};
 pub use lock::{Lock, LockError};

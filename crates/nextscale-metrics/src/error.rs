@@ -25,6 +25,9 @@ pub enum Error {
         /// What is wrong, and what helps.
         problem: String,
     },
+    /// A file that gives no image.
+    #[error(transparent)]
+    Image(#[from] nextscale_files::ImageFileError),
     /// Pixels that are no batch of images.
     #[error("{0}")]
     Pixels(String),

@@ -1,7 +1,7 @@
 //! Samples against a reference: every measure that their features allow, with its protocol.
 
 use crate::frechet::frechet;
-use crate::kid::kid;
+use crate::kid::{KidOptions, kid};
 use crate::names::Names;
 use crate::precision_recall::overlap;
 use crate::{Error, EvaluateOptions, Measure, Protocol, Report, Result, Statistics};
@@ -31,6 +31,7 @@ pub fn evaluate(
         progress,
         measures: Vec::new(),
         warnings: Vec::new(),
+        subset_size: None,
     };
     table.distances(samples, reference, "")?;
     table.score(samples)?;
@@ -53,6 +54,10 @@ pub fn evaluate(
             reference: Some(reference.origin.clone()),
             rec: rec.map(|rec| rec.origin.clone()),
             kept: [kept(Some(samples)), kept(Some(reference)), kept(rec)],
+            kid: KidOptions {
+                subset_size: table.subset_size.unwrap_or(options.kid.subset_size),
+                ..options.kid
+            },
             ..alone.protocol
         },
         measures: table.measures,
@@ -80,6 +85,8 @@ struct Table<'a> {
     progress: &'a mut dyn FnMut(&str),
     measures: Vec<Measure>,
     warnings: Vec<String>,
+    /// Of the kernel distance to the reference: what was used, where the sets are smaller than what was asked for.
+    subset_size: Option<usize>,
 }
 
 impl Table<'_> {
@@ -128,6 +135,7 @@ impl Table<'_> {
                     "± standard error; {} subsets of {}, between them ± {:.2e}",
                     self.options.kid.subsets, found.subset_size, found.deviation
                 );
+                self.subset_size.get_or_insert(found.subset_size);
                 self.add(name, found.value, Some(found.error), Some(note));
             }
         }
@@ -312,7 +320,9 @@ mod tests {
         let report = run(&a, &a, Some(&a)).unwrap();
         for name in ["FD-Lite0", "FD-Lite0-rec", "FD-Lite0-floor"] {
             assert!(report.value(name).unwrap().abs() < 1e-10);
+            assert_eq!(report.value(name), Some(0.0));
         }
+        assert_eq!(report.protocol.kid.subset_size, 50);
         assert_eq!(report.value("Precision-Lite0"), Some(1.0));
         assert_eq!(report.value("Coverage-Lite0"), Some(1.0));
     }

@@ -124,7 +124,10 @@ pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
             .iter()
             .sum()
     };
-    Ok(shift + a.trace + b.trace - 2.0 * shared)
+    let distance = shift + a.trace + b.trace - 2.0 * shared;
+    // The traces' own rounding: equal sets are at no distance, and none is below zero.
+    let rounding = a.dims() as f64 * f64::EPSILON * (a.trace + b.trace);
+    Ok(if distance <= rounding { 0.0 } else { distance })
 }
 
 #[cfg(test)]

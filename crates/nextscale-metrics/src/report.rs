@@ -126,6 +126,14 @@ fn number(value: f64) -> String {
     }
 }
 
+/// What was passed over, in words: "4 others were left out: 1 gif, 3 txt".
+fn left_out(origin: &Origin) -> Option<String> {
+    let total: u64 = origin.left_out.values().sum();
+    let kinds: Vec<String> = origin.left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let others = if total == 1 { "other was" } else { "others were" };
+    (total > 0).then(|| format!("{total} {others} left out: {}", kinds.join(", ")))
+}
+
 /// Enough of a hash to tell it from others.
 fn short(hash: &str) -> &str {
     hash.get(..16).unwrap_or(hash)
@@ -138,6 +146,7 @@ fn origin(origin: &Origin) -> String {
     words.extend(origin.split.as_ref().map(|split| format!("split {split}")));
     words.extend(origin.config.as_ref().map(|config| format!("config {}", short(config))));
     words.push(format!("sha256 {}", short(&origin.sha256)));
+    words.extend(left_out(origin));
     words.join(", ")
 }
 
@@ -184,6 +193,18 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_left_out_is_said() {
+        let mut set = crate::testing::origin("set");
+        assert!(!origin(&set).contains("left out"));
+        set.left_out.insert("gif".into(), 1);
+        assert!(origin(&set).ends_with("1 other was left out: 1 gif"), "{}", origin(&set));
+        set.left_out.insert("broken link".into(), 2);
+        assert!(origin(&set).ends_with("3 others were left out: 2 broken link, 1 gif"), "{}", origin(&set));
+        let json = serde_json::to_string(&set).unwrap();
+        assert!(json.contains(r#""left_out":{"broken link":2,"gif":1}"#), "{json}");
+    }
 
     #[test]
     fn numbers_have_six_digits() {

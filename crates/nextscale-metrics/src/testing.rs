@@ -134,5 +134,6 @@ pub(crate) fn origin(name: &str) -> Origin {
         sha256: "0123456789abcdef".repeat(4),
         split: None,
         config: None,
+        left_out: Default::default(),
     }
 }

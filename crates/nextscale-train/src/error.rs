@@ -34,6 +34,9 @@ pub enum Error {
         /// What is wrong, and what to do.
         message: String,
     },
+    /// A file of a data set gives no image.
+    #[error(transparent)]
+    Image(#[from] nextscale_files::ImageFileError),
     /// A file could not be read or written.
     #[error("{}: {source}", .path.display())]
     Io {

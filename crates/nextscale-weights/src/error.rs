@@ -60,6 +60,17 @@ pub enum Error {
         /// What is not supported.
         detail: String,
     },
+    /// A pickle has objects with items that are not read beside its tensors.
+    #[error(
+        "{file} is sound, but beside its tensors it holds a defaultdict, a deque, or a subclass of dict or list with items, \
+         which is not read here; save its tensors alone, if you trust the file: python -c \"import torch; d = lambda x: {{k: d(v) for k, v \
+         in x.items() if isinstance(v, (dict, torch.Tensor))}} if isinstance(x, dict) else x; \
+         torch.save(d(torch.load('{file}', map_location='cpu', weights_only=False)), 'weights.pth')\""
+    )]
+    Container {
+        /// The file.
+        file: String,
+    },
     /// A tensor is not in the file.
     #[error("{file} has no tensor `{name}`")]
     NoTensor {

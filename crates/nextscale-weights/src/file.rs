@@ -301,7 +301,10 @@ impl std::fmt::Debug for WeightFile {
 /// What a file plainly is instead of a checkpoint, for the mistakes that downloads make.
 fn disguise(head: &[u8]) -> Option<&'static str> {
     let text = head.trim_ascii_start();
-    if head.is_empty() {
+    if safe::is_likely(head) {
+        // Its length may begin with `<`.
+        None
+    } else if head.is_empty() {
         Some("it is empty")
     } else if head.starts_with(b"version https://git-lfs") {
         Some("it is a Git LFS pointer, not the file itself")

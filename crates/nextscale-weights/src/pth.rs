@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pytorch_reader::{PickleError, PytorchError, PytorchReader, Tensor};
+use pytorch_reader::{OpCode, PickleError, PytorchError, PytorchReader, Tensor};
 
 use crate::{Error, Result};
 
@@ -24,6 +24,10 @@ fn explain(error: PytorchError, path: &Path, file: &str) -> Error {
         PytorchError::Pickle(PickleError::UnsupportedType(_) | PickleError::UnsupportedOpCode(_)) => {
             Error::Unsupported { file, detail: error.to_string() }
         }
+        // Items are put into something that is neither a plain dict nor a plain list.
+        PytorchError::Pickle(PickleError::UnexpectedOpCode(
+            OpCode::SetItem | OpCode::SetItems | OpCode::Append | OpCode::Appends,
+        )) => Error::Container { file },
         PytorchError::Pickle(PickleError::NoDataSource) => {
             Error::NotACheckpoint { file, found: "a pickle that names tensors but does not hold them".into() }
         }

@@ -20,6 +20,13 @@ pub(crate) fn looks_like(head: &[u8]) -> bool {
     head.get(8) == Some(&b'{')
 }
 
+/// Whether a file of these first bytes is one that is not damaged there, whatever its length looks like as text: nobody's header
+/// is longer than the 100 MB that the format allows, and eight characters read as a number are.
+pub(crate) fn is_likely(head: &[u8]) -> bool {
+    let length = head.first_chunk().map(|&bytes| u64::from_le_bytes(bytes));
+    looks_like(head) && length.is_some_and(|length| length <= 100_000_000)
+}
+
 /// Reads and checks the header: offsets, sizes and the file's length agree.
 pub(crate) fn header(bytes: &[u8], file: &str) -> Result<Header> {
     let (length, header) = SafeTensors::read_metadata(bytes).map_err(|error| {

@@ -83,6 +83,41 @@ fn things_that_are_no_checkpoint_are_named() {
 }
 
 #[test]
+fn a_safetensors_file_whose_length_reads_as_the_beginning_of_a_page_is_read() {
+    let tensor = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    for length in [0x3C_usize, 0x013C, 0x3C0A, 0x3C20] {
+        let mut bytes = (length as u64).to_le_bytes().to_vec();
+        bytes.extend(format!("{tensor:length$}").bytes());
+        bytes.extend(1.5f32.to_le_bytes());
+        assert_eq!(opened(&bytes, "a.safetensors").unwrap().values("a").unwrap().0, [1.5], "{length}");
+        assert_eq!(WeightFile::from_bytes(bytes, "a").unwrap().values("a").unwrap().0, [1.5], "{length}");
+    }
+    // Text of eight characters before a brace is no length.
+    let error = opened(b"<script>{}</script>", "a.safetensors").unwrap_err().to_string();
+    assert!(error.contains("web page"), "{error}");
+}
+
+#[test]
+fn items_of_unread_containers_are_named_and_not_called_corrupt() {
+    for object in [
+        // defaultdict(list, {"a": 1}), deque([1]), and {"a": 1} in a class of its own.
+        &b"ccollections\ndefaultdict\nc__builtin__\nlist\n\x85RX\x01\0\0\0aK\x01s"[..],
+        b"ccollections\ndeque\n)RK\x01a",
+        b"csettings\nSettings\n)\x81(X\x01\0\0\0aK\x01u",
+    ] {
+        let bytes = [b"\x80\x02}X\x04\0\0\0meta", object, b"s."].concat();
+        let error = opened(&bytes, "run.pth").unwrap_err();
+        assert!(matches!(error, Error::Container { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("run.pth") && text.contains("python -c") && text.contains("torch.save("),
+            "{text}"
+        );
+        assert!(!text.contains("download"), "{text}");
+    }
+}
+
+#[test]
 fn missing_unexpected_and_misshapen_tensors_are_named_with_shapes() {
     let expected = ExpectedTensors::new("a toy").tensor("a", [3]).tensor("b", [1]).tensor("d", [4, 5]);
     let error = expected.check(&small()).unwrap_err();

@@ -67,6 +67,7 @@ impl FeatureJudge {
             sha256: String::new(),
             split: None,
             config: None,
+            left_out: Default::default(),
         })?)
     }
 
@@ -224,6 +225,7 @@ mod tests {
             sha256: "0".repeat(64),
             split: None,
             config: None,
+            left_out: Default::default(),
         };
         collector.finish(origin).unwrap().save(&folder.join("noise.safetensors"), KeptAs::F32).unwrap();
     }

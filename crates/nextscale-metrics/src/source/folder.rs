@@ -1,20 +1,16 @@
 //! Folders of image files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nextscale_files::{has_image_name, kind_of_other, read_image, visible_children};
 use rayon::prelude::*;
 
 use crate::{Error, ImageBatch, Result};
 
 /// Everything visible in a folder, sorted by name.
 fn children(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-        .map_err(Error::io("read", folder))?;
-    // Hidden files are other programs' notes, such as `._1.png`.
-    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
-    paths.sort();
-    Ok(paths)
+    visible_children(folder).map_err(Error::io("read", folder))
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
@@ -22,17 +18,27 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension))
 }
 
-fn image_files(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    paths.into_iter().filter(|path| has_extension(path, &["png", "jpg", "jpeg"]) && path.is_file()).collect()
+/// What was passed over beside images, by kind, with counts.
+pub(super) type LeftOut = BTreeMap<String, u64>;
+
+/// The images among files; what else there is goes to `left_out`.
+fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
+    let (images, others): (Vec<_>, Vec<_>) =
+        paths.into_iter().partition(|path| has_image_name(path) && path.is_file());
+    for other in others {
+        *left_out.entry(kind_of_other(&other)).or_default() += 1;
+    }
+    images
 }
 
-/// The images of a folder, or of the folders in it, sorted.
-pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The images of a folder, or of the folders in it, sorted, and what was left out.
+pub(super) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut)> {
     let (folders, files): (Vec<_>, Vec<_>) = children(folder)?.into_iter().partition(|path| path.is_dir());
-    let direct = image_files(files);
-    let mut nested = Vec::new();
-    for class in folders {
-        nested.extend(image_files(children(&class)?));
+    let mut left_out = LeftOut::new();
+    let direct = image_files(files, &mut left_out);
+    let (mut nested, mut left_below) = (Vec::new(), LeftOut::new());
+    for class in &folders {
+        nested.extend(image_files(children(class)?, &mut left_below));
     }
     match (direct.is_empty(), nested.first()) {
         (false, Some(other)) => Err(Error::source(
@@ -42,8 +48,18 @@ pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>> {
                 other.parent().unwrap_or(other).display()
             ),
         )),
-        (false, None) => Ok(direct),
-        (true, _) => Ok(nested),
+        (false, None) => {
+            if !folders.is_empty() {
+                left_out.insert("folder".into(), folders.len() as u64);
+            }
+            Ok((direct, left_out))
+        }
+        (true, _) => {
+            for (kind, count) in left_below {
+                *left_out.entry(kind).or_default() += count;
+            }
+            Ok((nested, left_out))
+        }
     }
 }
 
@@ -84,7 +100,7 @@ pub(super) fn decode(files: &[PathBuf], width: usize, height: usize) -> Result<I
     let decoded: Vec<Vec<u8>> = files
         .par_iter()
         .map(|path| {
-            let picture = open(path)?.decode().map_err(unreadable(path))?.into_rgb8();
+            let picture = read_image(path)?;
             let (found_width, found_height) = picture.dimensions();
             if (found_width as usize, found_height as usize) != (width, height) {
                 return Err(Error::source(
@@ -133,6 +149,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_counted() {
+        let root = tempfile::tempdir().unwrap();
+        for (seed, name) in ["0.png", "1.jpg", "2.webp", "3.bmp", "4.tif", "5.TIFF"].iter().enumerate() {
+            picture(seed as u64, 4, 4).save(root.path().join(name)).unwrap();
+        }
+        for name in ["a.txt", "b.TXT", "c.gif", "._0.png"] {
+            std::fs::write(root.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir_all(root.path().join("empty")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("/nowhere/y.png", root.path().join("y.png")).unwrap();
+        let source = ImageSource::open(root.path()).unwrap();
+        assert_eq!(source.count(), 6);
+        assert_eq!(read(root.path()).unwrap().len(), 6 * 48);
+        let mut expected =
+            LeftOut::from([("txt", 2), ("gif", 1), ("folder", 1)].map(|(kind, n)| (kind.into(), n)));
+        if cfg!(unix) {
+            expected.insert("broken link".into(), 1);
+        }
+        assert_eq!(*source.left_out(), expected);
+    }
+
+    #[test]
     fn torn_false_and_misfit_files_are_named() {
         let root = tempfile::tempdir().unwrap();
         picture(0, 4, 4).save(root.path().join("0.png")).unwrap();
@@ -148,6 +187,11 @@ mod tests {
         say(&|| {
             let whole = std::fs::read(root.path().join("0.png")).unwrap();
             std::fs::write(&other, &whole[..whole.len() - 20]).unwrap();
+        });
+        say(&|| {
+            picture(1, 4, 4).save_with_format(&other, image::ImageFormat::Jpeg).unwrap();
+            let whole = std::fs::read(&other).unwrap();
+            std::fs::write(&other, &whole[..whole.len() - 4]).unwrap();
         });
         let size = say(&|| picture(1, 4, 5).save(&other).unwrap());
         assert!(size.contains("is 4×5 pixels, the first image of the set 4×4"), "{size}");

@@ -1,10 +1,11 @@
-//! Sets of images on disk: folders of PNG and JPEG files, `.npz` batches, and run folders.
+//! Sets of images on disk: folders of image files, `.npz` batches, and run folders.
 
 mod folder;
 mod labels;
 pub(crate) mod npz;
 mod run;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_files::Hash;
@@ -21,6 +22,7 @@ pub struct ImageSource {
     width: usize,
     images: Images,
     run: Option<Run>,
+    left_out: BTreeMap<String, u64>,
 }
 
 /// The run that images are of: its folder, and the hash of the config that made them.
@@ -38,7 +40,7 @@ enum Images {
 
 impl ImageSource {
     /// Opens what lies at `path`:
-    /// - a folder of PNG and JPEG files, or of folders of them, one a class, in the order of their names;
+    /// - a folder of PNG, JPEG, WebP, BMP and TIFF files, or of folders of them, one a class, in the order of their names;
     /// - an `.npz` file whose `arr_0` is uint8 `[images, height, width, 3]`, or a folder with one such file and no images;
     /// - a run folder of one guidance rule, or the folder of one rule in it.
     ///
@@ -59,7 +61,7 @@ impl ImageSource {
     fn open_folder(path: &Path) -> Result<Self> {
         let run = run::find(path)?;
         let folder = run.as_ref().map_or(path, |run| &run.folder);
-        let files = folder::images(folder)?;
+        let (files, left_out) = folder::images(folder)?;
         let Some(first) = files.first() else {
             return match folder::only_npz(folder)? {
                 Some(file) => Self::open_npz(path, &file),
@@ -81,6 +83,7 @@ impl ImageSource {
             width,
             images: Images::Files(files),
             run: run.map(|run| Run { root: run.root, config: run.config }),
+            left_out,
         })
     }
 
@@ -88,7 +91,15 @@ impl ImageSource {
         let images = NpzImages::open(file)?;
         let [count, height, width] = images.shape();
         let images = Images::Npz(images);
-        Ok(Self { path: path.into(), count: count as u64, height, width, images, run: None })
+        Ok(Self {
+            path: path.into(),
+            count: count as u64,
+            height,
+            width,
+            images,
+            run: None,
+            left_out: BTreeMap::new(),
+        })
     }
 
     /// Where it was opened.
@@ -104,6 +115,12 @@ impl ImageSource {
     /// Height and width of the images.
     pub fn size(&self) -> [usize; 2] {
         [self.height, self.width]
+    }
+
+    /// What lies beside the images and is not read, by kind (the ending of a file's name, "folder", "broken link"), with counts. Hidden
+    /// names are not counted.
+    pub fn left_out(&self) -> &BTreeMap<String, u64> {
+        &self.left_out
     }
 
     /// The hash of the config that made them, where a run folder tells.

@@ -91,6 +91,7 @@ impl Job<'_> {
             sha256: hash.finish(),
             split: Origin::split_of(path),
             config: self.source.config().map(String::from),
+            left_out: self.source.left_out().clone(),
         }
     }
 
@@ -156,6 +157,7 @@ pub(super) fn file_origin(path: &Path) -> Result<Origin> {
         sha256: sha256(&bytes),
         split: Origin::split_of(path),
         config: None,
+        left_out: Default::default(),
     })
 }
 

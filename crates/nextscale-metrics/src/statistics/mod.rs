@@ -9,6 +9,7 @@ mod shipped;
 pub use collector::{Collector, GatherOptions};
 pub use file::KeptAs;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +38,10 @@ pub struct Origin {
     pub split: Option<String>,
     /// The hash of the config that made them, where a run folder tells it.
     pub config: Option<String>,
+    /// What lay beside the images and was not read, by kind, with counts (see
+    /// [`ImageSource::left_out`](crate::source::ImageSource::left_out)).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
 }
 
 impl Origin {

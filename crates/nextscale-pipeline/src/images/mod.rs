@@ -8,19 +8,20 @@ pub use npz::write_npz;
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
-use nextscale_files::write_atomically;
+use nextscale_files::{ImageFileError, write_atomically};
 
 use crate::{Error, Result};
 
-/// Reads a PNG or JPEG.
+/// Reads a PNG, JPEG, WebP, BMP or TIFF.
 ///
 /// # Errors
-/// If the file is missing or no image.
+/// If the file is missing, no image, or ends before its image does.
 pub fn read(path: &Path) -> Result<RgbImage> {
-    let failed = |message: String| Error::Image { action: "read", path: path.into(), message };
-    let reader = image::ImageReader::open(path).map_err(Error::io("read", path))?;
-    let reader = reader.with_guessed_format().map_err(Error::io("read", path))?;
-    Ok(reader.decode().map_err(|error| failed(error.to_string()))?.to_rgb8())
+    nextscale_files::read_image(path).map_err(|error| match error {
+        ImageFileError::Io { path, source } => Error::io("read", path)(source),
+        ImageFileError::Content { path, problem } => Error::Image { action: "read", path, message: problem },
+        other => Error::Image { action: "read", path: path.into(), message: other.to_string() },
+    })
 }
 
 /// Writes a PNG; it appears whole or not at all.

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use image::imageops::{FilterType, crop_imm, resize};
+use nextscale_files::{has_image_name, read_image, visible_children};
 use rayon::prelude::*;
 
 use super::{Dataset, Images};
@@ -34,13 +35,7 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
 }
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = std::fs::read_dir(folder)
-        .and_then(|entries| {
-            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
-        })
-        .map_err(Error::io(folder))?;
-    paths.sort();
-    Ok(paths)
+    visible_children(folder).map_err(Error::io(folder))
 }
 
 fn split(folder: &Path, classes: &[String], size: usize) -> Result<Images> {
@@ -50,7 +45,7 @@ fn split(folder: &Path, classes: &[String], size: usize) -> Result<Images> {
         let label = classes
             .binary_search(&name)
             .map_err(|_| Error::data(&path, format!("the class {name} has no folder under train")))?;
-        let images = children(&path)?.into_iter().filter(|file| is_image(file));
+        let images = children(&path)?.into_iter().filter(|file| has_image_name(file));
         files.extend(images.map(|file| (file, label as u16)));
     }
     let decoded: Vec<Vec<u8>> =
@@ -58,14 +53,9 @@ fn split(folder: &Path, classes: &[String], size: usize) -> Result<Images> {
     Images::new(folder, size, decoded.concat(), files.into_iter().map(|(_, label)| label).collect())
 }
 
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
-}
-
 /// The shorter side to `size` (Lanczos), the middle of the longer one.
 fn planes(path: &Path, size: usize) -> Result<Vec<u8>> {
-    let image = image::open(path).map_err(|error| Error::data(path, error.to_string()))?.into_rgb8();
+    let image = read_image(path)?;
     let (width, height) = image.dimensions();
     let shorter = f64::from(width.min(height));
     let side = |length: u32| ((f64::from(length) * size as f64 / shorter).round() as u32).max(size as u32);
@@ -98,6 +88,38 @@ mod tests {
         assert_eq!((data.train.labels.as_slice(), data.test.labels.as_slice()), (&[0, 1][..], &[1][..]));
         assert_eq!((data.train.pixels[0], data.train.pixels[64], data.train.pixels[128]), (20, 0, 1));
         assert!(data.test.pixels[..64].iter().all(|&value| value == 30));
+    }
+
+    #[test]
+    fn hidden_names_are_neither_classes_nor_images() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in
+            ["train/a", "train/b", "train/.ipynb_checkpoints", "train/__MACOSX", "test/b", "test/.git"]
+        {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(&path).unwrap();
+            image::RgbImage::new(4, 4).save(path.join("x.png")).unwrap();
+            std::fs::write(path.join("._x.png"), "a resource fork").unwrap();
+        }
+        let data = load(folder.path(), 4).unwrap();
+        assert_eq!(data.classes, ["a", "b"]);
+        assert_eq!((data.train.labels.as_slice(), data.test.labels.as_slice()), (&[0, 1][..], &[1][..]));
+    }
+
+    #[test]
+    fn a_jpeg_that_ends_early_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for split in ["train", "test"] {
+            std::fs::create_dir_all(folder.path().join(split).join("a")).unwrap();
+            let noise = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([(x * 37 + y * 91) as u8; 3]));
+            noise.save(folder.path().join(split).join("a/x.jpg")).unwrap();
+        }
+        load(folder.path(), 8).unwrap();
+        let path = folder.path().join("train/a/x.jpg");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let error = load(folder.path(), 8).unwrap_err().to_string();
+        assert!(error.contains("x.jpg") && error.contains("ends early"), "{error}");
     }
 
     #[test]

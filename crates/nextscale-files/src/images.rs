@@ -1,0 +1,199 @@
+//! One way to find and read image files, for every command that takes a folder of them.
+
+use std::ffi::OsStr;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use image::{ImageError, ImageFormat, ImageReader, RgbImage};
+
+/// The endings of the names of images that are read, in lower case. What a file is, its content tells.
+pub const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
+
+/// Why a file gives no image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageFileError {
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file was read and is no whole image.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what helps.
+        problem: String,
+    },
+}
+
+/// Whether other programs keep notes under a name: `.ipynb_checkpoints`, `._1.png`, `.DS_Store`, `__MACOSX`. Such files and
+/// folders are neither images nor classes.
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX")
+}
+
+/// Whether a name ends as an image's does.
+pub fn has_image_name(path: &Path) -> bool {
+    let found = path.extension().unwrap_or(OsStr::new(""));
+    IMAGE_EXTENSIONS.iter().any(|extension| found.eq_ignore_ascii_case(extension))
+}
+
+/// What something visible is that lies among images and is none: the ending of a file's name, in lower case, or "folder", "broken
+/// link", "no ending".
+pub fn kind_of_other(path: &Path) -> String {
+    if path.is_dir() {
+        return "folder".into();
+    }
+    if !path.exists() {
+        return "broken link".into();
+    }
+    path.extension().map_or("no ending".into(), |extension| extension.to_string_lossy().to_lowercase())
+}
+
+/// What lies in a folder and is not [hidden](is_hidden), sorted by name.
+///
+/// # Errors
+/// Those of the system.
+pub fn visible_children(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|path| !is_hidden(path));
+    paths.sort();
+    Ok(paths)
+}
+
+/// The pixels of an image file. Its format is told by its content: sets are full of JPEGs named .png. Grey becomes RGB, and
+/// alpha is dropped.
+///
+/// # Errors
+/// [`ImageFileError`] if the file cannot be read, is no image, or ends before its image does.
+pub fn read_image(path: &Path) -> Result<RgbImage, ImageFileError> {
+    let failed = |source| ImageFileError::Io { path: path.into(), source };
+    let content = |problem| ImageFileError::Content { path: path.into(), problem };
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(failed)?;
+    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(&bytes) {
+        // The decoder would fill what is missing with grey.
+        return Err(content("the JPEG ends early; copy or download it again".into()));
+    }
+    match reader.decode() {
+        Ok(picture) => Ok(picture.into_rgb8()),
+        Err(ImageError::IoError(source)) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(content(format!("the image ends early ({source}); copy or download it again")))
+        }
+        Err(error) => Err(content(format!("is no image that can be read: {error}"))),
+    }
+}
+
+/// Whether a JPEG goes on to its end-of-image marker. Segments are stepped over by their lengths, so that the end of a
+/// thumbnail in one is not taken for the image's.
+///
+/// Source: ITU-T T.81, annex B.1.1.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // Whatever lies before the next marker: a scan's data, in which 0xFF is followed by 0, or filling.
+        let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) else {
+            return false;
+        };
+        at += found + 1;
+        match bytes.get(at) {
+            None => return false,
+            Some(0xD9) => return true,
+            // More filling.
+            Some(0xFF) => {}
+            // A stuffed byte, and the markers that stand alone.
+            Some(0x00 | 0x01 | 0xD0..=0xD8) => at += 1,
+            Some(_) => match bytes.get(at + 1..at + 3) {
+                Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(40, 24, |x, y| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (y * 10) as u8]))
+    }
+
+    /// With a segment that holds an end-of-image marker, as a thumbnail does.
+    fn jpeg() -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture().write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        let mut bytes = bytes.into_inner();
+        bytes.splice(2..2, [0xFF, 0xE1, 0, 6, 0xFF, 0xD9, 0xFF, 0xD8]);
+        bytes
+    }
+
+    #[test]
+    fn a_file_that_ends_early_is_named_whatever_its_format() {
+        let folder = tempfile::tempdir().unwrap();
+        for format in ["png", "jpg", "bmp", "tif", "webp"] {
+            let path = folder.path().join(format!("a.{format}"));
+            if format == "jpg" {
+                std::fs::write(&path, jpeg()).unwrap();
+            } else {
+                picture().save(&path).unwrap();
+            }
+            let read = read_image(&path).unwrap();
+            assert!(format == "jpg" || read == picture(), "{format}");
+            let whole = std::fs::read(&path).unwrap();
+            for kept in [whole.len() / 2, whole.len() / 4, 30] {
+                std::fs::write(&path, &whole[..kept]).unwrap();
+                let error = read_image(&path).unwrap_err().to_string();
+                assert!(error.contains(&format!("a.{format}")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_beginning_of_a_jpeg_is_whole_and_what_follows_its_end_is_not_looked_at() {
+        let mut bytes = jpeg();
+        assert!(jpeg_is_whole(&bytes));
+        for kept in 0..bytes.len() {
+            assert!(!jpeg_is_whole(&bytes[..kept]), "{kept} of {}", bytes.len());
+        }
+        bytes.extend(b"more");
+        assert!(jpeg_is_whole(&bytes));
+    }
+
+    #[test]
+    fn a_jpeg_under_a_pngs_name_is_read_and_what_is_no_image_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, jpeg()).unwrap();
+        assert_eq!(read_image(&path).unwrap().dimensions(), (40, 24));
+        std::fs::write(&path, "not a picture").unwrap();
+        assert!(read_image(&path).unwrap_err().to_string().contains("a.png: is no image"));
+        assert!(matches!(read_image(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
+    }
+
+    #[test]
+    fn other_programs_notes_are_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.png", ".ipynb_checkpoints", "._b.png", "__MACOSX", "a.PNG", ".DS_Store"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = visible_children(folder.path()).unwrap();
+        assert_eq!(found, ["a.PNG", "b.png"].map(|name| folder.path().join(name)));
+        assert!(found.iter().all(|path| has_image_name(path)));
+        std::fs::create_dir(folder.path().join("c.png")).unwrap();
+        std::fs::write(folder.path().join("README"), "").unwrap();
+        let kind = |name: &str| kind_of_other(&folder.path().join(name));
+        assert_eq!(
+            ["c.png", "README", "a.PNG", "gone.png"].map(kind),
+            ["folder", "no ending", "png", "broken link"]
+        );
+        assert!(!has_image_name(Path::new("png")) && !has_image_name(Path::new("a.txt")));
+    }
+}
