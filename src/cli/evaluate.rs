@@ -135,13 +135,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let (Some(probe), Some(probing)) = (&probe, &probing) {
         report.add_probe(probe, probing.accuracy());
     }
-    if report.measures.is_empty() {
+    if args.reference.is_none() && args.probe.is_none() {
         return Ok(());
     }
     if let Some(file) = json {
         report.save_json(file).map_err(failure)?;
     }
     print!("{report}");
+    if report.measures.is_empty() {
+        return Err(Failure::Run(miette::miette!(
+            "no measure could be taken: {}",
+            report.warnings.join("; ")
+        )));
+    }
     Ok(())
 }
 

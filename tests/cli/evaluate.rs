@@ -67,6 +67,32 @@ fn a_run_is_measured_against_another_as_folder_array_or_statistics() {
 }
 
 #[test]
+fn one_image_gives_no_measure_and_is_told_so() {
+    let place = place();
+    std::fs::create_dir(place.path("one")).unwrap();
+    let picture = std::fs::read_dir(place.path("run/none"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "png"))
+        .unwrap();
+    std::fs::copy(picture, place.path("one/0.png")).unwrap();
+    std::fs::write(place.path("one/notes.txt"), "x").unwrap();
+    let ran = place.run(&["evaluate", "one", "--reference", "run/none", "--json", "one.json"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.out.contains("warning: no FD-Lite0: a covariance needs at least 2 images; there are 1"),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("1 other was left out: 1 txt"), "{ran:?}");
+    assert!(ran.err.contains("no measure could be taken"), "{ran:?}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path("one.json")).unwrap()).unwrap();
+    assert!(json["measures"].as_array().unwrap().is_empty(), "{json}");
+    assert!(json["warnings"].as_array().unwrap().len() >= 2, "{json}");
+    assert_eq!(json["protocol"]["samples"]["left_out"]["txt"], 1, "{json}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_answered_with_the_file_and_the_remedy_and_leaves_nothing() {
     let place = place();
     let whole = std::fs::read(place.path("run/none.npz")).unwrap();
