@@ -9,7 +9,7 @@ use burn::{
 use super::linear::{Linear, Weight};
 
 /// Where parameters come from when a model is built.
-pub(super) trait Supply {
+pub(crate) trait Supply {
     /// Why a parameter cannot be had.
     type Error;
 
@@ -36,8 +36,17 @@ pub(super) trait Supply {
     }
 }
 
+/// The sizes of a model, which is built from a supply.
+pub(crate) trait Architecture {
+    /// What is built.
+    type Model;
+
+    /// Asks for every parameter of the model.
+    fn build<S: Supply>(&self, supply: &mut S) -> Result<Self::Model, S::Error>;
+}
+
 /// Supplies what another supplies, but weights of linear layers as a function of key, inputs and outputs makes them from it.
-pub(super) struct Reshaped<S, F> {
+pub(crate) struct Reshaped<S, F> {
     pub plain: S,
     pub matrix: F,
 }
@@ -63,7 +72,7 @@ where
 }
 
 /// The linear layer `name` with a bias.
-pub(super) fn linear<S: Supply>(
+pub(crate) fn linear<S: Supply>(
     supply: &mut S,
     name: &str,
     inner: usize,
@@ -76,7 +85,7 @@ pub(super) fn linear<S: Supply>(
 }
 
 /// The inverse of [`linear`].
-pub(super) fn list_linear<'a>(layer: &'a Linear, name: &str, names: &mut Vec<Named<'a>>) {
+pub(crate) fn list_linear<'a>(layer: &'a Linear, name: &str, names: &mut Vec<Named<'a>>) {
     names.push(Named::new(format!("{name}.weight"), Value::Matrix(&layer.weight)));
     names.push(Named::new(format!("{name}.bias"), Value::One(&layer.bias)));
 }
@@ -91,7 +100,7 @@ pub struct Named<'a> {
 
 /// A parameter by its rank.
 #[derive(Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     One(&'a Param<Tensor<1>>),
     /// A table of embeddings, kept as upstream keeps it.
     Table(&'a Param<Tensor<2>>),
@@ -102,7 +111,7 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Named<'a> {
-    pub(super) fn new(key: String, value: Value<'a>) -> Self {
+    pub(crate) fn new(key: String, value: Value<'a>) -> Self {
         Self { key, value }
     }
 

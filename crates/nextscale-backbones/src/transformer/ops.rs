@@ -7,42 +7,60 @@ use nextscale_kernels as kernels;
 const EPSILON: f64 = 1e-6;
 
 /// LayerNorm over channels without affine parameters, then `⊙ (1 + scale) + shift`.
-pub(super) fn norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>) -> Tensor<3> {
+pub(crate) fn norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>) -> Tensor<3> {
     kernels::layer_norm_modulate(x, scale, shift, EPSILON)
 }
 
 /// `x + gate ⊙ y`.
-pub(super) fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
+pub(crate) fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
     kernels::gated_residual(x, gate, y)
 }
 
 /// `x · sigmoid(x)`.
-pub(super) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::silu(x)
 }
 
 /// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`; `mixed` multiplies numbers
 /// rounded to bfloat16.
-pub(super) fn attention(
+pub(crate) fn attention(
     mixed: bool,
     queries: Tensor<4>,
     keys: Tensor<4>,
     values: Tensor<4>,
     mask: Option<Tensor<2>>,
 ) -> Tensor<4> {
+    attention_by_image(mixed, queries, keys, values, mask.map(|mask| mask.unsqueeze_dim(0)))
+}
+
+/// The same with a mask of `[rows or 1, queries or 1, keys]`.
+pub(crate) fn attention_by_image(
+    mixed: bool,
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    mask: Option<Tensor<3>>,
+) -> Tensor<4> {
     let attention = if mixed { kernels::attention_rounded } else { kernels::attention };
-    attention(queries, keys, values, mask.map(|mask| mask.unsqueeze_dim(0)))
+    attention(queries, keys, values, mask)
+}
+
+/// LayerNorm over channels with weight and bias, `[width]` each.
+pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3> {
+    let [rows, _, width] = x.dims();
+    let every = |part: Tensor<1>| part.reshape([1, 1, width]).repeat_dim(0, rows);
+    norm_modulate(x, every(weight - 1.0), every(bias))
 }
 
 /// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their projections side by side,
 /// `[rows, positions, 3·width]`: the queries times their head's `scale`, `[heads]`; with `unit` they and the keys are divided by
 /// their norms first.
-pub(super) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
+pub(crate) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     kernels::heads(projections, scale, unit)
 }
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.
-pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(crate) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::unit(x)
 }
 

@@ -13,7 +13,7 @@ pub struct FeedForward {
 }
 
 impl FeedForward {
-    pub(super) fn build<S: Supply>(
+    pub(crate) fn build<S: Supply>(
         supply: &mut S,
         prefix: &str,
         width: usize,
@@ -25,7 +25,7 @@ impl FeedForward {
         })
     }
 
-    pub(super) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
+    pub(crate) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
         list_linear(&self.fc1, &format!("{prefix}fc1"), names);
         list_linear(&self.fc2, &format!("{prefix}fc2"), names);
     }

@@ -14,7 +14,7 @@ pub struct Head {
 }
 
 impl Head {
-    pub(super) fn build<S: Supply>(
+    pub(crate) fn build<S: Supply>(
         supply: &mut S,
         width: usize,
         vocabulary: usize,
@@ -25,14 +25,14 @@ impl Head {
         })
     }
 
-    pub(super) fn list<'a>(&'a self, names: &mut Vec<Named<'a>>) {
+    pub(crate) fn list<'a>(&'a self, names: &mut Vec<Named<'a>>) {
         list_linear(&self.norm, "head_nm.ada_lin.1", names);
         list_linear(&self.out, "head", names);
     }
 
-    /// The norm's modulation from SiLU of the class embeddings `[rows, 1, width]`. It is this condition also where the
+    /// The norm's modulation from SiLU of the condition's vectors `[rows, 1, width]`. It is this condition also where the
     /// blocks share a projection.
-    pub(super) fn modulate(&self, activated: Tensor<3>) -> HeadModulation {
+    pub(crate) fn modulate(&self, activated: Tensor<3>) -> HeadModulation {
         let two = self.norm.forward(activated);
         let width = two.dims()[2] / 2;
         HeadModulation {
@@ -42,21 +42,21 @@ impl Head {
     }
 
     /// `[rows, positions, width]` to logits `[rows, positions, vocabulary]`.
-    pub(super) fn forward(&self, x: Tensor<3>, modulation: HeadModulation) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, modulation: HeadModulation) -> Tensor<3> {
         self.out.forward(ops::norm_modulate(x, modulation.scale, modulation.shift))
     }
 }
 
 /// Scale and shift of the norm before the head, each `[rows, 1, width]`.
 #[derive(Debug, Clone)]
-pub(super) struct HeadModulation {
+pub(crate) struct HeadModulation {
     pub scale: Tensor<3>,
     pub shift: Tensor<3>,
 }
 
 impl HeadModulation {
     /// Applies `select` to both vectors.
-    pub(super) fn map(self, select: impl Fn(Tensor<3>) -> Tensor<3>) -> Self {
+    pub(crate) fn map(self, select: impl Fn(Tensor<3>) -> Tensor<3>) -> Self {
         Self { scale: select(self.scale), shift: select(self.shift) }
     }
 }

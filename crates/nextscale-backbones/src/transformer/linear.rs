@@ -8,9 +8,9 @@ use nextscale_kernels::packed::{self, Then};
 /// A linear layer with a bias.
 #[derive(Module, Debug)]
 pub struct Linear {
-    pub(super) weight: Weight,
+    pub(crate) weight: Weight,
     /// `[out]`.
-    pub(super) bias: Param<Tensor<1>>,
+    pub(crate) bias: Param<Tensor<1>>,
 }
 
 impl Linear {
@@ -58,7 +58,7 @@ pub struct Panels {
 
 impl Weight {
     /// For generation on the CPU, from the rows `[outputs, inner]` of a file; `None` where the processor cannot.
-    pub(super) fn lay_out(
+    pub(crate) fn lay_out(
         values: &[f32],
         [outputs, inner]: [usize; 2],
         dtype: Dtype,
@@ -79,7 +79,7 @@ impl Weight {
 
     /// `then(x · W + bias)`. A row's result is the same bit for bit whatever rows stand beside it, which is what makes an image
     /// independent of its batch.
-    pub(super) fn product(&self, x: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<3> {
+    pub(crate) fn product(&self, x: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<3> {
         let [batch, positions, inner] = x.dims();
         let [outputs] = bias.dims();
         let x = x.reshape([batch * positions, inner]);
@@ -97,7 +97,7 @@ impl Weight {
     }
 
     /// The identity by which burn's optimisers know it.
-    pub(super) fn id(&self) -> ParamId {
+    pub(crate) fn id(&self) -> ParamId {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => weight.id,
             Self::Packed(panels) => panels.values.id,
@@ -106,7 +106,7 @@ impl Weight {
     }
 
     /// `[out, in]`, the shape that it has in a file.
-    pub(super) fn stored_shape(&self) -> [usize; 2] {
+    pub(crate) fn stored_shape(&self) -> [usize; 2] {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => {
                 let [inner, outputs] = weight.lazy_shape().dims();
@@ -118,7 +118,7 @@ impl Weight {
     }
 
     /// The values as a file has them, f32.
-    pub(super) fn stored(&self) -> TensorData {
+    pub(crate) fn stored(&self) -> TensorData {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => weight.val().transpose().into_data(),
             Self::Packed(panels) => {
@@ -131,7 +131,7 @@ impl Weight {
     }
 
     /// The gradient as upstream would have it, where there is one.
-    pub(super) fn gradient(&self, gradients: &Gradients) -> Option<TensorData> {
+    pub(crate) fn gradient(&self, gradients: &Gradients) -> Option<TensorData> {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => {
                 weight.val().grad(gradients).map(|grad| grad.transpose().into_data())

@@ -4,13 +4,22 @@ use burn::{
 };
 
 use nextscale_kernels::{self as kernels, packed::Then};
+use serde::{Deserialize, Serialize};
 
 use super::{
-    config::{AttentionKind, VarConfig},
     keys::{Named, Supply, Value, linear, list_linear},
     linear::{Linear, Weight},
     ops,
 };
+
+/// How attention weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttentionKind {
+    /// Queries and keys are L2-normalised, with a learned scale a head (every published model).
+    L2,
+    /// Scaled by 0.25 / √(head width).
+    Plain,
+}
 
 /// The largest logarithm of a head's scale: a scale of 100.
 const MAX_LOG_SCALE: f64 = 4.605_170_185_988_092;
@@ -36,7 +45,7 @@ pub struct Attention {
 
 /// Queries, keys and values, each `[rows, positions, heads, head width]`.
 #[derive(Debug, Clone)]
-pub(super) struct Projected {
+pub(crate) struct Projected {
     pub queries: Tensor<4>,
     pub keys: Tensor<4>,
     pub values: Tensor<4>,
@@ -44,14 +53,22 @@ pub(super) struct Projected {
     pub mixed: bool,
 }
 
+impl Projected {
+    /// Queries and keys with their pairs of channels turned by position, `[positions, head width]`.
+    pub fn turned(self, turns: &Tensor<2>) -> Self {
+        let [queries, keys] = [self.queries, self.keys].map(|x| kernels::rotate(x, turns.clone()));
+        Self { queries, keys, ..self }
+    }
+}
+
 impl Attention {
-    pub(super) fn build<S: Supply>(
+    pub(crate) fn build<S: Supply>(
         supply: &mut S,
         prefix: &str,
-        config: &VarConfig,
+        [width, heads]: [usize; 2],
+        kind: AttentionKind,
     ) -> Result<Self, S::Error> {
-        let (width, heads) = (config.width, config.heads);
-        let scale_mul = match config.attention {
+        let scale_mul = match kind {
             AttentionKind::L2 => Some(supply.param(&format!("{prefix}scale_mul_1H11"), [1, heads, 1, 1])?),
             AttentionKind::Plain => None,
         };
@@ -65,7 +82,7 @@ impl Attention {
         })
     }
 
-    pub(super) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
+    pub(crate) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
         if let Some(scale_mul) = &self.scale_mul {
             names.push(Named::new(format!("{prefix}scale_mul_1H11"), Value::Four(scale_mul)));
         }
@@ -77,7 +94,7 @@ impl Attention {
 
     /// Projects `[rows, positions, width]`. Keys come as they are cached: normalised where attention is; the heads'
     /// scales are on the queries.
-    pub(super) fn project(&self, x: Tensor<3>) -> Projected {
+    pub(crate) fn project(&self, x: Tensor<3>) -> Projected {
         let [rows, positions, width] = x.dims();
         let (weight, mixed) = match &self.qkv {
             Weight::Plain(weight) => (weight.val(), false),
@@ -123,14 +140,14 @@ impl Attention {
 
     /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
     /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[queries, keys]`.
-    pub(super) fn attend(projected: Projected, mask: Option<Tensor<2>>) -> Tensor<3> {
+    pub(crate) fn attend(projected: Projected, mask: Option<Tensor<2>>) -> Tensor<3> {
         let Projected { queries, keys, values, mixed } = projected;
         let [rows, positions, heads, head_width] = queries.dims();
         ops::attention(mixed, queries, keys, values, mask).reshape([rows, positions, heads * head_width])
     }
 
     /// The output projection.
-    pub(super) fn output(&self, mixed: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn output(&self, mixed: Tensor<3>) -> Tensor<3> {
         self.proj.forward(mixed)
     }
 }
@@ -138,7 +155,6 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use nextscale_core::ScaleSchedule;
 
     use super::*;
     use crate::var::fixtures::{Weights, assert_close, modules};
@@ -146,12 +162,9 @@ mod tests {
     #[test]
     fn attention_is_upstreams_with_and_without_l2() {
         let reference = modules();
-        let schedule = ScaleSchedule::square(&[1, 2, 3]).unwrap();
         for (name, kind) in [("selfattn_l2", AttentionKind::L2), ("selfattn_nol2", AttentionKind::Plain)] {
-            let config =
-                VarConfig { width: 32, heads: 2, attention: kind, ..VarConfig::new(1, schedule.clone()) };
             let mut weights = Weights::new(&reference, format!("{name}.w."), Device::flex());
-            let attention = Attention::build(&mut weights, "", &config).unwrap();
+            let attention = Attention::build(&mut weights, "", [32, 2], kind).unwrap();
             let projected = attention.project(reference.tensor(&format!("{name}.in")));
             let mask: Tensor<4> = reference.tensor(&format!("{name}.mask"));
             let [.., queries, keys] = mask.dims();

@@ -2,13 +2,22 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
-    config::AdaLn,
     keys::{Named, Supply, Value, linear, list_linear},
     linear::Linear,
     ops,
 };
+
+/// Where the blocks' modulation comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdaLn {
+    /// Each block has its own projection of the condition.
+    PerBlock,
+    /// One projection for the model, and a learned offset a block (VAR-d36-s, Infinity).
+    Shared,
+}
 
 /// What a block takes its modulation from.
 #[derive(Module, Debug)]
@@ -20,7 +29,7 @@ pub enum Modulator {
 }
 
 impl Modulator {
-    pub(super) fn build<S: Supply>(
+    pub(crate) fn build<S: Supply>(
         supply: &mut S,
         prefix: &str,
         width: usize,
@@ -32,7 +41,7 @@ impl Modulator {
         })
     }
 
-    pub(super) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
+    pub(crate) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
         match self {
             Self::Own(layer) => list_linear(layer, &format!("{prefix}ada_lin.1"), names),
             Self::Shared(offset) => names.push(Named::new(format!("{prefix}ada_gss"), Value::Four(offset))),
@@ -40,7 +49,7 @@ impl Modulator {
     }
 
     /// The modulation under `condition`.
-    pub(super) fn modulate(&self, condition: &BlockCondition) -> Modulation {
+    pub(crate) fn modulate(&self, condition: &BlockCondition) -> Modulation {
         let six = match (self, condition) {
             (Self::Own(layer), BlockCondition { activated, .. }) => layer.forward(activated.clone()),
             (Self::Shared(offset), BlockCondition { shared, .. }) => {
@@ -59,17 +68,17 @@ impl Modulator {
 
 /// What the blocks and the head are conditioned on, for a batch of rows.
 #[derive(Debug, Clone)]
-pub(super) struct BlockCondition {
-    /// SiLU of the class embeddings, `[rows, 1, width]`.
+pub(crate) struct BlockCondition {
+    /// SiLU of the condition's vectors, `[rows, 1, width]`.
     pub activated: Tensor<3>,
     /// The shared projection of it, `[rows, 1, 6·width]`, if the model has one.
     pub shared: Option<Tensor<3>>,
 }
 
 impl BlockCondition {
-    /// From class embeddings `[rows, width]` and the model's shared projection.
-    pub(super) fn new(classes: Tensor<2>, shared: Option<&Linear>) -> Self {
-        let activated: Tensor<3> = ops::silu(classes).unsqueeze_dim(1);
+    /// From the condition's vectors `[rows, width]` and the model's shared projection.
+    pub(crate) fn new(vectors: Tensor<2>, shared: Option<&Linear>) -> Self {
+        let activated: Tensor<3> = ops::silu(vectors).unsqueeze_dim(1);
         let shared = shared.map(|layer| layer.forward(activated.clone()));
         Self { activated, shared }
     }
@@ -78,7 +87,7 @@ impl BlockCondition {
 /// The six vectors that modulate a block, each `[rows, 1, width]`: gates γ, scales s and shifts b of attention (1) and
 /// MLP (2). They depend on the condition alone, so a session computes them once for all its scales.
 #[derive(Debug, Clone)]
-pub(super) struct Modulation {
+pub(crate) struct Modulation {
     pub gate1: Tensor<3>,
     pub gate2: Tensor<3>,
     pub scale1: Tensor<3>,
@@ -103,7 +112,7 @@ impl Modulation {
     }
 
     /// Applies `select` to each vector.
-    pub(super) fn map(self, select: impl Fn(Tensor<3>) -> Tensor<3>) -> Self {
+    pub(crate) fn map(self, select: impl Fn(Tensor<3>) -> Tensor<3>) -> Self {
         Self {
             gate1: select(self.gate1),
             gate2: select(self.gate2),

@@ -4,25 +4,24 @@ use burn::tensor::Device;
 use nextscale_core::{Dtype, Error, is_cpu};
 
 use super::{
-    config::VarConfig,
-    keys::{Reshaped, Supply},
+    keys::{Architecture, Reshaped, Supply},
     laid_out::unavailable,
     linear::Weight,
-    model::Var,
 };
 
 /// A model from a supply of plain weights; in bf16 its linear layers and attention multiply in mixed precision.
-pub(super) fn build<S>(
+pub(crate) fn build<S, A>(
     mut plain: S,
-    config: &VarConfig,
+    config: &A,
     device: &Device,
     dtype: Dtype,
-) -> Result<Var, S::Error>
+) -> Result<A::Model, S::Error>
 where
     S: Supply<Error: From<Error>>,
+    A: Architecture,
 {
     if dtype == Dtype::F32 {
-        return Var::build(&mut plain, config);
+        return config.build(&mut plain);
     }
     if !(is_cpu(device) && nextscale_kernels::rounds()) {
         return Err(unavailable().into());
@@ -33,5 +32,5 @@ where
             other => other,
         })
     };
-    Var::build(&mut Reshaped { plain, matrix }, config)
+    config.build(&mut Reshaped { plain, matrix })
 }
