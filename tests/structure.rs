@@ -185,7 +185,17 @@ fn no_model_family_is_named_outside_the_crates_that_know_them() {
 fn families(text: &str) -> impl Iterator<Item = &str> {
     let names = |line: &str| {
         let line = line.split("//").next().unwrap_or_default();
-        let words = ["var::", "vq::", "VarConfig", "VqvaeConfig", "MultiScaleVq", "VarFiles", "bitwise::", "BsqVaeConfig", "MultiScaleBsq"];
+        let words = [
+            "var::",
+            "vq::",
+            "VarConfig",
+            "VqvaeConfig",
+            "MultiScaleVq",
+            "VarFiles",
+            "bitwise::",
+            "BsqVaeConfig",
+            "MultiScaleBsq",
+        ];
         words.iter().any(|word| {
             let mut places = line.match_indices(word);
             places.any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
