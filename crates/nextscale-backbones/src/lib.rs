@@ -7,4 +7,4 @@ pub mod var;
 
 pub use backbone::{Backbone, Refinement, Session};
 pub use class_conditioner::ClassConditioner;
-pub use conditioner::{Conditioner, prepare};
+pub use conditioner::{Conditioner, of_side, prepare};

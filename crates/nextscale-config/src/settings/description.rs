@@ -91,6 +91,9 @@ impl Description {
 }
 
 impl Setting {
+    /// The name of what stands in the parentheses without a name of its own, where that is all there is: `Shipped("cifar10")`.
+    pub const ITEM: &'static str = "";
+
     /// What it is, as a phrase after its name.
     pub fn phrase(&self) -> String {
         phrase(self.about)
