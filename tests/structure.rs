@@ -196,6 +196,7 @@ fn families(text: &str) -> impl Iterator<Item = &str> {
             "MultiScaleVq",
             "MultiScaleBsq",
             "VarFiles",
+            "BsqVaeConfig",
             "InfinityConfig",
         ];
         words.iter().any(|word| {
