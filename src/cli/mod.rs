@@ -14,6 +14,7 @@
 mod ablate;
 mod bench;
 mod calibrate;
+mod completions;
 mod curves;
 mod data;
 mod device;
@@ -24,6 +25,7 @@ mod init;
 mod inspect;
 mod interrupt;
 mod list;
+mod man;
 mod neighbours;
 mod overrides;
 mod probe;
@@ -73,6 +75,8 @@ enum Command {
     Inspect(inspect::Args),
     List(list::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Bench(bench::Args),
     Selfcheck(selfcheck::Args),
 }
@@ -120,8 +124,8 @@ impl Program {
     /// Runs one command line, the program's name being its first word: exit code 0 is success, 1 a failed run, 2 wrong usage
     /// and 130 an interrupted run.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-        let cli = match self.parse(arguments) {
-            Ok(cli) => cli,
+        let (cli, form) = match self.parse(arguments) {
+            Ok(parsed) => parsed,
             // Help and version too; a closed pipe is no reason to fail then.
             Err(told) => {
                 let _ = told.print();
@@ -129,7 +133,7 @@ impl Program {
             }
         };
         unwrap_where_no_one_reads_columns();
-        match self.command(cli.command) {
+        match self.command(cli.command, form) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 // Whoever read standard error may be gone: the exit code still says it.
@@ -139,17 +143,19 @@ impl Program {
         }
     }
 
+    /// The command line, and the form of all command lines, under the name that the program was called by.
     fn parse(
         &self,
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    ) -> clap::error::Result<Cli> {
+    ) -> clap::error::Result<(Cli, clap::Command)> {
         let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
         let mut command = Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what));
         let mut matches = command.try_get_matches_from_mut(arguments)?;
-        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+        let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+        Ok((cli, command))
     }
 
-    fn command(&self, command: Command) -> Result<(), Failure> {
+    fn command(&self, command: Command, form: clap::Command) -> Result<(), Failure> {
         let Self { registry, judges, trainings } = self;
         match command {
             Command::Generate(args) => generate::run(args, registry),
@@ -166,6 +172,8 @@ impl Program {
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
             Command::Schema(args) => schema::run(args, registry),
+            Command::Completions(args) => completions::run(args, form),
+            Command::Man(args) => man::run(args, form),
             Command::Bench(args) => bench::run(args, registry),
             Command::Selfcheck(args) => selfcheck::run(args),
         }
