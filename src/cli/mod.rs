@@ -37,8 +37,9 @@ mod selfcheck;
 mod train;
 mod trainings;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -124,8 +125,8 @@ impl Program {
     /// Runs one command line, the program's name being its first word: exit code 0 is success, 1 a failed run, 2 wrong usage
     /// and 130 an interrupted run.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-        let (cli, form) = match self.parse(arguments) {
-            Ok(parsed) => parsed,
+        let cli = match self.parse(arguments) {
+            Ok(cli) => cli,
             // Help and version too; a closed pipe is no reason to fail then.
             Err(told) => {
                 let _ = told.print();
@@ -133,7 +134,7 @@ impl Program {
             }
         };
         unwrap_where_no_one_reads_columns();
-        match self.command(cli.command, form) {
+        match self.command(cli.command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 // Whoever read standard error may be gone: the exit code still says it.
@@ -143,19 +144,30 @@ impl Program {
         }
     }
 
-    /// The command line, and the form of all command lines, under the name that the program was called by.
     fn parse(
         &self,
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    ) -> clap::error::Result<(Cli, clap::Command)> {
-        let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
-        let mut command = Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what));
+    ) -> clap::error::Result<Cli> {
+        let mut command = self.form();
         let mut matches = command.try_get_matches_from_mut(arguments)?;
-        let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
-        Ok((cli, command))
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
 
-    fn command(&self, command: Command, form: clap::Command) -> Result<(), Failure> {
+    /// The form of all command lines.
+    fn form(&self) -> clap::Command {
+        let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
+        Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what))
+    }
+
+    /// The same under the name of the process, which is what a shell completes and a reader looks up.
+    fn named_form(&self) -> clap::Command {
+        let process = std::env::args_os().next().map(PathBuf::from);
+        let stem = process.as_deref().and_then(Path::file_stem).and_then(OsStr::to_str);
+        let name = stem.unwrap_or("nextscale");
+        self.form().bin_name(name).display_name(name)
+    }
+
+    fn command(&self, command: Command) -> Result<(), Failure> {
         let Self { registry, judges, trainings } = self;
         match command {
             Command::Generate(args) => generate::run(args, registry),
@@ -172,8 +184,8 @@ impl Program {
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
             Command::Schema(args) => schema::run(args, registry),
-            Command::Completions(args) => completions::run(args, form),
-            Command::Man(args) => man::run(args, form),
+            Command::Completions(args) => completions::run(args, self.named_form()),
+            Command::Man(args) => man::run(args, self.named_form()),
             Command::Bench(args) => bench::run(args, registry),
             Command::Selfcheck(args) => selfcheck::run(args),
         }
