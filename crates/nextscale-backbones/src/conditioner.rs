@@ -26,7 +26,7 @@ pub fn prepare(
 }
 
 /// What an image is conditioned on, on one side of guidance.
-pub(crate) fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
+pub fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
     match side {
         PassCondition::Given => condition.shown(),
         PassCondition::Negative => condition.avoided(),

@@ -1,4 +1,4 @@
-//! Whole runs on a data set of a few images: a resumed run is the straight one, and what it writes can be used.
+//! Whole trainings of VAR on a data set of a few images: a resumed run is the straight one, and what it writes can be used.
 
 use std::path::{Path, PathBuf};
 
@@ -6,17 +6,15 @@ use burn::tensor::{Device, TensorData};
 use nextscale_backbones::Backbone;
 use nextscale_backbones::var::{AdaLn, AttentionKind, Var};
 use nextscale_core::{Dtype, Grid, ScaleSchedule};
+use nextscale_families::var::training::{
+    BackboneModel, TrainBackbone, TrainTokenizer, open_tokenizer, train_backbone, train_tokenizer,
+};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
-use nextscale_train::config::{
-    AdversarialTerm, BackboneModel, Learn, PerceptualTerm, TrainBackbone, TrainClassifier, TrainTokenizer,
-};
+use nextscale_train::config::{AdversarialTerm, Learn, PerceptualTerm, TrainClassifier};
 use nextscale_train::data::Source;
 use nextscale_train::random::uniform;
-use nextscale_train::{
-    MuonConfig, Options, Training, checkpoint, open_tokenizer, train_backbone, train_classifier,
-    train_tokenizer,
-};
+use nextscale_train::{MuonConfig, Options, Training, checkpoint, train_classifier};
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 /// Smooth random images in CIFAR-10's binary batches.

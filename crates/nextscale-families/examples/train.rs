@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use burn::tensor::Device;
-use nextscale_train::config::{TrainBackbone, TrainClassifier, TrainTokenizer};
-use nextscale_train::{Options, train_backbone, train_classifier, train_tokenizer};
+use nextscale_families::var::training::{TrainBackbone, TrainTokenizer, train_backbone, train_tokenizer};
+use nextscale_train::config::TrainClassifier;
+use nextscale_train::{Options, train_classifier};
 
 fn main() -> Result<(), Box<dyn Error>> {
     nextscale_kernels::allocator::tune();
