@@ -108,7 +108,10 @@ mod tests {
     fn a_ratio_without_scales_names_the_nearest() {
         let told = |aspect: &str| schedule(aspect, "1M").unwrap_err().to_string();
         let wide = told("16:9");
-        assert!(wide.starts_with("aspect: `16:9` has no scales of its own; the nearest that has is 7:4"), "{wide}");
+        assert!(
+            wide.starts_with("aspect: `16:9` has no scales of its own; the nearest that has is 7:4"),
+            "{wide}"
+        );
         assert!(told("9:16").contains("nearest that has is 4:7"));
         assert!(told("1:50").contains("nearest that has is 1:3"));
         for text in ["1.5", "4:", "0:1", "a:b", "-4:3", ""] {

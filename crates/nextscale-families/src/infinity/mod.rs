@@ -5,22 +5,24 @@ mod open;
 mod random;
 mod texts;
 
-pub(crate) use open::{Files, OpenInfinity};
+use open::{Files, OpenInfinity};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_backbones::infinity::InfinityConfig;
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
 use nextscale_core::ScaleSchedule;
 use nextscale_files::Hash;
-use nextscale_text::TextEncoder;
-use nextscale_tokenizers::bitwise::BsqVaeConfig;
+use nextscale_text::{PromptTokenizer, TextEncoder};
+use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::{LoadError, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
+use crate::{EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
 
 /// A tensor that every transformer of the family has at its top.
 const MARKER: &str = "pos_start";
@@ -54,6 +56,25 @@ impl ModelFamily for InfinityFamily {
     fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
         random::Sizes::read(sizes)
             .map(|sizes| sizes.and_then(|sizes| Ok(Arc::new(sizes.open()?) as Arc<dyn OpenModel>)))
+    }
+
+    fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
+        let load = || Ok(Arc::new(MultiScaleBsq::load_own(file, device)?) as Arc<dyn Tokenizer>);
+        BsqVaeConfig::is_of(file).then(load)
+    }
+
+    fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> Result<Arc<dyn OpenModel>> {
+        let bytes = |name| Ok::<_, Error>(EmbeddedFile::find(files, name, node)?.bytes);
+        let file =
+            |name| Ok::<_, Error>(WeightFile::from_bytes(bytes(name)?, format!("the shipped {name}"))?);
+        let vocabulary = PromptTokenizer::from_bytes(bytes("vocabulary")?, "the shipped vocabulary")?;
+        let files = Files {
+            tokenizer: file("tokenizer")?,
+            backbone: file("backbone")?,
+            text: TextEncoder::of(file("text")?, vocabulary)?,
+        };
+        let config = InfinityConfig::infer(&files.backbone, None)?;
+        Ok(Arc::new(OpenInfinity::new(files, config, None, node)?))
     }
 }
 
@@ -178,8 +199,7 @@ impl Settings for InfinityFiles {
         let (tokenizer, backbone) = (reader.file("tokenizer")?, reader.file("backbone")?);
         let text: TextFiles = reader.take("text")?;
         let folder = reader.folder();
-        let text =
-            TextFiles { encoder: folder.join(text.encoder), tokenizer: folder.join(text.tokenizer) };
+        let text = TextFiles { encoder: folder.join(text.encoder), tokenizer: folder.join(text.tokenizer) };
         let files = Self {
             tokenizer,
             backbone,
@@ -191,7 +211,8 @@ impl Settings for InfinityFiles {
             norm_groups: reader.take_option("norm_groups")?,
         };
         if files.scales.is_some() && (files.size.is_some() || files.aspect.is_some()) {
-            let error = reader.error("`scales` stand beside `size` or `aspect`, which have scales of their own");
+            let error =
+                reader.error("`scales` stand beside `size` or `aspect`, which have scales of their own");
             return Err(error.with_help("leave one of them out"));
         }
         Ok(files)
@@ -241,8 +262,11 @@ impl InfinityFiles {
             return Ok(config);
         }
         let Some(size) = self.size.as_deref().or_else(|| aspect::size_of(config.schedule.len())) else {
-            let error = place("aspect").error("an aspect without a size: the model's own scales are of no size");
-            return Err(error.with_help("give size: \"0.06M\", \"0.25M\", \"0.60M\" or \"1M\" beside it").into());
+            let error =
+                place("aspect").error("an aspect without a size: the model's own scales are of no size");
+            return Err(error
+                .with_help("give size: \"0.06M\", \"0.25M\", \"0.60M\" or \"1M\" beside it")
+                .into());
         };
         let schedule = aspect::schedule(self.aspect.as_deref().unwrap_or("1:1"), size).map_err(refused)?;
         config.on_scales(&schedule).map_err(refused)

@@ -36,14 +36,19 @@ pub(crate) struct OpenInfinity {
 impl OpenInfinity {
     /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it is called and
     /// which weights it has.
-    pub fn new(files: Files, config: InfinityConfig, norm_groups: Option<usize>, node: &Node) -> Result<Self> {
+    pub fn new(
+        files: Files,
+        config: InfinityConfig,
+        norm_groups: Option<usize>,
+        node: &Node,
+    ) -> Result<Self> {
         let Files { tokenizer, backbone, text } = &files;
         config.expected().check(&rooted(backbone)?)?;
         let vae = BsqVaeConfig::infer(tokenizer, norm_groups)?;
         vae.check_file(tokenizer, false)?;
         let patches = fitting(&vae, &config, tokenizer.label(), backbone.label())?;
         if text.width() != config.text_width {
-            return Err(Error::Unfit(format!(
+            return Err(Error::Usage(format!(
                 "the text encoder gives rows of {} channels and {} was made for {}; take the encoder that it was trained \
                  with",
                 text.width(),
@@ -85,7 +90,7 @@ pub(super) fn fitting(
             true => format!(", or one of {} bits whose latents it reads in patches of 2 × 2", config.bits / 4),
             false => String::new(),
         };
-        Error::Unfit(format!(
+        Error::Usage(format!(
             "{tokenizer} has {} bits a latent and {backbone} was made for {} bits a token: it takes a tokenizer of {} \
              bits{quarter}",
             vae.bits, config.bits, config.bits
@@ -93,7 +98,7 @@ pub(super) fn fitting(
     })?;
     // The published tokenizers of patches have latents of 8 pixels; those of 16 pixels are for whole latents.
     if patches && vae.reduction() > 8 {
-        return Err(Error::Unfit(format!(
+        return Err(Error::Usage(format!(
             "{tokenizer} has {} bits for each {} pixels; {backbone} with its {} bits a token reads patches of 2 × 2 latents of \
              8 pixels, or latents of {} bits: take the tokenizer that it was trained with",
             vae.bits,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_backbones::TextConditioner;
-use nextscale_backbones::infinity::{Initialisation, InfinityConfig};
+use nextscale_backbones::infinity::{InfinityConfig, Initialisation};
 use nextscale_config::Node;
 use nextscale_core::random::{fnv1a, splitmix64};
 use nextscale_core::{Alphabet, Condition, ScaleSchedule};
@@ -47,7 +47,7 @@ impl Sizes {
                 sizes.size = Some(part.into());
             } else {
                 let message = format!("`{part}` is no size; write {NAME}125m, or {NAME}125m, 0.06M, 4:3");
-                return Err(Error::Unfit(message));
+                return Err(Error::Usage(message));
             }
             Ok(())
         });
@@ -130,8 +130,7 @@ impl OpenModel for RandomInfinity {
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, conditions, .. } = *options;
-        let tokenizer =
-            self.vae.init(self.schedule().clone(), self.patches, 0, device)?.decoding_in(dtype);
+        let tokenizer = self.vae.init(self.schedule().clone(), self.patches, 0, device)?.decoding_in(dtype);
         let backbone = self.config.init_to_generate(&Initialisation::default(), device, dtype)?;
         let rows = rows(conditions, self.config.text_width, self.config.text_rows, device);
         let conditioner = TextConditioner::new(backbone.null_text(), rows)?;

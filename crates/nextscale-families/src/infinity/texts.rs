@@ -36,7 +36,7 @@ pub(super) fn remarks(encoder: &TextEncoder, most: usize, conditions: &[Conditio
         let tokens = encoder.tokenizer().tokens(prompt)?;
         let number = index + 1;
         if tokens.ids.len() > most {
-            return Err(Error::Unfit(format!(
+            return Err(Error::Usage(format!(
                 "prompt {number} ({prompt:?}) has {} tokens, and the model has rows of no text for {most}; shorten it",
                 tokens.ids.len()
             )));
@@ -89,8 +89,12 @@ mod tests {
     #[test]
     fn prompts_are_those_of_the_images_and_then_the_negatives() {
         let prompt = |text: &str| Condition::Prompt(text.into());
-        let conditions =
-            [prompt("b").avoiding(prompt("x")), prompt("a"), Condition::Null, prompt("a").avoiding(prompt("x"))];
+        let conditions = [
+            prompt("b").avoiding(prompt("x")),
+            prompt("a"),
+            Condition::Null,
+            prompt("a").avoiding(prompt("x")),
+        ];
         assert_eq!(prompts(&conditions), ["b", "a", "a", "x"]);
     }
 }
