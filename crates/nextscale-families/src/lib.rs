@@ -5,13 +5,13 @@
 
 mod error;
 mod family;
-pub mod fingerprint;
 mod open;
 pub mod shipped;
 pub mod var;
 
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
+pub use nextscale_weights::fingerprint;
 pub use open::{LoadOptions, OpenModel, Takes};
 pub use shipped::Shipped;
 pub use var::VarFamily;
