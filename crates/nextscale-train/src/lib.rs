@@ -14,6 +14,7 @@
 mod adversarial;
 mod backbone;
 pub mod cache;
+pub mod captions;
 pub mod checkpoint;
 pub mod classifier;
 pub mod codes;

@@ -139,6 +139,39 @@ pub enum Error {
         /// The prefixes.
         prefixes: String,
     },
+    /// A folder holds no weights, or which of several is meant is open.
+    #[error(
+        "{}: {found}; expected a .pth or .safetensors file, or an index of shards (model.safetensors.index.json) and its shards",
+        .folder.display()
+    )]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What it holds instead.
+        found: String,
+    },
+    /// An index of shards contradicts itself or its shards.
+    #[error("{} is no sound index of shards: {detail}; download it again together with its shards", .file.display())]
+    Index {
+        /// The index.
+        file: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Shards are missing.
+    #[error(
+        "{} lacks {missing}, which {} names; download the rest of the model into the same folder",
+        .folder.display(),
+        .file.display()
+    )]
+    MissingShards {
+        /// The index.
+        file: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+        /// The shards that are not there, and how many tensors they hold.
+        missing: String,
+    },
     /// A value cannot be stored as asked.
     #[error("tensor `{name}` cannot be saved as {precision}: {detail}")]
     Unsaveable {

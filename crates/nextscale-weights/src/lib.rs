@@ -19,10 +19,12 @@ mod dtype;
 mod error;
 mod expected;
 mod file;
+pub mod fingerprint;
 mod header;
 mod pth;
 mod safe;
 mod save;
+mod shards;
 
 pub use dtype::{StoredType, TensorInfo};
 pub use error::{Error, LoadError, Problem, Result};
