@@ -8,12 +8,8 @@ use condition::Asked;
 pub use edit::EditSpec;
 pub use prepared::Prepared;
 
-<<<<<<< HEAD
 use std::collections::BTreeSet;
-use std::path::Path;
-=======
 use std::path::{Path, PathBuf};
->>>>>>> b937c6bdcfda4a9639b28886cf7175f95905d8a7
 use std::sync::Arc;
 
 use nextscale_config::{Document, Field, Node, Value};
