@@ -18,7 +18,7 @@ pub fn prepare(
     conditions: &[Condition],
     plan: &PassPlan,
 ) -> Result<BatchConditions> {
-    let mut sides: Vec<PassCondition> = plan.all().iter().map(|pass| pass.condition).collect();
+    let mut sides: Vec<PassCondition> = plan.all().iter().flat_map(|pass| pass.sides()).collect();
     sides.sort_unstable();
     sides.dedup();
     let rows = sides.into_iter().map(|side| Ok((side, conditioner.rows(conditions, side)?)));

@@ -4,14 +4,14 @@ mod condition;
 mod edit;
 mod prepared;
 
+use condition::Asked;
 pub use edit::EditSpec;
 pub use prepared::Prepared;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nextscale_config::{Document, Field, Node, Value};
-use nextscale_core::Condition;
 use nextscale_families::{ModelSource, Takes};
 use nextscale_guidance::Guidance;
 
@@ -49,6 +49,7 @@ pub struct Config {
     pub npz: bool,
     model_node: Node,
     condition: Node,
+    folder: PathBuf,
     sampling_node: Node,
     measured: Vec<Measured>,
     resolved: Vec<Field>,
@@ -127,18 +128,19 @@ impl Config {
             npz,
             model_node: model_node.clone(),
             condition: condition.clone(),
+            folder: folder.into(),
             sampling_node,
             measured,
             resolved,
         })
     }
 
-    /// One condition an image, for a model that takes these.
+    /// One condition an image, for a model that takes these, and the `condition` of a config that needs no other file.
     ///
     /// # Errors
-    /// If a label is out of range, or of a kind that the model does not take.
-    pub(crate) fn conditions(&self, takes: &Takes) -> Result<Vec<Condition>> {
-        condition::read(&self.condition, takes)
+    /// If a label is out of range, or of a kind that the model does not take, or a file of prompts cannot be read.
+    pub(crate) fn conditions(&self, takes: &Takes) -> Result<Asked> {
+        condition::read(&self.condition, takes, &self.folder)
     }
 
     /// Reads the headers of the model's files and checks everything against them, before any weight is read.
