@@ -190,37 +190,6 @@ mod tests {
     }
 
     #[test]
-    fn names_have_fields_in_them_and_no_variants() {
-        for (ada_ln, modulator) in [
-            (AdaLn::Shared, vec!["blocks.0.modulator"]),
-            (AdaLn::PerBlock, vec!["blocks.0.modulator.weight", "blocks.0.modulator.bias"]),
-        ] {
-            let config = VarConfig {
-                width: 8,
-                heads: 2,
-                ada_ln,
-                ..VarConfig::new(1, ScaleSchedule::square(&[1, 2]).unwrap())
-            };
-            let model = config.init(&Initialisation::default(), &Device::flex()).unwrap();
-            let all = parameters(&model);
-            let names: Vec<&str> = all.iter().map(|p| &*p.name).collect();
-            assert!(names.contains(&"embedding.word_embed.weight"), "{names:?}");
-            assert!(modulator.iter().all(|name| names.contains(name)), "{names:?}");
-            assert!(names.iter().all(|name| *name == without_variants(name)), "{names:?}");
-            // They are those that the model lists, by whose keys weight decay is told.
-            let ids: Vec<ParamId> = all.iter().map(|p| p.id).collect();
-            assert_eq!(ids.len(), model.parameters().len());
-            assert!(model.parameters().iter().all(|named| ids.contains(&named.id())));
-            let mut mapped = Vec::new();
-            replace(model.clone(), |p| {
-                mapped.push(p.name);
-                None
-            });
-            assert_eq!(mapped, names);
-        }
-    }
-
-    #[test]
     fn gradients_come_flat_for_the_parameters_that_have_one() {
         let module = pair();
         let input = Tensor::<2>::ones([4, 2], &Device::flex().autodiff());

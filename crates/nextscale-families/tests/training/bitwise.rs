@@ -87,8 +87,8 @@ fn a_bitwise_tokenizer_stopped_after_every_step_equals_a_straight_one() {
 fn a_bitwise_tokenizer_learns_to_reconstruct_and_uses_its_bits() {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::flex();
-    let training = Training { learning_rate: 4e-3, log_every: 10, sample_every: 0, ..training() };
-    let config = TrainBitwise { steps: 60, batch: 6, training, ..config(folder.path()) };
+    let training = Training { learning_rate: 1e-2, log_every: 20, sample_every: 0, ..training() };
+    let config = TrainBitwise { steps: 120, batch: 6, training, ..config(folder.path()) };
     train_bitwise(&config, &options(folder.path().join("out")), &device).unwrap();
     let errors = column(&folder.path().join("out"), "squared_error");
     assert!(errors[5] < 0.7 * errors[0], "{errors:?}");
