@@ -162,8 +162,6 @@ mod tests {
     use burn::module::Module;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
-    use nextscale_backbones::var::{AdaLn, Initialisation, VarConfig};
-    use nextscale_core::ScaleSchedule;
 
     use super::*;
 
