@@ -97,7 +97,11 @@ pub mod conformance {
     };
 }
 
-// The book's code is compiled and run.
+// The code of the README and the book is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/src/tutorial.md")]
 struct TutorialOfARule;

@@ -15,5 +15,6 @@ mod cli {
     pub mod reconstruct;
     pub mod runs;
     pub mod selfcheck;
+    pub mod shells;
     pub mod training;
 }

@@ -197,6 +197,7 @@ fn families(text: &str) -> impl Iterator<Item = &str> {
             "BsqVaeConfig",
             "MultiScaleBsq",
             "VarFiles",
+            "BsqVaeConfig",
             "InfinityConfig",
         ];
         words.iter().any(|word| {

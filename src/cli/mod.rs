@@ -14,6 +14,7 @@
 mod ablate;
 mod bench;
 mod calibrate;
+mod completions;
 mod curves;
 mod data;
 mod device;
@@ -24,6 +25,7 @@ mod init;
 mod inspect;
 mod interrupt;
 mod list;
+mod man;
 mod neighbours;
 mod overrides;
 mod probe;
@@ -35,8 +37,9 @@ mod selfcheck;
 mod train;
 mod trainings;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -73,6 +76,8 @@ enum Command {
     Inspect(inspect::Args),
     List(list::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Bench(bench::Args),
     Selfcheck(selfcheck::Args),
 }
@@ -143,10 +148,23 @@ impl Program {
         &self,
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> clap::error::Result<Cli> {
-        let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
-        let mut command = Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what));
+        let mut command = self.form();
         let mut matches = command.try_get_matches_from_mut(arguments)?;
         Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+
+    /// The form of all command lines.
+    fn form(&self) -> clap::Command {
+        let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
+        Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what))
+    }
+
+    /// The same under the name of the process, which is what a shell completes and a reader looks up.
+    fn named_form(&self) -> clap::Command {
+        let process = std::env::args_os().next().map(PathBuf::from);
+        let stem = process.as_deref().and_then(Path::file_stem).and_then(OsStr::to_str);
+        let name = stem.unwrap_or("nextscale");
+        self.form().bin_name(name).display_name(name)
     }
 
     fn command(&self, command: Command) -> Result<(), Failure> {
@@ -166,6 +184,8 @@ impl Program {
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
             Command::Schema(args) => schema::run(args, registry),
+            Command::Completions(args) => completions::run(args, self.named_form()),
+            Command::Man(args) => man::run(args, self.named_form()),
             Command::Bench(args) => bench::run(args, registry),
             Command::Selfcheck(args) => selfcheck::run(args),
         }

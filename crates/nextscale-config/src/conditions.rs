@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Node, Result, Value};
+use crate::{Node, Result, Value, suggest::cut};
 
 /// What images are asked for. Readers give the classes their meaning: this knows no model.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +124,13 @@ fn list<T: DeserializeOwned>(node: &Node) -> Result<Vec<Item<'_, T>>> {
     }
     let name = node.name().unwrap_or_default();
     let error = node.error(format!("`{name}` needs a list of at least one"));
-    Err(error.with_help(format!("write {name}([..])")))
+    let items = match &node.value {
+        Value::Tuple { items, .. } if !items.iter().all(|item| matches!(item.value, Value::List(_))) => {
+            items.iter().map(|item| cut(&item.to_string()).into_owned()).collect::<Vec<_>>().join(", ")
+        }
+        _ => "..".into(),
+    };
+    Err(error.with_help(format!("write {name}([{items}])")))
 }
 
 #[cfg(test)]
@@ -162,6 +168,20 @@ mod tests {
             panic!("other")
         };
         assert_eq!((texts[1].value.as_str(), negative.unwrap().value.as_str()), ("b", "c"));
+    }
+
+    #[test]
+    fn items_without_their_list_are_shown_with_it() {
+        for (text, help) in [
+            ("Names(\"cat\")", "write Names([\"cat\"])"),
+            ("Labels(3, 4)", "write Labels([3, 4])"),
+            ("Labels", "write Labels([..])"),
+            ("Labels([])", "write Labels([..])"),
+            ("Prompts(\"a cat\")", "write Prompts([\"a cat\"])"),
+        ] {
+            let node = Document::parse("run.ron", text).unwrap();
+            assert_eq!(Conditions::read(&node).unwrap_err().help_text(), Some(help), "{text}");
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ const TEMPLATES: [Template; 8] = [
 /// The sizes of images, and how many of a template's grids they take: about 256², 512², 768² and 1024² pixels.
 const BUDGETS: [(&str, usize); 4] = [("0.06M", 7), ("0.25M", 10), ("0.60M", 12), ("1M", 13)];
 
+/// Scales by which a template is told.
+const SHORTEST: usize = 5;
+
 /// The sizes of images in millions of pixels, as upstream writes them.
 pub fn budgets() -> impl Iterator<Item = &'static str> {
     BUDGETS.into_iter().map(|(name, _)| name)
@@ -71,13 +74,14 @@ pub fn schedule(aspect: &str, budget: &str) -> Result<ScaleSchedule> {
     ScaleSchedule::new(grids[..count].to_vec())
 }
 
-/// Whether the scales are the first ones of a template.
+/// Whether the scales are the first ones of a template, five at least: fewer are of several.
 pub fn is_template(schedule: &ScaleSchedule) -> bool {
     template_of(schedule).is_some()
 }
 
 fn template_of(schedule: &ScaleSchedule) -> Option<Vec<Grid>> {
-    ratios().map(|(_, grids)| grids).find(|grids| grids.starts_with(schedule.grids()))
+    let of = |grids: &Vec<Grid>| schedule.len() >= SHORTEST && grids.starts_with(schedule.grids());
+    ratios().map(|(_, grids)| grids).find(of)
 }
 
 /// The grid on which a schedule's positions are counted: a template's largest, whatever the size of the image, and
@@ -119,5 +123,8 @@ mod tests {
         assert_eq!([0.1, 3.0 / 4.0, 1.05, 1.4, 9.0].map(nearest), ["0.333", "0.75", "1.0", "1.333", "3.0"]);
         let own = ScaleSchedule::square(&[1, 2, 3, 4]).unwrap();
         assert_eq!((reference_grid(&own), is_template(&own)), (Grid::square(4), false));
+        // Two templates begin so.
+        let short = ScaleSchedule::square(&[1, 2, 3]).unwrap();
+        assert_eq!((reference_grid(&short), is_template(&short)), (Grid::square(3), false));
     }
 }

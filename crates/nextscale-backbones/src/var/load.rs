@@ -76,7 +76,7 @@ impl VarConfig {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use burn::tensor::TensorData;
+    use burn::tensor::{Tensor, TensorData};
     use nextscale_core::ConditionRows;
     use nextscale_weights::{Precision, save_safetensors};
 

@@ -7,7 +7,7 @@ mod conditioning;
 mod config;
 mod embedding;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod grow;
 #[cfg(test)]
 mod independence;

@@ -8,6 +8,7 @@ use condition::Asked;
 pub use edit::EditSpec;
 pub use prepared::Prepared;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -192,21 +193,29 @@ fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
     if items.is_empty() {
         return Err(list.error("no variants; give at least one").into());
     }
-    let mut variants: Vec<(Option<String>, Node)> = Vec::new();
+    let (mut variants, mut folders) = (Vec::new(), BTreeSet::new());
     for item in items {
-        let (name, rule): (String, Node) = item.decode()?;
+        let Value::Tuple { name: None, items: pair } = &item.value else { return Err(no_pair(item)) };
+        let [name, rule] = pair.as_slice() else { return Err(no_pair(item)) };
+        let name: String = name.decode()?;
         let folder = folder_of(&name);
         if folder.is_empty() {
             return Err(item
                 .error(format!("the name `{name}` makes no folder; use letters or digits"))
                 .into());
         }
-        if variants.iter().any(|(known, _)| known.as_deref().map(folder_of).as_ref() == Some(&folder)) {
+        if folders.contains(&folder) {
             return Err(item.error(format!("a second variant that writes to the folder `{folder}`")).into());
         }
-        variants.push((Some(name), rule));
+        folders.insert(folder);
+        variants.push((Some(name), rule.clone()));
     }
     Ok(variants)
+}
+
+fn no_pair(item: &Node) -> crate::Error {
+    let error = item.error(format!("expected a name and a rule, found {}", item.found()));
+    error.with_help("write (\"name\", Rule(..))").into()
 }
 
 /// The folder of a variant: letters, digits, points, plus, minus and underscore as they are, what is between as one minus.

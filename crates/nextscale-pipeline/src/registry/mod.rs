@@ -222,7 +222,7 @@ impl Registry {
 /// A setting that a builder refused, with the place in the config.
 pub(crate) fn placed(error: Error, node: &Node) -> Error {
     match error {
-        Error::Core(core @ nextscale_core::Error::Setting { .. }) => node.error(core.to_string()).into(),
+        Error::Core(core @ nextscale_core::Error::Setting { .. }) => node.refused(core.to_string()).into(),
         other => other,
     }
 }

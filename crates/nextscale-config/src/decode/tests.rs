@@ -2,21 +2,21 @@ use std::collections::BTreeMap;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, SeqAccess, Visitor},
 };
 
-use crate::{ConfigError, Document};
+use crate::{ConfigError, Document, NumberOr};
 
-fn decode<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, ConfigError> {
+fn decode<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     Document::parse("a.ron", text).unwrap().decode()
 }
 
-fn ok<T: for<'a> Deserialize<'a>>(text: &str) -> T {
+fn ok<T: DeserializeOwned>(text: &str) -> T {
     decode(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Settings {
     seed: u64,
     scale: f32,
@@ -47,10 +47,10 @@ fn structs_with_and_without_their_name() {
     {
         assert_eq!(ok::<Settings>(text), expected, "{text}");
     }
-    for text in ["()", "Settings()", "Settings"] {
+    for text in ["()", "Settings()"] {
         assert_eq!(ok::<Settings>(text), Settings::default(), "{text}");
     }
-    for text in ["Other(seed: 3)", "Other", "(3, 2)", "3", "[]", "{\"seed\": 3}"] {
+    for text in ["Settings", "Other(seed: 3)", "Other", "(3, 2)", "3", "[]", "{\"seed\": 3}"] {
         assert!(decode::<Settings>(text).is_err(), "{text}");
     }
 }
@@ -69,11 +69,8 @@ fn variants_of_every_kind() {
     let settings = |seed| Settings { seed, ..Settings::default() };
     for (text, expected) in [
         ("Conditional", Rule::Conditional),
-        ("Conditional()", Rule::Conditional),
         ("Cfg(seed: 1)", Rule::Cfg(settings(1))),
         ("Cfg((seed: 1))", Rule::Cfg(settings(1))),
-        ("Cfg(Settings(seed: 1))", Rule::Cfg(settings(1))),
-        ("Cfg", Rule::Cfg(settings(0))),
         ("Cfg()", Rule::Cfg(settings(0))),
         ("Pair(1, 2)", Rule::Pair(1, 2.0)),
         ("Box(top: -3)", Rule::Box { top: -3 }),
@@ -87,7 +84,10 @@ fn variants_of_every_kind() {
         assert_eq!(ok::<Rule>(text), expected, "{text}");
     }
     for text in [
+        "Conditional()",
         "Conditional(1)",
+        "Cfg",
+        "Cfg(Settings(seed: 1))",
         "Pair(1)",
         "Pair(1, 2, 3)",
         "Pair",
@@ -105,15 +105,14 @@ fn variants_of_every_kind() {
 
 #[test]
 fn small_shapes() {
-    assert_eq!(ok::<Wrapper>("7"), Wrapper(7));
-    assert_eq!(ok::<Wrapper>("Wrapper(7)"), Wrapper(7));
-    assert_eq!(ok::<Wrapper>("(7)"), Wrapper(7));
+    for text in ["7", "Wrapper(7)", "(7)"] {
+        assert_eq!(ok::<Wrapper>(text), Wrapper(7), "{text}");
+    }
     assert_eq!(ok::<Marker>("Marker"), Marker);
     assert_eq!(ok::<Marker>("()"), Marker);
-    assert_eq!(ok::<[f32; 2]>("[1, 2]"), [1.0, 2.0]);
+    assert_eq!(ok::<[f32; 2]>("(1, 2)"), [1.0, 2.0]);
     assert_eq!(ok::<(u8, char)>("(1, 'x')"), (1, 'x'));
     assert_eq!(ok::<BTreeMap<String, u8>>("{\"a\": 1}")["a"], 1);
-    assert_eq!(ok::<BTreeMap<String, u8>>("(a: 1)")["a"], 1);
     assert_eq!(ok::<i128>("-170141183460469231731687303715884105728"), i128::MIN);
     assert!(decode::<Marker>("(a: 1)").is_err());
 }
@@ -129,8 +128,64 @@ fn numbers_out_of_range_are_refused() {
         assert_eq!(decode::<u8>(text).unwrap_err().to_string(), message);
     }
     assert_eq!(decode::<u8>("3.0").unwrap_err().help_text(), Some("write 3, without a point"));
-    assert!(decode::<f32>("1e300").is_err());
+    assert_eq!(
+        decode::<Vec<i16>>("[1, 40_000, 50000]").unwrap_err().message(),
+        "expected a whole number from -32768 to 32767, found the number 40000"
+    );
     assert_eq!(ok::<f32>("inf"), f32::INFINITY);
+}
+
+/// What ron refuses, with what is right instead.
+#[test]
+fn what_is_refused_is_told_with_the_remedy() {
+    let mut table = String::new();
+    let mut row = |text: &str, error: ConfigError| {
+        let (_, line, column) = error.location().unwrap();
+        let help = error.help_text().map_or(String::new(), |help| format!("  ({help})"));
+        table += &format!("{text:<24} {line}:{column} {error}{help}\n");
+    };
+    for text in [
+        "Settings",
+        "(3, 2)",
+        "3",
+        "[]",
+        "{\"seed\": 3}",
+        "Other(seed: 3)",
+        "Other",
+        "(seed: 1.5)",
+        "(name: x)",
+    ] {
+        row(text, decode::<Settings>(text).unwrap_err());
+    }
+    for text in [
+        "Conditional()",
+        "Conditional(1)",
+        "Cfg",
+        "Pair",
+        "Pair(1)",
+        "Pair(1, 2, 3)",
+        "Box",
+        "Box(1)",
+        "Box(top: a)",
+        "Labels(1)",
+        "Labels([1, x])",
+        "At([1, 2])",
+        "At((1, 2, 3))",
+        "Deep(Cfg(seed: true))",
+        "Deep(Sgs(x: 1))",
+        "\"Cfg\"",
+        "cfg",
+        "(seed: 1)",
+        "7",
+    ] {
+        row(text, decode::<Rule>(text).unwrap_err());
+    }
+    row("[1, 2]", decode::<(f32, f32)>("[1, 2]").unwrap_err());
+    row("(a: 1)", decode::<BTreeMap<String, u8>>("(a: 1)").unwrap_err());
+    row("{\"a\": [()]}", decode::<BTreeMap<String, Vec<u8>>>("{\"a\": [()]}").unwrap_err());
+    row("(x, 1)", decode::<(bool, char)>("(x, 1)").unwrap_err());
+    row("(true, 1)", decode::<(bool, char)>("(true, 1)").unwrap_err());
+    insta::assert_snapshot!(table);
 }
 
 #[test]
@@ -139,6 +194,9 @@ fn fields_are_checked_without_deny_unknown_fields() {
     assert_eq!(error.message(), "unknown field `sead`");
     assert_eq!(error.help_text(), Some("did you mean `seed`? allowed: `seed`, `scale`, `name`"));
     assert_eq!(error.location(), Some(("a.ron", 1, 5)));
+    let error = decode::<Vec<Rule>>("[Conditional, Box(top: 1, lid: (2, [3]))]").unwrap_err();
+    assert_eq!(error.to_string(), "[1]: unknown field `lid`");
+    assert_eq!(error.location(), Some(("a.ron", 1, 27)));
 }
 
 #[test]
@@ -157,39 +215,48 @@ enum Strength {
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 enum Named {
     Off,
     Ramp(f64),
     Linear { from: f64, to: f64 },
+    During(u8, Box<Strength>),
 }
 
 impl<'de> Deserialize<'de> for Strength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Strength;
+        Ok(match NumberOr::deserialize(deserializer)? {
+            NumberOr::Number(value) => Self::Number(value),
+            NumberOr::Other(named) => Self::Named(named),
+        })
+    }
+}
+
+/// A side, or two, as grids are written.
+#[derive(Debug, PartialEq)]
+struct Grid(u64, u64);
+
+impl<'de> Deserialize<'de> for Grid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sides;
+        impl<'de> Visitor<'de> for Sides {
+            type Value = Grid;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a number or a schedule")
+                f.write_str("a side, or (height, width)")
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Strength, E> {
-                Ok(Strength::Number(value))
+            fn visit_u64<E>(self, side: u64) -> Result<Grid, E> {
+                Ok(Grid(side, side))
             }
 
-            fn visit_u64<E>(self, value: u64) -> Result<Strength, E> {
-                Ok(Strength::Number(value as f64))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Strength, E> {
-                Named::deserialize(name.into_deserializer()).map(Strength::Named)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Strength, A::Error> {
-                Named::deserialize(MapAccessDeserializer::new(map)).map(Strength::Named)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Grid, A::Error> {
+                let mut side =
+                    || seq.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(1, &self));
+                Ok(Grid(side()?, side()?))
             }
         }
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(Sides)
     }
 }
 
@@ -207,19 +274,46 @@ fn a_number_or_a_name() {
         ("0.5", Strength::Number(0.5)),
         ("2", Strength::Number(2.0)),
         ("Off", Strength::Named(Named::Off)),
-        ("Off()", Strength::Named(Named::Off)),
         ("Ramp(2)", Strength::Named(Named::Ramp(2.0))),
         ("Linear(from: 0, to: 1)", Strength::Named(Named::Linear { from: 0.0, to: 1.0 })),
+        ("-inf", Strength::Number(f64::NEG_INFINITY)),
+        ("During(3, 2)", Strength::Named(Named::During(3, Box::new(Strength::Number(2.0))))),
     ] {
         assert_eq!(ok::<Strength>(text), expected, "{text}");
+        assert_eq!(ok::<Option<Strength>>(&format!("Some({text})")), Some(ok(text)));
+        assert_eq!(ok::<(Strength, u8)>(&format!("({text}, 2)")), (ok(text), 2));
     }
     for (text, message, column) in [
         ("Linaer(from: 0, to: 1)", "unknown name `Linaer`", 1),
         ("Linear(from: 0, too: 1)", "unknown field `too`", 17),
         ("Linear(from: \"x\", to: 1)", "from: expected a number, found the string \"x\"", 14),
-        ("[1]", "expected a number or a schedule, found a list of 1", 1),
+        ("During(1, Linear(from: 1, too: 2))", "[1]: unknown field `too`", 27),
+        (
+            "During(1, During(300, 1))",
+            "[1][0]: expected a whole number from 0 to 255, found the number 300",
+            18,
+        ),
+        ("[1]", "expected a name, found a list of 1", 1),
+        ("\"1\"", "expected a name, found the string \"1\"", 1),
     ] {
         let error = decode::<Strength>(text).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.location(), Some(("a.ron", 1, column)), "{text}");
+    }
+}
+
+#[test]
+fn a_type_that_reads_any_value() {
+    assert_eq!(ok::<Vec<Grid>>("[1, (2, 3), [4, 5]]"), [Grid(1, 1), Grid(2, 3), Grid(4, 5)]);
+    assert_eq!(ok::<Option<Grid>>("Some((2, 3))"), Some(Grid(2, 3)));
+    for (text, message, column) in [
+        ("[1, x]", "[1]: expected a side, or (height, width), found the name `x`", 5),
+        ("[1, \"x\"]", "[1]: expected a side, or (height, width), found the string \"x\"", 5),
+        ("[1, (2, y)]", "[1][1]: expected a whole number, found the name `y`", 9),
+        ("[1, (2)]", "[1]: expected a side, or (height, width), found a tuple of 1", 5),
+        ("[1, (2, 3, 4)]", "[1]: expected 2 items, `(..)`, found a tuple of 3", 5),
+    ] {
+        let error = decode::<Vec<Grid>>(text).unwrap_err();
         assert_eq!(error.to_string(), message);
         assert_eq!(error.location(), Some(("a.ron", 1, column)), "{text}");
     }

@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+"""Draws the diagrams of the README and the book: `python3 docs/draw.py` writes docs/src/images/*.svg.
+
+Needs Python 3.9 or newer and nothing else. The drawings follow the reader's light or dark scheme. The numbers in `dse.svg` and
+`priors.svg` are computed here from the definitions in docs/src/concepts.md.
+"""
+
+import math
+import pathlib
+
+FOLDER = pathlib.Path(__file__).parent / "src" / "images"
+
+STYLE = """<style>
+  .paper { fill: #ffffff; stroke: #d0d7de }
+  text { font: 16px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
+  .small { font-size: 14px; fill: #59636e }
+  .bold { font-weight: 600 }
+  .middle { text-anchor: middle }
+  .end { text-anchor: end }
+  .math { font-family: "STIX Two Text", "Cambria", "DejaVu Serif", serif; font-style: italic }
+  .box { fill: #f6f8fa; stroke: #59636e; stroke-width: 1.2 }
+  .ssg { fill: #fff1e5; stroke: #bc4c00; stroke-width: 1.6 }
+  .line { stroke: #59636e; stroke-width: 1.4; fill: none }
+  .head { fill: #59636e }
+  .edge { fill: none; stroke: #59636e; stroke-width: 1 }
+  .cells { shape-rendering: crispEdges }
+  .mark { fill: none; stroke: #bc4c00; stroke-width: 2 }
+  @media (prefers-color-scheme: dark) {
+    .paper { fill: #0d1117; stroke: #3d444d }
+    text { fill: #f0f6fc }
+    .small { fill: #9198a1 }
+    .box { fill: #151b23; stroke: #9198a1 }
+    .ssg { fill: #3a2214; stroke: #f0883e }
+    .line, .edge { stroke: #9198a1 }
+    .head { fill: #9198a1 }
+    .mark { stroke: #f0883e }
+  }
+</style>"""
+
+
+class Drawing:
+    """An SVG file that grows by one element a call."""
+
+    def __init__(self, width, height, title):
+        self.parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
+            f"<title>{title}</title>",
+            STYLE,
+            f'<rect class="paper" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>',
+        ]
+
+    def text(self, x, y, words, kind=""):
+        self.parts.append(f'<text x="{x:g}" y="{y:g}" class="{kind}">{words}</text>')
+
+    def box(self, x, y, width, height, kind="box"):
+        self.parts.append(
+            f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6"/>'
+        )
+
+    def arrow(self, *points):
+        """A line through points that ends in a head; its last stretch is horizontal or vertical."""
+        (x0, y0), (x1, y1) = points[-2:]
+        along = (x1 > x0) - (x1 < x0), (y1 > y0) - (y1 < y0)
+        stop = x1 - 7 * along[0], y1 - 7 * along[1]
+        way = " ".join(f"{x:g},{y:g}" for x, y in [*points[:-1], stop])
+        side = 4 * along[1], 4 * along[0]
+        head = " ".join(
+            f"{x:g},{y:g}"
+            for x, y in [(x1, y1), (stop[0] + side[0], stop[1] + side[1]), (stop[0] - side[0], stop[1] - side[1])]
+        )
+        self.parts.append(f'<polyline class="line" points="{way}"/><polygon class="head" points="{head}"/>')
+
+    def map(self, x, y, size, values, colour, largest):
+        """A grid of values as coloured cells in a square."""
+        rows, columns = len(values), len(values[0])
+        high, wide = size / rows, size / columns
+        self.parts.append('<g class="cells">')
+        for i, row in enumerate(values):
+            for j, value in enumerate(row):
+                fill = colour(value / largest if largest else 0.0)
+                self.parts.append(
+                    f'<rect x="{x + j * wide:.2f}" y="{y + i * high:.2f}" width="{wide:.2f}"'
+                    f' height="{high:.2f}" fill="{fill}"/>'
+                )
+        self.parts.append("</g>")
+        self.parts.append(f'<rect class="edge" x="{x:g}" y="{y:g}" width="{size:g}" height="{size:g}"/>')
+
+    def save(self, name):
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        (FOLDER / name).write_text("\n".join([*self.parts, "</svg>", ""]), encoding="utf-8")
+
+
+def mix(a, b, share):
+    return "#" + "".join(f"{round(p + (q - p) * share):02x}" for p, q in zip(a, b))
+
+
+WHITE, RED, BLUE, VIOLET = (247, 247, 247), (178, 24, 43), (33, 102, 172), (64, 0, 125)
+
+
+def signed(value):
+    """Blue below zero, white at zero, red above; full at ±1."""
+    return mix(WHITE, RED if value > 0 else BLUE, min(abs(value), 1.0))
+
+
+def amount(value):
+    """White at zero, violet at one."""
+    return mix(WHITE, VIOLET, min(abs(value), 1.0) ** 0.5)
+
+
+# Matrices are lists of rows.
+
+
+def product(a, b):
+    return [[sum(x * y for x, y in zip(row, column)) for column in zip(*b)] for row in a]
+
+
+def transposed(a):
+    return [list(row) for row in zip(*a)]
+
+
+def both_axes(matrix, x):
+    return product(product(matrix, x), transposed(matrix))
+
+
+def nearest(n, m):
+    return [[float(j == i * n // m) for j in range(n)] for i in range(m)]
+
+
+def taps(n, m, reach, weight):
+    """Interpolation from n to m with half-pixel centres; what lies outside is the border's value."""
+    rows = []
+    for i in range(m):
+        at = (i + 0.5) * n / m - 0.5
+        row = [0.0] * n
+        for j in range(math.floor(at) - reach + 1, math.floor(at) + reach + 1):
+            row[min(max(j, 0), n - 1)] += weight(abs(at - j))
+        rows.append(row)
+    return rows
+
+
+def bilinear(n, m):
+    rows = []
+    for i in range(m):
+        at = min(max((i + 0.5) * n / m - 0.5, 0.0), n - 1.0)
+        row = [0.0] * n
+        low = int(at)
+        row[low] += 1 - (at - low)
+        row[min(low + 1, n - 1)] += at - low
+        rows.append(row)
+    return rows
+
+
+def bicubic(n, m, a=-0.75):
+    def weight(t):
+        if t <= 1:
+            return ((a + 2) * t - (a + 3)) * t * t + 1
+        return (((t - 5) * t + 8) * t - 4) * a if t < 2 else 0.0
+
+    return taps(n, m, 2, weight)
+
+
+def cosines(n):
+    """The orthonormal DCT-II."""
+    return [
+        [math.sqrt((1 if k == 0 else 2) / n) * math.cos(math.pi * (i + 0.5) * k / n) for i in range(n)]
+        for k in range(n)
+    ]
+
+
+def dse(x, m, scale):
+    """Bilinear interpolation of a square map to m × m, its low band replaced by scale times the coarse spectrum."""
+    n = len(x)
+    spectrum = both_axes(cosines(m), both_axes(bilinear(n, m), x))
+    coarse = both_axes(cosines(n), x)
+    for i in range(n):
+        for j in range(n):
+            spectrum[i][j] = scale * coarse[i][j]
+    return both_axes(transposed(cosines(m)), spectrum)
+
+
+def largest(*maps):
+    return max(abs(value) for values in maps for row in values for value in row)
+
+
+def next_scale():
+    """Generation from coarse to fine, and what happens at one scale."""
+    drawing = Drawing(720, 412, "Next-scale generation, and where SSG and DSE act")
+
+    def picture(n):
+        """A bright disc over a slope, averaged over n × n cells."""
+        fine = 32
+        pixel = lambda i, j: (1.0 if math.hypot(i - 13.5, j - 18.5) < 8.5 else 0.12) * (0.55 + 0.45 * i / fine)
+        side = fine // n
+        return [
+            [
+                sum(pixel(i * side + a, j * side + b) for a in range(side) for b in range(side)) / side**2
+                for j in range(n)
+            ]
+            for i in range(n)
+        ]
+
+    drawing.text(24, 34, "Token grids, coarse to fine: each adds detail to the canvas", "bold")
+    sizes = [1, 2, 4, 8, 16]
+    for at, n in enumerate(sizes):
+        x = 30 + at * 143
+        drawing.map(x, 54, 88, picture(n), amount, 1.0)
+        drawing.text(x + 44, 162, f"{n} × {n}", "small middle")
+        if at + 1 < len(sizes):
+            drawing.arrow((x + 98, 98), (x + 133, 98))
+    drawing.parts.append('<line class="line" x1="24" y1="182" x2="696" y2="182" stroke-dasharray="3 4"/>')
+    drawing.text(24, 212, "At scale k", "bold")
+
+    low = lambda mark: f"<tspan dy='4' font-size='11'>{mark}</tspan><tspan dy='-4'>&#8203;</tspan>"
+    drawing.box(24, 232, 128, 56)
+    drawing.text(88, 255, "Backbone", "middle")
+    drawing.text(88, 275, "reads the canvas", "small middle")
+    drawing.box(24, 334, 128, 56)
+    drawing.text(88, 357, "Logits", "middle")
+    drawing.text(88, 377, "of scale k − 1", "small middle")
+    drawing.box(196, 334, 128, 56, "ssg")
+    drawing.text(260, 357, "DSE", "bold middle")
+    drawing.text(260, 377, "to grid k", "small middle")
+    drawing.box(290, 232, 206, 56, "ssg")
+    drawing.text(393, 254, "SSG", "bold middle")
+    drawing.text(393, 276, f"l{low('k')} + β{low('k')} (l{low('k')} − prior)", "math middle")
+    drawing.box(560, 232, 136, 56)
+    drawing.text(628, 255, "Sampler", "middle")
+    drawing.text(628, 275, "draws the tokens", "small middle")
+    drawing.arrow((152, 260), (290, 260))
+    drawing.text(221, 251, f"logits l{low('k')}", "small middle")
+    drawing.arrow((152, 362), (196, 362))
+    drawing.arrow((324, 362), (393, 362), (393, 288))
+    drawing.text(404, 344, "prior", "small")
+    drawing.arrow((496, 260), (560, 260))
+    drawing.arrow((628, 288), (628, 334))
+    drawing.text(628, 354, "canvas,", "small middle")
+    drawing.text(628, 372, "then scale k + 1", "small middle")
+    drawing.save("next-scale.svg")
+
+
+EXAMPLE = [
+    [0.9, 0.5, -0.2, -0.6],
+    [0.4, 0.8, 0.1, -0.7],
+    [-0.3, 0.2, 1.0, 0.3],
+    [-0.8, -0.5, 0.4, 0.6],
+]
+
+
+def dse_steps():
+    """DSE on a 4 × 4 map: the maps above, their spectra below."""
+    drawing = Drawing(720, 384, "DSE carries a 4 by 4 map to 8 by 8")
+    coarse, m = EXAMPLE, 8
+    n = len(coarse)
+    flat = both_axes(bilinear(n, m), coarse)
+    sharp = dse(coarse, m, m / n)
+    spectra = [both_axes(cosines(len(values)), values) for values in (coarse, flat, sharp)]
+    # Orthonormal coefficients of a finer grid are larger by m/n for the same values.
+    spectra[0] = [[value * m / n for value in row] for row in spectra[0]]
+    top, size = 58, 116
+    scale, bright = largest(coarse, sharp), largest(*spectra)
+    titles = ["logits at scale k − 1", "interpolated", "DSE: the prior"]
+    notes = ["4 × 4, one channel", "8 × 8, bilinear", "8 × 8"]
+    columns = [110, 326, 542]
+    for x, values, spectrum, title, note in zip(columns, (coarse, flat, sharp), spectra, titles, notes):
+        drawing.text(x + size / 2, 30, title, "bold middle")
+        drawing.text(x + size / 2, 49, note, "small middle")
+        drawing.map(x, top, size, values, signed, scale)
+        side = size * len(values) / m
+        drawing.map(x, top + 150, side, spectrum, amount, bright)
+        if x != columns[0]:
+            drawing.parts.append(
+                f'<rect class="mark" x="{x}" y="{top + 150}" width="{size / 2}" height="{size / 2}"/>'
+            )
+    drawing.parts.append(f'<rect class="mark" x="{columns[0]}" y="{top + 150}" width="{size / 2}" height="{size / 2}"/>')
+    drawing.text(92, top + 62, "values", "small end")
+    drawing.text(92, top + 176, "spectrum", "small end")
+    drawing.text(92, top + 194, "(DCT)", "small end")
+    drawing.arrow((240, top + 58), (312, top + 58))
+    drawing.arrow((456, top + 58), (528, top + 58))
+    y = top + 150 + size + 24
+    drawing.text(columns[0], y, "times s", "small")
+    drawing.text(columns[1] + size / 2, y, "low band attenuated", "small middle")
+    drawing.text(columns[2] + size / 2, y, "low band: the coarse map's,", "small middle")
+    drawing.text(columns[2] + size / 2, y + 18, "high band: interpolated", "small middle")
+    drawing.save("dse.svg")
+
+
+def priors():
+    """What every prior predicts for one bright position."""
+    drawing = Drawing(720, 352, "What each prior predicts on 8 by 8 for one position of a 4 by 4 map")
+    one = [[float((i, j) == (1, 2)) for j in range(4)] for i in range(4)]
+    maps = [
+        ("coarse map", one),
+        ("Nearest", both_axes(nearest(4, 8), one)),
+        ("Bilinear", both_axes(bilinear(4, 8), one)),
+        ("Bicubic", both_axes(bicubic(4, 8), one)),
+        ("Dse Amplitude", dse(one, 8, 2.0)),
+        ("Dse Verbatim", dse(one, 8, 1.0)),
+        ("Mean", [[1 / 16] * 8 for _ in range(8)]),
+        ("Zero", [[0.0] * 8 for _ in range(8)]),
+    ]
+    for at, (name, values) in enumerate(maps):
+        x, y = 38 + at % 4 * 174, 44 + at // 4 * 164
+        drawing.text(x + 60, y - 10, name, "middle" if at else "bold middle")
+        drawing.map(x + 10, y, 100, values, signed, 1.0)
+        numbers = [value for row in values for value in row]
+        drawing.text(x + 60, y + 122, f"{min(numbers):.2f} to {max(numbers):.2f}".replace("-", "−"), "small middle")
+    drawing.save("priors.svg")
+
+
+if __name__ == "__main__":
+    next_scale()
+    dse_steps()
+    priors()
