@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::config::{Document, Node};
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
@@ -25,6 +27,9 @@ pub struct Args {
     /// Another seed than the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// A text to make an image of, in place of the config's condition; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    prompt: Vec<String>,
     /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -36,6 +41,12 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
+/// A condition as configs write it.
+#[derive(Serialize)]
+enum Condition<'a> {
+    Prompts(&'a [String]),
+}
+
 /// Makes the images, and says where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let (mut tree, name, folder) = read(args.config.as_deref())?;
@@ -43,7 +54,14 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
+    if !args.prompt.is_empty() {
+        let prompts = Node::from_serialize(&Condition::Prompts(&args.prompt)).map_err(Failure::usage)?;
+        tree.set_node("condition", prompts).map_err(Failure::usage)?;
+    }
     let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
+    for remark in prepared.remarks() {
+        eprintln!("warning: {remark}");
+    }
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,

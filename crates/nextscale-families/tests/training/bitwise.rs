@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
-use nextscale_families::bitwise::{QuantiserLoss, TrainBitwise, train_bitwise};
+use nextscale_families::infinity::training::tokenizer::{QuantiserLoss, TrainBitwise, train_bitwise};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_train::config::Learn;

@@ -34,13 +34,17 @@ fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
     #[derive(Serialize)]
     #[serde(rename = "Condition")]
     enum Written<'a> {
-        Prompts {
-            texts: &'a [String],
-            #[serde(skip_serializing_if = "Option::is_none")]
-            negative: Option<&'a str>,
-        },
+        Prompts { texts: &'a [String], negative: &'a str },
     }
-    let resolved = Node::from_serialize(&Written::Prompts { texts: &texts, negative: negative.as_deref() })?;
+    #[derive(Serialize)]
+    #[serde(rename = "Condition")]
+    enum Plain<'a> {
+        Prompts(&'a [String]),
+    }
+    let resolved = match &negative {
+        Some(negative) => Node::from_serialize(&Written::Prompts { texts: &texts, negative })?,
+        None => Node::from_serialize(&Plain::Prompts(&texts))?,
+    };
     let conditions = texts.into_iter().map(|text| prompt(text, negative.as_deref())).collect();
     Ok(Asked { conditions, resolved })
 }
