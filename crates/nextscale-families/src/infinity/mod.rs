@@ -4,6 +4,7 @@ mod aspect;
 mod open;
 mod random;
 mod texts;
+pub mod training;
 
 use open::{Files, OpenInfinity};
 
@@ -22,7 +23,7 @@ use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::{LoadError, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
+use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
 
 /// A tensor that every transformer of the family has at its top.
 const MARKER: &str = "pos_start";
@@ -61,6 +62,10 @@ impl ModelFamily for InfinityFamily {
     fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
         let load = || Ok(Arc::new(MultiScaleBsq::load_own(file, device)?) as Arc<dyn Tokenizer>);
         BsqVaeConfig::is_of(file).then(load)
+    }
+
+    fn architectures(&self) -> Vec<Architecture> {
+        training::architectures()
     }
 
     fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> Result<Arc<dyn OpenModel>> {
