@@ -20,6 +20,7 @@ mod error;
 mod expected;
 mod file;
 mod header;
+mod pickle;
 mod pth;
 mod safe;
 mod save;
