@@ -12,6 +12,7 @@ mod dtype;
 mod error;
 mod grid;
 mod logits;
+pub mod memory;
 pub mod noise;
 mod pass;
 mod pass_logits;

@@ -1,4 +1,4 @@
-use nextscale_core::{Error, Grid, Result, ScaleSchedule};
+use nextscale_core::{Error, Grid, Result, ScaleSchedule, memory};
 use serde::{Deserialize, Serialize};
 
 /// The architecture of a [`Vqvae`](super::Vqvae).
@@ -123,6 +123,7 @@ impl VqvaeConfig {
         if !self.phi_ratio.is_finite() {
             return Err(Error::setting("phi_ratio", format!("{}; give a number like 0.5", self.phi_ratio)));
         }
+        self.fits_in_memory(schedule)?;
         for width in std::iter::once(self.channels).chain((0..levels).map(|level| self.level_channels(level)))
         {
             if width % self.norm_groups != 0 {
@@ -134,6 +135,44 @@ impl VqvaeConfig {
         }
         if schedule.last().positions() == 0 {
             return Err(Error::Schedule("the last scale is empty".into()));
+        }
+        Ok(())
+    }
+
+    /// Refuses sizes whose largest tensors alone, in f32, are more than the machine has.
+    fn fits_in_memory(&self, schedule: &ScaleSchedule) -> Result<()> {
+        let product =
+            |sizes: &[usize]| sizes.iter().fold(4_u128, |bytes, &size| bytes.saturating_mul(size as u128));
+        let widest = self.multipliers.iter().copied().max().unwrap_or(1);
+        let blocks = |blocks: &[usize]| blocks.iter().fold(0_usize, |sum, &count| sum.saturating_add(count));
+        let last = schedule.last();
+        let (rows, columns) = (last.height, last.width);
+        let side = self.reduction();
+        let phi = if let PhiKind::Nearest(count) = self.phi { count } else { 1 };
+        let convolution = [9, self.channels, self.channels];
+        for (field, size, bytes) in [
+            ("channels", self.channels, product(&convolution)),
+            ("multipliers", widest, product(&[&convolution[..], &[widest, widest]].concat())),
+            ("vocabulary", self.vocabulary, product(&[self.vocabulary, self.latent_channels])),
+            (
+                "latent_channels",
+                self.latent_channels,
+                product(&[9, self.latent_channels, self.latent_channels]),
+            ),
+            ("phi", phi, product(&[phi, 9, self.latent_channels, self.latent_channels])),
+            (
+                "encoder_blocks",
+                blocks(&self.encoder_blocks),
+                product(&[&convolution[..], &[2, blocks(&self.encoder_blocks)]].concat()),
+            ),
+            (
+                "decoder_blocks",
+                blocks(&self.decoder_blocks),
+                product(&[&convolution[..], &[2, blocks(&self.decoder_blocks)]].concat()),
+            ),
+            ("scales", last.positions(), product(&[rows, columns, side, side, 3])),
+        ] {
+            memory::check(field, &format!("a tokenizer with {field} {size}"), bytes)?;
         }
         Ok(())
     }
@@ -151,6 +190,28 @@ mod tests {
     fn the_published_sizes_make_a_model() {
         VqvaeConfig::published().check(&schedule()).unwrap();
         assert_eq!(VqvaeConfig::published().image_size(Grid::new(16, 32)), (256, 512));
+    }
+
+    #[test]
+    fn a_size_beyond_all_memory_is_named() {
+        let good = VqvaeConfig::new(32, &[1, 2]);
+        let huge = 1 << 50;
+        for (config, field) in [
+            (VqvaeConfig { channels: huge, ..good.clone() }, "channels"),
+            (VqvaeConfig { multipliers: vec![1, huge], ..good.clone() }, "multipliers"),
+            (VqvaeConfig { vocabulary: usize::MAX, ..good.clone() }, "vocabulary"),
+            (VqvaeConfig { latent_channels: huge, ..good.clone() }, "latent_channels"),
+            (VqvaeConfig { phi: PhiKind::Nearest(huge), ..good.clone() }, "phi"),
+            (VqvaeConfig { encoder_blocks: vec![usize::MAX, 1], ..good.clone() }, "encoder_blocks"),
+            (VqvaeConfig { decoder_blocks: vec![1, huge], ..good.clone() }, "decoder_blocks"),
+        ] {
+            let error = config.check(&schedule()).unwrap_err().to_string();
+            assert!(error.starts_with(field) || field == "latent_channels", "{field}: {error}");
+            assert!(error.contains("GB of memory"), "{error}");
+        }
+        let scales = ScaleSchedule::square(&[1, 60_000]).unwrap();
+        let error = VqvaeConfig::new(32, &[1; 16]).check(&scales).unwrap_err().to_string();
+        assert!(error.starts_with("scales"), "{error}");
     }
 
     #[test]
