@@ -2,8 +2,10 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_config::settings::{Entry, Kind};
+use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::WeightFile;
 
 use crate::{OpenModel, Result};
@@ -23,6 +25,21 @@ pub trait ModelFamily: Send + Sync {
 
     /// How its files are recognised, each part in a phrase: ``its tokenizer (`quantize.embedding.weight`)``.
     fn marks(&self) -> Vec<String>;
+
+    /// The tokenizer in a file, with its encoder, for images of `(rows, columns)` pixels; `None` if the file holds none of this
+    /// family's. By default it holds none.
+    ///
+    /// # Errors
+    /// If it cannot be read, or nothing tells its scales.
+    fn tokenizer(
+        &self,
+        file: &WeightFile,
+        image: (usize, usize),
+        device: &Device,
+    ) -> Option<Result<Arc<dyn Tokenizer>>> {
+        let _ = (file, image, device);
+        None
+    }
 
     /// A model of these sizes with random weights, for measurements and tests; `None` if the sizes are not written as this
     /// family's are. By default none are.

@@ -6,6 +6,7 @@ pub mod config;
 pub mod device;
 mod error;
 pub mod images;
+pub mod progress;
 pub mod reconstruct;
 pub mod registry;
 pub mod run;

@@ -4,7 +4,7 @@ mod condition;
 mod edit;
 mod prepared;
 
-pub use edit::EditSpec;
+pub use edit::{EditSpec, Given, KeptTokens};
 pub use prepared::Prepared;
 
 use std::path::Path;
@@ -208,7 +208,7 @@ fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
 }
 
 /// The folder of a variant: letters, digits, points, plus, minus and underscore as they are, what is between as one minus.
-pub(crate) fn folder_of(name: &str) -> String {
+pub fn folder_of(name: &str) -> String {
     let mut folder = String::new();
     for c in name.chars() {
         if c.is_alphanumeric() || "._".contains(c) {

@@ -23,11 +23,13 @@ pub use schema::schema;
 use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_config::settings::{Kind, Names, Settings};
 use nextscale_families::{ModelFamily, ModelSource, OpenModel};
 use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
+use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::WeightFile;
 
 use crate::{Error, Result};
@@ -164,6 +166,25 @@ impl Registry {
         let made = self.families().find_map(|family| family.random(sizes));
         let none = || Error::Usage(format!("no model family makes a random model of the sizes `{sizes}`"));
         Ok(made.ok_or_else(none)??)
+    }
+
+    /// The tokenizer in a file of weights, with its encoder, for images of `(rows, columns)` pixels.
+    ///
+    /// # Errors
+    /// If no family has such a tokenizer, or it cannot be read.
+    pub fn open_tokenizer(
+        &self,
+        file: &WeightFile,
+        image: (usize, usize),
+        device: &Device,
+    ) -> Result<Arc<dyn Tokenizer>> {
+        match self.families().find_map(|family| family.tokenizer(file, image, device)) {
+            Some(tokenizer) => Ok(tokenizer?),
+            None => Err(Error::Usage(format!(
+                "{} holds no tokenizer that can be used alone; `nextscale inspect` says what it is",
+                file.label()
+            ))),
+        }
     }
 
     /// What a file of weights is in words, whichever family it is of: every tensor's name and shape has been checked then.
