@@ -45,7 +45,7 @@ mod tokenizer;
 mod toy;
 
 pub use backbone::{teacher_features, train_backbone};
-pub use classifier::train_classifier;
+pub use classifier::{check_classifier, train_classifier};
 pub use error::{Error, Result};
 pub use muon::MuonConfig;
 pub use run::{Options, Outcome, Training, train_task};
