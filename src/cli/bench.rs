@@ -14,7 +14,8 @@ use super::evaluate::check_place;
 use super::generate;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::progress;
+use super::say;
+use crate::pipeline::progress;
 
 /// What is measured with random weights and without a config, of models of classes and of models of texts.
 const OF_CLASSES: (&str, &str) = ("var-d16.ron", include_str!("../../configs/var-d16.ron"));
@@ -126,6 +127,6 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let text = report.to_json().map_err(|error| unwritten(&error))?;
         write_atomically(file, text.as_bytes()).map_err(|error| unwritten(&error))?;
     }
-    print!("{report}");
+    say::out(format_args!("{report}"));
     Ok(())
 }
