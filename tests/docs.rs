@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nextscale::config::Document;
+use nextscale::families::var::training::{TrainBackbone, TrainTokenizer};
 use nextscale::pipeline::{Registry, registry};
-use nextscale::train::config::{TrainBackbone, TrainClassifier, TrainTokenizer};
+use nextscale::train::config::TrainClassifier;
 use serde::de::DeserializeOwned;
 
 fn page(name: &str) -> PathBuf {

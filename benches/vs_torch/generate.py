@@ -114,3 +114,12 @@ class Model:
         if observe is not None:
             observe(None, image)
         return pictures, clock.stop()
+
+    def run(self, labels, guidance, seed):
+        """The seconds of a batch."""
+        random = torch.Generator().manual_seed(seed)
+
+        def choose(logits, _):
+            return draw(logits, torch.rand(*logits.shape[:2], 1, generator=random))
+
+        return self.generate(labels, guidance, choose)[1]

@@ -1,4 +1,4 @@
-"""VAR in plain eager PyTorch, as fast as that is had on a CPU: what nextscale is raced against.
+"""VAR and Infinity in plain eager PyTorch, as fast as that is had on a CPU: what nextscale is raced against.
 
 Needs torch and numpy. Reads weights in .safetensors under upstream's names, as `cargo run --release --example random_var`
 makes them. What it does beyond a plain transcription, all of it exact up to rounding: linear weights are packed once, AdaLN
@@ -7,8 +7,11 @@ convolutions run channels last, resampling and DSE are matrices, and freed memor
 
     python peer.py versions
     python peer.py serve BACKBONE TOKENIZER [--dtype f32|bf16] [--threads 2] [--batch 1]
+    python peer.py serve BACKBONE TOKENIZER --text TEXT
     python peer.py bench BACKBONE TOKENIZER --guidance cfg --runs 5
     python peer.py check BACKBONE TOKENIZER --guidance cfg+ssg --trace TRACE
+
+With `--text`, a file whose `text` is [images, rows, channels], the model is Infinity's (infinity.py), which computes in f32.
 
 `serve` writes one JSON line when it is ready; then each line `GUIDANCE SEED` on its standard input makes a batch, and one
 JSON line says what it took. `check` compares greedy generation with a trace that nextscale wrote: `nextscale generate
@@ -59,24 +62,24 @@ def load(options):
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
     begin, before = time.perf_counter(), peak_bytes()
     pack = options.linear == "packed"
-    model = generate.Model(options.tokenizer, options.backbone, dtype, options.norm_groups, pack)
+    if options.text is None:
+        model = generate.Model(options.tokenizer, options.backbone, dtype, options.norm_groups, pack)
+    else:
+        model = infinity.Model(options.tokenizer, options.backbone, options.text, pack)
     return model, dict(load_seconds=time.perf_counter() - begin, imported_bytes=before, peak_bytes=peak_bytes())
 
 
 def labels_of(options, model):
-    """The given ones, or as many as the batch has from 207 on."""
+    """The given ones, or as many as the batch has from 207 on; of texts, how many."""
+    if options.text is not None:
+        return options.batch
     classes = model.transformer.null
     labels = options.labels or [(207 + i) % classes for i in range(options.batch)]
     return torch.tensor(labels)
 
 
 def run(model, labels, guidance, seed):
-    random = torch.Generator().manual_seed(seed)
-
-    def choose(logits, _):
-        return generate.draw(logits, torch.rand(*logits.shape[:2], 1, generator=random))
-
-    _, seconds = model.generate(labels, guidance, choose)
+    seconds = model.run(labels, guidance, seed)
     return dict(guidance=guidance, seed=seed, seconds=seconds, peak_bytes=peak_bytes())
 
 
@@ -109,7 +112,7 @@ def check(options):
     model, _ = load(options)
     trace = Checkpoint(options.trace)
     images = trace.shape("images")[0]
-    if options.labels is None or len(options.labels) != images:
+    if options.text is None and (options.labels is None or len(options.labels) != images):
         raise SystemExit(f"give the class of each of the trace's {images} images: --labels N …")
     worst, differing, tokens = {}, 0, 0
 
@@ -123,7 +126,7 @@ def check(options):
     def choose(logits, k):
         nonlocal differing, tokens
         theirs = trace.read(f"scale.{k}.tokens")
-        ours = logits.argmax(-1)
+        ours = logits.argmax(-1) if options.text is None else logits.unflatten(-1, (-1, 2)).argmax(-1)
         differing += int((ours != theirs).sum())
         tokens += theirs.numel()
         return theirs
@@ -141,7 +144,8 @@ def check(options):
         side = model.sides[-1]
         near("canvas", canvas.transpose(1, 2).unflatten(2, (side, side)), trace.read(f"scale.{k}.canvas"))
 
-    model.generate(torch.tensor(options.labels), options.guidance, choose, observe)
+    labels = images if options.text is not None else torch.tensor(options.labels)
+    model.generate(labels, options.guidance, choose, observe)
     for what, error in worst.items():
         print(f"{what:22} largest error {error:9.3g} of the largest value   allowed {options.tolerance:g}")
     print(f"{'tokens':22} {differing} of {tokens} differ")
@@ -169,6 +173,7 @@ def arguments():
         command.add_argument("--linear", choices=("packed", "plain"), default="packed", help="how linear weights lie")
         command.add_argument("--batch", type=int, default=1, help="images at once")
         command.add_argument("--labels", type=int, nargs="+", help="their classes")
+        command.add_argument("--text", help="a .safetensors of texts' rows: the model is Infinity's")
         if name != "serve":
             command.add_argument("--guidance", choices=("none", "cfg", "ssg", "cfg+ssg"), default="cfg")
         if name == "bench":
@@ -187,6 +192,7 @@ if __name__ == "__main__":
         import torch
 
         import generate
+        import infinity
         from checkpoint import Checkpoint
     except ImportError as missing:
         say(error=f"{sys.executable} has no module `{missing.name}`")

@@ -58,13 +58,18 @@ class Decoder:
     def __init__(self, file, dtype, groups):
         self.groups, self.layers = groups, {}
         names = [name for name in file.entries if name.startswith(("decoder.", "post_quant_conv."))]
+        # Infinity's convolutions and norms are wrapped once more.
+        wrapped = "decoder.conv_in.conv.weight" in file
         for name in names:
             layer, part = name.rsplit(".", 1)
+            layer = layer.rsplit(".", 1)[0] if wrapped else layer
             tensor = file.read(name, dtype)
             if tensor.dim() == 4:
                 tensor = tensor.contiguous(memory_format=torch.channels_last)
             self.layers.setdefault(layer, {})[part] = tensor
-        self.levels = file.count("decoder.up.{}.block.0.norm1.weight")
+        self.levels = 0
+        while f"decoder.up.{self.levels}.block.0.norm1" in self.layers:
+            self.levels += 1
 
     def conv(self, name, x):
         layer = self.layers[name]
@@ -93,10 +98,13 @@ class Decoder:
     def __call__(self, canvas, side):
         """[images, side², channels] to [images, 3, H, W] in [0, 1]."""
         x = canvas.transpose(1, 2).unflatten(2, (side, side))
-        x = self.conv("post_quant_conv", x.to(self.layers["post_quant_conv"]["weight"].dtype))
+        x = x.to(self.layers["decoder.conv_in"]["weight"].dtype)
+        if "post_quant_conv" in self.layers:
+            x = self.conv("post_quant_conv", x)
         x = self.conv("decoder.conv_in", x)
         x = self.residual("decoder.mid.block_1", x)
-        x = self.attention("decoder.mid.attn_1", x)
+        if "decoder.mid.attn_1.norm" in self.layers:
+            x = self.attention("decoder.mid.attn_1", x)
         x = self.residual("decoder.mid.block_2", x)
         for level in reversed(range(self.levels)):
             stage, i = f"decoder.up.{level}", 0

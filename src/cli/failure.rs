@@ -46,6 +46,7 @@ impl From<pipeline::Error> for Failure {
         match error {
             pipeline::Error::Stopped => Self::Stopped(miette::miette!("{error}")),
             pipeline::Error::Config(error) => Self::usage(error),
+            pipeline::Error::Train(error) => error.into(),
             error if usage => Self::Usage(miette::miette!("{error}")),
             error => Self::Run(miette::miette!("{error}")),
         }
@@ -68,12 +69,8 @@ impl From<ablation::Error> for Failure {
 
 impl From<train::Error> for Failure {
     fn from(error: train::Error) -> Self {
-        use train::Error;
-        let usage = matches!(
-            error,
-            Error::Setting { .. } | Error::Config(_) | Error::Data { .. } | Error::Checkpoint { .. }
-        );
-        if let Error::Stopped { .. } = error {
+        let usage = error.is_usage();
+        if let train::Error::Stopped { .. } = error {
             return Self::Stopped(miette::miette!(help = "the same command goes on from there", "{error}"));
         }
         let report = miette::miette!("{error}");

@@ -179,7 +179,7 @@ impl Program {
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),
             Command::Init(args) => init::run(args, registry),
-            Command::Train(args) => train::run(args, trainings),
+            Command::Train(args) => train::run(args, registry, trainings),
             Command::Curves(args) => curves::run(args),
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),

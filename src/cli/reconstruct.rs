@@ -10,7 +10,7 @@ use crate::metrics::{Error as MetricsError, ImageBatch};
 use crate::pipeline::reconstruct::reconstruct;
 use crate::pipeline::{Error, LoadOptions, Registry, Stop, images};
 use crate::tokenizers::Tokenizer;
-use crate::train::open_tokenizer;
+use crate::weights::WeightFile;
 use burn::tensor::Device;
 use image::RgbImage;
 
@@ -63,7 +63,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
 /// The tokenizer of a config's model, or of a file of weights.
 fn open(model: &Path, registry: &Registry, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
     if model.extension().is_some_and(|extension| extension == "safetensors") {
-        return Ok(Arc::new(open_tokenizer(model, device)?));
+        let file = WeightFile::open(model).map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
+        return Ok(registry.tokenizer(&file, device)?);
     }
     let tree = Document::read(model).map_err(Failure::usage)?;
     let folder = model.parent().unwrap_or(Path::new(""));

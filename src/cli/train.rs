@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Document;
+use crate::pipeline::Registry;
 use crate::train::{Options, Outcome};
 
 use super::Failure;
@@ -42,7 +43,7 @@ pub struct Args {
 }
 
 /// Trains, and says where the results are.
-pub fn run(args: Args, trainings: &Trainings) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(), Failure> {
     let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
@@ -60,7 +61,7 @@ pub fn run(args: Args, trainings: &Trainings) -> Result<(), Failure> {
         ..Options::new(&out)
     };
     on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
-    report(&trainings.run(&args.what, (&tree, &base), &options, &device)?, &out)
+    report(&trainings.run(&args.what, registry, (&tree, &base), &options, &device)?, &out)
 }
 
 fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {

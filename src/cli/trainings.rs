@@ -9,11 +9,13 @@ use serde::de::DeserializeOwned;
 use super::Failure;
 use crate::burn::tensor::Device;
 use crate::config::Node;
-use crate::train::config::{TrainBackbone, TrainClassifier, TrainTokenizer};
-use crate::train::{self, Options, Outcome, train_backbone, train_classifier, train_tokenizer};
+use crate::families::ModelPart;
+use crate::pipeline::Registry;
+use crate::train::config::TrainClassifier;
+use crate::train::{self, Options, Outcome, train_classifier};
 
 /// Decodes a config and trains as it says.
-type Run = Arc<dyn Fn(&Node, &Path, &Options, &Device) -> Result<Outcome, Failure> + Send + Sync>;
+type Run = Arc<dyn Fn(&Registry, &Node, &Path, &Options, &Device) -> Result<Outcome, Failure> + Send + Sync>;
 
 #[derive(Clone)]
 struct Entry {
@@ -58,20 +60,16 @@ impl Trainings {
                     train_classifier(&config.relative_to(folder), options, device)
                 },
             )
-            .with(
-                "tokenizer",
-                "Images to token grids and back",
-                |config: TrainTokenizer, folder, options, device| {
-                    train_tokenizer(&config.relative_to(folder), options, device)
-                },
-            )
-            .with(
-                "backbone",
-                "The transformer that predicts the token grids",
-                |config: TrainBackbone, folder, options, device| {
-                    train_backbone(&config.relative_to(folder), options, device)
-                },
-            )
+            .with_part("tokenizer", "Images to token grids and back", ModelPart::Tokenizer)
+            .with_part("backbone", "The transformer that predicts the token grids", ModelPart::Backbone)
+    }
+
+    /// The same with the trainings of a part of models, each family's its own: the config's `model` names the family.
+    fn with_part(self, name: &'static str, about: &'static str, part: ModelPart) -> Self {
+        let run: Run = Arc::new(move |registry, node, folder, options, device| {
+            Ok(registry.architecture(part, node)?.train(node, folder, options, device)?)
+        });
+        self.with_run(name, about, run)
     }
 
     /// The same with another training, in place of one of that name. `about` is its line in the help of `nextscale train`. `train` is given
@@ -79,16 +77,20 @@ impl Trainings {
     /// run, and the device, which is not an autodiff one.
     #[must_use]
     pub fn with<C: DeserializeOwned>(
-        mut self,
+        self,
         name: &'static str,
         about: &'static str,
         train: impl Fn(C, &Path, &Options, &Device) -> train::Result<Outcome> + Send + Sync + 'static,
     ) -> Self {
-        self.0.retain(|entry| entry.name != name);
-        let run: Run = Arc::new(move |node, folder, options, device| {
+        let run: Run = Arc::new(move |_, node, folder, options, device| {
             let config = node.decode().map_err(Failure::usage)?;
             train(config, folder, options, device).map_err(Failure::from)
         });
+        self.with_run(name, about, run)
+    }
+
+    fn with_run(mut self, name: &'static str, about: &'static str, run: Run) -> Self {
+        self.0.retain(|entry| entry.name != name);
         self.0.push(Entry { name, about, run });
         self
     }
@@ -103,12 +105,13 @@ impl Trainings {
     pub(super) fn run(
         &self,
         name: &str,
+        registry: &Registry,
         (config, folder): (&Node, &Path),
         options: &Options,
         device: &Device,
     ) -> Result<Outcome, Failure> {
         let entry = self.0.iter().find(|entry| entry.name == name);
         let entry = entry.ok_or_else(|| Failure::Usage(miette::miette!("nothing is called `{name}`")))?;
-        (entry.run)(config, folder, options, device)
+        (entry.run)(registry, config, folder, options, device)
     }
 }

@@ -1,32 +1,60 @@
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::program::Place;
 
 const MANY: &str = "condition: PerClass(30), guidance: Cfg(scale: 1.5), batch: 3";
 
+/// A place with a run of many images in the making.
+struct Making {
+    place: Place,
+    child: Child,
+}
+
+impl Making {
+    fn begin() -> Self {
+        let place = Place::new();
+        place.config("run.ron", MANY);
+        let mut command = place.command(&["generate", "run.ron", "--out", "out"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { place, child }
+    }
+
+    /// How many images there are.
+    fn images(&self) -> usize {
+        std::fs::read_dir(self.place.path("out.partial/images")).map_or(0, |entries| entries.count())
+    }
+
+    /// Sends a signal once so many images are there.
+    fn signal(&mut self, signal: &str, images: usize) {
+        let begin = Instant::now();
+        while self.images() < images && begin.elapsed() < Duration::from_secs(60) {
+            assert!(
+                self.child.try_wait().unwrap().is_none(),
+                "{signal}: ended before it could be interrupted"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// So many images are kept, and no run.
+    fn assert_stopped(&self, signal: &str, least: usize) {
+        let kept = self.images();
+        assert!((least..300).contains(&kept), "{signal}: {kept} images");
+        assert!(!self.place.path("out").exists());
+    }
+}
+
 #[test]
 fn an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been() {
-    let place = Place::new();
-    place.config("run.ron", MANY);
-    let images = || std::fs::read_dir(place.path("out.partial/images")).map_or(0, |entries| entries.count());
-    let mut child = place
-        .command(&["generate", "run.ron", "--out", "out"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    while images() < 6 && begin.elapsed() < Duration::from_secs(60) {
-        assert!(child.try_wait().unwrap().is_none(), "ended before it could be interrupted");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let stopped = place.ran(child.wait_with_output().unwrap());
-    assert_eq!(stopped.code, Some(130), "{stopped:?}");
-    assert!(!place.path("out").exists());
-    let kept = images();
-    assert!((6..300).contains(&kept), "{kept} images");
+    let mut making = Making::begin();
+    making.signal("-INT", 6);
+    let ended = making.child.wait().unwrap();
+    assert_eq!(ended.code(), Some(130));
+    making.assert_stopped("-INT", 6);
+    let place = making.place;
 
     let other = place.run(&["generate", "run.ron", "--out", "out", "--seed", "9"]);
     assert_eq!(other.code, Some(2), "{other:?}");
@@ -49,28 +77,13 @@ fn an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been() {
 #[test]
 fn every_signal_that_asks_to_stop_stops_where_it_can_be_resumed() {
     for (signal, reader_gone) in [("-TERM", false), ("-HUP", false), ("-INT", true)] {
-        let place = Place::new();
-        place.config("run.ron", MANY);
-        let images =
-            || std::fs::read_dir(place.path("out.partial/images")).map_or(0, |entries| entries.count());
-        let mut child = place
-            .command(&["generate", "run.ron", "--out", "out"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut making = Making::begin();
         if reader_gone {
-            drop(child.stderr.take());
+            drop(making.child.stderr.take());
         }
-        let begin = Instant::now();
-        while images() < 3 && begin.elapsed() < Duration::from_secs(60) {
-            assert!(child.try_wait().unwrap().is_none(), "{signal}: ended before it could be interrupted");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let stopped = child.wait().unwrap();
-        assert!((3..300).contains(&images()), "{signal}: {} images", images());
-        assert!(!place.path("out").exists());
+        making.signal(signal, 3);
+        let stopped = making.child.wait().unwrap();
+        making.assert_stopped(signal, 3);
         // Whoever cannot print its last message still ends as stopped.
         assert_eq!(stopped.code(), Some(130), "{signal}");
     }

@@ -1,5 +1,6 @@
 //! A model family from outside, registered with one line, has what every family has.
 
+mod away;
 mod sketch;
 mod training;
 
@@ -8,10 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use away::Away;
 use image::{Rgb, RgbImage};
 use nextscale::burn::tensor::{Device, Tensor};
 use nextscale::cli::Program;
 use nextscale::config::Document;
+use nextscale::families::{EmbeddedFile, ModelSource, Shipped};
 use nextscale::pipeline::bench::{BenchOptions, Weights, bench};
 use nextscale::pipeline::{Config, Error, LoadOptions, Registry, RunOptions, images, run};
 use nextscale::weights::{Precision, WeightFile, save_safetensors};
@@ -19,15 +22,19 @@ use safetensors::SafeTensors;
 use sketch::{HEAD, SketchFamily, head};
 
 fn registry() -> Registry {
-    Registry::standard().with_family(SketchFamily)
+    Registry::standard().with_family(SketchFamily).with_rule::<Away>()
+}
+
+/// Writes a sketch's file, whose numbers depend on a name.
+fn save(folder: &Path, file: &str, name: &str) {
+    let tensors = [(HEAD.to_owned(), head(name))];
+    save_safetensors(folder.join(file), tensors, Precision::F32, &BTreeMap::new()).unwrap();
 }
 
 /// A folder with a sketch's file in it.
 fn place() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
-    let tensors = [(HEAD.to_owned(), head("toy"))];
-    save_safetensors(place.path().join("toy.safetensors"), tensors, Precision::F32, &BTreeMap::new())
-        .unwrap();
+    save(place.path(), "toy.safetensors", "toy");
     place
 }
 
@@ -109,6 +116,81 @@ fn a_trace_has_bits_on_every_grid_and_a_session_without_a_cache_runs_where_it_is
 }
 
 #[test]
+fn a_config_leads_away_from_a_corrupted_prefix_and_from_a_second_model() {
+    let place = place();
+    save(place.path(), "weak.safetensors", "weak");
+    save(place.path(), "same.safetensors", "toy");
+    let draw = |guide: &str, guidance: &str, batch: usize, name: &str| {
+        let text = config(PROMPTS, &format!("guidance: {guidance}, batch: {batch}"));
+        let model = format!("toy.safetensors\"{guide}");
+        go(place.path(), &text.replace("toy.safetensors\"", &model), name)
+    };
+    let weak = ", guide: \"weak.safetensors\"";
+    let plain = draw("", "Conditional", 3, "plain").unwrap();
+
+    // Nothing is corrupted, or the second model is the first: nothing to lead away from.
+    assert_eq!(draw("", "Away(corrupted: 0.0, weight: 2.0)", 3, "whole").unwrap(), plain);
+    let same = ", guide: \"same.safetensors\"";
+    assert_eq!(draw(same, "Away(model: \"guide\", weight: 2.0)", 3, "same").unwrap(), plain);
+
+    let mut seen = vec![plain];
+    for (name, guide, guidance) in [
+        ("corrupted", "", "Away(corrupted: 0.5, weight: 3.0)"),
+        ("all", "", "Away(corrupted: 1.0, weight: 3.0)"),
+        ("weak", weak, "Away(model: \"guide\", weight: 2.0)"),
+        ("both", weak, "Away(model: \"guide\", corrupted: 0.5, weight: 2.0)"),
+        ("nested", weak, "Ssg(base: Away(model: \"guide\", weight: 2.0), prior: Dse(), beta: 0.5)"),
+    ] {
+        let made = draw(guide, guidance, 1, name).unwrap();
+        assert!(!seen.contains(&made), "{name}");
+        assert_eq!(draw(guide, guidance, 3, &format!("{name}-together")).unwrap(), made, "{name}");
+        seen.push(made);
+    }
+    let missing = draw("", "Away(model: \"guide\", weight: 2.0)", 3, "missing").unwrap_err().to_string();
+    assert!(missing.contains("`guide`") && missing.contains("there is none"), "{missing}");
+    let share = draw("", "Away(corrupted: 1.5, weight: 2.0)", 3, "share").unwrap_err().to_string();
+    assert!(share.contains("1.5 is no share"), "{share}");
+}
+
+#[test]
+fn a_config_chooses_the_scales() {
+    let place = place();
+    let text = config(PROMPTS, CFG).replace("toy.safetensors\"", "toy.safetensors\", wide: true");
+    let made = traced(place.path(), &text, "out", Some("t.safetensors")).unwrap();
+    assert_eq!(made[0].dimensions(), (14, 6));
+    let bytes = fs::read(place.path().join("t.safetensors")).unwrap();
+    let trace = SafeTensors::deserialize(&bytes).unwrap();
+    for (k, positions) in [2, 6, 10, 21].into_iter().enumerate() {
+        assert_eq!(trace.tensor(&format!("scale.{k}.tokens")).unwrap().shape(), [3, positions, 2]);
+    }
+    let resolved = fs::read_to_string(place.path().join("out/config.ron")).unwrap();
+    assert!(resolved.contains("wide: true"), "{resolved}");
+    assert_eq!(go(place.path(), &resolved, "again").unwrap(), made);
+    // A run of other scales is another run.
+    let error = go(place.path(), &config(PROMPTS, CFG), "out").unwrap_err().to_string();
+    assert!(error.contains("another config"), "{error}");
+}
+
+#[test]
+fn a_sketch_can_be_part_of_the_program() {
+    let place = place();
+    let path = place.path().join("toy.safetensors");
+    // Compiled in, it would be `include_bytes!`.
+    let bytes: &'static [u8] = fs::read(&path).unwrap().leak();
+    let files: &'static [EmbeddedFile] = Box::leak(Box::new([EmbeddedFile { name: "weights", bytes }]));
+    let about = "A sketch in the program";
+    let shipped = Shipped { name: "sketch", about, family: &SketchFamily, class_names: &[], files };
+    let node = Document::parse("run.ron", "Shipped(\"sketch\")").unwrap();
+    let open = shipped.open(&node).unwrap();
+    assert_eq!((open.describe(), open.resolved()), ("Shipped(\"sketch\")".into(), &node));
+    assert!(open.takes().prompts && !open.fingerprint().is_empty());
+    assert!(open.load(&LoadOptions::new(&Device::flex())).is_ok());
+    let nothing = Shipped { files: &[], ..shipped };
+    let error = nothing.open(&node).err().unwrap().to_string();
+    assert!(error.contains("lacks this model's file `weights`"), "{error}");
+}
+
+#[test]
 fn an_edit_keeps_the_given_rows() {
     let place = place();
     let given =
@@ -176,6 +258,7 @@ fn a_sketch_is_inspected_listed_and_measured() {
     assert!(page.contains("`Sketch(weights: \"a.safetensors\")`: a toy of one small file"), "{page}");
     let schema = nextscale::pipeline::registry::schema(&registry()).to_string();
     assert!(schema.contains("Sketch(weights: "), "{schema}");
+    assert!(schema.contains("Whether it draws wide pictures."), "{schema}");
 
     for weights in [Weights::OfConfig, Weights::Random("sketch of another".into())] {
         let node = Document::parse("run.ron", &config(PROMPTS, CFG)).unwrap();
@@ -212,13 +295,7 @@ fn a_sketch_is_ablated_and_calibrated() {
         "guidance: Ssg(base: Conditional, prior: Marginal(file: \"marginal.safetensors\"), beta: 0.5)";
     assert_eq!(go(place.path(), &config(PROMPTS, marginal), "marginal").unwrap().len(), 3);
     // What was measured on one sketch is refused with another.
-    save_safetensors(
-        place.path().join("toy.safetensors"),
-        [(HEAD.to_owned(), head("another"))],
-        Precision::F32,
-        &BTreeMap::new(),
-    )
-    .unwrap();
+    save(place.path(), "toy.safetensors", "another");
     let error = go(place.path(), &config(PROMPTS, marginal), "other").unwrap_err().to_string();
     assert!(error.contains("is of the model with the weights"), "{error}");
 }

@@ -1,10 +1,10 @@
 //! A model family from outside the workspace's crates, as another crate would write it: bits, text, grids that are neither
-//! square nor doubled, no cache, and a continuous part at the last scale.
+//! square nor doubled and which a config chooses, no cache, a second model, and a continuous part at the last scale.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nextscale::backbones::{Backbone, Conditioner, Refinement, Session};
+use nextscale::backbones::{Backbone, Conditioner, Refinement, Session, of_side};
 use nextscale::burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use nextscale::config::Node;
 use nextscale::config::settings::Entry;
@@ -14,8 +14,10 @@ use nextscale::core::{
     Alphabet, BatchConditions, Canvas, Condition, ConditionRows, Draw, Error, Grid, LogitMap, Pass,
     PassCondition, PassLogits, PassPlan, Result, ScaleSchedule,
 };
-use nextscale::families::{self, LoadOptions, ModelFamily, ModelSource, OpenModel, Takes, fingerprint};
-use nextscale::generate::Model;
+use nextscale::families::{
+    self, Architecture, EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Takes, fingerprint,
+};
+use nextscale::generate::{Guide, Model};
 use nextscale::settings::Settings;
 use nextscale::tokenizers::Tokenizer;
 use nextscale::weights::{ExpectedTensors, WeightFile};
@@ -30,9 +32,48 @@ pub const FEATURES: usize = 2 * BITS + WIDTH + 2;
 /// The one tensor of a file, `[FEATURES, 2 · BITS]`.
 pub const HEAD: &str = "sketch.head";
 
+/// The scales of a sketch, unless its config asks for a wide one.
 pub fn schedule() -> ScaleSchedule {
-    let grids = [(1, 1), (1, 2), (2, 3), (3, 4)].map(|(height, width)| Grid::new(height, width));
+    grids([(1, 1), (1, 2), (2, 3), (3, 4)])
+}
+
+/// The scales of a wide one.
+pub fn wide() -> ScaleSchedule {
+    grids([(1, 2), (2, 3), (2, 5), (3, 7)])
+}
+
+fn grids(sides: [(usize, usize); 4]) -> ScaleSchedule {
+    let grids = sides.map(|(height, width)| Grid::new(height, width));
     ScaleSchedule::new(grids.to_vec()).expect("grids that grow")
+}
+
+/// Refuses scales that no sketch has.
+fn known(schedule: &ScaleSchedule) -> Result<()> {
+    if [self::schedule(), wide()].contains(schedule) {
+        return Ok(());
+    }
+    Err(Error::setting("scales", format!("a sketch has {} or {}, not {schedule}", self::schedule(), wide())))
+}
+
+/// What tokenizer and backbone say alike.
+macro_rules! sizes {
+    () => {
+        fn schedule(&self) -> &ScaleSchedule {
+            &self.schedule
+        }
+
+        fn alphabet(&self) -> Alphabet {
+            Alphabet::bits(BITS)
+        }
+
+        fn input_channels(&self) -> usize {
+            BITS
+        }
+
+        fn device(&self) -> Device {
+            self.device.clone()
+        }
+    };
 }
 
 /// Numbers between -2 and 2 that depend on a name.
@@ -64,15 +105,30 @@ impl ModelFamily for SketchFamily {
 
     fn random(&self, sizes: &str) -> Option<families::Result<Arc<dyn OpenModel>>> {
         let open = || {
-            let head = hashed(sizes, FEATURES * 2 * BITS);
-            Ok(Arc::new(OpenSketch::new(Head::Values(head), sizes, Node::from_serialize(sizes)?)) as _)
+            let head = Head::Values(hashed(sizes, FEATURES * 2 * BITS));
+            Ok(Arc::new(OpenSketch::new(head, None, false, sizes, Node::from_serialize(sizes)?)) as _)
         };
         sizes.starts_with("sketch").then(open)
+    }
+
+    fn architectures(&self) -> Vec<Architecture> {
+        vec![super::training::architecture()]
+    }
+
+    fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> families::Result<Arc<dyn OpenModel>> {
+        let bytes = EmbeddedFile::find(files, "weights", node)?.bytes;
+        let head = Head::File(checked(WeightFile::from_bytes(bytes, "the shipped sketch")?)?);
+        Ok(Arc::new(OpenSketch::new(head, None, false, "", node.clone())))
     }
 }
 
 fn expected() -> ExpectedTensors {
     ExpectedTensors::new("a sketch").tensor(HEAD, [FEATURES, 2 * BITS])
+}
+
+fn checked(file: WeightFile) -> families::Result<WeightFile> {
+    expected().check(&file)?;
+    Ok(file)
 }
 
 /// A toy of one small file.
@@ -81,6 +137,11 @@ fn expected() -> ExpectedTensors {
 pub struct Sketch {
     /// Its file.
     weights: PathBuf,
+    /// The file of a second sketch, which rules read as the model `guide`.
+    guide: Option<PathBuf>,
+    /// Whether it draws wide pictures.
+    #[setting(default = false)]
+    wide: bool,
 }
 
 impl ModelSource for Sketch {
@@ -88,13 +149,20 @@ impl ModelSource for Sketch {
         #[derive(Serialize)]
         #[serde(rename = "Model")]
         enum Written<'a> {
-            Sketch { weights: &'a Path },
+            Sketch { weights: &'a Path, guide: Option<&'a Path>, wide: bool },
         }
-        let file = WeightFile::open(&self.weights)?;
-        expected().check(&file)?;
-        let fingerprint = fingerprint::of_file(&self.weights)?;
-        let resolved = Node::from_serialize(&Written::Sketch { weights: &self.weights })?;
-        Ok(Arc::new(OpenSketch::new(Head::File(file), &fingerprint, resolved)))
+        let Self { weights, guide, wide } = self;
+        let head = |path: &PathBuf| Ok::<_, families::Error>(Head::File(checked(WeightFile::open(path)?)?));
+        // All that images depend on: what is drawn on, too.
+        let mut fingerprint = fingerprint::of_file(weights)?;
+        if let Some(guide) = guide {
+            fingerprint += &format!("-{}", fingerprint::of_file(guide)?);
+        }
+        fingerprint += if *wide { "-wide" } else { "" };
+        let written = Written::Sketch { weights, guide: guide.as_deref(), wide: *wide };
+        let resolved = Node::from_serialize(&written)?;
+        let guide = guide.as_ref().map(head).transpose()?;
+        Ok(Arc::new(OpenSketch::new(head(weights)?, guide, *wide, &fingerprint, resolved)))
     }
 }
 
@@ -103,8 +171,18 @@ enum Head {
     Values(Vec<f32>),
 }
 
+impl Head {
+    fn values(&self) -> families::Result<Vec<f32>> {
+        match self {
+            Self::File(file) => Ok(file.values(HEAD)?.0),
+            Self::Values(values) => Ok(values.clone()),
+        }
+    }
+}
+
 struct OpenSketch {
     head: Head,
+    guide: Option<Head>,
     schedule: ScaleSchedule,
     takes: Takes,
     fingerprint: String,
@@ -112,9 +190,10 @@ struct OpenSketch {
 }
 
 impl OpenSketch {
-    fn new(head: Head, fingerprint: &str, resolved: Node) -> Self {
+    fn new(head: Head, guide: Option<Head>, wide: bool, fingerprint: &str, resolved: Node) -> Self {
         let takes = Takes { prompts: true, ..Takes::default() };
-        Self { head, schedule: schedule(), takes, fingerprint: fingerprint.into(), resolved }
+        let schedule = if wide { self::wide() } else { schedule() };
+        Self { head, guide, schedule, takes, fingerprint: fingerprint.into(), resolved }
     }
 }
 
@@ -144,19 +223,26 @@ impl OpenModel for OpenSketch {
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> families::Result<Model> {
-        let head = match &self.head {
-            Head::File(file) => file.values(HEAD)?.0,
-            Head::Values(values) => values.clone(),
-        };
-        Ok(model(head, options.device)?)
+        let LoadOptions { device, .. } = *options;
+        let mut model = model(self.head.values()?, device)?;
+        if let Some(guide) = &self.guide {
+            let (backbone, conditioner) = drawing(guide.values()?, device);
+            model = model.with_guide("guide", Guide { backbone, conditioner })?;
+        }
+        Ok(model.on_scales(&self.schedule)?)
     }
 }
 
 /// A model with this head, `[FEATURES, 2 · BITS]`.
 pub fn model(head: Vec<f32>, device: &Device) -> nextscale::generate::Result<Model> {
+    let (backbone, conditioner) = drawing(head, device);
+    Model::new(Arc::new(Paper::new(device)), backbone, conditioner)
+}
+
+/// What a head draws with.
+fn drawing(head: Vec<f32>, device: &Device) -> (Arc<dyn Backbone>, Arc<dyn Conditioner>) {
     let backbone = Pencil { schedule: schedule(), device: device.clone(), head };
-    let words = Words { device: device.clone() };
-    Model::new(Arc::new(Paper::new(device)), Arc::new(backbone), Arc::new(words))
+    (Arc::new(backbone), Arc::new(Words { device: device.clone() }))
 }
 
 /// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input `[h·w · BITS]`, what earlier
@@ -183,17 +269,10 @@ pub struct Words {
 
 impl Conditioner for Words {
     fn rows(&self, conditions: &[Condition], side: PassCondition) -> Result<ConditionRows> {
-        let rows = conditions.iter().map(|condition| {
-            let condition = match side {
-                PassCondition::Given => condition.shown(),
-                PassCondition::Negative => condition.avoided(),
-                PassCondition::Null => &Condition::Null,
-            };
-            match condition {
-                Condition::Prompt(text) => Ok(text.split_whitespace().collect::<Vec<_>>()),
-                Condition::Null => Ok(Vec::new()),
-                other => Err(Error::Unsupported(format!("a sketch takes texts, and was given {other}"))),
-            }
+        let rows = conditions.iter().map(|condition| match of_side(condition, side) {
+            Condition::Prompt(text) => Ok(text.split_whitespace().collect::<Vec<_>>()),
+            Condition::Null => Ok(Vec::new()),
+            other => Err(Error::Unsupported(format!("a sketch takes texts, and was given {other}"))),
         });
         let rows = rows.collect::<Result<Vec<_>>>()?;
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
@@ -212,6 +291,7 @@ impl Conditioner for Words {
     }
 }
 
+#[derive(Clone)]
 struct Pencil {
     schedule: ScaleSchedule,
     device: Device,
@@ -219,24 +299,15 @@ struct Pencil {
 }
 
 impl Backbone for Pencil {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::bits(BITS)
-    }
-
-    fn input_channels(&self) -> usize {
-        BITS
-    }
-
-    fn device(&self) -> Device {
-        self.device.clone()
-    }
+    sizes!();
 
     fn has_cache(&self) -> bool {
         false
+    }
+
+    fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Backbone>> {
+        known(schedule)?;
+        Ok(Arc::new(Self { schedule: schedule.clone(), ..self.clone() }))
     }
 
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
@@ -254,11 +325,11 @@ impl Backbone for Pencil {
 /// The mean of every image's own rows, `[batch · WIDTH]`; zeros of a text without words.
 pub fn means(values: &Tensor<3>, mask: &Tensor<2, Bool>) -> Result<Vec<f32>> {
     let longest = values.dims()[1];
-    let (values, mask) = (host(values.clone())?, integers_of(mask.clone().int())?);
+    let (values, mask) = (host(values.clone())?, host(mask.clone().float())?);
     let images = values.chunks(longest * WIDTH).zip(mask.chunks(longest));
-    let mean = |(rows, mask): (&[f32], &[i64])| {
-        let count = mask.iter().sum::<i64>().max(1) as f32;
-        let own = rows.chunks(WIDTH).zip(mask).filter(|(_, own)| **own != 0).map(|(row, _)| row);
+    let mean = |(rows, mask): (&[f32], &[f32])| {
+        let count = mask.iter().sum::<f32>().max(1.0);
+        let own = rows.chunks(WIDTH).zip(mask).filter(|(_, own)| **own != 0.0).map(|(row, _)| row);
         own.fold([0.0; WIDTH], |sum, row| std::array::from_fn(|i| sum[i] + row[i])).map(|sum| sum / count)
     };
     Ok(images.flat_map(mean).collect())
@@ -332,6 +403,7 @@ impl Drawing<'_> {
 }
 
 /// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green.
+#[derive(Clone)]
 pub struct Paper {
     schedule: ScaleSchedule,
     device: Device,
@@ -360,24 +432,15 @@ impl Paper {
 }
 
 impl Tokenizer for Paper {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::bits(BITS)
-    }
-
-    fn input_channels(&self) -> usize {
-        BITS
-    }
+    sizes!();
 
     fn image_size(&self) -> (usize, usize) {
         (self.pixels().height, self.pixels().width)
     }
 
-    fn device(&self) -> Device {
-        self.device.clone()
+    fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Tokenizer>> {
+        known(schedule)?;
+        Ok(Arc::new(Self { schedule: schedule.clone(), ..self.clone() }))
     }
 
     fn blank(&self, batch: usize) -> Canvas {
@@ -427,9 +490,5 @@ fn on_grid(values: Tensor<3>, grid: Grid) -> Tensor<4> {
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    tensor.into_data().try_into_vec_as().map_err(|error| Error::Unsupported(format!("{error:?}")))
-}
-
-fn integers_of<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
     tensor.into_data().try_into_vec_as().map_err(|error| Error::Unsupported(format!("{error:?}")))
 }

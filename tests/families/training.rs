@@ -14,6 +14,7 @@ use nextscale::burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale::cli::{Program, Trainings};
 use nextscale::core::noise::Counter;
 use nextscale::core::{Condition, ConditionRows, PassCondition};
+use nextscale::families::{Architecture, ModelPart};
 use nextscale::generate::sampler::TopKTopP;
 use nextscale::generate::{Batch, Generator, Stop};
 use nextscale::guidance::{Cfg, Strength};
@@ -49,7 +50,14 @@ struct TrainSketch {
     batch: usize,
     #[serde(default)]
     training: Training,
+    #[serde(default)]
+    model: Sizes,
 }
+
+/// There is one size of sketch.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sizes {}
 
 /// The head, `[FEATURES, 2 · BITS]`.
 #[derive(Module, Debug)]
@@ -61,6 +69,11 @@ impl Learner {
     fn values(&self) -> Vec<f32> {
         self.head.val().into_data().iter::<f32>().collect()
     }
+}
+
+/// What `nextscale train backbone` trains where a config's `model` is a `Sketch`.
+pub fn architecture() -> Architecture {
+    Architecture::new(ModelPart::Backbone, "Sketch", train_sketch)
 }
 
 fn train_sketch(config: TrainSketch, _: &Path, options: &Options, device: &Device) -> Result<Outcome> {
@@ -268,6 +281,26 @@ fn a_training_from_outside_stopped_after_every_step_equals_a_straight_one() {
     assert_eq!(go("other", &["--seed", "4"]), ExitCode::SUCCESS);
     let weights = |out: &Path| fs::read(out.join(WEIGHTS)).unwrap();
     assert_ne!(weights(&straight), weights(&place.path().join("other")));
+}
+
+#[test]
+fn a_config_that_names_the_family_trains_its_backbone() {
+    let place = place();
+    let plain = fs::read_to_string(place.path().join("train.ron")).unwrap();
+    fs::write(place.path().join("named.ron"), plain.replace("(seed", "(model: Sketch, seed")).unwrap();
+    let program = Program::new(registry());
+    let paths = ["named.ron", "named"].map(|name| place.path().join(name).to_str().unwrap().to_owned());
+    let go = |more: &[&str]| {
+        program.run(["nextscale", "train", "backbone", &paths[0], "--out", &paths[1]].iter().chain(more))
+    };
+    // The first family of the program has other settings.
+    assert_eq!(train(&program, "backbone", place.path(), "of-the-first", &[]), ExitCode::from(2));
+    assert_eq!(go(&["--set", "model=Skech"]), ExitCode::from(2));
+    assert_eq!(go(&["--set", "model=Sketch(depth: 1)"]), ExitCode::from(2));
+    assert_eq!(go(&[]), ExitCode::SUCCESS);
+    assert_eq!(train(&self::program(), "sketch", place.path(), "called", &[]), ExitCode::SUCCESS);
+    let weights = |out: &str| fs::read(place.path().join(out).join(WEIGHTS)).unwrap();
+    assert_eq!(weights("named"), weights("called"));
 }
 
 #[test]

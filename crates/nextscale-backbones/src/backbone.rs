@@ -3,7 +3,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use nextscale_core::noise::Noise;
 use nextscale_core::{
-    Alphabet, BatchConditions, Draw, Error, PassCondition, PassLogits, PassPlan, Result, ScaleSchedule,
+    Alphabet, BatchConditions, Draw, Error, Mixing, PassCondition, PassLogits, PassPlan, Result,
+    ScaleSchedule,
 };
 
 /// A model that predicts the logits of each scale from the scales before it.
@@ -26,6 +27,18 @@ pub trait Backbone: Send + Sync {
     fn runs(&self, condition: PassCondition) -> bool {
         let _ = condition;
         true
+    }
+
+    /// Makes sure that it can mix the hidden states of an image's two sides so. By default it cannot.
+    ///
+    /// # Errors
+    /// If it cannot, with what it can.
+    fn mixes(&self, mixing: &Mixing) -> Result<()> {
+        let _ = mixing;
+        Err(Error::Unsupported(
+            "the model cannot mix the conditional and the unconditional side between its layers; guide its logits              instead"
+                .into(),
+        ))
     }
 
     /// Whether its sessions keep what earlier scales computed. With such a cache a pass that is wanted at some scale runs at

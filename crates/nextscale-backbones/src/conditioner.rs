@@ -18,7 +18,7 @@ pub fn prepare(
     conditions: &[Condition],
     plan: &PassPlan,
 ) -> Result<BatchConditions> {
-    let mut sides: Vec<PassCondition> = plan.all().iter().map(|pass| pass.condition).collect();
+    let mut sides: Vec<PassCondition> = plan.all().iter().flat_map(|pass| pass.sides()).collect();
     sides.sort_unstable();
     sides.dedup();
     let rows = sides.into_iter().map(|side| Ok((side, conditioner.rows(conditions, side)?)));
@@ -26,7 +26,7 @@ pub fn prepare(
 }
 
 /// What an image is conditioned on, on one side of guidance.
-pub(crate) fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
+pub fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
     match side {
         PassCondition::Given => condition.shown(),
         PassCondition::Negative => condition.avoided(),

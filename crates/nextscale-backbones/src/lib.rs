@@ -3,8 +3,12 @@
 mod backbone;
 mod class_conditioner;
 mod conditioner;
+pub mod infinity;
+mod text_conditioner;
+pub mod transformer;
 pub mod var;
 
 pub use backbone::{Backbone, Refinement, Session};
 pub use class_conditioner::ClassConditioner;
-pub use conditioner::{Conditioner, prepare};
+pub use conditioner::{Conditioner, of_side, prepare};
+pub use text_conditioner::TextConditioner;

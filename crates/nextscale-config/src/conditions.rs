@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Node, Result, Value};
+use crate::{Node, Result, Value, suggest::cut};
 
 /// What images are asked for. Readers give the classes their meaning: this knows no model.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,13 @@ pub enum Conditions<'a> {
         /// The texts, one an image.
         texts: Vec<Item<'a, String>>,
         /// What guidance leads all of them away from, in place of the null condition.
+        negative: Option<Item<'a, String>>,
+    },
+    /// `Prompts(file: "prompts.txt")`: one image a line of a text file.
+    PromptFile {
+        /// The file, as the config says it.
+        file: Item<'a, String>,
+        /// As of prompts in the config.
         negative: Option<Item<'a, String>>,
     },
     /// `Null`, `Null(8)`: one or so many images of no condition; at least 1.
@@ -43,7 +50,7 @@ impl<'a> Conditions<'a> {
         (
             "Prompts([\"a red truck\"])",
             "one image a text, for models that take texts; `Prompts(texts: [\"a red truck\"], negative: \"blur\")` leads away from \
-             the negative",
+             the negative, and `Prompts(file: \"prompts.txt\")` takes one text a line of a file",
         ),
         ("Null(8)", "so many images of the unconditional model; `Null` is one"),
     ];
@@ -70,20 +77,32 @@ fn positive(node: &Node, count: usize) -> Result<usize> {
     if count > 0 { Ok(count) } else { Err(node.error("0 images; give at least 1")) }
 }
 
-/// `Prompts([..])`, or `Prompts(texts: [..], negative: "..")`.
+/// `Prompts([..])`, `Prompts(texts: [..], negative: "..")`, or `Prompts(file: "..", negative: "..")`.
 fn prompts(node: &Node) -> Result<Conditions<'_>> {
     if !matches!(&node.value, Value::Struct { .. }) {
         return Ok(Conditions::Prompts { texts: list(node)?, negative: None });
     }
+    let item = |node| Ok(Item { value: Node::decode(node)?, node });
     let mut fields = node.fields()?;
-    let texts = fields.node("texts")?;
+    let (texts, file) = (fields.node_option("texts"), fields.node_option("file"));
     let negative = fields.node_option("negative");
     fields.finish()?;
-    let Some(texts) = items(texts)? else {
-        return Err(texts.error("expected a list of at least one text").with_help("write texts: [\"..\"]"));
-    };
-    let negative = negative.map(|node| Ok(Item { value: node.decode()?, node })).transpose()?;
-    Ok(Conditions::Prompts { texts, negative })
+    let negative = negative.map(item).transpose()?;
+    match (texts, file) {
+        (None, Some(file)) => Ok(Conditions::PromptFile { file: item(file)?, negative }),
+        (Some(texts), None) => match items(texts)? {
+            Some(texts) => Ok(Conditions::Prompts { texts, negative }),
+            None => {
+                let error = texts.error("expected a list of at least one text");
+                Err(error.with_help("write texts: [\"..\"]"))
+            }
+        },
+        (Some(_), Some(file)) => Err(file.error("`file` stands beside `texts`; give one of them")),
+        (None, None) => {
+            let error = node.error("missing field `texts`");
+            Err(error.with_help("write texts: [\"..\"], or file: \"prompts.txt\" with one a line"))
+        }
+    }
 }
 
 /// The items of a list, if it is one of at least one.
@@ -104,7 +123,13 @@ fn list<T: DeserializeOwned>(node: &Node) -> Result<Vec<Item<'_, T>>> {
     }
     let name = node.name().unwrap_or_default();
     let error = node.error(format!("`{name}` needs a list of at least one"));
-    Err(error.with_help(format!("write {name}([..])")))
+    let items = match &node.value {
+        Value::Tuple { items, .. } if !items.iter().all(|item| matches!(item.value, Value::List(_))) => {
+            items.iter().map(|item| cut(&item.to_string()).into_owned()).collect::<Vec<_>>().join(", ")
+        }
+        _ => "..".into(),
+    };
+    Err(error.with_help(format!("write {name}([{items}])")))
 }
 
 #[cfg(test)]
@@ -124,10 +149,17 @@ mod tests {
                     format!("{:?}", names.iter().map(|n| &n.value).collect::<Vec<_>>())
                 }
                 Conditions::Prompts { texts, .. } => format!("{:?}", texts[0].value),
+                Conditions::PromptFile { file, .. } => format!("{:?}", file.value),
                 Conditions::PerClass(count) | Conditions::Null(count) => count.to_string(),
             };
             assert!(example.contains(&found), "{example}: {found}");
         }
+        let file = Document::parse("run.ron", "Prompts(file: \"p.txt\", negative: \"c\")").unwrap();
+        let Conditions::PromptFile { file, negative: Some(negative) } = Conditions::read(&file).unwrap()
+        else {
+            panic!("other")
+        };
+        assert_eq!((file.value.as_str(), negative.value.as_str()), ("p.txt", "c"));
         let null = Document::parse("run.ron", "Null").unwrap();
         assert_eq!(Conditions::read(&null).unwrap(), Conditions::Null(1));
         let both = Document::parse("run.ron", "Prompts(texts: [\"a\", \"b\"], negative: \"c\")").unwrap();
@@ -135,6 +167,20 @@ mod tests {
             panic!("other")
         };
         assert_eq!((texts[1].value.as_str(), negative.unwrap().value.as_str()), ("b", "c"));
+    }
+
+    #[test]
+    fn items_without_their_list_are_shown_with_it() {
+        for (text, help) in [
+            ("Names(\"cat\")", "write Names([\"cat\"])"),
+            ("Labels(3, 4)", "write Labels([3, 4])"),
+            ("Labels", "write Labels([..])"),
+            ("Labels([])", "write Labels([..])"),
+            ("Prompts(\"a cat\")", "write Prompts([\"a cat\"])"),
+        ] {
+            let node = Document::parse("run.ron", text).unwrap();
+            assert_eq!(Conditions::read(&node).unwrap_err().help_text(), Some(help), "{text}");
+        }
     }
 
     #[test]
@@ -153,6 +199,7 @@ mod tests {
             ("Prompts(texts: [])", "a list of at least one text"),
             ("Prompts(texts: [\"a\"], negativ: \"b\")", "unknown field `negativ`"),
             ("Prompts(negative: \"b\")", "missing field `texts`"),
+            ("Prompts(texts: [\"a\"], file: \"b\")", "`file` stands beside `texts`"),
             ("Label([1])", "unknown condition `Label`"),
         ] {
             let node = Document::parse("run.ron", text).unwrap();

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan};
-use serde::{de, ser};
 
-use crate::{Field, Node, Source, Span, source::EXCERPT, suggest};
+use crate::{Node, Source, Span, path::join, source::EXCERPT, suggest};
 
 /// What is wrong with a config, where, and what would be right.
 ///
@@ -18,8 +17,6 @@ pub struct ConfigError {
     message: Box<str>,
     /// The fields above the offending node, `guidance.base`.
     path: Option<Box<str>>,
-    /// What a visitor wanted, until the node that it got instead is known.
-    expected: Option<Box<str>>,
     #[help]
     help: Option<Box<str>>,
     #[label(collection)]
@@ -35,14 +32,7 @@ fn prefix(path: Option<&str>) -> String {
 impl ConfigError {
     /// An error that points nowhere yet.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into().into(),
-            path: None,
-            expected: None,
-            help: None,
-            labels: Vec::new(),
-            document: None,
-        }
+        Self { message: message.into().into(), path: None, help: None, labels: Vec::new(), document: None }
     }
 
     /// The same error with a hint, in place of the one it had.
@@ -90,16 +80,15 @@ impl ConfigError {
     }
 
     /// Points at a node, unless a place inside it is known.
-    pub(crate) fn at_node(mut self, node: &Node) -> Self {
-        if let Some(expected) = self.expected.take() {
-            self.message = format!("expected {expected}, found {}", node.found()).into();
-        }
+    pub(crate) fn at_node(self, node: &Node) -> Self {
         self.at(&node.source, node.head(), "")
     }
 
-    /// Whether it points at a field's name, as the error of an unknown field does.
-    pub(crate) fn is_about(&self, field: &Field) -> bool {
-        self.labels.first().is_some_and(|label| label.offset() == field.span.start)
+    /// The same error at another place, with the one that it had left out.
+    pub(crate) fn moved_to(mut self, source: &Arc<Source>, span: Span) -> Self {
+        self.labels.clear();
+        self.document = None;
+        self.at(source, span, "")
     }
 
     /// Says that the error lies in this field or `[index]` of what is being read.
@@ -107,8 +96,7 @@ impl ConfigError {
         let step = suggest::cut(&step.into()).into_owned();
         self.path = Some(match self.path.take() {
             None => step.into(),
-            Some(path) if path.starts_with('[') => format!("{step}{path}").into(),
-            Some(path) => format!("{step}.{path}").into(),
+            Some(path) => join(&step, &path).into(),
         });
         self
     }
@@ -120,44 +108,5 @@ impl ConfigError {
             "allowed",
             allowed.iter().copied(),
         ))
-    }
-}
-
-impl de::Error for ConfigError {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string())
-    }
-
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self {
-            expected: Some(expected.to_string().into()),
-            ..Self::new(format!("expected {expected}, found {found}"))
-        }
-    }
-
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::invalid_type(found, expected)
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("field", field, expected)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("name", variant, expected)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("missing field `{field}`")).with_help(format!("add `{field}: ..` here"))
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::new(format!("the field `{field}` is given twice"))
-    }
-}
-
-impl ser::Error for ConfigError {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string())
     }
 }

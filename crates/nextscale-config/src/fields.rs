@@ -1,8 +1,8 @@
 //! Reading by hand, for registries: a name picks the reader, which takes its fields one by one.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::{ConfigError, Field, Node, Result, Value, suggest};
+use crate::{ConfigError, Field, Node, Result, Value, set::SET, suggest};
 
 /// A named value: `Conditional`, `Cfg(scale: 1.5)`, `PerClass(50)`.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,28 @@ impl Node {
         Ok(Fields { node: self, fields, asked: Vec::new() })
     }
 
+    /// The error of a field that this struct does not have. An override may have meant one further in.
+    pub(crate) fn unknown_field<'a>(
+        &self,
+        field: &Field,
+        of: &str,
+        allowed: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> ConfigError {
+        let error = ConfigError::new(format!("unknown field `{}`{of}", suggest::cut(&field.name)));
+        let error = error.at(&field.node.source, field.span.clone(), "");
+        if field.node.source.name != SET {
+            return error.with_help(suggest::help(&field.name, "allowed", allowed));
+        }
+        let near = suggest::nearest(&field.name, allowed.clone()).map(str::to_owned);
+        let list = suggest::list("allowed", allowed);
+        error.with_help(match self.path_to(&field.name).or(near) {
+            Some(near) => format!("did you mean `{near}`? {list}"),
+            None => {
+                format!("{list}; what is inside one of them is set by its path, `guidance.{}`", field.name)
+            }
+        })
+    }
+
     fn no_fields(&self) -> ConfigError {
         let error = self.error(format!("expected named fields, found {}", self.found()));
         error.with_help("write `Name(field: value, ..)`")
@@ -82,7 +104,7 @@ impl<'a> Variant<'a> {
     ///
     /// # Errors
     /// What does not fit `T`, as [`Node::decode`].
-    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T> {
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.node.decode_payload()
     }
 
@@ -100,7 +122,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A missing field, or one that does not fit `T`.
-    pub fn take<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<T> {
+    pub fn take<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<T> {
         self.node(name)?.decode().map_err(|error| error.inside(name))
     }
 
@@ -108,7 +130,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A field that does not fit `T`.
-    pub fn take_or<T: Deserialize<'a>>(&mut self, name: &'static str, default: T) -> Result<T> {
+    pub fn take_or<T: DeserializeOwned>(&mut self, name: &'static str, default: T) -> Result<T> {
         Ok(self.take_option(name)?.unwrap_or(default))
     }
 
@@ -116,7 +138,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A field that does not fit `T`.
-    pub fn take_option<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<Option<T>> {
+    pub fn take_option<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>> {
         let Some(node) = self.node_option(name) else { return Ok(None) };
         node.decode().map_err(|error| error.inside(name))
     }
@@ -126,7 +148,8 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// A missing field.
     pub fn node(&mut self, name: &'static str) -> Result<&'a Node> {
-        self.node_option(name).ok_or_else(|| {
+        self.asked.push(name);
+        self.find(name).ok_or_else(|| {
             let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
             let error = self.node.error(format!("missing field `{name}`{of}"));
             match suggest::nearest(name, self.fields.iter().map(|field| field.name.as_str())) {
@@ -136,9 +159,13 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A field as it stands, where it is given.
+    /// A field as it stands, where it is given and is not `None`.
     pub fn node_option(&mut self, name: &'static str) -> Option<&'a Node> {
         self.asked.push(name);
+        self.find(name).filter(|node| !matches!(&node.value, Value::Ident(name) if name == "None"))
+    }
+
+    fn find(&self, name: &str) -> Option<&'a Node> {
         self.fields.iter().find(|field| field.name == name).map(|field| &field.node)
     }
 
@@ -152,9 +179,7 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             Some(field) => {
                 let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
-                Err(ConfigError::new(format!("unknown field `{}`{of}", suggest::cut(&field.name)))
-                    .at(&field.node.source, field.span.clone(), "")
-                    .with_help(suggest::help(&field.name, "allowed", asked.iter().copied())))
+                Err(self.node.unknown_field(field, &of, asked.iter().copied()))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConfigError, Source, Span, suggest::cut};
+use crate::{ConfigError, Source, Span, print::Group, set::SET, suggest::cut};
 
 /// One value of a RON document, with the place it was read from.
 ///
@@ -83,6 +83,20 @@ impl Node {
         ConfigError::new(message).at(&self.source, self.head(), "")
     }
 
+    /// An error about what this value means as a whole: it points at what an override made of it, if one did, or else at the
+    /// value.
+    pub fn refused(&self, message: impl Into<String>) -> ConfigError {
+        self.overridden().unwrap_or(self).error(message)
+    }
+
+    /// What an override put into this value.
+    fn overridden(&self) -> Option<&Node> {
+        if self.source.name == SET {
+            return Some(self);
+        }
+        Group::of(self)?.parts.iter().rev().find_map(|(_, value)| value.overridden())
+    }
+
     /// The name of a struct or a variant: that of `Name`, `Name(..)` and `Name(field: ..)`.
     pub fn name(&self) -> Option<&str> {
         match &self.value {
@@ -111,7 +125,7 @@ impl Node {
     }
 
     /// What was found, for people: "the number 3", "the list [..]".
-    pub(crate) fn found(&self) -> String {
+    pub fn found(&self) -> String {
         match &self.value {
             Value::Unit => "`()`".into(),
             Value::Bool(value) => format!("`{value}`"),

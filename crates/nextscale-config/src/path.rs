@@ -3,7 +3,11 @@
 //! A path is field names (or keys of maps) joined by points; an item of a list or tuple is `[1]` or `.1`, from 0.
 //! A newtype such as `Var((tokenizer: ..))` or `Some(..)` is looked through: its fields belong to its holder.
 
-use crate::{ConfigError, Node, Result, Value, suggest};
+use crate::{
+    ConfigError, Field, Node, Result, Span, Value,
+    print::{Group, Lead},
+    suggest,
+};
 
 /// One step of a path, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,32 +25,40 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// Splits a path into its steps.
-pub(crate) fn steps(path: &str) -> Result<Vec<Step>> {
+/// Splits a path into its steps, with the bytes of each.
+pub(crate) fn steps(path: &str) -> Result<Vec<(Step, Span)>> {
     let bad = || {
         ConfigError::new(format!("`{}` is not a path", suggest::cut(path)))
             .with_help("write field names joined by points, `guidance.beta`, and items as `variants[1]`")
     };
-    let mut steps = Vec::new();
+    let (mut steps, mut at) = (Vec::new(), 0);
     for part in path.split('.') {
+        let end = at + part.len();
         let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
         match name.parse() {
-            Ok(index) => steps.push(Step::Index(index)),
-            Err(_) if !name.is_empty() => steps.push(Step::Name(name.to_owned())),
+            Ok(index) => steps.push((Step::Index(index), at..at + name.len())),
+            Err(_) if !name.is_empty() => steps.push((Step::Name(name.to_owned()), at..at + name.len())),
             // `variants[1]` has one name; a part may begin with an index only at the very start, `[1].beta`.
             Err(_) if steps.is_empty() && !indices.is_empty() => {}
             Err(_) => return Err(bad()),
         }
         while let Some(rest) = indices.strip_prefix('[') {
             let (index, after) = rest.split_once(']').ok_or_else(bad)?;
-            steps.push(Step::Index(index.parse().map_err(|_| bad())?));
+            let span = end - indices.len()..end - after.len();
+            steps.push((Step::Index(index.parse().map_err(|_| bad())?), span));
             indices = after;
         }
         if !indices.is_empty() {
             return Err(bad());
         }
+        at = end + 1;
     }
     Ok(steps)
+}
+
+/// A step and the path behind it.
+pub(crate) fn join(step: &str, rest: &str) -> String {
+    if rest.starts_with('[') { format!("{step}{rest}") } else { format!("{step}.{rest}") }
 }
 
 impl Node {
@@ -56,13 +68,13 @@ impl Node {
     /// A path that leads nowhere; the hint names what is there.
     pub fn get(&self, path: &str) -> Result<&Node> {
         let mut node = self;
-        for step in &steps(path)? {
+        for (step, _) in &steps(path)? {
             node = node.child(step).ok_or_else(|| node.nothing_at(step, path))?;
         }
         Ok(node)
     }
 
-    fn child(&self, step: &Step) -> Option<&Node> {
+    pub(crate) fn child(&self, step: &Step) -> Option<&Node> {
         match (&self.value, step) {
             (Value::Struct { fields, .. }, Step::Name(name)) => {
                 fields.iter().find(|field| field.name == *name).map(|field| &field.node)
@@ -78,8 +90,9 @@ impl Node {
         }
     }
 
-    pub(crate) fn child_mut(&mut self, step: &Step) -> Option<&mut Node> {
-        match (&mut self.value, step) {
+    /// The node that a step leads to, and how many levels below this one it is.
+    pub(crate) fn child_mut(&mut self, step: &Step) -> Option<(&mut Node, usize)> {
+        let child = match (&mut self.value, step) {
             (Value::Struct { fields, .. }, Step::Name(name)) => {
                 fields.iter_mut().find(|field| field.name == *name).map(|field| &mut field.node)
             }
@@ -88,10 +101,37 @@ impl Node {
             }
             (Value::List(items) | Value::Tuple { items, .. }, Step::Index(index)) => items.get_mut(*index),
             (Value::Tuple { name: Some(_), items }, Step::Name(_)) if items.len() == 1 => {
-                items[0].child_mut(step)
+                return items[0].child_mut(step).map(|(node, levels)| (node, levels + 1));
             }
             _ => None,
+        };
+        child.map(|node| (node, 1))
+    }
+
+    /// The field of this name, which may be that of what a name holds alone.
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        match &self.value {
+            Value::Struct { fields, .. } => fields.iter().find(|field| field.name == name),
+            Value::Tuple { name: Some(_), items } if items.len() == 1 => items[0].field(name),
+            _ => None,
         }
+    }
+
+    /// The path to the first field of this name in what this node holds.
+    pub(crate) fn path_to(&self, name: &str) -> Option<String> {
+        let alone = matches!(&self.value, Value::Tuple { name: Some(_), items } if items.len() == 1);
+        Group::of(self)?.parts.into_iter().find_map(|(lead, child)| {
+            let rest = match child.field(name) {
+                Some(_) => name.to_owned(),
+                None => child.path_to(name)?,
+            };
+            match lead {
+                Lead::Item(_) if alone => Some(rest),
+                Lead::Item(index) => Some(join(&format!("[{index}]"), &rest)),
+                Lead::Field(field) => Some(join(field, &rest)),
+                Lead::Key(_) => None,
+            }
+        })
     }
 
     fn is_key(&self, step: &Step) -> bool {

@@ -1,6 +1,10 @@
-//! Tree to text: RON that parses to the same tree, the same for the same tree, pleasant to read.
+//! Tree to text: RON that parses to the same tree, the same for the same tree, pleasant to read. Numbers, characters and
+//! strings are written by `ron`; brackets, names and lines are laid out here.
 
-use crate::{Field, Node, Value, parse::is_keyword};
+use ron::{Serializer, ser::PrettyConfig};
+use serde::Serialize;
+
+use crate::{Node, Value, parse::is_keyword};
 
 /// Lines are kept this short where the values allow it.
 const WIDTH: usize = 100;
@@ -28,6 +32,43 @@ impl std::fmt::Display for Node {
     }
 }
 
+/// What stands in brackets.
+pub(crate) struct Group<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) open: char,
+    pub(crate) close: char,
+    pub(crate) parts: Vec<(Lead<'a>, &'a Node)>,
+}
+
+/// What leads to a part of a group.
+#[derive(Clone, Copy)]
+pub(crate) enum Lead<'a> {
+    Item(usize),
+    Field(&'a str),
+    Key(&'a Node),
+}
+
+impl<'a> Group<'a> {
+    /// A node as a group, if it is one.
+    pub(crate) fn of(node: &'a Node) -> Option<Self> {
+        let items =
+            |items: &'a [Node]| items.iter().enumerate().map(|(i, item)| (Lead::Item(i), item)).collect();
+        let (name, open, close, parts) = match &node.value {
+            Value::List(list) => (None, '[', ']', items(list)),
+            Value::Tuple { name, items: list } => (name.as_deref(), '(', ')', items(list)),
+            Value::Struct { name, fields } => {
+                let fields = fields.iter().map(|field| (Lead::Field(&field.name), &field.node));
+                (name.as_deref(), '(', ')', fields.collect())
+            }
+            Value::Map(entries) => {
+                (None, '{', '}', entries.iter().map(|(key, value)| (Lead::Key(key), value)).collect())
+            }
+            _ => return None,
+        };
+        Some(Self { name, open, close, parts })
+    }
+}
+
 /// Writes a node that begins at `column`, on one line if it fits before a comma.
 fn pretty(node: &Node, indent: usize, column: usize, out: &mut String) {
     let start = out.len();
@@ -38,83 +79,39 @@ fn pretty(node: &Node, indent: usize, column: usize, out: &mut String) {
     }
 }
 
-/// Writes a node with one line for each thing it holds.
+/// Writes a node with a line for each thing it holds, or with lines full of numbers.
 fn broken(node: &Node, indent: usize, out: &mut String) {
+    let Some(group) = Group::of(node) else { return scalar(node, out) };
+    let numbers = matches!(&node.value, Value::List(items) if items.iter().all(is_number));
     let inner = indent + 4;
-    match &node.value {
-        Value::List(items) if items.iter().all(is_number) => filled(items, indent, out),
-        Value::List(items) => {
-            lines('[', ']', indent, items, out, |item, out| pretty(item, inner, inner, out))
-        }
-        Value::Tuple { name, items } => {
-            if let Some(name) = name {
-                push_name(name, true, out);
-            }
-            lines('(', ')', indent, items, out, |item, out| pretty(item, inner, inner, out));
-        }
-        Value::Struct { name, fields } => {
-            if let Some(name) = name {
-                push_name(name, true, out);
-            }
-            lines('(', ')', indent, fields, out, |field: &Field, out| {
-                let start = out.len();
-                push_name(&field.name, false, out);
-                out.push_str(": ");
-                pretty(&field.node, inner, inner + out.len() - start, out);
-            });
-        }
-        Value::Map(entries) => lines('{', '}', indent, entries, out, |(key, value), out| {
-            let start = out.len();
-            flat(key, out);
-            out.push_str(": ");
-            pretty(value, inner, inner + out.len() - start, out);
-        }),
-        _ => flat(node, out),
-    }
-}
-
-fn lines<T>(
-    open: char,
-    close: char,
-    indent: usize,
-    items: &[T],
-    out: &mut String,
-    write: impl Fn(&T, &mut String),
-) {
-    out.push(open);
-    for item in items {
-        new_line(indent + 4, out);
-        write(item, out);
-        out.push(',');
-    }
-    new_line(indent, out);
-    out.push(close);
-}
-
-/// Numbers one after another, as many to a line as fit.
-fn filled(items: &[Node], indent: usize, out: &mut String) {
-    out.push('[');
+    begin(&group, out);
     let mut column = WIDTH;
-    for item in items {
-        let text = item.to_string();
-        if column + 2 + text.len() > WIDTH {
-            new_line(indent + 4, out);
-            column = indent + 4;
+    for (lead, value) in &group.parts {
+        let before = out.len();
+        if numbers {
+            flat(value, out);
+            let length = out.len() - before;
+            if column + 2 + length > WIDTH {
+                out.insert_str(before, &new_line(inner));
+                column = inner + length + 1;
+            } else {
+                out.insert(before, ' ');
+                column += length + 2;
+            }
         } else {
-            out.push(' ');
-            column += 1;
+            out.push_str(&new_line(inner));
+            let start = out.len();
+            push_lead(*lead, out);
+            pretty(value, inner, inner + out.len() - start, out);
         }
-        column += text.len() + 1;
-        out.push_str(&text);
         out.push(',');
     }
-    new_line(indent, out);
-    out.push(']');
+    out.push_str(&new_line(indent));
+    out.push(group.close);
 }
 
-fn new_line(indent: usize, out: &mut String) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n(' ', indent));
+fn new_line(indent: usize) -> String {
+    format!("\n{:indent$}", "")
 }
 
 fn is_number(node: &Node) -> bool {
@@ -122,76 +119,69 @@ fn is_number(node: &Node) -> bool {
 }
 
 fn flat(node: &Node, out: &mut String) {
-    match &node.value {
-        Value::Unit => out.push_str("()"),
-        Value::Bool(value) => out.push_str(&value.to_string()),
-        Value::Int(value) => out.push_str(&value.to_string()),
-        // `{:?}` is the shortest text that reads back as the same number, and always has a point or an exponent.
-        Value::Float(value) => out.push_str(&format!("{value:?}")),
-        Value::Char(value) => quoted('\'', &value.to_string(), out),
-        Value::Str(text) => quoted('"', text, out),
-        Value::Ident(name) => push_name(name, true, out),
-        Value::List(items) => between("[", "]", items, out, flat),
-        Value::Tuple { name: None, items } if items.len() == 1 => between("(", ",)", items, out, flat),
-        Value::Tuple { name, items } => {
-            if let Some(name) = name {
-                push_name(name, true, out);
-            }
-            between("(", ")", items, out, flat);
-        }
-        Value::Struct { name, fields } => {
-            if let Some(name) = name {
-                push_name(name, true, out);
-            }
-            between("(", ")", fields, out, |field, out| {
-                push_name(&field.name, false, out);
-                out.push_str(": ");
-                flat(&field.node, out);
-            });
-        }
-        Value::Map(entries) => between("{", "}", entries, out, |(key, value), out| {
-            flat(key, out);
-            out.push_str(": ");
-            flat(value, out);
-        }),
-    }
-}
-
-fn between<T>(open: &str, close: &str, items: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
-    out.push_str(open);
-    for (index, item) in items.iter().enumerate() {
+    let Some(group) = Group::of(node) else { return scalar(node, out) };
+    begin(&group, out);
+    for (index, (lead, value)) in group.parts.iter().enumerate() {
         if index > 0 {
             out.push_str(", ");
         }
-        write(item, out);
+        push_lead(*lead, out);
+        flat(value, out);
     }
-    out.push_str(close);
+    if group.parts.len() == 1 && matches!(node.value, Value::Tuple { name: None, .. }) {
+        out.push(',');
+    }
+    out.push(group.close);
+}
+
+/// The name and the bracket of a group.
+pub(crate) fn begin(group: &Group<'_>, out: &mut String) {
+    if let Some(name) = group.name {
+        push_name(name, true, out);
+    }
+    out.push(group.open);
+}
+
+/// What stands before a value: `name: `, or `key: `.
+fn push_lead(lead: Lead<'_>, out: &mut String) {
+    match lead {
+        Lead::Item(_) => return,
+        Lead::Field(name) => push_name(name, false, out),
+        Lead::Key(key) => flat(key, out),
+    }
+    out.push_str(": ");
+}
+
+/// A value that is no group.
+pub(crate) fn scalar(node: &Node, out: &mut String) {
+    match &node.value {
+        Value::Bool(value) => by_ron(value, true, out),
+        Value::Int(value) => by_ron(value, true, out),
+        Value::Float(value) => by_ron(value, true, out),
+        Value::Char(value) => by_ron(value, true, out),
+        // Nothing is escaped where nothing must be: ron escapes apostrophes too.
+        Value::Str(text) => {
+            by_ron(text, text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\')), out);
+        }
+        Value::Ident(name) => push_name(name, true, out),
+        _ => out.push_str("()"),
+    }
+}
+
+fn by_ron<T: Serialize>(value: &T, escaped: bool, out: &mut String) {
+    let config = PrettyConfig::new().escape_strings(escaped);
+    // A scalar has nothing that ron refuses, and a string takes whatever is written.
+    Serializer::new(out, Some(config)).and_then(|mut ron| value.serialize(&mut ron)).ok();
 }
 
 /// A name, as `r#name` where the plain one would be read as something else.
-fn push_name(name: &str, as_value: bool, out: &mut String) {
+pub(crate) fn push_name(name: &str, as_value: bool, out: &mut String) {
     let plain = name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
         && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
     if !plain || (as_value && is_keyword(name)) {
         out.push_str("r#");
     }
     out.push_str(name);
-}
-
-fn quoted(quote: char, text: &str, out: &mut String) {
-    out.push(quote);
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c == quote => out.extend(['\\', c]),
-            c if c.is_control() => out.extend(c.escape_unicode()),
-            c => out.push(c),
-        }
-    }
-    out.push(quote);
 }
 
 #[cfg(test)]

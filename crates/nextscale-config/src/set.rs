@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    ConfigError, Field, Node, Result, Source, Value,
-    parse::{MAX_DEPTH, parse_part},
+    ConfigError, Field, Node, Result, Source, Span, Value,
+    parse::{MAX_DEPTH, is_name, parse_part},
     path::{Step, steps},
     suggest::cut,
 };
+
+/// What reports call the text of an override.
+pub(crate) const SET: &str = "--set";
 
 impl Node {
     /// Carries out one `PATH=VALUE`, as `--set` takes it. The value is RON; a single word with a point or a slash in it
@@ -32,7 +35,7 @@ impl Node {
     /// A value that is not RON, a path that leads nowhere.
     pub fn set(&mut self, path: &str, value: &str) -> Result<()> {
         let start = path.len() + 1;
-        let source = Arc::new(Source { name: "--set".into(), text: format!("{path}={value}") });
+        let source = Arc::new(Source { name: SET.into(), text: format!("{path}={value}") });
         let span = start..source.text.len();
         let node = match parse_part(&source, span.clone()) {
             Ok(node) => node,
@@ -47,52 +50,106 @@ impl Node {
     /// # Errors
     /// A path that leads nowhere.
     pub fn set_node(&mut self, path: &str, value: Node) -> Result<()> {
-        let steps = steps(path)?;
-        if steps.len() + value.depth() > MAX_DEPTH {
-            return Err(value.error(format!("with this, values are nested more than {MAX_DEPTH} deep")));
-        }
-        self.replace(&steps, path, value)
+        let target = Target {
+            path,
+            in_text: value.source.text.strip_prefix(path).is_some_and(|rest| rest.starts_with('=')),
+        };
+        let steps = steps(path).map_err(|error| target.point(error, &value, 0..path.len()))?;
+        self.replace(&steps, target, value, 1)
     }
 
-    fn replace(&mut self, steps: &[Step], path: &str, value: Node) -> Result<()> {
-        let [step, rest @ ..] = steps else {
+    /// `level` is how many values are around this one, itself included.
+    fn replace(
+        &mut self,
+        steps: &[(Step, Span)],
+        target: Target<'_>,
+        value: Node,
+        level: usize,
+    ) -> Result<()> {
+        let [(step, span), rest @ ..] = steps else {
+            value.fits_at(level)?;
             *self = value;
             return Ok(());
         };
-        if let Some(child) = self.child_mut(step) {
-            return child.replace(rest, path, value);
+        if let Some((child, levels)) = self.child_mut(step) {
+            return child.replace(rest, target, value, level + levels);
         }
-        if rest.is_empty() { self.add(step, path, value) } else { Err(self.nothing_at(step, path)) }
+        let nowhere = |node: &Self| target.point(node.nothing_at(step, target.path), &value, span.clone());
+        match step {
+            Step::Name(name) if rest.is_empty() => {
+                let Some((holder, levels)) = self.holder() else { return Err(nowhere(self)) };
+                value.fits_at(level + levels)?;
+                if !is_name(name) {
+                    let error = ConfigError::new(format!("`{}` is not the name of a field", cut(name)));
+                    return Err(target.point(error, &value, span.clone()));
+                }
+                // The name's place in `PATH=VALUE`; elsewhere the value stands for it.
+                let span = if target.in_text { span.clone() } else { value.span.clone() };
+                holder.add(Field { name: name.clone(), span, node: value });
+                Ok(())
+            }
+            _ => Err(nowhere(self)),
+        }
     }
 
-    fn add(&mut self, step: &Step, path: &str, value: Node) -> Result<()> {
-        let Step::Name(name) = step else { return Err(self.nothing_at(step, path)) };
-        // The name's place in `PATH=VALUE`; elsewhere the value stands for it.
-        let end = path.len();
-        let in_path = value.source.text.get(..=end).is_some_and(|text| text.strip_suffix('=') == Some(path));
-        let span = if in_path { end - name.len()..end } else { value.span.clone() };
-        let field = Field { name: name.clone(), span, node: value };
-        match &mut self.value {
-            Value::Struct { fields, .. } => fields.push(field),
-            Value::Tuple { name: Some(_), items } if matches!(items.as_slice(), [item] if item.takes_fields()) =>
-            {
-                return items[0].add(step, path, field.node);
-            }
-            // `Dse()` and `Dse` have their defaults until the first field is given.
-            Value::Tuple { name: holder, items } if items.is_empty() => {
-                self.value = Value::Struct { name: holder.take(), fields: vec![field] };
-            }
-            Value::Unit => self.value = Value::Struct { name: None, fields: vec![field] },
-            Value::Ident(holder) if holder != "None" => {
-                self.value = Value::Struct { name: Some(std::mem::take(holder)), fields: vec![field] };
-            }
-            _ => return Err(self.nothing_at(step, path)),
+    /// Refuses what would be nested too deep with `level` values around its innermost neighbour.
+    fn fits_at(&self, level: usize) -> Result<()> {
+        if level - 1 + self.depth() > MAX_DEPTH {
+            return Err(self.error(format!("with this, values are nested more than {MAX_DEPTH} deep")));
         }
         Ok(())
     }
 
+    /// The value that takes new fields, and how many levels below this one they are.
+    fn holder(&mut self) -> Option<(&mut Node, usize)> {
+        let takes = match &self.value {
+            // `Dse()` and `Dse` have their defaults until the first field is given.
+            Value::Tuple { items, .. } => items.is_empty(),
+            Value::Ident(name) => name != "None",
+            Value::Struct { .. } | Value::Unit => true,
+            _ => false,
+        };
+        if takes {
+            return Some((self, 1));
+        }
+        match &mut self.value {
+            Value::Tuple { name: Some(_), items } => match items.as_mut_slice() {
+                [item] if item.takes_fields() => Some((item, 2)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, field: Field) {
+        if let Value::Struct { fields, .. } = &mut self.value {
+            return fields.push(field);
+        }
+        let name = match &mut self.value {
+            Value::Tuple { name, .. } => name.take(),
+            Value::Ident(name) => Some(std::mem::take(name)),
+            _ => None,
+        };
+        self.value = Value::Struct { name, fields: vec![field] };
+    }
+
     fn takes_fields(&self) -> bool {
         matches!(self.value, Value::Struct { .. } | Value::Unit)
+    }
+}
+
+/// Where a value is put.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    path: &'a str,
+    /// Whether the path stands before the value, as in `PATH=VALUE`.
+    in_text: bool,
+}
+
+impl Target<'_> {
+    /// The error at this part of the path, if the path has a text.
+    fn point(self, error: ConfigError, value: &Node, span: Span) -> ConfigError {
+        if self.in_text { error.moved_to(&value.source, span) } else { error }
     }
 }
 
@@ -141,6 +198,43 @@ mod tests {
         let Value::Struct { fields, .. } = &node.get("a").unwrap().value else { panic!() };
         assert_eq!(&fields[1].node.source.text[fields[1].span.clone()], "betta");
         assert_eq!(fields[1].node.source.name, "--set");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_path_is_shown_in_it() {
+        let mut node = parsed("(a: Cfg(x: 1), c: [1])");
+        for (assignment, column) in [
+            ("b.x=1", 1),
+            ("a.y.z=1", 3),
+            ("c[3]=1", 2),
+            ("c[0].x=1", 6),
+            ("a..x=1", 1),
+            ("a.x y=1", 3),
+            (" a.x = 1 2", 8),
+        ] {
+            let error = node.assign(assignment).unwrap_err();
+            assert_eq!(error.location(), Some(("--set", 1, column)), "{assignment}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_optional_field_is_switched_off() {
+        let node = after("(a: Cfg(x: 1), b: 2)", "a=None");
+        let mut fields = node.fields().unwrap();
+        assert_eq!(fields.node_option("a"), None);
+        assert_eq!(fields.take_or("b", 1).unwrap(), 2);
+        fields.finish().unwrap();
+        let off = after("(b: 2)", "b=None");
+        assert_eq!(off.fields().unwrap().take_or("b", 1).unwrap(), 1);
+        assert!(off.fields().unwrap().take::<u8>("b").is_err());
+    }
+
+    #[test]
+    fn what_is_refused_as_a_whole_points_at_the_override() {
+        let node = parsed("(a: Cfg(x: (y: 1), z: 2))");
+        assert_eq!(node.get("a").unwrap().refused("no").location(), Some(("b.ron", 1, 5)));
+        let node = after("(a: Cfg(x: (y: 1), z: 2))", "a.x.y=-3");
+        assert_eq!(node.get("a").unwrap().refused("no").location(), Some(("--set", 1, 7)));
     }
 
     #[test]

@@ -95,6 +95,36 @@ impl SourceCode for Source {
 mod tests {
     use super::*;
 
+    /// What is handed over is bounded, whatever the lines and wherever the span.
+    #[test]
+    fn excerpts_are_cut_to_a_window() {
+        let long = "é".repeat(1 << 20);
+        for (text, place) in [
+            (format!("{long}X{long}"), "X"),
+            (format!("a\n{long}X{long}\nb"), "X"),
+            (format!("X{long}"), "X"),
+            (format!("{long}X"), "X"),
+            (format!("{long}\nX\n{long}"), "X"),
+            (format!("{long}XY\nZ{long}"), "XY\nZ"),
+        ] {
+            let source = Source { name: "long.ron".into(), text };
+            let start = source.text.find(place).unwrap();
+            let contents = source.read_span(&(start, place.len()).into(), 1, 1).unwrap();
+            let window = contents.span();
+            assert!(contents.data().len() <= 2 * 2 * EXCERPT + place.len(), "{}", contents.data().len());
+            assert!(window.offset() <= start && start + place.len() <= window.offset() + window.len());
+            let data = std::str::from_utf8(contents.data()).unwrap();
+            assert_eq!(data, &source.text[window.offset()..window.offset() + window.len()]);
+            assert_eq!((contents.line() + 1, contents.column() + 1), source.position(window.offset()));
+        }
+        let source = Source { name: "long.ron".into(), text: long };
+        for (start, length) in [(0, 2 << 20), (1, 2), (0, 5), (3 << 20, 1)] {
+            assert!(source.read_span(&(start, length).into(), 1, 1).is_err(), "{start} {length}");
+        }
+        let source = Source { name: "short.ron".into(), text: "a\nb\nc\nd".into() };
+        assert_eq!(source.read_span(&(2, 1).into(), 1, 1).unwrap().data(), b"a\nb\nc\n");
+    }
+
     #[test]
     fn position_counts_lines_and_characters() {
         let source = Source { name: "a.ron".into(), text: "é(\n  b: 1".into() };

@@ -45,16 +45,21 @@ pub(crate) fn help<'a>(
     lead: &str,
     allowed: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let mut names = allowed.clone().into_iter();
-    let list: Vec<String> = names.by_ref().take(LISTED).map(|name| format!("`{}`", cut(name))).collect();
-    let list = match (list.is_empty(), names.count()) {
-        (true, _) => "nothing is allowed here".into(),
-        (false, 0) => format!("{lead}: {}", list.join(", ")),
-        (false, more) => format!("{lead}: {} and {more} more", list.join(", ")),
-    };
+    let list = list(lead, allowed.clone());
     match nearest(given, allowed) {
         Some(name) => format!("did you mean `{name}`? {list}"),
         None => list,
+    }
+}
+
+/// All names after `lead`, as far as they are listed.
+pub(crate) fn list<'a>(lead: &str, allowed: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = allowed.into_iter();
+    let list: Vec<String> = names.by_ref().take(LISTED).map(|name| format!("`{}`", cut(name))).collect();
+    match (list.is_empty(), names.count()) {
+        (true, _) => "nothing is allowed here".into(),
+        (false, 0) => format!("{lead}: {}", list.join(", ")),
+        (false, more) => format!("{lead}: {} and {more} more", list.join(", ")),
     }
 }
 

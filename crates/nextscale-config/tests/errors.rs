@@ -5,6 +5,7 @@ use nextscale_config::{ConfigError, Document, Node};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code)]
 struct Config {
     model: Model,
@@ -16,6 +17,7 @@ struct Config {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code)]
 enum Model {
     Shipped(String),
@@ -23,6 +25,7 @@ enum Model {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code)]
 enum Guidance {
     Conditional,
@@ -268,11 +271,51 @@ fn override_of_an_unknown_field() {
 fn override_whose_path_leads_nowhere() {
     insta::assert_snapshot!(render(&tree().assign("guidnce.scale=3").unwrap_err()), @r#"
      x `guidnce.scale` leads nowhere: there is no `guidnce` here
-      ,-[study.ron:1:1]
-    1 | (model: Shipped("cifar10"), guidance: Cfg(scale: 1.5))
-      : ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      ,-[--set:1:1]
+    1 | guidnce.scale=3
+      : ^^^^^^^
       `----
      help: did you mean `guidance`? there is: `model`, `guidance`
+    "#);
+    insta::assert_snapshot!(render(&tree().assign("guidance.base.scale=3").unwrap_err()), @r#"
+     x `guidance.base.scale` leads nowhere: there is no `base` in `Cfg`
+      ,-[--set:1:10]
+    1 | guidance.base.scale=3
+      :          ^^^^
+      `----
+     help: there is: `scale`
+    "#);
+}
+
+#[test]
+fn override_of_a_field_that_is_further_in() {
+    let mut tree = tree();
+    tree.assign("scale=0.3").unwrap();
+    insta::assert_snapshot!(render(&tree.decode::<Config>().err().unwrap()), @r#"
+     x unknown field `scale`
+      ,-[--set:1:1]
+    1 | scale=0.3
+      : ^^^^^
+      `----
+     help: did you mean `guidance.scale`? allowed: `model`, `guidance`, `seed`, `batch`
+    "#);
+}
+
+#[test]
+fn a_field_that_serde_would_ignore() {
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    struct Lax {
+        #[serde(default)]
+        layers: Vec<Lax>,
+    }
+    let tree = Document::parse("lax.ron", "(layers: [(), (layers: [], depth: 3)])").unwrap();
+    insta::assert_snapshot!(render(&tree.decode::<Lax>().err().unwrap()), @r#"
+     x layers[1]: unknown field `depth`
+      ,-[lax.ron:1:28]
+    1 | (layers: [(), (layers: [], depth: 3)])
+      :                            ^^^^^
+      `----
     "#);
 }
 

@@ -72,7 +72,7 @@ fn ten_thousand_damaged_configs() {
                 whole += 1;
                 let again = Document::parse("again", &tree.to_ron_string()).unwrap();
                 assert_eq!(again.hash(), tree.hash(), "{text}");
-                tree.decode::<BTreeMap<String, Node>>().ok();
+                tree.decode::<BTreeMap<String, f64>>().ok();
                 tree.clone().assign("guidance.beta=0.4").ok();
             }
             Err(error) => {
@@ -122,6 +122,35 @@ fn overrides_cannot_nest_deeper_either() {
     let error = tree.assign(&format!("{path}={deep}")).unwrap_err();
     assert_eq!(error.message(), "with this, values are nested more than 128 deep");
     tree.assign(&format!("{path}=[1]")).unwrap();
+}
+
+/// Each is short, and all of them together go deep.
+#[test]
+fn many_overrides_cannot_nest_deeper_either() {
+    for (first, step, value) in
+        [("(a: 0)", "[0]", "[0]"), ("(a: 0)", ".x", "A(x: 0)"), ("(a: 0)", ".x", "A((x: 0))")]
+    {
+        let mut tree = Document::parse("a.ron", first).unwrap();
+        let mut path = "a".to_owned();
+        let refused = (0..200).find_map(|_| {
+            let error = tree.assign(&format!("{path}={value}")).err();
+            path.push_str(step);
+            error
+        });
+        assert_eq!(refused.unwrap().message(), "with this, values are nested more than 128 deep");
+        assert_eq!(Document::parse("again", &tree.to_ron_string()).unwrap(), tree);
+    }
+}
+
+/// A newtype is looked through without a step of the path.
+#[test]
+fn newtypes_count_as_levels() {
+    let chain = format!("{}(x: 0){}", "A(".repeat(100), ")".repeat(100));
+    let mut tree = Document::parse("a.ron", &format!("(a: {chain})")).unwrap();
+    let error = tree.assign(&format!("a.x={chain}")).unwrap_err();
+    assert_eq!(error.message(), "with this, values are nested more than 128 deep");
+    tree.assign("a.x=A((x: 1))").unwrap();
+    assert_eq!(tree.get("a.x.x").unwrap().decode::<u8>().unwrap(), 1);
 }
 
 #[test]
@@ -199,7 +228,12 @@ fn many_names_are_found_at_once() {
     }
     for text in [fields.clone() + ")", entries.clone() + "}"] {
         let tree = Document::parse("many.ron", &text).unwrap();
-        assert_eq!(tree.decode::<BTreeMap<String, u32>>().unwrap().len(), 100_000);
+        match &tree.value {
+            Value::Map(_) => assert_eq!(tree.decode::<BTreeMap<String, u32>>().unwrap().len(), 100_000),
+            _ => assert_eq!(tree.fields().unwrap().take::<u32>("field_99999").unwrap(), 99_999),
+        }
+        let unread = tree.fields().and_then(|fields| fields.finish());
+        assert_eq!(unread.is_err(), true);
         assert_eq!(Document::parse("again", &tree.to_ron_string()).unwrap().hash(), tree.hash());
         let slip = if text.starts_with('(') { "feild_1" } else { "kye 1" };
         let report = render(&tree.get(slip).unwrap_err());

@@ -146,6 +146,33 @@ fn what_does_not_fit_is_told_at_its_place() {
 }
 
 #[test]
+fn items_are_shown_with_the_names_they_lack() {
+    for (text, help) in [
+        ("Disc(3.0)", "write Disc(radius: 3.0)"),
+        ("Disc(3, 0.5)", "write Disc(radius: 3, ink: 0.5)"),
+        ("Disc(1, 2, 3)", "allowed: `radius`, `ink`"),
+        ("Point(3)", "write Point, which has no settings"),
+        ("Pile([Point])", "write Pile(of: [Point])"),
+    ] {
+        assert_eq!(resolved(text).unwrap_err().help_text(), Some(help), "{text}");
+    }
+}
+
+#[test]
+fn what_an_override_makes_wrong_is_shown_in_it() {
+    for (set, column, message) in [
+        ("ink=0", 5, "without ink nobody sees it"),
+        ("radius=-1", 8, "radius: -1 is not above 0"),
+        ("radius=big", 8, "radius: expected a number, found the name `big`"),
+    ] {
+        let mut node = Document::parse("a.ron", "Disc(radius: 1.0)").unwrap();
+        node.assign(set).unwrap();
+        let error = names().build::<dyn Shape>(&node).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.location()), (message, Some(("--set", 1, column))));
+    }
+}
+
+#[test]
 fn what_was_measured_on_a_model_is_refused_with_another() {
     let text = "Pile(of: [Named(\"b\")], on: \"/a.png\", top: Named(\"a\"))";
     let built = names().build::<dyn Shape>(&Document::parse("a.ron", text).unwrap()).unwrap();

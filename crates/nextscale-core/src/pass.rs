@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::Corruption;
+use crate::{Corruption, Mixing};
 
 /// One way of running a model at a scale: which model, on which prefix, under which condition.
 ///
@@ -13,6 +13,8 @@ pub struct Pass {
     pub prefix: Prefix,
     /// Under which condition.
     pub condition: PassCondition,
+    /// Whether the hidden states of the image's two sides are mixed on the way.
+    pub mixing: Option<Mixing>,
 }
 
 /// The model of a pass.
@@ -56,7 +58,7 @@ impl Pass {
 
     /// The main model, on what was drawn.
     pub const fn main(condition: PassCondition) -> Self {
-        Self { model: PassModel::Main, prefix: Prefix::Drawn, condition }
+        Self { model: PassModel::Main, prefix: Prefix::Drawn, condition, mixing: None }
     }
 
     /// The same on another prefix.
@@ -69,6 +71,19 @@ impl Pass {
     #[must_use]
     pub fn of(self, model: PassModel) -> Self {
         Self { model, ..self }
+    }
+
+    /// The same with the hidden states of the image's two sides mixed on the way: its own condition's and its negative's.
+    /// Passes with the same mixing are made in one run of both sides.
+    #[must_use]
+    pub fn mixed(self, mixing: Mixing) -> Self {
+        Self { mixing: Some(mixing), ..self }
+    }
+
+    /// The conditions whose rows a session needs to run it.
+    pub fn sides(&self) -> impl Iterator<Item = PassCondition> + use<> {
+        let both = self.mixing.is_some().then_some([PassCondition::Given, PassCondition::Negative]);
+        std::iter::once(self.condition).chain(both.into_iter().flatten())
     }
 }
 
@@ -97,6 +112,9 @@ impl std::fmt::Display for Pass {
         if let Prefix::Corrupted(corruption) = &self.prefix {
             write!(f, "[corrupted {} {:?}]", corruption.share(), corruption.replacement())?;
         }
+        if let Some(mixing) = &self.mixing {
+            write!(f, "[mixed at {:?}]", mixing.layers())?;
+        }
         Ok(())
     }
 }
@@ -117,6 +135,7 @@ mod tests {
             Pass::CONDITIONAL.on(corrupted),
             Pass::UNCONDITIONAL.of(weak.clone()),
             Pass::CONDITIONAL.on(corrupted).of(weak),
+            Pass::CONDITIONAL.mixed(Mixing::new(&[1, 3], &[2.0]).unwrap()),
         ]
         .map(|pass| pass.to_string());
         assert_eq!(
@@ -128,6 +147,7 @@ mod tests {
                 "conditional[corrupted 0.25 Zeros]",
                 "unconditional[model weak]",
                 "conditional[model weak][corrupted 0.25 Zeros]",
+                "conditional[mixed at [1, 3]]",
             ]
         );
     }

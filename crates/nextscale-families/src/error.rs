@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 
+use nextscale_files::run::RunError;
 use nextscale_weights::LoadError;
 
-/// What can go wrong between a config's `model` and a model.
+/// What can go wrong between a config and its images, or a training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A part of the model refused what it was given.
+    /// A noun refused what it was given.
     #[error(transparent)]
     Core(#[from] nextscale_core::Error),
     /// The config is wrong; carries the place in the text.
@@ -15,22 +16,80 @@ pub enum Error {
     /// A checkpoint could not be read.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
-    /// The parts do not fit each other.
-    #[error(transparent)]
-    Generate(#[from] nextscale_generate::Error),
-    /// Files that are no model together, or sizes of which none can be made.
+    /// No such device.
     #[error("{0}")]
-    Unfit(String),
-    /// A file could not be read.
-    #[error("cannot {action} {}: {source}", path.display())]
+    Device(String),
+    /// A setting outside the config (a command line's, say) is wrong, or things do not fit each other.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
-        /// What was tried: "read", "find".
+        /// What was tried: "write", "create", …
         action: &'static str,
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
+    /// An image could not be read or written.
+    #[error("cannot {action} the image {}: {message}", path.display())]
+    Image {
+        /// "read" or "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// What looked on while a batch was made could not keep what it saw.
+    #[error(transparent)]
+    Observer(Box<dyn std::error::Error + Send + Sync>),
+    /// The run folder belongs to something else.
+    #[error("{0}")]
+    Folder(String),
+    /// A training refused its config, or went wrong.
+    #[error(transparent)]
+    Train(#[from] nextscale_train::Error),
+    /// Someone asked to stop. What is finished is kept.
+    #[error("stopped; what is finished is kept, and the same command goes on from there")]
+    Stopped,
+}
+
+impl From<nextscale_generate::Error> for Error {
+    fn from(error: nextscale_generate::Error) -> Self {
+        use nextscale_generate::Error as Generate;
+        match error {
+            Generate::Core(error) => Self::Core(error),
+            Generate::Stopped => Self::Stopped,
+            Generate::Unfit(message) => Self::Usage(message),
+            // What an observer of this crate could not keep is an error of this crate.
+            Generate::Observer(error) => match error.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(other) => Self::Observer(other),
+            },
+            other => Self::Device(other.to_string()),
+        }
+    }
+}
+
+impl From<Error> for nextscale_generate::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(error) => Self::Core(error),
+            Error::Stopped => Self::Stopped,
+            other => Self::observer(other),
+        }
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Refused(message) => Self::Folder(message),
+            RunError::Io { action, path, source } => Self::Io { action, path, source },
+        }
+    }
 }
 
 impl From<LoadError> for Error {
@@ -42,13 +101,72 @@ impl From<LoadError> for Error {
     }
 }
 
+impl From<nextscale_priors::averages::AveragesError> for Error {
+    fn from(error: nextscale_priors::averages::AveragesError) -> Self {
+        use nextscale_priors::averages::AveragesError;
+        match error {
+            AveragesError::Weights(error) => Self::Weights(error),
+            error @ AveragesError::Other { .. } => Self::Usage(error.to_string()),
+        }
+    }
+}
+
 impl Error {
     /// An input/output error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
     }
+
+    /// Whether the fault is in what the user asked for (exit code 2), rather than in the run (exit code 1).
+    pub fn is_usage(&self) -> bool {
+        use nextscale_core::Error as Core;
+        match self {
+            Self::Core(error) => {
+                matches!(error, Core::Setting { .. } | Core::Schedule(_) | Core::Unsupported(_))
+            }
+            Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) => true,
+            Self::Train(error) => error.is_usage(),
+            Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Observer(_) | Self::Stopped => {
+                false
+            }
+        }
+    }
+}
+
+/// What helps against the usual faults of a disk.
+fn advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space and run the same command again"
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "; choose a folder that you may write to with --out"
+        }
+        _ => "",
+    }
 }
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn faults_of_a_disk_come_with_advice() {
+        let full = Error::io("write", "a.png")(ErrorKind::StorageFull.into()).to_string();
+        assert!(full.starts_with("cannot write a.png") && full.contains("free some space"), "{full}");
+        let closed = Error::io("create", "out")(ErrorKind::ReadOnlyFilesystem.into()).to_string();
+        assert!(closed.contains("--out"), "{closed}");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_usage_and_a_fault_of_the_run_is_not() {
+        assert!(Error::from(nextscale_core::Error::setting("top_k", "no")).is_usage());
+        assert!(!Error::Stopped.is_usage());
+    }
+}

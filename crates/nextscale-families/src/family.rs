@@ -2,11 +2,13 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_config::settings::{Entry, Kind};
+use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::WeightFile;
 
-use crate::{OpenModel, Result};
+use crate::{Architecture, EmbeddedFile, Error, OpenModel, Result};
 
 /// A family of models: one tokenizer and one backbone with all their sizes.
 pub trait ModelFamily: Send + Sync {
@@ -32,6 +34,30 @@ pub trait ModelFamily: Send + Sync {
     fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
         let _ = sizes;
         None
+    }
+
+    /// The tokenizer of a file of its own, with its encoder, as training writes it; `None` if it is no tokenizer of this family. By
+    /// default none are.
+    ///
+    /// # Errors
+    /// If the file is of this family and cannot be used.
+    fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
+        let _ = (file, device);
+        None
+    }
+
+    /// What of its models is trained by a config's `model`. By default nothing.
+    fn architectures(&self) -> Vec<Architecture> {
+        Vec::new()
+    }
+
+    /// A model whose files are compiled into the program, by the names that this family gives its files; errors point at `node`.
+    ///
+    /// # Errors
+    /// By default that no model of this family is shipped; else as [`ModelSource::open`].
+    fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> Result<Arc<dyn OpenModel>> {
+        let _ = files;
+        Err(Error::from(node.error("models of this family cannot be part of a program")))
     }
 }
 

@@ -1,17 +1,22 @@
-//! Model families: how the files of each are recognised, opened, described, conditioned and made at random.
+//! Model families: how the files of each are recognised, opened, described, conditioned, made at random and trained.
 //!
 //! A family is a [`ModelFamily`], which a registry holds by its name; what stands behind `model:` in a config is a
-//! [`ModelSource`], and its headers, once read, are an [`OpenModel`]. Nothing above this crate names a family.
+//! [`ModelSource`], and its headers, once read, are an [`OpenModel`]; what stands behind `model:` in a training's config is an
+//! [`Architecture`]. Nothing above this crate names a family.
 
+mod embedded;
 mod error;
 mod family;
 pub mod fingerprint;
 mod open;
 pub mod shipped;
+pub mod training;
 pub mod var;
 
+pub use embedded::EmbeddedFile;
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
 pub use open::{LoadOptions, OpenModel, Takes};
 pub use shipped::Shipped;
+pub use training::{Architecture, ModelPart};
 pub use var::VarFamily;

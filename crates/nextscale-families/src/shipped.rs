@@ -1,36 +1,50 @@
 //! Models that are compiled into the program, each opened by its family.
 
+use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
 
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Reader, Settings};
+use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
+use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_generate::Model;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::var::{Files, OpenVar};
-use crate::{ModelSource, OpenModel, Result, fingerprint};
+use crate::{
+    EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Result, Takes, VarFamily, fingerprint,
+};
 
 /// A model whose weights are part of the program.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Shipped {
     /// The name in configs: `Shipped("cifar10")`.
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
-    /// The names of its classes, in order.
+    /// What opens it.
+    pub family: &'static dyn ModelFamily,
+    /// The names of its classes, in order; empty where it takes none, or its files say them.
     pub class_names: &'static [&'static str],
-    /// The tokenizer's safetensors file.
-    tokenizer: &'static [u8],
-    /// The backbone's safetensors file.
-    backbone: &'static [u8],
+    /// Its files, by the names that the family gives them.
+    pub files: &'static [EmbeddedFile],
 }
 
 /// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
 pub const SHIPPED: &[Shipped] = &[Shipped {
     name: "cifar10",
     about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
+    family: &VarFamily,
     class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
-    tokenizer: include_bytes!("../../../models/cifar10/tokenizer.safetensors"),
-    backbone: include_bytes!("../../../models/cifar10/backbone.safetensors"),
+    files: &[
+        EmbeddedFile {
+            name: "tokenizer",
+            bytes: include_bytes!("../../../models/cifar10/tokenizer.safetensors"),
+        },
+        EmbeddedFile {
+            name: "backbone",
+            bytes: include_bytes!("../../../models/cifar10/backbone.safetensors"),
+        },
+    ],
 }];
 
 impl Shipped {
@@ -52,7 +66,12 @@ impl Settings for Shipped {
             name: "Shipped",
             about: "A model that is part of the program.",
             example: "Shipped(\"name\")",
-            settings: Vec::new(),
+            settings: vec![Setting {
+                name: Setting::ITEM,
+                about: "The name of a shipped model.",
+                fallback: Fallback::MustBeGiven,
+                schema: names,
+            }],
         }
     }
 
@@ -65,6 +84,11 @@ impl Settings for Shipped {
     }
 }
 
+/// One of the names.
+fn names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "enum": SHIPPED.iter().map(|model| model.name).collect::<Vec<_>>() })
+}
+
 impl ModelSource for Shipped {
     fn open(&self, node: &Node) -> Result<Arc<dyn OpenModel>> {
         #[derive(Serialize)]
@@ -72,14 +96,63 @@ impl ModelSource for Shipped {
         enum Written<'a> {
             Shipped(&'a str),
         }
-        let label = |part| format!("the shipped {part} of `{}`", self.name);
-        let files =
-            Files::in_memory((self.tokenizer, label("tokenizer")), (self.backbone, label("backbone")))?;
-        let mut open = OpenVar::new(files, None, None, node)?;
-        open.takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
-        open.fingerprint = fingerprint::of_bytes(&[self.tokenizer, self.backbone]);
-        open.resolved = Node::from_serialize(&Written::Shipped(self.name))?;
-        open.words = format!("Shipped({:?})", self.name);
-        Ok(Arc::new(open))
+        let open = self.family.shipped(self.files, node)?;
+        let mut takes = open.takes().clone();
+        if !self.class_names.is_empty() {
+            takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
+        }
+        let parts: Vec<&[u8]> = self.files.iter().map(|file| file.bytes).collect();
+        Ok(Arc::new(OpenShipped {
+            open,
+            takes,
+            fingerprint: fingerprint::of_bytes(&parts),
+            resolved: Node::from_serialize(&Written::Shipped(self.name))?,
+            words: format!("Shipped({:?})", self.name),
+        }))
+    }
+}
+
+impl Debug for Shipped {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shipped({:?})", self.name)
+    }
+}
+
+/// A model as its family opened it, under the name that it is shipped by.
+struct OpenShipped {
+    open: Arc<dyn OpenModel>,
+    takes: Takes,
+    fingerprint: String,
+    resolved: Node,
+    words: String,
+}
+
+impl OpenModel for OpenShipped {
+    fn schedule(&self) -> &ScaleSchedule {
+        self.open.schedule()
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        self.open.alphabet()
+    }
+
+    fn takes(&self) -> &Takes {
+        &self.takes
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn resolved(&self) -> &Node {
+        &self.resolved
+    }
+
+    fn describe(&self) -> String {
+        self.words.clone()
+    }
+
+    fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
+        self.open.load(options)
     }
 }

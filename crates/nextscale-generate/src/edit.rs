@@ -112,10 +112,16 @@ impl Edit {
         let device = tokenizer.device();
         let given = tokens.iter().enumerate().map(|(k, t)| tokenizer.embed(&Draw::tokens(t.clone()), k));
         let given = given.collect::<Result<Vec<_>>>()?;
-        // An embedding may lie on another grid than its tokens.
-        let keep = given.iter().map(|embedding| {
+        // An embedding may lie on a finer grid than its tokens, each of which is kept whole or not at all.
+        let keep = given.iter().enumerate().map(|(k, embedding)| {
             let [_, _, height, width] = embedding.dims();
-            let values = resize(mask, schedule.last(), Grid::new(height, width));
+            let tokens = schedule.grid(k);
+            let kept = resize(mask, schedule.last(), tokens);
+            let at = |row: usize, column: usize| {
+                kept[row * tokens.height / height * tokens.width + column * tokens.width / width]
+            };
+            let values: Vec<bool> =
+                (0..height * width).map(|position| at(position / width, position % width)).collect();
             Tensor::from_data(TensorData::new(values, [1, 1, height, width]), &device)
         });
         Ok(Self { keep: keep.collect(), given })

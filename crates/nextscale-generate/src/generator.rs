@@ -54,6 +54,9 @@ impl Generator {
         let plan = PassPlan::new(wanted, schedule)?;
         for pass in &plan.all() {
             let (backbone, _) = model.of_pass(&pass.model)?;
+            if let Some(mixing) = &pass.mixing {
+                backbone.mixes(mixing)?;
+            }
             if !backbone.runs(pass.condition) {
                 return Err(CoreError::Unsupported(format!(
                     "the rule needs the {pass} pass, which the backbone cannot run"

@@ -1,7 +1,6 @@
+use nextscale_config::NumberOr;
 use nextscale_core::{Error, Result, ScaleSchedule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A number that varies with the scale: CFG's t, SSG's β, a temperature.
@@ -155,7 +154,10 @@ impl From<f64> for Strength {
 
 impl<'de> Deserialize<'de> for Strength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let strength = deserializer.deserialize_any(NumberOrForm)?;
+        let strength = match NumberOr::deserialize(deserializer)? {
+            NumberOr::Number(value) => Self::Constant(value),
+            NumberOr::Other(form) => Form::into(form),
+        };
         match strength.fault() {
             Some(message) => Err(serde::de::Error::custom(message)),
             None => Ok(strength),
@@ -205,36 +207,6 @@ impl From<Form> for Strength {
             Form::List(values) => Self::List(values),
             Form::During(first, last, inner) => Self::During(first, last, inner),
         }
-    }
-}
-
-struct NumberOrForm;
-
-impl<'de> Visitor<'de> for NumberOrForm {
-    type Value = Strength;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a number, or Constant, Ramp, Linear, Cosine, List or During")
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strength, E> {
-        Ok(Strength::Constant(value))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Strength, E> {
-        Ok(Strength::Constant(value as f64))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Strength, E> {
-        Ok(Strength::Constant(value as f64))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Strength, E> {
-        Form::deserialize(name.into_deserializer()).map(Strength::from)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Strength, A::Error> {
-        Form::deserialize(MapAccessDeserializer::new(map)).map(Strength::from)
     }
 }
 

@@ -110,3 +110,13 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     let [queries, keys] = [part(0), part(1)].map(|x| if unit { self::unit(x) } else { x });
     [queries * scale.reshape([1, 1, heads, 1]), keys, part(2)]
 }
+
+pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
+    let shape @ [batch, positions, heads, width] = x.dims();
+    let pairs: Tensor<5> = x.reshape([batch, positions, heads, width / 2, 2]);
+    let turns: Tensor<5> = turns.reshape([1, positions, 1, width / 2, 2]);
+    let part = |x: &Tensor<5>, i: usize| x.clone().slice_dim(4, i..i + 1);
+    let (a, b, cosine, sine) = (part(&pairs, 0), part(&pairs, 1), part(&turns, 0), part(&turns, 1));
+    let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
+    Tensor::cat(vec![first, a * sine + b * cosine], 4).reshape(shape)
+}

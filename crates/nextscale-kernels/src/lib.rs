@@ -36,6 +36,7 @@ mod precision;
 mod product;
 mod raw;
 mod reduce;
+mod rotate;
 mod rows;
 mod softmax;
 mod tiles;
@@ -318,6 +319,23 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
         (Some(queries), Some(keys), Some(values)) => [queries, keys, values],
         _ => composed::heads(x, scale, unit),
     }
+}
+
+/// Rotary position embedding: every pair (a, b) of neighbouring channels becomes (a·cos − b·sin, a·sin + b·cos); x
+/// `[batch, positions, heads, width]`, turns `[positions, width]` with the pair's cosine and sine at its place. Turns are constants:
+/// they get no gradient.
+pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
+    let [batch, positions, heads, width] = x.dims();
+    assert!(
+        turns.dims() == [positions, width] && width.is_multiple_of(2),
+        "{positions} positions of heads of {width} channels are turned by as many pairs, not by {:?}",
+        turns.dims()
+    );
+    if batch * positions * heads * width == 0 {
+        return x;
+    }
+    apply(rotate::Rotate, [x.into_dispatch(), turns.into_dispatch()])
+        .unwrap_or_else(|[x, turns]| composed::rotate(Tensor::from_dispatch(x), Tensor::from_dispatch(turns)))
 }
 
 /// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to

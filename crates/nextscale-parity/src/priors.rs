@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use nextscale_core::{Grid, resample};
 use nextscale_pipeline::Result;
 use nextscale_priors::{Bicubic, Dse, Nearest, Prior, dct};
-use nextscale_tokenizers::vq::Resize;
+use nextscale_tokenizers::Resize;
 
 use crate::{Fixture, Gap, Line, Setting, host::floats};
 

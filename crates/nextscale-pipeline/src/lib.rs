@@ -4,7 +4,6 @@ pub mod bench;
 pub mod calibration;
 pub mod config;
 pub mod device;
-mod error;
 pub mod images;
 pub mod reconstruct;
 pub mod registry;
@@ -13,7 +12,7 @@ mod trace;
 pub mod version;
 
 pub use config::{Config, Prepared};
-pub use error::{Error, Result};
+pub use nextscale_families::{Error, Result};
 pub use registry::Registry;
 pub use run::{RunOptions, Summary, run};
 pub use trace::Trace;

@@ -1,6 +1,12 @@
 //! Tokenizers: images to token grids and back.
 
+pub mod autoencoder;
+pub mod bitwise;
+mod positions;
+mod resize;
 pub mod vq;
+
+pub use resize::Resize;
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ impl CodeUse {
     }
 
     /// Takes in the tokens of all scales.
-    pub fn count(&mut self, tokens: &[Tensor<2, Int>]) {
+    pub fn count<const D: usize>(&mut self, tokens: &[Tensor<D, Int>]) {
         for scale in tokens {
             for token in scale.to_data().iter::<i64>() {
                 if let Some(count) = usize::try_from(token).ok().and_then(|token| self.counts.get_mut(token))
@@ -74,7 +74,7 @@ mod tests {
         let mut codes = CodeUse::new(5);
         assert_eq!(codes.perplexity(), 0.0);
         let tokens = TensorData::new(vec![0i64, 0, 3, 3], [2, 2]);
-        codes.count(&[Tensor::from_data(tokens, &Device::flex())]);
+        codes.count(&[Tensor::<2, Int>::from_data(tokens, &Device::flex())]);
         assert_eq!((codes.used(), codes.unused()), (2, vec![1, 2, 4]));
         assert!((codes.perplexity() - 2.0).abs() < 1e-12);
         codes.clear();

@@ -1,10 +1,8 @@
-//! What a training run is told, as its config file says it.
+//! What training runs are told: what all of them share. A family's own config has these among its fields.
 
 use std::path::{Path, PathBuf};
 
-use nextscale_backbones::var::{AdaLn, AttentionKind};
-use nextscale_core::{Dtype, ScaleSchedule};
-use nextscale_tokenizers::vq::VqvaeConfig;
+use nextscale_core::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Source;
@@ -13,59 +11,61 @@ use crate::run::Training;
 use crate::schedule::Shape;
 use crate::{Error, Result};
 
-/// A tokenizer's training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainTokenizer {
+/// What every tokenizer's training is told, whatever its codes are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenizerSettings {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images, flips, and the codes that are drawn.
-    #[serde(default)]
+    /// Decides the first weights, the order of images, flips, and whatever else is random.
     pub seed: u64,
     /// Updates.
     pub steps: u64,
     /// Images a step.
     pub batch: usize,
     /// Mirror half of the images.
-    #[serde(default = "yes")]
     pub flips: bool,
-    /// The autoencoder and its codes.
-    pub model: VqvaeConfig,
     /// What of it is trained.
-    #[serde(default)]
     pub learn: Learn,
-    /// The scales of tokens, coarse to fine.
-    pub scales: ScaleSchedule,
     /// Weight of the error of pixel gradients beside the squared error.
-    #[serde(default = "twentieth")]
     pub gradient_weight: f64,
     /// A distance between features of a classifier, beside that of pixels.
-    #[serde(default)]
     pub perceptual: Option<PerceptualTerm>,
     /// A discriminator that learns to tell reconstructions from images, and what it says beside the other terms.
-    #[serde(default)]
     pub adversarial: Option<AdversarialTerm>,
-    /// Weights to begin from in place of fresh ones, with their codes: nothing is trained unquantised then.
-    #[serde(default)]
+    /// Weights to begin from in place of fresh ones.
     pub start: Option<PathBuf>,
     /// Weight of the quantiser's loss.
-    #[serde(default = "half")]
     pub quantiser_weight: f64,
-    /// First steps without quantising, after which all codes are drawn from the latents.
-    #[serde(default = "unquantised")]
-    pub unquantised_steps: u64,
-    /// Steps between restarts of the codes that no position chose since the last. 0 is never.
-    #[serde(default = "restart_every")]
-    pub restart_every: u64,
-    /// The share of the run after which codes are left alone.
-    #[serde(default = "restart_until")]
-    pub restart_until: f64,
-    /// What 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and all else stay
-    /// f32), which is faster on CPUs that have it.
-    #[serde(default)]
+    /// What convolutions multiply: `f32`, or `bf16` for mixed precision.
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
-    #[serde(default)]
+    pub training: Training,
+}
+
+/// What every backbone's training is told, whatever its layers and conditions are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackboneSettings {
+    /// The images.
+    pub data: Source,
+    /// The tokenizer's weights.
+    pub tokenizer: PathBuf,
+    /// Decides the first weights, the order of images, the dropped conditions, and whatever else is random.
+    pub seed: u64,
+    /// Updates.
+    pub steps: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Learn from mirrored images too.
+    pub flips: bool,
+    /// Learn from images that move by up to so many pixels each way.
+    pub shift: usize,
+    /// Weights to begin from in place of fresh ones.
+    pub start: Option<PathBuf>,
+    /// The share of conditions that are replaced by none, for classifier-free guidance.
+    pub label_dropout: f64,
+    /// What linear layers and attention multiply: `f32`, or `bf16` for mixed precision.
+    pub dtype: Dtype,
+    /// Optimiser, schedule, log.
     pub training: Training,
 }
 
@@ -100,6 +100,14 @@ pub struct AdversarialTerm {
     pub from_step: u64,
     /// Channels of the discriminator at full size, a multiple of 8; it has twice as many at the halvings.
     pub channels: usize,
+}
+
+impl PerceptualTerm {
+    /// The same with a relative path taken from `base`.
+    #[must_use]
+    pub fn relative_to(&self, base: &Path) -> Self {
+        Self { classifier: base.join(&self.classifier), ..self.clone() }
+    }
 }
 
 /// A classifier's training.
@@ -146,7 +154,7 @@ impl TrainClassifier {
     }
 }
 
-impl TrainTokenizer {
+impl TokenizerSettings {
     /// Checks what no other part checks.
     ///
     /// # Errors
@@ -176,84 +184,9 @@ impl TrainTokenizer {
         }
         Ok(())
     }
-
-    /// The same config with relative paths taken from `base`, the folder of the config's file.
-    #[must_use]
-    pub fn relative_to(&self, base: &Path) -> Self {
-        let perceptual = self
-            .perceptual
-            .as_ref()
-            .map(|term| PerceptualTerm { classifier: base.join(&term.classifier), ..term.clone() });
-        let start = self.start.as_ref().map(|start| base.join(start));
-        Self { data: self.data.relative_to(base), perceptual, start, ..self.clone() }
-    }
 }
 
-/// A backbone's training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainBackbone {
-    /// The images.
-    pub data: Source,
-    /// The tokenizer's weights, as its training wrote them.
-    pub tokenizer: PathBuf,
-    /// Decides the first weights, the order of images and the dropped labels.
-    #[serde(default)]
-    pub seed: u64,
-    /// Updates.
-    pub steps: u64,
-    /// Images a step.
-    pub batch: usize,
-    /// Learn from mirrored images too.
-    #[serde(default = "yes")]
-    pub flips: bool,
-    /// Learn from images that move by up to so many pixels each way, every time by others; what moves in is their reflection.
-    /// Tokens are then made of them in every step, and not kept.
-    #[serde(default)]
-    pub shift: usize,
-    /// The transformer.
-    pub model: BackboneModel,
-    /// Weights to begin from in place of fresh ones: a backbone of the same sizes, on the same tokens. Blocks that it
-    /// lacks come after its own and begin as the identity.
-    #[serde(default)]
-    pub start: Option<PathBuf>,
-    /// The share of labels that are replaced by the null class, for classifier-free guidance.
-    #[serde(default = "tenth")]
-    pub label_dropout: f64,
-    /// What linear layers and attention multiply: `f32`, or `bf16` for mixed precision (weights, sums, the softmax and all else
-    /// stay f32), which is faster on CPUs that have it.
-    #[serde(default)]
-    pub dtype: Dtype,
-    /// Optimiser, schedule, log.
-    #[serde(default)]
-    pub training: Training,
-}
-
-/// The sizes of a VAR transformer; the rest follows from the tokenizer and the data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BackboneModel {
-    /// Blocks.
-    pub depth: usize,
-    /// Channels of the hidden states.
-    pub width: usize,
-    /// Attention heads; they divide the width.
-    pub heads: usize,
-    /// Channels inside the MLP; 4 times the width where not given.
-    #[serde(default)]
-    pub hidden: Option<usize>,
-    /// Where the blocks' modulation comes from.
-    #[serde(default = "per_block")]
-    pub ada_ln: AdaLn,
-    /// How attention weighs.
-    #[serde(default = "l2")]
-    pub attention: AttentionKind,
-    /// What the AdaLN rows that make gates begin with, as a share of the other weights' deviation.
-    #[serde(default = "gate")]
-    pub gate: f64,
-}
-
-impl TrainBackbone {
+impl BackboneSettings {
     /// Checks what no other part checks.
     ///
     /// # Errors
@@ -267,17 +200,6 @@ impl TrainBackbone {
             ));
         }
         Ok(())
-    }
-
-    /// The same config with relative paths taken from `base`, the folder of the config's file.
-    #[must_use]
-    pub fn relative_to(&self, base: &Path) -> Self {
-        Self {
-            data: self.data.relative_to(base),
-            tokenizer: base.join(&self.tokenizer),
-            start: self.start.as_ref().map(|start| base.join(start)),
-            ..self.clone()
-        }
     }
 }
 
@@ -348,115 +270,72 @@ impl Training {
     }
 }
 
-fn twentieth() -> f64 {
-    0.05
-}
-
-fn half() -> f64 {
-    0.5
-}
-
-fn unquantised() -> u64 {
-    120
-}
-
-fn restart_every() -> u64 {
-    25
-}
-
-fn restart_until() -> f64 {
-    0.7
-}
-
 fn yes() -> bool {
     true
-}
-
-fn tenth() -> f64 {
-    0.1
-}
-
-fn gate() -> f64 {
-    1e-3
-}
-
-fn per_block() -> AdaLn {
-    AdaLn::PerBlock
-}
-
-fn l2() -> AttentionKind {
-    AttentionKind::L2
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(name: &str) -> String {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/train");
-        std::fs::read_to_string(Path::new(folder).join(name)).unwrap()
-    }
-
     #[test]
-    fn the_configs_that_come_with_the_program_make_models() {
-        let classifier: TrainClassifier = ron::from_str(&read("cifar10-classifier.ron")).unwrap();
+    fn the_classifier_that_comes_with_the_program_makes_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/train/cifar10-classifier.ron");
+        let classifier: TrainClassifier = ron::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         classifier.check().unwrap();
-        let whole: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
-        let decoder: TrainTokenizer = ron::from_str(&read("cifar10-decoder.ron")).unwrap();
-        assert_eq!((decoder.check().is_ok(), decoder.learn), (true, Learn::Decoder));
-        assert_eq!((&decoder.model, &decoder.scales), (&whole.model, &whole.scales));
-        for data in ["cifar10", "fashion-mnist"] {
-            let tokenizer: TrainTokenizer = ron::from_str(&read(&format!("{data}-tokenizer.ron"))).unwrap();
-            tokenizer.check().unwrap();
-            tokenizer.model.check(&tokenizer.scales).unwrap();
-            assert_eq!(tokenizer.model.image_size(tokenizer.scales.last()), (32, 32));
-            let backbone: TrainBackbone = ron::from_str(&read(&format!("{data}-backbone.ron"))).unwrap();
-            backbone.check().unwrap();
-            assert!(backbone.model.width.is_multiple_of(backbone.model.heads));
-        }
-        let first: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
-        let grown: TrainBackbone = ron::from_str(&read("cifar10-backbone-grown.ron")).unwrap();
-        grown.check().unwrap();
-        assert!(grown.start.is_some() && grown.model.depth > first.model.depth);
-        let shifted: TrainBackbone = ron::from_str(&read("cifar10-backbone-shifted.ron")).unwrap();
-        shifted.check().unwrap();
-        assert!(shifted.start.is_some() && shifted.shift > 0);
-        assert_eq!(shifted.model, grown.model);
-        assert_eq!(BackboneModel { depth: first.model.depth, ..grown.model }, first.model);
-        for later in [grown, shifted] {
-            assert_eq!((&later.tokenizer, &later.data), (&first.tokenizer, &first.data));
-        }
-    }
-
-    #[test]
-    fn paths_are_taken_from_the_folder_of_the_config() {
-        let config: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
-        let config =
-            TrainBackbone { data: Source::Cifar10("x".into()), ..config }.relative_to(Path::new("/a"));
-        assert_eq!(config.data, Source::Cifar10("/a/x".into()));
-        assert!(config.tokenizer.starts_with("/a"));
+        assert!(classifier.relative_to(Path::new("/a")).data != classifier.data);
     }
 
     #[test]
     fn settings_that_train_nothing_are_named() {
-        let good: TrainTokenizer = ron::from_str(&read("cifar10-tokenizer.ron")).unwrap();
+        let good = TokenizerSettings {
+            data: Source::Cifar10("x".into()),
+            seed: 0,
+            steps: 1,
+            batch: 1,
+            flips: true,
+            learn: Learn::All,
+            gradient_weight: 0.0,
+            perceptual: None,
+            adversarial: None,
+            start: None,
+            quantiser_weight: 0.5,
+            dtype: Dtype::F32,
+            training: Training::default(),
+        };
+        good.check().unwrap();
         let adversarial = |weight, channels| Some(AdversarialTerm { weight, from_step: 0, channels });
         let training = |learning_rate, ema| Training { learning_rate, ema, ..Training::default() };
-        for (config, field) in [
-            (TrainTokenizer { steps: 0, ..good.clone() }, "steps"),
-            (TrainTokenizer { batch: 0, ..good.clone() }, "batch"),
-            (TrainTokenizer { training: training(0.0, 0.0), ..good.clone() }, "learning_rate"),
-            (TrainTokenizer { training: training(1e-3, 1.0), ..good.clone() }, "ema"),
-            (TrainTokenizer { gradient_weight: -1.0, ..good.clone() }, "gradient_weight"),
-            (TrainTokenizer { learn: Learn::Decoder, ..good.clone() }, "start"),
-            (TrainTokenizer { adversarial: adversarial(f64::NAN, 8), ..good.clone() }, "adversarial.weight"),
-            (TrainTokenizer { adversarial: adversarial(0.1, 12), ..good.clone() }, "adversarial.channels"),
+        for (settings, field) in [
+            (TokenizerSettings { steps: 0, ..good.clone() }, "steps"),
+            (TokenizerSettings { batch: 0, ..good.clone() }, "batch"),
+            (TokenizerSettings { training: training(0.0, 0.0), ..good.clone() }, "learning_rate"),
+            (TokenizerSettings { training: training(1e-3, 1.0), ..good.clone() }, "ema"),
+            (TokenizerSettings { gradient_weight: -1.0, ..good.clone() }, "gradient_weight"),
+            (TokenizerSettings { learn: Learn::Decoder, ..good.clone() }, "start"),
+            (
+                TokenizerSettings { adversarial: adversarial(f64::NAN, 8), ..good.clone() },
+                "adversarial.weight",
+            ),
+            (TokenizerSettings { adversarial: adversarial(0.1, 12), ..good.clone() }, "adversarial.channels"),
         ] {
-            let message = config.check().unwrap_err().to_string();
+            let message = settings.check().unwrap_err().to_string();
             assert!(message.starts_with(field), "{message}");
         }
-        let good: TrainBackbone = ron::from_str(&read("cifar10-backbone.ron")).unwrap();
-        let message = TrainBackbone { label_dropout: 1.5, ..good }.check().unwrap_err().to_string();
+        let backbone = BackboneSettings {
+            data: good.data,
+            tokenizer: "x".into(),
+            seed: 0,
+            steps: 1,
+            batch: 1,
+            flips: true,
+            shift: 0,
+            start: None,
+            label_dropout: 1.5,
+            dtype: Dtype::F32,
+            training: Training::default(),
+        };
+        let message = backbone.check().unwrap_err().to_string();
         assert!(message.starts_with("label_dropout"), "{message}");
     }
 }

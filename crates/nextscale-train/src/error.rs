@@ -79,6 +79,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the fault is in what the user asked for, rather than in the run.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Setting { .. } | Self::Config(_) | Self::Data { .. } | Self::Checkpoint { .. })
+    }
+
     /// A setting error for `field`.
     pub fn setting(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Setting { field: field.into(), message: message.into() }

@@ -1,10 +1,10 @@
 //! Training of tokenizers and backbones, and of the classifier that a tokenizer's perceptual loss looks through.
 //!
-//! [`train_tokenizer`], [`train_backbone`] and [`train_classifier`] take a config, and write a run's folder: `log.csv`, `evaluation.csv` and
-//! sample sheets on the way, `checkpoint.safetensors` every few minutes, and the weights, under upstream's keys, at the
-//! end.
+//! [`train_tokenizer`] trains whatever is a [`TrainableTokenizer`], [`train_backbone`] whatever is a [`TrainableBackbone`]: a model family
+//! brings these, and this crate knows none. Each run writes a folder: `log.csv`, `evaluation.csv` and sample sheets on the way,
+//! `checkpoint.safetensors` every few minutes, and the weights at the end.
 //!
-//! All three are a [`task::Task`] under one loop, [`train_task`], which trains a model family of another crate as well.
+//! They and [`train_classifier`] are a [`task::Task`] under one loop, [`train_task`], which takes a task of another crate as well.
 //!
 //! A run that is stopped and resumed goes on as if never interrupted. Whatever is random is a function of the seed and the
 //! step, and the checkpoint holds the rest: on the CPU the losses and weights are the same bit for bit. On CUDA sums into
@@ -16,10 +16,10 @@ mod backbone;
 pub mod cache;
 pub mod checkpoint;
 pub mod classifier;
-mod codes;
+pub mod codes;
 pub mod config;
 pub mod data;
-mod difference;
+pub mod difference;
 mod discriminator;
 pub mod ema;
 mod error;
@@ -44,9 +44,9 @@ mod tokenizer;
 #[cfg(test)]
 mod toy;
 
-pub use backbone::{teacher_features, train_backbone};
+pub use backbone::{Drawing, Lesson, Material, TrainableBackbone, teacher_features, train_backbone};
 pub use classifier::train_classifier;
 pub use error::{Error, Result};
 pub use muon::MuonConfig;
 pub use run::{Options, Outcome, Training, train_task};
-pub use tokenizer::{open_tokenizer, train_tokenizer};
+pub use tokenizer::{Quantised, TrainableTokenizer, train_tokenizer};

@@ -161,6 +161,12 @@ impl WeightFile {
         }
     }
 
+    /// The same file seen from a dictionary inside it, of which nothing is known: it may have no tensors.
+    #[must_use]
+    pub fn within(&self, dictionary: &str) -> Self {
+        Self { prefix: format!("{}{dictionary}.", self.prefix), ..self.clone() }
+    }
+
     fn entries(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
         let range = self.contents.entries.range(self.prefix.clone()..);
         range.map_while(|(name, (info, _))| Some((name.strip_prefix(&self.prefix)?, info)))

@@ -1,12 +1,8 @@
 use burn::{module::Module, tensor::Tensor};
 
-use super::{
-    adaln::{Modulation, Modulator},
-    attention::{Attention, Projected},
-    config::VarConfig,
-    feed_forward::FeedForward,
-    keys::{Named, Supply},
-    ops,
+use super::config::VarConfig;
+use crate::transformer::{
+    Attention, FeedForward, Modulator, Named, adaln::Modulation, attention::Projected, keys::Supply, ops,
 };
 
 /// One transformer block: attention and MLP, each between an adaptive norm and a gate.
@@ -26,7 +22,12 @@ impl Block {
         let prefix = format!("blocks.{index}.");
         Ok(Self {
             modulator: Modulator::build(supply, &prefix, config.width, config.ada_ln)?,
-            attention: Attention::build(supply, &format!("{prefix}attn."), config)?,
+            attention: Attention::build(
+                supply,
+                &format!("{prefix}attn."),
+                [config.width, config.heads],
+                config.attention,
+            )?,
             feed_forward: FeedForward::build(supply, &format!("{prefix}ffn."), config.width, config.hidden)?,
         })
     }

@@ -1,10 +1,12 @@
 use burn::tensor::Tensor;
 use nextscale_core::{ConditionRows, Error, Result};
 
-use super::adaln::{BlockCondition, Modulation};
-use super::head::HeadModulation;
 use super::model::Var;
 use crate::ClassConditioner;
+use crate::transformer::{
+    adaln::{BlockCondition, Modulation},
+    head::HeadModulation,
+};
 
 /// All that a batch of rows is conditioned on: constant over scales, computed once.
 #[derive(Debug, Clone)]

@@ -1,28 +1,12 @@
 use nextscale_core::{Error, Result, ScaleSchedule};
 use serde::{Deserialize, Serialize};
 
+use crate::transformer::{AdaLn, AttentionKind};
+
 /// The scales of the published 256-pixel models.
 pub const SCALES_256: [usize; 10] = [1, 2, 3, 4, 5, 6, 8, 10, 13, 16];
 /// The scales of the published 512-pixel model.
 pub const SCALES_512: [usize; 10] = [1, 2, 3, 4, 6, 9, 13, 18, 24, 32];
-
-/// Where the blocks' modulation comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AdaLn {
-    /// Each block has its own projection of the condition.
-    PerBlock,
-    /// One projection for the model, and a learned offset a block (VAR-d36-s).
-    Shared,
-}
-
-/// How attention weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AttentionKind {
-    /// Queries and keys are L2-normalised, with a learned scale a head (every published model).
-    L2,
-    /// Scaled by 0.25 / √(head width).
-    Plain,
-}
 
 /// The architecture of a VAR transformer ("Visual Autoregressive Modeling", NeurIPS 2024).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@ use burn::{
 };
 use nextscale_core::ScaleSchedule;
 
-use super::{
-    config::VarConfig,
-    keys::{Named, Supply, Value, linear, list_linear},
-    linear::Linear,
+use super::config::VarConfig;
+use crate::transformer::{
+    Linear, Named,
+    keys::{Supply, Value, linear, list_linear},
 };
 
 /// Classes, features, positions and levels: all that enters the first block.

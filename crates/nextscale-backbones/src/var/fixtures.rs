@@ -9,7 +9,8 @@ use burn::{
 use nextscale_core::{Condition, ConditionRows, PassCondition};
 use nextscale_weights::WeightFile;
 
-use super::{keys::Supply, linear::Weight, model::Var};
+use super::model::Var;
+use crate::transformer::{Weight, keys::Supply};
 use crate::{ClassConditioner, Conditioner};
 
 /// The path of a fixture.
@@ -57,6 +58,10 @@ pub fn rows(conditions: &[Condition]) -> ConditionRows {
 pub struct Reference(WeightFile);
 
 impl Reference {
+    pub fn new(file: WeightFile) -> Self {
+        Self(file)
+    }
+
     pub fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         self.0.tensor(name, &Device::flex()).unwrap()
     }

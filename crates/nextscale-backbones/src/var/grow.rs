@@ -7,16 +7,8 @@ use burn::{
 use nextscale_core::Dtype;
 use nextscale_weights::{LoadError, WeightFile};
 
-use super::{
-    Initialisation,
-    config::VarConfig,
-    init::Fresh,
-    keys::Supply,
-    linear::Weight,
-    load::{Loader, fitting},
-    model::Var,
-    to_train,
-};
+use super::{config::VarConfig, init::Fresh, load::fitting, model::Var};
+use crate::transformer::{Initialisation, Weight, keys::Supply, stored::Loader, to_train};
 
 impl Var {
     /// As [`load`](Self::load), to go on training: as [`VarConfig::init_to_train`] makes fresh weights.

@@ -2,7 +2,8 @@ use burn::tensor::Device;
 use nextscale_core::{Error, Grid, ScaleSchedule};
 use nextscale_weights::{Error as WeightError, LoadError, WeightFile};
 
-use super::config::{AdaLn, AttentionKind, SCALES_256, SCALES_512, VarConfig};
+use super::config::{SCALES_256, SCALES_512, VarConfig};
+use crate::transformer::{AdaLn, AttentionKind};
 
 /// The tensors whose shapes tell the architecture, and their ranks.
 const TELLING: [(&str, usize); 6] = [

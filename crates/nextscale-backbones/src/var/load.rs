@@ -1,13 +1,14 @@
-use std::{convert::Infallible, path::Path};
+use std::path::Path;
 
-use burn::{
-    module::{Param, ParamId},
-    tensor::{Device, Tensor},
-};
+use burn::tensor::Device;
 use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_weights::{ExpectedTensors, LoadError, WeightFile};
 
-use super::{config::VarConfig, keys::Supply, laid_out, linear::Weight, model::Var};
+use super::{config::VarConfig, model::Var};
+use crate::transformer::{
+    laid_out,
+    stored::{Loader, asked},
+};
 
 impl Var {
     /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
@@ -67,74 +68,7 @@ impl VarConfig {
             .ignore("lvl_1L")
             .ignore("attn_bias_for_masking")
             .ignore("blocks.*.attn.zero_k_bias");
-        let mut recorder = Recorder { expected, device: Device::flex() };
-        match Var::build(&mut recorder, self) {
-            Ok(_) => recorder.expected,
-            Err(never) => match never {},
-        }
-    }
-}
-
-/// Supplies a file's tensors.
-pub(super) struct Loader<'a> {
-    pub file: &'a WeightFile,
-    pub device: &'a Device,
-}
-
-impl Supply for Loader<'_> {
-    type Error = LoadError;
-
-    fn param<const D: usize>(
-        &mut self,
-        key: &str,
-        _shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, Self::Error> {
-        Ok(Param::from_tensor(self.file.tensor(key, self.device)?))
-    }
-
-    fn matrix(&mut self, key: &str, _inner: usize, _out: usize) -> Result<Weight, Self::Error> {
-        Ok(Weight::Plain(Param::from_tensor(self.file.linear(key, self.device)?)))
-    }
-
-    fn rows<R>(
-        &mut self,
-        key: &str,
-        _inner: usize,
-        _out: usize,
-        read: impl FnOnce(&[f32]) -> R,
-    ) -> Result<R, Self::Error> {
-        Ok(self.file.with_values(key, |values, _| read(&values))?)
-    }
-}
-
-/// Notes what a model asks for, and supplies parameters without values.
-struct Recorder {
-    expected: ExpectedTensors,
-    device: Device,
-}
-
-impl Recorder {
-    fn empty<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
-        let init = move |device: &Device, _: bool| Tensor::zeros(shape, device);
-        Param::uninitialized(ParamId::new(), init, self.device.clone(), false, shape.into())
-    }
-}
-
-impl Supply for Recorder {
-    type Error = Infallible;
-
-    fn param<const D: usize>(
-        &mut self,
-        key: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, Self::Error> {
-        self.expected.insert(key, shape);
-        Ok(self.empty(shape))
-    }
-
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
-        self.expected.insert(key, [out, inner]);
-        Ok(Weight::Plain(self.empty([inner, out])))
+        asked(expected, self)
     }
 }
 
@@ -142,7 +76,7 @@ impl Supply for Recorder {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use burn::tensor::TensorData;
+    use burn::tensor::{Tensor, TensorData};
     use nextscale_core::ConditionRows;
     use nextscale_weights::{Precision, save_safetensors};
 

@@ -1,12 +1,9 @@
 use burn::module::Module;
 
-use super::{
-    block::Block,
-    config::{AdaLn, VarConfig},
-    embedding::Embedding,
-    head::Head,
-    keys::{Named, Supply, linear, list_linear},
-    linear::Linear,
+use super::{block::Block, config::VarConfig, embedding::Embedding};
+use crate::transformer::{
+    AdaLn, Head, Linear, Named,
+    keys::{Architecture, Supply, linear, list_linear},
 };
 
 /// The VAR transformer: predicts the codes of each scale from the features of the scales before it.
@@ -20,6 +17,14 @@ pub struct Var {
     pub(super) head: Head,
     #[module(skip)]
     pub(super) config: VarConfig,
+}
+
+impl Architecture for VarConfig {
+    type Model = Var;
+
+    fn build<S: Supply>(&self, supply: &mut S) -> Result<Var, S::Error> {
+        Var::build(supply, self)
+    }
 }
 
 impl Var {

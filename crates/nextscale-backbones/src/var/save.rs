@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, path::Path};
 use burn::tensor::TensorData;
 use nextscale_weights::{Precision, save_safetensors};
 
-use super::{mask, model::Var};
+use super::model::Var;
+use crate::transformer::mask;
 
 impl Var {
     /// Every trained parameter under upstream's key and in upstream's layout, taken off the device one by one.

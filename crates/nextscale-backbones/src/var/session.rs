@@ -3,12 +3,12 @@ use nextscale_core::{
     Alphabet, BatchConditions, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result,
 };
 
-use super::{
+use super::{conditioning::Conditioning, model::Var};
+use crate::transformer::{
     attention::{Attention, Projected},
-    conditioning::Conditioning,
-    model::Var,
+    rows::{Cache, pick},
 };
-use crate::Session;
+use crate::{Backbone, Session};
 
 /// The generation of one batch: passes are stacked as rows in the plan's order, each of `batch` rows.
 pub(super) struct VarSession<'a> {
@@ -20,8 +20,8 @@ pub(super) struct VarSession<'a> {
     /// The passes whose rows are stacked now.
     running: Passes,
     conditioning: Conditioning,
-    /// Keys and values of all scales so far, a block: each `[rows, positions, heads, head width]`.
-    caches: Vec<Option<(Tensor<4>, Tensor<4>)>>,
+    /// One a block.
+    caches: Vec<Cache>,
 }
 
 impl<'a> VarSession<'a> {
@@ -33,6 +33,10 @@ impl<'a> VarSession<'a> {
                 plan.len()
             )));
         }
+        plan.all()
+            .iter()
+            .filter_map(|pass| pass.mixing.as_ref())
+            .try_for_each(|mixing| model.mixes(mixing))?;
         let running = plan.run(0).clone();
         let mut rows = Vec::new();
         for pass in &running {
@@ -45,7 +49,7 @@ impl<'a> VarSession<'a> {
             scale: 0,
             running,
             conditioning: model.condition(&rows),
-            caches: vec![None; model.config.depth],
+            caches: vec![Cache::default(); model.config.depth],
         })
     }
 
@@ -67,9 +71,7 @@ impl<'a> VarSession<'a> {
             blocks: blocks.into_iter().map(|block| block.map(|part| pick(part, &ranges))).collect(),
             head: head.map(|part| pick(part, &ranges)),
         };
-        for cache in self.caches.iter_mut() {
-            *cache = cache.take().map(|(keys, values)| (pick(keys, &ranges), pick(values, &ranges)));
-        }
+        self.caches.iter_mut().for_each(|cache| cache.pick(&ranges));
         self.running = passes.clone();
     }
 
@@ -126,13 +128,7 @@ impl VarSession<'_> {
             self.model.blocks.iter().zip(self.conditioning.blocks.iter().zip(self.caches.iter_mut()))
         {
             x = block.forward(x, modulation.clone(), |Projected { queries, keys, values, mixed }| {
-                let (keys, values) = match cache.take() {
-                    Some((k, v)) => (Tensor::cat(vec![k, keys], 1), Tensor::cat(vec![v, values], 1)),
-                    None => (keys, values),
-                };
-                if !last {
-                    *cache = Some((keys.clone(), values.clone()));
-                }
+                let (keys, values) = cache.append(keys, values, !last);
                 Attention::attend(Projected { queries, keys, values, mixed }, None)
             });
             watch(&x);
@@ -157,11 +153,6 @@ impl VarSession<'_> {
     }
 }
 
-/// The rows of these ranges, in their order.
-fn pick<const D: usize>(x: Tensor<D>, ranges: &[std::ops::Range<usize>]) -> Tensor<D> {
-    Tensor::cat(ranges.iter().map(|range| x.clone().slice_dim(0, range.clone())).collect(), 0)
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -169,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Backbone, prepare,
+        prepare,
         var::fixtures::{Reference, assert_close, labels, model, reference},
     };
 
@@ -218,7 +209,7 @@ mod tests {
         let mut session = VarSession::start(&model, &conditions, &plan).unwrap();
         for (k, rows) in [4, 4, 2].into_iter().enumerate() {
             session.step(recorded_input(&reference, "greedy", k)).unwrap();
-            let (keys, values) = session.caches[0].as_ref().unwrap();
+            let (keys, values) = session.caches[0].0.as_ref().unwrap();
             let positions = model.config().schedule.offset(k + 1);
             assert_eq!(keys.dims(), [rows, positions, 4, 16]);
             assert_eq!(values.dims(), keys.dims());

@@ -1,7 +1,8 @@
 use burn::tensor::{Tensor, TensorData};
-use nextscale_core::{ConditionRows, Error, Result, ScaleSchedule};
+use nextscale_core::{ConditionRows, Result, ScaleSchedule};
 
-use super::{attention::Attention, conditioning::Conditioning, mask, model::Var};
+use super::{conditioning::Conditioning, model::Var};
+use crate::transformer::{attention::Attention, mask, sequence::scales_of};
 
 impl Var {
     /// Teacher-forced logits of all scales at once, `[batch, L, vocabulary]`; position i's are of token i.
@@ -24,7 +25,8 @@ impl Var {
         conditions: &ConditionRows,
         mut watch: impl FnMut(&Tensor<3>),
     ) -> Result<Tensor<3>> {
-        let scales = self.teacher_scales(&features, conditions)?;
+        let (batch, channels) = (conditions.batch(), self.config.feature_channels);
+        let scales = scales_of(&self.config.schedule, features.dims(), batch, channels)?;
         let rows = self.class_rows(conditions)?;
         let Conditioning { classes, blocks, head } = self.condition(&rows);
         let mut x = self.teacher_input(features, classes, scales);
@@ -39,31 +41,6 @@ impl Var {
             watch(&x);
         }
         Ok(self.head.forward(x, head))
-    }
-
-    /// The number of scales that the features are of.
-    fn teacher_scales(&self, features: &Tensor<3>, conditions: &ConditionRows) -> Result<usize> {
-        let schedule = &self.config.schedule;
-        let [batch, positions, channels] = features.dims();
-        let first = schedule.grid(0).positions();
-        let scales = (1..=schedule.len()).find(|&n| {
-            schedule.grids()[..n].iter().map(|grid| grid.positions()).sum::<usize>() == first + positions
-        });
-        match scales {
-            Some(scales) if batch == conditions.batch() && channels == self.config.feature_channels => {
-                Ok(scales)
-            }
-            _ => Err(Error::shape(
-                "teacher-forced features",
-                format!(
-                    "[{}, {}, {}] for the scales {schedule}",
-                    conditions.batch(),
-                    schedule.positions() - first,
-                    self.config.feature_channels
-                ),
-                &features.dims(),
-            )),
-        }
     }
 
     /// The input of the first block, `[batch, positions, width]`.

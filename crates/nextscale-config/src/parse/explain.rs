@@ -2,7 +2,7 @@
 
 use ron::error::{Error as Ron, SpannedError};
 
-use super::tree::Reading;
+use super::reading::Reading;
 use crate::{ConfigError, Span, suggest};
 
 const EXTENSIONS: [&str; 4] =
@@ -92,7 +92,9 @@ impl<'a> Reading<'a> {
                 None => self.expected("the end of the text"),
             },
             Ron::UnexpectedChar(_) | Ron::Eof => self.expected("a value"),
-            Ron::ExpectedString => self.expected("`\"`, the start of a string"),
+            Ron::ExpectedString => self
+                .error(self.token..cursor, "`r#` begins neither a name nor a string here")
+                .with_help("write the name without it, or r#name; a raw string is r#\"..\"#"),
             other => self.error(self.found_here(), lower(&other.to_string())),
         }
     }

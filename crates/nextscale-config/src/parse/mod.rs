@@ -5,6 +5,10 @@
 //! `std::ops`, byte strings lists of numbers.
 
 mod explain;
+mod groups;
+mod kind;
+mod names;
+mod reading;
 mod tree;
 
 use std::{path::Path, sync::Arc};
@@ -13,8 +17,9 @@ use ron::{Options, de::Deserializer, extensions::Extensions};
 use serde::de::DeserializeSeed;
 
 use crate::{ConfigError, Node, Result, Source, Span};
-pub(crate) use tree::is_keyword;
-use tree::{NodeSeed, Reading};
+pub(crate) use names::{is_keyword, is_name};
+use reading::Reading;
+use tree::NodeSeed;
 
 /// Values nest at most this deep, so that hostile input cannot exhaust the stack.
 pub(crate) const MAX_DEPTH: usize = 128;
@@ -24,11 +29,12 @@ pub(crate) const MAX_DEPTH: usize = 128;
 pub struct Document;
 
 impl Document {
-    /// Parses a text; `name` is what reports call it, usually its path.
+    /// Parses a text; `name` is what reports call it, usually its path. A byte order mark at its start is passed over.
     ///
     /// # Errors
     /// What is not RON, a field or key given twice, nesting deeper than 128.
     pub fn parse(name: &str, text: &str) -> Result<Node> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         parse_part(&source, 0..text.len())
     }

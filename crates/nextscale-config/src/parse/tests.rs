@@ -159,6 +159,32 @@ fn bytes_are_numbers_and_ranges_are_structs() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let node = Document::parse("a.ron", "\u{feff}(a: 1)").unwrap();
+    assert_eq!((node.span.clone(), node.source.text.as_str()), (0..6, "(a: 1)"));
+    let error = Document::parse("a.ron", "\u{feff}(a 1)").unwrap_err();
+    assert_eq!(error.location(), Some(("a.ron", 1, 4)));
+    assert!(Document::parse("a.ron", "(a: \u{feff}1)").is_err());
+}
+
+#[test]
+fn only_names_are_names() {
+    for (text, expected) in [
+        ("a", true),
+        ("a_1", true),
+        ("a-b.c", true),
+        ("true", true),
+        ("é", true),
+        ("", false),
+        ("a b", false),
+        ("a:", false),
+        ("\"", false),
+    ] {
+        assert_eq!(is_name(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn maps_keep_their_order() {
     let Value::Map(entries) = parse("{\"b\": 1, \"a\": 2,}") else { panic!() };
     assert_eq!(entries[0].0.value, Value::Str("b".into()));

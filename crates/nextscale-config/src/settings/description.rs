@@ -1,7 +1,7 @@
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 
-use crate::Node;
+use crate::{ConfigError, Node, Value, suggest};
 
 /// What makes the schema of a setting.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -68,7 +68,32 @@ impl Description {
     }
 }
 
+impl Description {
+    /// The error of a node without named fields, with those that its items may be meant for.
+    pub(super) fn with_names(&self, node: &Node, error: ConfigError) -> ConfigError {
+        let name = self.name;
+        let Value::Tuple { items, .. } = &node.value else { return error };
+        if self.settings.is_empty() {
+            return error.with_help(format!("write {name}, which has no settings"));
+        }
+        if items.len() > self.settings.len() {
+            return error
+                .with_help(suggest::list("allowed", self.settings.iter().map(|setting| setting.name)));
+        }
+        // What must be given comes first to mind.
+        let mut settings: Vec<&Setting> = self.settings.iter().collect();
+        settings.sort_by_key(|setting| setting.fallback != Fallback::MustBeGiven);
+        let pairs = settings.iter().zip(items);
+        let pairs =
+            pairs.map(|(setting, item)| format!("{}: {}", setting.name, suggest::cut(&item.to_string())));
+        error.with_help(format!("write {name}({})", pairs.collect::<Vec<_>>().join(", ")))
+    }
+}
+
 impl Setting {
+    /// The name of what stands in the parentheses without a name of its own, where that is all there is: `Shipped("cifar10")`.
+    pub const ITEM: &'static str = "";
+
     /// What it is, as a phrase after its name.
     pub fn phrase(&self) -> String {
         phrase(self.about)

@@ -145,7 +145,7 @@ impl Names {
             let allowed = entries.iter().map(|entry| entry.description.name);
             return Err(variant.unknown(K::NAME, allowed));
         };
-        let mut reader = Reader::new(self, node);
+        let mut reader = Reader::new(self, node, &entry.description);
         let value = (entry.build)(&mut reader)?;
         reader.finish(value)
     }
@@ -155,12 +155,12 @@ impl Names {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn read<T: Settings>(&self, node: &Node) -> Result<Built<T>> {
-        let name = T::description().name;
+        let description = T::description();
         let variant = node.variant()?;
-        if variant.name() != name {
-            return Err(variant.unknown("name", [name]));
+        if variant.name() != description.name {
+            return Err(variant.unknown("name", [description.name]));
         }
-        let mut reader = Reader::new(self, node);
+        let mut reader = Reader::new(self, node, &description);
         let value = T::read(&mut reader)?;
         reader.finish(Arc::new(value))
     }

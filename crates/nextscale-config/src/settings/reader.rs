@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Built, Kind, Measured, Names, named, plain};
+use super::{Built, Description, Kind, Measured, Names, named, plain};
 use crate::{ConfigError, Document, Field, Fields, Node, Result, Value};
 
 /// The settings after a name, taken one by one by whoever builds the thing; what nobody took is an unknown field.
@@ -21,8 +21,8 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(names: &'a Names, node: &'a Node) -> Self {
-        let (fields, item) = (node.fields(), None);
+    pub(super) fn new(names: &'a Names, node: &'a Node, description: &Description) -> Self {
+        let (fields, item) = (node.fields().map_err(|error| description.with_names(node, error)), None);
         Self { names, node, fields, item, resolved: Vec::new(), measured: Vec::new() }
     }
 
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is wrong.
     pub fn nested_option<K: Kind + ?Sized>(&mut self, name: &'static str) -> Result<Option<Arc<K>>> {
-        let node = self.fields()?.node_option(name).filter(|node| node.name() != Some("None"));
+        let node = self.fields()?.node_option(name);
         let Some(node) = node else { return Ok(None) };
         let built = self.names.build(node)?;
         Ok(Some(self.keep_built(name, built)))
@@ -190,12 +190,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// What a constructor or a check of the whole thing says: its error is shown at the thing.
+    /// What a constructor or a check of the whole thing says: its error is shown at the thing, or at what an override made of it.
     ///
     /// # Errors
     /// What it says.
     pub fn accept<T, E: Display>(&self, checked: Result<T, E>) -> Result<T> {
-        checked.map_err(|error| self.error(error.to_string()))
+        checked.map_err(|error| self.node.refused(error.to_string()))
     }
 
     /// Says that what is built was measured on the model whose weights have this fingerprint: with another model the config

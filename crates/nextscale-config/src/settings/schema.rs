@@ -46,7 +46,11 @@ fn thing(description: &Description, generator: &mut SchemaGenerator) -> Vec<Json
     let Description { name, about, example, settings } = description;
     let about = format!("{about}\n\n{example}");
     let mut forms = Vec::new();
-    if !settings.is_empty() {
+    if let [item] = settings.as_slice()
+        && item.name == Setting::ITEM
+    {
+        forms.push(named(name, &about, setting(item, generator)));
+    } else if !settings.is_empty() {
         let properties: Map<String, Json> =
             settings.iter().map(|told| (told.name.to_owned(), setting(told, generator))).collect();
         let must = settings.iter().filter(|setting| setting.fallback == Fallback::MustBeGiven);
@@ -57,19 +61,24 @@ fn thing(description: &Description, generator: &mut SchemaGenerator) -> Vec<Json
             "required": required,
             "additionalProperties": false,
         });
-        forms.push(json!({
-            "title": name,
-            "description": about,
-            "type": "object",
-            "properties": { *name: fields },
-            "required": [name],
-            "additionalProperties": false,
-        }));
+        forms.push(named(name, &about, fields));
     }
     if description.stands_alone() {
         forms.push(json!({ "title": name, "description": about, "const": name }));
     }
     forms
+}
+
+/// `Name(..)`, with what may stand in the parentheses.
+fn named(name: &str, about: &str, inside: Json) -> Json {
+    json!({
+        "title": name,
+        "description": about,
+        "type": "object",
+        "properties": { name: inside },
+        "required": [name],
+        "additionalProperties": false,
+    })
 }
 
 fn setting(setting: &Setting, generator: &mut SchemaGenerator) -> Json {

@@ -2,21 +2,24 @@
 
 mod open;
 mod random;
+pub mod training;
 
-pub(crate) use open::{Files, OpenVar};
+use open::{Files, OpenVar};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_backbones::var::VarConfig;
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
 use nextscale_core::ScaleSchedule;
+use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::VqvaeConfig;
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
-use crate::{Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
+use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
 
 /// The family.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,10 +31,9 @@ impl ModelFamily for VarFamily {
     }
 
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>> {
-        let has = |marker: &str| file.rooted(marker).is_ok_and(|file| file.info(marker).is_some());
-        if has("pos_1LC") {
+        if has(file, BACKBONE) {
             Some(transformer(file))
-        } else if has("quantize.embedding.weight") {
+        } else if has(file, TOKENIZER) {
             Some(tokenizer(file))
         } else {
             None
@@ -49,6 +51,35 @@ impl ModelFamily for VarFamily {
         random::Sizes::read(sizes)
             .map(|sizes| sizes.and_then(|sizes| Ok(Arc::new(sizes.open()?) as Arc<dyn OpenModel>)))
     }
+
+    fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
+        has(file, TOKENIZER).then(|| match training::load_tokenizer(file, device) {
+            Ok(tokenizer) => Ok(Arc::new(tokenizer) as Arc<dyn Tokenizer>),
+            Err(message) => Err(Error::Usage(format!("{}: {message}", file.label()))),
+        })
+    }
+
+    fn architectures(&self) -> Vec<Architecture> {
+        training::architectures()
+    }
+
+    fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> Result<Arc<dyn OpenModel>> {
+        let file = |name| {
+            let bytes = EmbeddedFile::find(files, name, node)?.bytes;
+            Ok::<_, Error>(WeightFile::from_bytes(bytes, format!("the shipped {name}"))?)
+        };
+        let files = Files { tokenizer: file("tokenizer")?, backbone: file("backbone")? };
+        Ok(Arc::new(OpenVar::new(files, None, None, node)?))
+    }
+}
+
+/// A tensor that only the family's transformers have.
+const BACKBONE: &str = "pos_1LC";
+/// A tensor that only its tokenizers have.
+const TOKENIZER: &str = "quantize.embedding.weight";
+
+fn has(file: &WeightFile, marker: &str) -> bool {
+    file.rooted(marker).is_ok_and(|file| file.info(marker).is_some())
 }
 
 fn transformer(file: &WeightFile) -> Result<String, String> {

@@ -11,25 +11,19 @@ use nextscale_weights::{LoadError, WeightFile};
 use crate::{Error, LoadOptions, OpenModel, Result, Takes};
 
 /// The two files of a model, their headers read.
-pub(crate) struct Files {
-    tokenizer: WeightFile,
-    backbone: WeightFile,
+pub(super) struct Files {
+    pub tokenizer: WeightFile,
+    pub backbone: WeightFile,
 }
 
 impl Files {
     pub fn on_disk(tokenizer: &Path, backbone: &Path) -> Result<Self> {
         Ok(Self { tokenizer: WeightFile::open(tokenizer)?, backbone: WeightFile::open(backbone)? })
     }
-
-    /// Bytes, and what messages call them.
-    pub fn in_memory(tokenizer: (&'static [u8], String), backbone: (&'static [u8], String)) -> Result<Self> {
-        let file = |(bytes, label): (&'static [u8], String)| WeightFile::from_bytes(bytes, label);
-        Ok(Self { tokenizer: file(tokenizer)?, backbone: file(backbone)? })
-    }
 }
 
 /// A model whose headers have been read, and nothing else.
-pub(crate) struct OpenVar {
+pub(super) struct OpenVar {
     files: Files,
     var: VarConfig,
     pub norm_groups: usize,
@@ -55,7 +49,7 @@ impl OpenVar {
         let vqvae = VqvaeConfig::infer(tokenizer, groups)?;
         vqvae.check(&var.schedule).map_err(|error| place("norm_groups").error(error.to_string()))?;
         if (vqvae.vocabulary, vqvae.latent_channels) != (var.vocabulary, var.feature_channels) {
-            return Err(Error::Unfit(format!(
+            return Err(Error::Usage(format!(
                 "the tokenizer has {} codes of {} channels and the backbone was made for {} of {}; take both from one \
                  model",
                 vqvae.vocabulary, vqvae.latent_channels, var.vocabulary, var.feature_channels

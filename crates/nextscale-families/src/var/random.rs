@@ -36,7 +36,7 @@ impl Sizes {
                 sizes.vocabulary = Some(codes);
             } else {
                 let message = format!("`{part}` is no size; write 16, or 16, scales 1 2 3, 512 codes");
-                return Err(Error::Unfit(message));
+                return Err(Error::Usage(message));
             }
             Ok(())
         });

@@ -24,7 +24,7 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
             names.iter().map(label).collect::<Result<_>>()?
         }
         Conditions::PerClass(count) => (0..images).map(|image| image / count as u64).collect(),
-        Conditions::Prompts { .. } => {
+        Conditions::Prompts { .. } | Conditions::PromptFile { .. } => {
             return Err(Error::source(
                 root,
                 "its images are of texts (`condition: Prompts`); a probe needs classes",

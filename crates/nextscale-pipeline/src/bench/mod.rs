@@ -186,7 +186,7 @@ impl Subject {
         let (config, conditions, open) = match &options.weights {
             Weights::Random(sizes) => {
                 let open = registry.random(sizes)?;
-                let conditions = config.conditions(open.takes())?;
+                let conditions = config.conditions(open.takes())?.conditions;
                 (config, conditions, open)
             }
             Weights::OfConfig => {

@@ -1,15 +1,88 @@
+use std::path::Path;
+
 use nextscale_config::{Conditions, Item, Node};
 use nextscale_core::Condition;
 use nextscale_families::Takes;
+use serde::Serialize;
 
-use crate::Result;
+use crate::{Error, Result};
 
-/// What a config asks for, image by image, of a model that takes these conditions.
-pub(super) fn read(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
+/// What a config asks for.
+pub(crate) struct Asked {
+    /// One condition an image.
+    pub conditions: Vec<Condition>,
+    /// The same as a config says it that needs no other file.
+    pub resolved: Node,
+}
+
+/// What a config in `folder` asks for, image by image, of a model that takes these conditions.
+pub(super) fn read(node: &Node, takes: &Takes, folder: &Path) -> Result<Asked> {
+    if let Conditions::PromptFile { file, negative } = Conditions::read(node)?
+        && takes.prompts
+    {
+        let texts = prompts_of(&folder.join(&file.value)).map_err(|error| match error {
+            Problem::File(error) => error,
+            Problem::Content(message) => file.node.error(message).into(),
+        })?;
+        return of_file(texts, negative.map(|negative| negative.value));
+    }
+    Ok(Asked { conditions: written(node, takes)?, resolved: node.clone() })
+}
+
+/// The prompts of a file.
+fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
+    #[derive(Serialize)]
+    #[serde(rename = "Condition")]
+    enum Written<'a> {
+        Prompts {
+            texts: &'a [String],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            negative: Option<&'a str>,
+        },
+    }
+    let resolved = Node::from_serialize(&Written::Prompts { texts: &texts, negative: negative.as_deref() })?;
+    let conditions = texts.into_iter().map(|text| prompt(text, negative.as_deref())).collect();
+    Ok(Asked { conditions, resolved })
+}
+
+fn prompt(text: String, negative: Option<&str>) -> Condition {
+    let shown = Condition::Prompt(text);
+    match negative {
+        Some(negative) => shown.avoiding(Condition::Prompt(negative.into())),
+        None => shown,
+    }
+}
+
+/// Why prompts cannot be had from a file.
+enum Problem {
+    File(Error),
+    Content(String),
+}
+
+/// The lines of a file, one a prompt. An empty line is an empty prompt, but for the last.
+fn prompts_of(path: &Path) -> Result<Vec<String>, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| Problem::File(Error::io("read", path)(error)))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        Problem::Content(format!(
+            "{} is not UTF-8: byte {at}, in line {line}, begins no character; save it as UTF-8",
+            path.display()
+        ))
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(Problem::Content(format!("{} has no prompt; write one a line", path.display())));
+    }
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// What a config itself says, image by image.
+fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
     let (classes, names) = (takes.classes, takes.class_names.as_deref());
     let last = classes.saturating_sub(1);
     let asked = Conditions::read(node)?;
-    let prompts = matches!(&asked, Conditions::Prompts { .. });
+    let prompts = matches!(&asked, Conditions::Prompts { .. } | Conditions::PromptFile { .. });
     if prompts && !takes.prompts {
         let help = format!("give labels from 0 to {last}, as in Labels([0]), or Null");
         return Err(node.error("the model takes no texts").with_help(help).into());
@@ -46,15 +119,11 @@ pub(super) fn read(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
             asked.iter().map(class).collect()
         }
         Conditions::Prompts { texts, negative } => {
-            let prompt = |Item { value, .. }: Item<'_, String>| {
-                let shown = Condition::Prompt(value);
-                match &negative {
-                    Some(negative) => shown.avoiding(Condition::Prompt(negative.value.clone())),
-                    None => shown,
-                }
-            };
-            Ok(texts.into_iter().map(prompt).collect())
+            let negative = negative.map(|negative| negative.value);
+            Ok(texts.into_iter().map(|text| prompt(text.value, negative.as_deref())).collect())
         }
+        // Of models that take no texts; that was told above.
+        Conditions::PromptFile { .. } => Ok(Vec::new()),
         Conditions::PerClass(count) => {
             Ok((0..classes).flat_map(|class| std::iter::repeat_n(Condition::Class(class), count)).collect())
         }
@@ -80,7 +149,7 @@ mod tests {
     use nextscale_config::Document;
 
     fn conditions(text: &str) -> Result<Vec<String>> {
-        let conditions = read(&Document::parse("run.ron", text)?, &planes())?;
+        let conditions = read(&Document::parse("run.ron", text)?, &planes(), Path::new(""))?.conditions;
         Ok(conditions.iter().map(|condition| label(condition, &planes())).collect())
     }
 
@@ -121,23 +190,53 @@ mod tests {
             .collect();
         insta::assert_snapshot!(told.join("\n"));
         let nameless = Takes { class_names: None, ..planes() };
-        assert!(read(&Document::parse("run.ron", "Names([\"ship\"])").unwrap(), &nameless).is_err());
+        let names = Document::parse("run.ron", "Names([\"ship\"])").unwrap();
+        assert!(read(&names, &nameless, Path::new("")).is_err());
     }
 
     #[test]
     fn texts_and_classes_are_refused_by_models_that_take_the_other() {
         let told = |text: &str, takes: &Takes| {
-            read(&Document::parse("run.ron", text).unwrap(), takes).unwrap_err().to_string()
+            let node = Document::parse("run.ron", text).unwrap();
+            read(&node, takes, Path::new("")).err().unwrap().to_string()
         };
         let texts = Takes { prompts: true, ..Takes::default() };
-        assert_eq!(told("Prompts([\"a ship\"])", &planes()), "the model takes no texts");
+        for prompts in ["Prompts([\"a ship\"])", "Prompts(file: \"none.txt\")"] {
+            assert_eq!(told(prompts, &planes()), "the model takes no texts");
+        }
         for classes in ["Labels([0])", "Names([\"ship\"])", "PerClass(2)"] {
             assert_eq!(told(classes, &texts), "the model takes no classes");
         }
         let both = "Prompts(texts: [\"a ship\", \"a plane\"], negative: \"blur\")";
-        let read = read(&Document::parse("run.ron", both).unwrap(), &texts).unwrap();
+        let read =
+            read(&Document::parse("run.ron", both).unwrap(), &texts, Path::new("")).unwrap().conditions;
         let labels: Vec<String> = read.iter().map(|condition| label(condition, &texts)).collect();
         assert_eq!(labels, ["a ship", "a plane"]);
         assert_eq!(read[1].avoided(), &Condition::Prompt("blur".into()));
+    }
+    #[test]
+    fn a_file_has_a_prompt_a_line_and_the_resolved_config_has_them_too() {
+        let texts = Takes { prompts: true, ..Takes::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let asked = |bytes: &[u8], condition: &str| {
+            std::fs::write(folder.path().join("p.txt"), bytes).unwrap();
+            let node = Document::parse("run.ron", condition).unwrap();
+            read(&node, &texts, folder.path())
+        };
+        let file = "Prompts(file: \"p.txt\", negative: \"blur\")";
+        let made = asked("\u{feff}a ship\r\n\r\na \"grün\" truck\n".as_bytes(), file).unwrap();
+        let labels: Vec<String> = made.conditions.iter().map(|condition| label(condition, &texts)).collect();
+        assert_eq!(labels, ["a ship", "", "a \"grün\" truck"]);
+        assert_eq!(made.conditions[1].avoided(), &Condition::Prompt("blur".into()));
+        // Without the file.
+        let again = Document::parse("again.ron", &made.resolved.to_ron_string()).unwrap();
+        assert_eq!(read(&again, &texts, Path::new("/nowhere")).unwrap().conditions, made.conditions);
+
+        let told = |bytes: &[u8]| asked(bytes, file).err().unwrap().to_string();
+        let latin = told(b"a ship\na gr\xfcn truck\n");
+        assert!(latin.contains("p.txt is not UTF-8: byte 11, in line 2"), "{latin}");
+        assert!(told(b" \n\n").contains("p.txt has no prompt"));
+        let missing = asked(b"", "Prompts(file: \"q.txt\")").err().unwrap().to_string();
+        assert!(missing.contains("cannot read") && missing.contains("q.txt"), "{missing}");
     }
 }

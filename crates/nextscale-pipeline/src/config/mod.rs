@@ -4,14 +4,15 @@ mod condition;
 mod edit;
 mod prepared;
 
+use condition::Asked;
 pub use edit::EditSpec;
 pub use prepared::Prepared;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nextscale_config::{Document, Field, Node, Value};
-use nextscale_core::Condition;
 use nextscale_families::{ModelSource, Takes};
 use nextscale_guidance::Guidance;
 
@@ -49,6 +50,7 @@ pub struct Config {
     pub npz: bool,
     model_node: Node,
     condition: Node,
+    folder: PathBuf,
     sampling_node: Node,
     measured: Vec<Measured>,
     resolved: Vec<Field>,
@@ -127,18 +129,19 @@ impl Config {
             npz,
             model_node: model_node.clone(),
             condition: condition.clone(),
+            folder: folder.into(),
             sampling_node,
             measured,
             resolved,
         })
     }
 
-    /// One condition an image, for a model that takes these.
+    /// One condition an image, for a model that takes these, and the `condition` of a config that needs no other file.
     ///
     /// # Errors
-    /// If a label is out of range, or of a kind that the model does not take.
-    pub(crate) fn conditions(&self, takes: &Takes) -> Result<Vec<Condition>> {
-        condition::read(&self.condition, takes)
+    /// If a label is out of range, or of a kind that the model does not take, or a file of prompts cannot be read.
+    pub(crate) fn conditions(&self, takes: &Takes) -> Result<Asked> {
+        condition::read(&self.condition, takes, &self.folder)
     }
 
     /// Reads the headers of the model's files and checks everything against them, before any weight is read.
@@ -190,21 +193,29 @@ fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
     if items.is_empty() {
         return Err(list.error("no variants; give at least one").into());
     }
-    let mut variants: Vec<(Option<String>, Node)> = Vec::new();
+    let (mut variants, mut folders) = (Vec::new(), BTreeSet::new());
     for item in items {
-        let (name, rule): (String, Node) = item.decode()?;
+        let Value::Tuple { name: None, items: pair } = &item.value else { return Err(no_pair(item)) };
+        let [name, rule] = pair.as_slice() else { return Err(no_pair(item)) };
+        let name: String = name.decode()?;
         let folder = folder_of(&name);
         if folder.is_empty() {
             return Err(item
                 .error(format!("the name `{name}` makes no folder; use letters or digits"))
                 .into());
         }
-        if variants.iter().any(|(known, _)| known.as_deref().map(folder_of).as_ref() == Some(&folder)) {
+        if folders.contains(&folder) {
             return Err(item.error(format!("a second variant that writes to the folder `{folder}`")).into());
         }
-        variants.push((Some(name), rule));
+        folders.insert(folder);
+        variants.push((Some(name), rule.clone()));
     }
     Ok(variants)
+}
+
+fn no_pair(item: &Node) -> crate::Error {
+    let error = item.error(format!("expected a name and a rule, found {}", item.found()));
+    error.with_help("write (\"name\", Rule(..))").into()
 }
 
 /// The folder of a variant: letters, digits, points, plus, minus and underscore as they are, what is between as one minus.

@@ -4,7 +4,8 @@ use nextscale_config::{Field, Node, Value};
 use nextscale_core::Condition;
 use nextscale_families::OpenModel;
 
-use super::{Config, Method, condition, folder_of};
+use super::condition::{self, Asked};
+use super::{Config, Method, folder_of};
 use crate::Result;
 use crate::registry::{placed, plain};
 
@@ -31,9 +32,9 @@ impl Prepared {
         let sampling = config.sampler.check(schedule, model.alphabet());
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
         config.measured.iter().try_for_each(|measured| measured.check(model.fingerprint()))?;
-        let conditions = config.conditions(model.takes())?;
+        let Asked { conditions, resolved: condition } = config.conditions(model.takes())?;
         let with = |model: Node, batch: usize| -> Result<Node> {
-            let first = [("model", model), ("condition", config.condition.clone())];
+            let first = [("model", model), ("condition", condition.clone())];
             let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };
             let fields = first.map(field).into_iter().chain(config.resolved.iter().cloned()).collect();
             let mut node = plain(Value::Struct { name: None, fields })?;

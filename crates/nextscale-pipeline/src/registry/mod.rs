@@ -23,11 +23,13 @@ pub use schema::schema;
 use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_config::settings::{Kind, Names, Settings};
-use nextscale_families::{ModelFamily, ModelSource, OpenModel};
+use nextscale_families::{Architecture, ModelFamily, ModelPart, ModelSource, OpenModel, training};
 use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
+use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::WeightFile;
 
 use crate::{Error, Result};
@@ -38,6 +40,7 @@ use nextscale_generate::sampler::Sampler;
 pub struct Registry {
     names: Names,
     families: Vec<(&'static str, Arc<dyn ModelFamily>)>,
+    architectures: Vec<Architecture>,
 }
 
 impl Registry {
@@ -80,6 +83,13 @@ impl Registry {
             None => self.families.push((name, family)),
         }
         self.with(entry)
+    }
+
+    /// Adds a training of a part of a model, beside those of the families.
+    #[must_use]
+    pub fn with_architecture(mut self, architecture: Architecture) -> Self {
+        self.architectures.push(architecture);
+        self
     }
 
     /// Adds a thing of any kind, as its entry describes and builds it.
@@ -178,6 +188,31 @@ impl Registry {
         })
     }
 
+    /// The tokenizer of a file of weights, with its encoder, whichever family it is of.
+    ///
+    /// # Errors
+    /// If no family knows it, or it cannot be used.
+    pub fn tokenizer(&self, file: &WeightFile, device: &Device) -> Result<Arc<dyn Tokenizer>> {
+        let found = self.families().find_map(|family| family.tokenizer(file, device));
+        let none = || {
+            let message = match self.recognise(file) {
+                Ok(words) => format!("{} is no tokenizer: {words}", file.label()),
+                Err(message) => message,
+            };
+            Error::Usage(message)
+        };
+        found.ok_or_else(none)?
+    }
+
+    /// How a training's config says that a part of a model is trained: the architecture that its `model` names, or the first.
+    ///
+    /// # Errors
+    /// If no family trains what it names.
+    pub fn architecture(&self, part: ModelPart, config: &Node) -> Result<Architecture> {
+        let all = self.families().flat_map(ModelFamily::architectures).chain(self.architectures.clone());
+        Ok(training::architecture(part, config, all)?)
+    }
+
     /// The names of every kind.
     pub fn names(&self) -> &Names {
         &self.names
@@ -187,7 +222,7 @@ impl Registry {
 /// A setting that a builder refused, with the place in the config.
 pub(crate) fn placed(error: Error, node: &Node) -> Error {
     match error {
-        Error::Core(core @ nextscale_core::Error::Setting { .. }) => node.error(core.to_string()).into(),
+        Error::Core(core @ nextscale_core::Error::Setting { .. }) => node.refused(core.to_string()).into(),
         other => other,
     }
 }

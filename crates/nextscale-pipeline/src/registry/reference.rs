@@ -69,7 +69,7 @@ pub fn markdown(registry: &Registry) -> String {
 }
 
 /// How a config's `model` may be written, and what each is.
-pub(crate) fn models(registry: &Registry) -> Vec<(&'static str, String)> {
+fn models(registry: &Registry) -> Vec<(&'static str, String)> {
     let form = |entry: &Entry<_>| {
         let Description { example, settings, .. } = &entry.description;
         let optional = settings.iter().filter(|setting| setting.fallback != Fallback::MustBeGiven);

@@ -1,13 +1,14 @@
-//! The schema of a config, for editors and for programs that write configs: rules, priors and samplers are the registry's own.
+//! The schema of a config, for editors and for programs that write configs: rules, priors, samplers and models are the registry's own.
 
 use nextscale_config::Conditions;
 use nextscale_config::settings::schema::{generator, kind, reference};
+use nextscale_families::ModelSource;
 use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
 use serde_json::{Map, Value, json};
 
 use super::Registry;
-use super::reference::{EDITS, FIELDS, models};
+use super::reference::{EDITS, FIELDS};
 use nextscale_generate::sampler::Sampler;
 
 /// JSON Schema, draft 2020-12, of what [`to_json`](nextscale_config::settings::schema::to_json) makes of a run's config.
@@ -18,11 +19,12 @@ pub fn schema(registry: &Registry) -> Value {
         ("Rule", kind::<dyn Guidance>(names, &mut generator)),
         ("Prior", kind::<dyn Prior>(names, &mut generator)),
         ("Sampler", kind::<dyn Sampler>(names, &mut generator)),
+        ("Model", kind::<dyn ModelSource>(names, &mut generator)),
     ];
     let mut definitions = generator.take_definitions(true);
     definitions.extend(kinds.map(|(name, schema)| (name.to_owned(), schema)));
     let properties: Map<String, Value> =
-        FIELDS.iter().map(|&(name, _, about)| (name.to_owned(), field(registry, name, about))).collect();
+        FIELDS.iter().map(|&(name, _, about)| (name.to_owned(), field(name, about))).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of nextscale",
@@ -36,7 +38,7 @@ pub fn schema(registry: &Registry) -> Value {
 }
 
 /// A field of a config.
-fn field(registry: &Registry, name: &str, about: &str) -> Value {
+fn field(name: &str, about: &str) -> Value {
     let variant = json!({
         "type": "array",
         "prefixItems": [{ "type": "string", "description": "Its name." }, reference::<dyn Guidance>()],
@@ -44,7 +46,7 @@ fn field(registry: &Registry, name: &str, about: &str) -> Value {
         "minItems": 2,
     });
     let mut schema = match name {
-        "model" => forms(&models(registry)),
+        "model" => reference::<dyn ModelSource>(),
         "condition" => forms(&Conditions::FORMS),
         "edit" => forms(&EDITS),
         "guidance" => reference::<dyn Guidance>(),
@@ -64,9 +66,8 @@ fn field(registry: &Registry, name: &str, about: &str) -> Value {
 }
 
 /// One of several names, each with what the reference says of it.
-fn forms<T: AsRef<str>>(forms: &[(&str, T)]) -> Value {
-    let form = |(form, about): &(&str, T)| {
-        let about = about.as_ref();
+fn forms(forms: &[(&str, &str)]) -> Value {
+    let form = |(form, about): &(&str, &str)| {
         let name = form.split('(').next().unwrap_or(form);
         let described = format!("{about}\n\n{form}");
         json!({
@@ -79,20 +80,19 @@ fn forms<T: AsRef<str>>(forms: &[(&str, T)]) -> Value {
         })
     };
     // `Null` stands without parentheses too.
-    let bare = forms
-        .iter()
-        .filter(|(_, about)| about.as_ref().contains("`Null`"))
-        .map(|_| json!({ "const": "Null" }));
+    let bare = forms.iter().filter(|(_, about)| about.contains("`Null`")).map(|_| json!({ "const": "Null" }));
     json!({ "oneOf": forms.iter().map(form).chain(bare).collect::<Vec<_>>() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nextscale_families::VarFamily;
+    use nextscale_config::settings::Entry;
+    use nextscale_families::{Shipped, VarFamily};
     use nextscale_generate::sampler::TopKTopP;
     use nextscale_guidance::{Conditional, Ssg};
     use nextscale_priors::Dse;
+    use std::sync::Arc;
 
     #[test]
     fn a_schema_tells_names_settings_defaults_and_help() {
@@ -101,7 +101,8 @@ mod tests {
             .with_rule::<Ssg>()
             .with_prior::<Dse>()
             .with_sampler::<TopKTopP>()
-            .with_family(VarFamily);
+            .with_family(VarFamily)
+            .with(Entry::of(|model: Shipped| Arc::new(model) as Arc<dyn ModelSource>));
         insta::assert_snapshot!(format!("{:#}", schema(&registry)));
     }
 }

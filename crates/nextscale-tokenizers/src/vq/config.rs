@@ -1,6 +1,8 @@
 use nextscale_core::{Error, Grid, Result, ScaleSchedule};
 use serde::{Deserialize, Serialize};
 
+use crate::autoencoder::{Layout, NormGroups};
+
 /// The architecture of a [`Vqvae`](super::Vqvae).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,9 +69,18 @@ impl VqvaeConfig {
         Self::new(160, &[1, 1, 2, 2, 4])
     }
 
-    /// Channels of a level.
-    pub fn level_channels(&self, level: usize) -> usize {
-        self.channels * self.multipliers[level]
+    /// The sizes of encoder and decoder.
+    pub(super) fn layout(&self) -> Layout {
+        Layout {
+            channels: self.channels,
+            multipliers: self.multipliers.clone(),
+            encoder_blocks: self.encoder_blocks.clone(),
+            decoder_blocks: self.decoder_blocks.clone(),
+            attention: self.attention.clone(),
+            mid_attention: self.mid_attention,
+            latent_channels: self.latent_channels,
+            norms: NormGroups::Fixed(self.norm_groups),
+        }
     }
 
     /// How many pixels a latent spans on an axis.
@@ -87,50 +98,15 @@ impl VqvaeConfig {
     /// # Errors
     /// [`Error::Setting`] that names the field.
     pub fn check(&self, schedule: &ScaleSchedule) -> Result<()> {
-        let levels = self.multipliers.len();
-        if levels == 0 || levels > 16 {
-            return Err(Error::setting(
-                "multipliers",
-                format!("{levels} levels; give 1 to 16, like [1, 2, 2]"),
-            ));
-        }
-        for (field, found) in [
-            ("encoder_blocks", self.encoder_blocks.len()),
-            ("decoder_blocks", self.decoder_blocks.len()),
-            ("attention", self.attention.len()),
-        ] {
-            if found != levels {
-                return Err(Error::setting(
-                    field,
-                    format!("{found} entries for {levels} levels; give one a level"),
-                ));
-            }
-        }
-        for (field, value) in [
-            ("channels", self.channels),
-            ("latent_channels", self.latent_channels),
-            ("vocabulary", self.vocabulary),
-            ("norm_groups", self.norm_groups),
-            ("multipliers", self.multipliers.iter().copied().min().unwrap_or(0)),
-        ] {
-            if value == 0 {
-                return Err(Error::setting(field, "0; give at least 1"));
-            }
+        self.layout().check()?;
+        if self.vocabulary == 0 {
+            return Err(Error::setting("vocabulary", "0; give at least 1"));
         }
         if self.phi == PhiKind::Nearest(0) {
             return Err(Error::setting("phi", "Nearest(0); give at least 1, or Identity"));
         }
         if !self.phi_ratio.is_finite() {
             return Err(Error::setting("phi_ratio", format!("{}; give a number like 0.5", self.phi_ratio)));
-        }
-        for width in std::iter::once(self.channels).chain((0..levels).map(|level| self.level_channels(level)))
-        {
-            if width % self.norm_groups != 0 {
-                return Err(Error::setting(
-                    "norm_groups",
-                    format!("{} does not divide the {width} channels of a level", self.norm_groups),
-                ));
-            }
         }
         if schedule.last().positions() == 0 {
             return Err(Error::Schedule("the last scale is empty".into()));

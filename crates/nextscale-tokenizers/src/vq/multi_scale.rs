@@ -2,9 +2,10 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use nextscale_core::{Dtype, Error, Result, ScaleSchedule};
+use nextscale_core::{Dtype, Error, Result};
 
-use super::{QuantizeOutput, Scales, Vqvae, VqvaeConfig, quantizer::positions};
+use super::{QuantizeOutput, Scales, Vqvae, VqvaeConfig};
+use crate::positions::{grid, positions};
 
 /// VAR's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module that training trains.
 ///
@@ -145,13 +146,4 @@ impl MultiScaleVq {
         }
         Ok(self.vqvae.quantize.embedding.embed(tokens.clone(), grid))
     }
-}
-
-/// The grid of scale `k`, which there must be.
-pub(super) fn grid(schedule: &ScaleSchedule, k: usize) -> Result<nextscale_core::Grid> {
-    schedule
-        .grids()
-        .get(k)
-        .copied()
-        .ok_or_else(|| Error::Unsupported(format!("scale {k} of a schedule of {} scales", schedule.len())))
 }

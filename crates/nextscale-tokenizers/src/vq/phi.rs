@@ -3,7 +3,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{Conv, PhiKind};
+use super::PhiKind;
+use crate::autoencoder::Conv;
 
 /// The convolutions φ that smooth a scale's embeddings once they are at full size.
 #[derive(Module, Debug)]

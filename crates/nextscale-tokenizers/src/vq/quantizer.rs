@@ -4,7 +4,9 @@ use burn::{
 };
 use nextscale_core::{Error, Grid, Result};
 
-use super::{PhiBank, Scales, VqvaeConfig, conv::empty};
+use super::{PhiBank, Scales, VqvaeConfig};
+use crate::autoencoder::empty;
+use crate::positions::{map, positions};
 
 /// Codebook and φ of the multi-scale residual quantiser.
 #[derive(Module, Debug)]
@@ -99,16 +101,4 @@ impl Codebook {
         self.weight = weight.transform_for_load(fresh, id);
         Ok(())
     }
-}
-
-/// `[batch, channels, h, w]` as `[batch, h·w, channels]`.
-pub(super) fn positions(map: Tensor<4>) -> Tensor<3> {
-    let [batch, channels, height, width] = map.dims();
-    map.reshape([batch, channels, height * width]).swap_dims(1, 2)
-}
-
-/// `[batch, h·w, channels]` as `[batch, channels, h, w]`.
-pub(super) fn map(positions: Tensor<3>, grid: Grid) -> Tensor<4> {
-    let [batch, _, channels] = positions.dims();
-    positions.swap_dims(1, 2).reshape([batch, channels, grid.height, grid.width])
 }

@@ -1,7 +1,8 @@
 use burn::tensor::Device;
 use nextscale_core::{Grid, ScaleSchedule};
 
-use super::{PhiKind, Resize};
+use super::PhiKind;
+use crate::resize::Resize;
 
 /// A schedule with what the quantiser needs of it at every scale.
 #[derive(Debug, Clone)]

@@ -1,8 +1,9 @@
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_core::{Alphabet, Canvas, Draw, Error, Result, ScaleSchedule};
 
-use super::{MultiScaleVq, multi_scale::grid, quantizer::positions};
+use super::MultiScaleVq;
 use crate::Tokenizer;
+use crate::positions::{grid, positions};
 
 impl Tokenizer for MultiScaleVq {
     fn schedule(&self) -> &ScaleSchedule {

@@ -1,6 +1,7 @@
 use burn::tensor::{Int, Tensor};
 
-use super::{Quantizer, Scales, quantizer::positions};
+use super::{Quantizer, Scales};
+use crate::positions::positions;
 
 /// Weight of the term that draws features to their codes (β).
 const COMMITMENT: f64 = 0.25;

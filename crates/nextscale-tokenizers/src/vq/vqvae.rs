@@ -4,7 +4,8 @@ use burn::{
 };
 use nextscale_core::{Error, Result};
 
-use super::{Conv, Decoder, Encoder, Quantizer, VqvaeConfig};
+use super::{Quantizer, VqvaeConfig};
+use crate::autoencoder::{Conv, Decoder, Encoder};
 
 /// The parameters of VAR's tokenizer.
 #[derive(Module, Debug)]
@@ -22,10 +23,10 @@ pub struct Vqvae {
 impl Vqvae {
     /// The modules without values, of a checked config; `scales` counts where φ differs a scale.
     pub(super) fn empty(config: &VqvaeConfig, scales: usize, with_encoder: bool, device: &Device) -> Self {
-        let latent = config.latent_channels;
+        let (latent, layout) = (config.latent_channels, &config.layout());
         Self {
-            encoder: with_encoder.then(|| Encoder::new(config, device)),
-            decoder: Decoder::new(config, device),
+            encoder: with_encoder.then(|| Encoder::new(layout, device)),
+            decoder: Decoder::new(layout, device),
             quantize: Quantizer::new(config, scales, device),
             quant_conv: with_encoder.then(|| Conv::new(3, latent, latent, device)),
             post_quant_conv: Conv::new(3, latent, latent, device),

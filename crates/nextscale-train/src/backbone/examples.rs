@@ -1,9 +1,9 @@
 //! What a backbone learns from: the tokens of training images.
 
-use burn::tensor::{Device, Int, Tensor};
-use nextscale_tokenizers::Tokenizer;
+use burn::tensor::Device;
 
-use crate::cache::{Tokens, encode};
+use super::Material;
+use crate::cache::Tokens;
 use crate::data::{Images, View};
 use crate::random::{below, uniform};
 use crate::{Error, Result};
@@ -21,8 +21,6 @@ pub enum Examples<'a> {
     Moved {
         /// The images.
         images: &'a Images,
-        /// What makes tokens of them.
-        tokenizer: &'a dyn Tokenizer,
         /// Pixels.
         shift: usize,
         /// Whether they are mirrored.
@@ -35,12 +33,7 @@ impl<'a> Examples<'a> {
     ///
     /// # Errors
     /// [`Error::Setting`] if they would move out of sight.
-    pub fn moved(
-        images: &'a Images,
-        tokenizer: &'a dyn Tokenizer,
-        shift: usize,
-        flips: bool,
-    ) -> Result<Self> {
+    pub fn moved(images: &'a Images, shift: usize, flips: bool) -> Result<Self> {
         if shift >= images.size {
             let message = format!(
                 "{shift} pixels move an image of {0} × {0} out of sight; give fewer than {0}, like {1}",
@@ -49,7 +42,7 @@ impl<'a> Examples<'a> {
             );
             return Err(Error::setting("shift", message));
         }
-        Ok(Self::Moved { images, tokenizer, shift, flips })
+        Ok(Self::Moved { images, shift, flips })
     }
 
     /// Examples an epoch.
@@ -60,12 +53,9 @@ impl<'a> Examples<'a> {
         }
     }
 
-    /// The class of an example.
-    pub fn label(&self, index: usize) -> u16 {
-        match self {
-            Self::Kept(tokens) => tokens.labels[index],
-            Self::Moved { images, .. } => images.labels[index],
-        }
+    /// The image of an example, by its place in the training split: mirror images come after the images.
+    pub fn image(&self, index: usize, images: &Images) -> usize {
+        index % images.len()
     }
 
     /// How an epoch sees an example.
@@ -76,17 +66,14 @@ impl<'a> Examples<'a> {
         View { mirrored: flips && uniform(&key(FLIPS)) < 0.5, right: along(RIGHT), down: along(DOWN) }
     }
 
-    /// The tokens of some examples, `[batch, L, slots]`.
-    ///
-    /// # Errors
-    /// The tokenizer's.
-    pub fn tokens(&self, picks: &[(usize, View)], device: &Device) -> Result<Tensor<3, Int>> {
+    /// Some examples, as lessons are made of them.
+    pub fn material(&self, picks: &[(usize, View)], device: &Device) -> Material {
         match self {
             Self::Kept(tokens) => {
                 let indices: Vec<usize> = picks.iter().map(|&(index, _)| index).collect();
-                Ok(tokens.batch(&indices, device))
+                Material::Tokens(tokens.batch(&indices, device))
             }
-            Self::Moved { images, tokenizer, .. } => encode(*tokenizer, images.batch(picks, device)),
+            Self::Moved { images, .. } => Material::Images(images.batch(picks, device)),
         }
     }
 }
@@ -95,8 +82,10 @@ impl<'a> Examples<'a> {
 mod tests {
     use std::path::Path;
 
+    use burn::tensor::{Int, Tensor};
+
     use super::*;
-    use crate::cache::{Go, Kept, TokenSet};
+    use crate::cache::{Go, Kept, TokenSet, encode};
     use crate::data::Dataset;
     use crate::toy::Toy;
 
@@ -111,9 +100,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.safetensors");
         let set = TokenSet::open_or_make(&path, "a", &data, Kept::Mirrored, &Toy::new(), |_, _| Go::On);
-        let (tokenizer, device, set) = (Toy::new(), Device::flex(), set.unwrap());
-        let (kept, moved) =
-            (Examples::Kept(set.train), Examples::moved(&data.train, &tokenizer, 0, true).unwrap());
+        let (device, set) = (Device::flex(), set.unwrap());
+        let (kept, moved) = (Examples::Kept(set.train), Examples::moved(&data.train, 0, true).unwrap());
+        let tokens = |material| -> Tensor<3, Int> {
+            match material {
+                Material::Tokens(tokens) => tokens,
+                Material::Images(images) => encode(&Toy::new(), images).unwrap(),
+            }
+        };
         assert_eq!((kept.len(), moved.len()), (80, 40));
         let mut mirrored = 0;
         for index in 0..40 {
@@ -122,17 +116,17 @@ mod tests {
             mirrored += usize::from(view.mirrored);
             let same = index + 40 * usize::from(view.mirrored);
             let [one, other] = [(&moved, (index, view)), (&kept, (same, View::default()))]
-                .map(|(examples, pick)| examples.tokens(&[pick], &device).unwrap().into_data());
+                .map(|(examples, pick)| tokens(examples.material(&[pick], &device)).into_data());
             assert_eq!(one, other);
-            assert_eq!(moved.label(index), kept.label(same));
+            assert_eq!((moved.image(index, &data.train), kept.image(same, &data.train)), (index, index));
         }
         assert!((10..30).contains(&mirrored), "{mirrored} of 40");
     }
 
     #[test]
     fn every_epoch_sees_other_views_as_far_as_the_shift_and_no_farther() {
-        let (images, tokenizer) = (images(), Toy::new());
-        let examples = Examples::moved(&images, &tokenizer, 2, false).unwrap();
+        let images = images();
+        let examples = Examples::moved(&images, 2, false).unwrap();
         let views = |seed, epoch| (0..40).map(|i| examples.view(seed, epoch, i)).collect::<Vec<_>>();
         assert_eq!(views(5, 1), views(5, 1));
         assert!(views(5, 1) != views(5, 2) && views(5, 1) != views(6, 1));
@@ -144,7 +138,7 @@ mod tests {
         }
         assert!(views(5, 1).iter().all(|view| !view.mirrored));
         assert!(views(5, 1).iter().any(|view| view.right != view.down));
-        let refused = Examples::moved(&images, &tokenizer, 4, true).err().unwrap().to_string();
+        let refused = Examples::moved(&images, 4, true).err().unwrap().to_string();
         assert!(refused.starts_with("shift") && refused.contains("fewer than 4"), "{refused}");
     }
 }

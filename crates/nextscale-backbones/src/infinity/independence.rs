@@ -1,0 +1,101 @@
+//! Tests that an image's logits are the same bits whatever runs beside it.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use nextscale_core::{Condition, Dtype, Mixing, Pass, PassPlan, Passes, ScaleSchedule};
+
+use super::{Infinity, InfinityConfig, Initialisation};
+use crate::{Backbone, TextConditioner, prepare};
+
+/// The logits of an image at each scale, flat; `None` where they were not wanted.
+type Image = Vec<Option<Vec<f32>>>;
+
+fn numbers(count: usize, salt: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * (7 + salt) + 31 * salt) as f32 * 0.618).sin()).collect()
+}
+
+/// Prompts of unlike lengths; the third is as long as the first.
+fn conditioner(model: &Infinity) -> TextConditioner {
+    let width = model.config().text_width;
+    let prompts = [3, 7, 3, 1, 5].into_iter().enumerate().map(|(i, length)| {
+        let rows = TensorData::new(numbers(length * width, i), [length, width]);
+        (format!("prompt {i}"), Tensor::from_data(rows, &model.device()))
+    });
+    TextConditioner::new(model.null_text(), prompts).unwrap()
+}
+
+fn prompt(i: usize) -> Condition {
+    let prompt = Condition::Prompt(format!("prompt {}", i % 5));
+    // Every fourth has a negative of another length.
+    if i % 4 == 3 { prompt.avoiding(Condition::Prompt("prompt 4".into())) } else { prompt }
+}
+
+/// Runs as many images as asked for; `wanted` says the passes of each scale, the last entry those of the rest.
+fn run(model: &Infinity, images: usize, wanted: &[&Passes], pass: &Pass) -> Vec<Image> {
+    let conditions: Vec<_> = (0..images).map(prompt).collect();
+    let scales = model.schedule().len();
+    let wanted = (0..scales).map(|k| wanted[k.min(wanted.len() - 1)].clone()).collect();
+    let plan = PassPlan::new(wanted, model.schedule()).unwrap();
+    let conditions = prepare(&conditioner(model), &conditions, &plan).unwrap();
+    let mut session = model.start(&conditions, &plan).unwrap();
+    let mut results = vec![Image::new(); images];
+    for k in 0..scales {
+        let (positions, bits) = (model.schedule().grid(k).positions(), model.config().bits);
+        let features = || {
+            let values = (0..images).flat_map(|image| numbers(positions * bits, image + 11 * k)).collect();
+            Tensor::from_data(TensorData::new::<f32, _>(values, [images, positions, bits]), &model.device())
+        };
+        let logits = session.step((k > 0).then(features)).unwrap();
+        for (image, scales) in results.iter_mut().enumerate() {
+            scales.push(logits.get(pass).map(|map| {
+                let values = map.values().clone().slice_dim(0, image..image + 1);
+                values.into_data().try_to_vec().unwrap()
+            }));
+        }
+    }
+    results
+}
+
+fn assert_independent(model: &Infinity) {
+    let (one, both) = (Passes::CONDITIONAL, Passes::BOTH);
+    let (given, negative) = (Pass::CONDITIONAL, Pass::UNCONDITIONAL);
+    let mixed = Pass::CONDITIONAL.mixed(Mixing::new(&[1], &[3.0, 1.0, 2.0]).unwrap());
+    let all = run(model, 6, &[&both], &given);
+    let null = run(model, 6, &[&both], &negative);
+    let inside = run(model, 6, &[&mixed.clone().into()], &mixed);
+    assert!(all[0] != all[1] && all[0] != null[0] && all[0] != inside[0]);
+    for count in [1, 2, 4, 6] {
+        assert!(run(model, count, &[&one], &given) == all[..count], "{count} alone");
+        assert!(run(model, count, &[&both], &given) == all[..count], "{count} beside the other pass");
+        assert!(
+            run(model, count, &[&Passes::UNCONDITIONAL], &negative) == null[..count],
+            "{count} unconditional"
+        );
+        let beside = both.clone().union(mixed.clone().into());
+        assert!(run(model, count, &[&beside], &mixed) == inside[..count], "{count} mixed");
+        let stops = run(model, count, &[&both, &both, &one], &given);
+        assert!(stops == all[..count], "{count} beside a pass that stops");
+        let stops = run(model, count, &[&beside, &one], &given);
+        assert!(stops == all[..count], "{count} beside a mixed pass that stops");
+    }
+}
+
+#[test]
+fn an_image_does_not_depend_on_the_batch_nor_on_the_lengths_of_other_prompts() {
+    let config = |size: [usize; 3], sides: &[usize]| InfinityConfig {
+        text_width: 24,
+        text_rows: 8,
+        pool_heads: 2,
+        ..InfinityConfig::new(size, 5, ScaleSchedule::square(sides).unwrap())
+    };
+    // Open gates, so that the blocks show in the logits.
+    let start = Initialisation { seed: 1, gate: 1.0 };
+    for (size, sides) in [([2, 64, 4], &[1, 2, 3][..]), ([2, 160, 5], &[1, 3, 9]), ([2, 768, 8], &[1, 2, 4])]
+    {
+        let config = config(size, sides);
+        assert_independent(&config.init(&start, &Device::flex()).unwrap());
+        assert_independent(&config.init_to_generate(&start, &Device::flex(), Dtype::F32).unwrap());
+        if let Ok(model) = config.init_to_generate(&start, &Device::flex(), Dtype::Bf16) {
+            assert_independent(&model);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+
+use nextscale_kernels::{self as kernels, packed::Then};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    keys::{Named, Supply, Value, linear, list_linear},
+    linear::{Linear, Weight},
+    ops,
+};
+
+/// How attention weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttentionKind {
+    /// Queries and keys are L2-normalised, with a learned scale a head (every published model).
+    L2,
+    /// Scaled by 0.25 / √(head width).
+    Plain,
+}
+
+/// The largest logarithm of a head's scale: a scale of 100.
+const MAX_LOG_SCALE: f64 = 4.605_170_185_988_092;
+
+/// What plain attention multiplies its scores by.
+fn plain_scale(head_width: usize) -> f64 {
+    0.25 / (head_width as f64).sqrt()
+}
+
+/// Multi-head self-attention, L2-normalised or plain.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// From `width` to `3·width`: q, k and v, each with its heads in order.
+    qkv: Weight,
+    q_bias: Param<Tensor<1>>,
+    v_bias: Param<Tensor<1>>,
+    proj: Linear,
+    /// Logarithm of each head's scale, `[1, heads, 1, 1]`; absent in plain attention.
+    scale_mul: Option<Param<Tensor<4>>>,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// Queries, keys and values, each `[rows, positions, heads, head width]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Projected {
+    pub queries: Tensor<4>,
+    pub keys: Tensor<4>,
+    pub values: Tensor<4>,
+    /// Whether the model trains in mixed precision.
+    pub mixed: bool,
+}
+
+impl Projected {
+    /// Queries and keys with their pairs of channels turned by position, `[positions, head width]`.
+    pub fn turned(self, turns: &Tensor<2>) -> Self {
+        let [queries, keys] = [self.queries, self.keys].map(|x| kernels::rotate(x, turns.clone()));
+        Self { queries, keys, ..self }
+    }
+}
+
+impl Attention {
+    pub(crate) fn build<S: Supply>(
+        supply: &mut S,
+        prefix: &str,
+        [width, heads]: [usize; 2],
+        kind: AttentionKind,
+    ) -> Result<Self, S::Error> {
+        let scale_mul = match kind {
+            AttentionKind::L2 => Some(supply.param(&format!("{prefix}scale_mul_1H11"), [1, heads, 1, 1])?),
+            AttentionKind::Plain => None,
+        };
+        Ok(Self {
+            scale_mul,
+            q_bias: supply.param(&format!("{prefix}q_bias"), [width])?,
+            v_bias: supply.param(&format!("{prefix}v_bias"), [width])?,
+            qkv: supply.matrix(&format!("{prefix}mat_qkv.weight"), width, 3 * width)?,
+            proj: linear(supply, &format!("{prefix}proj"), width, width)?,
+            heads,
+        })
+    }
+
+    pub(crate) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
+        if let Some(scale_mul) = &self.scale_mul {
+            names.push(Named::new(format!("{prefix}scale_mul_1H11"), Value::Four(scale_mul)));
+        }
+        names.push(Named::new(format!("{prefix}q_bias"), Value::One(&self.q_bias)));
+        names.push(Named::new(format!("{prefix}v_bias"), Value::One(&self.v_bias)));
+        names.push(Named::new(format!("{prefix}mat_qkv.weight"), Value::Matrix(&self.qkv)));
+        list_linear(&self.proj, &format!("{prefix}proj"), names);
+    }
+
+    /// Projects `[rows, positions, width]`. Keys come as they are cached: normalised where attention is; the heads'
+    /// scales are on the queries.
+    pub(crate) fn project(&self, x: Tensor<3>) -> Projected {
+        let [rows, positions, width] = x.dims();
+        let (weight, mixed) = match &self.qkv {
+            Weight::Plain(weight) => (weight.val(), false),
+            Weight::Mixed(weight) => (weight.val(), true),
+            Weight::Packed(_) | Weight::Rounded(_) => return self.project_at_once(x),
+        };
+        let linear = if mixed { kernels::linear_rounded } else { kernels::linear };
+        let heads = [rows, positions, self.heads, width / self.heads];
+        // Three products with views of one weight: their results are contiguous, where slices of one product would have
+        // to be copied apart.
+        let x = x.reshape([rows * positions, width]);
+        let part = |i: usize| {
+            let weight: Tensor<2> = weight.clone().slice_dim(1, i * width..(i + 1) * width);
+            let out: Tensor<2> = linear(x.clone(), weight, None);
+            out.reshape([rows, positions, width])
+        };
+        let queries = (part(0) + self.q_bias.val().unsqueeze()).reshape(heads);
+        // Keys have no bias: upstream stores one of zeros.
+        let keys = part(1).reshape(heads);
+        let values = (part(2) + self.v_bias.val().unsqueeze()).reshape(heads);
+        match &self.scale_mul {
+            Some(scale_mul) => {
+                let scale = scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([1, 1, self.heads, 1]);
+                Projected { queries: ops::unit(queries) * scale, keys: ops::unit(keys), values, mixed }
+            }
+            None => Projected { queries: queries * plain_scale(width / self.heads), keys, values, mixed },
+        }
+    }
+
+    /// The same as one product.
+    fn project_at_once(&self, x: Tensor<3>) -> Projected {
+        let (q_bias, v_bias, device) = (self.q_bias.val(), self.v_bias.val(), x.device());
+        let bias = Tensor::cat(vec![q_bias.clone(), q_bias.zeros_like(), v_bias], 0);
+        let head_width = x.dims()[2] / self.heads;
+        let projections = self.qkv.product(x, bias, Then::Nothing);
+        let scale = match &self.scale_mul {
+            Some(scale_mul) => scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([self.heads]),
+            None => Tensor::full([self.heads], plain_scale(head_width), &device),
+        };
+        let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());
+        Projected { queries, keys, values, mixed: false }
+    }
+
+    /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
+    /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[queries, keys]`.
+    pub(crate) fn attend(projected: Projected, mask: Option<Tensor<2>>) -> Tensor<3> {
+        let Projected { queries, keys, values, mixed } = projected;
+        let [rows, positions, heads, head_width] = queries.dims();
+        ops::attention(mixed, queries, keys, values, mask).reshape([rows, positions, heads * head_width])
+    }
+
+    /// The output projection.
+    pub(crate) fn output(&self, mixed: Tensor<3>) -> Tensor<3> {
+        self.proj.forward(mixed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::var::fixtures::{Weights, assert_close, modules};
+
+    #[test]
+    fn attention_is_upstreams_with_and_without_l2() {
+        let reference = modules();
+        for (name, kind) in [("selfattn_l2", AttentionKind::L2), ("selfattn_nol2", AttentionKind::Plain)] {
+            let mut weights = Weights::new(&reference, format!("{name}.w."), Device::flex());
+            let attention = Attention::build(&mut weights, "", [32, 2], kind).unwrap();
+            let projected = attention.project(reference.tensor(&format!("{name}.in")));
+            let mask: Tensor<4> = reference.tensor(&format!("{name}.mask"));
+            let [.., queries, keys] = mask.dims();
+            let mask = mask.reshape([queries, keys]);
+            let out = attention.output(Attention::attend(projected, Some(mask)));
+            assert_close(&out, &reference.tensor(&format!("{name}.out")), 1e-5, name);
+        }
+    }
+}

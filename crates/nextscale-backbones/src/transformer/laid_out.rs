@@ -1,0 +1,41 @@
+//! Building a model for generation alone.
+
+use burn::tensor::Device;
+use nextscale_core::{Dtype, Error, is_cpu};
+
+use super::{
+    keys::{Architecture, Reshaped, Supply},
+    linear::Weight,
+};
+
+/// A model from a supply of plain weights, for generation alone: on the CPU its linear layers are laid out for the products there.
+pub(crate) fn build<S, A>(
+    mut plain: S,
+    config: &A,
+    device: &Device,
+    dtype: Dtype,
+) -> Result<A::Model, S::Error>
+where
+    S: Supply<Error: From<Error>>,
+    A: Architecture,
+{
+    match (is_cpu(device), dtype) {
+        (true, _) => {
+            // One by one, so that no two models are held.
+            let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {
+                let weight =
+                    plain.rows(key, inner, out, |rows| Weight::lay_out(rows, [out, inner], dtype, device))?;
+                weight.ok_or_else(|| unavailable().into())
+            };
+            config.build(&mut Reshaped { plain, matrix })
+        }
+        (false, Dtype::F32) => config.build(&mut plain),
+        (false, Dtype::Bf16) => Err(unavailable().into()),
+    }
+}
+
+pub(crate) fn unavailable() -> Error {
+    Error::Unsupported(
+        "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), or the device is not the CPU; compute in f32".into(),
+    )
+}

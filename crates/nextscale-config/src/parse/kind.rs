@@ -1,0 +1,72 @@
+//! What comes next, as far as its first characters tell, so that ron can be asked for it by name: its `deserialize_any`
+//! tries a dozen words first.
+
+use super::{names::is_keyword, reading::Reading};
+
+/// What begins at a place, as far as its first characters tell.
+pub(super) enum Kind {
+    List,
+    Map,
+    Fields,
+    Tuple,
+    Named,
+    Text,
+    /// Digits, few enough for an `i64`.
+    Whole,
+    /// Digits with one point among them.
+    Fraction,
+    /// All else.
+    Any,
+}
+
+impl Reading<'_> {
+    pub(super) fn kind(&mut self) -> Kind {
+        let rest = self.rest().as_bytes();
+        match rest.first() {
+            Some(b'[') => Kind::List,
+            Some(b'{') => Kind::Map,
+            Some(b'"') => Kind::Text,
+            Some(b'(') if self.opens_fields() => Kind::Fields,
+            Some(b'(') => Kind::Tuple,
+            Some(b'0'..=b'9' | b'-') => {
+                let number = &rest[..number_length(rest)];
+                let points = number.iter().filter(|byte| **byte == b'.').count();
+                let digits = number.iter().skip(1).filter(|byte| byte.is_ascii_digit()).count();
+                match number.len() - 1 - digits - points {
+                    0 if points == 0 && digits < 18 => Kind::Whole,
+                    0 if points == 1 => Kind::Fraction,
+                    _ => Kind::Any,
+                }
+            }
+            // What begins a string, a byte, or a word that is no name.
+            Some(b'r' | b'b') if matches!(rest.get(1), Some(b'"' | b'\'' | b'#' | b'r')) => Kind::Any,
+            Some(b't' | b'f' | b'S' | b'N' | b'i') => match self.name() {
+                Some((name, _)) if !is_keyword(name) && !matches!(name, "Some" | "None") => Kind::Named,
+                _ => Kind::Any,
+            },
+            Some(byte) if byte.is_ascii_alphabetic() || *byte == b'_' => Kind::Named,
+            _ => Kind::Any,
+        }
+    }
+
+    /// Whether the bracket at this place holds `name: value`.
+    pub(super) fn opens_fields(&mut self) -> bool {
+        let start = self.offset;
+        self.offset += 1;
+        self.skip_space();
+        let name = self.name();
+        let fields = name.is_some_and(|(_, end)| {
+            self.offset = end;
+            self.skip_space();
+            self.byte() == Some(b':')
+        });
+        self.offset = start;
+        fields
+    }
+}
+
+/// The length of the number at the beginning, which ron has to accept.
+pub(super) fn number_length(text: &[u8]) -> usize {
+    let in_number = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'+' | b'-');
+    text.iter().position(|byte| !in_number(byte)).unwrap_or(text.len())
+}

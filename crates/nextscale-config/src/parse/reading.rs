@@ -1,0 +1,164 @@
+//! Where ron stands in the text.
+//!
+//! Ron tells a visitor neither where it stands nor how a struct is called. Both are read off the text: ron visits the
+//! values in order, so the place after one value, with white space and a comma skipped, is the place of the next.
+
+use std::sync::Arc;
+
+use ron::de::Deserializer as Ron;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
+
+use super::names::BorrowedName;
+use crate::{ConfigError, Field, Node, Source, Span};
+
+/// Where the reading of a text stands.
+pub(super) struct Reading<'a> {
+    pub(super) source: &'a Arc<Source>,
+    /// The text, up to the end of the value that is being read.
+    pub(super) text: &'a str,
+    /// All before this byte is read.
+    pub(super) offset: usize,
+    /// Where the scalar or key that is being read begins.
+    pub(super) token: usize,
+    /// The brackets that are open.
+    pub(super) open: Vec<usize>,
+    /// The field whose value comes next.
+    pub(super) key: Option<Span>,
+    /// What is wrong, where it is not ron that found it.
+    pub(super) fault: Option<ConfigError>,
+    /// Whether the text enables ron's extension `unwrap_variant_newtypes`, by which `Some(a: 1)` is `Some((a: 1))`.
+    pub(super) unwraps: bool,
+    /// Set if the next value stands in such brackets: whether it has none of its own.
+    pub(super) unwrapped: Option<bool>,
+    pub(super) depth: usize,
+    /// The items and fields of all values that are open, so that each is given a list of the right length at its end.
+    pub(super) items: Vec<Node>,
+    pub(super) fields: Vec<Field>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(source: &'a Arc<Source>, span: Span) -> Self {
+        let text = &source.text[..span.end];
+        let (offset, token) = (span.start, span.start);
+        Self {
+            source,
+            text,
+            offset,
+            token,
+            open: Vec::new(),
+            key: None,
+            fault: None,
+            unwraps: false,
+            unwrapped: None,
+            depth: 0,
+            items: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Goes to where ron has `remainder` still to read.
+    pub(super) fn stand_before(&mut self, remainder: &str) {
+        self.offset = self.text.len() - remainder.len();
+        self.token = self.offset;
+    }
+
+    pub(super) fn rest(&self) -> &'a str {
+        &self.text[self.offset..]
+    }
+
+    /// The byte that comes next.
+    pub(super) fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.offset).copied()
+    }
+
+    /// Skips white space and comments.
+    pub(super) fn skip_space(&mut self) {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.offset += 1,
+                Some(b'/') if self.rest().starts_with("//") => {
+                    self.offset += self.rest().find('\n').unwrap_or(self.rest().len());
+                }
+                _ => break,
+            }
+        }
+        // Block comments and the rarer kinds are ron's to know. What it cannot skip, it will refuse itself.
+        if matches!(self.byte(), Some(b'/' | 0x0B | 0x0C | 0x80..))
+            && let Ok(ron) = Ron::from_str(self.rest())
+        {
+            self.offset = self.text.len() - ron.remainder().len();
+        }
+    }
+
+    pub(super) fn skip(&mut self, mark: u8) -> bool {
+        self.skip_space();
+        let found = self.byte() == Some(mark);
+        self.offset += usize::from(found);
+        found
+    }
+
+    /// Enters a bracket, if one stands here.
+    pub(super) fn enter(&mut self, bracket: u8) -> bool {
+        let found = self.skip(bracket);
+        if found {
+            self.open.push(self.offset - 1);
+        }
+        found
+    }
+
+    pub(super) fn leave(&mut self, entered: bool) {
+        if entered {
+            self.skip_space();
+            self.offset += 1;
+            self.open.pop();
+        }
+    }
+
+    /// The name that stands here, plain or raw, and where it ends.
+    pub(super) fn name(&self) -> Option<(&'a str, usize)> {
+        if !matches!(self.byte(), Some(b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..)) {
+            return None;
+        }
+        let rest = self.rest();
+        let ascii = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        if matches!(rest.as_bytes().get(ascii), Some(b' ' | b'(' | b')' | b',' | b':' | b'\n')) {
+            return Some((&rest[..ascii], self.offset + ascii));
+        }
+        let mut ron = Ron::from_str(rest).ok()?;
+        let name = (&mut ron).deserialize_identifier(BorrowedName).ok()?;
+        Some((name, self.text.len() - ron.remainder().len()))
+    }
+
+    /// The end of the value that begins at `start`, as ron reads it on its own; `start` where it does not.
+    pub(super) fn end_of_value(&self, start: usize) -> usize {
+        let rest = &self.text[start..];
+        let end = || {
+            let mut ron = Ron::from_str(rest).ok()?;
+            IgnoredAny::deserialize(&mut ron).ok()?;
+            Some(self.text.len() - ron.remainder().len())
+        };
+        end().unwrap_or(start)
+    }
+
+    /// Where a name ends that ron lent from the text.
+    pub(super) fn end_of(&self, name: &str) -> usize {
+        name.as_ptr() as usize - self.text.as_ptr() as usize + name.len()
+    }
+
+    /// Leaves an error for [`super::parse_part`] and one for ron to hand up.
+    pub(super) fn fail<E: Error>(&mut self, error: ConfigError) -> E {
+        self.fault = Some(error);
+        E::custom("")
+    }
+
+    pub(super) fn twice<E: Error>(&mut self, what: &str, second: Span, first: Span) -> E {
+        let error = ConfigError::new(format!("{what} is given twice"))
+            .at(self.source, second, "the second time")
+            .also_at(self.source, first, "the first time")
+            .with_help("remove one of the two");
+        self.fail(error)
+    }
+}

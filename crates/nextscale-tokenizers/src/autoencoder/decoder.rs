@@ -1,0 +1,92 @@
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use nextscale_core::Dtype;
+
+use super::{AttnBlock, Conv, Layout, Mid, Norm, ResnetBlock, Upsample, encoder::blocks};
+
+/// From latents to an image, doubling at every level but the last that runs.
+#[derive(Module, Debug)]
+#[allow(missing_docs)] // upstream's names
+pub struct Decoder {
+    pub conv_in: Conv,
+    pub mid: Mid,
+    /// By size, finest first: run from the back.
+    pub up: Vec<DecoderLevel>,
+    pub norm_out: Norm,
+    pub conv_out: Conv,
+}
+
+/// The blocks of the decoder at one size.
+#[derive(Module, Debug)]
+#[allow(missing_docs)] // upstream's names
+pub struct DecoderLevel {
+    pub block: Vec<ResnetBlock>,
+    /// One after each block, or none.
+    pub attn: Vec<AttnBlock>,
+    pub upsample: Option<Upsample>,
+}
+
+impl Decoder {
+    pub(crate) fn new(config: &Layout, device: &Device) -> Self {
+        let norms = config.norms;
+        let last = config.multipliers.len() - 1;
+        let top = config.level_channels(last);
+        let mut channels = top;
+        let mut up: Vec<_> = (0..=last)
+            .rev()
+            .map(|level| {
+                let block: Vec<_> = (0..config.decoder_blocks[level])
+                    .map(|_| {
+                        let out = config.level_channels(level);
+                        ResnetBlock::new(std::mem::replace(&mut channels, out), out, norms, device)
+                    })
+                    .collect();
+                let attentions = if config.attention[level] { block.len() } else { 0 };
+                DecoderLevel {
+                    attn: (0..attentions).map(|_| AttnBlock::new(channels, norms, device)).collect(),
+                    block,
+                    upsample: (level > 0).then(|| Upsample::new(channels, device)),
+                }
+            })
+            .collect();
+        up.reverse();
+        Self {
+            conv_in: Conv::new(3, config.latent_channels, top, device),
+            mid: Mid::new(top, config, device),
+            up,
+            norm_out: Norm::new(channels, norms, device),
+            conv_out: Conv::new(3, channels, 3, device),
+        }
+    }
+
+    /// `[batch, latent channels, h, w]` to `[batch, 3, H, W]`, around [-1, 1] and not clamped.
+    pub fn forward(&self, latents: Tensor<4>) -> Tensor<4> {
+        let h = self.mid.forward(self.conv_in.forward(latents));
+        let h = self.up.iter().rev().fold(h, |h, level| level.forward(h));
+        self.conv_out.forward(self.norm_out.silu(h))
+    }
+}
+
+impl Decoder {
+    /// Sets what 3×3 convolutions multiply: all but the last, which makes the image.
+    pub fn set_dtype(&mut self, dtype: Dtype) {
+        self.mid.set_dtype(dtype);
+        self.up.iter_mut().flat_map(|level| &mut level.block).for_each(|block| block.set_dtype(dtype));
+        let upsamples = self.up.iter_mut().filter_map(|level| level.upsample.as_mut());
+        upsamples.for_each(|upsample| upsample.conv.dtype = dtype);
+        self.conv_in.dtype = dtype;
+    }
+}
+
+impl DecoderLevel {
+    /// The blocks, then the doubling.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let h = blocks(&self.block, &self.attn, x);
+        match &self.upsample {
+            Some(upsample) => upsample.forward(h),
+            None => h,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use nextscale_core::{Error, Result};
+
+/// The sizes of an [`Encoder`](super::Encoder) and its [`Decoder`](super::Decoder).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Channels of the finest level, which the multipliers multiply.
+    pub channels: usize,
+    /// Channels of every level over `channels`, finest first; each level but the last halves the size.
+    pub multipliers: Vec<usize>,
+    /// Residual blocks a level of the encoder.
+    pub encoder_blocks: Vec<usize>,
+    /// Residual blocks a level of the decoder.
+    pub decoder_blocks: Vec<usize>,
+    /// Whether a level has attention after each of its blocks.
+    pub attention: Vec<bool>,
+    /// Whether there is attention between the two blocks in the middle.
+    pub mid_attention: bool,
+    /// Channels of the latents.
+    pub latent_channels: usize,
+    /// The groups of every norm.
+    pub norms: NormGroups,
+}
+
+/// How many groups a norm's channels fall into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormGroups {
+    /// So many in every norm.
+    Fixed(usize),
+    /// 32; where 32 does not divide the channels and 24 does, 24.
+    ByChannels,
+}
+
+impl NormGroups {
+    /// The groups of a norm over `channels`.
+    pub fn of(self, channels: usize) -> usize {
+        match self {
+            Self::Fixed(groups) => groups,
+            Self::ByChannels if !channels.is_multiple_of(32) && channels.is_multiple_of(24) => 24,
+            Self::ByChannels => 32,
+        }
+    }
+}
+
+impl Layout {
+    /// Channels of a level.
+    pub fn level_channels(&self, level: usize) -> usize {
+        self.channels * self.multipliers[level]
+    }
+
+    /// How many pixels a latent spans on an axis.
+    pub fn reduction(&self) -> usize {
+        1 << (self.multipliers.len() - 1)
+    }
+
+    /// Checks that the sizes make a model.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that names the field.
+    pub fn check(&self) -> Result<()> {
+        let levels = self.multipliers.len();
+        if levels == 0 || levels > 16 {
+            return Err(Error::setting(
+                "multipliers",
+                format!("{levels} levels; give 1 to 16, like [1, 2, 2]"),
+            ));
+        }
+        for (field, found) in [
+            ("encoder_blocks", self.encoder_blocks.len()),
+            ("decoder_blocks", self.decoder_blocks.len()),
+            ("attention", self.attention.len()),
+        ] {
+            if found != levels {
+                return Err(Error::setting(
+                    field,
+                    format!("{found} entries for {levels} levels; give one a level"),
+                ));
+            }
+        }
+        for (field, value) in [
+            ("channels", self.channels),
+            ("latent_channels", self.latent_channels),
+            ("norm_groups", self.norms.of(self.channels)),
+            ("multipliers", self.multipliers.iter().copied().min().unwrap_or(0)),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(field, "0; give at least 1"));
+            }
+        }
+        for width in std::iter::once(self.channels).chain((0..levels).map(|level| self.level_channels(level)))
+        {
+            let groups = self.norms.of(width);
+            if width % groups != 0 {
+                return Err(Error::setting(
+                    "norm_groups",
+                    format!("{groups} does not divide the {width} channels of a level"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_follow_the_channels_where_they_are_not_fixed() {
+        let groups = |channels| NormGroups::ByChannels.of(channels);
+        assert_eq!([32, 128, 96, 48, 72, 40].map(groups), [32, 32, 32, 24, 24, 32]);
+        assert_eq!(NormGroups::Fixed(4).of(48), 4);
+    }
+}

@@ -1,0 +1,88 @@
+use std::{collections::BTreeMap, path::Path};
+
+use burn::tensor::{Device, TensorData};
+use nextscale_core::ScaleSchedule;
+use nextscale_weights::{LoadError, Precision, WeightFile, save_safetensors};
+
+use super::{
+    BsqVae, BsqVaeConfig, MultiScaleBsq, Scales,
+    infer::has_encoder,
+    keys::{name, rooted, wrapped},
+};
+use crate::autoencoder::parameters;
+
+impl BsqVaeConfig {
+    /// Compares with a file's header, every name and shape; no value is read.
+    ///
+    /// # Errors
+    /// If a tensor is missing, unexpected or misshapen, or the sizes make no model.
+    pub fn check_file(&self, file: &WeightFile, with_encoder: bool) -> Result<(), LoadError> {
+        self.check()?;
+        let file = rooted(file)?;
+        self.expected(&file, with_encoder || has_encoder(&file)).check(&file)?;
+        Ok(())
+    }
+}
+
+impl MultiScaleBsq {
+    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
+    /// width, with or without upstream's wrapping of layers. The architecture is read from its tensors; see
+    /// [`BsqVaeConfig::infer`] for the norm groups. `patches` as for [`Scales::new`].
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no bitwise tokenizer, a tensor is missing, unexpected or misshapen, or the settings do
+    /// not fit.
+    pub fn open(
+        path: impl AsRef<Path>,
+        schedule: ScaleSchedule,
+        patches: bool,
+        with_encoder: bool,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let file = WeightFile::open(path)?;
+        let config = BsqVaeConfig::infer(&file, None)?;
+        Self::load(&file, config, schedule, patches, with_encoder, device)
+    }
+
+    /// Reads a tokenizer of this architecture. Every name and shape in the file is checked before a value is read; without the
+    /// encoder its values are not read, which is enough to generate, and the file need not have them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn load(
+        file: &WeightFile,
+        config: BsqVaeConfig,
+        schedule: ScaleSchedule,
+        patches: bool,
+        with_encoder: bool,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        config.check_file(file, with_encoder)?;
+        let file = rooted(file)?;
+        let empty = BsqVae::empty(&config, with_encoder, device);
+        let supply = |key: &str, _: &[usize]| file.values(key).map(|(values, _)| values);
+        let vae = parameters::fill(empty, |path| name(&file, path), device, supply)?;
+        let scales = Scales::new(schedule, patches, device);
+        Ok(Self { vae, scales, config })
+    }
+
+    /// Every parameter under upstream's key.
+    pub fn tensors(&self) -> Vec<(String, TensorData)> {
+        parameters::values(&self.vae, wrapped)
+    }
+
+    /// What a file says in its header beside the tensors: settings that leave no trace in them, and the scales.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let groups = self.config.norm_groups.map(|groups| ("norm_groups".into(), groups.to_string()));
+        let scales = ("scales".into(), self.scales.schedule().to_string());
+        groups.into_iter().chain([scales]).collect()
+    }
+
+    /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further settings.
+    ///
+    /// # Errors
+    /// If the disk refuses, or a value does not fit f16.
+    pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<(), nextscale_weights::Error> {
+        save_safetensors(path, self.tensors(), precision, &self.metadata())
+    }
+}

@@ -1,0 +1,7 @@
+//! The bitwise tokenizer.
+
+mod batch;
+mod fixtures;
+mod generation;
+mod loading;
+mod training;
