@@ -18,10 +18,10 @@ use crate::pipeline::progress;
 pub struct Args {
     /// The ablation, a RON file
     file: PathBuf,
-    /// The smallest useful number of images, as the file's `quick` says; --set goes before it
+    /// Use the values of the file's `quick`, for a first look with few images; --set has priority
     #[arg(long)]
     quick: bool,
-    /// The folder of images and reports [default: the file's name, with -quick if asked for]
+    /// The folder for images and reports [default: the file's name, followed by -quick with --quick]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]

@@ -20,7 +20,7 @@ pub struct Args {
     /// The safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Another seed than the config's; take one that no image is measured on
+    /// Use this seed instead of the config's; choose one that no measured image has
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]

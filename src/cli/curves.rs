@@ -12,7 +12,7 @@ use super::say::say;
 
 /// Draw a training's log as a line chart
 ///
-/// Where an evaluation.csv lies beside the log, losses on held-out images are rings of the lines' colours.
+/// If an evaluation.csv lies beside the log, losses on held-out images are drawn as rings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The log.csv in the folder of a training, finished or not
@@ -20,7 +20,7 @@ pub struct Args {
     /// The SVG file to write
     #[arg(long, value_name = "SVG")]
     out: PathBuf,
-    /// The columns to draw, separated by commas; all losses if not given
+    /// The columns to draw, separated by commas [default: all losses]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
 }

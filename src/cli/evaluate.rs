@@ -17,7 +17,7 @@ use super::say;
 use super::{Failure, data};
 use crate::pipeline::progress;
 
-/// Measure images against a reference: FID and its relatives, or their namesakes on shipped features
+/// Measure images against a reference: FID and related measures, or the same on shipped features
 ///
 /// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
 /// (DIR/CELL), a data set as a training's `data` says it ('Test(Cifar10("DIR"))'), or a statistics file that --save-statistics
@@ -29,41 +29,41 @@ pub struct Args {
     /// What to measure it against
     #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe"])]
     reference: Option<PathBuf>,
-    /// The reference's reconstructions by the tokenizer: every distance is also taken to them
+    /// The reference's reconstructions by the tokenizer: adds every distance to them
     #[arg(long, value_name = "REC", requires = "reference")]
     rec: Option<PathBuf>,
     /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept. Without it all
     /// must have one size
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
-    /// Add the share of samples that a linear probe assigns to their own class: cifar10, which is shipped, or a file of
+    /// Add the share of samples that a linear probe assigns to their own class: cifar10 (shipped) or a file from
     /// `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file with labels (arr_1)
     #[arg(long, value_name = "cifar10|FILE", conflicts_with = "save_statistics")]
     probe: Option<PathBuf>,
-    /// The network: lite0, which is shipped, or your pt_inception-2015-12-05-6726825d.pth, for what is called FID, or other
-    /// weights of EfficientNet-Lite0
+    /// The feature network: lite0 (shipped), your pt_inception-2015-12-05-6726825d.pth (for FID), or other weights of
+    /// EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
     features: PathBuf,
-    /// How images become Inception's input
+    /// How images are resized and scaled for Inception
     #[arg(long, value_enum, default_value_t = InceptionInput::PytorchFid)]
     inception_input: InceptionInput,
-    /// Write the measures and how they were taken as JSON
+    /// Write the measures and their protocol as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the samples' statistics to a .safetensors file, which can stand for them from then on. An
-    /// interrupted command goes on where it was
+    /// Write the samples' statistics to a .safetensors file that can be used in their place. Repeat the command to resume an
+    /// interrupted one
     #[arg(long, value_name = "FILE")]
     save_statistics: Option<PathBuf>,
-    /// How that file holds the kept features: half precision halves it and moves KID by about 1e-4 of itself
+    /// The precision of the kept features in that file: f16 halves its size and changes KID by about 1e-4 of its value
     #[arg(long, value_enum, default_value_t = KeepAs::F32, requires = "save_statistics")]
     keep_as: KeepAs,
-    /// Keep the features of so many images of each set, for all but FID, sFID and IS
+    /// How many images of each set keep their features, which all measures but FID, sFID and IS need
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().keep)]
     keep: usize,
     /// Splits of the Inception Score
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().splits)]
     splits: usize,
-    /// Of everything random: kept images, splits, subsets
+    /// The seed of kept images, splits and subsets
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().seed)]
     seed: u32,
     #[command(flatten)]
@@ -74,17 +74,17 @@ pub struct Args {
 enum InceptionInput {
     /// As the pytorch-fid package
     PytorchFid,
-    /// As the ADM suite and torch-fidelity; ADM's reference batches were made so
+    /// As the ADM suite, which made its reference batches this way, and torch-fidelity
     Tensorflow,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KeepAs {
-    /// As they are
+    /// Single precision
     F32,
-    /// At half precision
+    /// Half precision
     F16,
-    /// Not at all: the file then serves Fréchet distances and Inception Scores only
+    /// No features: the file then serves only Fréchet distances and Inception Scores
     Nothing,
 }
 

@@ -22,10 +22,10 @@ const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 pub struct Args {
     /// The run's config, a RON file; `nextscale init` writes one to start from
     config: Option<PathBuf>,
-    /// The folder to make [default: the config's name]
+    /// The folder to write [default: the config's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Another seed than the config's
+    /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// A text to make an image of, in place of the config's condition; may be given several times

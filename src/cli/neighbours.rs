@@ -21,7 +21,7 @@ const HELD_OUT: usize = 500;
 
 /// Show images beside their nearest training images, by distance of the shipped features
 ///
-/// Prints the distances too, and, of a data set with held-out images, how near those come to the training images.
+/// Also prints the distances and, if the data set has held-out images, how near those are to the training images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation (DIR/CELL), or a data
@@ -36,10 +36,10 @@ pub struct Args {
     /// The PNG file to write: a row is an image and its nearest training images, the nearest first
     #[arg(long, value_name = "SHEET")]
     out: PathBuf,
-    /// Training images beside each image
+    /// Training images to show beside each image
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     count: u16,
-    /// How many of the images, evenly over all
+    /// How many of the images to show, spread evenly
     #[arg(long = "images", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     shown_images: u16,
     #[command(flatten)]

@@ -29,8 +29,8 @@ enum Command {
 
 /// Fit a linear probe to labelled images, and measure it on the data set's test images
 ///
-/// Multinomial logistic regression on the standardised features of the shipped network, with L2 regularisation. Nothing in it is
-/// random.
+/// Multinomial logistic regression on the standardised features of the shipped network, with L2 regularisation. The fit is
+/// deterministic.
 #[derive(Debug, clap::Args)]
 struct FitArgs {
     /// A folder of CIFAR-10 or Fashion-MNIST, or what a training's `data` says: 'Folder(root: "images", size: 64)'
@@ -41,10 +41,10 @@ struct FitArgs {
     /// The .safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Fit to the first N training images of each class; to all if not given
+    /// Fit to the first N training images of each class [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     per_class: Option<u32>,
-    /// The weight of ½|W|² beside the mean cross entropy; scikit-learn's C is 1/(images · L2)
+    /// The weight of ½|W|², added to the mean cross-entropy; scikit-learn's C is 1/(images · L2)
     #[arg(long, value_name = "L2", default_value_t = FitOptions::default().l2)]
     l2: f64,
     #[command(flatten)]

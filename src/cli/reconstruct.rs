@@ -37,7 +37,7 @@ pub struct Args {
     /// The .npz file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Images at a time
+    /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
     #[command(flatten)]

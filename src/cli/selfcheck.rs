@@ -8,15 +8,15 @@ use super::Failure;
 use super::device::DeviceArgs;
 use super::say::say;
 
-/// Compare this program's numbers with those of upstream's code, on a device
+/// Compare this program's numbers on a device with those of VAR's original code
 ///
-/// Tiny models with random weights, and what the original PyTorch code computes from them, are part of the program. A line
-/// says what was compared, how far apart the numbers are at most, and how far they may be.
+/// The program contains tiny models with random weights, and what the original PyTorch code computes from them. Each line has
+/// what was compared, the largest difference and the tolerance.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Take the files of this folder in place of the program's own, in the form of tests/fixtures/var
+    /// Use the files in this folder instead of the built-in ones, in the form of tests/fixtures/var
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
 }

@@ -29,13 +29,13 @@ pub struct Args {
     /// The folder for weights, log, sample sheets and the checkpoint [default: runs/CONFIG'S NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on from the checkpoint in the folder
+    /// Resume from the checkpoint in the folder
     #[arg(long)]
     resume: bool,
-    /// Stop with a checkpoint after so many minutes
+    /// Stop with a checkpoint after N minutes
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Another seed than the config's
+    /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
