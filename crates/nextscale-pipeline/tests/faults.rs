@@ -32,7 +32,7 @@ fn mistakes_are_told_before_weights_are_read_and_leave_nothing() {
         config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 2, 4]"),
         config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 3, 2, 4]"),
         "(model: Shipped(\"cifar11\"), condition: Null, guidance: Conditional)".into(),
-        "(model: Infinity(), condition: Null, guidance: Conditional)".into(),
+        "(model: Hart(), condition: Null, guidance: Conditional)".into(),
     ];
     let told: Vec<String> = mistakes
         .iter()
