@@ -14,7 +14,8 @@ use super::evaluate::check_place;
 use super::generate;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::progress;
+use super::say;
+use crate::pipeline::progress;
 
 /// What is measured with random weights and without a config, of models of classes and of models of texts.
 const OF_CLASSES: (&str, &str) = ("var-d16.ron", include_str!("../../configs/var-d16.ron"));
@@ -22,8 +23,8 @@ const OF_TEXTS: (&str, &str) = ("infinity-125m.ron", include_str!("../../configs
 
 /// Measure seconds per part, images per second, peak memory and SSG's share, on your model and device
 ///
-/// Every rule of the config makes the same images in turns, and a rule with SSG runs beside itself without. Nothing is
-/// written but the report.
+/// The config's rules take turns making the same images, and a rule with SSG also runs without it. Only the report is
+/// written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run's config [default: the shipped model under the four guidances of the quick start]
@@ -39,20 +40,20 @@ pub struct Args {
     /// Codes of the random model [default: 4096]
     #[arg(long, value_name = "N", requires = "random", value_parser = clap::value_parser!(u32).range(1..))]
     vocabulary: Option<u32>,
-    /// Runs of every rule that count
+    /// Measured runs of every rule
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Runs of every rule before those, which do not count
+    /// Warm-up runs of every rule, not measured
     #[arg(long, value_name = "N", default_value_t = 1)]
     warmup: u32,
-    /// Images at once [default: the config's]
+    /// Images per batch [default: the config's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Images of a run, of the config's conditions in turn [default: --batch, else the config's batch or its number of images,
-    /// whichever is less]
+    /// Images per run, cycling through the config's conditions [default: --batch, else the smaller of the config's batch and
+    /// number of images]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Write the report as JSON too
+    /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
@@ -126,6 +127,6 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let text = report.to_json().map_err(|error| unwritten(&error))?;
         write_atomically(file, text.as_bytes()).map_err(|error| unwritten(&error))?;
     }
-    print!("{report}");
+    say::out(format_args!("{report}"));
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `nextscale generate [CONFIG]`: a config to a folder of images.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,10 +7,12 @@ use serde::Serialize;
 use crate::config::{Document, Node};
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
-use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::recognise::ConfigKind;
+use super::say::say;
+use super::{Failure, config_file};
 
 /// What runs without a config; compiled in, so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
@@ -21,10 +22,10 @@ const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 pub struct Args {
     /// The run's config, a RON file; `nextscale init` writes one to start from
     config: Option<PathBuf>,
-    /// The folder to make [default: the config's name]
+    /// The folder to write [default: the config's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Another seed than the config's
+    /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// A text to make an image of, in place of the config's condition; may be given several times
@@ -67,13 +68,13 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         trace: args.trace,
         device: args.device.device,
         dtype: args.dtype.dtype,
-        progress: std::io::stderr().is_terminal(),
+        progress: true,
         stop: stop.clone(),
         ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
     };
     on_interrupt(move || stop.request())?;
     let summary = pipeline::run(&prepared, &options)?;
-    println!("{summary}");
+    say!("{summary}");
     Ok(())
 }
 
@@ -85,7 +86,7 @@ pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failu
             Ok((tree, "quickstart".into(), PathBuf::new()))
         }
         Some(path) => {
-            let tree = Document::read(path).map_err(Failure::usage)?;
+            let tree = config_file::read(path, ConfigKind::Run)?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok((tree, name, path.parent().unwrap_or(Path::new("")).to_owned()))
         }

@@ -100,7 +100,7 @@ fn a_trace_of_something_else_or_without_a_folder_is_refused() {
     };
     let error = go(&text, &traced("none/t.safetensors")).unwrap_err().to_string();
     assert!(error.contains("there is no folder"), "{error}");
-    fs::write(root.path().join(".t.safetensors.partial"), b"something else").unwrap();
+    fs::write(root.path().join(".t.safetensors.unfinished"), b"something else").unwrap();
     let error = go(&text, &traced("t.safetensors")).unwrap_err().to_string();
     assert!(error.contains("unfinished trace of another run"), "{error}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);

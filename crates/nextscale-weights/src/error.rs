@@ -71,6 +71,39 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// A tensor of a pickle is stored with its sign turned.
+    #[error(
+        "{file}: tensor `{name}` is stored with torch's negative bit, and its values would come with the wrong sign; save it as \
+         `tensor.resolve_neg()`"
+    )]
+    Negated {
+        /// The file.
+        file: String,
+        /// The tensor's own key.
+        name: String,
+    },
+    /// A tensor holds NaN.
+    #[error(
+        "{file}: tensor `{name}` holds NaN, and so will every image: the training that made it diverged, or the file is \
+         damaged; take an earlier checkpoint"
+    )]
+    NotANumber {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+    },
+    /// Two tensors of a pickle have one dotted path.
+    #[error(
+        "{file} has two tensors that are both called `{name}`, a key with points in it and a path through dictionaries; save \
+         one of them under another name"
+    )]
+    Twice {
+        /// The file.
+        file: String,
+        /// The name.
+        name: String,
+    },
     /// A tensor is not in the file.
     #[error("{file} has no tensor `{name}`")]
     NoTensor {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use crate::pickle::Stored;
+use crate::pth::Found;
 use crate::{Error, Result, StoredType, TensorInfo, convert, fingerprint, pth, safe, shards};
 
 /// Dictionaries that training code wraps a state dict in. Upstream's training checkpoints hold the transformer under
@@ -35,6 +37,7 @@ struct Contents {
 
 enum Source {
     Pickle(pytorch_reader::Tensor),
+    Stored(Stored),
     Bytes { part: usize, range: Range<usize> },
 }
 
@@ -80,9 +83,12 @@ impl Contents {
         }
         let entries = pth::open(path, &label)?
             .into_iter()
-            .map(|(name, tensor)| {
-                let info = TensorInfo { shape: tensor.shape().to_vec(), dtype: tensor.dtype().into() };
-                (name, (info, Source::Pickle(tensor)))
+            .map(|(name, found)| match found {
+                Found::Read(tensor) => {
+                    let info = TensorInfo { shape: tensor.shape().to_vec(), dtype: tensor.dtype().into() };
+                    (name, (info, Source::Pickle(tensor)))
+                }
+                Found::Stored(stored) => (name, (stored.info().clone(), Source::Stored(stored))),
             })
             .collect();
         Ok(Self { entries, metadata: BTreeMap::new(), parts: vec![Part::Pickle(path.into())] })
@@ -104,7 +110,7 @@ impl Contents {
         self.entries.extend(other.entries.into_iter().map(|(name, (info, source))| {
             let source = match source {
                 Source::Bytes { part, range } => Source::Bytes { part: before + part, range },
-                pickle => pickle,
+                of_pickle => of_pickle,
             };
             (name, (info, source))
         }));
@@ -253,17 +259,45 @@ impl WeightFile {
             .entries
             .get(&format!("{}{name}", self.prefix))
             .ok_or_else(|| Error::NoTensor { file: self.label.clone(), name: name.into() })?;
-        let bytes =
-            match source {
-                Source::Bytes { part, range } => {
-                    Cow::Borrowed(&self.contents.parts[*part].as_slice()[range.clone()])
-                }
-                Source::Pickle(tensor) => Cow::Owned(tensor.read().map_err(|error| Error::Corrupt {
-                    file: self.label.clone(),
-                    detail: error.to_string(),
-                })?),
-            };
+        let corrupt =
+            |error: std::io::Error| Error::Corrupt { file: self.label.clone(), detail: error.to_string() };
+        let bytes = match source {
+            Source::Bytes { part, range } => {
+                Cow::Borrowed(&self.contents.parts[*part].as_slice()[range.clone()])
+            }
+            Source::Pickle(tensor) => Cow::Owned(tensor.read().map_err(corrupt)?),
+            Source::Stored(stored) => Cow::Owned(stored.read().map_err(corrupt)?),
+        };
         Ok((info, bytes))
+    }
+
+    /// Reads every tensor once and keeps none: a header may list storages that the file does not hold, or that are damaged, and
+    /// weights may be no numbers. Infinities stand in masks, and are left alone.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::NotANumber`] for the first that cannot be read or used.
+    pub fn verify(&self) -> Result<()> {
+        let names: Vec<&str> = self.names().collect();
+        names.into_iter().try_for_each(|name| {
+            let (info, bytes) = self.bytes(name)?;
+            let values = convert::floats(&bytes, info.dtype);
+            if values.is_some_and(|values| values.iter().any(|value| value.is_nan())) {
+                return Err(Error::NotANumber { file: self.label.clone(), name: name.into() });
+            }
+            self.forget(name);
+            Ok(())
+        })
+    }
+
+    /// An integer or boolean tensor of any stored width on the host, row-major, with its shape.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it holds floats, or its bytes cannot be read.
+    pub fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>)> {
+        let (info, bytes) = self.bytes(name)?;
+        let values =
+            convert::to_i64(&bytes, info.dtype).ok_or_else(|| self.kind(name, info.dtype, "integers"))?;
+        Ok((values, info.shape.clone()))
     }
 
     fn kind(&self, name: &str, found: StoredType, expected: &'static str) -> Error {

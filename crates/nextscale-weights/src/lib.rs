@@ -21,6 +21,7 @@ mod expected;
 mod file;
 pub mod fingerprint;
 mod header;
+mod pickle;
 mod pth;
 mod safe;
 mod save;

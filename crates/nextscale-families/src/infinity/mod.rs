@@ -64,7 +64,12 @@ impl ModelFamily for InfinityFamily {
             .map(|sizes| sizes.and_then(|sizes| Ok(Arc::new(sizes.open()?) as Arc<dyn OpenModel>)))
     }
 
-    fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
+    fn tokenizer(
+        &self,
+        file: &WeightFile,
+        _image: (usize, usize),
+        device: &Device,
+    ) -> Option<Result<Arc<dyn Tokenizer>>> {
         let load = || Ok(Arc::new(MultiScaleBsq::load_own(file, device)?) as Arc<dyn Tokenizer>);
         BsqVaeConfig::is_of(file).then(load)
     }
@@ -90,7 +95,9 @@ impl ModelFamily for InfinityFamily {
 
 fn transformer(file: &WeightFile) -> Result<String> {
     let config = InfinityConfig::infer(file, None)?;
-    config.expected().check(&file.rooted(MARKER)?)?;
+    let rooted = file.rooted(MARKER)?;
+    config.expected().check(&rooted)?;
+    rooted.verify()?;
     let name = config.name().map(|name| format!(" of the published size {name}")).unwrap_or_default();
     Ok(format!(
         "An Infinity transformer that can be used{name}: depth {}, width {}, {} heads, {} bits a token, texts of {} channels and \
@@ -108,6 +115,7 @@ fn transformer(file: &WeightFile) -> Result<String> {
 fn tokenizer(file: &WeightFile) -> Result<String> {
     let config = BsqVaeConfig::infer(file, None)?;
     config.check_file(file, false)?;
+    file.verify()?;
     Ok(format!(
         "A bitwise multi-scale tokenizer that can be used: {} channels times {:?}, {} bits a latent, {} pixels a latent",
         config.channels,

@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use nextscale_config::Document;
 use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
-use nextscale_families::infinity::training::tokenizer::{QuantiserLoss, TrainBitwise, train_bitwise};
+use nextscale_families::Error;
+use nextscale_families::infinity::training::tokenizer::{
+    QuantiserLoss, TrainBitwise, architecture, train_bitwise,
+};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_train::config::Learn;
@@ -94,4 +98,27 @@ fn a_bitwise_tokenizer_learns_to_reconstruct_and_uses_its_bits() {
     assert!(errors[5] < 0.7 * errors[0], "{errors:?}");
     let entropy = column(&folder.path().join("out"), "bit_entropy");
     assert!(entropy[5] > 0.5, "{entropy:?}");
+}
+
+#[test]
+fn the_config_that_comes_with_the_program_is_read_up_to_its_data() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/train");
+    let mut node = Document::read(&folder.join("cifar10-bitwise-tokenizer.ron")).unwrap();
+    for change in ["data=Cifar10(\"nowhere\")", "dtype=f32"] {
+        node.assign(change).unwrap();
+    }
+    let out = tempfile::tempdir().unwrap();
+    let train = |node| architecture().train(node, out.path(), &options(out.path().into()), &Device::flex());
+    let error = train(&node).unwrap_err();
+    assert!(matches!(error, Error::Train(_)) && error.to_string().contains("nowhere"), "{error}");
+    for (change, told) in [
+        ("quantiser.entropy=-1", "quantiser.entropy"),
+        ("model.bit=3", "unknown field `bit`"),
+        ("steps=0", "steps"),
+    ] {
+        let mut wrong = node.clone();
+        wrong.assign(change).unwrap();
+        let error = train(&wrong).unwrap_err().to_string();
+        assert!(error.contains(told), "{change}: {error}");
+    }
 }

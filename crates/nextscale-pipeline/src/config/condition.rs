@@ -1,12 +1,15 @@
 use std::path::Path;
 
 use nextscale_config::{Conditions, Item, Node};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, memory};
 use nextscale_families::Takes;
 use nextscale_text::{Error as TextError, read_prompts};
 use serde::Serialize;
 
 use crate::{Error, Result};
+
+/// Bytes that an image takes before it is made, at the least: its condition, its number and its file's name.
+const LISTED: u128 = 128;
 
 /// What a config asks for.
 pub(crate) struct Asked {
@@ -106,10 +109,21 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
         // Of models that take no texts; that was told above.
         Conditions::PromptFile { .. } => Ok(Vec::new()),
         Conditions::PerClass(count) => {
+            listed(node, (classes as u128).saturating_mul(count as u128))?;
             Ok((0..classes).flat_map(|class| std::iter::repeat_n(Condition::Class(class), count)).collect())
         }
-        Conditions::Null(count) => Ok(vec![Condition::Null; count]),
+        Conditions::Null(count) => {
+            listed(node, count as u128)?;
+            Ok(vec![Condition::Null; count])
+        }
     }
+}
+
+/// Refuses more images than could be listed.
+fn listed(node: &Node, images: u128) -> Result<()> {
+    let bytes = images.saturating_mul(LISTED);
+    memory::check("condition", &format!("the list of {images} images"), bytes)
+        .map_err(|error| node.error(error.to_string()).with_help("ask for fewer").into())
 }
 
 /// What an image shows, as a grid labels it.
@@ -173,6 +187,16 @@ mod tests {
         let nameless = Takes { class_names: None, ..planes() };
         let names = Document::parse("run.ron", "Names([\"ship\"])").unwrap();
         assert!(read(&names, &nameless, Path::new("")).is_err());
+    }
+
+    #[test]
+    fn more_images_than_memory_can_list_are_refused_before_they_are_listed() {
+        for text in
+            ["PerClass(18446744073709551615)", "Null(18446744073709551615)", "PerClass(4294967296000)"]
+        {
+            let error = conditions(text).unwrap_err().to_string();
+            assert!(error.contains("condition: the list of") && error.contains("GB of memory"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use nextscale_config::{Field, Node, Value};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, memory};
 use nextscale_families::OpenModel;
 
 use super::condition::{self, Asked};
@@ -35,6 +35,10 @@ impl Prepared {
         config.measured.iter().try_for_each(|measured| measured.check(model.fingerprint()))?;
         let Asked { conditions, resolved: condition } = config.conditions(model.takes())?;
         let remarks = model.remarks(&conditions)?;
+        let batch = config.batch.min(conditions.len());
+        let logits = [batch, model.alphabet().channels(), model.schedule().last().positions(), 4];
+        let bytes = logits.iter().fold(1_u128, |bytes, &size| bytes.saturating_mul(size as u128));
+        memory::check("batch", &format!("the last scale's logits of {batch} images at once"), bytes)?;
         let with = |model: Node, batch: usize| -> Result<Node> {
             let first = [("model", model), ("condition", condition.clone())];
             let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };

@@ -212,12 +212,17 @@ impl BitUse {
 
     /// The entropy of a bit, in bits, on average: 1 where each is 1 half of the time; 0 when nothing was counted.
     fn entropy(&self) -> f64 {
-        let of = |ones: &f32| {
-            let share = f64::from(*ones) / f64::from(self.positions.max(1.0));
-            [share, 1.0 - share].iter().filter(|p| **p > 0.0).map(|p| -p * p.log2()).sum::<f64>()
-        };
-        self.ones.iter().map(of).sum::<f64>() / self.ones.len() as f64
+        let positions = f64::from(self.positions.max(1.0));
+        entropy_of_shares(self.ones.iter().map(|ones| f64::from(*ones) / positions))
     }
+}
+
+/// The mean entropy in bits of bits that are 1 in these shares.
+fn entropy_of_shares(shares: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = shares.len().max(1) as f64;
+    let of =
+        |share: f64| [share, 1.0 - share].iter().filter(|p| **p > 0.0).map(|p| -p * p.log2()).sum::<f64>();
+    shares.map(of).sum::<f64>() / count
 }
 
 struct BitwiseTraining<'a> {
@@ -303,10 +308,19 @@ impl TrainableTokenizer for BitwiseTraining<'_> {
         }
     }
 
-    fn code_use(&self, batches: &[Vec<Tensor<3, Int>>]) -> Vec<(String, f64)> {
+    /// The positions, then how often each bit was 1.
+    fn tally(&self, tokens: &[Tensor<3, Int>]) -> Vec<f64> {
         let mut used = BitUse::new(self.config.model.bits);
-        batches.iter().flatten().for_each(|tokens| used.count(tokens));
-        vec![("bit_entropy".into(), used.entropy())]
+        tokens.iter().for_each(|tokens| used.count(tokens));
+        std::iter::once(used.positions).chain(used.ones).map(f64::from).collect()
+    }
+
+    fn code_use(&self, tally: &[f64]) -> Vec<(String, f64)> {
+        let entropy = match tally {
+            [positions, ones @ ..] => entropy_of_shares(ones.iter().map(|ones| ones / positions.max(1.0))),
+            [] => 0.0,
+        };
+        vec![("bit_entropy".into(), entropy)]
     }
 
     fn tensors(&self, model: &MultiScaleBsq) -> Vec<(String, TensorData)> {
