@@ -70,7 +70,8 @@ impl Node {
         error.with_help(match self.path_to(&field.name).or(near) {
             Some(near) => format!("did you mean `{near}`? {list}"),
             None => {
-                format!("{list}; what is inside one of them is set by its path, `guidance.{}`", field.name)
+                let name = suggest::cut(&field.name);
+                format!("{list}; what is inside one of them is set by its path, `FIELD.{name}`")
             }
         })
     }

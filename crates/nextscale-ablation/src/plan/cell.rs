@@ -37,7 +37,9 @@ impl Cell {
             ("edit", "completion of given images is the ablation's `completion`"),
             ("npz", "leave it out: images are kept beside the report"),
         ] {
-            if let Ok(node) = tree.get(field) {
+            if let Ok(node) = tree.get(field)
+                && node.name() != Some("None")
+            {
                 return Err(node
                     .error(format!("`{field}` has no place in an ablation's config"))
                     .with_help(help)
