@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use nextscale_config::Document;
+use nextscale_config::{Document, Node};
 use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
 use nextscale_families::bitwise::{QuantiserLoss, TrainBitwise, train_bitwise};
 use nextscale_families::{Error, bitwise_tokenizer};
