@@ -62,7 +62,7 @@ impl InfinityConfig {
     pub fn fresh_tensors(
         &self,
         initialisation: &Initialisation,
-    ) -> Result<impl Iterator<Item = (String, TensorData)>> {
+    ) -> Result<impl Iterator<Item = (String, TensorData)> + use<>> {
         self.check()?;
         let (config, initialisation) = (self.clone(), *initialisation);
         let shapes: Vec<(String, Vec<usize>)> =
