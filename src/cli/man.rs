@@ -11,7 +11,7 @@ use super::Failure;
 /// Write man pages, one for the program and one for every command
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder to write to, such as ~/.local/share/man/man1; it is made if it is not there
+    /// The folder to write to, such as ~/.local/share/man/man1; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

@@ -22,6 +22,8 @@ fn every_command_has_help() {
         "inspect",
         "list",
         "schema",
+        "completions",
+        "man",
         "bench",
         "selfcheck",
     ] {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use nextscale_families::{ModelSource, Shipped, VarFamily};
+use nextscale_families::{InfinityFamily, ModelSource, Shipped, VarFamily};
 use nextscale_guidance::{Apg, Cfg, CfgInside, Conditional, Gated, Rescale, Ssg, Sum};
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
@@ -29,6 +29,7 @@ impl Registry {
             .with_sampler::<TopKTopP>()
             .with_sampler::<Argmax>()
             .with_family(VarFamily)
+            .with_family(InfinityFamily)
             .with(Entry::of(|model: Shipped| Arc::new(model) as Arc<dyn ModelSource>))
     }
 }
