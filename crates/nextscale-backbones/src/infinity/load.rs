@@ -187,6 +187,27 @@ mod tests {
     }
 
     #[test]
+    fn shards_under_an_index_are_one_model() {
+        let model = model("patchify", &scales(), &Device::flex());
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+        let mut map = serde_json::Map::new();
+        for (shard, name) in names.into_iter().enumerate() {
+            let part = model.tensors().enumerate().filter(|(i, _)| i % 2 == shard).map(|(_, tensor)| tensor);
+            let part: Vec<_> = part.collect();
+            map.extend(part.iter().map(|(key, _)| (key.clone(), name.into())));
+            save_safetensors(folder.path().join(name), part, Precision::F32, &BTreeMap::new()).unwrap();
+        }
+        let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+        std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+        let opened = Infinity::open(folder.path(), Some(&scales()), &Device::flex()).unwrap();
+        assert_eq!((opened.config(), bits(&opened)), (model.config(), bits(&model)));
+        std::fs::remove_file(folder.path().join(names[1])).unwrap();
+        let error = Infinity::open(folder.path(), None, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains(names[1]), "{error}");
+    }
+
+    #[test]
     fn other_models_are_none() {
         let vae = WeightFile::open(path("base/vae.safetensors")).unwrap();
         let var = WeightFile::open(crate::var::fixtures::path("var_saln.safetensors")).unwrap();
