@@ -194,6 +194,7 @@ fn families(text: &str) -> impl Iterator<Item = &str> {
             "VarConfig",
             "VqvaeConfig",
             "MultiScaleVq",
+            "BsqVaeConfig",
             "MultiScaleBsq",
             "VarFiles",
             "BsqVaeConfig",

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use crate::ablation::judge::Judges;
 use crate::ablation::{self, Ablation, Options, Progress, Store};
-use crate::config::Document;
 use crate::pipeline::{Registry, Stop};
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::{Failure, progress, report};
+use super::recognise::ConfigKind;
+use super::{Failure, config_file, report};
+use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub struct Args {
 
 /// Makes what is missing, and writes the report.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
-    let mut tree = Document::read(&args.file).map_err(Failure::usage)?;
+    let mut tree = config_file::read(&args.file, ConfigKind::Ablation)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     if args.quick {

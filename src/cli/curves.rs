@@ -8,6 +8,7 @@ use crate::train::log::Table;
 
 use super::Failure;
 use super::evaluate::check_place;
+use super::say::say;
 
 /// Draw a training's log as a line chart
 ///
@@ -51,7 +52,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let text = svg(&title, &lines, "step", &y, "held-out images");
     write_atomically(&args.out, text.as_bytes())
         .map_err(|error| Failure::Run(miette::miette!("cannot write {}: {error}", args.out.display())))?;
-    println!("wrote {}: {} lines over {} rows", args.out.display(), lines.len(), table.rows.len());
+    say!("wrote {}: {} lines over {} rows", args.out.display(), lines.len(), table.rows.len());
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::parity::{self, Fixtures, Line, Setting, Tolerances};
 
 use super::Failure;
 use super::device::DeviceArgs;
+use super::say::say;
 
 /// Compare this program's numbers on a device with those of VAR's original code
 ///
@@ -25,11 +26,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let device = args.device.device.open()?;
     let fixtures = args.fixtures.map_or_else(Fixtures::compiled_in, Fixtures::in_folder);
     let setting = Setting { fixtures: &fixtures, device: &device, tolerances: Tolerances::of(&device) };
-    println!(
+    say!(
         "on {}, against the numbers of upstream's code (PyTorch, CPU, float32)",
         args.device.device.decide()
     );
-    let lines = parity::run(&setting, |line| println!("{line}"));
+    let lines = parity::run(&setting, |line| say!("{line}"));
     let failed = lines.iter().filter(|line| !line.is_ok()).count();
     if failed > 0 {
         return Err(Failure::Run(miette::miette!(
@@ -38,7 +39,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     let values: usize = lines.iter().filter_map(compared).sum();
-    println!("all {} comparisons are ok, {values} values", lines.len());
+    say!("all {} comparisons are ok, {values} values", lines.len());
     Ok(())
 }
 

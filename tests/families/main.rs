@@ -138,7 +138,7 @@ fn a_config_leads_away_from_a_corrupted_prefix_and_from_a_second_model() {
         ("corrupted", "", "Away(corrupted: 0.5, weight: 3.0)"),
         ("all", "", "Away(corrupted: 1.0, weight: 3.0)"),
         ("weak", weak, "Away(model: \"guide\", weight: 2.0)"),
-        ("both", weak, "Away(model: \"guide\", corrupted: 0.5, weight: 2.0)"),
+        ("both", weak, "Away(model: \"guide\", corrupted: 1.0, weight: 5.0)"),
         ("nested", weak, "Ssg(base: Away(model: \"guide\", weight: 2.0), prior: Dse(), beta: 0.5)"),
     ] {
         let made = draw(guide, guidance, 1, name).unwrap();
@@ -168,7 +168,7 @@ fn a_config_chooses_the_scales() {
     assert_eq!(go(place.path(), &resolved, "again").unwrap(), made);
     // A run of other scales is another run.
     let error = go(place.path(), &config(PROMPTS, CFG), "out").unwrap_err().to_string();
-    assert!(error.contains("another config"), "{error}");
+    assert!(error.contains("choose another folder"), "{error}");
 }
 
 #[test]

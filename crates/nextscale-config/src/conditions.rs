@@ -68,7 +68,8 @@ impl<'a> Conditions<'a> {
             "Prompts" => prompts(node),
             "Null" if matches!(&node.value, Value::Ident(_)) => Ok(Self::Null(1)),
             "Null" => Ok(Self::Null(positive(node, variant.decode()?)?)),
-            _ => Err(variant.unknown("condition", ["Labels", "PerClass", "Names", "Prompts", "Null"])),
+            _ => Err(variant
+                .unknown("condition", Self::FORMS.map(|(form, _)| form.split('(').next().unwrap_or(form)))),
         }
     }
 }

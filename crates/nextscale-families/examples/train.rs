@@ -1,11 +1,13 @@
-//! Starts a training run: `train classifier|tokenizer|backbone CONFIG OUT [--resume] [--minutes N]`.
+//! Starts a training run without the rest of nextscale: `train classifier|tokenizer|backbone CONFIG OUT [--resume] [--minutes N]`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use burn::tensor::Device;
-use nextscale_families::var::training::{TrainBackbone, TrainTokenizer, train_backbone, train_tokenizer};
+use nextscale_config::Document;
+use nextscale_families::training::{ModelPart, architecture};
+use nextscale_families::{InfinityFamily, ModelFamily, VarFamily};
 use nextscale_train::config::TrainClassifier;
 use nextscale_train::{Options, train_classifier};
 
@@ -22,22 +24,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let stop = options.stop.clone();
     ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))?;
-    let text = std::fs::read_to_string(config)?;
+    let node = Document::read(Path::new(config))?;
     let base = Path::new(config).parent().unwrap_or(Path::new("."));
     let device = Device::flex();
+    let part = |part| {
+        let known = VarFamily.architectures().into_iter().chain(InfinityFamily.architectures());
+        architecture(part, &node, known)?.train(&node, base, &options, &device)
+    };
     let outcome = match what.as_str() {
         "classifier" => {
-            let config: TrainClassifier = ron::from_str(&text)?;
+            let config: TrainClassifier = node.decode()?;
             train_classifier(&config.relative_to(base), &options, &device)?
         }
-        "tokenizer" => {
-            let config: TrainTokenizer = ron::from_str(&text)?;
-            train_tokenizer(&config.relative_to(base), &options, &device)?
-        }
-        "backbone" => {
-            let config: TrainBackbone = ron::from_str(&text)?;
-            train_backbone(&config.relative_to(base), &options, &device)?
-        }
+        "tokenizer" => part(ModelPart::Tokenizer)?,
+        "backbone" => part(ModelPart::Backbone)?,
         other => {
             return Err(format!("{other} cannot be trained; give classifier, tokenizer or backbone").into());
         }

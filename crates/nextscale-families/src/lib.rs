@@ -7,7 +7,7 @@
 mod embedded;
 mod error;
 mod family;
-pub mod fingerprint;
+pub mod infinity;
 mod open;
 pub mod shipped;
 pub mod training;
@@ -16,6 +16,8 @@ pub mod var;
 pub use embedded::EmbeddedFile;
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
+pub use infinity::InfinityFamily;
+pub use nextscale_weights::fingerprint;
 pub use open::{LoadOptions, OpenModel, Takes};
 pub use shipped::Shipped;
 pub use training::{Architecture, ModelPart};

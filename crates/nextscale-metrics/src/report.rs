@@ -143,6 +143,7 @@ fn origin(origin: &Origin) -> String {
     let mut words = vec![origin.name.clone()];
     words.extend(origin.images.map(|images| format!("{images} images")));
     words.extend(origin.size.map(|[height, width]| format!("{width}×{height}")));
+    words.extend(origin.resized.map(|side| format!("brought to squares of {side}")));
     words.extend(origin.split.as_ref().map(|split| format!("split {split}")));
     words.extend(origin.config.as_ref().map(|config| format!("config {}", short(config))));
     words.push(format!("sha256 {}", short(&origin.sha256)));

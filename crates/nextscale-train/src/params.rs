@@ -162,8 +162,6 @@ mod tests {
     use burn::module::Module;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
-    use nextscale_backbones::var::{AdaLn, Initialisation, VarConfig};
-    use nextscale_core::ScaleSchedule;
 
     use super::*;
 
@@ -187,37 +185,6 @@ mod tests {
         assert_eq!(weight.dims(), [2, 3]);
         assert!(weight.is_require_grad());
         assert_eq!(weight.into_data().try_to_vec::<f32>().unwrap(), vec![2.0; 6]);
-    }
-
-    #[test]
-    fn names_have_fields_in_them_and_no_variants() {
-        for (ada_ln, modulator) in [
-            (AdaLn::Shared, vec!["blocks.0.modulator"]),
-            (AdaLn::PerBlock, vec!["blocks.0.modulator.weight", "blocks.0.modulator.bias"]),
-        ] {
-            let config = VarConfig {
-                width: 8,
-                heads: 2,
-                ada_ln,
-                ..VarConfig::new(1, ScaleSchedule::square(&[1, 2]).unwrap())
-            };
-            let model = config.init(&Initialisation::default(), &Device::flex()).unwrap();
-            let all = parameters(&model);
-            let names: Vec<&str> = all.iter().map(|p| &*p.name).collect();
-            assert!(names.contains(&"embedding.word_embed.weight"), "{names:?}");
-            assert!(modulator.iter().all(|name| names.contains(name)), "{names:?}");
-            assert!(names.iter().all(|name| *name == without_variants(name)), "{names:?}");
-            // They are those that the model lists, by whose keys weight decay is told.
-            let ids: Vec<ParamId> = all.iter().map(|p| p.id).collect();
-            assert_eq!(ids.len(), model.parameters().len());
-            assert!(model.parameters().iter().all(|named| ids.contains(&named.id())));
-            let mut mapped = Vec::new();
-            replace(model.clone(), |p| {
-                mapped.push(p.name);
-                None
-            });
-            assert_eq!(mapped, names);
-        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
         "pixels",
         "settings",
         "id",
+        "pooled",
     ];
     table.write_record(head).map_err(|error| failed(&error))?;
     let ablation = &report.ablation;
@@ -55,6 +56,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
                     cell.pixels.to_string(),
                     settings.join("; "),
                     cell.id.clone(),
+                    value.pooled.to_string(),
                 ])
                 .map_err(|error| failed(&error))?;
         }

@@ -57,6 +57,13 @@ pub struct Planned {
     pub sampling: String,
     /// What is done to its images.
     pub pixels: Pixels,
+    /// What its images show, one a condition of the config, over and over: the class by name or number, a text, "null". Empty where an
+    /// earlier version wrote it.
+    #[serde(default)]
+    pub shows: Vec<String>,
+    /// The same as numbers of classes; none for an image that is of no class.
+    #[serde(default)]
+    pub classes: Vec<Option<u32>>,
     /// What was swept or chosen to get here: path and value.
     pub settings: Vec<(String, String)>,
     /// What it chose from, and what each came to.

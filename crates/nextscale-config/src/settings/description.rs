@@ -62,6 +62,14 @@ impl Description {
         phrase(self.about)
     }
 
+    /// What stands in its parentheses in place of named settings, if it is such a thing.
+    pub fn item(&self) -> Option<&Setting> {
+        match self.settings.as_slice() {
+            [item] if item.name == Setting::ITEM => Some(item),
+            _ => None,
+        }
+    }
+
     /// Whether a config may name it without any setting.
     pub fn stands_alone(&self) -> bool {
         self.settings.iter().all(|setting| setting.fallback != Fallback::MustBeGiven)

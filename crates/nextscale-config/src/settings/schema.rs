@@ -46,9 +46,7 @@ fn thing(description: &Description, generator: &mut SchemaGenerator) -> Vec<Json
     let Description { name, about, example, settings } = description;
     let about = format!("{about}\n\n{example}");
     let mut forms = Vec::new();
-    if let [item] = settings.as_slice()
-        && item.name == Setting::ITEM
-    {
+    if let Some(item) = description.item() {
         forms.push(named(name, &about, setting(item, generator)));
     } else if !settings.is_empty() {
         let properties: Map<String, Json> =

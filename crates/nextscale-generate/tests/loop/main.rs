@@ -183,7 +183,7 @@ fn editing_keeps_bits_where_it_is_told() {
     let tokenizer = Arc::clone(&model.tokenizer);
     let dark = tokenizer.decode(&tokenizer.blank(1)).unwrap();
     let region = Region { rows: (0.0, 1.0), columns: (0.0, 0.5) };
-    let edit = Edit::of_images(&*tokenizer, dark, &region, Keep::Inside).unwrap();
+    let edit = Edit::of_images(&*tokenizer, dark, &[region], Keep::Inside).unwrap();
     let pixels = draw(&generator(model, Conditional).with_edit(edit), 4);
     // The scale of one position is kept whole, and every finer one on the left.
     assert!(pixels.chunks(10).all(|row| row[..4].iter().all(|value| *value == 0.0)));

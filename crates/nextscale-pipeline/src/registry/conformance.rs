@@ -31,7 +31,7 @@ pub fn check_all(registry: &Registry) -> Result<Vec<Report>, NotConformant> {
         reports.push(settings::<dyn Sampler>(entry, names).into_result()?);
     }
     // What takes an item in place of settings has none to check.
-    for entry in registry.models().iter().filter(|entry| !entry.description.settings.is_empty()) {
+    for entry in registry.models().iter().filter(|entry| entry.description.item().is_none()) {
         reports.push(settings::<dyn ModelSource>(entry, names).into_result()?);
     }
     Ok(reports)

@@ -276,14 +276,16 @@ impl<T: TrainableTokenizer> Task for TokenizerTask<'_, T> {
                 (start..count.min(start + BATCH)).map(|i| (i, View::default())).collect();
             let images = test.batch(&picks, &self.device);
             let (output, tokens) = self.reconstruct(&model.autoencoder, images.clone())?;
-            Ok((tokens, image_errors(output, images)))
+            Ok((self.kind.tally(&tokens), image_errors(output, images)))
         })?;
-        let (tokens, errors): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        let (tallies, errors): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        let tally =
+            tallies.into_iter().reduce(|sum, more| sum.iter().zip(more).map(|(a, b)| a + b).collect());
         let errors = errors.concat();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let each: Vec<f64> = errors.iter().map(|&error| psnr(error)).collect();
         let quality = [("psnr".into(), psnr(mean(&errors))), ("psnr_mean_of_images".into(), mean(&each))];
-        Ok(quality.into_iter().chain(self.kind.code_use(&tokens)).collect())
+        Ok(quality.into_iter().chain(self.kind.code_use(&tally.unwrap_or_default())).collect())
     }
 
     fn export(&mut self, model: &Self::Model, folder: &Path, step: u64) -> Result<()> {

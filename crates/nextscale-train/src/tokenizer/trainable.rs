@@ -106,8 +106,11 @@ pub trait TrainableTokenizer: Sync {
         let _ = counters;
     }
 
-    /// Numbers on how images use the codes, by name, from the tokens of all scales of each batch.
-    fn code_use(&self, batches: &[Vec<Tensor<3, Int>>]) -> Vec<(String, f64)>;
+    /// How often the tokens of every scale, `[batch, h·w, slots]`, use what can be used: counts that add up over batches.
+    fn tally(&self, tokens: &[Tensor<3, Int>]) -> Vec<f64>;
+
+    /// Numbers on how images use the codes, by name, from the counts of all of them.
+    fn code_use(&self, tally: &[f64]) -> Vec<(String, f64)>;
 
     /// The tensors of a file of weights by name.
     fn tensors(&self, model: &Self::Model) -> Vec<(String, TensorData)>;

@@ -27,8 +27,13 @@ pub(super) fn architectures() -> Vec<Architecture> {
 mod tests {
     use std::path::Path;
 
+    use burn::module::ParamId;
+    use burn::tensor::Device;
+    use nextscale_backbones::var::{AdaLn, Initialisation, VarConfig};
+    use nextscale_core::ScaleSchedule;
     use nextscale_train::config::{BackboneSettings, Learn};
     use nextscale_train::data::Source;
+    use nextscale_train::params::{parameters, replace, without_variants};
 
     use super::*;
 
@@ -82,5 +87,36 @@ mod tests {
         let config = config.relative_to(Path::new("/a"));
         assert!(config.start.unwrap().starts_with("/a"));
         assert!(config.perceptual.unwrap().classifier.starts_with("/a"));
+    }
+
+    #[test]
+    fn the_names_of_parameters_in_checkpoints_have_no_variants_in_them() {
+        for (ada_ln, modulator) in [
+            (AdaLn::Shared, vec!["blocks.0.modulator"]),
+            (AdaLn::PerBlock, vec!["blocks.0.modulator.weight", "blocks.0.modulator.bias"]),
+        ] {
+            let config = VarConfig {
+                width: 8,
+                heads: 2,
+                ada_ln,
+                ..VarConfig::new(1, ScaleSchedule::square(&[1, 2]).unwrap())
+            };
+            let model = config.init(&Initialisation::default(), &Device::flex()).unwrap();
+            let all = parameters(&model);
+            let names: Vec<&str> = all.iter().map(|p| &*p.name).collect();
+            assert!(names.contains(&"embedding.word_embed.weight"), "{names:?}");
+            assert!(modulator.iter().all(|name| names.contains(name)), "{names:?}");
+            assert!(names.iter().all(|name| *name == without_variants(name)), "{names:?}");
+            // They are those that the model lists, by whose keys weight decay is told.
+            let ids: Vec<ParamId> = all.iter().map(|p| p.id).collect();
+            assert_eq!(ids.len(), model.parameters().len());
+            assert!(model.parameters().iter().all(|named| ids.contains(&named.id())));
+            let mut mapped = Vec::new();
+            replace(model.clone(), |p| {
+                mapped.push(p.name);
+                None
+            });
+            assert_eq!(mapped, names);
+        }
     }
 }

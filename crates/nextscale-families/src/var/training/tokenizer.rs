@@ -289,9 +289,15 @@ impl TrainableTokenizer for VqTraining<'_> {
         }
     }
 
-    fn code_use(&self, batches: &[Vec<Tensor<3, Int>>]) -> Vec<(String, f64)> {
+    fn tally(&self, tokens: &[Tensor<3, Int>]) -> Vec<f64> {
         let mut codes = CodeUse::new(self.config.model.vocabulary);
-        batches.iter().for_each(|tokens| codes.count(tokens));
+        codes.count(tokens);
+        codes.counts().iter().map(|&count| f64::from(count)).collect()
+    }
+
+    fn code_use(&self, tally: &[f64]) -> Vec<(String, f64)> {
+        let mut codes = CodeUse::new(self.config.model.vocabulary);
+        codes.set(&tally.iter().map(|&count| count as f32).collect::<Vec<_>>());
         vec![("codes_used".into(), codes.used() as f64), ("perplexity".into(), codes.perplexity())]
     }
 

@@ -1,4 +1,4 @@
-//! Whole trainings of VAR on a data set of a few images: a resumed run is the straight one, and what it writes can be used.
+//! VAR's tokenizer and transformer.
 
 use std::path::{Path, PathBuf};
 
@@ -12,38 +12,13 @@ use nextscale_families::var::training::{
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::vq::{MultiScaleVq, PhiKind, VqvaeConfig};
 use nextscale_train::config::{AdversarialTerm, Learn, PerceptualTerm, TrainClassifier};
-use nextscale_train::data::Source;
-use nextscale_train::random::uniform;
 use nextscale_train::{MuonConfig, Options, Training, checkpoint, train_classifier};
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
-/// Smooth random images in CIFAR-10's binary batches.
-fn data(root: &Path) -> Source {
-    for (b, batch) in
-        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
-            .iter()
-            .enumerate()
-    {
-        let mut bytes = Vec::new();
-        for image in 0..4u64 {
-            bytes.push((image % 2) as u8);
-            for i in 0..3072u64 {
-                let (y, x) = (i / 32 % 32, i % 32);
-                let level = uniform(&[b as u64, image, i / 1024, y / 16, x / 16]);
-                bytes.push((255.0 * level) as u8);
-            }
-        }
-        std::fs::write(root.join(format!("{batch}.bin")), bytes).unwrap();
-    }
-    Source::Cifar10(root.to_owned())
-}
+use super::common::{assert_same, column, data, options, training};
 
 fn scales() -> ScaleSchedule {
     ScaleSchedule::square(&[1, 2, 4]).unwrap()
-}
-
-fn training() -> Training {
-    Training { learning_rate: 2e-3, ema: 0.5, log_every: 3, sample_every: 4, ..Training::default() }
 }
 
 fn tokenizer_config(root: &Path) -> TrainTokenizer {
@@ -114,31 +89,6 @@ fn classifier_config(root: &Path) -> TrainClassifier {
         stages: 3,
         dtype: Dtype::F32,
         training: training(),
-    }
-}
-
-fn options(out: PathBuf) -> Options {
-    Options { quiet: true, resume: true, ..Options::new(out) }
-}
-
-/// The log without its last column, which is a speed.
-fn losses(out: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(out.join("log.csv")).unwrap();
-    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
-}
-
-/// A column of the log.
-fn column(out: &Path, name: &str) -> Vec<f64> {
-    let rows = losses(out);
-    let place = rows[0].split(',').position(|column| column == name).unwrap();
-    rows[1..].iter().map(|row| row.split(',').nth(place).unwrap().parse().unwrap()).collect()
-}
-
-fn assert_same(straight: &Path, resumed: &Path, files: &[&str]) {
-    assert_eq!(losses(straight), losses(resumed));
-    for file in files {
-        let bytes = |out: &Path| std::fs::read(out.join(file)).unwrap();
-        assert!(bytes(straight) == bytes(resumed), "{file} differs");
     }
 }
 
