@@ -39,7 +39,7 @@ fn state(place: &Place) -> BTreeMap<String, Vec<u8>> {
 
 /// What differs from run to run by its nature: times, and the times in logs.
 fn is_timed(name: &str) -> bool {
-    name.ends_with("log.csv") || name.ends_with("run.json")
+    name.ends_with("log.csv") || name.ends_with("runs.jsonl")
 }
 
 fn killed(prepare: &dyn Fn(&Place), arguments: &[&str], again: &[&str]) {

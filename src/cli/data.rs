@@ -6,12 +6,14 @@
 //!   `Folder(root: "DIR", size: 64)`. Of one with a training and a test split, commands that take images want `Train(..)`
 //!   or `Test(..)` around it.
 
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::ablation::store::CellImages;
 use crate::config::{Document, Node, Value};
+use crate::files::words_of_left_out;
 use crate::metrics::source::{ImageList, ImageSource};
 use crate::metrics::{ImageBatch, Input, Result as MetricsResult};
 use crate::train::data::{Dataset, Images, Source};
@@ -61,7 +63,10 @@ impl Data {
                 "{path} is an ablation; name one of its cells, as in {path}/0"
             )));
         }
-        if let Some(cell) = CellImages::find(path)? {
+        // A cell's own folder; any other folder that lies in an ablation's is what it holds.
+        if path.parent().and_then(Path::file_name).is_some_and(|name| name == "cells")
+            && let Some(cell) = CellImages::find(path)?
+        {
             return ImageSource::of_list(Arc::new(cell), side).map(Self::Images).map_err(failure);
         }
         if path.join("train").is_dir() && path.join("test").is_dir() {
@@ -143,6 +148,13 @@ impl Data {
     }
 }
 
+/// Says what was passed over beside the images of a set, for commands whose output has no place for it.
+pub fn tell_left_out(source: &ImageSource) {
+    if let Some(words) = words_of_left_out(source.left_out()) {
+        let _ = writeln!(std::io::stderr(), "{}: {words}", source.path().display());
+    }
+}
+
 /// The images that an argument names.
 pub fn images(text: &Path, side: Option<u32>) -> Result<ImageSource, Failure> {
     Data::open(text, side)?.images(text)
@@ -150,7 +162,7 @@ pub fn images(text: &Path, side: Option<u32>) -> Result<ImageSource, Failure> {
 
 /// What an argument of `evaluate` names: images, or a file of statistics or moments.
 pub fn input(text: &Path, side: Option<u32>) -> Result<Input, Failure> {
-    if text.is_file() {
+    if text.is_file() || (text == Path::new("cifar10") && !text.exists()) {
         return Input::open(text, side).map_err(failure);
     }
     images(text, side).map(Input::Images)

@@ -21,7 +21,7 @@ use crate::pipeline::progress;
 ///
 /// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
 /// (DIR/CELL), a data set as a training's `data` says it ('Test(Cifar10("DIR"))'), or a statistics file that --save-statistics
-/// wrote; REF may also be an .npz file with mu and sigma.
+/// wrote; REF may also be cifar10, whose test images' statistics on Lite0 are shipped, or an .npz file with mu and sigma.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to measure

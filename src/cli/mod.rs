@@ -102,6 +102,8 @@ impl Command {
                 | Self::Inspect(_)
                 | Self::List(_)
                 | Self::Schema(_)
+                | Self::Completions(_)
+                | Self::Man(_)
                 | Self::Export(_)
         )
     }

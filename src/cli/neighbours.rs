@@ -9,7 +9,7 @@ use crate::pipeline::images::{LabelledGrid, write_png};
 use image::RgbImage;
 
 use super::Failure;
-use super::data::{BATCH, Data, batch, images};
+use super::data::{BATCH, Data, batch, images, tell_left_out};
 use super::device::DeviceArgs;
 use super::evaluate::{check_place, lite0};
 use super::failure::failure;
@@ -51,6 +51,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     check_place(&args.out)?;
     let source = images(&args.images, args.size)?;
     let data = Data::open(&args.data, args.size)?;
+    tell_left_out(&source);
+    if let Data::Images(training) = &data {
+        tell_left_out(training);
+    }
     let net = lite0(&args.device)?;
     let picks = evenly(source.count(), args.shown_images.into());
     let shown = some(&source, &picks).map_err(failure)?;

@@ -48,6 +48,7 @@ pub struct Args {
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let _claimed = evaluate::claim(&args.out)?;
     let source = data::images(&args.images, args.size)?;
+    data::tell_left_out(&source);
     let device = args.device.device.open()?;
     let [height, width] = source.size();
     let tokenizer = open(&args.model, registry, (height, width), &device)?;

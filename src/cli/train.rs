@@ -53,6 +53,7 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     }
     let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
     let name = args.config.file_stem().unwrap_or_default();
+    let named_here = args.out.is_none();
     let out = args.out.unwrap_or_else(|| Path::new("runs").join(name));
     let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -67,8 +68,10 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     let claimed = claim(&out)?;
     let trained = trainings.run(&args.what, registry, (&tree, &base), &options, &device);
     drop(claimed);
-    // One that a wrong config has left empty.
-    let _ = std::fs::remove_dir(&out);
+    // What a wrong config has left empty.
+    if std::fs::remove_dir(&out).is_ok() && named_here {
+        let _ = std::fs::remove_dir("runs");
+    }
     report(&trained.map_err(|failure| failure.of_file(&args.config))?, &out)
 }
 

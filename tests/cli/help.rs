@@ -14,6 +14,7 @@ fn every_command_has_help() {
         "neighbours",
         "ablate",
         "report",
+        "export",
         "calibrate",
         "reconstruct",
         "init",

@@ -53,6 +53,31 @@ fn images_are_named_the_same_way_for_every_command() {
     assert_eq!((rebuilt.code, &*rebuilt.out), (Some(0), "wrote rec.npz: 6 images\n"), "{}", rebuilt.err);
     let run = place.run(&["evaluate", "run", "--reference", "rec.npz", "--rec", "rec.npz"]);
     assert_eq!(run.code, Some(0), "{run:?}");
+    let shipped = place.run(&["evaluate", "run", "--reference", "cifar10"]);
+    assert!(shipped.code == Some(0) && shipped.out.contains("10000 images"), "{shipped:?}");
+}
+
+#[test]
+fn every_command_says_what_it_passes_over() {
+    let place = Place::new();
+    set(&place);
+    for split in ["train", "test"] {
+        std::fs::write(place.path(&format!("set/{split}/a/notes.txt")), "x").unwrap();
+    }
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    let folder = "Folder(root: \"set\", size: 8)";
+    let commands: [&[&str]; 4] = [
+        &["evaluate", "set/train", "--reference", "set/test", "--size", "8"],
+        &["neighbours", "set/train", "--data", "set/test", "--out", "a.png", "--size", "8"],
+        &["reconstruct", "run.ron", "set/test", "--out", "rec.npz", "--size", "64"],
+        &["probe", "fit", folder, "--out", "probe.safetensors"],
+    ];
+    for arguments in commands {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let said = ran.out + &ran.err;
+        assert!(said.contains("left out: ") && said.contains(" txt"), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One way to find and read image files, for every command that takes a folder of them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,14 @@ pub fn kind_of_other(path: &Path) -> String {
         return "broken link".into();
     }
     path.extension().map_or("no ending".into(), |extension| extension.to_string_lossy().to_lowercase())
+}
+
+/// What was passed over beside images, by [kind](kind_of_other), in words: "4 others were left out: 1 gif, 3 txt". `None` if nothing was.
+pub fn words_of_left_out(left_out: &BTreeMap<String, u64>) -> Option<String> {
+    let total: u64 = left_out.values().sum();
+    let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let others = if total == 1 { "other was" } else { "others were" };
+    (total > 0).then(|| format!("{total} {others} left out: {}", kinds.join(", ")))
 }
 
 /// What lies in a folder and is not [hidden](is_hidden), sorted by name.

@@ -24,6 +24,7 @@
 //! vocabulary.
 
 mod cache;
+mod character_map;
 mod encoder;
 mod error;
 mod prompt_file;

@@ -1,8 +1,8 @@
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use tokenizers::Tokenizer;
 
-use crate::{Error, Result, error::shortened, sentencepiece};
+use crate::{Error, Result, character_map, error::shortened, sentencepiece};
 
 /// The most tokens that a prompt has, its end included, as upstream's encoders read it.
 pub const MAX_TOKENS: usize = 512;
@@ -50,12 +50,14 @@ impl PromptTokenizer {
     pub fn from_bytes(bytes: &[u8], name: impl Into<String>) -> Result<Self> {
         let label = name.into();
         let refuse = |detail: String| Error::Vocabulary { file: label.clone(), detail };
-        let read = if bytes.trim_ascii_start().starts_with(b"{") {
-            Tokenizer::from_bytes(bytes)
+        let json = if bytes.trim_ascii_start().starts_with(b"{") {
+            Cow::Borrowed(bytes)
         } else {
-            let json = sentencepiece::tokenizer_json(bytes).map_err(refuse)?;
-            Tokenizer::from_bytes(json.to_string())
+            Cow::Owned(sentencepiece::tokenizer_json(bytes).map_err(refuse)?.to_string().into_bytes())
         };
+        let value = serde_json::from_slice(&json).map_err(|error| refuse(error.to_string()))?;
+        character_map::check_json(&value).map_err(refuse)?;
+        let read = Tokenizer::from_bytes(&json);
         let mut tokenizer = read.map_err(|error| refuse(error.to_string()))?;
         // Prompts are cut here, where it can be said which.
         tokenizer.with_truncation(None).map_err(|error| refuse(error.to_string()))?;
@@ -143,6 +145,8 @@ impl PromptTokenizer {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::word_level;
@@ -232,7 +236,9 @@ mod tests {
     #[test]
     fn what_is_no_vocabulary_is_refused_by_name() {
         let whole = std::fs::read(fixture("spiece.model")).unwrap();
-        let without_end = word_level(["a"]).unwrap().replace("TemplateProcessing", "Nothing");
+        let mut without_end: serde_json::Value = serde_json::from_str(&word_level(["a"]).unwrap()).unwrap();
+        without_end["post_processor"] = serde_json::Value::Null;
+        let without_end = without_end.to_string();
         for bytes in [
             &b""[..],
             b"{}",
@@ -248,5 +254,24 @@ mod tests {
         }
         let error = PromptTokenizer::open("no/such/tokenizer.json").unwrap_err().to_string();
         assert!(error.contains("cannot read no/such/tokenizer.json"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+        #[test]
+        fn a_damaged_model_is_refused_or_read_but_never_a_panic(at in 0usize..240_000, bit in 0u8..8, keep: bool) {
+            let mut bytes = std::fs::read(fixture("spiece.model")).unwrap();
+            if keep {
+                bytes[at] ^= 1 << bit;
+            } else {
+                bytes.truncate(at);
+            }
+            if let Ok(tokenizer) = PromptTokenizer::from_bytes(&bytes, "damaged") {
+                for prompt in ["a red truck", "ＡＢＣ ﬁ ½ é 한글 \u{1f6a2}"] {
+                    let _ = tokenizer.tokens(prompt);
+                }
+            }
+        }
     }
 }

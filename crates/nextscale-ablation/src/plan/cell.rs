@@ -36,7 +36,9 @@ impl Cell {
             ("variants", "give the ablation's `variants`, and here one `guidance`"),
             ("npz", "leave it out: images are kept beside the report"),
         ] {
-            if let Ok(node) = tree.get(field) {
+            if let Ok(node) = tree.get(field)
+                && node.name() != Some("None")
+            {
                 return Err(node
                     .error(format!("`{field}` has no place in an ablation's config"))
                     .with_help(help)

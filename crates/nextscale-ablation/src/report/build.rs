@@ -140,7 +140,14 @@ impl<'a> Jury<'a> {
         let Manifest { seeds, samples, .. } = self.ablation;
         let key = format!("{} · {} · {samples} of {seeds:?}", self.judge.protocol(), cell.pixels);
         if let Some(kept) = self.store.kept::<Verdict>(&cell.id, "judged", &key)? {
-            return Ok(kept);
+            let measures = self.judge.measures().len();
+            let whole = kept.all.values.len() == measures
+                && kept.seeds.len() == seeds.len()
+                && kept.seeds.iter().all(|seed| seed.len() == measures);
+            // A damaged one is judged anew.
+            if whole {
+                return Ok(kept);
+            }
         }
         catch_up(self.store, &cell.id, cell.pixels, self.judge, seeds, *samples)?;
         let all = self.judge.judge(samples * seeds.len() as u64, &mut self.rows(cell, seeds))?;
@@ -229,7 +236,8 @@ fn completions(store: &Store, ablation: &Manifest) -> Result<Vec<Option<Vec<Comp
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let of = |(i, completed): (usize, &Option<Completed>)| {
         let rows = completed.as_ref()?.distances.iter().enumerate().map(|(k, row)| {
-            let base = baseline.as_ref().filter(|_| i != ablation.baseline).map(|base| &base.distances[k]);
+            let base =
+                baseline.as_ref().filter(|_| i != ablation.baseline).and_then(|base| base.distances.get(k));
             let difference = base.map(|base| {
                 let paired: Vec<f64> = row.iter().zip(base).map(|(a, b)| a - b).collect();
                 over_seeds(&paired)

@@ -89,7 +89,7 @@ pub struct Completion {
 }
 
 impl Report {
-    /// Writes `report.md`, `measures.csv`, `report.json` and `report.html` into the folder.
+    /// Writes `report.md`, `measures.csv`, `cells.csv`, `report.json` and `report.html` into the folder.
     ///
     /// # Errors
     /// If images cannot be read or a file cannot be written.
@@ -99,6 +99,7 @@ impl Report {
         let files = [
             ("report.md", markdown::write(self)),
             ("measures.csv", csv::write(self)?),
+            ("cells.csv", csv::cells(self)?),
             ("report.json", json + "\n"),
             ("report.html", html::write(self, store)?),
         ];

@@ -170,7 +170,8 @@ impl ImageList for CellImages {
 
 fn manifest(root: &Path) -> Result<Manifest> {
     let path = root.join(MANIFEST);
-    files::read_json(&path)?.ok_or_else(|| lacking(root))
+    let found = files::read_json(&path)?.ok_or_else(|| lacking(root))?;
+    super::sound(found, &path)
 }
 
 fn named(manifest: &Manifest) -> String {

@@ -40,6 +40,26 @@ pub struct Manifest {
     pub cells: Vec<Planned>,
 }
 
+impl Manifest {
+    /// What in it contradicts itself; `None` if nothing does. Everything that reads one takes places and counts in it as they are.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let chosen =
+            |cell: &Planned| cell.chosen.as_ref().is_none_or(|chosen| chosen.best < chosen.points.len());
+        [
+            (self.baseline < self.cells.len(), "has no cell where its baseline should be"),
+            (!self.seeds.is_empty(), "has no seed"),
+            (self.samples > 0, "is of no image"),
+            (
+                self.samples.checked_mul(self.seeds.len() as u64).is_some(),
+                "is of more images than can be counted",
+            ),
+            (self.cells.iter().all(chosen), "has a choice beyond its points"),
+        ]
+        .into_iter()
+        .find_map(|(sound, problem)| (!sound).then_some(problem))
+    }
+}
+
 /// A cell that was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {

@@ -85,9 +85,10 @@ impl Store {
     pub fn manifest(&self) -> Result<Manifest> {
         let path = self.root.join(MANIFEST);
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
             Error::damaged(&path, format!("cannot be read ({error}); it may be of another version"))
-        })
+        })?;
+        sound(manifest, &path)
     }
 
     /// Writes down what was run.
@@ -228,13 +229,21 @@ impl Shelf {
     }
 }
 
+/// A manifest whose places and counts may be taken as they are.
+fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
+    match manifest.contradiction() {
+        None => Ok(manifest),
+        Some(problem) => Err(Error::damaged(path, problem)),
+    }
+}
+
 /// Whether a name is one that an ablation's folder has, or that a new volume has: the lock may have been removed with the folder
 /// while an ablation ran, which then went on.
 fn is_own(name: &std::ffi::OsStr) -> bool {
     let name = name.to_string_lossy();
     ["cells", MANIFEST, "lost+found"].contains(&&*name)
         || name.starts_with("report.")
-        || name == "measures.csv"
+        || ["measures.csv", "cells.csv", "ablation.ron", "runs.jsonl"].contains(&&*name)
 }
 
 /// The chunks of `samples` images, and how many images of each are wanted.
@@ -325,6 +334,21 @@ mod tests {
         let error = CellImages::find(&out.join("ssg")).unwrap_err().to_string();
         assert!(error.contains("has no cell `ssg`; it has `cfg, scale 1/2`"), "{error}");
         assert_eq!(CellImages::choices(&out).unwrap().unwrap(), "`cfg, scale 1/2`");
+        store.manifest().unwrap();
+        // Places and counts that contradict each other are told here, and not taken.
+        for (from, to) in [
+            ("\"baseline\": 0", "\"baseline\": 1"),
+            ("\"seeds\": [4, 7]", "\"seeds\": []"),
+            ("\"samples\": 203", "\"samples\": 0"),
+            ("\"samples\": 203", "\"samples\": 18446744073709551615"),
+            ("\"chosen\": null", "\"chosen\": {\"points\": [], \"best\": 0}"),
+        ] {
+            let damaged = manifest.replace(from, to);
+            assert_ne!(damaged, manifest);
+            fs::write(out.join(MANIFEST), damaged).unwrap();
+            assert!(matches!(store.manifest(), Err(Error::Damaged { .. })), "{to}");
+            assert!(CellImages::find(&out.join("0")).is_err(), "{to}");
+        }
     }
 
     #[test]

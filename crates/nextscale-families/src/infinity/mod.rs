@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
 
 /// A tensor that every transformer of the family has at its top.
-const MARKER: &str = "pos_start";
+const MARKER: &str = "cfg_uncond";
 /// A tensor that every text encoder of the family has.
 const ENCODER: &str = "encoder.final_layer_norm.weight";
 
@@ -40,7 +40,7 @@ impl ModelFamily for InfinityFamily {
     }
 
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>> {
-        if file.rooted(MARKER).is_ok_and(|file| file.info(MARKER).is_some()) {
+        if InfinityConfig::is_of(file) {
             Some(transformer(file).map_err(|error| error.to_string()))
         } else if BsqVaeConfig::is_of(file) {
             Some(tokenizer(file).map_err(|error| error.to_string()))
@@ -95,7 +95,7 @@ impl ModelFamily for InfinityFamily {
 
 fn transformer(file: &WeightFile) -> Result<String> {
     let config = InfinityConfig::infer(file, None)?;
-    let rooted = file.rooted(MARKER)?;
+    let rooted = InfinityConfig::rooted(file)?;
     config.expected().check(&rooted)?;
     rooted.verify()?;
     let name = config.name().map(|name| format!(" of the published size {name}")).unwrap_or_default();

@@ -72,7 +72,7 @@ impl OpenInfinity {
 
 /// The file at the dictionary that has the transformer.
 fn rooted(backbone: &WeightFile) -> Result<WeightFile> {
-    Ok(backbone.rooted("pos_start")?)
+    Ok(InfinityConfig::rooted(backbone)?)
 }
 
 /// Whether a token of the transformer stands for 2 × 2 latents of the tokenizer.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use nextscale_config::Document;
+use nextscale_config::{Document, Node};
 use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
 use nextscale_families::Error;
 use nextscale_families::infinity::training::tokenizer::{
@@ -108,7 +108,8 @@ fn the_config_that_comes_with_the_program_is_read_up_to_its_data() {
         node.assign(change).unwrap();
     }
     let out = tempfile::tempdir().unwrap();
-    let train = |node| architecture().train(node, out.path(), &options(out.path().into()), &Device::flex());
+    let train =
+        |node: &Node| architecture().train(node, out.path(), &options(out.path().into()), &Device::flex());
     let error = train(&node).unwrap_err();
     assert!(matches!(error, Error::Train(_)) && error.to_string().contains("nowhere"), "{error}");
     for (change, told) in [

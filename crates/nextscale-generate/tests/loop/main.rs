@@ -14,7 +14,7 @@ use nextscale_core::{
 use nextscale_generate::edit::{Edit, Keep, Region};
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Guide, Model, Stop};
-use nextscale_guidance::{Cfg, Conditional, Guidance, Ssg, Step, Strength};
+use nextscale_guidance::{Cfg, CfgInside, Conditional, Guidance, Ssg, Step, Strength};
 use nextscale_priors::Dse;
 
 use toy::{Echo, Letters, model, wide};
@@ -102,6 +102,14 @@ fn a_backbone_without_a_cache_runs_a_pass_where_it_is_read() {
     };
     // Four scales of the conditional pass, and the unconditional one up to scale 2 or there only.
     assert_eq!((runs(true), runs(false)), (4 + 3, 4 + 1));
+}
+
+#[test]
+fn a_backbone_that_cannot_mix_hidden_states_is_told_before_a_batch() {
+    let rule = Arc::new(CfgInside::new(&[1], 3.0).unwrap());
+    let (sampler, noise) = (Arc::new(TopKTopP::default()), Arc::new(Counter::new(5)));
+    let refused = Generator::new(model(Echo::new(true)), rule, sampler, noise).err().unwrap().to_string();
+    assert!(refused.contains("guide its logits instead"), "{refused}");
 }
 
 #[test]

@@ -21,11 +21,12 @@ impl Statistics {
                 Input::Images(_) if is_reference && net.name() == "inception" => {
                     npz::moments(array, "mu", "sigma").map(drop)
                 }
-                Input::Images(_) => Ok(()),
+                Input::Images(_) | Input::Shipped(_) => Ok(()),
             };
         }
         match input {
             Input::File(path) => Self::read(path)?.check_network(net, path),
+            Input::Shipped(name) => Self::shipped(name)?.check_network(net, input.path()),
             Input::Images(_) => Ok(()),
         }
     }
@@ -44,6 +45,11 @@ impl Statistics {
     ) -> Result<Self> {
         match input {
             Input::Images(source) => gather::gather(source, net, options, None, progress),
+            Input::Shipped(name) => {
+                let found = Self::shipped(name)?;
+                found.check_network(net, input.path())?;
+                Ok(found)
+            }
             Input::File(path) if input.array()?.is_some() => Err(no_samples(path)),
             Input::File(path) => {
                 let found = Self::read(path)?;
@@ -81,7 +87,7 @@ impl Statistics {
         }
         let mut found = match input {
             Input::Images(source) => gather::gather(source, net, options, None, progress)?,
-            Input::File(_) => {
+            Input::File(_) | Input::Shipped(_) => {
                 let given = Distribution::Given(pooled.clone());
                 Self::new(gather::file_origin(path)?, net.name(), None, given)
             }

@@ -59,7 +59,7 @@ pub fn markdown(registry: &Registry) -> String {
         "# Configs\n\n<!-- Made from the registry: NEXTSCALE_UPDATE_DOCS=1 cargo test -p nextscale --test docs -->\n\n\
          A config is a RON file. Paths in it are relative to its folder. `nextscale init` writes one with comments, \
          `nextscale list` prints the names below, and `--set PATH=VALUE` changes a value from the command line, as in \
-         `--set guidance.beta=0.3`.\n\n## Fields\n\n| field | default | what it is |\n|---|---|---|\n",
+         `--set guidance.beta=0.3`; `None` switches an optional block off, as in `--set edit=None`.\n\n## Fields\n\n| field | default | what it is |\n|---|---|---|\n",
     );
     for (name, default, about) in FIELDS {
         let _ = writeln!(page, "| `{name}` | {default} | {} |", cell(about));

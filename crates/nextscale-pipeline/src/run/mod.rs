@@ -149,6 +149,14 @@ fn fill(
             let job = Job { prepared, options, folder, variant, missing: &missing[variant], bar: &bar };
             job.run(&model, given.as_ref(), trace.as_deref(), summary)?;
         }
+    } else {
+        // Killed between the last image and its trace's name.
+        for (variant, trace) in traces(prepared, options).iter().enumerate() {
+            let job = Job { prepared, options, folder, variant, missing: &[], bar: &bar };
+            let total = prepared.conditions.len() as u64;
+            let begun = trace.as_deref().map(|path| job.begin_trace(path, total)).transpose()?.flatten();
+            begun.map_or(Ok(()), Trace::finish)?;
+        }
     }
     bar.finish_and_clear();
     let writing = Instant::now();

@@ -1,10 +1,14 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_core::memory;
-use nextscale_files::{centre_square, has_image_name, read_image, visible_children};
+use nextscale_files::{
+    centre_square, has_image_name, kind_of_other, read_image, visible_children, words_of_left_out,
+};
 use rayon::prelude::*;
 
 use super::{Dataset, Images};
+use crate::progress::say;
 use crate::{Error, Result};
 
 /// The largest side that images are resized to.
@@ -26,19 +30,23 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
         return Err(Error::data(root, format!("is no folder; {LAYOUT}")));
     }
     let split = [root.join("train"), root.join("test")];
+    let mut left_out = BTreeMap::new();
     let (classes, train, test) = match split.each_ref().map(|folder| folder.is_dir()) {
         [true, true] => {
             let classes = classes(&split[0])?;
-            let [train, test] = split.each_ref().map(|folder| files(folder, &classes));
+            let [train, test] = split.each_ref().map(|folder| files(folder, &classes, &mut left_out));
             (classes, train?, test?)
         }
         [false, false] => {
             let classes = classes(root)?;
-            let (train, test) = held_out(files(root, &classes)?);
+            let (train, test) = held_out(files(root, &classes, &mut left_out)?);
             (classes, train, test)
         }
         _ => return Err(Error::data(root, format!("has one of train and test; {LAYOUT}"))),
     };
+    if let Some(words) = words_of_left_out(&left_out) {
+        say(&format!("{}: {words}", root.display()));
+    }
     Ok(Dataset { train: decoded(&split[0], train, size)?, test: decoded(&split[1], test, size)?, classes })
 }
 
@@ -81,15 +89,21 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     visible_children(folder).map_err(Error::io(folder))
 }
 
-fn files(folder: &Path, classes: &[String]) -> Result<Files> {
+/// `left_out` counts what is no image, by kind.
+fn files(folder: &Path, classes: &[String], left_out: &mut BTreeMap<String, u64>) -> Result<Files> {
     let mut files = Vec::new();
     for path in children(folder)?.into_iter().filter(|path| path.is_dir()) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let label = classes
             .binary_search(&name)
             .map_err(|_| Error::data(&path, format!("the class {name} has no folder under train")))?;
-        let images = children(&path)?.into_iter().filter(|file| has_image_name(file));
-        files.extend(images.map(|file| (file, label as u16)));
+        for file in children(&path)? {
+            if has_image_name(&file) && file.is_file() {
+                files.push((file, label as u16));
+            } else {
+                *left_out.entry(kind_of_other(&file)).or_default() += 1;
+            }
+        }
     }
     Ok(files)
 }
