@@ -12,14 +12,17 @@ use crate::{Error, Result};
 
 /// Every text of a run: what each image is to show, in the images' order, and then what they are not to show.
 pub(super) fn prompts(conditions: &[Condition]) -> Vec<&str> {
-    let text = |condition| match condition {
-        &Condition::Prompt(ref text) => Some(text.as_str()),
-        _ => None,
-    };
     let shown = conditions.iter().filter_map(|condition| text(condition.shown()));
     let avoided: BTreeSet<&str> =
         conditions.iter().filter_map(|condition| text(condition.avoided())).collect();
     shown.chain(avoided).collect()
+}
+
+fn text(condition: &Condition) -> Option<&str> {
+    match condition {
+        Condition::Prompt(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// What a person should know of prompts before they are encoded.

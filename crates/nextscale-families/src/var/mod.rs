@@ -149,7 +149,7 @@ fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Res
         let side = sides[sides.len() - 1] * config.reduction();
         format!("{side} × {side}")
     });
-    Err(Error::Unfit(format!(
+    Err(Error::Usage(format!(
         "{} does not say its scales, and no published list makes images of {} × {} pixels, only of {}; name it in a config with the scales: \
          (model: Var(tokenizer: \"..\", backbone: \"..\", scales: [..]))",
         file.label(),

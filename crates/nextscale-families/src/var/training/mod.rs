@@ -4,7 +4,6 @@ mod backbone;
 mod tokenizer;
 
 pub use backbone::{BackboneModel, TrainBackbone, train_backbone};
-pub(super) use tokenizer::load_tokenizer;
 pub use tokenizer::{TrainTokenizer, open_tokenizer, train_tokenizer};
 
 use nextscale_train::{Options, Outcome};

@@ -132,7 +132,7 @@ pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
 }
 
 /// As [`open_tokenizer`], of a file whose header has been read; why not in words.
-pub(in crate::var) fn load_tokenizer(file: &WeightFile, device: &Device) -> Result<MultiScaleVq, String> {
+fn load_tokenizer(file: &WeightFile, device: &Device) -> Result<MultiScaleVq, String> {
     let scales = file
         .metadata()
         .get("scales")
