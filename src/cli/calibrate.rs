@@ -38,6 +38,9 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     }
     let folder = args.config.parent().unwrap_or(Path::new(""));
     let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare)?;
+    for remark in prepared.remarks() {
+        eprintln!("warning: {remark}");
+    }
     let stop = Stop::new();
     let options = CalibrationOptions {
         device: args.device.device,

@@ -279,6 +279,8 @@ fn files_are_told_by_name_and_sizes() {
     );
     let tokenizer = "A bitwise multi-scale tokenizer that can be used: 32 channels times [1, 2, 1], 6 bits a latent, 4 pixels a latent";
     assert_eq!(recognise("base", "vae.pth"), tokenizer);
+    let text = recognise("t5", "t5_encoder.safetensors");
+    assert!(text.starts_with("A T5 text encoder that can be used: 3 blocks, width 48"), "{text}");
     let vq = WeightFile::open(common::path("vae.safetensors")).unwrap();
     assert!(Registry::standard().recognise(&vq).unwrap().contains("VQ"));
 }
@@ -334,7 +336,7 @@ fn what_does_not_fit_is_told_before_weights_are_read() {
     let asks = |condition: &str| config("base", "scales: [1, 2]", condition, "guidance: Conditional");
     assert!(told(&asks("Labels([1])")).contains("the model takes no classes"));
     fs::write(folder.join("latin.txt"), b"a ship\na gr\xfcn truck\n").unwrap();
-    assert!(told(&asks("Prompts(file: \"latin.txt\")")).contains("latin.txt is not UTF-8"));
+    assert!(told(&asks("Prompts(file: \"latin.txt\")")).contains("latin.txt: line 2 is not UTF-8"));
     let long = "a ".repeat(40);
     let error = told(&asks(&format!("Prompts([\"a ship\", \"{long}\"])")));
     assert!(error.contains("prompt 2") && error.contains("41 tokens") && error.contains("for 32"), "{error}");

@@ -17,7 +17,7 @@ use nextscale_config::Node;
 use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
 use nextscale_core::ScaleSchedule;
 use nextscale_files::Hash;
-use nextscale_text::{PromptTokenizer, TextEncoder};
+use nextscale_text::{PromptTokenizer, T5Config, TextEncoder};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::{LoadError, WeightFile};
@@ -27,6 +27,8 @@ use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenMod
 
 /// A tensor that every transformer of the family has at its top.
 const MARKER: &str = "cfg_uncond";
+/// A tensor that every text encoder of the family has.
+const ENCODER: &str = "encoder.final_layer_norm.weight";
 
 /// The family.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +44,8 @@ impl ModelFamily for InfinityFamily {
             Some(transformer(file).map_err(|error| error.to_string()))
         } else if BsqVaeConfig::is_of(file) {
             Some(tokenizer(file).map_err(|error| error.to_string()))
+        } else if file.rooted(ENCODER).is_ok_and(|file| file.info(ENCODER).is_some()) {
+            Some(encoder(file).map_err(|error| error.to_string()))
         } else {
             None
         }
@@ -51,6 +55,7 @@ impl ModelFamily for InfinityFamily {
         vec![
             format!("Infinity's transformer (`{MARKER}`)"),
             "its tokenizer (`decoder.conv_in.conv.weight`)".into(),
+            format!("a T5 text encoder (`{ENCODER}`)"),
         ]
     }
 
@@ -117,6 +122,16 @@ fn tokenizer(file: &WeightFile) -> Result<String> {
         config.multipliers,
         config.bits,
         config.reduction()
+    ))
+}
+
+fn encoder(file: &WeightFile) -> Result<String> {
+    let config = T5Config::infer(file)?;
+    let file = file.rooted(ENCODER)?;
+    config.expected(&file).check(&file)?;
+    Ok(format!(
+        "A T5 text encoder that can be used: {} blocks, width {}, {} heads, {} rows of embeddings",
+        config.depth, config.width, config.heads, config.vocabulary
     ))
 }
 

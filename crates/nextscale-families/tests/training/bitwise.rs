@@ -108,9 +108,8 @@ fn the_config_that_comes_with_the_program_is_read_up_to_its_data() {
         node.assign(change).unwrap();
     }
     let out = tempfile::tempdir().unwrap();
-    let train = |node: &Node| {
-        architecture().train(node, out.path(), &options(out.path().into()), &Device::flex())
-    };
+    let train =
+        |node: &Node| architecture().train(node, out.path(), &options(out.path().into()), &Device::flex());
     let error = train(&node).unwrap_err();
     assert!(matches!(error, Error::Train(_)) && error.to_string().contains("nowhere"), "{error}");
     for (change, told) in [

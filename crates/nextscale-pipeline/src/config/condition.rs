@@ -3,6 +3,7 @@ use std::path::Path;
 use nextscale_config::{Conditions, Item, Node};
 use nextscale_core::{Condition, memory};
 use nextscale_families::Takes;
+use nextscale_text::{Error as TextError, read_prompts};
 use serde::Serialize;
 
 use crate::{Error, Result};
@@ -23,9 +24,9 @@ pub(super) fn read(node: &Node, takes: &Takes, folder: &Path) -> Result<Asked> {
     if let Conditions::PromptFile { file, negative } = Conditions::read(node)?
         && takes.prompts
     {
-        let texts = prompts_of(&folder.join(&file.value)).map_err(|error| match error {
-            Problem::File(error) => error,
-            Problem::Content(message) => file.node.error(message).into(),
+        let texts = read_prompts(folder.join(&file.value)).map_err(|error| match error {
+            TextError::PromptFile { .. } => Error::from(file.node.error(error.to_string())),
+            other => other.into(),
         })?;
         return of_file(texts, negative.map(|negative| negative.value));
     }
@@ -58,30 +59,6 @@ fn prompt(text: String, negative: Option<&str>) -> Condition {
         Some(negative) => shown.avoiding(Condition::Prompt(negative.into())),
         None => shown,
     }
-}
-
-/// Why prompts cannot be had from a file.
-enum Problem {
-    File(Error),
-    Content(String),
-}
-
-/// The lines of a file, one a prompt. An empty line is an empty prompt, but for the last.
-fn prompts_of(path: &Path) -> Result<Vec<String>, Problem> {
-    let bytes = std::fs::read(path).map_err(|error| Problem::File(Error::io("read", path)(error)))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
-        Problem::Content(format!(
-            "{} is not UTF-8: byte {at}, in line {line}, begins no character; save it as UTF-8",
-            path.display()
-        ))
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim().is_empty() {
-        return Err(Problem::Content(format!("{} has no prompt; write one a line", path.display())));
-    }
-    Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// What a config itself says, image by image.
@@ -260,10 +237,13 @@ mod tests {
         let again = Document::parse("again.ron", &made.resolved.to_ron_string()).unwrap();
         assert_eq!(read(&again, &texts, Path::new("/nowhere")).unwrap().conditions, made.conditions);
 
-        let told = |bytes: &[u8]| asked(bytes, file).err().unwrap().to_string();
+        let told = |bytes: &[u8]| asked(bytes, file).err().unwrap();
         let latin = told(b"a ship\na gr\xfcn truck\n");
-        assert!(latin.contains("p.txt is not UTF-8: byte 11, in line 2"), "{latin}");
-        assert!(told(b" \n\n").contains("p.txt has no prompt"));
+        assert!(
+            matches!(latin, Error::Config(_)) && latin.to_string().contains("p.txt: line 2 is not UTF-8"),
+            "{latin}"
+        );
+        assert!(told(b"").to_string().contains("p.txt: it has no line"));
         let missing = asked(b"", "Prompts(file: \"q.txt\")").err().unwrap().to_string();
         assert!(missing.contains("cannot read") && missing.contains("q.txt"), "{missing}");
     }
