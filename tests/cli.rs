@@ -9,6 +9,7 @@ mod cli {
     pub mod faults;
     pub mod help;
     pub mod interruption;
+    pub mod kinds;
     pub mod neighbours;
     pub mod probe;
     pub mod program;

@@ -184,7 +184,8 @@ fn fields<T: DeserializeOwned>(config: &str, path: &str) -> Vec<String> {
     let place = if path.is_empty() { "nonsense".into() } else { format!("{path}.nonsense") };
     tree.assign(&format!("{place}=0")).unwrap();
     let error = tree.decode::<T>().err().unwrap_or_else(|| panic!("{place} was taken"));
-    let allowed = error.help_text().and_then(|help| help.split_once("allowed: ")).unwrap().1.to_owned();
+    let help = error.help_text().unwrap().to_owned();
+    let allowed = help.split_once("allowed: ").unwrap().1.split(';').next().unwrap_or_default();
     allowed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

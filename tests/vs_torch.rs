@@ -8,7 +8,7 @@ mod table;
 
 use nextscale::config::Document;
 use nextscale::pipeline::Registry;
-use protocol::{GUIDANCES, Seconds};
+use protocol::{GUIDANCES, INFINITY_GUIDANCES, Seconds};
 use table::{Measured, Table};
 
 /// A run of so many seconds in all, a quarter of them the rule's and half the transformer's.
@@ -47,7 +47,7 @@ fn medians_are_compared_and_shares_are_run_by_run() {
 
 #[test]
 fn the_guidances_are_rules() {
-    for (name, rule) in GUIDANCES {
+    for (name, rule) in GUIDANCES.into_iter().chain(INFINITY_GUIDANCES) {
         let node = Document::parse("vs_torch.ron", rule).unwrap();
         assert!(Registry::standard().rule(&node).is_ok(), "{name}: {rule}");
     }

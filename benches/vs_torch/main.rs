@@ -15,7 +15,7 @@ mod weights;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use nextscale::core::Dtype;
 use serde::Deserialize;
 
@@ -24,7 +24,7 @@ use machine::Machine;
 use protocol::{Answer, Ready};
 use side::{Side, understand};
 use table::{Measured, Table};
-use weights::Files;
+use weights::{Family, Files};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -37,7 +37,10 @@ struct Args {
     /// A Python that has torch and numpy
     #[arg(long, value_name = "PROGRAM")]
     python: PathBuf,
-    /// The depth of the transformer
+    /// What is raced: VAR, or Infinity-125M at 256 × 256 from texts that are encoded already
+    #[arg(long, value_name = "NAME", default_value = "var")]
+    model: Name,
+    /// The depth of VAR's transformer
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive())]
     depth: usize,
     /// Runs of every guidance on each side that count, after one that does not
@@ -49,8 +52,9 @@ struct Args {
     /// Images at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
     batch: usize,
-    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors; what is not there is made with random
-    /// weights [default: a folder in target/tmp]
+    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with infinity_vae_d16.safetensors,
+    /// infinity_125m.safetensors and texts.safetensors; what is not there is made with random weights [default: a folder in
+    /// target/tmp]
     #[arg(long, value_name = "FOLDER")]
     weights: Option<PathBuf>,
     /// What both sides compute in: nextscale its linear layers, PyTorch everything
@@ -64,10 +68,27 @@ struct Args {
     bench: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    Var,
+    Infinity,
+}
+
 impl Args {
+    fn family(&self) -> Family {
+        match self.model {
+            Name::Var => Family::Var(self.depth),
+            Name::Infinity => Family::Infinity,
+        }
+    }
+
     fn files(&self) -> Files {
-        let made = || Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vs_torch-d{}", self.depth));
-        Files::of(&self.weights.clone().unwrap_or_else(made), self.depth)
+        let name = match self.family() {
+            Family::Var(depth) => format!("vs_torch-d{depth}"),
+            Family::Infinity => "vs_torch-infinity".into(),
+        };
+        let made = || Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Files::of(&self.weights.clone().unwrap_or_else(made), self.family())
     }
 }
 
@@ -122,13 +143,17 @@ fn race(args: &Args) -> Result<()> {
     }
     let versions = versions(&args.python)?;
     let files = args.files();
-    files.make_missing(args.depth)?;
+    if args.model == Name::Infinity && args.dtype != Dtype::F32 {
+        return Err("the peer of Infinity computes in f32; leave --dtype out".into());
+    }
+    files.make_missing()?;
     files.warm()?;
 
     let [depth, threads, batch] = [args.depth, args.threads, args.batch].map(|number| number.to_string());
     let dtype = args.dtype.to_string();
     let mut ours = Command::new(std::env::current_exe()?);
     ours.env("RAYON_NUM_THREADS", &threads).args(["--serve", "--python"]).arg(&args.python);
+    ours.args(["--model", if args.model == Name::Var { "var" } else { "infinity" }]);
     ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch, "--dtype", &dtype]);
     if let Some(folder) = &args.weights {
         ours.arg("--weights").arg(folder);
@@ -136,6 +161,9 @@ fn race(args: &Args) -> Result<()> {
     let mut theirs = Command::new(&args.python);
     theirs.env("OMP_NUM_THREADS", &threads).args([PEER, "serve"]).arg(&files.backbone).arg(&files.tokenizer);
     theirs.args(["--threads", &threads, "--batch", &batch, "--dtype", &dtype]);
+    if let Some(text) = &files.text {
+        theirs.arg("--text").arg(text);
+    }
 
     eprintln!("loading both sides");
     let mut sides: [Side<Ready>; 2] = [Side::start("nextscale", ours)?, Side::start("PyTorch", theirs)?];
@@ -171,8 +199,11 @@ fn race(args: &Args) -> Result<()> {
 
     println!("- {}, {} cores; load averages at the start {}", machine.processor, machine.cores, machine.load);
     println!(
-        "- VAR-d{depth}, batch {batch}, {threads} threads a side, top-k 900, top-p 0.96; {} of each guidance in turns, after one to \
-         warm up",
+        "- {}; batch {batch}, {threads} threads a side; {} of each guidance in turns, after one to warm up",
+        match args.family() {
+            Family::Var(depth) => format!("VAR-d{depth}, top-k 900, top-p 0.96"),
+            Family::Infinity => "Infinity-125M at 0.06M without the text encoder, τ 0.5, top-p 0.97".into(),
+        },
         if args.runs == 1 { "1 run".into() } else { format!("{} runs", args.runs) }
     );
     let unoptimised = if cfg!(debug_assertions) { " without the optimisation of a release" } else { "" };

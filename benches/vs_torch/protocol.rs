@@ -11,6 +11,14 @@ pub const GUIDANCES: [(&str, &str); 4] = [
     ("cfg+ssg", "Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: 0.5)"),
 ];
 
+/// The same for Infinity, whose guidance has one weight at all scales.
+pub const INFINITY_GUIDANCES: [(&str, &str); 4] = [
+    ("none", "Conditional"),
+    ("cfg", "Cfg(weight: 3.0)"),
+    ("ssg", "Ssg(base: Conditional, prior: Dse(), beta: 0.5)"),
+    ("cfg+ssg", "Ssg(base: Cfg(weight: 3.0), prior: Dse(), beta: 0.5)"),
+];
+
 /// The first line: the weights are there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ready {
@@ -25,7 +33,7 @@ pub struct Ready {
 /// The seconds of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// From classes to pictures in host memory.
+    /// From classes or texts' rows to pictures in host memory.
     pub total: f64,
     /// The transformer.
     pub transformer: f64,

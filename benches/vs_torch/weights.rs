@@ -1,64 +1,121 @@
 //! The files that both sides read.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nextscale::backbones::infinity::InfinityConfig;
 use nextscale::backbones::var::{Initialisation, SCALES_256, VarConfig};
-use nextscale::burn::tensor::Device;
+use nextscale::burn::tensor::{Device, TensorData};
 use nextscale::core::ScaleSchedule;
+use nextscale::core::random::splitmix64;
+use nextscale::tokenizers::bitwise::BsqVaeConfig;
 use nextscale::tokenizers::vq::VqvaeConfig;
-use nextscale::weights::Precision;
+use nextscale::weights::{Precision, save_safetensors};
 
 use crate::Result;
 
+/// The tensor of the texts' file.
+pub const TEXT: &str = "text";
+/// Images that the texts' file has rows for, and rows of each.
+const TEXTS: [usize; 2] = [8, 32];
+
+/// What is raced.
+#[derive(Debug, Clone, Copy)]
+pub enum Family {
+    /// VAR of a depth, at 256 × 256.
+    Var(usize),
+    /// Infinity-125M at 0.06M pixels, from texts that are encoded already.
+    Infinity,
+}
+
 /// A model.
 pub struct Files {
+    /// Whose they are.
+    pub family: Family,
     /// The autoencoder.
     pub tokenizer: PathBuf,
     /// The transformer.
     pub backbone: PathBuf,
+    /// Rows of texts, where the model reads any.
+    pub text: Option<PathBuf>,
 }
 
 impl Files {
-    /// Those of a folder, by the names that `examples/random_var.rs` gives them.
-    pub fn of(folder: &Path, depth: usize) -> Self {
-        Self {
-            tokenizer: folder.join("vae_ch160v4096z32.safetensors"),
-            backbone: folder.join(format!("var_d{depth}.safetensors")),
-        }
+    /// Those of a folder; VAR's by the names that `examples/random_var.rs` gives them.
+    pub fn of(folder: &Path, family: Family) -> Self {
+        let (tokenizer, backbone, text) = match family {
+            Family::Var(depth) => ("vae_ch160v4096z32", format!("var_d{depth}"), None),
+            Family::Infinity => ("infinity_vae_d16", "infinity_125m".into(), Some("texts")),
+        };
+        let file = |name: &str| folder.join(format!("{name}.safetensors"));
+        Self { family, tokenizer: file(tokenizer), backbone: file(&backbone), text: text.map(file) }
     }
 
     /// Makes random weights of the published sizes where there are no files. A depth that was not published has the
     /// published proportions.
-    pub fn make_missing(&self, depth: usize) -> Result<()> {
+    pub fn make_missing(&self) -> Result<()> {
         let device = Device::flex();
-        let model = match VarConfig::published(depth) {
-            Ok(model) => model,
-            Err(_) => VarConfig::new(depth, ScaleSchedule::square(&SCALES_256)?),
-        };
         if let Some(folder) = self.backbone.parent() {
             fs::create_dir_all(folder)
                 .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
         }
-        if !self.tokenizer.exists() {
-            eprintln!("making {}", self.tokenizer.display());
-            let tokenizer = VqvaeConfig::published().init(model.schedule.clone(), 0, &device)?;
-            tokenizer.save(&self.tokenizer, Precision::F32)?;
-        }
-        if !self.backbone.exists() {
-            eprintln!("making {}", self.backbone.display());
-            model.init(&Initialisation::default(), &device)?.save(&self.backbone, Precision::F32, true)?;
+        let missing = |path: &Path| {
+            let missing = !path.exists();
+            if missing {
+                eprintln!("making {}", path.display());
+            }
+            missing
+        };
+        match self.family {
+            Family::Var(depth) => {
+                let model = match VarConfig::published(depth) {
+                    Ok(model) => model,
+                    Err(_) => VarConfig::new(depth, ScaleSchedule::square(&SCALES_256)?),
+                };
+                if missing(&self.tokenizer) {
+                    let tokenizer = VqvaeConfig::published().init(model.schedule.clone(), 0, &device)?;
+                    tokenizer.save(&self.tokenizer, Precision::F32)?;
+                }
+                if missing(&self.backbone) {
+                    let backbone = model.init(&Initialisation::default(), &device)?;
+                    backbone.save(&self.backbone, Precision::F32, true)?;
+                }
+            }
+            Family::Infinity => {
+                let model = InfinityConfig::published("125m")?;
+                if missing(&self.tokenizer) {
+                    let config = BsqVaeConfig::published(model.bits)?;
+                    let tokenizer = config.init(model.schedule.clone(), false, 0, &device)?;
+                    tokenizer.save(&self.tokenizer, Precision::F32)?;
+                }
+                if missing(&self.backbone) {
+                    let backbone = model.init(&Initialisation::default(), &device)?;
+                    backbone.save(&self.backbone, Precision::F32, true)?;
+                }
+                if let Some(text) = self.text.as_ref().filter(|path| missing(path)) {
+                    save_safetensors(text, [texts(model.text_width)], Precision::F32, &BTreeMap::new())?;
+                }
+            }
         }
         Ok(())
     }
 
     /// Reads them once, so that neither side waits for the disk.
     pub fn warm(&self) -> Result<()> {
-        for path in [&self.tokenizer, &self.backbone] {
+        for path in [&self.tokenizer, &self.backbone].into_iter().chain(&self.text) {
             let unreadable = |error| format!("cannot read {}: {error}", path.display());
             io::copy(&mut File::open(path).map_err(unreadable)?, &mut io::sink()).map_err(unreadable)?;
         }
         Ok(())
     }
+}
+
+/// Rows of texts, numbers between -0.25 and 0.25 such as a text encoder gives.
+fn texts(width: usize) -> (String, TensorData) {
+    let [images, rows] = TEXTS;
+    let number = |i| (splitmix64(0, i) >> 40) as f32 / (1 << 25) as f32 - 0.25;
+    let values: Vec<f32> = (0..(images * rows * width) as u64).map(number).collect();
+    (TEXT.into(), TensorData::new(values, [images, rows, width]))
 }

@@ -1,26 +1,31 @@
 //! `nextscale ablate FILE`: variants of guidance, measured on the same random numbers.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::ablation::judge::Judges;
 use crate::ablation::{self, Ablation, Options, Progress, Store};
-use crate::config::Document;
-use crate::pipeline::{Registry, Stop};
+use crate::config::Node;
+use crate::files::write_atomically;
+use crate::pipeline::{Registry, Stop, version};
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::{Failure, progress, report};
+use super::recognise::ConfigKind;
+use super::{Failure, config_file, report};
+use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The ablation, a RON file
     file: PathBuf,
-    /// The smallest useful number of images, as the file's `quick` says; --set goes before it
+    /// Use the values of the file's `quick`, for a first look with few images; --set has priority
     #[arg(long)]
     quick: bool,
-    /// The folder of images and reports [default: the file's name, with -quick if asked for]
+    /// The folder for images and reports [default: the file's name, followed by -quick with --quick]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -29,9 +34,38 @@ pub struct Args {
     device: DeviceArgs,
 }
 
+/// Writes down what is run, in the folder: the ablation as it was read, --quick and --set applied, and for every run of it the command, the
+/// version, when it began, and at its end how long it took.
+fn keep(store: &Store, tree: &Node, begun: SystemTime, took: Option<Duration>) -> Result<(), Failure> {
+    let unwritten = |name: &str, error: std::io::Error| {
+        Failure::Run(miette::miette!("cannot write {}: {error}", store.root().join(name).display()))
+    };
+    let text = format!("{}\n", tree.to_ron_string());
+    write_atomically(&store.root().join("ablation.ron"), text.as_bytes())
+        .map_err(|error| unwritten("ablation.ron", error))?;
+    let said = Said {
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        version: version::words(),
+        begun_unix_seconds: begun.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        seconds: took.map(|took| took.as_secs_f64()),
+    };
+    let line = serde_json::to_string(&said).unwrap_or_default() + "\n";
+    let runs = std::fs::OpenOptions::new().create(true).append(true).open(store.root().join("runs.jsonl"));
+    runs.and_then(|mut runs| runs.write_all(line.as_bytes())).map_err(|error| unwritten("runs.jsonl", error))
+}
+
+/// A line of `runs.jsonl`: one when a run begins, and one when it ends.
+#[derive(serde::Serialize)]
+struct Said {
+    command: Vec<String>,
+    version: String,
+    begun_unix_seconds: u64,
+    seconds: Option<f64>,
+}
+
 /// Makes what is missing, and writes the report.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
-    let mut tree = Document::read(&args.file).map_err(Failure::usage)?;
+    let mut tree = config_file::read(&args.file, ConfigKind::Ablation)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     if args.quick {
@@ -54,7 +88,10 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         bar.set_message(progress.cell.clone());
     };
     let options = Options { device: args.device.device, stop, progress: &mut show };
+    let begun = SystemTime::now();
+    keep(&store, &tree, begun, None)?;
     ablation::run(&name, &ablation, judges, &store, options)?;
     bar.finish_and_clear();
+    keep(&store, &tree, begun, begun.elapsed().ok())?;
     report::write(&store, judges, args.device.device)
 }

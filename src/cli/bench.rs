@@ -14,22 +14,25 @@ use super::evaluate::check_place;
 use super::generate;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
-use super::progress;
+use super::say;
+use crate::pipeline::progress;
 
-/// What is measured with random weights and without a config.
-const PUBLISHED: &str = include_str!("../../configs/var-d16.ron");
+/// What is measured with random weights and without a config, of models of classes and of models of texts.
+const OF_CLASSES: (&str, &str) = ("var-d16.ron", include_str!("../../configs/var-d16.ron"));
+const OF_TEXTS: (&str, &str) = ("infinity-125m.ron", include_str!("../../configs/infinity-125m.ron"));
 
 /// Measure seconds per part, images per second, peak memory and SSG's share, on your model and device
 ///
-/// Every rule of the config makes the same images in turns, and a rule with SSG runs beside itself without. Nothing is
-/// written but the report.
+/// The config's rules take turns making the same images, and a rule with SSG also runs without it. Only the report is
+/// written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run's config [default: the shipped model under the four guidances of the quick start]
     config: Option<PathBuf>,
-    /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), in place of the config's model;
-    /// without a config, under configs/var-d16.ron with a batch of 1
-    #[arg(long, value_name = "DEPTH")]
+    /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), by the number, or of Infinity, as in
+    /// infinity-125m or "infinity-2b, 0.25M, 4:3", in place of the config's model; without a config, under configs/var-d16.ron
+    /// or configs/infinity-125m.ron with a batch of 1
+    #[arg(long, value_name = "SIZES")]
     random: Option<String>,
     /// Sides of the random model's grids, like 1,2,3,4,5,6,8 for 128 pixels (16 times the last) [default: the published ones]
     #[arg(long, value_name = "SIDES", requires = "random", value_delimiter = ',')]
@@ -37,20 +40,20 @@ pub struct Args {
     /// Codes of the random model [default: 4096]
     #[arg(long, value_name = "N", requires = "random", value_parser = clap::value_parser!(u32).range(1..))]
     vocabulary: Option<u32>,
-    /// Runs of every rule that count
+    /// Measured runs of every rule
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Runs of every rule before those, which do not count
+    /// Warm-up runs of every rule, not measured
     #[arg(long, value_name = "N", default_value_t = 1)]
     warmup: u32,
-    /// Images at once [default: the config's]
+    /// Images per batch [default: the config's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Images of a run, of the config's conditions in turn [default: --batch, else the config's batch or its number of images,
-    /// whichever is less]
+    /// Images per run, cycling through the config's conditions [default: --batch, else the smaller of the config's batch and
+    /// number of images]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Write the report as JSON too
+    /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
@@ -83,8 +86,10 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         check_place(file)?;
     }
     let published = args.config.is_none() && args.random.is_some();
-    let (mut tree, folder) = if published {
-        (Document::parse("var-d16.ron", PUBLISHED).map_err(Failure::usage)?, PathBuf::new())
+    let weights = args.weights()?;
+    let (mut tree, folder) = if let (true, Weights::Random(sizes)) = (published, &weights) {
+        let (name, text) = if registry.random(sizes)?.takes().prompts { OF_TEXTS } else { OF_CLASSES };
+        (Document::parse(name, text).map_err(Failure::usage)?, PathBuf::new())
     } else {
         let (tree, _, folder) = generate::read(args.config.as_deref())?;
         (tree, folder)
@@ -96,7 +101,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let options = BenchOptions {
         device: args.device.device,
         dtype: args.dtype.dtype,
-        weights: args.weights()?,
+        weights,
         runs: args.runs as usize,
         warmup: args.warmup as usize,
         batch: args.batch.or(published.then_some(1)).map(|batch| batch as usize),
@@ -122,6 +127,6 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let text = report.to_json().map_err(|error| unwritten(&error))?;
         write_atomically(file, text.as_bytes()).map_err(|error| unwritten(&error))?;
     }
-    print!("{report}");
+    say::out(format_args!("{report}"));
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! `nextscale calibrate CONFIG --out FILE`: average logits for the prior `Marginal`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use crate::config::Document;
 use crate::pipeline::calibration::{CalibrationOptions, calibrate};
 use crate::pipeline::{Config, Registry, Stop};
 
-use super::Failure;
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::recognise::ConfigKind;
+use super::say::say;
+use super::{Failure, config_file};
 
 /// Average a rule's logits over a config's images, for the prior `Marginal`
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
     /// The safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Another seed than the config's; take one that no image is measured on
+    /// Use this seed instead of the config's; choose one that no measured image has
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Makes the images, keeps their averages, and says where those are.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
+    let mut tree = config_file::read(&args.config, ConfigKind::Run)?;
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
@@ -41,7 +41,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let stop = Stop::new();
     let options = CalibrationOptions {
         device: args.device.device,
-        progress: std::io::stderr().is_terminal(),
+        progress: true,
         stop: stop.clone(),
         ..CalibrationOptions::new(args.out)
     };
@@ -51,11 +51,11 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     // A config's paths start from its own folder, wherever that is.
     let path = std::path::absolute(&done.file).unwrap_or_else(|_| done.file.clone());
     match done.made {
-        0 => println!("{file} is there already, over {images} images"),
-        _ => println!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
+        0 => say!("{file} is there already, over {images} images"),
+        _ => say!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
     }
     if let Some(halves) = done.halves {
-        println!("averages over every other image differ by {:.1} % of the averages", 100.0 * halves);
+        say!("averages over every other image differ by {:.1} % of the averages", 100.0 * halves);
     }
     Ok(())
 }

@@ -8,10 +8,11 @@ use crate::train::log::Table;
 
 use super::Failure;
 use super::evaluate::check_place;
+use super::say::say;
 
 /// Draw a training's log as a line chart
 ///
-/// Where an evaluation.csv lies beside the log, losses on held-out images are rings of the lines' colours.
+/// If an evaluation.csv lies beside the log, losses on held-out images are drawn as rings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The log.csv in the folder of a training, finished or not
@@ -19,7 +20,7 @@ pub struct Args {
     /// The SVG file to write
     #[arg(long, value_name = "SVG")]
     out: PathBuf,
-    /// The columns to draw, separated by commas; all losses if not given
+    /// The columns to draw, separated by commas [default: all losses]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
 }
@@ -51,7 +52,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let text = svg(&title, &lines, "step", &y, "held-out images");
     write_atomically(&args.out, text.as_bytes())
         .map_err(|error| Failure::Run(miette::miette!("cannot write {}: {error}", args.out.display())))?;
-    println!("wrote {}: {} lines over {} rows", args.out.display(), lines.len(), table.rows.len());
+    say!("wrote {}: {} lines over {} rows", args.out.display(), lines.len(), table.rows.len());
     Ok(())
 }
 

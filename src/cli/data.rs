@@ -1,50 +1,220 @@
-//! DATA on the command line: a data set that training reads, or images that `evaluate` reads.
+//! Images on the command line, one notation for every command:
+//!
+//! - a folder of images, or of folders of them by class; an `.npz` file of images; a run folder, or one rule's folder in it;
+//! - `DIR/CELL`, a cell of an ablation by its name, its number or its id;
+//! - a data set as a training's `data` says it: a folder of CIFAR-10 or Fashion-MNIST, `Cifar10("DIR")`, `FashionMnist("DIR")`,
+//!   `Folder(root: "DIR", size: 64)`. Of one with a training and a test split, commands that take images want `Train(..)`
+//!   or `Test(..)` around it.
 
+use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::config::Document;
-use crate::metrics::ImageBatch;
-use crate::metrics::source::ImageSource;
+use crate::ablation::store::CellImages;
+use crate::config::{Document, Node, Value};
+use crate::files::words_of_left_out;
+use crate::metrics::source::{ImageList, ImageSource};
+use crate::metrics::{ImageBatch, Input, Result as MetricsResult};
 use crate::train::data::{Dataset, Images, Source};
 
 use super::Failure;
-use super::evaluate::failure;
+use super::failure::failure;
 
 /// Images that go through a network at a time.
 pub const BATCH: usize = 64;
 
-/// What DATA named.
+/// What an argument named.
 pub enum Data {
     /// A data set with classes and held-out images, in memory as bytes.
     Set(Dataset),
-    /// Images on disk, which are read batch by batch.
+    /// Images, which are read batch by batch.
     Images(ImageSource),
 }
 
+/// Which split of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Split {
+    Train,
+    Test,
+}
+
 impl Data {
-    /// Opens a folder of CIFAR-10 or Fashion-MNIST; what a training's `data` says, as in `Folder(root: "x", size: 64)`; or
-    /// images as `evaluate` takes them.
-    pub fn open(text: &str) -> Result<Self, Failure> {
-        let path = Path::new(text);
-        if !path.exists() && text.contains('(') {
-            let source: Source =
-                Document::parse("DATA", text).and_then(|tree| tree.decode()).map_err(Failure::usage)?;
-            return source.load().map(Self::Set).map_err(Failure::from);
+    /// Opens what an argument names; `side` brings images to squares of so many pixels.
+    pub fn open(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
+        if text.exists() {
+            return Self::at(text, side);
+        }
+        if let Some(text) = text.to_str().filter(|text| text.contains('(')) {
+            return Self::said(text, side);
+        }
+        if let Some(cell) = CellImages::find(text)? {
+            return ImageSource::of_list(Arc::new(cell), side).map(Self::Images).map_err(failure);
+        }
+        ImageSource::open_at(text, side).map(Self::Images).map_err(failure)
+    }
+
+    /// A file or folder.
+    fn at(path: &Path, side: Option<u32>) -> Result<Self, Failure> {
+        if let Some(cells) = CellImages::choices(path)? {
+            let path = path.display();
+            return Err(Failure::Usage(miette::miette!(
+                help = format!("its cells: {cells}"),
+                "{path} is an ablation; name one of its cells, as in {path}/0"
+            )));
+        }
+        // A cell's own folder; any other folder that lies in an ablation's is what it holds.
+        if path.parent().and_then(Path::file_name).is_some_and(|name| name == "cells")
+            && let Some(cell) = CellImages::find(path)?
+        {
+            return ImageSource::of_list(Arc::new(cell), side).map(Self::Images).map_err(failure);
         }
         if path.join("train").is_dir() && path.join("test").is_dir() {
-            return Err(Failure::Usage(miette::miette!(
-                "{text} has folders train and test; say of what size images are to be: 'Folder(root: {text:?}, size: 64)'"
-            )));
+            let text = path.display().to_string();
+            let Some(side) = side else {
+                return Err(Failure::Usage(miette::miette!(
+                    "{text} has folders train and test; say of what size images are to be: 'Folder(root: {text:?}, size: \
+                     64)'"
+                )));
+            };
+            let source = Source::Folder { root: path.into(), size: side as usize };
+            return source.load().map(Self::Set).map_err(Failure::from);
         }
         match Source::find(path) {
             Some(source) => source.load().map(Self::Set).map_err(Failure::from),
-            None => ImageSource::open(path).map(Self::Images).map_err(failure),
+            None => ImageSource::open_at(path, side).map(Self::Images).map_err(failure),
         }
     }
+
+    /// What a training's `data` says, or one split of it.
+    fn said(text: &str, side: Option<u32>) -> Result<Self, Failure> {
+        let tree = Document::parse("DATA", text).map_err(Failure::usage)?;
+        let split = match tree.variant().map_err(Failure::usage)?.name() {
+            "Train" => Some(Split::Train),
+            "Test" => Some(Split::Test),
+            _ => None,
+        };
+        let Some(split) = split else { return Self::set(&tree, side) };
+        let inner = match &tree.value {
+            Value::Tuple { items, .. } if items.len() == 1 => &items[0],
+            _ => {
+                let error = tree.error("expected one data set in the parentheses");
+                return Err(Failure::usage(error.with_help("write Test(Cifar10(\"DIR\"))")));
+            }
+        };
+        let set = match &inner.value {
+            Value::Str(path) => Self::at(Path::new(path), side)?,
+            _ => Self::set(inner, side)?,
+        };
+        match set {
+            Self::Set(set) => {
+                let images = Part::new(text, set, split);
+                ImageSource::of_list(Arc::new(images), side).map(Self::Images).map_err(failure)
+            }
+            Self::Images(source) => Err(Failure::Usage(miette::miette!(
+                "{} has no training and test split; leave out what is around it",
+                source.path().display()
+            ))),
+        }
+    }
+
+    fn set(tree: &Node, side: Option<u32>) -> Result<Self, Failure> {
+        let source: Source = tree.decode().map_err(Failure::usage)?;
+        if let Source::Folder { root, size } = &source
+            && root.is_dir()
+            && !root.join("train").is_dir()
+            && !root.join("test").is_dir()
+        {
+            // Without splits it says of what size images are to be, and no more.
+            let size = u32::try_from(*size).unwrap_or(u32::MAX);
+            return ImageSource::open_at(root, Some(side.unwrap_or(size))).map(Self::Images).map_err(failure);
+        }
+        source.load().map(Self::Set).map_err(Failure::from)
+    }
+
+    /// The images of an argument that must not have splits.
+    fn images(self, text: &Path) -> Result<ImageSource, Failure> {
+        match self {
+            Self::Images(source) => Ok(source),
+            Self::Set(_) => {
+                let text = text.display().to_string();
+                let inner = if Path::new(&text).exists() { format!("{text:?}") } else { text.clone() };
+                Err(Failure::Usage(miette::miette!(
+                    help = format!("give 'Train({inner})' or 'Test({inner})'"),
+                    "{text} has a training and a test split; say which images are meant"
+                )))
+            }
+        }
+    }
+}
+
+/// Says what was passed over beside the images of a set, for commands whose output has no place for it.
+pub fn tell_left_out(source: &ImageSource) {
+    if let Some(words) = words_of_left_out(source.left_out()) {
+        let _ = writeln!(std::io::stderr(), "{}: {words}", source.path().display());
+    }
+}
+
+/// The images that an argument names.
+pub fn images(text: &Path, side: Option<u32>) -> Result<ImageSource, Failure> {
+    Data::open(text, side)?.images(text)
+}
+
+/// What an argument of `evaluate` names: images, or a file of statistics or moments.
+pub fn input(text: &Path, side: Option<u32>) -> Result<Input, Failure> {
+    if text.is_file() || (text == Path::new("cifar10") && !text.exists()) {
+        return Input::open(text, side).map_err(failure);
+    }
+    images(text, side).map(Input::Images)
 }
 
 /// Images of a split by index, as a network takes them.
 pub fn batch(images: &Images, picks: &[usize]) -> Result<ImageBatch, Failure> {
     let pixels = picks.iter().flat_map(|&index| images.interleaved(index)).collect();
     ImageBatch::new(images.size, images.size, pixels).map_err(failure)
+}
+
+/// One split of a data set in memory.
+struct Part {
+    name: String,
+    images: Images,
+    classes: Vec<String>,
+}
+
+impl Part {
+    fn new(name: &str, set: Dataset, split: Split) -> Self {
+        let images = match split {
+            Split::Train => set.train,
+            Split::Test => set.test,
+        };
+        Self { name: name.into(), images, classes: set.classes }
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl ImageList for Part {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn count(&self) -> u64 {
+        self.images.len() as u64
+    }
+
+    fn size(&self) -> [usize; 2] {
+        [self.images.size; 2]
+    }
+
+    fn read(&self, images: Range<u64>) -> MetricsResult<Vec<u8>> {
+        Ok(images.flat_map(|index| self.images.interleaved(index as usize)).collect())
+    }
+
+    fn classes(&self) -> Option<Vec<String>> {
+        self.images.labels.iter().map(|&label| self.classes.get(usize::from(label)).cloned()).collect()
+    }
 }

@@ -6,7 +6,7 @@ use crate::pipeline::device::DeviceChoice;
 /// Where to compute.
 #[derive(Debug, clap::Args)]
 pub struct DeviceArgs {
-    /// Where to compute: auto, cpu, cuda or cuda:N. `auto` takes CUDA where there is one
+    /// Where to compute: auto, cpu, cuda or cuda:N. `auto` uses CUDA if there is a device
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
 }
@@ -14,7 +14,7 @@ pub struct DeviceArgs {
 /// `--dtype`, as the commands that generate have it.
 #[derive(Debug, clap::Args)]
 pub struct DtypeArgs {
-    /// What the transformer's linear layers and the decoder's convolutions multiply: f32, or bf16 where the processor multiplies such numbers
+    /// The type of the inputs of the transformer's linear layers and the decoder's convolutions: f32, or bf16 on a processor that multiplies it
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: Dtype,
 }

@@ -2,22 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::files::{Lock, LockError};
 use crate::metrics::kid::KidOptions;
-use crate::metrics::source::ImageSource;
 use crate::metrics::{
-    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, KeptAs, Lite0, Probe,
-    Probing, Report, Statistics, evaluate,
+    Error, EvaluateOptions, FeatureNet, GatherOptions, Inception, InceptionProtocol, Input, KeptAs, Lite0,
+    Probe, Probing, Report, Statistics, evaluate,
 };
 use crate::weights::WeightFile;
 use clap::ValueEnum;
 
 use super::device::DeviceArgs;
-use super::{Failure, progress};
+use super::failure::failure;
+use super::say;
+use super::{Failure, data};
+use crate::pipeline::progress;
 
-/// Measure images against a reference: FID and its relatives, or their namesakes on shipped features
+/// Measure images against a reference: FID and related measures, or the same on shipped features
 ///
-/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, or a statistics file that
-/// --save-statistics wrote; REF may also be an .npz file with mu and sigma.
+/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
+/// (DIR/CELL), a data set as a training's `data` says it ('Test(Cifar10("DIR"))'), or a statistics file that --save-statistics
+/// wrote; REF may also be cifar10, whose test images' statistics on Lite0 are shipped, or an .npz file with mu and sigma.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to measure
@@ -25,37 +29,41 @@ pub struct Args {
     /// What to measure it against
     #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe"])]
     reference: Option<PathBuf>,
-    /// The reference's reconstructions by the tokenizer: every distance is also taken to them
+    /// The reference's reconstructions by the tokenizer: adds every distance to them
     #[arg(long, value_name = "REC", requires = "reference")]
     rec: Option<PathBuf>,
-    /// Add the share of samples that a linear probe assigns to their own class: cifar10, which is shipped, or a file of
+    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept. Without it all
+    /// must have one size
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    size: Option<u32>,
+    /// Add the share of samples that a linear probe assigns to their own class: cifar10 (shipped) or a file from
     /// `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file with labels (arr_1)
     #[arg(long, value_name = "cifar10|FILE", conflicts_with = "save_statistics")]
     probe: Option<PathBuf>,
-    /// The network: lite0, which is shipped, or your pt_inception-2015-12-05-6726825d.pth, for what is called FID, or other
-    /// weights of EfficientNet-Lite0
+    /// The feature network: lite0 (shipped), your pt_inception-2015-12-05-6726825d.pth (for FID), or other weights of
+    /// EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
     features: PathBuf,
-    /// How images become Inception's input
-    #[arg(long, value_enum, default_value_t = Input::PytorchFid)]
-    inception_input: Input,
-    /// Write the measures and how they were taken as JSON
+    /// How images are resized and scaled for Inception
+    #[arg(long, value_enum, default_value_t = InceptionInput::PytorchFid)]
+    inception_input: InceptionInput,
+    /// Write the measures and their protocol as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the samples' statistics to a .safetensors file, which can stand for them from then on. An
-    /// interrupted command goes on where it was
+    /// Write the samples' statistics to a .safetensors file that can be used in their place. Repeat the command to resume an
+    /// interrupted one
     #[arg(long, value_name = "FILE")]
     save_statistics: Option<PathBuf>,
-    /// How that file holds the kept features: half precision halves it and moves KID by about 1e-4 of itself
+    /// The precision of the kept features in that file: f16 halves its size and changes KID by about 1e-4 of its value
     #[arg(long, value_enum, default_value_t = KeepAs::F32, requires = "save_statistics")]
     keep_as: KeepAs,
-    /// Keep the features of so many images of each set, for all but FID, sFID and IS
+    /// How many images of each set keep their features, which all measures but FID, sFID and IS need
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().keep)]
     keep: usize,
     /// Splits of the Inception Score
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().splits)]
     splits: usize,
-    /// Of everything random: kept images, splits, subsets
+    /// The seed of kept images, splits and subsets
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().seed)]
     seed: u32,
     #[command(flatten)]
@@ -63,20 +71,20 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Input {
+enum InceptionInput {
     /// As the pytorch-fid package
     PytorchFid,
-    /// As the ADM suite and torch-fidelity; ADM's reference batches were made so
+    /// As the ADM suite, which made its reference batches this way, and torch-fidelity
     Tensorflow,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KeepAs {
-    /// As they are
+    /// Single precision
     F32,
-    /// At half precision
+    /// Half precision
     F16,
-    /// Not at all: the file then serves Fréchet distances and Inception Scores only
+    /// No features: the file then serves only Fréchet distances and Inception Scores
     Nothing,
 }
 
@@ -96,9 +104,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::Usage(miette::miette!("--splits must be from 1 to 1000")));
     }
     let (json, saved) = (args.json.as_deref(), args.save_statistics.as_deref());
-    for file in [json, saved].into_iter().flatten() {
+    if let Some(file) = json {
         check_place(file)?;
     }
+    let _claimed = saved.map(claim).transpose()?;
     if saved.is_some_and(|file| file.extension().is_none_or(|extension| extension != "safetensors")) {
         return Err(Failure::Usage(miette::miette!(
             "--save-statistics takes a file that ends in .safetensors"
@@ -110,26 +119,30 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     let net = network(&args)?;
-    let sets = [Some(&args.samples), args.reference.as_ref(), args.rec.as_ref()];
-    for path in sets.into_iter().flatten() {
-        Statistics::check(path, &*net).map_err(failure)?;
-    }
+    let open = |path: &PathBuf, is_reference| {
+        let input = data::input(path, args.size)?;
+        Statistics::check(&input, &*net, is_reference).map_err(failure)?;
+        Ok::<_, Failure>(input)
+    };
+    let input = open(&args.samples, false)?;
+    let reference = args.reference.as_ref().map(|path| open(path, true)).transpose()?;
+    let rec = args.rec.as_ref().map(|path| open(path, true)).transpose()?;
     let probe = args.probe.as_deref().map(open_probe).transpose()?;
-    let probing = probe.as_ref().map(|probe| probing(&*net, probe, &args.samples)).transpose()?;
+    let probing = probe.as_ref().map(|probe| probing(&*net, probe, &input)).transpose()?;
     let options =
         GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
     let samples = gathered("samples", |progress| match saved {
         Some(file) => {
             let kept_as = args.keep_as.into();
-            Statistics::of_samples_saved(&args.samples, &*net, &options, file, kept_as, progress)
+            Statistics::of_samples_saved(&input, &*net, &options, file, kept_as, progress)
         }
         None => {
             let net = probing.as_ref().map_or(&*net, |probing| probing);
-            Statistics::of_samples(&args.samples, net, &options, progress)
+            Statistics::of_samples(&input, net, &options, progress)
         }
     })?;
-    let mut report = match &args.reference {
-        Some(reference) => compared(&args, &samples, reference, &*net, &options)?,
+    let mut report = match &reference {
+        Some(reference) => compared(&args, &samples, (reference, rec.as_ref()), &*net, &options)?,
         None => Report::of_samples(&samples, &EvaluateOptions::default()),
     };
     if let (Some(probe), Some(probing)) = (&probe, &probing) {
@@ -141,7 +154,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(file) = json {
         report.save_json(file).map_err(failure)?;
     }
-    print!("{report}");
+    say::out(format_args!("{report}"));
     if report.measures.is_empty() {
         return Err(Failure::Run(miette::miette!(
             "no measure could be taken: {}",
@@ -155,14 +168,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn compared(
     args: &Args,
     samples: &Statistics,
-    reference: &Path,
+    (reference, rec): (&Input, Option<&Input>),
     net: &dyn FeatureNet,
     options: &GatherOptions,
 ) -> Result<Report, Failure> {
-    let of_reference =
-        |role, path: &Path| gathered(role, |progress| Statistics::of_reference(path, net, options, progress));
+    let of_reference = |role, input: &Input| {
+        gathered(role, |progress| Statistics::of_reference(input, net, options, progress))
+    };
     let reference = of_reference("reference", reference)?;
-    let rec = args.rec.as_deref().map(|rec| of_reference("rec", rec)).transpose()?;
+    let rec = rec.map(|rec| of_reference("rec", rec)).transpose()?;
     let options = EvaluateOptions {
         kid: KidOptions { seed: args.seed, ..KidOptions::default() },
         ..EvaluateOptions::default()
@@ -188,14 +202,13 @@ fn open_probe(probe: &Path) -> Result<Probe, Failure> {
 }
 
 /// The network, watched by a probe that knows what the samples show.
-fn probing<'a>(net: &'a dyn FeatureNet, probe: &'a Probe, samples: &Path) -> Result<Probing<'a>, Failure> {
-    if samples.is_file() && samples.extension().is_some_and(|extension| extension == "safetensors") {
+fn probing<'a>(net: &'a dyn FeatureNet, probe: &'a Probe, samples: &Input) -> Result<Probing<'a>, Failure> {
+    let Input::Images(source) = samples else {
         return Err(Failure::Usage(miette::miette!(
             "{} holds statistics and no images, and --probe looks at images one by one; give the images",
-            samples.display()
+            samples.path().display()
         )));
-    }
-    let source = ImageSource::open(samples).map_err(failure)?;
+    };
     let labels = source.labels(&probe.about().classes).map_err(failure)?;
     Probing::new(net, probe, labels).map_err(failure)
 }
@@ -223,10 +236,22 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
         return Ok(Box::new(Lite0::load(&args.features, &device).map_err(failure)?));
     }
     let protocol = match args.inception_input {
-        Input::PytorchFid => InceptionProtocol::PytorchFid,
-        Input::Tensorflow => InceptionProtocol::TensorFlow,
+        InceptionInput::PytorchFid => InceptionProtocol::PytorchFid,
+        InceptionInput::Tensorflow => InceptionProtocol::TensorFlow,
     };
     Ok(Box::new(Inception::load(&args.features, &device).map_err(failure)?.with_protocol(protocol)))
+}
+
+/// Claims a file that will be written: found out before the work, not after, and no other process can make it meanwhile.
+pub(super) fn claim(file: &Path) -> Result<Lock, Failure> {
+    check_place(file)?;
+    Lock::beside(file).map_err(|error| match error {
+        LockError::Held { .. } => Failure::Usage(miette::miette!(
+            "another process is making {}; wait for it, or name another file",
+            file.display()
+        )),
+        other => Failure::Run(miette::miette!("{other}")),
+    })
 }
 
 /// Whether a file could be written: found out before the work, not after.
@@ -251,10 +276,4 @@ fn gathered(
     });
     bar.finish_and_clear();
     found.map_err(failure)
-}
-
-/// How a failure of a measure, or of the images that it is taken of, ends a command.
-pub(super) fn failure(error: Error) -> Failure {
-    let report = miette::miette!("{error}");
-    if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
 }

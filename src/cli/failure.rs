@@ -1,10 +1,11 @@
 //! What a command ends with when it does not succeed, and the exit code that says so.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use miette::Report;
 
-use crate::{ablation, pipeline, train};
+use crate::{ablation, metrics, pipeline, train};
 
 /// A command's failure: one message for a person, and one code for a script.
 #[derive(Debug)]
@@ -21,6 +22,22 @@ impl Failure {
     /// A usage failure from any error.
     pub fn usage(error: impl Into<Report>) -> Self {
         Self::Usage(error.into())
+    }
+
+    /// The same with the file whose settings are wrong, where the message does not show a place in it.
+    pub fn of_file(self, file: &Path) -> Self {
+        match self {
+            Self::Usage(report) if report.source_code().is_none() => {
+                let words = report.to_string();
+                let named = words.contains(&*file.to_string_lossy());
+                if named {
+                    Self::Usage(report)
+                } else {
+                    Self::Usage(miette::miette!("{}: {words}", file.display()))
+                }
+            }
+            other => other,
+        }
     }
 
     /// The message.
@@ -76,4 +93,10 @@ impl From<train::Error> for Failure {
         let report = miette::miette!("{error}");
         if usage { Self::Usage(report) } else { Self::Run(report) }
     }
+}
+
+/// How a failure of a measure, or of the images that it is taken of, ends a command.
+pub fn failure(error: metrics::Error) -> Failure {
+    let report = miette::miette!("{error}");
+    if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
 }

@@ -1,15 +1,18 @@
 //! `nextscale generate [CONFIG]`: a config to a folder of images.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use crate::config::{Document, Node};
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
-use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::recognise::ConfigKind;
+use super::say::say;
+use super::{Failure, config_file};
 
 /// What runs without a config; compiled in, so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
@@ -19,12 +22,15 @@ const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 pub struct Args {
     /// The run's config, a RON file; `nextscale init` writes one to start from
     config: Option<PathBuf>,
-    /// The folder to make [default: the config's name]
+    /// The folder to write [default: the config's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Another seed than the config's
+    /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// A text to make an image of, in place of the config's condition; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    prompt: Vec<String>,
     /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -36,6 +42,12 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
+/// A condition as configs write it.
+#[derive(Serialize)]
+enum Condition<'a> {
+    Prompts(&'a [String]),
+}
+
 /// Makes the images, and says where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let (mut tree, name, folder) = read(args.config.as_deref())?;
@@ -43,19 +55,26 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
+    if !args.prompt.is_empty() {
+        let prompts = Node::from_serialize(&Condition::Prompts(&args.prompt)).map_err(Failure::usage)?;
+        tree.set_node("condition", prompts).map_err(Failure::usage)?;
+    }
     let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
+    for remark in prepared.remarks() {
+        eprintln!("warning: {remark}");
+    }
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,
         device: args.device.device,
         dtype: args.dtype.dtype,
-        progress: std::io::stderr().is_terminal(),
+        progress: true,
         stop: stop.clone(),
         ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
     };
     on_interrupt(move || stop.request())?;
     let summary = pipeline::run(&prepared, &options)?;
-    println!("{summary}");
+    say!("{summary}");
     Ok(())
 }
 
@@ -67,7 +86,7 @@ pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failu
             Ok((tree, "quickstart".into(), PathBuf::new()))
         }
         Some(path) => {
-            let tree = Document::read(path).map_err(Failure::usage)?;
+            let tree = config_file::read(path, ConfigKind::Run)?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok((tree, name, path.parent().unwrap_or(Path::new("")).to_owned()))
         }

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::settings::{Entry, Kind};
 use crate::pipeline::Registry;
 
 use super::Failure;
+use super::say::say;
 
 const TEMPLATE: &str = include_str!("../../configs/template.ron");
 
@@ -18,10 +19,32 @@ pub struct Args {
     /// The file to write
     #[arg(default_value = "nextscale.ron")]
     file: PathBuf,
+    /// Write a crate in place of it: a program with every command and a rule of its own, with a config and a test
+    #[arg(long = "crate", value_name = "DIR", conflicts_with = "file")]
+    folder: Option<PathBuf>,
 }
+
+/// A program of one file with a rule of its own, and a config that uses it.
+const PROGRAM: &str = include_str!("../../examples/disagreement_rule.rs");
+const PROGRAMS_CONFIG: &str = include_str!("../../examples/disagreement.ron");
+const PROGRAMS_TEST: &str = "
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Zero strength is the base, batches and grids do not matter, numbers stay finite: what every rule promises.
+    #[test]
+    fn every_rule_keeps_what_all_of_them_promise() {
+        nextscale::conformance::check_all(&registry()).unwrap();
+    }
+}
+";
 
 /// Writes the template and what else may stand in it, unless something is there already.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
+    if let Some(folder) = &args.folder {
+        return write_crate(folder);
+    }
     let path = args.file.display();
     // A config that somebody has edited is never written over.
     let mut file = OpenOptions::new().write(true).create_new(true).open(&args.file).map_err(|error| {
@@ -35,8 +58,52 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let _ = std::fs::remove_file(&args.file);
         return Err(Failure::Run(miette::miette!("cannot write {path}: {error}")));
     }
-    println!("wrote {path}; run it with: nextscale generate {path}");
+    say!("wrote {path}; run it with: nextscale generate {path}");
     Ok(())
+}
+
+/// A crate that depends on the nextscale that this program was built from.
+fn write_crate(folder: &Path) -> Result<(), Failure> {
+    let shown = folder.display();
+    let unwritten = |what: &str, error: std::io::Error| {
+        Failure::Run(miette::miette!("cannot write {what} in {shown}: {error}"))
+    };
+    if std::fs::read_dir(folder).is_ok_and(|mut found| found.next().is_some()) || folder.is_file() {
+        return Err(Failure::Usage(miette::miette!(
+            "{shown} is there already and not empty; name another folder"
+        )));
+    }
+    std::fs::create_dir_all(folder.join("src")).map_err(|error| unwritten("src", error))?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let program = format!("{PROGRAM}{PROGRAMS_TEST}");
+    let manifest = manifest(&name, Path::new(env!("CARGO_MANIFEST_DIR")));
+    for (path, text) in [
+        ("Cargo.toml", manifest.as_str()),
+        ("src/main.rs", &program),
+        ("disagreement.ron", PROGRAMS_CONFIG),
+        (".gitignore", "/target\n"),
+    ] {
+        std::fs::write(folder.join(path), text).map_err(|error| unwritten(path, error))?;
+    }
+    say!("wrote {shown}; in it: cargo test, then cargo run -- generate disagreement.ron");
+    Ok(())
+}
+
+/// With the profile that a dependency's is not inherited from.
+fn manifest(name: &str, nextscale: &Path) -> String {
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let plain = plain.trim_matches('-').to_lowercase();
+    // Cargo takes no name that begins with a digit.
+    let letters = if plain.starts_with(|c: char| c.is_ascii_alphabetic()) { "" } else { "my-" };
+    format!(
+        "[package]\nname = \"{letters}{plain}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nnextscale = {{ path = {0:?} }}\n\n\
+         # A dependency's profile is not inherited: without this `cargo run` computes without optimisation, many times slower.\n\
+         [profile.dev]\nopt-level = 3\ndebug = false\n\n[profile.dev.package.nextscale-kernels]\ncodegen-units = 1\n\
+         debug-assertions = false\noverflow-checks = false\n\n# The real one downloads LLVM while it builds and is never run; only for \
+         `features = [\"cuda\"]`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
+        nextscale.display().to_string(),
+        nextscale.join("vendor/cubecl-llvm").display().to_string(),
+    )
 }
 
 /// The template, and below it as comments every model, rule, prior and sampler with nothing but what must be given.
@@ -60,6 +127,24 @@ fn things<K: Kind + ?Sized>(text: &mut String, title: &str, entries: &[Entry<K>]
 mod tests {
     use super::*;
     use crate::config::Document;
+
+    #[test]
+    fn a_crate_has_a_rule_a_config_a_test_and_the_profile() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("7 rules");
+        write_crate(&folder).unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        let manifest = read("Cargo.toml");
+        assert!(manifest.contains("name = \"my-7-rules\""), "{manifest}");
+        // The tutorial shows the same lines.
+        let tutorial = include_str!("../../docs/src/tutorial.md");
+        let profile =
+            &manifest[manifest.find("[profile.dev]").unwrap()..manifest.find("# The real").unwrap()];
+        assert!(tutorial.contains(profile), "{profile}");
+        assert!(read("src/main.rs").contains("check_all(&registry())"));
+        Document::parse("disagreement.ron", &read("disagreement.ron")).unwrap();
+        assert!(write_crate(&folder).is_err());
+    }
 
     #[test]
     fn what_is_written_is_a_config_with_every_name_in_it() {

@@ -1,47 +1,60 @@
-//! `nextscale inspect FILE`: what a checkpoint is.
+//! `nextscale inspect FILE`: what a file or folder is, and which command takes it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::files::FileKind;
 use crate::pipeline::Registry;
 use crate::weights::WeightFile;
 
-use super::Failure;
+use super::say::say;
+use super::{Failure, recognise};
 
-/// Say what a checkpoint is, which tensors it has, and whether it can be used
+/// Say what a file or folder is, which command takes it, and of a checkpoint which tensors it has
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A .pth or .safetensors file
+    /// A .pth or .safetensors file, or anything else that nextscale reads or writes
     file: PathBuf,
     /// List every tensor
     #[arg(long)]
     tensors: bool,
 }
 
-/// Prints it; a file that no model here can use is a failure, after what it holds has been printed.
+/// Prints it; what no command here can use is a failure, after what it holds has been printed.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let file = WeightFile::open(&args.file).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
+    let failed = |message: String| Failure::Run(miette::miette!("{message}"));
+    if args.file.is_dir() {
+        say!("{}", recognise::folder(&args.file).map_err(failed)?);
+        return Ok(());
+    }
+    let kind = FileKind::of(&args.file)
+        .map_err(|error| failed(format!("cannot read {}: {error}", args.file.display())))?;
+    if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {
+        say!("{}", recognise::other(&args.file, kind).map_err(failed)?);
+        return Ok(());
+    }
+    let file = WeightFile::open(&args.file).map_err(|error| failed(error.to_string()))?;
     let names: Vec<&str> = file.names().collect();
     let megabytes = file.byte_len() as f64 / 1e6;
-    println!("{}: {} tensors, {megabytes:.1} MB, {}", args.file.display(), names.len(), types(&file));
+    say!("{}: {} tensors, {megabytes:.1} MB, {}", args.file.display(), names.len(), types(&file));
     if !file.prefix().is_empty() {
-        println!("  found under `{}`", file.prefix().trim_end_matches('.'));
+        say!("  found under `{}`", file.prefix().trim_end_matches('.'));
     }
     for (key, value) in file.metadata() {
-        println!("  {key}: {}", value.replace('\n', ", "));
+        say!("  {key}: {}", value.replace('\n', ", "));
     }
-    let verdict = registry.recognise(&file);
+    let verdict = recognise::weights(&args.file, &file, registry);
     if let Ok(words) = &verdict {
-        println!("{words}");
+        say!("{words}");
     }
     if args.tensors {
         for name in names {
             if let Some(info) = file.info(name) {
-                println!("  {name}  {:?}  {}", info.shape, info.dtype);
+                say!("  {name}  {:?}  {}", info.shape, info.dtype);
             }
         }
     }
-    verdict.map(|_| ()).map_err(|message| Failure::Run(miette::miette!("{message}")))
+    verdict.map(|_| ()).map_err(failed)
 }
 
 /// How many tensors are stored as what.

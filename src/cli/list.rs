@@ -8,6 +8,7 @@ use crate::guidance::Strength;
 use crate::pipeline::Registry;
 
 use super::Failure;
+use super::say;
 
 /// List the rules, priors, samplers and models that a config may name
 #[derive(Debug, clap::Args)]
@@ -15,7 +16,7 @@ pub struct Args {}
 
 /// Prints the lists.
 pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
-    print!("{}", text(registry));
+    say::out(format_args!("{}", text(registry)));
     Ok(())
 }
 

@@ -7,11 +7,12 @@ use clap_mangen::Man;
 use crate::files::write_atomically;
 
 use super::Failure;
+use super::say::say;
 
 /// Write man pages, one for the program and one for every command
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder to write to, such as ~/.local/share/man/man1; it is made if it is not there
+    /// The folder to write to, such as ~/.local/share/man/man1; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -37,6 +38,6 @@ pub fn run(args: Args, command: clap::Command) -> Result<(), Failure> {
             .map_err(|error| failed(&path, error))?;
         count += 1;
     }
-    println!("wrote {count} pages to {}", args.out.display());
+    say!("wrote {count} pages to {}", args.out.display());
     Ok(())
 }

@@ -15,10 +15,12 @@ mod ablate;
 mod bench;
 mod calibrate;
 mod completions;
+mod config_file;
 mod curves;
 mod data;
 mod device;
 mod evaluate;
+mod export;
 mod failure;
 mod generate;
 mod init;
@@ -29,9 +31,10 @@ mod man;
 mod neighbours;
 mod overrides;
 mod probe;
-mod progress;
+mod recognise;
 mod reconstruct;
 mod report;
+mod say;
 mod schema;
 mod selfcheck;
 mod train;
@@ -44,9 +47,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::MietteHandlerOpts;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::ablation::judge::Judges;
-use crate::pipeline::Registry;
+use crate::pipeline::{Registry, progress};
 
 use failure::Failure;
 
@@ -56,6 +62,9 @@ pub use trainings::Trainings;
 #[derive(Debug, Parser)]
 #[command(name = "nextscale", version, max_term_width = 100)]
 struct Cli {
+    /// Show no progress: neither a bar on a terminal nor a line every half minute elsewhere
+    #[arg(long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,6 +77,7 @@ enum Command {
     Neighbours(neighbours::Args),
     Ablate(ablate::Args),
     Report(report::Args),
+    Export(export::Args),
     Calibrate(calibrate::Args),
     Reconstruct(reconstruct::Args),
     Init(init::Args),
@@ -80,6 +90,23 @@ enum Command {
     Man(man::Args),
     Bench(bench::Args),
     Selfcheck(selfcheck::Args),
+}
+
+impl Command {
+    /// Whether tensors are computed, so that the build's profile matters.
+    fn computes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Curves(_)
+                | Self::Inspect(_)
+                | Self::List(_)
+                | Self::Schema(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+                | Self::Export(_)
+        )
+    }
 }
 
 /// What a program's `main` calls: the process's own command line, with what `registry` has in every config.
@@ -134,6 +161,17 @@ impl Program {
             }
         };
         unwrap_where_no_one_reads_columns();
+        log_where_asked();
+        if cli.quiet {
+            progress::be_quiet();
+        }
+        if !crate::kernels::is_optimised() && cli.command.computes() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: built without optimisation, which takes about a hundred times as long; a dependency's profile is not inherited: \
+                 use --release, or copy the profile that `nextscale init --crate` writes"
+            );
+        }
         match self.command(cli.command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
@@ -176,6 +214,7 @@ impl Program {
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),
             Command::Report(args) => report::run(args, judges),
+            Command::Export(args) => export::run(args),
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),
             Command::Init(args) => init::run(args, registry),
@@ -188,6 +227,21 @@ impl Program {
             Command::Man(args) => man::run(args, self.named_form()),
             Command::Bench(args) => bench::run(args, registry),
             Command::Selfcheck(args) => selfcheck::run(args),
+        }
+    }
+}
+
+/// What the libraries log, to standard error, as RUST_LOG asks: a level, or `nextscale_pipeline=debug,info`.
+fn log_where_asked() {
+    let Ok(asked) = std::env::var("RUST_LOG") else { return };
+    match asked.parse::<Targets>() {
+        Ok(targets) => {
+            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+            // Fails only where a program has its own log already, and then that one stands.
+            let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "RUST_LOG={asked} is not understood: {error}");
         }
     }
 }

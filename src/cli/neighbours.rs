@@ -8,31 +8,38 @@ use crate::metrics::{Error, FeatureNet, ImageBatch, Lite0, NearestNeighbours, Ne
 use crate::pipeline::images::{LabelledGrid, write_png};
 use image::RgbImage;
 
-use super::data::{BATCH, Data, batch};
+use super::Failure;
+use super::data::{BATCH, Data, batch, images, tell_left_out};
 use super::device::DeviceArgs;
-use super::evaluate::{check_place, failure, lite0};
-use super::{Failure, progress};
+use super::evaluate::{check_place, lite0};
+use super::failure::failure;
+use super::say::say;
+use crate::pipeline::progress;
 
 /// Held-out images whose distances to the training images are the yardstick.
 const HELD_OUT: usize = 500;
 
 /// Show images beside their nearest training images, by distance of the shipped features
 ///
-/// Prints the distances too, and, of a data set with held-out images, how near those come to the training images.
+/// Also prints the distances and, if the data set has held-out images, how near those are to the training images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A folder of images, an .npz file of images (arr_0), or a run folder
+    /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation (DIR/CELL), or a data
+    /// set as a training's `data` says it
     images: PathBuf,
     /// The training images: a folder of CIFAR-10 or Fashion-MNIST, what a training's `data` says, or images as IMAGES
     #[arg(long)]
-    data: String,
+    data: PathBuf,
+    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    size: Option<u32>,
     /// The PNG file to write: a row is an image and its nearest training images, the nearest first
     #[arg(long, value_name = "SHEET")]
     out: PathBuf,
-    /// Training images beside each image
+    /// Training images to show beside each image
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     count: u16,
-    /// How many of the images, evenly over all
+    /// How many of the images to show, spread evenly
     #[arg(long = "images", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     shown_images: u16,
     #[command(flatten)]
@@ -42,8 +49,12 @@ pub struct Args {
 /// Searches, prints and draws.
 pub fn run(args: Args) -> Result<(), Failure> {
     check_place(&args.out)?;
-    let source = ImageSource::open(&args.images).map_err(failure)?;
-    let data = Data::open(&args.data)?;
+    let source = images(&args.images, args.size)?;
+    let data = Data::open(&args.data, args.size)?;
+    tell_left_out(&source);
+    if let Data::Images(training) = &data {
+        tell_left_out(training);
+    }
     let net = lite0(&args.device)?;
     let picks = evenly(source.count(), args.shown_images.into());
     let shown = some(&source, &picks).map_err(failure)?;
@@ -72,7 +83,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let cells = nearest.found().iter().enumerate().map(row).collect();
     let sheet = LabelledGrid { cells, ..LabelledGrid::default() }.draw();
     write_png(&args.out, &sheet)?;
-    println!("wrote {}", args.out.display());
+    say!("wrote {}", args.out.display());
     Ok(())
 }
 
@@ -141,23 +152,20 @@ fn picture(images: &ImageBatch, index: usize) -> Option<RgbImage> {
 }
 
 fn print(picks: &[u64], found: &[Vec<Neighbour>], held_out: &[f64]) {
-    println!("image   distance (training image), nearest first");
+    say!("image   distance (training image), nearest first");
     for (image, found) in picks.iter().zip(found) {
         let each = found.iter().map(|near| format!("{:.3} ({})", near.distance, near.index));
-        println!("{image:05}   {}", each.collect::<Vec<_>>().join("  "));
+        say!("{image:05}   {}", each.collect::<Vec<_>>().join("  "));
     }
     if held_out.is_empty() {
         return;
     }
     let mut own: Vec<f64> = found.iter().flat_map(|found| found.first()).map(|near| near.distance).collect();
     own.sort_by(f64::total_cmp);
-    println!("\nto the nearest    least   5 %     median  95 %");
+    say!("\nto the nearest    least   5 %     median  95 %");
     for (name, distances) in [("these images", &own[..]), ("held-out images", held_out)] {
         let at = |share: f64| distances[((distances.len() - 1) as f64 * share).round() as usize];
         let [least, low, median, high] = [0.0, 0.05, 0.5, 0.95].map(at);
-        println!(
-            "{name:16}  {least:<6.3}  {low:<6.3}  {median:<6.3}  {high:<6.3}  (n = {})",
-            distances.len()
-        );
+        say!("{name:16}  {least:<6.3}  {low:<6.3}  {median:<6.3}  {high:<6.3}  (n = {})", distances.len());
     }
 }

@@ -7,10 +7,13 @@ use crate::metrics::{FeatureNet, Features, Lite0, Probe};
 use crate::train::data::Images;
 use clap::Subcommand;
 
+use super::Failure;
 use super::data::{BATCH, Data, batch};
 use super::device::DeviceArgs;
-use super::evaluate::{check_place, failure, lite0};
-use super::{Failure, progress};
+use super::evaluate::{claim, lite0};
+use super::failure::failure;
+use super::say::say;
+use crate::pipeline::progress;
 
 /// Fit a linear classifier to the shipped features, for `evaluate --probe`
 #[derive(Debug, clap::Args)]
@@ -26,19 +29,22 @@ enum Command {
 
 /// Fit a linear probe to labelled images, and measure it on the data set's test images
 ///
-/// Multinomial logistic regression on the standardised features of the shipped network, with L2 regularisation. Nothing in it is
-/// random.
+/// Multinomial logistic regression on the standardised features of the shipped network, with L2 regularisation. The fit is
+/// deterministic.
 #[derive(Debug, clap::Args)]
 struct FitArgs {
     /// A folder of CIFAR-10 or Fashion-MNIST, or what a training's `data` says: 'Folder(root: "images", size: 64)'
-    data: String,
+    data: PathBuf,
+    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    size: Option<u32>,
     /// The .safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Fit to the first N training images of each class; to all if not given
+    /// Fit to the first N training images of each class [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     per_class: Option<u32>,
-    /// The weight of ½|W|² beside the mean cross entropy; scikit-learn's C is 1/(images · L2)
+    /// The weight of ½|W|², added to the mean cross-entropy; scikit-learn's C is 1/(images · L2)
     #[arg(long, value_name = "L2", default_value_t = FitOptions::default().l2)]
     l2: f64,
     #[command(flatten)]
@@ -48,15 +54,15 @@ struct FitArgs {
 /// Fits, measures, writes.
 pub fn run(args: Args) -> Result<(), Failure> {
     let Command::Fit(args) = args.command;
-    check_place(&args.out)?;
+    let _claimed = claim(&args.out)?;
     let options = FitOptions { l2: args.l2, ..FitOptions::default() };
     options.check().map_err(failure)?;
-    let Data::Set(data) = Data::open(&args.data)? else {
+    let Data::Set(data) = Data::open(&args.data, args.size)? else {
         return Err(Failure::Usage(miette::miette!(
             help = "give CIFAR-10's or Fashion-MNIST's folder, or images as train/CLASS/ and test/CLASS/ in a folder: \
                     'Folder(root: \"images\", size: 64)'",
             "{} is no data set with classes and a training and a test split",
-            args.data
+            args.data.display()
         )));
     };
     let net = lite0(&args.device)?;
@@ -71,7 +77,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let about = About {
         network: net.protocol(),
         classes: data.classes.clone(),
-        data: args.data.clone(),
+        data: args.data.display().to_string(),
         images: train.len() as u64,
         l2: args.l2,
         test: None,
@@ -90,14 +96,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let held_out = accuracy_of(&data.test, &test, self::features(&net, &data.test, &test, "test images")?)?;
     probe.set_test(held_out);
     probe.save(&args.out).map_err(failure)?;
-    println!("wrote {}: {} classes", args.out.display(), data.classes.len());
+    say!("wrote {}: {} classes", args.out.display(), data.classes.len());
     for (of, accuracy) in [("training", seen), ("test", held_out)] {
-        println!(
-            "accuracy {:.4} ± {:.4} on {} {of} images",
-            accuracy.value(),
-            accuracy.error(),
-            accuracy.images
-        );
+        say!("accuracy {:.4} ± {:.4} on {} {of} images", accuracy.value(), accuracy.error(), accuracy.images);
     }
     Ok(())
 }

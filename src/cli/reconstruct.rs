@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use crate::config::Document;
+use crate::files::FileKind;
 use crate::metrics::source::ImageSource;
 use crate::metrics::{Error as MetricsError, ImageBatch};
 use crate::pipeline::reconstruct::reconstruct;
@@ -16,21 +16,28 @@ use image::RgbImage;
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
-use super::{Failure, evaluate, progress};
+use super::recognise::ConfigKind;
+use super::say::say;
+use super::{Failure, config_file, data, evaluate};
+use crate::pipeline::progress;
 
 /// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file that says which model, as a run's config does: (model: Shipped("cifar10")) is enough; or a tokenizer's
-    /// weights, a .safetensors file that `train tokenizer` wrote
+    /// weights, .pth or .safetensors, with the scales that its header says or else the published list for images of this size
     #[arg(value_name = "CONFIG|TOKENIZER")]
     model: PathBuf,
-    /// A folder of images, an .npz file of images (arr_0), or a run folder
+    /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation (DIR/CELL), or a data
+    /// set as a training's `data` says it
     images: PathBuf,
+    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    size: Option<u32>,
     /// The .npz file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Images at a time
+    /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
     #[command(flatten)]
@@ -39,14 +46,16 @@ pub struct Args {
 
 /// Writes the reconstructions, and says where they are.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let source = ImageSource::open(&args.images).map_err(evaluate::failure)?;
+    let _claimed = evaluate::claim(&args.out)?;
+    let source = data::images(&args.images, args.size)?;
+    data::tell_left_out(&source);
     let device = args.device.device.open()?;
-    let tokenizer = open(&args.model, registry, &device)?;
     let [height, width] = source.size();
+    let tokenizer = open(&args.model, registry, (height, width), &device)?;
     if tokenizer.image_size() != (height, width) {
         let (rows, columns) = tokenizer.image_size();
         return Err(Failure::Usage(miette::miette!(
-            "{} holds images of {width} × {height} pixels, and the model's are {columns} × {rows}; resize them",
+            "{} holds images of {width} × {height} pixels, and the model's are {columns} × {rows}; resize them, or let it be done by --size",
             args.images.display()
         )));
     }
@@ -56,17 +65,22 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         move || stop.request()
     })?;
     write(&args, &source, &*tokenizer, &stop)?;
-    println!("wrote {}: {} images", args.out.display(), source.count());
+    say!("wrote {}: {} images", args.out.display(), source.count());
     Ok(())
 }
 
-/// The tokenizer of a config's model, or of a file of weights.
-fn open(model: &Path, registry: &Registry, device: &Device) -> Result<Arc<dyn Tokenizer>, Failure> {
-    if model.extension().is_some_and(|extension| extension == "safetensors") {
+/// The tokenizer of a config's model, or of a file of weights, for images of `(rows, columns)` pixels.
+fn open(
+    model: &Path,
+    registry: &Registry,
+    image: (usize, usize),
+    device: &Device,
+) -> Result<Arc<dyn Tokenizer>, Failure> {
+    if let Ok(FileKind::Safetensors | FileKind::Zip | FileKind::Pickle) = FileKind::of(model) {
         let file = WeightFile::open(model).map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
-        return Ok(registry.tokenizer(&file, device)?);
+        return Ok(registry.open_tokenizer(&file, image, device)?);
     }
-    let tree = Document::read(model).map_err(Failure::usage)?;
+    let tree = config_file::read(model, ConfigKind::Run)?;
     let folder = model.parent().unwrap_or(Path::new(""));
     let open = registry.clone().in_folder(folder).open_model(&tree)?;
     let options = LoadOptions { with_encoder: true, ..LoadOptions::new(device) };
@@ -97,10 +111,10 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
             });
             match (fault, read) {
                 (Some(fault), _) => Err(fault.into()),
-                (None, read) => read.map_err(evaluate::failure),
+                (None, read) => read.map_err(super::failure::failure),
             }
         });
-        let written = images::write_npz(&args.out, source.count() as usize, (height, width), |_| {
+        let written = images::write_npz(&args.out, source.count() as usize, (height, width), None, |_| {
             bar.inc(1);
             receive.recv().map_err(|_| Error::Stopped)
         });

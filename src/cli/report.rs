@@ -7,7 +7,10 @@ use crate::ablation::judge::Judges;
 use crate::ablation::report;
 use crate::pipeline::device::DeviceChoice;
 
-use super::{Failure, progress};
+use super::Failure;
+use super::say;
+use super::say::say;
+use crate::pipeline::progress;
 
 /// Write the report of an ablation again from its folder, without the model
 #[derive(Debug, clap::Args)]
@@ -33,7 +36,7 @@ pub fn write(store: &Store, judges: &Judges, device: DeviceChoice) -> Result<(),
     let report = report::build(store, judges, &device, show)?;
     report.write(store)?;
     bar.finish_and_clear();
-    println!("{}", store.root().join("report.html").display());
-    print!("{}", report.summary());
+    say!("{}", store.root().join("report.html").display());
+    say::out(format_args!("{}", report.summary()));
     Ok(())
 }

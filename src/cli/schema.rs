@@ -8,9 +8,9 @@ use super::Failure;
 
 /// Print the JSON Schema of a config, for editors and programs that write configs
 ///
-/// A config is RON and a schema describes JSON, so an editor cannot check a .ron file against it as it stands. It is for what
-/// offers or fills in settings (names, help, defaults, what must be given), for programs that write configs, and for RON
-/// plugins that translate. RON maps to JSON as serde writes enums: Ssg(beta: 0.5) is {"Ssg": {"beta": 0.5}}, Ramp(1.5) is {"Ramp":
+/// A config is RON and a schema describes JSON, so an editor cannot check a .ron file with it directly. It serves tools that
+/// offer settings (names, help, defaults, required ones), programs that write configs, and RON plugins that
+/// convert. RON maps to JSON as serde writes enums: Ssg(beta: 0.5) is {"Ssg": {"beta": 0.5}}, Ramp(1.5) is {"Ramp":
 /// 1.5}, During(1, 2, 0.5) is {"During": [1, 2, 0.5]}, a bare name is a string, (1, 2) and [1, 2] are [1, 2], (a: 1) is {"a":
 /// 1}, None is null.
 #[derive(Debug, clap::Args)]

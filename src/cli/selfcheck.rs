@@ -6,16 +6,17 @@ use crate::parity::{self, Fixtures, Line, Setting, Tolerances};
 
 use super::Failure;
 use super::device::DeviceArgs;
+use super::say::say;
 
-/// Compare this program's numbers with those of upstream's code, on a device
+/// Compare this program's numbers on a device with those of VAR's original code
 ///
-/// Tiny models with random weights, and what the original PyTorch code computes from them, are part of the program. A line
-/// says what was compared, how far apart the numbers are at most, and how far they may be.
+/// The program contains tiny models with random weights, and what the original PyTorch code computes from them. Each line has
+/// what was compared, the largest difference and the tolerance.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Take the files of this folder in place of the program's own, in the form of tests/fixtures/var
+    /// Use the files in this folder instead of the built-in ones, in the form of tests/fixtures/var
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
 }
@@ -25,11 +26,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let device = args.device.device.open()?;
     let fixtures = args.fixtures.map_or_else(Fixtures::compiled_in, Fixtures::in_folder);
     let setting = Setting { fixtures: &fixtures, device: &device, tolerances: Tolerances::of(&device) };
-    println!(
+    say!(
         "on {}, against the numbers of upstream's code (PyTorch, CPU, float32)",
         args.device.device.decide()
     );
-    let lines = parity::run(&setting, |line| println!("{line}"));
+    let lines = parity::run(&setting, |line| say!("{line}"));
     let failed = lines.iter().filter(|line| !line.is_ok()).count();
     if failed > 0 {
         return Err(Failure::Run(miette::miette!(
@@ -38,7 +39,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     let values: usize = lines.iter().filter_map(compared).sum();
-    println!("all {} comparisons are ok, {values} values", lines.len());
+    say!("all {} comparisons are ok, {values} values", lines.len());
     Ok(())
 }
 

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::Document;
-use crate::pipeline::Registry;
+use crate::files::{Lock, LockError};
+use crate::pipeline::{Registry, progress};
 use crate::train::{Options, Outcome};
 
-use super::Failure;
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::recognise::ConfigKind;
+use super::say::say;
 use super::trainings::Trainings;
+use super::{Failure, config_file};
 
 /// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss
 #[derive(Debug, clap::Args)]
@@ -27,13 +29,13 @@ pub struct Args {
     /// The folder for weights, log, sample sheets and the checkpoint [default: runs/CONFIG'S NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on from the checkpoint in the folder
+    /// Resume from the checkpoint in the folder
     #[arg(long)]
     resume: bool,
-    /// Stop with a checkpoint after so many minutes
+    /// Stop with a checkpoint after N minutes
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Another seed than the config's
+    /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
@@ -44,13 +46,14 @@ pub struct Args {
 
 /// Trains, and says where the results are.
 pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(), Failure> {
-    let mut tree = Document::read(&args.config).map_err(Failure::usage)?;
+    let mut tree = config_file::read(&args.config, ConfigKind::Training("model"))?;
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
     let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
     let name = args.config.file_stem().unwrap_or_default();
+    let named_here = args.out.is_none();
     let out = args.out.unwrap_or_else(|| Path::new("runs").join(name));
     let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -58,10 +61,32 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
         resume: args.resume,
         max_minutes: args.minutes,
         stop: Arc::clone(&stop),
+        quiet: progress::is_quiet(),
         ..Options::new(&out)
     };
     on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
-    report(&trainings.run(&args.what, registry, (&tree, &base), &options, &device)?, &out)
+    let claimed = claim(&out)?;
+    let trained = trainings.run(&args.what, registry, (&tree, &base), &options, &device);
+    drop(claimed);
+    // What a wrong config has left empty.
+    if std::fs::remove_dir(&out).is_ok() && named_here {
+        let _ = std::fs::remove_dir("runs");
+    }
+    report(&trained.map_err(|failure| failure.of_file(&args.config))?, &out)
+}
+
+/// The run's folder, this process's alone: of two trainings in one, rows of the log and weights would be mixed.
+fn claim(out: &Path) -> Result<Lock, Failure> {
+    std::fs::create_dir_all(out)
+        .map_err(|error| Failure::Run(miette::miette!("cannot create {}: {error}", out.display())))?;
+    Lock::inside(out).map_err(|error| match error {
+        LockError::Held { .. } => Failure::Usage(miette::miette!(
+            help = "choose another folder with --out",
+            "{} is being written by another process",
+            out.display()
+        )),
+        other => Failure::Run(miette::miette!("{other}")),
+    })
 }
 
 fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
@@ -73,9 +98,9 @@ fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
             out.display()
         )));
     }
-    println!("trained {} steps; weights, log and samples are in {}", outcome.step, out.display());
+    say!("trained {} steps; weights, log and samples are in {}", outcome.step, out.display());
     for (name, value) in &outcome.evaluation {
-        println!("  {name:24} {value:.4}");
+        say!("  {name:24} {value:.4}");
     }
     Ok(())
 }

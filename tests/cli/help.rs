@@ -14,6 +14,7 @@ fn every_command_has_help() {
         "neighbours",
         "ablate",
         "report",
+        "export",
         "calibrate",
         "reconstruct",
         "init",
@@ -22,6 +23,8 @@ fn every_command_has_help() {
         "inspect",
         "list",
         "schema",
+        "completions",
+        "man",
         "bench",
         "selfcheck",
     ] {

@@ -78,12 +78,14 @@ impl Side {
 
     /// The place of a value.
     pub fn at(&self, value: f64) -> f64 {
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+        // In halves: the whole range may be beyond the largest number.
+        self.from
+            + (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0) * (self.to - self.from)
     }
 
     /// Round values on it, from two to six.
     pub fn ticks(&self) -> Vec<f64> {
-        let rough = (self.high - self.low) / 5.0;
+        let rough = self.high / 5.0 - self.low / 5.0;
         let magnitude = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * magnitude).into_iter().find(|&step| step >= rough);
         let step = step.unwrap_or(rough);

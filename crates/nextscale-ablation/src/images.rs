@@ -142,8 +142,8 @@ mod tests {
             Err(Error::Folder("no more".into()))
         });
         assert!(matches!(refused, Err(Error::Folder(_))) && blocks == 1);
-        std::fs::write(folder.path().join("69.png"), "x").unwrap();
         let source = ImageSource::open(folder.path()).unwrap();
+        std::fs::write(folder.path().join("69.png"), "x").unwrap();
         assert!(read(&source, |_| Ok(())).unwrap_err().to_string().contains("69.png"));
     }
 

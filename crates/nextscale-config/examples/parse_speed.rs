@@ -24,10 +24,19 @@ fn text() -> String {
     text + "])"
 }
 
+/// The milliseconds that this thread has had a processor, which other programs do not change much; of the clock where the
+/// system does not tell.
+fn now(start: Instant) -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse::<f64>().ok());
+    nanoseconds.map_or_else(|| start.elapsed().as_secs_f64() * 1e3, |nanoseconds| nanoseconds / 1e6)
+}
+
 fn milliseconds(call: impl FnOnce()) -> f64 {
     let start = Instant::now();
+    let before = now(start);
     call();
-    start.elapsed().as_secs_f64() * 1e3
+    now(start) - before
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

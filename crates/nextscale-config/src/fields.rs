@@ -69,9 +69,12 @@ impl Node {
         let list = suggest::list("allowed", allowed);
         error.with_help(match self.path_to(&field.name).or(near) {
             Some(near) => format!("did you mean `{near}`? {list}"),
-            None => {
-                format!("{list}; what is inside one of them is set by its path, `guidance.{}`", field.name)
+            // It was written without a path before it.
+            None if field.span.start == 0 => {
+                let name = suggest::cut(&field.name);
+                format!("what is inside one of these is set by its path, `FIELD.{name}`; {list}")
             }
+            None => list,
         })
     }
 

@@ -302,6 +302,16 @@ fn override_of_a_field_that_is_further_in() {
 }
 
 #[test]
+fn override_of_a_field_that_may_be_further_in() {
+    let mut tree = tree();
+    tree.assign("beta=0.3").unwrap();
+    let error = tree.decode::<Config>().err().unwrap();
+    let help = "what is inside one of these is set by its path, `FIELD.beta`; \
+                allowed: `model`, `guidance`, `seed`, `batch`";
+    assert_eq!(error.help_text(), Some(help));
+}
+
+#[test]
 fn a_field_that_serde_would_ignore() {
     #[derive(Deserialize)]
     #[allow(dead_code)]

@@ -12,6 +12,7 @@ mod dtype;
 mod error;
 mod grid;
 mod logits;
+pub mod memory;
 mod mixing;
 pub mod noise;
 mod pass;

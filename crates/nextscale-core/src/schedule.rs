@@ -19,7 +19,7 @@ impl ScaleSchedule {
             return Err(Error::Schedule("the list is empty; give at least one scale, like [1, 2, 4]".into()));
         }
         for (k, grid) in grids.iter().enumerate() {
-            if grid.positions() == 0 {
+            if grid.height == 0 || grid.width == 0 {
                 return Err(Error::Schedule(format!("scale {k} is {grid}; a side must be at least 1")));
             }
             if k > 0 && (grid.height < grids[k - 1].height || grid.width < grids[k - 1].width) {
@@ -29,6 +29,17 @@ impl ScaleSchedule {
                     grids[k - 1]
                 )));
             }
+        }
+        // Positions are counted in 32 bits by the random numbers that are drawn for them.
+        let most = u64::from(u32::MAX);
+        let positions = grids.iter().try_fold(0_u64, |sum, grid| {
+            sum.checked_add((grid.height as u64).checked_mul(grid.width as u64)?).filter(|&sum| sum <= most)
+        });
+        if positions.is_none() {
+            return Err(Error::Schedule(format!(
+                "its scales have more than {most} positions together; the largest is {}",
+                grids[grids.len() - 1]
+            )));
         }
         Ok(Self { grids })
     }

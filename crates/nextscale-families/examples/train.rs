@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use burn::tensor::Device;
 use nextscale_config::Document;
 use nextscale_families::training::{ModelPart, architecture};
-use nextscale_families::{ModelFamily, VarFamily, bitwise_tokenizer};
+use nextscale_families::{InfinityFamily, ModelFamily, VarFamily};
 use nextscale_train::config::TrainClassifier;
 use nextscale_train::{Options, train_classifier};
 
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = Path::new(config).parent().unwrap_or(Path::new("."));
     let device = Device::flex();
     let part = |part| {
-        let known = VarFamily.architectures().into_iter().chain([bitwise_tokenizer()]);
+        let known = VarFamily.architectures().into_iter().chain(InfinityFamily.architectures());
         architecture(part, &node, known)?.train(&node, base, &options, &device)
     };
     let outcome = match what.as_str() {

@@ -16,6 +16,9 @@ pub enum Error {
     /// A checkpoint could not be read.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
+    /// A text encoder or its vocabulary could not be read, or does not take a prompt.
+    #[error(transparent)]
+    Text(nextscale_text::Error),
     /// No such device.
     #[error("{0}")]
     Device(String),
@@ -111,6 +114,18 @@ impl From<nextscale_priors::averages::AveragesError> for Error {
     }
 }
 
+impl From<nextscale_text::Error> for Error {
+    fn from(error: nextscale_text::Error) -> Self {
+        use nextscale_text::Error as Text;
+        match error {
+            Text::Weights(error) => Self::Weights(error),
+            Text::Core(error) => Self::Core(error),
+            Text::Io { action, path, source } => Self::Io { action, path, source },
+            other => Self::Text(other),
+        }
+    }
+}
+
 impl Error {
     /// An input/output error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
@@ -125,7 +140,7 @@ impl Error {
             Self::Core(error) => {
                 matches!(error, Core::Setting { .. } | Core::Schedule(_) | Core::Unsupported(_))
             }
-            Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) => true,
+            Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) | Self::Text(_) => true,
             Self::Train(error) => error.is_usage(),
             Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Observer(_) | Self::Stopped => {
                 false

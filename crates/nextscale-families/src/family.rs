@@ -26,6 +26,21 @@ pub trait ModelFamily: Send + Sync {
     /// How its files are recognised, each part in a phrase: ``its tokenizer (`quantize.embedding.weight`)``.
     fn marks(&self) -> Vec<String>;
 
+    /// The tokenizer in a file, with its encoder, for images of `(rows, columns)` pixels; `None` if the file holds none of this
+    /// family's. By default it holds none.
+    ///
+    /// # Errors
+    /// If it cannot be read, or nothing tells its scales.
+    fn tokenizer(
+        &self,
+        file: &WeightFile,
+        image: (usize, usize),
+        device: &Device,
+    ) -> Option<Result<Arc<dyn Tokenizer>>> {
+        let _ = (file, image, device);
+        None
+    }
+
     /// A model of these sizes with random weights, for measurements and tests; `None` if the sizes are not written as this
     /// family's are. By default none are.
     ///
@@ -33,16 +48,6 @@ pub trait ModelFamily: Send + Sync {
     /// If they make no model.
     fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
         let _ = sizes;
-        None
-    }
-
-    /// The tokenizer of a file of its own, with its encoder, as training writes it; `None` if it is no tokenizer of this family. By
-    /// default none are.
-    ///
-    /// # Errors
-    /// If the file is of this family and cannot be used.
-    fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
-        let _ = (file, device);
         None
     }
 

@@ -4,20 +4,20 @@
 //! [`ModelSource`], and its headers, once read, are an [`OpenModel`]; what stands behind `model:` in a training's config is an
 //! [`Architecture`]. Nothing above this crate names a family.
 
-pub mod bitwise;
 mod embedded;
 mod error;
 mod family;
-pub mod fingerprint;
+pub mod infinity;
 mod open;
 pub mod shipped;
 pub mod training;
 pub mod var;
 
-pub use bitwise::architecture as bitwise_tokenizer;
 pub use embedded::EmbeddedFile;
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
+pub use infinity::InfinityFamily;
+pub use nextscale_weights::fingerprint;
 pub use open::{LoadOptions, OpenModel, Takes};
 pub use shipped::Shipped;
 pub use training::{Architecture, ModelPart};

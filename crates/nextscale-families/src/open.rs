@@ -25,6 +25,15 @@ pub trait OpenModel: Send + Sync {
     /// What it is called in reports, in a few words.
     fn describe(&self) -> String;
 
+    /// What a person should know of conditions before images are made of them, in sentences. By default nothing.
+    ///
+    /// # Errors
+    /// If the model cannot take one of them.
+    fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
+        let _ = conditions;
+        Ok(Vec::new())
+    }
+
     /// Reads the weights.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
-use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_core::{Alphabet, Condition, ScaleSchedule};
 use nextscale_generate::Model;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -150,6 +150,10 @@ impl OpenModel for OpenShipped {
 
     fn describe(&self) -> String {
         self.words.clone()
+    }
+
+    fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
+        self.open.remarks(conditions)
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {

@@ -4,24 +4,57 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::lock::{LockError, locked};
+
 /// `.NAME.partial` beside `target`: the same name each time, so that what a killed process left is written over.
 pub fn partial_path(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.partial"))
+    beside(target, "partial")
 }
 
-/// The place beside a file where it is written before it is renamed; removed again if it is not kept.
+/// `.NAME.unfinished` beside `target`: where work lies that is gone on with after an interruption. It is no
+/// [`partial_path`], which the last write of the finished file begins by clearing.
+pub fn unfinished_path(target: &Path) -> PathBuf {
+    beside(target, "unfinished")
+}
+
+fn beside(target: &Path, what: &str) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.{what}"))
+}
+
+/// Removes a file that is no longer needed, and what a process left that was killed while it wrote it.
+pub fn remove_with_partial(path: &Path) {
+    for left in [path.to_owned(), partial_path(path)] {
+        // What cannot be removed is in the way of nothing.
+        let _ = fs::remove_file(left);
+    }
+}
+
+/// The place beside a file where it is written before it is renamed; removed again if it is not kept. It is this value's alone:
+/// of two processes that write one file at once the second is refused.
 #[derive(Debug)]
 pub struct Partial {
     target: PathBuf,
     partial: PathBuf,
     kept: bool,
+    _lock: File,
 }
 
 impl Partial {
-    /// Of the file `target`, at its [`partial_path`].
-    pub fn new(target: &Path) -> Self {
-        Self { target: target.into(), partial: partial_path(target), kept: false }
+    /// Of the file `target`, at its [`partial_path`], which is empty then.
+    ///
+    /// # Errors
+    /// Of the kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process writes the file; else the system's.
+    pub fn new(target: &Path) -> io::Result<Self> {
+        let partial = partial_path(target);
+        let lock = locked(&partial).map_err(|error| match error {
+            LockError::Held { .. } => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another process is writing it")
+            }
+            LockError::Io { source, .. } => source,
+        })?;
+        lock.set_len(0)?;
+        Ok(Self { target: target.into(), partial, kept: false, _lock: lock })
     }
 
     /// Where to write.
@@ -62,7 +95,7 @@ fn sync_folder(path: &Path) {
 /// # Errors
 /// If the system cannot write it; nothing is left then, and an older file of the name is as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let partial = Partial::new(path);
+    let partial = Partial::new(path)?;
     fs::write(partial.path(), bytes)?;
     partial.keep()
 }
@@ -76,7 +109,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = write_atomically(&folder.path().join("missing/a.txt"), b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        let partial = Partial::new(&folder.path().join("b"));
+        let partial = Partial::new(&folder.path().join("b")).unwrap();
         fs::write(partial.path(), b"half").unwrap();
         drop(partial);
         // A folder in the file's place: the last step fails.
@@ -85,6 +118,44 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["c"]);
+    }
+
+    #[test]
+    fn two_writers_do_not_share_a_partial_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let first = Partial::new(&path).unwrap();
+        fs::write(first.path(), b"first").unwrap();
+        assert_eq!(write_atomically(&path, b"second").unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        first.keep().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        // What a killed process left is cleared.
+        fs::write(partial_path(&path), b"longer than what comes").unwrap();
+        write_atomically(&path, b"third").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"third");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_writers_at_once_leave_one_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        match write_atomically(path, &[writer; 4096]) {
+                            Ok(()) => {}
+                            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}"),
+                        }
+                    }
+                });
+            }
+        });
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() == 4096 && bytes.iter().all(|&byte| byte == bytes[0]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

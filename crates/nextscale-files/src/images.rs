@@ -1,9 +1,11 @@
 //! One way to find and read image files, for every command that takes a folder of them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use image::imageops::{FilterType, crop_imm, resize};
 use image::{ImageError, ImageFormat, ImageReader, RgbImage};
 
 /// The endings of the names of images that are read, in lower case. What a file is, its content tells.
@@ -55,6 +57,14 @@ pub fn kind_of_other(path: &Path) -> String {
     path.extension().map_or("no ending".into(), |extension| extension.to_string_lossy().to_lowercase())
 }
 
+/// What was passed over beside images, by [kind](kind_of_other), in words: "4 others were left out: 1 gif, 3 txt". `None` if nothing was.
+pub fn words_of_left_out(left_out: &BTreeMap<String, u64>) -> Option<String> {
+    let total: u64 = left_out.values().sum();
+    let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let others = if total == 1 { "other was" } else { "others were" };
+    (total > 0).then(|| format!("{total} {others} left out: {}", kinds.join(", ")))
+}
+
 /// What lies in a folder and is not [hidden](is_hidden), sorted by name.
 ///
 /// # Errors
@@ -66,6 +76,46 @@ pub fn visible_children(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     paths.retain(|path| !is_hidden(path));
     paths.sort();
     Ok(paths)
+}
+
+/// What an image file's header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageHeader {
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// Whether it is a JPEG, which decoders do not all turn into the same pixels.
+    pub is_jpeg: bool,
+}
+
+/// Reads an image file's header; its format is told by its content.
+///
+/// # Errors
+/// [`ImageFileError`] if the file cannot be read, or has no header of an image.
+pub fn image_header(path: &Path) -> Result<ImageHeader, ImageFileError> {
+    let failed = |source| ImageFileError::Io { path: path.into(), source };
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(failed)?;
+    let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
+    let size = reader.into_dimensions().map_err(|error| match error {
+        ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => failed(source),
+        error => ImageFileError::Content {
+            path: path.into(),
+            problem: format!("is no image that can be read: {error}"),
+        },
+    })?;
+    Ok(ImageHeader { size, is_jpeg })
+}
+
+/// An image of `side` × `side` pixels: the shorter side is resized to `side` (Lanczos), and the middle of the longer one is kept.
+pub fn centre_square(image: &RgbImage, side: u32) -> RgbImage {
+    let (width, height) = image.dimensions();
+    if (width, height) == (side, side) {
+        return image.clone();
+    }
+    let shorter = f64::from(width.min(height).max(1));
+    let scaled = |length: u32| ((f64::from(length) * f64::from(side) / shorter).round() as u32).max(side);
+    let image = resize(image, scaled(width), scaled(height), FilterType::Lanczos3);
+    let (left, top) = ((image.width() - side) / 2, (image.height() - side) / 2);
+    crop_imm(&image, left, top, side, side).to_image()
 }
 
 /// The pixels of an image file. Its format is told by its content: sets are full of JPEGs named .png. Grey becomes RGB, and
@@ -176,6 +226,34 @@ mod tests {
         std::fs::write(&path, "not a picture").unwrap();
         assert!(read_image(&path).unwrap_err().to_string().contains("a.png: is no image"));
         assert!(matches!(read_image(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
+    }
+
+    #[test]
+    fn a_header_tells_the_size_and_a_file_without_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        picture().save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        // The pixels need not be there.
+        std::fs::write(&path, &whole[..60]).unwrap();
+        let read = image_header(&path).unwrap();
+        assert_eq!((read.size, read.is_jpeg), ((40, 24), false));
+        for bytes in [&whole[..12], b"", b"no picture"] {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(image_header(&path).unwrap_err().to_string().contains("a.png"));
+        }
+        assert!(matches!(image_header(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
+    }
+
+    #[test]
+    fn a_square_is_the_middle_and_one_of_that_size_stays_as_it_is() {
+        let wide =
+            RgbImage::from_fn(24, 8, |x, _| image::Rgb([if (8..16).contains(&x) { 90 } else { 0 }; 3]));
+        let square = centre_square(&wide, 8);
+        assert!(square.dimensions() == (8, 8) && square.pixels().all(|pixel| pixel[0] == 90));
+        assert_eq!(centre_square(&square, 8), square);
+        assert_eq!(centre_square(&wide, 31).dimensions(), (31, 31));
+        assert_eq!(centre_square(&RgbImage::new(3, 1000), 2).dimensions(), (2, 2));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Locks between processes. The system lets go of one when its process ends, however it ends.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,15 +40,18 @@ impl Lock {
     /// [`LockError::Held`] at once if another process holds it; [`LockError::Io`] if the file cannot be made.
     pub fn take(path: impl Into<PathBuf>) -> Result<Self, LockError> {
         let path = path.into();
-        let file = match File::create(&path) {
-            Ok(file) => file,
-            Err(source) => return Err(LockError::Io { action: "create", path, source }),
-        };
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path, temporary: false, _file: file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held { path }),
-            Err(TryLockError::Error(source)) => Err(LockError::Io { action: "lock", path, source }),
-        }
+        let file = locked(&path)?;
+        Ok(Self { path, temporary: false, _file: file })
+    }
+
+    /// Locks a folder: `.lock` in it, removed when the lock is dropped.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn inside(folder: &Path) -> Result<Self, LockError> {
+        let mut lock = Self::take(folder.join(".lock"))?;
+        lock.temporary = true;
+        Ok(lock)
     }
 
     /// Locks a file that is about to be made: `.NAME.lock` beside `target`, removed when the lock is dropped.
@@ -61,6 +64,43 @@ impl Lock {
         lock.temporary = true;
         Ok(lock)
     }
+}
+
+/// Opens or makes a file and locks it. It is the one that `path` names when this returns: whoever held the lock before may have
+/// removed or renamed the file that was opened.
+pub(crate) fn locked(path: &Path) -> Result<File, LockError> {
+    let failed = |action| move |source| LockError::Io { action, path: path.into(), source };
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(failed("create"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held { path: path.into() }),
+            // A file system without locks: better a run without one than none at all.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
+        }
+        if is_at(&file, path).map_err(failed("lock"))? {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    let own = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    Ok(path.exists())
 }
 
 impl Drop for Lock {

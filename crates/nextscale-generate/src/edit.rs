@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use nextscale_core::resample::{Neighbours, half_pixel_f32, neighbours};
-use nextscale_core::{Draw, Error, Grid, Result, ScaleSchedule};
+use nextscale_core::{Canvas, Draw, Error, Grid, Result, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 
 /// A box in fractions of the image, each from 0 to 1.
@@ -39,6 +39,17 @@ pub enum Keep {
     Inside,
     /// The box is generated; the rest keeps the given image (in-painting).
     Outside,
+}
+
+/// Which positions of a grid keep the given tokens, row-major, where several boxes are one region.
+pub fn mask_of(grid: Grid, regions: &[Region], keep: Keep) -> Vec<bool> {
+    let mut inside = vec![false; grid.positions()];
+    for region in regions {
+        for (inside, in_this) in inside.iter_mut().zip(mask(grid, region, Keep::Inside)) {
+            *inside |= in_this;
+        }
+    }
+    inside.into_iter().map(|inside| inside == (keep == Keep::Inside)).collect()
 }
 
 /// Which positions of a grid keep the given tokens, row-major.
@@ -89,6 +100,8 @@ pub struct Edit {
     given: Vec<Tensor<4>>,
     /// Where they are kept, `[1, 1, h, w]` a scale.
     keep: Vec<Tensor<4, Bool>>,
+    /// What the given images are before they become tokens, where they are quantised anew at every scale.
+    features: Option<Tensor<4>>,
 }
 
 impl Edit {
@@ -124,7 +137,15 @@ impl Edit {
                 (0..height * width).map(|position| at(position / width, position % width)).collect();
             Tensor::from_data(TensorData::new(values, [1, 1, height, width]), &device)
         });
-        Ok(Self { keep: keep.collect(), given })
+        Ok(Self { keep: keep.collect(), given, features: None })
+    }
+
+    /// The same, with kept tokens that are quantised anew at every scale, against the canvas drawn so far: `features` of the
+    /// given images as [`Tokenizer::features`] gives them. The given tokens are those for a canvas of the given image; on
+    /// another one they do not add up to it.
+    #[must_use]
+    pub fn requantising(self, features: Tensor<4>) -> Self {
+        Self { features: Some(features), ..self }
     }
 
     /// Keeps every given token of the first `scales` scales and none after them: the image is completed from coarse to
@@ -140,7 +161,7 @@ impl Edit {
                 if k < scales { keep } else { keep.bool_not() }
             },
         );
-        Ok(Self { keep: keep.collect(), given: whole.given })
+        Ok(Self { keep: keep.collect(), given: whole.given, features: None })
     }
 
     /// From given images `[given, 3, H, W]` in [0, 1], through the tokenizer's encoder.
@@ -150,22 +171,40 @@ impl Edit {
     pub fn of_images(
         tokenizer: &dyn Tokenizer,
         images: Tensor<4>,
-        region: &Region,
+        regions: &[Region],
         keep: Keep,
     ) -> Result<Self> {
-        region.check()?;
-        let mask = mask(tokenizer.schedule().last(), region, keep);
+        regions.iter().try_for_each(Region::check)?;
+        let mask = mask_of(tokenizer.schedule().last(), regions, keep);
         Self::new(tokenizer, &tokenizer.encode(images)?, &mask)
     }
 
-    /// `embedding` `[batch, channels, h, w]` of scale `k` with the given tokens where they are kept.
-    pub fn mix(&self, embedding: Tensor<4>, k: usize, images: &[u64]) -> Tensor<4> {
+    /// `embedding` `[batch, channels, h, w]` of scale `k` with the given tokens where they are kept; `canvas` is what was drawn
+    /// before it.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot requantise and is to.
+    pub fn mix(
+        &self,
+        tokenizer: &dyn Tokenizer,
+        embedding: Tensor<4>,
+        canvas: &Canvas,
+        k: usize,
+        images: &[u64],
+    ) -> Result<Tensor<4>> {
         let given = &self.given[k];
         let shape = embedding.dims();
         let count = given.dims()[0] as u64;
         let rows: Vec<i64> = images.iter().map(|image| (image % count) as i64).collect();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [images.len()]), &given.device());
-        embedding.mask_where(self.keep[k].clone().expand(shape), given.clone().select(0, rows))
+        let given = match &self.features {
+            None => given.clone().select(0, rows),
+            Some(features) => {
+                let tokens = tokenizer.requantise(features.clone().select(0, rows), canvas, k)?;
+                tokenizer.embed(&Draw::tokens(tokens), k)?
+            }
+        };
+        Ok(embedding.mask_where(self.keep[k].clone().expand(shape), given))
     }
 }
 
@@ -185,6 +224,17 @@ mod tests {
         assert_eq!(drawn(&mask(Grid::square(4), &region, Keep::Inside), 4), "....\n..##\n..##\n....\n");
         // 0.25·6 = 1.5 rounds to 2, 0.75·6 = 4.5 to 4, and 0.5·1 to 0.
         assert_eq!(drawn(&mask(Grid::new(6, 1), &region, Keep::Outside), 6), "##..##\n");
+    }
+
+    #[test]
+    fn several_boxes_are_one_region() {
+        let corner = |at: f64| Region { rows: (at, at + 0.5), columns: (at, at + 0.5) };
+        let both = [corner(0.0), corner(0.5)];
+        assert_eq!(drawn(&mask_of(Grid::square(2), &both, Keep::Inside), 2), "#.\n.#\n");
+        assert_eq!(drawn(&mask_of(Grid::square(2), &both, Keep::Outside), 2), ".#\n#.\n");
+        for keep in [Keep::Inside, Keep::Outside] {
+            assert_eq!(mask_of(Grid::square(6), &both[..1], keep), mask(Grid::square(6), &both[0], keep));
+        }
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Generator {
                 let refined = sessions.refine(&refinement)?;
                 let embedding = refined.unwrap_or(embedding);
                 let embedding = match &self.edit {
-                    Some(edit) => edit.mix(embedding, k, images),
+                    Some(edit) => edit.mix(tokenizer, embedding, sessions.canvas(), k, images)?,
                     None => embedding,
                 };
                 sessions.accumulate(&embedding, k, images, &*self.noise)

@@ -5,6 +5,7 @@
 
 mod apg;
 mod cfg;
+mod cfg_inside;
 mod conditional;
 pub mod conformance;
 mod extent;
@@ -20,6 +21,7 @@ mod sum;
 
 pub use apg::Apg;
 pub use cfg::Cfg;
+pub use cfg_inside::CfgInside;
 pub use conditional::Conditional;
 pub use extent::Extent;
 pub use gated::{Gate, Gated};

@@ -56,6 +56,12 @@ use extension::apply;
 use precision::Precision;
 pub use product::rounds;
 
+/// Whether this crate was compiled as its profile asks (no debug assertions), and not as a dependency under a plain `dev` profile: that
+/// is not inherited, and the kernels are a hundred times slower then.
+pub const fn is_optimised() -> bool {
+    !cfg!(debug_assertions)
+}
+
 /// SiLU, `x · sigmoid(x)`, elementwise.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     apply(Elementwise::Silu, [x.into_dispatch()])

@@ -15,6 +15,17 @@ pub struct Gaussian {
     root: Mat<f64>,
 }
 
+/// Into how many parts products and decompositions are split, whatever the number of threads: the order of their sums, and with it
+/// the last digit, depends on it.
+const PARTS: usize = 8;
+
+/// The same number of parts for what is told and for what faer decides by itself.
+fn parts() -> Par {
+    let parts = Par::rayon(PARTS);
+    faer::set_global_parallelism(parts);
+    parts
+}
+
 impl Gaussian {
     /// Takes the covariance apart by a symmetric eigendecomposition, C = V·Λ·Vᵀ, R = V·Λ^½.
     ///
@@ -26,6 +37,7 @@ impl Gaussian {
     /// [`Error::Covariance`] if it has a negative eigenvalue beyond rounding, or the decomposition does not converge.
     pub fn new(moments: &Moments) -> Result<Self> {
         let dims = moments.dims();
+        parts();
         let eigen = moments
             .matrix()
             .self_adjoint_eigen(Side::Lower)
@@ -71,7 +83,7 @@ impl Gaussian {
         let centred = Mat::from_fn(dims, count, |d, row| (f64::from(rows[row * dims + d]) - mean[d]) / scale);
         let mut products = Mat::zeros(count, count);
         let (left, right) = (centred.transpose(), centred.as_ref());
-        matmul(products.as_mut(), Accum::Replace, left, right, 1.0, Par::rayon(0));
+        matmul(products.as_mut(), Accum::Replace, left, right, 1.0, parts());
         let eigen = products
             .self_adjoint_eigen(Side::Lower)
             .map_err(|_| Error::Covariance("the features' products cannot be taken apart".into()))?;
@@ -83,7 +95,7 @@ impl Gaussian {
         let vectors = eigen.U();
         let basis = Mat::from_fn(count, kept.len(), |row, column| vectors[(row, kept[column])]);
         let mut root = Mat::zeros(dims, kept.len());
-        matmul(root.as_mut(), Accum::Replace, centred.as_ref(), basis.as_ref(), 1.0, Par::rayon(0));
+        matmul(root.as_mut(), Accum::Replace, centred.as_ref(), basis.as_ref(), 1.0, parts());
         let trace = (0..count).map(|i| products[(i, i)]).sum();
         Ok(Self { mean, trace, root })
     }
@@ -114,7 +126,7 @@ pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     }
     let shift: f64 = a.mean.iter().zip(&b.mean).map(|(a, b)| (a - b) * (a - b)).sum();
     let mut cross = Mat::zeros(a.rank(), b.rank());
-    matmul(cross.as_mut(), Accum::Replace, a.root.transpose(), b.root.as_ref(), 1.0, Par::rayon(0));
+    matmul(cross.as_mut(), Accum::Replace, a.root.transpose(), b.root.as_ref(), 1.0, parts());
     let shared: f64 = if a.rank() == 0 || b.rank() == 0 {
         0.0
     } else {
@@ -125,6 +137,11 @@ pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
             .sum()
     };
     let distance = shift + a.trace + b.trace - 2.0 * shared;
+    if !distance.is_finite() {
+        return Err(Error::Covariance(format!(
+            "the Fréchet distance is {distance}: the features are too large for it; check the network's weights"
+        )));
+    }
     // The traces' own rounding: equal sets are at no distance, and none is below zero.
     let rounding = a.dims() as f64 * f64::EPSILON * (a.trace + b.trace);
     Ok(if distance <= rounding { 0.0 } else { distance })
@@ -133,6 +150,30 @@ pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_threads_does_not_change_a_digit() {
+        let dims = 96;
+        let (a, b) = (features(300, dims, 1, 0), features(300, dims, 2, 300));
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let whole = frechet(&gaussian(&a, dims), &gaussian(&b, dims)).unwrap();
+                let few = |rows: &[f32]| Gaussian::of_rows(&rows[..40 * dims], dims).unwrap();
+                (whole, frechet(&few(&a), &few(&b)).unwrap())
+            })
+        };
+        let one = on(1);
+        assert!([2, 3, 7].into_iter().all(|threads| on(threads) == one), "{one:?} {:?}", on(3));
+    }
+
+    #[test]
+    fn features_beyond_all_numbers_give_no_distance() {
+        let far = |value: f64| Moments::new(None, vec![value], vec![1.0]).unwrap();
+        let of = |value: f64| Gaussian::new(&far(value)).unwrap();
+        let error = frechet(&of(1e200), &of(-1e200)).unwrap_err().to_string();
+        assert!(error.contains("is inf"), "{error}");
+    }
     use crate::FeatureSums;
     use crate::testing::features;
 

@@ -6,11 +6,12 @@
 //! ```no_run
 //! # fn main() -> nextscale_metrics::Result<()> {
 //! # let device = burn::tensor::Device::flex();
-//! use nextscale_metrics::{EvaluateOptions, GatherOptions, Lite0, Statistics, evaluate};
+//! use nextscale_metrics::{EvaluateOptions, GatherOptions, Input, Lite0, Statistics, evaluate};
 //! let net = Lite0::shipped(&device)?;
 //! let options = GatherOptions::default();
-//! let samples = Statistics::of_samples("runs/ssg".as_ref(), &net, &options, &mut |_, _| {})?;
-//! let reference = Statistics::of_reference("cifar10.safetensors".as_ref(), &net, &options, &mut |_, _| {})?;
+//! let [samples, reference] = ["runs/ssg", "cifar10.safetensors"].map(|path| Input::open(path.as_ref(), None));
+//! let samples = Statistics::of_samples(&samples?, &net, &options, &mut |_, _| {})?;
+//! let reference = Statistics::of_reference(&reference?, &net, &options, &mut |_, _| {})?;
 //! println!("{}", evaluate(&samples, &reference, None, &EvaluateOptions::default(), &mut |_| {})?);
 //! # Ok(())
 //! # }
@@ -51,5 +52,5 @@ pub use nearest::{NearestNeighbours, Neighbour};
 pub use options::EvaluateOptions;
 pub use probe::{Probe, ProbeFile, Probing};
 pub use report::{Measure, Protocol, Report};
-pub use statistics::{Collector, GatherOptions, Kept, KeptAs, Origin, Statistics};
+pub use statistics::{Collector, GatherOptions, Input, Kept, KeptAs, Origin, Statistics};
 pub use sums::FeatureSums;

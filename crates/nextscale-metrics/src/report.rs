@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use nextscale_files::write_atomically;
+use nextscale_files::{words_of_left_out, write_atomically};
 use serde::{Deserialize, Serialize};
 
 use crate::kid::KidOptions;
@@ -126,14 +126,6 @@ fn number(value: f64) -> String {
     }
 }
 
-/// What was passed over, in words: "4 others were left out: 1 gif, 3 txt".
-fn left_out(origin: &Origin) -> Option<String> {
-    let total: u64 = origin.left_out.values().sum();
-    let kinds: Vec<String> = origin.left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let others = if total == 1 { "other was" } else { "others were" };
-    (total > 0).then(|| format!("{total} {others} left out: {}", kinds.join(", ")))
-}
-
 /// Enough of a hash to tell it from others.
 fn short(hash: &str) -> &str {
     hash.get(..16).unwrap_or(hash)
@@ -143,10 +135,11 @@ fn origin(origin: &Origin) -> String {
     let mut words = vec![origin.name.clone()];
     words.extend(origin.images.map(|images| format!("{images} images")));
     words.extend(origin.size.map(|[height, width]| format!("{width}×{height}")));
+    words.extend(origin.resized.map(|side| format!("brought to squares of {side}")));
     words.extend(origin.split.as_ref().map(|split| format!("split {split}")));
     words.extend(origin.config.as_ref().map(|config| format!("config {}", short(config))));
     words.push(format!("sha256 {}", short(&origin.sha256)));
-    words.extend(left_out(origin));
+    words.extend(words_of_left_out(&origin.left_out));
     words.join(", ")
 }
 

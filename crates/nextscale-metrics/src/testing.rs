@@ -131,9 +131,11 @@ pub(crate) fn origin(name: &str) -> Origin {
         name: name.into(),
         images: Some(100),
         size: Some([32, 32]),
-        sha256: "0123456789abcdef".repeat(4),
+        sha256: nextscale_files::sha256(name),
         split: None,
         config: None,
+        jpegs: 0,
+        resized: None,
         left_out: Default::default(),
     }
 }

@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod config;
 pub mod device;
 pub mod images;
+pub mod progress;
 pub mod reconstruct;
 pub mod registry;
 pub mod run;

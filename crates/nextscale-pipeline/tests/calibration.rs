@@ -94,13 +94,13 @@ fn neither_batches_nor_interruptions_show() {
     prepared.config.methods[0].rule =
         Arc::new(Interrupting { rule, stop: options.stop.clone(), left: AtomicUsize::new(2 * 4 + 2) });
     assert!(matches!(calibrate(&prepared, &options), Err(Error::Stopped)));
-    assert!(!path("cut").exists() && path(".cut.partial").exists());
+    assert!(!path("cut").exists() && path(".cut.unfinished").exists());
     let other = prepare(&text(RULE).replace("1.5", "2")).unwrap();
     let error = calibrate(&other, &CalibrationOptions::new(path("cut"))).unwrap_err().to_string();
-    assert!(error.contains(".cut.partial is of another unfinished calibration"), "{error}");
+    assert!(error.contains(".cut.unfinished is of another unfinished calibration"), "{error}");
     let done = calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(path("cut"))).unwrap();
     assert_eq!(done.made, 1);
-    assert!(!path(".cut.partial").exists());
+    assert!(!path(".cut.unfinished").exists());
     assert_eq!(bytes("cut"), bytes("whole"));
 
     let again = calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(path("cut"))).unwrap();

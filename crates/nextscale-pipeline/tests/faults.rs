@@ -32,7 +32,7 @@ fn mistakes_are_told_before_weights_are_read_and_leave_nothing() {
         config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 2, 4]"),
         config("Null", "guidance: Conditional").replace("norm_groups: 4", "scales: [1, 3, 2, 4]"),
         "(model: Shipped(\"cifar11\"), condition: Null, guidance: Conditional)".into(),
-        "(model: Infinity(), condition: Null, guidance: Conditional)".into(),
+        "(model: Hart(), condition: Null, guidance: Conditional)".into(),
     ];
     let told: Vec<String> = mistakes
         .iter()
@@ -100,7 +100,7 @@ fn a_trace_of_something_else_or_without_a_folder_is_refused() {
     };
     let error = go(&text, &traced("none/t.safetensors")).unwrap_err().to_string();
     assert!(error.contains("there is no folder"), "{error}");
-    fs::write(root.path().join(".t.safetensors.partial"), b"something else").unwrap();
+    fs::write(root.path().join(".t.safetensors.unfinished"), b"something else").unwrap();
     let error = go(&text, &traced("t.safetensors")).unwrap_err().to_string();
     assert!(error.contains("unfinished trace of another run"), "{error}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);

@@ -219,6 +219,34 @@ fn editing_keeps_what_it_is_told_to() {
     go(&text, &RunOptions::new(root.path().join("other"))).unwrap();
     assert_eq!(fs::read(root.path().join("other/images/00000.png")).unwrap(), whole);
 
+    // Several images and boxes, tokens that follow the canvas, and the given pixels put over what is kept.
+    let other = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([200, x as u8, (x * y) as u8]));
+    other.save(root.path().join("other.png")).unwrap();
+    let boxes = "boxes: [(rows: (0, 0.5), columns: (0, 1)), (rows: (0.5, 1), columns: (0.5, 1))]";
+    let images = format!("images: [{given:?}, {:?}]", root.path().join("other.png"));
+    let pasted = |more: &str, name: &str| {
+        let rest = format!("guidance: Conditional, edit: Keep({images}, {boxes}{more})");
+        let summary = go(&config("Null(3)", &rest), &RunOptions::new(root.path().join(name))).unwrap();
+        let picture = |i: u64| {
+            image::open(root.path().join(name).join(format!("images/0000{i}.png"))).unwrap().into_rgb8()
+        };
+        (summary.kept.unwrap(), (0..3).map(picture).collect::<Vec<_>>())
+    };
+    let (encoded, plain) = pasted("", "plain");
+    let (requantised, made) = pasted(", tokens: Requantised, paste: true", "pasted");
+    assert_eq!(encoded.reconstruction, requantised.reconstruction);
+    assert!(requantised.mean() < encoded.mean(), "{requantised:?} {encoded:?}");
+    let kept = |x: u32, y: u32| y < 32 || x >= 32;
+    for (i, given) in [&picture, &other, &picture].into_iter().enumerate() {
+        let same = |made: &image::RgbImage| {
+            given
+                .enumerate_pixels()
+                .filter(|(x, y, _)| kept(*x, *y))
+                .all(|(x, y, p)| made.get_pixel(x, y) == p)
+        };
+        assert!(same(&made[i]) && !same(&plain[i]));
+    }
+
     image::RgbImage::new(32, 64).save(&given).unwrap();
     let error = go(&text, &RunOptions::new(root.path().join("small"))).unwrap_err().to_string();
     assert!(error.contains("32 × 64 pixels, and the model's images are 64 × 64"), "{error}");

@@ -84,4 +84,24 @@ pub trait Tokenizer: Send + Sync {
     /// # Errors
     /// If the images do not have the tokenizer's size, or it was loaded without its encoder.
     fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>>;
+
+    /// What images `[batch, 3, H, W]` in [0, 1] are before they become tokens, for [`requantise`](Self::requantise):
+    /// `[batch, channels, H, W]` on the canvas's grid. By default a tokenizer cannot.
+    ///
+    /// # Errors
+    /// If it cannot, or as [`encode`](Self::encode).
+    fn features(&self, images: Tensor<4>) -> Result<Tensor<4>> {
+        let _ = images;
+        Err(Error::Unsupported("this tokenizer cannot requantise against a canvas".into()))
+    }
+
+    /// The tokens `[batch, h·w, slots]` of scale `k` that are nearest to what `features` `[batch, channels, H, W]` still lack of
+    /// the canvas. On the canvas of an image's own coarser tokens they are those of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// If it cannot, or the shapes do not fit.
+    fn requantise(&self, features: Tensor<4>, canvas: &Canvas, k: usize) -> Result<Tensor<3, Int>> {
+        let _ = (features, canvas, k);
+        Err(Error::Unsupported("this tokenizer cannot requantise against a canvas".into()))
+    }
 }

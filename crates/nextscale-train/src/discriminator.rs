@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, memory};
 use nextscale_kernels::{conv2d_3x3, silu};
 
 use crate::layer::{GROUP, Layer, fresh, halve, zeros};
@@ -70,7 +70,9 @@ pub fn check_channels(channels: usize) -> Result<()> {
             format!("{channels} is not a multiple of {GROUP}; give one, like 32"),
         ));
     }
-    Ok(())
+    let bytes = (channels as u128).saturating_mul(channels as u128).saturating_mul(64);
+    memory::check("channels", &format!("a discriminator of {channels} channels"), bytes)
+        .map_err(|error| Error::setting("adversarial.channels", error.to_string()))
 }
 
 #[cfg(test)]

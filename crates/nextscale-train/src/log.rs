@@ -113,7 +113,7 @@ impl Table {
     pub fn points(&self, column: &str) -> Option<Vec<(f64, f64)>> {
         let at = self.columns.iter().position(|name| name == column)?;
         let points = self.steps.iter().zip(&self.rows).map(|(&step, row)| (step, row[at]));
-        Some(points.filter(|(_, value)| value.is_finite()).collect())
+        Some(points.filter(|(step, value)| step.is_finite() && value.is_finite()).collect())
     }
 }
 

@@ -1,12 +1,17 @@
 //! What a person sees while a run goes on: loss, images a second, time left.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Between lines where standard error is no terminal.
 const LINES: Duration = Duration::from_secs(30);
+
+/// Writes a line to standard error. Whoever read it may be gone, which is no error of the run.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// A progress bar on a terminal; a line now and then elsewhere.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ impl Progress {
             Some(bar) => bar.set_message(message),
             None if !self.quiet && self.printed.elapsed() >= LINES => {
                 self.printed = Instant::now();
-                eprintln!("{message}");
+                say(&message);
             }
             None => {}
         }
@@ -67,7 +72,7 @@ impl Progress {
             }
             None => {
                 self.printed = Instant::now();
-                eprintln!("{step}/{}  {message}", self.steps);
+                say(&format!("{step}/{}  {message}", self.steps));
             }
         }
     }
@@ -77,7 +82,7 @@ impl Progress {
         match &self.bar {
             _ if self.quiet => {}
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => say(text),
         }
     }
 

@@ -150,7 +150,7 @@ pub fn train_task<T: Task>(
         if !options.resume {
             return Err(Error::checkpoint(
                 checkpoint::path(out),
-                "is there already; resume that run, or choose another folder",
+                "is there already; go on from it with --resume, or choose another folder with --out",
             ));
         }
         state = checkpoint::load(out, config, state, device)?;

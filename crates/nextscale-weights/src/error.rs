@@ -71,6 +71,39 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// A tensor of a pickle is stored with its sign turned.
+    #[error(
+        "{file}: tensor `{name}` is stored with torch's negative bit, and its values would come with the wrong sign; save it as \
+         `tensor.resolve_neg()`"
+    )]
+    Negated {
+        /// The file.
+        file: String,
+        /// The tensor's own key.
+        name: String,
+    },
+    /// A tensor holds NaN.
+    #[error(
+        "{file}: tensor `{name}` holds NaN, and so will every image: the training that made it diverged, or the file is \
+         damaged; take an earlier checkpoint"
+    )]
+    NotANumber {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+    },
+    /// Two tensors of a pickle have one dotted path.
+    #[error(
+        "{file} has two tensors that are both called `{name}`, a key with points in it and a path through dictionaries; save \
+         one of them under another name"
+    )]
+    Twice {
+        /// The file.
+        file: String,
+        /// The name.
+        name: String,
+    },
     /// A tensor is not in the file.
     #[error("{file} has no tensor `{name}`")]
     NoTensor {
@@ -138,6 +171,39 @@ pub enum Error {
         marker: String,
         /// The prefixes.
         prefixes: String,
+    },
+    /// A folder holds no weights, or which of several is meant is open.
+    #[error(
+        "{}: {found}; expected a .pth or .safetensors file, or an index of shards (model.safetensors.index.json) and its shards",
+        .folder.display()
+    )]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What it holds instead.
+        found: String,
+    },
+    /// An index of shards contradicts itself or its shards.
+    #[error("{} is no sound index of shards: {detail}; download it again together with its shards", .file.display())]
+    Index {
+        /// The index.
+        file: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Shards are missing.
+    #[error(
+        "{} lacks {missing}, which {} names; download the rest of the model into the same folder",
+        .folder.display(),
+        .file.display()
+    )]
+    MissingShards {
+        /// The index.
+        file: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+        /// The shards that are not there, and how many tensors they hold.
+        missing: String,
     },
     /// A value cannot be stored as asked.
     #[error("tensor `{name}` cannot be saved as {precision}: {detail}")]

@@ -3,12 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::{Error, Result, StoredType, TensorInfo, convert, pth, safe};
+use crate::pickle::Stored;
+use crate::pth::Found;
+use crate::{Error, Result, StoredType, TensorInfo, convert, fingerprint, pth, safe, shards};
 
 /// Dictionaries that training code wraps a state dict in. Upstream's training checkpoints hold the transformer under
 /// `trainer.var_wo_ddp`, beside the tokenizer and the optimiser's moments.
@@ -17,7 +19,7 @@ const WRAPPERS: [&str; 6] =
 
 /// A checkpoint whose header has been read and whose tensors have not. Cheap to clone.
 ///
-/// Names are those of the file, less a prefix: where a training checkpoint nests the state dict, the wrapping
+/// It is one file, or several shards under an index. Names are those of the file, less a prefix: where a training checkpoint nests the state dict, the wrapping
 /// dictionaries' names are stripped (see [`rooted`](Self::rooted)).
 #[derive(Clone)]
 pub struct WeightFile {
@@ -26,42 +28,45 @@ pub struct WeightFile {
     prefix: String,
 }
 
+#[derive(Default)]
 struct Contents {
     entries: BTreeMap<String, (TensorInfo, Source)>,
     metadata: BTreeMap<String, String>,
-    bytes: Bytes,
+    parts: Vec<Part>,
 }
 
 enum Source {
     Pickle(pytorch_reader::Tensor),
-    Bytes(Range<usize>),
+    Stored(Stored),
+    Bytes { part: usize, range: Range<usize> },
 }
 
-enum Bytes {
-    None,
-    Map(memmap2::Mmap),
+/// A file, and its bytes where they can be had without reading it.
+enum Part {
+    Pickle(PathBuf),
+    Map(PathBuf, memmap2::Mmap),
     Memory(Cow<'static, [u8]>),
 }
 
-impl Bytes {
+impl Part {
     fn as_slice(&self) -> &[u8] {
         match self {
-            Self::None => &[],
-            Self::Map(map) => map,
+            Self::Pickle(_) => &[],
+            Self::Map(_, map) => map,
             Self::Memory(bytes) => bytes,
+        }
+    }
+
+    fn fingerprint(&self) -> Result<String> {
+        match self {
+            Self::Pickle(path) | Self::Map(path, _) => fingerprint::of_file(path),
+            Self::Memory(bytes) => Ok(fingerprint::of_bytes(&[bytes])),
         }
     }
 }
 
-impl WeightFile {
-    /// Opens a `.pth` (zip, legacy, tar; plain or nested) or `.safetensors` file, told apart by content.
-    ///
-    /// A safetensors file is mapped into memory: do not change it while it is open.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is no checkpoint, is truncated or corrupt.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+impl Contents {
+    fn open(path: &Path) -> Result<Self> {
         let label = path.display().to_string();
         let unreadable = |source| Error::Read { path: path.into(), source };
         let file = File::open(path).map_err(unreadable)?;
@@ -74,16 +79,68 @@ impl WeightFile {
             // SAFETY: the map is only read, as bytes, for which every value is valid. Another process that shortens
             // the file meanwhile faults this one, as with every mapped checkpoint; the documentation says so.
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)?;
-            return Self::from_safetensors(Bytes::Map(map), label);
+            return Self::of_safetensors(Part::Map(path.into(), map), &label);
         }
         let entries = pth::open(path, &label)?
             .into_iter()
-            .map(|(name, tensor)| {
-                let info = TensorInfo { shape: tensor.shape().to_vec(), dtype: tensor.dtype().into() };
-                (name, (info, Source::Pickle(tensor)))
+            .map(|(name, found)| match found {
+                Found::Read(tensor) => {
+                    let info = TensorInfo { shape: tensor.shape().to_vec(), dtype: tensor.dtype().into() };
+                    (name, (info, Source::Pickle(tensor)))
+                }
+                Found::Stored(stored) => (name, (stored.info().clone(), Source::Stored(stored))),
             })
             .collect();
-        Ok(Self::unwrapped(label, Contents { entries, metadata: BTreeMap::new(), bytes: Bytes::None }))
+        Ok(Self { entries, metadata: BTreeMap::new(), parts: vec![Part::Pickle(path.into())] })
+    }
+
+    fn of_safetensors(part: Part, label: &str) -> Result<Self> {
+        let header = safe::header(part.as_slice(), label)?;
+        let entries = header
+            .tensors
+            .into_iter()
+            .map(|(name, info, range)| (name, (info, Source::Bytes { part: 0, range })))
+            .collect();
+        Ok(Self { entries, metadata: header.metadata, parts: vec![part] })
+    }
+
+    /// Adds another file's tensors, whose names are others.
+    fn append(&mut self, other: Self) {
+        let before = self.parts.len();
+        self.entries.extend(other.entries.into_iter().map(|(name, (info, source))| {
+            let source = match source {
+                Source::Bytes { part, range } => Source::Bytes { part: before + part, range },
+                of_pickle => of_pickle,
+            };
+            (name, (info, source))
+        }));
+        self.metadata.extend(other.metadata);
+        self.parts.extend(other.parts);
+    }
+}
+
+impl WeightFile {
+    /// Opens a `.pth` (zip, legacy, tar; plain or nested) or `.safetensors` file, told apart by content; shards by their index
+    /// (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); or a folder that holds one of these.
+    ///
+    /// A safetensors file is mapped into memory: do not change it while it is open.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is no checkpoint, is truncated or corrupt; if a shard that the index names is not there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let path = &if path.is_dir() { shards::weights_in(path)? } else { path.to_owned() };
+        let label = path.display().to_string();
+        if !shards::is_index(path) {
+            return Ok(Self::unwrapped(label, Contents::open(path)?));
+        }
+        let mut contents = Contents::default();
+        for shard in shards::read_index(path)? {
+            let part = Contents::open(&shard.path)?;
+            shard.check(path, part.entries.keys())?;
+            contents.append(part);
+        }
+        Ok(Self::unwrapped(label, contents))
     }
 
     /// Reads a safetensors file that lies in memory, for instance compiled in; `name` stands for it in errors.
@@ -96,17 +153,7 @@ impl WeightFile {
             let found = disguise(&bytes).unwrap_or("it does not start with a safetensors header").into();
             return Err(Error::NotACheckpoint { file: name, found });
         }
-        Self::from_safetensors(Bytes::Memory(bytes), name)
-    }
-
-    fn from_safetensors(bytes: Bytes, label: String) -> Result<Self> {
-        let header = safe::header(bytes.as_slice(), &label)?;
-        let entries = header
-            .tensors
-            .into_iter()
-            .map(|(name, info, range)| (name, (info, Source::Bytes(range))))
-            .collect();
-        Ok(Self::unwrapped(label, Contents { entries, metadata: header.metadata, bytes }))
+        Ok(Self::unwrapped(name.clone(), Contents::of_safetensors(Part::Memory(bytes), &name)?))
     }
 
     fn unwrapped(label: String, contents: Contents) -> Self {
@@ -187,6 +234,18 @@ impl WeightFile {
         &self.contents.metadata
     }
 
+    /// What tells these weights from others without reading them all; see [`fingerprint`].
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        let parts = self.contents.parts.iter().map(Part::fingerprint).collect::<Result<Vec<_>>>()?;
+        Ok(match &parts[..] {
+            [one] => one.clone(),
+            several => fingerprint::of_bytes(&several.iter().map(String::as_bytes).collect::<Vec<_>>()),
+        })
+    }
+
     /// The bytes of all tensors together, as stored.
     pub fn byte_len(&self) -> u64 {
         self.entries()
@@ -200,15 +259,45 @@ impl WeightFile {
             .entries
             .get(&format!("{}{name}", self.prefix))
             .ok_or_else(|| Error::NoTensor { file: self.label.clone(), name: name.into() })?;
-        let bytes =
-            match source {
-                Source::Bytes(range) => Cow::Borrowed(&self.contents.bytes.as_slice()[range.clone()]),
-                Source::Pickle(tensor) => Cow::Owned(tensor.read().map_err(|error| Error::Corrupt {
-                    file: self.label.clone(),
-                    detail: error.to_string(),
-                })?),
-            };
+        let corrupt =
+            |error: std::io::Error| Error::Corrupt { file: self.label.clone(), detail: error.to_string() };
+        let bytes = match source {
+            Source::Bytes { part, range } => {
+                Cow::Borrowed(&self.contents.parts[*part].as_slice()[range.clone()])
+            }
+            Source::Pickle(tensor) => Cow::Owned(tensor.read().map_err(corrupt)?),
+            Source::Stored(stored) => Cow::Owned(stored.read().map_err(corrupt)?),
+        };
         Ok((info, bytes))
+    }
+
+    /// Reads every tensor once and keeps none: a header may list storages that the file does not hold, or that are damaged, and
+    /// weights may be no numbers. Infinities stand in masks, and are left alone.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::NotANumber`] for the first that cannot be read or used.
+    pub fn verify(&self) -> Result<()> {
+        let names: Vec<&str> = self.names().collect();
+        names.into_iter().try_for_each(|name| {
+            let (info, bytes) = self.bytes(name)?;
+            let values = convert::floats(&bytes, info.dtype);
+            if values.is_some_and(|values| values.iter().any(|value| value.is_nan())) {
+                return Err(Error::NotANumber { file: self.label.clone(), name: name.into() });
+            }
+            self.forget(name);
+            Ok(())
+        })
+    }
+
+    /// An integer or boolean tensor of any stored width on the host, row-major, with its shape.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it holds floats, or its bytes cannot be read.
+    pub fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>)> {
+        let (info, bytes) = self.bytes(name)?;
+        let values =
+            convert::to_i64(&bytes, info.dtype).ok_or_else(|| self.kind(name, info.dtype, "integers"))?;
+        Ok((values, info.shape.clone()))
     }
 
     fn kind(&self, name: &str, found: StoredType, expected: &'static str) -> Error {
@@ -239,7 +328,9 @@ impl WeightFile {
     /// Lets the system take back the memory under a mapped tensor that was read: the process holds the weights once.
     fn forget(&self, name: &str) {
         let entry = self.contents.entries.get(&format!("{}{name}", self.prefix));
-        if let (Some((_, Source::Bytes(range))), Bytes::Map(map)) = (entry, &self.contents.bytes) {
+        if let Some((_, Source::Bytes { part, range })) = entry
+            && let Part::Map(_, map) = &self.contents.parts[*part]
+        {
             // SAFETY: the map is shared with the file and never written: pages that are read again come from there.
             // A refusal changes nothing but how much memory is in use.
             let _ = unsafe {

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::StoredType;
 
+/// The longest header that the format allows, in bytes.
+const LONGEST: u64 = 100_000_000;
+
 const METADATA: &str = "__metadata__";
 
 /// A header in the making, or read back: what tensors a file has, and where their bytes lie. The same tensors and metadata
@@ -63,6 +66,9 @@ impl Header {
         let mut bytes = vec![0; 8];
         from.read_exact(&mut bytes).ok()?;
         let length = u64::from_le_bytes(bytes.first_chunk().copied()?);
+        if length > LONGEST {
+            return None;
+        }
         from.take(length).read_to_end(&mut bytes).ok()?;
         let Value::Object(entries) = serde_json::from_slice(&bytes[8..]).ok()? else { return None };
         let end = entries.values().filter_map(|entry| entry["data_offsets"][1].as_u64()).max()?;

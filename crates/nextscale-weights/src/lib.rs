@@ -19,10 +19,13 @@ mod dtype;
 mod error;
 mod expected;
 mod file;
+pub mod fingerprint;
 mod header;
+mod pickle;
 mod pth;
 mod safe;
 mod save;
+mod shards;
 
 pub use dtype::{StoredType, TensorInfo};
 pub use error::{Error, LoadError, Problem, Result};

@@ -1,18 +1,71 @@
 //! PyTorch files: the pickle is parsed as data, and names are the paths through its dictionaries.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use pytorch_reader::{OpCode, PickleError, PytorchError, PytorchReader, Tensor};
+use pytorch_reader::{OpCode, PickleError, PickleValue, PytorchError, PytorchReader, Tensor};
 
+use crate::pickle::{Stored, negated, tensors};
 use crate::{Error, Result};
 
+/// A tensor of a `.pth` file.
+pub(crate) enum Found {
+    /// As the reader of such files gives it.
+    Read(Tensor),
+    /// Of a file whose other objects that reader refuses.
+    Stored(Stored),
+}
+
 /// The tensors of a `.pth` file by their dotted paths.
-pub(crate) fn open(path: &Path, file: &str) -> Result<Vec<(String, Tensor)>> {
-    let reader = PytorchReader::new(path).map_err(|error| explain(error, path, file))?;
-    if reader.is_empty() {
-        return Err(Error::NotACheckpoint { file: file.into(), found: "a pickle without tensors".into() });
+pub(crate) fn open(path: &Path, file: &str) -> Result<Vec<(String, Found)>> {
+    let empty = || Error::NotACheckpoint { file: file.into(), found: "a pickle without tensors".into() };
+    if let Some(name) = negated(path) {
+        return Err(Error::Negated { file: file.into(), name });
     }
-    Ok(reader.into_tensors().into_iter().collect())
+    let reader = match PytorchReader::new(path).map_err(|error| explain(error, path, file)) {
+        Ok(reader) => reader,
+        // What lies beside the weights is passed over where the weights themselves are plain.
+        Err(error @ Error::Container { .. }) => {
+            let mut found = tensors(path).ok_or(error)?;
+            found.sort_by(|a, b| a.0.cmp(&b.0));
+            if let Some(pair) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                return Err(Error::Twice { file: file.into(), name: pair[0].0.clone() });
+            }
+            if found.is_empty() {
+                return Err(empty());
+            }
+            return Ok(found.into_iter().map(|(name, stored)| (name, Found::Stored(stored))).collect());
+        }
+        Err(error) => return Err(error),
+    };
+    if reader.is_empty() {
+        return Err(empty());
+    }
+    let value = PytorchReader::read_pickle_data(path, None).map_err(|error| explain(error, path, file))?;
+    if let Some(name) = twice(&value) {
+        return Err(Error::Twice { file: file.into(), name });
+    }
+    Ok(reader.into_tensors().into_iter().map(|(name, tensor)| (name, Found::Read(tensor))).collect())
+}
+
+/// A dotted path that two tensors have, as `{"a": {"b": ..}, "a.b": ..}` has: the reader keeps one of them, now this, now that.
+fn twice(root: &PickleValue) -> Option<String> {
+    fn walk(value: &PickleValue, path: &str, seen: &mut BTreeSet<String>) -> Option<String> {
+        let under = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        match value {
+            PickleValue::Dict(entries) => {
+                entries.iter().find_map(|(key, value)| walk(value, &under(key), seen))
+            }
+            PickleValue::List(items) => {
+                items.iter().enumerate().find_map(|(at, item)| walk(item, &under(&at.to_string()), seen))
+            }
+            PickleValue::Unsupported(kind) if kind == "torch.Tensor" => {
+                (!seen.insert(path.to_owned())).then(|| path.to_owned())
+            }
+            _ => None,
+        }
+    }
+    walk(root, "", &mut BTreeSet::new())
 }
 
 fn explain(error: PytorchError, path: &Path, file: &str) -> Error {

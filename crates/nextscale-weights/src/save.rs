@@ -63,7 +63,7 @@ pub fn save_safetensors(
     }
 
     let written = (|| {
-        let partial = Partial::new(path);
+        let partial = Partial::new(path)?;
         let mut out = BufWriter::new(File::create(partial.path())?);
         out.write_all(&header.to_bytes())?;
         for (_, _, _, bytes) in &encoded {

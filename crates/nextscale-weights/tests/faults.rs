@@ -5,7 +5,7 @@ mod support;
 use std::path::PathBuf;
 
 use nextscale_weights::{Error, ExpectedTensors, Problem, WeightFile};
-use support::{Value, f32s, zip};
+use support::{Value, f32s, legacy, zip};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/var").join(name)
@@ -51,6 +51,59 @@ fn a_flipped_byte_in_a_pth_tensor_is_found() {
     std::fs::write(&path, bytes).unwrap();
     let error = WeightFile::open(&path).and_then(|file| file.values("a")).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn values_whose_sign_is_turned_are_refused_by_name() {
+    let plain = || f32s(&[1.0, 2.0, 3.0], &[3]);
+    let value = Value::Dict(vec![
+        ("neg", Value::Int(1)),
+        ("a", plain()),
+        ("b", Value::Dict(vec![("c", Value::Negated(Box::new(plain())))])),
+    ]);
+    for bytes in [zip(&value), legacy(&value)] {
+        let error = opened(&bytes, "turned.pth").unwrap_err();
+        assert!(matches!(&error, Error::Negated { name, .. } if name == "c"), "{error}");
+        assert!(error.to_string().contains("resolve_neg"), "{error}");
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_found_and_masks_are_left_alone() {
+    let of = |values: &[f32]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pth");
+        std::fs::write(&path, zip(&Value::Dict(vec![("a", f32s(values, &[3]))]))).unwrap();
+        WeightFile::open(&path).and_then(|file| file.verify())
+    };
+    of(&[1.0, f32::NEG_INFINITY, 0.0]).unwrap();
+    let error = of(&[1.0, f32::NAN, 0.0]).unwrap_err();
+    assert!(matches!(&error, Error::NotANumber { name, .. } if name == "a"), "{error}");
+}
+
+#[test]
+fn two_tensors_of_one_name_are_refused() {
+    let nested = Value::Dict(vec![("b", f32s(&[1.0], &[1]))]);
+    let value = Value::Dict(vec![("a", nested), ("a.b", f32s(&[2.0], &[1]))]);
+    for bytes in [zip(&value), legacy(&value)] {
+        let error = opened(&bytes, "twice.pth").unwrap_err();
+        assert!(matches!(&error, Error::Twice { name, .. } if name == "a.b"), "{error}");
+    }
+}
+
+#[test]
+fn a_storage_that_is_not_there_is_found_when_it_is_looked_for() {
+    let bytes = zip(&Value::Dict(vec![("a", f32s(&[1.0, 2.0], &[2]))]));
+    let at = bytes.windows(14).rposition(|window| window == b"archive/data/0").unwrap();
+    let mut missing = bytes.clone();
+    missing[at + 13] = b'7';
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing.pth");
+    for (bytes, sound) in [(bytes, true), (missing, false)] {
+        std::fs::write(&path, bytes).unwrap();
+        let verified = WeightFile::open(&path).and_then(|file| file.verify());
+        assert_eq!(verified.is_ok(), sound, "{verified:?}");
+    }
 }
 
 #[test]
@@ -114,6 +167,51 @@ fn items_of_unread_containers_are_named_and_not_called_corrupt() {
             "{text}"
         );
         assert!(!text.contains("download"), "{text}");
+    }
+}
+
+#[test]
+fn weights_beside_items_of_unread_containers_are_read() {
+    let transposed = || Value::Tensor {
+        storage: "FloatStorage",
+        bytes: (0..7).flat_map(|i| (i as f32).to_le_bytes()).collect(),
+        offset: 1,
+        shape: vec![2, 3],
+        strides: vec![1, 2],
+    };
+    let weights = || Value::Dict(vec![("a", f32s(&[1.0, 2.0], &[2])), ("b", transposed())]);
+    let plain = opened(&zip(&Value::Dict(vec![("model", weights())])), "plain.pth").unwrap();
+    for object in [
+        &b"ccollections\ndefaultdict\nc__builtin__\nlist\n\x85RX\x01\0\0\0aK\x01s"[..],
+        b"ccollections\ndeque\n)RK\x01a",
+        b"csettings\nSettings\n)\x81(X\x01\0\0\0aK\x01u",
+    ] {
+        let value = Value::Dict(vec![("model", weights()), ("meta", Value::Raw(object))]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.pth");
+        std::fs::write(&path, zip(&value)).unwrap();
+        let file = WeightFile::open(&path).unwrap();
+        assert_eq!(file.names().collect::<Vec<_>>(), ["a", "b"]);
+        for name in ["a", "b"] {
+            assert_eq!(file.values(name).unwrap(), plain.values(name).unwrap(), "{name}");
+        }
+        assert_eq!(file.values("b").unwrap().0, [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        // Its storages are compared with what the pickle says before one is read.
+        let bytes = zip(&value);
+        for at in (0..bytes.len()).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[at] = damaged[at].wrapping_add(1);
+            std::fs::write(&path, &damaged).unwrap();
+            if let Ok(file) = WeightFile::open(&path) {
+                let _ = file.verify();
+            }
+        }
+        let turned = Value::Dict(vec![
+            ("w", Value::Negated(Box::new(f32s(&[1.0], &[1])))),
+            ("meta", Value::Raw(object)),
+        ]);
+        std::fs::write(&path, zip(&turned)).unwrap();
+        assert!(matches!(WeightFile::open(&path).unwrap_err(), Error::Negated { .. }));
     }
 }
 

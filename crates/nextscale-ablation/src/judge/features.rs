@@ -6,7 +6,8 @@ use nextscale_config::Fields;
 use nextscale_metrics::frechet::frechet;
 use nextscale_metrics::kid::KidOptions;
 use nextscale_metrics::{
-    Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Origin, Statistics, evaluate,
+    Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Input, Origin, Statistics,
+    evaluate,
 };
 
 use super::context::Context;
@@ -67,6 +68,8 @@ impl FeatureJudge {
             sha256: String::new(),
             split: None,
             config: None,
+            jpegs: 0,
+            resized: None,
             left_out: Default::default(),
         })?)
     }
@@ -96,7 +99,9 @@ fn statistics(path: &Path, net: &dyn FeatureNet) -> Result<Statistics> {
             path.display()
         )));
     }
-    Ok(Statistics::of_reference(path, net, &GatherOptions::default(), &mut |_, _| {})?)
+    let input = Input::open(path, None)?;
+    Statistics::check(&input, net, true)?;
+    Ok(Statistics::of_reference(&input, net, &GatherOptions::default(), &mut |_, _| {})?)
 }
 
 impl Judge for FeatureJudge {
@@ -190,6 +195,23 @@ impl Judge for FeatureJudge {
         Ok(Judged { values, curve: Vec::new() })
     }
 
+    fn caution(&self, at: usize, images: u64) -> Option<String> {
+        let measures = self.measures();
+        let name = &measures.get(at)?.name;
+        let dims = self.net.dims() as u64;
+        let few = images.min(self.reference.origin.images.unwrap_or(u64::MAX));
+        if few > dims || !(name.starts_with("FD") || name.starts_with("FID")) {
+            return None;
+        }
+        let kernel =
+            measures.iter().find(|measure| measure.name.starts_with("KID")).map(|measure| &measure.name);
+        let better = kernel.map_or(String::new(), |kernel| format!("; {kernel} bears few images better"));
+        Some(format!(
+            "rank-deficient covariance: {few} images for {dims} features; {name} is far too high, and only comparable between \
+             sets of as many images{better}"
+        ))
+    }
+
     /// The Fréchet distance, which comes first, needs neither kernels nor neighbourhoods.
     fn value(&self, at: usize, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<f64> {
         if at > 0 {
@@ -225,6 +247,8 @@ mod tests {
             sha256: "0".repeat(64),
             split: None,
             config: None,
+            jpegs: 0,
+            resized: None,
             left_out: Default::default(),
         };
         collector.finish(origin).unwrap().save(&folder.join("noise.safetensors"), KeptAs::F32).unwrap();
@@ -257,6 +281,10 @@ mod tests {
         let other = judged(&noise(12, 77));
         assert!(same[0].abs() < 1e-3 && other[0] > 1.0, "{same:?} {other:?}");
         assert!(judge.protocol().contains("noise, 12 images"), "{}", judge.protocol());
+        let told = judge.caution(0, 5000).unwrap();
+        assert!(told.contains("12 images for 1280 features; FD-Lite0 is far too high"), "{told}");
+        assert!(told.ends_with("KID-Lite0 bears few images better"), "{told}");
+        assert_eq!(judge.caution(1, 12), None);
     }
 
     #[test]

@@ -132,6 +132,13 @@ pub trait Judge: Send + Sync {
         0
     }
 
+    /// Why values of its n-th measure over so many images must not be compared with those over other numbers; none where they
+    /// may be.
+    fn caution(&self, at: usize, images: u64) -> Option<String> {
+        let _ = (at, images);
+        None
+    }
+
     /// What its curve shows, in words: title, x and y; none for a judge without one.
     fn curve(&self) -> Option<[&'static str; 3]> {
         None

@@ -100,7 +100,17 @@ impl Judges {
     pub fn build(&self, node: &Node, context: &Context<'_>) -> Result<Box<dyn Judge>> {
         let variant = node.variant()?;
         let Some(entry) = self.0.iter().find(|entry| entry.name == variant.name()) else {
-            return Err(variant.unknown("measure", self.0.iter().map(|entry| entry.name.as_str())).into());
+            let error = variant.unknown("measure", self.0.iter().map(|entry| entry.name.as_str()));
+            let of_inception = ["fid", "sfid", "kid", "is", "inceptionscore"];
+            let error = if of_inception.contains(&variant.name().to_lowercase().as_str()) {
+                error.with_help(
+                    "FID, sFID, KID and IS are of Inception's features: Inception(weights: \"pt_inception-2015-12-05-6726825d.pth\", \
+                     reference: \"statistics.npz\"); FD and KID on the shipped features are Lite0",
+                )
+            } else {
+                error
+            };
+            return Err(error.into());
         };
         let mut fields = node.fields()?;
         let judge = (entry.build)(&mut fields, context)?;
@@ -175,6 +185,8 @@ mod tests {
         assert!(error.contains("give `reference"), "{error}");
         let error = build("Spectrum", Some(&Reference::Shipped("cifar".into()))).err().unwrap().to_string();
         assert!(error.contains("there is: `cifar10`"), "{error}");
+        let crate::Error::Config(error) = build("FID", None).err().unwrap() else { panic!("no place") };
+        assert!(error.help_text().unwrap().contains("Inception(weights:"), "{error}");
         assert!(build("Pixel", None).err().unwrap().to_string().contains("unknown measure"));
         assert!(build("Pixels(x: 1)", None).err().unwrap().to_string().contains("unknown field"));
         assert_eq!(Judges::standard().default_for(None).unwrap().len(), 1);

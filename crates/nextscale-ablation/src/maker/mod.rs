@@ -13,6 +13,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
+use nextscale_pipeline::config::Given;
 use nextscale_pipeline::{Batch, Generator, LoadOptions, Model, Stop, images};
 
 use crate::images::Images;
@@ -47,7 +48,8 @@ impl<'a> Maker<'a> {
             store,
             device,
             kind,
-            with_encoder: ablation.completion.is_some(),
+            with_encoder: ablation.completion.is_some()
+                || ablation.cells.iter().any(|cell| cell.prepared.config.edit.is_some()),
             loaded: None,
             stop,
             progress,
@@ -117,6 +119,18 @@ impl<'a> Maker<'a> {
         Ok(Generator::new(self.model(cell)?, rule, sampler, Arc::new(Counter::new(seed)))?)
     }
 
+    /// The same with the edit of the cell's config, where it has one.
+    fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
+        let mut generator = self.generator(cell, seed)?;
+        let model = self.model(cell)?;
+        let edit = cell.prepared.config.edit.as_ref();
+        let given = edit.map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        if let Some(given) = &given {
+            generator = generator.with_edit(given.edit.clone());
+        }
+        Ok((generator, given))
+    }
+
     /// Images of a cell and seed that are to be made or looked at, in whole chunks.
     ///
     /// # Errors
@@ -149,11 +163,12 @@ impl<'a> Maker<'a> {
             while have < wanted {
                 let generator = match &mut generator {
                     Some(generator) => generator,
-                    none => none.insert(self.generator(cell, seed)?),
+                    none => none.insert(self.edited(cell, seed)?),
                 };
                 let count = (cell.prepared.config.batch as u64).min(wanted - have);
                 let first = chunk * crate::store::CHUNK + have;
-                let more = batch(generator, cell, first..first + count, &self.stop)?;
+                let (generator, given) = generator;
+                let more = batch(generator, given.as_ref(), cell, first..first + count, &self.stop)?;
                 let all = match images.take() {
                     Some(images) => images.and(&more)?,
                     None => more,
@@ -175,11 +190,21 @@ impl<'a> Maker<'a> {
 }
 
 /// One batch of a cell.
-fn batch(generator: &Generator, cell: &Cell, numbers: std::ops::Range<u64>, stop: &Stop) -> Result<Images> {
+fn batch(
+    generator: &Generator,
+    given: Option<&Given>,
+    cell: &Cell,
+    numbers: std::ops::Range<u64>,
+    stop: &Stop,
+) -> Result<Images> {
     let numbers: Vec<u64> = numbers.collect();
     let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
     let batch = Batch { images: &numbers, conditions: &conditions };
-    Images::from_pictures(&images::to_pictures(generator.batch(batch, &mut (), stop)?)?)
+    let mut pictures = images::to_pictures(generator.batch(batch, &mut (), stop)?)?;
+    if let Some(given) = given {
+        pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));
+    }
+    Images::from_pictures(&pictures)
 }
 
 fn is_done(shelf: &Shelf, chunk: u64, wanted: u64, pixels: Pixels, judges: &[&dyn Judge]) -> Result<bool> {

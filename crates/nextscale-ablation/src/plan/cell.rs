@@ -29,15 +29,16 @@ impl Cell {
     /// Checks a config; paths in it are relative to `folder`.
     ///
     /// # Errors
-    /// If the config is wrong or holds what an ablation decides by itself: a seed, variants, an edit.
+    /// If the config is wrong or holds what an ablation decides by itself: a seed, variants.
     pub fn new(name: String, tree: Node, pixels: Pixels, folder: &Path, registry: &Registry) -> Result<Self> {
         for (field, help) in [
             ("seed", "give the ablation's `seeds`"),
             ("variants", "give the ablation's `variants`, and here one `guidance`"),
-            ("edit", "completion of given images is the ablation's `completion`"),
             ("npz", "leave it out: images are kept beside the report"),
         ] {
-            if let Ok(node) = tree.get(field) {
+            if let Ok(node) = tree.get(field)
+                && node.name() != Some("None")
+            {
                 return Err(node
                     .error(format!("`{field}` has no place in an ablation's config"))
                     .with_help(help)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nextscale_config::{Node, Value};
+use nextscale_core::memory;
 
 use super::{Axis, Cell, take_out};
 use crate::Result;
@@ -89,7 +90,12 @@ pub(super) fn seeds(node: &Node) -> Result<Vec<u64>> {
 
 pub(super) fn samples(node: &Node) -> Result<u64> {
     match node.decode()? {
-        samples @ 2.. => Ok(samples),
+        samples @ 2.. => {
+            // An image's pixels and what a measure keeps of it are far more.
+            memory::check("samples", &format!("{samples} images a cell and seed"), u128::from(samples) * 128)
+                .map_err(|error| node.error(error.to_string()))?;
+            Ok(samples)
+        }
         few => Err(node.error(format!("{few} images; give at least 2 a cell and seed")).into()),
     }
 }

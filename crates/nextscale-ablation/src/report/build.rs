@@ -41,14 +41,24 @@ pub fn build(
             cells.push(jury.judge(cell)?);
         }
         let differences = jury.differences(&cells)?;
+        let first = measures.len();
         for (m, measure) in judge.measures().into_iter().enumerate() {
             let values = cells.iter().zip(&differences).map(|(cell, differences)| Value {
-                value: cell.all.values[m],
+                value: shown(cell, m),
+                pooled: cell.all.values[m],
                 seeds: cell.seeds.iter().map(|seed| seed[m]).collect(),
                 difference: differences.as_ref().map(|differences| differences[m]),
             });
-            measures.push(Measured { measure, protocol: judge.protocol(), values: values.collect() });
+            let caution = judge.caution(m, images(&ablation));
+            measures.push(Measured {
+                measure,
+                protocol: judge.protocol(),
+                caution,
+                values: values.collect(),
+            });
         }
+        // Those that bear as few images as there are come first.
+        measures[first..].sort_by_key(|measured| measured.caution.is_some());
         if let Some([title, x, y]) = judge.curve() {
             let cells = cells.into_iter().map(|cell| cell.all.curve).collect();
             curves.push(Curve { title: title.into(), x: x.into(), y: y.into(), cells });
@@ -65,12 +75,26 @@ pub fn build(
     })
 }
 
+/// What a report shows of a measure: the number that its differences are differences of.
+fn shown(cell: &Verdict, measure: usize) -> f64 {
+    if cell.seeds.len() < SEEDS {
+        return cell.all.values[measure];
+    }
+    cell.seeds.iter().map(|seed| seed[measure]).sum::<f64>() / cell.seeds.len() as f64
+}
+
+/// How many images such a number is over.
+fn images(ablation: &Manifest) -> u64 {
+    let seeds = ablation.seeds.len();
+    if seeds < SEEDS { ablation.samples * seeds as u64 } else { ablation.samples }
+}
+
 fn interval_words(ablation: &Manifest, judges: &[Box<dyn Judge>]) -> String {
     let seeds = ablation.seeds.len();
     if seeds >= SEEDS {
         return format!(
-            "95 % by Student's t over {seeds} seeds; a difference is the mean over seeds of the paired differences, {} \
-             images each",
+            "95 % by Student's t over {seeds} seeds; values are means over seeds, {} images each, and a difference is the mean \
+             over seeds of the paired differences",
             ablation.samples
         );
     }
@@ -116,7 +140,14 @@ impl<'a> Jury<'a> {
         let Manifest { seeds, samples, .. } = self.ablation;
         let key = format!("{} · {} · {samples} of {seeds:?}", self.judge.protocol(), cell.pixels);
         if let Some(kept) = self.store.kept::<Verdict>(&cell.id, "judged", &key)? {
-            return Ok(kept);
+            let measures = self.judge.measures().len();
+            let whole = kept.all.values.len() == measures
+                && kept.seeds.len() == seeds.len()
+                && kept.seeds.iter().all(|seed| seed.len() == measures);
+            // A damaged one is judged anew.
+            if whole {
+                return Ok(kept);
+            }
         }
         catch_up(self.store, &cell.id, cell.pixels, self.judge, seeds, *samples)?;
         let all = self.judge.judge(samples * seeds.len() as u64, &mut self.rows(cell, seeds))?;
@@ -205,7 +236,8 @@ fn completions(store: &Store, ablation: &Manifest) -> Result<Vec<Option<Vec<Comp
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let of = |(i, completed): (usize, &Option<Completed>)| {
         let rows = completed.as_ref()?.distances.iter().enumerate().map(|(k, row)| {
-            let base = baseline.as_ref().filter(|_| i != ablation.baseline).map(|base| &base.distances[k]);
+            let base =
+                baseline.as_ref().filter(|_| i != ablation.baseline).and_then(|base| base.distances.get(k));
             let difference = base.map(|base| {
                 let paired: Vec<f64> = row.iter().zip(base).map(|(a, b)| a - b).collect();
                 over_seeds(&paired)
@@ -215,4 +247,24 @@ fn completions(store: &Store, ablation: &Manifest) -> Result<Vec<Option<Vec<Comp
         Some(rows.collect())
     };
     Ok(all.iter().enumerate().map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(pooled: f64, seeds: &[f64]) -> Verdict {
+        let all = Stored { values: vec![pooled], curve: Vec::new() };
+        Verdict { all, seeds: seeds.iter().map(|&seed| vec![seed]).collect() }
+    }
+
+    #[test]
+    fn a_difference_is_that_of_the_values_beside_it() {
+        // A biased measure: over the images of all seeds it moves the other way than on each of them.
+        let (a, b) = (verdict(605.0, &[900.0, 910.0, 905.0, 915.0, 920.0]), verdict(652.0, &[890.0; 5]));
+        let paired: Vec<f64> = a.seeds.iter().zip(&b.seeds).map(|(a, b)| a[0] - b[0]).collect();
+        assert!((over_seeds(&paired).value - (shown(&a, 0) - shown(&b, 0))).abs() < 1e-9);
+        let (a, b) = (verdict(605.0, &[900.0, 910.0]), verdict(652.0, &[890.0, 890.0]));
+        assert_eq!(shown(&a, 0) - shown(&b, 0), 605.0 - 652.0);
+    }
 }

@@ -3,6 +3,36 @@
 use super::Report;
 use crate::{Error, Result};
 
+/// A row a cell: its number, name, id and all that it is made of.
+pub(super) fn cells(report: &Report) -> Result<String> {
+    let failed =
+        |error: &dyn std::fmt::Display| Error::Usage(format!("the table cannot be written: {error}"));
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let head =
+        ["number", "cell", "id", "folder", "guidance", "sampling", "pixels", "settings", "model", "weights"];
+    table.write_record(head).map_err(|error| failed(&error))?;
+    for (number, cell) in report.ablation.cells.iter().enumerate() {
+        let settings: Vec<String> =
+            cell.settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        table
+            .write_record([
+                number.to_string(),
+                cell.name.clone(),
+                cell.id.clone(),
+                format!("cells/{}", cell.id),
+                cell.guidance.clone(),
+                cell.sampling.clone(),
+                cell.pixels.to_string(),
+                settings.join("; "),
+                cell.model.clone(),
+                cell.weights.clone(),
+            ])
+            .map_err(|error| failed(&error))?;
+    }
+    let bytes = table.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
+}
+
 /// The table as CSV; empty fields where there is nothing to say.
 pub(super) fn write(report: &Report) -> Result<String> {
     let failed =
@@ -25,6 +55,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
         "pixels",
         "settings",
         "id",
+        "pooled",
     ];
     table.write_record(head).map_err(|error| failed(&error))?;
     let ablation = &report.ablation;
@@ -55,6 +86,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
                     cell.pixels.to_string(),
                     settings.join("; "),
                     cell.id.clone(),
+                    value.pooled.to_string(),
                 ])
                 .map_err(|error| failed(&error))?;
         }

@@ -51,6 +51,9 @@ fn measure(report: &Report, measured: &Measured, text: &mut String) {
         text,
         &format!("### {}\n\n{}; {}. {}.\n", about.name, about.about, better(about.better), measured.protocol),
     );
+    if let Some(caution) = &measured.caution {
+        line(text, &format!("**Caution:** {caution}.\n"));
+    }
     line(text, "| cell | value | difference | 95 % interval | excludes 0 |\n|---|--:|--:|---|---|");
     for (i, (cell, value)) in report.ablation.cells.iter().zip(&measured.values).enumerate() {
         let (name, number) = (escaped(&cell.name), number(value.value));

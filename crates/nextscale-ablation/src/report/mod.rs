@@ -43,6 +43,9 @@ pub struct Measured {
     pub measure: Measure,
     /// Features, reference and whatever else its values depend on.
     pub protocol: String,
+    /// Why its values must not be compared with those of other numbers of images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
     /// The values, cell by cell.
     pub values: Vec<Value>,
 }
@@ -50,8 +53,11 @@ pub struct Measured {
 /// A measure of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Value {
-    /// Over the images of all seeds together.
+    /// What differences are differences of: the mean over seeds where they are paired by seed, else over the images of all
+    /// seeds together.
     pub value: f64,
+    /// Over the images of all seeds together.
+    pub pooled: f64,
     /// Over the images of each seed.
     pub seeds: Vec<f64>,
     /// Cell minus baseline; none for the baseline itself.
@@ -83,7 +89,7 @@ pub struct Completion {
 }
 
 impl Report {
-    /// Writes `report.md`, `measures.csv`, `report.json` and `report.html` into the folder.
+    /// Writes `report.md`, `measures.csv`, `cells.csv`, `report.json` and `report.html` into the folder.
     ///
     /// # Errors
     /// If images cannot be read or a file cannot be written.
@@ -93,6 +99,7 @@ impl Report {
         let files = [
             ("report.md", markdown::write(self)),
             ("measures.csv", csv::write(self)?),
+            ("cells.csv", csv::cells(self)?),
             ("report.json", json + "\n"),
             ("report.html", html::write(self, store)?),
         ];
@@ -109,8 +116,8 @@ impl Report {
         if shown.is_empty() {
             shown = self.measures.iter().collect();
         }
-        let head =
-            std::iter::once(String::new()).chain(shown.iter().map(|m| m.measure.name.clone())).collect();
+        let marked = |m: &&Measured| m.measure.name.clone() + if m.caution.is_some() { " (!)" } else { "" };
+        let head = std::iter::once(String::new()).chain(shown.iter().map(marked)).collect();
         let mut rows: Vec<Vec<String>> = vec![head];
         for (i, cell) in self.ablation.cells.iter().enumerate() {
             let value = |m: &&Measured| {
@@ -129,7 +136,11 @@ impl Report {
             let cells = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}"));
             format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
         };
-        rows.iter().map(line).collect()
+        let table: String = rows.iter().map(line).collect();
+        let caution = |m: &&Measured| Some(format!("  (!) {}\n", m.caution.as_ref()?));
+        let mut cautions: Vec<String> = shown.iter().filter_map(caution).collect();
+        cautions.dedup();
+        table + &cautions.concat()
     }
 
     /// Whether a cell is the one that the others are compared with.

@@ -4,7 +4,7 @@ mod tune;
 
 use std::path::{Path, PathBuf};
 
-use nextscale_core::Dtype;
+use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
 
@@ -74,6 +74,8 @@ pub fn run<'a>(
         guidance: cell.said("guidance"),
         sampling: cell.said("sampling"),
         pixels: cell.pixels,
+        shows: (0..cell.prepared.conditions.len() as u64).map(|image| cell.prepared.label(image)).collect(),
+        classes: cell.prepared.conditions.iter().map(class).collect(),
         settings: cell.settings.clone(),
         chosen: tuned.as_ref().map(|tuned| tuned[i].1.clone()),
     });
@@ -95,6 +97,13 @@ pub fn run<'a>(
     };
     store.write_manifest(&manifest)?;
     Ok(manifest)
+}
+
+fn class(condition: &Condition) -> Option<u32> {
+    match condition.shown() {
+        Condition::Class(class) => u32::try_from(*class).ok(),
+        _ => None,
+    }
 }
 
 /// The empty path is the current folder, which the system's own call does not take it for.

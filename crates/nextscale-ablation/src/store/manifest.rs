@@ -40,6 +40,26 @@ pub struct Manifest {
     pub cells: Vec<Planned>,
 }
 
+impl Manifest {
+    /// What in it contradicts itself; `None` if nothing does. Everything that reads one takes places and counts in it as they are.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let chosen =
+            |cell: &Planned| cell.chosen.as_ref().is_none_or(|chosen| chosen.best < chosen.points.len());
+        [
+            (self.baseline < self.cells.len(), "has no cell where its baseline should be"),
+            (!self.seeds.is_empty(), "has no seed"),
+            (self.samples > 0, "is of no image"),
+            (
+                self.samples.checked_mul(self.seeds.len() as u64).is_some(),
+                "is of more images than can be counted",
+            ),
+            (self.cells.iter().all(chosen), "has a choice beyond its points"),
+        ]
+        .into_iter()
+        .find_map(|(sound, problem)| (!sound).then_some(problem))
+    }
+}
+
 /// A cell that was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
@@ -57,6 +77,13 @@ pub struct Planned {
     pub sampling: String,
     /// What is done to its images.
     pub pixels: Pixels,
+    /// What its images show, one a condition of the config, over and over: the class by name or number, a text, "null". Empty where an
+    /// earlier version wrote it.
+    #[serde(default)]
+    pub shows: Vec<String>,
+    /// The same as numbers of classes; none for an image that is of no class.
+    #[serde(default)]
+    pub classes: Vec<Option<u32>>,
     /// What was swept or chosen to get here: path and value.
     pub settings: Vec<(String, String)>,
     /// What it chose from, and what each came to.

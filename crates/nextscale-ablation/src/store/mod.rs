@@ -1,9 +1,11 @@
 //! What an ablation keeps on disk: images by cell, seed and chunk, and what judges saw in them.
 
+mod cell_images;
 mod chunk;
 mod files;
 mod manifest;
 
+pub use cell_images::CellImages;
 pub use chunk::CHUNK;
 pub use manifest::{Chosen, Manifest, Planned};
 
@@ -35,7 +37,9 @@ impl Store {
     /// If another process has it, it holds something else, or it cannot be written.
     pub fn open(root: &Path) -> Result<Self> {
         let foreign = match fs::read_dir(root) {
-            Ok(mut entries) => entries.next().is_some() && !root.join(LOCK).exists(),
+            Ok(entries) => {
+                !root.join(LOCK).exists() && entries.flatten().any(|entry| !is_own(&entry.file_name()))
+            }
             Err(_) => root.exists(),
         };
         if foreign {
@@ -81,9 +85,10 @@ impl Store {
     pub fn manifest(&self) -> Result<Manifest> {
         let path = self.root.join(MANIFEST);
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
             Error::damaged(&path, format!("cannot be read ({error}); it may be of another version"))
-        })
+        })?;
+        sound(manifest, &path)
     }
 
     /// Writes down what was run.
@@ -224,6 +229,23 @@ impl Shelf {
     }
 }
 
+/// A manifest whose places and counts may be taken as they are.
+fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
+    match manifest.contradiction() {
+        None => Ok(manifest),
+        Some(problem) => Err(Error::damaged(path, problem)),
+    }
+}
+
+/// Whether a name is one that an ablation's folder has, or that a new volume has: the lock may have been removed with the folder
+/// while an ablation ran, which then went on.
+fn is_own(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ["cells", MANIFEST, "lost+found"].contains(&&*name)
+        || name.starts_with("report.")
+        || ["measures.csv", "cells.csv", "ablation.ron", "runs.jsonl"].contains(&&*name)
+}
+
 /// The chunks of `samples` images, and how many images of each are wanted.
 pub fn chunks(samples: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..samples.div_ceil(CHUNK)).map(move |chunk| (chunk, CHUNK.min(samples - chunk * CHUNK)))
@@ -263,6 +285,70 @@ mod tests {
         assert!(Store::open(root.path()).unwrap_err().to_string().contains("is no ablation's folder"));
         assert!(Store::open(&root.path().join("thesis.tex")).is_err());
         assert!(Store::open_existing(root.path()).unwrap_err().to_string().contains("`nextscale ablate"));
+    }
+
+    #[test]
+    fn a_folder_that_was_deleted_under_an_ablation_is_still_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let store = Store::open(&out).unwrap();
+        fs::remove_dir_all(&out).unwrap();
+        let images = Images::new(1, 1, vec![1, 2, 3]).unwrap();
+        store.shelf("cell", 0).write_images(0, &images).unwrap();
+        drop(store);
+        let again = Store::open(&out).unwrap();
+        assert_eq!(again.shelf("cell", 0).images(0).unwrap(), Some(images));
+    }
+
+    #[test]
+    fn a_cell_is_a_set_of_images_seed_after_seed() {
+        use nextscale_metrics::source::ImageList;
+
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let store = Store::open(&out).unwrap();
+        assert!(CellImages::find(&out.join("cfg")).unwrap().is_none());
+        let manifest = r#"{"name": "a", "version": "0", "device": "cpu", "scales": [], "seeds": [4, 7], "samples": 203,
+            "baseline": 0, "measures": [], "folder": ".", "reference": null, "tuned": null, "traces": 0, "completion": null,
+            "cells": [{"name": "cfg, scale 1/2", "id": "00ff", "model": "m", "weights": "w", "guidance": "g", "sampling": "s",
+            "pixels": "AsTheyAre", "shows": ["cat", "dog"], "classes": [3, 5], "settings": [], "chosen": null}]}"#;
+        fs::write(out.join(MANIFEST), manifest).unwrap();
+        assert!(CellImages::find(&out.join("0")).unwrap_err().to_string().contains("lacks images"));
+        let image = |seed: u64, number: u64| [seed as u8, number as u8, 9];
+        for seed in [4, 7] {
+            for (chunk, numbers) in [(0, 0..CHUNK), (1, CHUNK..203)] {
+                let pixels = numbers.flat_map(|number| image(seed, number)).collect();
+                store.shelf("00ff", seed).write_images(chunk, &Images::new(1, 1, pixels).unwrap()).unwrap();
+            }
+        }
+        for name in ["0", "00ff", "cells/00ff", "cfg, scale 1/2"] {
+            let cell = CellImages::find(&out.join(name)).unwrap().unwrap();
+            assert_eq!((cell.count(), cell.size()), (406, [1, 1]), "{name}");
+            let all: Vec<u8> =
+                [4, 7].into_iter().flat_map(|seed| (0..203).flat_map(move |i| image(seed, i))).collect();
+            assert!(cell.read(0..406).unwrap() == all);
+            assert_eq!(cell.read(198..205).unwrap(), all[3 * 198..3 * 205]);
+            assert_eq!((cell.place(204), cell.shows(204), cell.class(204)), ((7, 1), Some("dog"), Some(5)));
+            assert_eq!(cell.classes().unwrap()[405], "cat");
+        }
+        let error = CellImages::find(&out.join("ssg")).unwrap_err().to_string();
+        assert!(error.contains("has no cell `ssg`; it has `cfg, scale 1/2`"), "{error}");
+        assert_eq!(CellImages::choices(&out).unwrap().unwrap(), "`cfg, scale 1/2`");
+        store.manifest().unwrap();
+        // Places and counts that contradict each other are told here, and not taken.
+        for (from, to) in [
+            ("\"baseline\": 0", "\"baseline\": 1"),
+            ("\"seeds\": [4, 7]", "\"seeds\": []"),
+            ("\"samples\": 203", "\"samples\": 0"),
+            ("\"samples\": 203", "\"samples\": 18446744073709551615"),
+            ("\"chosen\": null", "\"chosen\": {\"points\": [], \"best\": 0}"),
+        ] {
+            let damaged = manifest.replace(from, to);
+            assert_ne!(damaged, manifest);
+            fs::write(out.join(MANIFEST), damaged).unwrap();
+            assert!(matches!(store.manifest(), Err(Error::Damaged { .. })), "{to}");
+            assert!(CellImages::find(&out.join("0")).is_err(), "{to}");
+        }
     }
 
     #[test]

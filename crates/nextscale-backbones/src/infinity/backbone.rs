@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_core::{Alphabet, BatchConditions, Error, Mixing, PassPlan, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Result, ScaleSchedule};
 
 use super::{model::Infinity, session::InfinitySession};
-use crate::{Backbone, Session};
+use crate::{Backbone, Session, transformer::streams::fits};
 
 impl Backbone for Infinity {
     fn schedule(&self) -> &ScaleSchedule {
@@ -24,18 +24,7 @@ impl Backbone for Infinity {
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
-        let depth = self.config.depth;
-        // Upstream mixes after the first block at the earliest, too.
-        match mixing.layers().iter().find(|&&layer| layer >= depth) {
-            Some(layer) => Err(Error::setting(
-                "layers",
-                format!(
-                    "{layer} is beyond the model's {depth} blocks; count from the last, 1, to {}",
-                    depth - 1
-                ),
-            )),
-            None => Ok(()),
-        }
+        fits(mixing, self.config.depth)
     }
 
     fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Backbone>> {

@@ -1,7 +1,7 @@
 use nextscale_core::{Error, Grid, ScaleSchedule};
 use nextscale_weights::{Error as WeightError, LoadError, WeightFile};
 
-use super::{config::InfinityConfig, load::MARKER, templates};
+use super::{config::InfinityConfig, templates};
 
 /// The tensors whose shapes tell the architecture, and their ranks; those of the first block come behind its prefix.
 const TELLING: [(&str, usize); 5] = [
@@ -21,8 +21,8 @@ impl InfinityConfig {
     /// # Errors
     /// If the file is no Infinity transformer, or the scales do not fit it.
     pub fn infer(file: &WeightFile, scales: Option<&ScaleSchedule>) -> Result<Self, LoadError> {
-        let file = file.rooted(MARKER)?;
-        if TELLING.iter().any(|(name, _)| file.info(name).is_none()) && file.info(MARKER).is_none() {
+        let file = Self::rooted(file)?;
+        if !Self::is_of(&file) {
             let names: Vec<_> = file.names().take(3).map(|name| format!("`{name}`")).collect();
             return Err(WeightError::OtherModel {
                 file: file.label().into(),

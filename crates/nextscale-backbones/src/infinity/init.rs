@@ -53,6 +53,34 @@ impl InfinityConfig {
     }
 }
 
+impl InfinityConfig {
+    /// The tensors of [`init`](Self::init) under upstream's keys, made one at a time: no model is held, so that the file of a large one
+    /// can be made in little memory.
+    ///
+    /// # Errors
+    /// If the sizes make no model.
+    pub fn fresh_tensors(
+        &self,
+        initialisation: &Initialisation,
+    ) -> Result<impl Iterator<Item = (String, TensorData)> + use<>> {
+        self.check()?;
+        let (config, initialisation) = (self.clone(), *initialisation);
+        let shapes: Vec<(String, Vec<usize>)> =
+            self.expected().iter().map(|(key, shape)| (key.into(), shape.to_vec())).collect();
+        Ok(shapes.into_iter().map(move |(key, shape)| {
+            let fresh = Fresh { config: &config, initialisation: &initialisation, device: &Device::flex() };
+            let values = match *shape {
+                [out, inner] if key.ends_with(".weight") && key != "lvl_embed.weight" => {
+                    let values = fresh.matrix_values(&key, inner, out);
+                    (0..out * inner).map(|i| values[i % inner * out + i / inner]).collect()
+                }
+                _ => fresh.param_values(&key, shape.iter().product()),
+            };
+            (key, TensorData::new(values, shape))
+        }))
+    }
+}
+
 /// Supplies fresh weights by key.
 struct Fresh<'a> {
     config: &'a InfinityConfig,
@@ -78,17 +106,10 @@ impl Fresh<'_> {
 /// What upstream multiplies the weights by that make scales and shifts.
 const MODULATION: f32 = 1e-3;
 
-impl Supply for Fresh<'_> {
-    type Error = Error;
-
-    fn param<const D: usize>(
-        &mut self,
-        key: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, Self::Error> {
-        let count = shape.iter().product();
+impl Fresh<'_> {
+    fn param_values(&self, key: &str, count: usize) -> Vec<f32> {
         let width = self.config.width;
-        let values = if key.ends_with("scale_mul_1H11") {
+        if key.ends_with("scale_mul_1H11") {
             vec![4.0_f32.ln(); count]
         } else if key.ends_with("norm.weight") {
             vec![1.0; count]
@@ -104,11 +125,11 @@ impl Supply for Fresh<'_> {
             values
         } else {
             self.normal(key, count, self.deviation())
-        };
-        Ok(self.tensor(values, shape))
+        }
     }
 
-    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+    /// Values `[inner, out]`.
+    fn matrix_values(&self, key: &str, inner: usize, out: usize) -> Vec<f32> {
         let ends = ["sa.proj.weight", "ca.proj.weight", "ffn.fc2.weight"];
         let gain = match key {
             "head.weight" => 0.02,
@@ -119,8 +140,23 @@ impl Supply for Fresh<'_> {
             }
             _ => 1.0,
         };
-        let values = self.normal(key, inner * out, gain * self.deviation());
-        Ok(Weight::Plain(self.tensor(values, [inner, out])))
+        self.normal(key, inner * out, gain * self.deviation())
+    }
+}
+
+impl Supply for Fresh<'_> {
+    type Error = Error;
+
+    fn param<const D: usize>(
+        &mut self,
+        key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        Ok(self.tensor(self.param_values(key, shape.iter().product()), shape))
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+        Ok(Weight::Plain(self.tensor(self.matrix_values(key, inner, out), [inner, out])))
     }
 }
 
@@ -146,6 +182,7 @@ mod tests {
         };
         let ours = tensors(&start);
         assert_eq!(ours, tensors(&start));
+        assert_eq!(ours, config.fresh_tensors(&start).unwrap().collect());
         assert_ne!(ours["head.weight"], tensors(&Initialisation { seed: 4, ..start })["head.weight"]);
         let deviation = |key: &str, from: usize, to: usize| {
             let values: Vec<f32> = ours[key].iter::<f32>().collect();

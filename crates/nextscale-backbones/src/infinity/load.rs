@@ -12,8 +12,10 @@ use crate::transformer::{
     to_train,
 };
 
-/// A tensor that every Infinity transformer has at its top.
-pub(super) const MARKER: &str = "pos_start";
+/// A tensor that every Infinity transformer has at its top, and no other model.
+const MARKER: &str = "cfg_uncond";
+/// Where upstream's training keeps the weights that it generates with, beside their average and the optimiser's moments.
+const FINE_TUNED: &str = "trainer.gpt_fsdp";
 
 impl Infinity {
     /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
@@ -74,12 +76,27 @@ impl Infinity {
 /// The file at the dictionary that has a model of this architecture, its names and shapes checked.
 fn fitting(file: &WeightFile, config: &InfinityConfig) -> Result<WeightFile, LoadError> {
     config.check()?;
-    let file = file.rooted(MARKER)?;
+    let file = InfinityConfig::rooted(file)?;
     config.expected().check(&file)?;
     Ok(file)
 }
 
 impl InfinityConfig {
+    /// Whether a file is an Infinity transformer's by its names.
+    pub fn is_of(file: &WeightFile) -> bool {
+        Self::rooted(file).is_ok_and(|file| file.info(MARKER).is_some())
+    }
+
+    /// The file at the dictionary that has the transformer: that of fine-tuned checkpoints, or whichever there is. Unchanged
+    /// where there is none.
+    ///
+    /// # Errors
+    /// If several dictionaries have one.
+    pub fn rooted(file: &WeightFile) -> Result<WeightFile, nextscale_weights::Error> {
+        let tuned = file.within(FINE_TUNED);
+        if tuned.info(MARKER).is_some() { Ok(tuned) } else { file.rooted(MARKER) }
+    }
+
     /// The tensors that a checkpoint of this architecture has, by upstream's keys. Buffers that upstream drops or that are zeros
     /// may be there or not.
     pub fn expected(&self) -> ExpectedTensors {
@@ -161,9 +178,45 @@ mod tests {
             .chain(old)
             .map(|(key, data)| (format!("trainer.gpt_fsdp.{key}"), data));
         let other = ("trainer.gpt_opt.step".into(), TensorData::new(vec![0.0_f32; 8], [8]));
-        let file = saved(folder.path(), nested.chain([other]));
+        // An average beside the weights, which upstream does not generate with.
+        let average = ("trainer.gpt_ema_fsdp.cfg_uncond".into(), TensorData::new(vec![0.0_f32; 8], [8]));
+        let file = saved(folder.path(), nested.chain([other, average]));
+        assert!(InfinityConfig::is_of(&file));
         let config = InfinityConfig::infer(&file, Some(&scales())).unwrap();
         assert_eq!(bits(&Infinity::load(&file, &config, &Device::flex()).unwrap()), bits(&model));
+    }
+
+    #[test]
+    fn shards_under_an_index_are_one_model() {
+        let model = model("patchify", &scales(), &Device::flex());
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+        let mut map = serde_json::Map::new();
+        for (shard, name) in names.into_iter().enumerate() {
+            let part = model.tensors().enumerate().filter(|(i, _)| i % 2 == shard).map(|(_, tensor)| tensor);
+            let part: Vec<_> = part.collect();
+            map.extend(part.iter().map(|(key, _)| (key.clone(), name.into())));
+            save_safetensors(folder.path().join(name), part, Precision::F32, &BTreeMap::new()).unwrap();
+        }
+        let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+        std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+        let opened = Infinity::open(folder.path(), Some(&scales()), &Device::flex()).unwrap();
+        assert_eq!((opened.config(), bits(&opened)), (model.config(), bits(&model)));
+        std::fs::remove_file(folder.path().join(names[1])).unwrap();
+        let error = Infinity::open(folder.path(), None, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains(names[1]), "{error}");
+    }
+
+    #[test]
+    fn other_models_are_none() {
+        let vae = WeightFile::open(path("base/vae.safetensors")).unwrap();
+        let var = WeightFile::open(crate::var::fixtures::path("var_saln.safetensors")).unwrap();
+        for file in [vae, var] {
+            assert!(!InfinityConfig::is_of(&file));
+            let error = InfinityConfig::infer(&file, None).unwrap_err().to_string();
+            assert!(error.contains("is not an Infinity transformer"), "{error}");
+        }
+        assert!(InfinityConfig::is_of(&opened("patchify/infinity.safetensors")));
     }
 
     #[test]

@@ -1,57 +1,27 @@
-use std::ops::Range;
-
 use burn::tensor::Tensor;
-use nextscale_core::{
-    BatchConditions, Error, LogitMap, Mixing, Pass, PassCondition, PassLogits, PassPlan, Passes, Result,
-};
+use nextscale_core::{BatchConditions, Error, PassLogits, PassPlan, Result};
 
 use super::{
     model::{Conditioning, Infinity},
     rope,
     text::ragged,
 };
+use crate::Session;
 use crate::transformer::{
     attention::{Attention, Projected},
     rows::{Cache, pick},
+    streams::{Streams, check, filed, picked},
 };
-use crate::{Backbone, Session};
 
-/// One run of the model under one condition: `batch` rows of the stack. A mixed pass takes two, which other passes of the
-/// same mixing share.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Stream {
-    mixing: Option<Mixing>,
-    side: PassCondition,
-}
-
-impl Stream {
-    /// The one whose logits are the pass's.
-    fn of(pass: &Pass) -> Self {
-        Self { mixing: pass.mixing.clone(), side: pass.condition }
-    }
-
-    /// All that the passes need, in stacking order.
-    fn all(passes: &Passes) -> Vec<Self> {
-        let streams = |pass: &Pass| {
-            let mixing = pass.mixing.clone();
-            pass.sides().map(move |side| Self { mixing: mixing.clone(), side })
-        };
-        let mut streams: Vec<_> = passes.iter().flat_map(streams).collect();
-        streams.sort_unstable();
-        streams.dedup();
-        streams
-    }
-}
-
-/// The generation of one batch.
+/// The generation of one batch: the rows of all streams are stacked, each of `batch` rows.
 pub(super) struct InfinitySession<'a> {
     model: &'a Infinity,
     plan: PassPlan,
     batch: usize,
     /// The scale to come.
     scale: usize,
-    /// The streams whose rows are stacked now.
-    running: Vec<Stream>,
+    /// Whose rows are stacked now.
+    running: Streams,
     conditioning: Conditioning,
     /// One a block.
     caches: Vec<Cache>,
@@ -59,24 +29,9 @@ pub(super) struct InfinitySession<'a> {
 
 impl<'a> InfinitySession<'a> {
     pub(super) fn start(model: &'a Infinity, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
-        let scales = model.config.schedule.len();
-        if plan.len() != scales {
-            return Err(Error::Unsupported(format!(
-                "the plan has passes for {} scales, and the model has {scales}",
-                plan.len()
-            )));
-        }
-        plan.all()
-            .iter()
-            .filter_map(|pass| pass.mixing.as_ref())
-            .try_for_each(|mixing| model.mixes(mixing))?;
-        let running = Stream::all(plan.run(0));
-        if running.is_empty() {
-            return Err(Error::Unsupported("the plan runs no pass".into()));
-        }
-        let sides = running.iter().map(|stream| conditions.rows(stream.side));
-        let sides = sides.collect::<Result<Vec<_>>>()?;
-        let rows = ragged(sides, model.config.text_width)?;
+        check(plan, model.config.schedule.len(), model.config.depth)?;
+        let running = Streams::of(plan.run(0), conditions.batch());
+        let rows = ragged(running.conditions(conditions)?, model.config.text_width)?;
         Ok(Self {
             model,
             plan: plan.clone(),
@@ -88,18 +43,12 @@ impl<'a> InfinitySession<'a> {
         })
     }
 
-    /// The rows of a stream among those of `streams`.
-    fn rows(&self, streams: &[Stream], stream: &Stream) -> Range<usize> {
-        let place = streams.iter().position(|other| other == stream).unwrap_or(0);
-        place * self.batch..(place + 1) * self.batch
-    }
-
     /// Drops the rows of streams that have stopped.
-    fn keep(&mut self, streams: Vec<Stream>) {
+    fn keep(&mut self, streams: Streams) {
         if streams == self.running {
             return;
         }
-        let ranges: Vec<_> = streams.iter().map(|stream| self.rows(&self.running, stream)).collect();
+        let ranges = self.running.ranges_of(&streams);
         let Conditioning { texts, blocks, head } = self.conditioning.clone();
         let blocks = blocks
             .into_iter()
@@ -130,35 +79,8 @@ impl<'a> InfinitySession<'a> {
             return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
         }
         let x = self.model.embedding.features(input, k);
-        // The streams differ through modulation, text and cache alone.
-        Ok(match self.running.len() {
-            1 => x,
-            streams => Tensor::cat(vec![x; streams], 0),
-        })
-    }
-
-    /// The output of `block` at scale `k`, with the two sides of every mixing that acts there mixed.
-    fn mix(&self, x: Tensor<3>, block: usize, k: usize) -> Tensor<3> {
-        let from_end = self.model.config.depth - block;
-        let weight = |stream: &Stream| {
-            let mixing = stream.mixing.as_ref().filter(|mixing| mixing.layers().contains(&from_end))?;
-            Some(mixing.weight(k)).filter(|&weight| weight != 1.0)
-        };
-        if !self.running.iter().any(|stream| weight(stream).is_some()) {
-            return x;
-        }
-        let rows = |side, mixing: &Option<Mixing>| {
-            let rows = self.rows(&self.running, &Stream { mixing: mixing.clone(), side });
-            x.clone().slice_dim(0, rows)
-        };
-        let parts = self.running.iter().map(|stream| match weight(stream) {
-            Some(weight) => {
-                rows(PassCondition::Given, &stream.mixing) * weight
-                    + rows(PassCondition::Negative, &stream.mixing) * (1.0 - weight)
-            }
-            None => rows(stream.side, &stream.mixing),
-        });
-        Tensor::cat(parts.collect(), 0)
+        // The streams differ through modulation, text and cache only.
+        Ok(self.running.repeat(x))
     }
 
     /// The next scale; `watch` sees the input of the first block, then the output of each.
@@ -170,11 +92,11 @@ impl<'a> InfinitySession<'a> {
         }
         let grid = config.schedule.grid(k);
         let last = k + 1 == config.schedule.len();
-        let streams = Stream::all(self.plan.run(k));
-        if streams.is_empty() {
+        let run = self.plan.run(k);
+        if run.is_empty() {
             return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
         }
-        self.keep(streams);
+        self.keep(Streams::of(run, self.batch));
         let mut x = self.embed(input, k)?;
         self.scale += 1;
         watch(&x);
@@ -187,7 +109,7 @@ impl<'a> InfinitySession<'a> {
                 let (keys, values) = cache.append(keys, values, !last);
                 Attention::attend(Projected { queries, keys, values, mixed }, None)
             });
-            x = self.mix(x, i, k);
+            x = self.running.mix(x, config.depth - i, k);
             watch(&x);
         }
 
@@ -195,18 +117,10 @@ impl<'a> InfinitySession<'a> {
         if wanted.is_empty() {
             return Ok(PassLogits::new());
         }
-        let ranges: Vec<_> = wanted.iter().map(|pass| self.rows(&self.running, &Stream::of(pass))).collect();
-        let head = self.conditioning.head.clone();
-        let (x, head) = match ranges.iter().cloned().flatten().eq(0..self.running.len() * self.batch) {
-            true => (x, head),
-            false => (pick(x, &ranges), head.map(|part| pick(part, &ranges))),
-        };
-        let values = self.model.head.forward(x, head);
-        let logits = wanted.iter().enumerate().map(|(i, pass)| {
-            let rows = values.clone().slice_dim(0, i * self.batch..(i + 1) * self.batch);
-            Ok((pass.clone(), LogitMap::new(rows, grid, config.alphabet())?))
-        });
-        logits.collect()
+        let ranges = self.running.ranges_of_passes(wanted);
+        let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
+        let values = self.model.head.forward(picked(x, ranges.as_deref()), head);
+        filed(&values, wanted, self.batch, grid, config.alphabet())
     }
 }
 
@@ -219,9 +133,10 @@ impl Session for InfinitySession<'_> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Bool, Device, TensorData};
-    use nextscale_core::{ConditionRows, ScaleSchedule};
+    use nextscale_core::{ConditionRows, Mixing, Pass, PassCondition, Passes, ScaleSchedule};
 
     use super::*;
+    use crate::Backbone;
     use crate::infinity::{
         InfinityConfig, Initialisation,
         fixtures::{Canvas, Reference, assert_close, conditions, given, list, model, reference, schedule},
@@ -397,7 +312,6 @@ mod tests {
         let both: Passes = [mixed.clone(), other.clone()].into_iter().collect();
         assert!(same(&run(&both, &mixed), &alone));
         assert!(!same(&run(&both, &other), &alone));
-        assert_eq!(Stream::all(&both).len(), 2);
     }
 
     fn small() -> Infinity {
@@ -429,9 +343,9 @@ mod tests {
         assert!(start(rows(8, [true, false, true]), &one).contains("no gap"));
         assert!(start(rows(9, [true; 3]), &one).contains("[1, 3, 9], expected [1, 3, 8]"));
         assert!(start(ConditionRows::Classes(vec![None]), &one).contains("takes embeddings of a text"));
-        let deep = Pass::CONDITIONAL.mixed(Mixing::new(&[2], &[2.0; 2]).unwrap());
+        let deep = Pass::CONDITIONAL.mixed(Mixing::new(&[3], &[2.0; 2]).unwrap());
         let deep = plan(|_| deep.clone().into(), &schedule);
-        assert!(start(rows(8, [true; 3]), &deep).contains("layers: 2 is beyond the model's 2 blocks"));
+        assert!(start(rows(8, [true; 3]), &deep).contains("layers: 3 is beyond the model's 2 blocks"));
 
         let conditions = BatchConditions::new(1, [(PassCondition::Given, rows(8, [true; 3]))]).unwrap();
         let mut session = model.start(&conditions, &one).unwrap();

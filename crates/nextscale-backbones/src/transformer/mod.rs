@@ -14,6 +14,7 @@ pub(crate) mod ops;
 pub(crate) mod rows;
 pub(crate) mod sequence;
 pub(crate) mod stored;
+pub(crate) mod streams;
 pub(crate) mod to_train;
 
 pub use adaln::{AdaLn, Modulator};

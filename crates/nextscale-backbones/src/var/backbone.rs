@@ -1,8 +1,8 @@
 use burn::tensor::Device;
-use nextscale_core::{Alphabet, BatchConditions, PassPlan, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Result, ScaleSchedule};
 
 use super::{model::Var, session::VarSession};
-use crate::{Backbone, Session};
+use crate::{Backbone, Session, transformer::streams::fits};
 
 impl Backbone for Var {
     fn schedule(&self) -> &ScaleSchedule {
@@ -19,6 +19,10 @@ impl Backbone for Var {
 
     fn device(&self) -> Device {
         self.embedding.device()
+    }
+
+    fn mixes(&self, mixing: &Mixing) -> Result<()> {
+        fits(mixing, self.config.depth)
     }
 
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {

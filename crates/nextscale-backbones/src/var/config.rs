@@ -1,4 +1,4 @@
-use nextscale_core::{Error, Result, ScaleSchedule};
+use nextscale_core::{Error, Result, ScaleSchedule, memory};
 use serde::{Deserialize, Serialize};
 
 use crate::transformer::{AdaLn, AttentionKind};
@@ -89,6 +89,22 @@ impl VarConfig {
                 format!("{} does not divide the width {}", self.heads, self.width),
             ));
         }
+        // The largest tensors, in f32, and one after the other, so that the field that is too large is named.
+        let [depth, width, hidden, vocabulary, classes, channels] =
+            [self.depth, self.width, self.hidden, self.vocabulary, self.classes, self.feature_channels]
+                .map(|size| size as u128);
+        let product = |sizes: [u128; 4]| sizes.iter().fold(4_u128, |bytes, size| bytes.saturating_mul(*size));
+        for (field, size, bytes) in [
+            ("width", self.width, product([width, width, 4, 1])),
+            ("hidden", self.hidden, product([width, hidden, 2, 1])),
+            ("vocabulary", self.vocabulary, product([vocabulary, width, 1, 1])),
+            ("classes", self.classes, product([classes, width, 1, 1])),
+            ("feature_channels", self.feature_channels, product([channels, width, 1, 1])),
+            ("scales", self.schedule.positions(), product([self.schedule.positions() as u128, width, 1, 1])),
+            ("depth", self.depth, product([depth, width, 2 * hidden + 4 * width, 1])),
+        ] {
+            memory::check(field, &format!("a transformer with {field} {size}"), bytes)?;
+        }
         Ok(())
     }
 }
@@ -112,5 +128,19 @@ mod tests {
         assert!(config.check().unwrap_err().to_string().contains("heads: 3 does not divide the width 1024"));
         let config = VarConfig { vocabulary: 0, ..VarConfig::published(16).unwrap() };
         assert!(config.check().unwrap_err().to_string().starts_with("vocabulary: 0"));
+        let large = |change: &dyn Fn(&mut VarConfig)| {
+            let mut config = VarConfig::published(16).unwrap();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        for (field, error) in [
+            ("width", large(&|config| config.width = 1 << 40)),
+            ("hidden", large(&|config| config.hidden = 1 << 40)),
+            ("vocabulary", large(&|config| config.vocabulary = usize::MAX)),
+            ("classes", large(&|config| config.classes = usize::MAX / 2)),
+            ("depth", large(&|config| config.depth = usize::MAX)),
+        ] {
+            assert!(error.starts_with(&format!("{field}: ")) && error.contains("GB of memory"), "{error}");
+        }
     }
 }

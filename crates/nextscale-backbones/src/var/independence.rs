@@ -1,7 +1,7 @@
 //! Tests that an image's logits are the same bits whatever runs beside it.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::{Condition, Pass, PassPlan, Passes, ScaleSchedule};
+use nextscale_core::{Condition, Mixing, Pass, PassPlan, Passes, ScaleSchedule};
 
 use super::{Initialisation, Var, VarConfig, fixtures::model};
 use crate::{Backbone, prepare};
@@ -43,9 +43,11 @@ fn run(model: &Var, images: usize, wanted: &[&Passes], pass: Pass) -> Vec<Image>
 
 fn assert_independent(model: &Var) {
     let (one, other, both) = (Passes::CONDITIONAL, Passes::UNCONDITIONAL, Passes::BOTH);
+    let mixed = Pass::CONDITIONAL.mixed(Mixing::new(&[1], &[3.0, 1.0, 2.0]).unwrap());
+    let inside = run(model, 8, &[&mixed.clone().into()], mixed.clone());
     let all = run(model, 8, &[&both], Pass::CONDITIONAL);
     let null = run(model, 8, &[&both], Pass::UNCONDITIONAL);
-    assert!(all[0] != all[1] && all[0] != null[0]);
+    assert!(all[0] != all[1] && all[0] != null[0] && all[0] != inside[0]);
     for count in [1, 2, 3, 8] {
         assert!(run(model, count, &[&one], Pass::CONDITIONAL) == all[..count], "{count} alone");
         assert!(
@@ -53,6 +55,8 @@ fn assert_independent(model: &Var) {
             "{count} beside the other pass"
         );
         assert!(run(model, count, &[&other], Pass::UNCONDITIONAL) == null[..count], "{count} unconditional");
+        let beside = both.clone().union(mixed.clone().into());
+        assert!(run(model, count, &[&beside], mixed.clone()) == inside[..count], "{count} mixed");
         let stops = run(model, count, &[&both, &both, &one], Pass::CONDITIONAL);
         assert!(stops == all[..count], "{count} beside a pass that stops");
     }

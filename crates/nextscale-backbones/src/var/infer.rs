@@ -1,4 +1,3 @@
-use burn::tensor::Device;
 use nextscale_core::{Error, Grid, ScaleSchedule};
 use nextscale_weights::{Error as WeightError, LoadError, WeightFile};
 
@@ -49,7 +48,7 @@ impl VarConfig {
             },
             attention: if scale.is_some() { AttentionKind::L2 } else { AttentionKind::Plain },
         };
-        config.check()?;
+        config.check().map_err(|error| of_file(error, &file))?;
         Ok(config)
     }
 }
@@ -80,6 +79,16 @@ fn telling(file: &WeightFile) -> Result<[Vec<usize>; 6], WeightError> {
         *shape = info.shape.clone();
     }
     Ok(shapes)
+}
+
+/// Says which file a size is of.
+fn of_file(error: Error, file: &WeightFile) -> Error {
+    match error {
+        Error::Setting { field, message } => {
+            Error::Setting { field, message: format!("{message} ({})", file.label()) }
+        }
+        other => other,
+    }
 }
 
 fn plain_heads(file: &WeightFile, width: usize) -> Result<usize, Error> {
@@ -160,9 +169,10 @@ fn level_sizes(file: &WeightFile) -> Result<Option<Vec<usize>>, LoadError> {
     if file.info("lvl_1L").is_none() {
         return Ok(None);
     }
-    let levels = file.int_tensor::<2>("lvl_1L", &Device::flex())?.into_data();
+    // On the host: a device's integers may be narrower than what a damaged file holds.
+    let (levels, _) = file.integers("lvl_1L")?;
     let mut sizes = Vec::new();
-    for level in levels.iter::<i64>() {
+    for level in levels {
         match usize::try_from(level) {
             Ok(level) if level == sizes.len() => sizes.push(1),
             Ok(level) if level + 1 == sizes.len() => sizes[level] += 1,
@@ -182,7 +192,7 @@ fn level_sizes(file: &WeightFile) -> Result<Option<Vec<usize>>, LoadError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use burn::tensor::TensorData;
+    use burn::tensor::{Device, TensorData};
     use nextscale_weights::{Precision, save_safetensors};
 
     use super::*;

@@ -1,24 +1,23 @@
 use burn::tensor::Tensor;
-use nextscale_core::{
-    Alphabet, BatchConditions, Error, LogitMap, Pass, PassLogits, PassPlan, Passes, Result,
-};
+use nextscale_core::{Alphabet, BatchConditions, Error, PassLogits, PassPlan, Result};
 
 use super::{conditioning::Conditioning, model::Var};
+use crate::Session;
 use crate::transformer::{
     attention::{Attention, Projected},
     rows::{Cache, pick},
+    streams::{Streams, check, filed, picked},
 };
-use crate::{Backbone, Session};
 
-/// The generation of one batch: passes are stacked as rows in the plan's order, each of `batch` rows.
+/// The generation of one batch: the rows of all streams are stacked, each of `batch` rows.
 pub(super) struct VarSession<'a> {
     model: &'a Var,
     plan: PassPlan,
     batch: usize,
     /// The scale to come.
     scale: usize,
-    /// The passes whose rows are stacked now.
-    running: Passes,
+    /// Whose rows are stacked now.
+    running: Streams,
     conditioning: Conditioning,
     /// One a block.
     caches: Vec<Cache>,
@@ -26,21 +25,11 @@ pub(super) struct VarSession<'a> {
 
 impl<'a> VarSession<'a> {
     pub(super) fn start(model: &'a Var, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
-        let scales = model.config.schedule.len();
-        if plan.len() != scales {
-            return Err(Error::Unsupported(format!(
-                "the plan has passes for {} scales, and the model has {scales}",
-                plan.len()
-            )));
-        }
-        plan.all()
-            .iter()
-            .filter_map(|pass| pass.mixing.as_ref())
-            .try_for_each(|mixing| model.mixes(mixing))?;
-        let running = plan.run(0).clone();
+        check(plan, model.config.schedule.len(), model.config.depth)?;
+        let running = Streams::of(plan.run(0), conditions.batch());
         let mut rows = Vec::new();
-        for pass in &running {
-            rows.extend(model.class_rows(conditions.rows(pass.condition)?)?);
+        for side in running.conditions(conditions)? {
+            rows.extend(model.class_rows(side)?);
         }
         Ok(Self {
             model,
@@ -53,18 +42,12 @@ impl<'a> VarSession<'a> {
         })
     }
 
-    /// The rows of `pass` among those of `passes`.
-    fn rows(&self, passes: &Passes, pass: &Pass) -> std::ops::Range<usize> {
-        let place = passes.iter().position(|other| other == pass).unwrap_or(0);
-        place * self.batch..(place + 1) * self.batch
-    }
-
-    /// Drops the rows of passes that have stopped.
-    fn keep(&mut self, passes: &Passes) {
-        if *passes == self.running {
+    /// Drops the rows of streams that have stopped.
+    fn keep(&mut self, streams: Streams) {
+        if streams == self.running {
             return;
         }
-        let ranges: Vec<_> = passes.iter().map(|pass| self.rows(&self.running, pass)).collect();
+        let ranges = self.running.ranges_of(&streams);
         let Conditioning { classes, blocks, head } = self.conditioning.clone();
         self.conditioning = Conditioning {
             classes: pick(classes, &ranges),
@@ -72,7 +55,7 @@ impl<'a> VarSession<'a> {
             head: head.map(|part| pick(part, &ranges)),
         };
         self.caches.iter_mut().for_each(|cache| cache.pick(&ranges));
-        self.running = passes.clone();
+        self.running = streams;
     }
 
     /// The input of the first block at scale `k`, `[rows, h·w, width]`.
@@ -92,11 +75,8 @@ impl<'a> VarSession<'a> {
             return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
         }
         let x = self.model.embedding.features(input, schedule, k);
-        // The passes differ through the modulation and the cache alone.
-        Ok(match self.running.len() {
-            1 => x,
-            passes => Tensor::cat(vec![x; passes], 0),
-        })
+        // The streams differ through the modulation and the cache alone.
+        Ok(self.running.repeat(x))
     }
 }
 
@@ -116,21 +96,21 @@ impl VarSession<'_> {
         }
         let grid = schedule.grid(k);
         let last = k + 1 == schedule.len();
-        let run = self.plan.run(k).clone();
+        let run = self.plan.run(k);
         if run.is_empty() {
             return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
         }
-        self.keep(&run);
+        self.keep(Streams::of(run, self.batch));
         let mut x = self.embed(input, k)?;
         self.scale += 1;
         watch(&x);
-        for (block, (modulation, cache)) in
-            self.model.blocks.iter().zip(self.conditioning.blocks.iter().zip(self.caches.iter_mut()))
-        {
+        for (i, block) in self.model.blocks.iter().enumerate() {
+            let (modulation, cache) = (&self.conditioning.blocks[i], &mut self.caches[i]);
             x = block.forward(x, modulation.clone(), |Projected { queries, keys, values, mixed }| {
                 let (keys, values) = cache.append(keys, values, !last);
                 Attention::attend(Projected { queries, keys, values, mixed }, None)
             });
+            x = self.running.mix(x, self.model.config.depth - i, k);
             watch(&x);
         }
 
@@ -138,29 +118,22 @@ impl VarSession<'_> {
         if wanted.is_empty() {
             return Ok(PassLogits::new());
         }
-        let ranges: Vec<_> = wanted.iter().map(|pass| self.rows(&self.running, pass)).collect();
-        let (x, modulation) = match *wanted == self.running {
-            true => (x, self.conditioning.head.clone()),
-            false => (pick(x, &ranges), self.conditioning.head.clone().map(|part| pick(part, &ranges))),
-        };
-        let values = self.model.head.forward(x, modulation);
+        let ranges = self.running.ranges_of_passes(wanted);
+        let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
+        let values = self.model.head.forward(picked(x, ranges.as_deref()), head);
         let alphabet = Alphabet::codes(self.model.config.vocabulary);
-        let logits = wanted.iter().map(|pass| {
-            let rows = values.clone().slice_dim(0, self.rows(wanted, pass));
-            Ok((pass.clone(), LogitMap::new(rows, grid, alphabet)?))
-        });
-        logits.collect()
+        filed(&values, wanted, self.batch, grid, alphabet)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use nextscale_core::{Condition, ScaleSchedule};
+    use nextscale_core::{Condition, Passes, ScaleSchedule};
 
     use super::*;
     use crate::{
-        prepare,
+        Backbone, prepare,
         var::fixtures::{Reference, assert_close, labels, model, reference},
     };
 

@@ -11,7 +11,7 @@ use serde::{
 
 use super::{Fault, reader};
 
-/// A number, or what `T` reads, usually an enum. It can be read from a config only.
+/// A number, or what `T` reads, an enum. It can be read from a config only.
 ///
 /// ```
 /// use nextscale_config::{Document, NumberOr};
@@ -30,7 +30,7 @@ use super::{Fault, reader};
 pub enum NumberOr<T> {
     /// `2`, `-0.5`, `inf`.
     Number(f64),
-    /// All else.
+    /// A name, with what belongs to it.
     Other(T),
 }
 
@@ -58,7 +58,17 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for NumberOr<T> {
             text.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit() || c == '.')
                 || reader(text, Extensions::UNWRAP_NEWTYPES)
                     .is_ok_and(|mut ron| f64::deserialize(&mut ron).is_ok() && ron.end().is_ok());
-        if is_number { part(text).map(Self::Number) } else { part(text).map(Self::Other) }
+        if is_number {
+            return part(text).map(Self::Number);
+        }
+        if text.starts_with(['"', '\'', '[', '{', '(']) {
+            let (expected, found) = ("a number or a name".into(), text.into());
+            let fault = Error::InvalidValueForType { expected, found };
+            let error = D::Error::custom(&fault);
+            WITHIN.set(Some((fault, text.as_ptr() as usize + text.len())));
+            return Err(error);
+        }
+        part(text).map(Self::Other)
     }
 }
 

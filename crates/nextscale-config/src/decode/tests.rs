@@ -293,8 +293,8 @@ fn a_number_or_a_name() {
             "[1][0]: expected a whole number from 0 to 255, found the number 300",
             18,
         ),
-        ("[1]", "expected a name, found a list of 1", 1),
-        ("\"1\"", "expected a name, found the string \"1\"", 1),
+        ("[1]", "expected a number or a name, found a list of 1", 1),
+        ("\"1\"", "expected a number or a name, found the string \"1\"", 1),
     ] {
         let error = decode::<Strength>(text).unwrap_err();
         assert_eq!(error.to_string(), message);

@@ -20,6 +20,7 @@ pub(super) enum Kind {
 }
 
 impl Reading<'_> {
+    #[inline]
     pub(super) fn kind(&mut self) -> Kind {
         let rest = self.rest().as_bytes();
         match rest.first() {
@@ -29,12 +30,18 @@ impl Reading<'_> {
             Some(b'(') if self.opens_fields() => Kind::Fields,
             Some(b'(') => Kind::Tuple,
             Some(b'0'..=b'9' | b'-') => {
-                let number = &rest[..number_length(rest)];
-                let points = number.iter().filter(|byte| **byte == b'.').count();
-                let digits = number.iter().skip(1).filter(|byte| byte.is_ascii_digit()).count();
-                match number.len() - 1 - digits - points {
-                    0 if points == 0 && digits < 18 => Kind::Whole,
-                    0 if points == 1 => Kind::Fraction,
+                let (mut digits, mut points) = (0, 0);
+                for byte in &rest[1..] {
+                    match byte {
+                        b'0'..=b'9' => digits += 1,
+                        b'.' => points += 1,
+                        _ if is_in_number(byte) => return Kind::Any,
+                        _ => break,
+                    }
+                }
+                match points {
+                    0 if digits < 18 => Kind::Whole,
+                    1 => Kind::Fraction,
                     _ => Kind::Any,
                 }
             }
@@ -50,6 +57,7 @@ impl Reading<'_> {
     }
 
     /// Whether the bracket at this place holds `name: value`.
+    #[inline]
     pub(super) fn opens_fields(&mut self) -> bool {
         let start = self.offset;
         self.offset += 1;
@@ -66,7 +74,12 @@ impl Reading<'_> {
 }
 
 /// The length of the number at the beginning, which ron has to accept.
+#[inline]
 pub(super) fn number_length(text: &[u8]) -> usize {
-    let in_number = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'+' | b'-');
-    text.iter().position(|byte| !in_number(byte)).unwrap_or(text.len())
+    text.iter().position(|byte| !is_in_number(byte)).unwrap_or(text.len())
+}
+
+#[inline]
+fn is_in_number(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'+' | b'-')
 }

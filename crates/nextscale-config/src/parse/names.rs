@@ -16,6 +16,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// Whether a word is a value and no name: `true`, `inf`.
+#[inline]
 pub(crate) fn is_keyword(word: &str) -> bool {
     matches!(word, "true" | "false" | "inf" | "inff32" | "inff64" | "NaN" | "NaNf32" | "NaNf64")
 }

@@ -65,16 +65,19 @@ impl<'a> Reading<'a> {
         self.token = self.offset;
     }
 
+    #[inline]
     pub(super) fn rest(&self) -> &'a str {
         &self.text[self.offset..]
     }
 
     /// The byte that comes next.
+    #[inline]
     pub(super) fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.offset).copied()
     }
 
     /// Skips white space and comments.
+    #[inline]
     pub(super) fn skip_space(&mut self) {
         loop {
             match self.byte() {
@@ -93,6 +96,7 @@ impl<'a> Reading<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn skip(&mut self, mark: u8) -> bool {
         self.skip_space();
         let found = self.byte() == Some(mark);
@@ -101,6 +105,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Enters a bracket, if one stands here.
+    #[inline]
     pub(super) fn enter(&mut self, bracket: u8) -> bool {
         let found = self.skip(bracket);
         if found {
@@ -109,6 +114,7 @@ impl<'a> Reading<'a> {
         found
     }
 
+    #[inline]
     pub(super) fn leave(&mut self, entered: bool) {
         if entered {
             self.skip_space();
@@ -118,6 +124,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The name that stands here, plain or raw, and where it ends.
+    #[inline]
     pub(super) fn name(&self) -> Option<(&'a str, usize)> {
         if !matches!(self.byte(), Some(b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..)) {
             return None;
@@ -144,6 +151,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Where a name ends that ron lent from the text.
+    #[inline]
     pub(super) fn end_of(&self, name: &str) -> usize {
         name.as_ptr() as usize - self.text.as_ptr() as usize + name.len()
     }

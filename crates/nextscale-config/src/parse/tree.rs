@@ -67,10 +67,12 @@ impl<'a> Whole<'_, 'a> {
         &self.reading.text[self.start..]
     }
 
+    #[inline]
     pub(super) fn begins(&self, byte: u8) -> bool {
         self.reading.text.as_bytes().get(self.start) == Some(&byte)
     }
 
+    #[inline]
     pub(super) fn ends<E>(self, length: usize, value: Value) -> Result<Value, E> {
         self.reading.offset = self.start + length;
         Ok(value)
@@ -91,6 +93,7 @@ impl<'a> Whole<'_, 'a> {
     }
 
     /// Passes the name and the bracket, where the value has them.
+    #[inline]
     pub(super) fn enter(&mut self, bracket: u8) -> (Option<String>, bool) {
         if self.bare {
             return (None, false);

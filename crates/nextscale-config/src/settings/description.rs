@@ -74,9 +74,7 @@ impl Description {
     pub fn stands_alone(&self) -> bool {
         self.settings.iter().all(|setting| setting.fallback != Fallback::MustBeGiven)
     }
-}
 
-impl Description {
     /// The error of a node without named fields, with those that its items may be meant for.
     pub(super) fn with_names(&self, node: &Node, error: ConfigError) -> ConfigError {
         let name = self.name;

@@ -31,6 +31,11 @@ impl<'a> Reader<'a> {
         self.node
     }
 
+    /// The folder that paths in the config are relative to.
+    pub fn folder(&self) -> &'a std::path::Path {
+        self.names.folder()
+    }
+
     /// What stands in the parentheses of `Name(..)` without a name of its own, where that is all there is.
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_backbones::var::VarConfig;
+use nextscale_backbones::var::{SCALES_256, SCALES_512, VarConfig};
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
-use nextscale_tokenizers::vq::VqvaeConfig;
+use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
@@ -42,21 +42,28 @@ impl ModelFamily for VarFamily {
 
     fn marks(&self) -> Vec<String> {
         vec![
-            "VAR's transformer (it would have `pos_1LC`)".into(),
-            "its tokenizer (`quantize.embedding.weight`)".into(),
+            format!("VAR's transformer (it would have `{BACKBONE}`)"),
+            format!("its tokenizer (`{TOKENIZER}`)"),
         ]
+    }
+
+    fn tokenizer(
+        &self,
+        file: &WeightFile,
+        image: (usize, usize),
+        device: &Device,
+    ) -> Option<Result<Arc<dyn Tokenizer>>> {
+        has(file, TOKENIZER).then(|| {
+            let file = file.rooted(TOKENIZER)?;
+            let config = VqvaeConfig::infer(&file, None)?;
+            let scales = scales(&file, &config, image)?;
+            Ok(Arc::new(MultiScaleVq::load(&file, scales, None, true, device)?) as Arc<dyn Tokenizer>)
+        })
     }
 
     fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
         random::Sizes::read(sizes)
             .map(|sizes| sizes.and_then(|sizes| Ok(Arc::new(sizes.open()?) as Arc<dyn OpenModel>)))
-    }
-
-    fn tokenizer(&self, file: &WeightFile, device: &Device) -> Option<Result<Arc<dyn Tokenizer>>> {
-        has(file, TOKENIZER).then(|| match training::load_tokenizer(file, device) {
-            Ok(tokenizer) => Ok(Arc::new(tokenizer) as Arc<dyn Tokenizer>),
-            Err(message) => Err(Error::Usage(format!("{}: {message}", file.label()))),
-        })
     }
 
     fn architectures(&self) -> Vec<Architecture> {
@@ -73,19 +80,20 @@ impl ModelFamily for VarFamily {
     }
 }
 
-/// A tensor that only the family's transformers have.
+/// The tensor that tells a transformer.
 const BACKBONE: &str = "pos_1LC";
-/// A tensor that only its tokenizers have.
+/// The tensor that tells a tokenizer.
 const TOKENIZER: &str = "quantize.embedding.weight";
 
+/// Whether a file has a tensor, or several under different prefixes.
 fn has(file: &WeightFile, marker: &str) -> bool {
-    file.rooted(marker).is_ok_and(|file| file.info(marker).is_some())
+    file.rooted(marker).map_or(true, |file| file.info(marker).is_some())
 }
 
 fn transformer(file: &WeightFile) -> Result<String, String> {
-    let config = VarConfig::infer(file, None).map_err(|error| error.to_string())?;
-    let rooted = file.rooted("pos_1LC").map_err(|error| error.to_string())?;
-    config.expected().check(&rooted).map_err(|error| error.to_string())?;
+    let rooted = file.rooted(BACKBONE).map_err(|error| error.to_string())?;
+    let config = VarConfig::infer(&rooted, None).map_err(|error| error.to_string())?;
+    config.expected().check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
     Ok(format!(
         "A VAR transformer that can be used: depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} channels, \
          scales {}",
@@ -101,10 +109,17 @@ fn transformer(file: &WeightFile) -> Result<String, String> {
 }
 
 fn tokenizer(file: &WeightFile) -> Result<String, String> {
-    let config = VqvaeConfig::infer(file, None).map_err(|error| error.to_string())?;
+    let rooted = file.rooted(TOKENIZER).map_err(|error| error.to_string())?;
+    let config = VqvaeConfig::infer(&rooted, None).map_err(|error| error.to_string())?;
+    let scales = said_scales(&rooted).map_err(|error| error.to_string())?;
+    // Their number matters where φ differs a scale, and then φ's tells it.
+    let count = scales.as_ref().map_or_else(|| config.phi_count(&rooted), ScaleSchedule::len);
+    let expected = config.expected(count, MultiScaleVq::has_encoder(&rooted));
+    expected.check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
+    let scales = scales.map_or(String::new(), |scales| format!(", scales {scales}"));
     Ok(format!(
         "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels a latent, \
-         norms in {} groups",
+         norms in {} groups{scales}",
         config.channels,
         config.multipliers,
         config.vocabulary,
@@ -112,6 +127,36 @@ fn tokenizer(file: &WeightFile) -> Result<String, String> {
         config.reduction(),
         config.norm_groups
     ))
+}
+
+/// The scales that a tokenizer's header says.
+fn said_scales(file: &WeightFile) -> Result<Option<ScaleSchedule>> {
+    Ok(file.metadata().get("scales").map(|scales| scales.parse()).transpose()?)
+}
+
+/// The scales of a tokenizer on its own: those of its header, else the published list for images of this size.
+fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Result<ScaleSchedule> {
+    if let Some(scales) = said_scales(file)? {
+        return Ok(scales);
+    }
+    for sides in [SCALES_256, SCALES_512] {
+        let scales = ScaleSchedule::square(&sides)?;
+        if config.image_size(scales.last()) == image {
+            return Ok(scales);
+        }
+    }
+    let sizes = [SCALES_256, SCALES_512].map(|sides| {
+        let side = sides[sides.len() - 1] * config.reduction();
+        format!("{side} × {side}")
+    });
+    Err(Error::Unfit(format!(
+        "{} does not say its scales, and no published list makes images of {} × {} pixels, only of {}; name it in a config with the scales: \
+         (model: Var(tokenizer: \"..\", backbone: \"..\", scales: [..]))",
+        file.label(),
+        image.1,
+        image.0,
+        sizes.join(" and ")
+    )))
 }
 
 /// Upstream's own files, or ones in their form.

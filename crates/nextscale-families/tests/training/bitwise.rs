@@ -5,8 +5,10 @@ use std::path::Path;
 use burn::tensor::Device;
 use nextscale_config::{Document, Node};
 use nextscale_core::{Alphabet, Dtype, ScaleSchedule};
-use nextscale_families::bitwise::{QuantiserLoss, TrainBitwise, train_bitwise};
-use nextscale_families::{Error, bitwise_tokenizer};
+use nextscale_families::Error;
+use nextscale_families::infinity::training::tokenizer::{
+    QuantiserLoss, TrainBitwise, architecture, train_bitwise,
+};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_train::config::Learn;
@@ -118,7 +120,7 @@ fn the_config_that_comes_with_the_program_is_read_up_to_its_data() {
     }
     let out = tempfile::tempdir().unwrap();
     let train = |node: &Node| {
-        bitwise_tokenizer().train(node, out.path(), &options(out.path().into()), &Device::flex())
+        architecture().train(node, out.path(), &options(out.path().into()), &Device::flex())
     };
     let error = train(&node).unwrap_err();
     assert!(matches!(error, Error::Train(_)) && error.to_string().contains("nowhere"), "{error}");

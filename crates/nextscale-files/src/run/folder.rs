@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::place::Place;
 use super::{CONFIG, MANIFEST, Manifest, image_name};
 use crate::{Lock, LockError, write_atomically};
 
@@ -49,8 +50,7 @@ pub enum Opened {
 /// A run folder in the making, locked against other processes.
 #[derive(Debug)]
 pub struct RunFolder {
-    target: PathBuf,
-    partial: PathBuf,
+    place: Place,
     manifest: Manifest,
     new: bool,
     _lock: Lock,
@@ -68,19 +68,22 @@ impl RunFolder {
                 Some(difference) => Err(refused(target, difference)),
             };
         }
-        if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) || target.is_file() {
+        if target.is_file() {
             return Err(refused(target, "is there already and is no run folder"));
         }
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let partial = target.with_file_name(format!("{name}.partial"));
-        let new = !partial.exists();
-        fs::create_dir_all(&partial).map_err(RunError::io("create", &partial))?;
-        let lock = lock(&partial)?;
-        let folder = Self { target: target.into(), partial, manifest: manifest.clone(), new, _lock: lock };
-        match read_manifest(&folder.partial)? {
+        let place = Place::of(target).map_err(RunError::io("find", target))?;
+        if place.is_taken().map_err(RunError::io("read", target))? {
+            return Err(refused(target, "is there already and is no run folder"));
+        }
+        let new = !place.partial.exists();
+        fs::create_dir_all(&place.partial).map_err(RunError::io("create", &place.partial))?;
+        let lock = lock(&place.partial)?;
+        place.take_back().map_err(RunError::io("read", target))?;
+        let folder = Self { place, manifest: manifest.clone(), new, _lock: lock };
+        match read_manifest(folder.path())? {
             Some(found) => {
                 if let Some(difference) = found.difference(manifest) {
-                    return Err(refused(&folder.partial, difference));
+                    return Err(refused(folder.path(), difference));
                 }
             }
             None => folder.begin(config).inspect_err(|_| folder.discard_if_empty())?,
@@ -91,7 +94,7 @@ impl RunFolder {
     /// The manifest comes last: a folder with one has everything that belongs at its beginning.
     fn begin(&self, config: &str) -> Result<()> {
         for name in &self.manifest.folders {
-            let path = self.partial.join(name);
+            let path = self.path().join(name);
             fs::create_dir_all(&path).map_err(RunError::io("create", &path))?;
         }
         self.write(CONFIG, config)?;
@@ -99,18 +102,18 @@ impl RunFolder {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.partial.join(name);
+        let path = self.path().join(name);
         write_atomically(&path, text.as_bytes()).map_err(RunError::io("write", &path))
     }
 
     /// Where the run is written for now.
     pub fn path(&self) -> &Path {
-        &self.partial
+        &self.place.partial
     }
 
     /// The file of an image of the n-th variant.
     pub fn image(&self, variant: usize, image: u64) -> PathBuf {
-        self.partial.join(&self.manifest.folders[variant]).join(image_name(image))
+        self.path().join(&self.manifest.folders[variant]).join(image_name(image))
     }
 
     /// The images of a variant that are not there yet, in order.
@@ -123,10 +126,10 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be renamed.
     pub fn finish(self) -> Result<PathBuf> {
-        let lock = self.partial.join(LOCK);
+        let lock = self.path().join(LOCK);
         fs::remove_file(&lock).map_err(RunError::io("remove", &lock))?;
-        fs::rename(&self.partial, &self.target).map_err(RunError::io("create", &self.target))?;
-        Ok(self.target)
+        self.place.finish().map_err(RunError::io("create", &self.place.target))?;
+        Ok(self.place.target)
     }
 
     /// Removes the folder if this run made it and no image is in it: a run that failed leaves nothing.
@@ -135,7 +138,7 @@ impl RunFolder {
         let images = self.manifest.images;
         if self.new && variants.into_iter().all(|variant| self.missing(variant).len() as u64 == images) {
             // Nothing more can be done about a folder that cannot be removed.
-            let _ = fs::remove_dir_all(&self.partial);
+            let _ = fs::remove_dir_all(self.path());
         }
     }
 }
@@ -229,6 +232,26 @@ mod tests {
         let error = open(root.path(), &manifest()).unwrap_err().to_string();
         assert!(error.contains("is no run folder"), "{error}");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_and_a_path_with_points_are_that_folder() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", root.path().join("link")).unwrap();
+        for name in ["link", "plain/.", "plain/../other/"] {
+            fs::create_dir_all(root.path().join("plain")).unwrap();
+            let target = root.path().join(name);
+            let folder = open(&target, &manifest()).unwrap();
+            fs::write(folder.image(0, 0), b"x").unwrap();
+            folder.finish().unwrap();
+            assert!(
+                matches!(RunFolder::open(&target, &manifest(), "()").unwrap(), Opened::Complete(_)),
+                "{name}"
+            );
+        }
+        assert!(root.path().join("link").is_symlink() && root.path().join("real").join(MANIFEST).exists());
     }
 
     #[test]

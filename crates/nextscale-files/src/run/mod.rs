@@ -4,6 +4,7 @@
 //! numbered images for every rule; and what is made of the images: `grid.png`, `.npz` files.
 
 mod folder;
+mod place;
 
 pub use folder::{Opened, RunError, RunFolder};
 

@@ -58,6 +58,30 @@ fn filters_are_upstreams() {
     assert!(compared >= 10, "only {compared} settings in the fixture");
 }
 
+/// Probabilities of bits after upstream's filters, which cut top-k at the two values that there are.
+#[test]
+fn filters_of_bits_are_upstreams() {
+    let bytes = fixture("../infinity/sampling.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let logits = values(&file, "logits");
+    let mut removed = 0;
+    for (name, top_k, top_p) in [("k0.p0.9", 0, 0.9), ("k1.p0.0", 1, 0.0), ("k900.p0.97", 2, 0.97)] {
+        let expected = values(&file, &format!("probs.{name}"));
+        removed += expected.iter().filter(|probability| **probability == 0.0).count();
+        for found in filtered(&logits, 2, Filter { top_k, top_p }) {
+            for (found, expected) in found.chunks(2).zip(expected.chunks(2)) {
+                let weights = [found[0], found[1]].map(|logit| (logit - found[0].max(found[1])).exp());
+                for (weight, expected) in weights.iter().zip(expected) {
+                    let probability = weight / (weights[0] + weights[1]);
+                    assert_eq!(probability == 0.0, *expected == 0.0, "{name}");
+                    assert!((probability - expected).abs() < 1e-6, "{name}: {probability} for {expected}");
+                }
+            }
+        }
+    }
+    assert!(removed > 80, "only {removed} values are removed in the fixture");
+}
+
 struct Recorded<'a> {
     race: Vec<f32>,
     gumbel: &'a [f32],

@@ -14,7 +14,7 @@ use nextscale_core::{
 use nextscale_generate::edit::{Edit, Keep, Region};
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Guide, Model, Stop};
-use nextscale_guidance::{Cfg, Conditional, Guidance, Ssg, Step, Strength};
+use nextscale_guidance::{Cfg, CfgInside, Conditional, Guidance, Ssg, Step, Strength};
 use nextscale_priors::Dse;
 
 use toy::{Echo, Letters, model, wide};
@@ -105,6 +105,14 @@ fn a_backbone_without_a_cache_runs_a_pass_where_it_is_read() {
 }
 
 #[test]
+fn a_backbone_that_cannot_mix_hidden_states_is_told_before_a_batch() {
+    let rule = Arc::new(CfgInside::new(&[1], 3.0).unwrap());
+    let (sampler, noise) = (Arc::new(TopKTopP::default()), Arc::new(Counter::new(5)));
+    let refused = Generator::new(model(Echo::new(true)), rule, sampler, noise).err().unwrap().to_string();
+    assert!(refused.contains("guide its logits instead"), "{refused}");
+}
+
+#[test]
 fn a_corrupted_prefix_is_another_session() {
     let with =
         |share| draw(&generator(model(Echo::new(true)), Away { from: corrupted(share), weight: 3.0 }), 4);
@@ -183,7 +191,7 @@ fn editing_keeps_bits_where_it_is_told() {
     let tokenizer = Arc::clone(&model.tokenizer);
     let dark = tokenizer.decode(&tokenizer.blank(1)).unwrap();
     let region = Region { rows: (0.0, 1.0), columns: (0.0, 0.5) };
-    let edit = Edit::of_images(&*tokenizer, dark, &region, Keep::Inside).unwrap();
+    let edit = Edit::of_images(&*tokenizer, dark, &[region], Keep::Inside).unwrap();
     let pixels = draw(&generator(model, Conditional).with_edit(edit), 4);
     // The scale of one position is kept whole, and every finer one on the left.
     assert!(pixels.chunks(10).all(|row| row[..4].iter().all(|value| *value == 0.0)));

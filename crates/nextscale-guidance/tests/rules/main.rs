@@ -2,6 +2,7 @@
 //! for and with no more history than its lookback.
 
 mod algebra;
+mod cfg_inside;
 mod conformance;
 mod gated;
 mod history;

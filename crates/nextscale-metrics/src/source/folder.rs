@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nextscale_files::{has_image_name, kind_of_other, read_image, visible_children};
+use nextscale_files::{
+    centre_square, has_image_name, image_header, kind_of_other, read_image, visible_children,
+};
 use rayon::prelude::*;
 
 use crate::{Error, ImageBatch, Result};
@@ -73,45 +75,56 @@ pub(super) fn only_npz(folder: &Path) -> Result<Option<PathBuf>> {
     }
 }
 
-fn unreadable(path: &Path) -> impl FnOnce(image::ImageError) -> Error {
-    move |error| match error {
-        image::ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
-            Error::Io { action: "read", path: path.into(), source }
-        }
-        other => Error::source(path, format!("is no image that can be read: {other}")),
+/// What the headers of all files say.
+pub(super) struct Headers {
+    /// Height and width of the first.
+    pub size: [usize; 2],
+    /// How many are JPEGs.
+    pub jpegs: u64,
+}
+
+/// Reads the headers of all files. Their sizes must be the same, for the error should not come after hours in which the others were
+/// measured; without `all_the_same`, that of the first is given.
+pub(super) fn headers(files: &[PathBuf], all_the_same: bool) -> Result<Headers> {
+    let found = files.par_iter().map(|path| Ok(image_header(path)?)).collect::<Result<Vec<_>>>()?;
+    let first = found.first().map(|header| header.size).unwrap_or_default();
+    match files.iter().zip(&found).find(|(_, header)| header.size != first) {
+        Some((path, header)) if all_the_same => Err(misfit(path, header.size, first)),
+        _ => Ok(Headers {
+            size: [first.1 as usize, first.0 as usize],
+            jpegs: found.iter().filter(|header| header.is_jpeg).count() as u64,
+        }),
     }
 }
 
-/// Width and height, from the file's header.
-pub(super) fn size(path: &Path) -> Result<(usize, usize)> {
-    let (width, height) = open(path)?.into_dimensions().map_err(unreadable(path))?;
-    Ok((width as usize, height as usize))
+fn misfit(path: &Path, (width, height): (u32, u32), (first_width, first_height): (u32, u32)) -> Error {
+    Error::source(
+        path,
+        format!(
+            "is {width}×{height} pixels, the first image of the set {first_width}×{first_height}; bring them to one size \
+             first, or let it be done by --size N"
+        ),
+    )
 }
 
-/// A file's format is told by its content: evaluation sets are full of JPEGs named .png.
-fn open(path: &Path) -> Result<image::ImageReader<std::io::BufReader<std::fs::File>>> {
-    image::ImageReader::open(path)
-        .and_then(|reader| reader.with_guessed_format())
-        .map_err(Error::io("read", path))
-}
-
-/// The files' pixels; grey becomes RGB, and alpha is dropped, as in PIL's `convert("RGB")`.
-pub(super) fn decode(files: &[PathBuf], width: usize, height: usize) -> Result<ImageBatch> {
+/// The files' pixels, of one size or brought to squares of `side`; grey becomes RGB, and alpha is dropped, as in PIL's
+/// `convert("RGB")`.
+pub(super) fn decode(
+    files: &[PathBuf],
+    width: usize,
+    height: usize,
+    side: Option<u32>,
+) -> Result<ImageBatch> {
     let decoded: Vec<Vec<u8>> = files
         .par_iter()
         .map(|path| {
             let picture = read_image(path)?;
-            let (found_width, found_height) = picture.dimensions();
-            if (found_width as usize, found_height as usize) != (width, height) {
-                return Err(Error::source(
-                    path,
-                    format!(
-                        "is {found_width}×{found_height} pixels, the first image of the set {width}×{height}; bring them to \
-                         one size first"
-                    ),
-                ));
+            let expected = (width as u32, height as u32);
+            match side {
+                Some(side) => Ok(centre_square(&picture, side).into_raw()),
+                None if picture.dimensions() == expected => Ok(picture.into_raw()),
+                None => Err(misfit(path, picture.dimensions(), expected)),
             }
-            Ok(picture.into_raw())
         })
         .collect::<Result<_>>()?;
     ImageBatch::new(height, width, decoded.concat())
@@ -195,6 +208,8 @@ mod tests {
         });
         let size = say(&|| picture(1, 4, 5).save(&other).unwrap());
         assert!(size.contains("is 4×5 pixels, the first image of the set 4×4"), "{size}");
+        // Before the first image is read.
+        assert!(ImageSource::open(root.path()).unwrap_err().to_string().contains("1.png: is 4×5 pixels"));
         // A JPEG under a PNG's name is read all the same.
         picture(1, 4, 4).save_with_format(&other, image::ImageFormat::Jpeg).unwrap();
         assert_eq!(read(root.path()).unwrap().len(), 2 * 48);

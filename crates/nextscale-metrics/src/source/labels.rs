@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nextscale_config::{Conditions, ConfigError, Document, Item};
 use nextscale_files::run::CONFIG;
 
+use super::ImageList;
 use super::npz::NpzImages;
 use crate::{Error, Result};
 
@@ -65,13 +66,24 @@ pub(super) fn of_folders(folder: &Path, files: &[PathBuf], classes: &[String]) -
                  labels (`arr_1`)",
             )
         })?;
-        let name = class.file_name().unwrap_or_default().to_string_lossy();
-        match name.parse() {
-            Ok(label) if !classes.iter().any(|class| *class == name) => index(class, label, classes),
-            _ => named(class, &name, classes),
-        }
+        self::class(class, &class.file_name().unwrap_or_default().to_string_lossy(), classes)
     };
     files.iter().map(label).collect()
+}
+
+pub(super) fn of_list(path: &Path, list: &dyn ImageList, classes: &[String]) -> Result<Vec<u16>> {
+    let Some(names) = list.classes() else {
+        return Err(Error::source(path, "does not say what its images show"));
+    };
+    names.iter().map(|name| class(path, name, classes)).collect()
+}
+
+/// The class that a name or an index in digits means.
+fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
+    match name.parse() {
+        Ok(label) if !classes.iter().any(|class| class == name) => index(path, label, classes),
+        _ => named(path, name, classes),
+    }
 }
 
 fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
@@ -128,6 +140,15 @@ mod tests {
         assert!(say(&root.path().join("cat")).contains("does not say what its images show"));
         put("3", "0.png");
         assert!(say(root.path()).contains("3: has a label beyond the probe's 3 classes, 0 to 2"));
+    }
+
+    #[test]
+    fn a_list_names_its_classes() {
+        let list = || std::sync::Arc::new(crate::source::list::tests::Few::of(&[picture(0, 2, 2)]));
+        let source = ImageSource::of_list(list(), None).unwrap();
+        assert_eq!(source.labels(&classes()).unwrap(), [1]);
+        let error = source.labels(&["cow".into()]).unwrap_err().to_string();
+        assert!(error.contains("a few: `dog` is none of the probe's classes: cow"), "{error}");
     }
 
     #[test]

@@ -2,18 +2,27 @@
 
 mod folder;
 mod labels;
+mod list;
 pub(crate) mod npz;
 mod run;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nextscale_files::Hash;
+use image::RgbImage;
+use nextscale_files::{FileKind, Hash, centre_square};
+use rayon::prelude::*;
+
+pub use list::ImageList;
 
 use crate::{Error, ImageBatch, Result};
 use npz::NpzImages;
 
-/// A set of images of one size. Opening looks at names, one header and no pixels.
+/// The largest side that images are brought to.
+const LARGEST: u32 = 8192;
+
+/// A set of images of one size. Opening looks at names and headers and no pixels.
 #[derive(Debug, Clone)]
 pub struct ImageSource {
     path: PathBuf,
@@ -21,8 +30,10 @@ pub struct ImageSource {
     height: usize,
     width: usize,
     images: Images,
+    side: Option<u32>,
     run: Option<Run>,
     left_out: BTreeMap<String, u64>,
+    jpegs: u64,
 }
 
 /// The run that images are of: its folder, and the hash of the config that made them.
@@ -36,6 +47,7 @@ struct Run {
 enum Images {
     Files(Vec<PathBuf>),
     Npz(NpzImages),
+    List(Arc<dyn ImageList>),
 }
 
 impl ImageSource {
@@ -44,30 +56,67 @@ impl ImageSource {
     /// - an `.npz` file whose `arr_0` is uint8 `[images, height, width, 3]`, or a folder with one such file and no images;
     /// - a run folder of one guidance rule, or the folder of one rule in it.
     ///
+    /// What a file is, its content tells.
+    ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Source`], naming the file, if there is no such thing, no image in it, the array has
-    /// another type or shape, or the run is unfinished or has several rules.
+    /// [`Error::Io`] or [`Error::Source`], naming the file, if there is no such thing, no image in it, an image has another
+    /// size than the first, the array has another type or shape, or the run is unfinished or has several rules.
     pub fn open(path: &Path) -> Result<Self> {
-        let kind = std::fs::metadata(path).map_err(Error::io("read", path))?;
-        if kind.is_dir() {
-            return Self::open_folder(path);
-        }
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")) {
-            return Self::open_npz(path, path);
-        }
-        Err(Error::source(path, "is neither a folder of images nor an .npz file"))
+        Self::open_at(path, None)
     }
 
-    fn open_folder(path: &Path) -> Result<Self> {
+    /// As [`open`](Self::open), with every image brought to `side` × `side` pixels: the shorter side is resized (Lanczos), and
+    /// the middle of the longer one is kept. Images may then have any size.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) but for the sizes; [`Error::Setting`] if `side` is 0 or above 8192.
+    pub fn open_at(path: &Path, side: Option<u32>) -> Result<Self> {
+        check_side(side)?;
+        let kind = std::fs::metadata(path).map_err(Error::io("read", path))?;
+        if kind.is_dir() {
+            return Self::open_folder(path, side);
+        }
+        match FileKind::of(path).map_err(Error::io("read", path))? {
+            FileKind::Npz => Self::open_npz(path, path, side),
+            // Torn and empty ones are told what they should have been.
+            _ if npz_name(path) => Self::open_npz(path, path, side),
+            other => Err(Error::source(
+                path,
+                format!("is {other}, and neither a folder of images nor an .npz file of them"),
+            )),
+        }
+    }
+
+    /// Images that lie elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `side` is 0 or above 8192.
+    pub fn of_list(list: Arc<dyn ImageList>, side: Option<u32>) -> Result<Self> {
+        check_side(side)?;
+        let [height, width] = list.size();
+        Ok(Self {
+            path: list.name().into(),
+            count: list.count(),
+            height: side.map_or(height, |side| side as usize),
+            width: side.map_or(width, |side| side as usize),
+            images: Images::List(list),
+            side,
+            run: None,
+            left_out: BTreeMap::new(),
+            jpegs: 0,
+        })
+    }
+
+    fn open_folder(path: &Path, side: Option<u32>) -> Result<Self> {
         let run = run::find(path)?;
         let folder = run.as_ref().map_or(path, |run| &run.folder);
         let (files, left_out) = folder::images(folder)?;
-        let Some(first) = files.first() else {
+        if files.is_empty() {
             return match folder::only_npz(folder)? {
-                Some(file) => Self::open_npz(path, &file),
-                None => Err(Error::source(folder, "holds no PNG or JPEG image, and no .npz file")),
+                Some(file) => Self::open_npz(path, &file, side),
+                None => Err(Error::source(folder, no_image(&left_out))),
             };
-        };
+        }
         if let Some(run) = &run
             && run.images != files.len() as u64
         {
@@ -75,30 +124,34 @@ impl ImageSource {
             let problem = format!("holds {found} of its {expected} images; let the run finish first");
             return Err(Error::source(folder, problem));
         }
-        let (width, height) = folder::size(first)?;
+        let folder::Headers { size: [height, width], jpegs } = folder::headers(&files, side.is_none())?;
         Ok(Self {
             path: path.into(),
             count: files.len() as u64,
-            height,
-            width,
+            height: side.map_or(height, |side| side as usize),
+            width: side.map_or(width, |side| side as usize),
             images: Images::Files(files),
+            side,
             run: run.map(|run| Run { root: run.root, config: run.config }),
             left_out,
+            jpegs,
         })
     }
 
-    fn open_npz(path: &Path, file: &Path) -> Result<Self> {
+    fn open_npz(path: &Path, file: &Path, side: Option<u32>) -> Result<Self> {
         let images = NpzImages::open(file)?;
         let [count, height, width] = images.shape();
         let images = Images::Npz(images);
         Ok(Self {
             path: path.into(),
             count: count as u64,
-            height,
-            width,
+            height: side.map_or(height, |side| side as usize),
+            width: side.map_or(width, |side| side as usize),
             images,
+            side,
             run: None,
             left_out: BTreeMap::new(),
+            jpegs: 0,
         })
     }
 
@@ -123,6 +176,24 @@ impl ImageSource {
         &self.left_out
     }
 
+    /// The `.npz` file that the images are in.
+    pub(crate) fn array(&self) -> Option<&Path> {
+        match &self.images {
+            Images::Npz(images) => Some(images.path()),
+            _ => None,
+        }
+    }
+
+    /// The side that every image is brought to; `None` where images stay as they are.
+    pub fn side(&self) -> Option<u32> {
+        self.side
+    }
+
+    /// How many of the images are JPEG files, whose pixels depend on the decoder.
+    pub fn jpegs(&self) -> u64 {
+        self.jpegs
+    }
+
     /// The hash of the config that made them, where a run folder tells.
     pub fn config(&self) -> Option<&str> {
         self.run.as_ref().map(|run| run.config.as_str())
@@ -131,7 +202,8 @@ impl ImageSource {
     /// The class of every image, in order, as an index into `classes`. It is known of
     /// - folders of images by class, which are called as the classes are, or by their indices;
     /// - an `.npz` file with integers `arr_1` `[images]`, the indices, as the ADM suite writes them;
-    /// - a run folder or the folder of one rule in it, from the conditions in its `config.ron`.
+    /// - a run folder or the folder of one rule in it, from the conditions in its `config.ron`;
+    /// - a list of images that says it.
     ///
     /// # Errors
     /// [`Error::Source`], naming the file, where nothing says what the images show, or a class is none of `classes`.
@@ -140,6 +212,7 @@ impl ImageSource {
             (_, Some(run)) => labels::of_run(&run.root, self.count, classes),
             (Images::Npz(images), None) => labels::of_npz(images, classes),
             (Images::Files(files), None) => labels::of_folders(&self.path, files, classes),
+            (Images::List(list), None) => labels::of_list(&self.path, &**list, classes),
         }
     }
 
@@ -150,13 +223,58 @@ impl ImageSource {
     /// array ends early; whatever `see` returns.
     pub fn read(&self, batch: usize, mut see: impl FnMut(ImageBatch) -> Result<()>) -> Result<()> {
         let batch = batch.max(1);
+        let side = self.side;
         match &self.images {
-            Images::Npz(images) => images.read(batch, see),
-            Images::Files(files) => {
-                files.chunks(batch).try_for_each(|files| see(folder::decode(files, self.width, self.height)?))
+            Images::Npz(images) => images.read(batch, |images| see(brought_to(side, images)?)),
+            Images::Files(files) => files
+                .chunks(batch)
+                .try_for_each(|files| see(folder::decode(files, self.width, self.height, side)?)),
+            Images::List(list) => {
+                let [height, width] = list.size();
+                let mut first = 0;
+                while first < self.count {
+                    let next = self.count.min(first + batch as u64);
+                    let images = ImageBatch::new(height, width, list.read(first..next)?)?;
+                    see(brought_to(side, images)?)?;
+                    first = next;
+                }
+                Ok(())
             }
         }
     }
+}
+
+fn check_side(side: Option<u32>) -> Result<()> {
+    if side.is_none_or(|side| (1..=LARGEST).contains(&side)) {
+        return Ok(());
+    }
+    Err(Error::Setting { name: "the size of images", problem: format!("must be from 1 to {LARGEST} pixels") })
+}
+
+/// Every image of a batch as a square.
+fn brought_to(side: Option<u32>, images: ImageBatch) -> Result<ImageBatch> {
+    let Some(side) = side.filter(|&side| [images.height, images.width] != [side as usize; 2]) else {
+        return Ok(images);
+    };
+    let (width, height) = (images.width as u32, images.height as u32);
+    let square = |image: &[u8]| {
+        let picture = RgbImage::from_raw(width, height, image.to_vec()).unwrap_or_default();
+        centre_square(&picture, side).into_raw()
+    };
+    let size = images.height * images.width * 3;
+    let squares: Vec<Vec<u8>> = images.pixels.par_chunks_exact(size).map(square).collect();
+    ImageBatch::new(side as usize, side as usize, squares.concat())
+}
+
+fn npz_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+}
+
+/// That a folder holds no image, and what it holds.
+fn no_image(left_out: &BTreeMap<String, u64>) -> String {
+    let found: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let beside = if found.is_empty() { String::new() } else { format!("; it holds {}", found.join(", ")) };
+    format!("holds no PNG, JPEG, WebP, BMP or TIFF image, and no .npz file{beside}")
 }
 
 /// A hash of images by what they show, whether they lie in a folder or an array: SHA-256 over height and width, each as
@@ -234,12 +352,48 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_known_by_its_content() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("samples.npy");
+        write_npz(&path, &[picture(0, 2, 2)]);
+        assert_eq!(ImageSource::open(&path).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn images_of_any_size_become_squares_the_same_in_a_folder_an_array_and_a_list() {
+        let root = tempfile::tempdir().unwrap();
+        let pictures: Vec<_> = (0..3).map(|i| picture(i, 9, 6)).collect();
+        for (i, picture) in pictures.iter().enumerate() {
+            picture.save(root.path().join(format!("{i}.png"))).unwrap();
+        }
+        let npz = root.path().join("batch.npz");
+        write_npz(&npz, &pictures);
+        let folder = ImageSource::open_at(root.path(), Some(4)).unwrap();
+        assert_eq!((folder.size(), folder.side()), ([4, 4], Some(4)));
+        let whole = hash(&folder, 2);
+        assert_eq!(hash(&ImageSource::open_at(&npz, Some(4)).unwrap(), 3), whole);
+        let list = Arc::new(list::tests::Few::of(&pictures));
+        assert_eq!(hash(&ImageSource::of_list(list, Some(4)).unwrap(), 2), whole);
+        picture(7, 20, 30).save(root.path().join("z.png")).unwrap();
+        assert_eq!(ImageSource::open_at(root.path(), Some(4)).unwrap().count(), 4);
+        for side in [0, u32::MAX] {
+            let error = ImageSource::open_at(&npz, Some(side)).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains("from 1 to 8192"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_source_is_named() {
         let root = tempfile::tempdir().unwrap();
         let say = |name: &str| ImageSource::open(&root.path().join(name)).unwrap_err().to_string();
         assert!(say("none").contains("none"));
-        assert!(say("").contains("holds no PNG or JPEG image"));
+        assert!(say("").contains("holds no PNG, JPEG, WebP, BMP or TIFF image"));
         std::fs::write(root.path().join("a.txt"), "x").unwrap();
-        assert!(say("a.txt").contains("a.txt: is neither"));
+        assert!(
+            say("a.txt").contains("a.txt: is text, and neither a folder of images nor"),
+            "{}",
+            say("a.txt")
+        );
+        assert!(say("").ends_with("; it holds 1 txt"), "{}", say(""));
     }
 }

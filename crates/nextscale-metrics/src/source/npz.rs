@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use npyz::npz::NpzArchive;
+use npyz::npz::{NpzArchive, file_name_from_array_name};
 use npyz::{DType, NpyFile, Order};
 
 use crate::{Error, ImageBatch, Moments, Result};
@@ -24,7 +24,7 @@ impl NpzImages {
     pub fn open(path: &Path) -> Result<Self> {
         let mut archive = archive(path)?;
         let names = names(&archive);
-        let Some(array) = archive.by_name(IMAGES).map_err(broken(path))? else {
+        let Some(array) = sound(&mut archive, path, IMAGES)? else {
             return Err(Error::source(path, format!("has no array `{IMAGES}` of images; it has {names}")));
         };
         let stored = stored_as(&array);
@@ -61,7 +61,7 @@ impl NpzImages {
     pub fn labels(&self) -> Result<Option<Vec<i64>>> {
         let path = &self.path;
         let mut archive = archive(path)?;
-        let Some(array) = archive.by_name(LABELS).map_err(broken(path))? else { return Ok(None) };
+        let Some(array) = sound(&mut archive, path, LABELS)? else { return Ok(None) };
         let (stored, shape) = (stored_as(&array), array.shape().to_vec());
         if shape != [self.shape[0] as u64] {
             let problem =
@@ -109,6 +109,11 @@ pub(crate) fn has_images(path: &Path) -> Result<bool> {
     Ok(archive(path)?.array_names().any(|name| name == IMAGES))
 }
 
+/// What arrays a file has, in words.
+pub(crate) fn array_names(path: &Path) -> Result<String> {
+    Ok(names(&archive(path)?))
+}
+
 /// The mean and covariance under two names, if the file has them.
 ///
 /// # Errors
@@ -142,14 +147,50 @@ fn floats(
     path: &Path,
     name: &str,
 ) -> Result<Option<(Vec<f64>, Vec<u64>)>> {
-    let Some(array) = archive.by_name(name).map_err(broken(path))? else { return Ok(None) };
+    let Some(array) = sound(archive, path, name)? else { return Ok(None) };
     let (stored, shape) = (stored_as(&array), array.shape().to_vec());
     let values = match stored.as_str() {
         "<f8" => array.into_vec::<f64>().map_err(broken(path))?,
         "<f4" => array.into_vec::<f32>().map_err(broken(path))?.into_iter().map(f64::from).collect(),
-        _ => return Err(Error::source(path, format!("`{name}` is stored as {stored}, expected float64"))),
+        "<f2" => array.into_vec::<half::f16>().map_err(broken(path))?.into_iter().map(f64::from).collect(),
+        _ => {
+            return Err(Error::source(
+                path,
+                format!("`{name}` is stored as {stored}, expected float64, float32 or float16"),
+            ));
+        }
     };
     Ok(Some((values, shape)))
+}
+
+/// The most that deflate makes of a byte.
+const MOST_DEFLATED: u64 = 1040;
+
+/// An array whose shape says as many bytes as the archive has for it: nothing is allocated on the word of a header alone.
+fn sound<'a>(
+    archive: &'a mut NpzArchive<BufReader<File>>,
+    path: &Path,
+    name: &str,
+) -> Result<Option<NpyFile<zip::read::ZipFile<'a>>>> {
+    let (held, packed) = match archive.zip_archive().by_name(&file_name_from_array_name(name)) {
+        Ok(entry) => (entry.size(), entry.compressed_size()),
+        // What else may be wrong is told below.
+        Err(_) => (u64::MAX, u64::MAX),
+    };
+    let Some(array) = archive.by_name(name).map_err(broken(path))? else { return Ok(None) };
+    let each = match array.dtype() {
+        DType::Plain(kind) => kind.num_bytes().unwrap_or(1) as u64,
+        _ => 1,
+    };
+    let said = array.shape().iter().try_fold(each, |bytes, &side| bytes.checked_mul(side));
+    if said.is_none_or(|said| said > held) || held / MOST_DEFLATED > packed {
+        let problem = format!(
+            "`{name}` has shape {:?} in its header, and the file holds {packed} bytes of it; copy or download it again",
+            array.shape()
+        );
+        return Err(Error::source(path, problem));
+    }
+    Ok(Some(array))
 }
 
 fn stored_as<R: Read>(array: &NpyFile<R>) -> String {
@@ -223,6 +264,40 @@ mod tests {
         say(&path);
         std::fs::write(&path, &whole).unwrap();
         NpzImages::open(&path).unwrap().read(2, |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_header_is_not_believed() {
+        use npyz::WriterBuilder;
+
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.npz");
+        for shape in [[1, 1_000_000, 1_000_000, 3], [1_000_000_000, 2, 2, 3], [u64::MAX, u64::MAX, 1, 3]] {
+            // An archive whose header was written for other values.
+            let mut npy = Vec::new();
+            npyz::WriteOptions::new()
+                .default_dtype()
+                .shape(&[1, 2, 2, 3])
+                .writer(&mut npy)
+                .begin_nd()
+                .and_then(|mut array| {
+                    array.extend([7_u8; 12])?;
+                    array.finish()
+                })
+                .unwrap();
+            let text = String::from_utf8_lossy(&npy).into_owned();
+            let (from, to) = (text.find("(1, 2, 2, 3").unwrap(), text.find('\n').unwrap());
+            let said = format!("({}, {}, {}, {}), }}", shape[0], shape[1], shape[2], shape[3]);
+            npy.splice(from..from + said.len().min(to - from), said.bytes());
+            let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+            let stored =
+                zip::write::FileOptions::default().compression_method(zip::CompressionMethod::Stored);
+            zip.start_file("arr_0.npy", stored).unwrap();
+            std::io::Write::write_all(&mut zip, &npy).unwrap();
+            zip.finish().unwrap();
+            let told = say(&path);
+            assert!(told.contains("`arr_0`") || told.contains("truncated"), "{told}");
+        }
     }
 
     #[test]

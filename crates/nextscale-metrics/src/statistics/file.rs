@@ -372,7 +372,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a.safetensors");
         statistics().save(&path, KeptAs::F32).unwrap();
-        let open = |net: &Toy| Statistics::of_samples(&path, net, &GatherOptions::default(), &mut |_, _| {});
+        let input = crate::Input::open(&path, None).unwrap();
+        let open = |net: &Toy| Statistics::of_samples(&input, net, &GatherOptions::default(), &mut |_, _| {});
         assert!(open(&Toy::default()).is_ok());
         let error = open(&Toy { name: "lite0", fault: None }).unwrap_err();
         assert!(error.is_usage());

@@ -42,20 +42,19 @@ impl Checkpoint {
     }
 }
 
-/// The statistics of the images at `path`.
+/// The statistics of a set of images.
 pub(super) fn gather(
-    path: &Path,
+    source: &ImageSource,
     net: &dyn FeatureNet,
     options: &GatherOptions,
     checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Statistics> {
-    let source = ImageSource::open(path)?;
-    let job = Job { source: &source, net, options, checkpoint };
+    let job = Job { source, net, options, checkpoint };
     progress(0, source.count());
     let new = || Collector::new(net, source.count(), options);
     let resumed = match checkpoint {
-        Some(checkpoint) => checkpoint.resume(new()?, &source, &job.part()),
+        Some(checkpoint) => checkpoint.resume(new()?, source, &job.part()),
         None => None,
     };
     if let Some((collector, hash)) = resumed
@@ -65,7 +64,7 @@ pub(super) fn gather(
     }
     match job.run(new()?, None, progress)? {
         Some(found) => Ok(found),
-        None => Err(Error::source(path, "has changed while it was read")),
+        None => Err(Error::source(source.path(), "has changed while it was read")),
     }
 }
 
@@ -91,6 +90,8 @@ impl Job<'_> {
             sha256: hash.finish(),
             split: Origin::split_of(path),
             config: self.source.config().map(String::from),
+            jpegs: self.source.jpegs(),
+            resized: self.source.side(),
             left_out: self.source.left_out().clone(),
         }
     }
@@ -157,6 +158,8 @@ pub(super) fn file_origin(path: &Path) -> Result<Origin> {
         sha256: sha256(&bytes),
         split: Origin::split_of(path),
         config: None,
+        jpegs: 0,
+        resized: None,
         left_out: Default::default(),
     })
 }
@@ -176,15 +179,20 @@ mod tests {
         root
     }
 
+    fn open(path: &Path) -> ImageSource {
+        ImageSource::open(path).unwrap()
+    }
+
     #[test]
     fn statistics_do_not_depend_on_the_batch() {
         let root = folder(50);
         let of = |batch: usize| {
             let options = GatherOptions { keep: 7, splits: 3, batch, ..GatherOptions::default() };
             let mut seen = Vec::new();
-            let statistics =
-                gather(root.path(), &Toy::default(), &options, None, &mut |done, of| seen.push((done, of)))
-                    .unwrap();
+            let statistics = gather(&open(root.path()), &Toy::default(), &options, None, &mut |done, of| {
+                seen.push((done, of))
+            })
+            .unwrap();
             assert_eq!((seen[0], *seen.last().unwrap()), ((0, 50), (50, 50)));
             statistics
         };
@@ -208,7 +216,7 @@ mod tests {
     fn all_features_are_kept_where_there_are_no_more() {
         let (root, net) = (folder(6), Toy::default());
         let options = GatherOptions { splits: 2, ..GatherOptions::default() };
-        let statistics = gather(root.path(), &net, &options, None, &mut |_, _| {}).unwrap();
+        let statistics = gather(&open(root.path()), &net, &options, None, &mut |_, _| {}).unwrap();
         let pixels = (0..6).flat_map(|i| picture(i, 4, 3).into_raw()).collect();
         let all = net.extract(&crate::ImageBatch::new(3, 4, pixels).unwrap()).unwrap();
         assert_eq!(statistics.kept.unwrap().rows, all.pooled);
@@ -219,7 +227,7 @@ mod tests {
         let root = folder(9);
         let net = Toy { fault: Some(f32::INFINITY), ..Toy::default() };
         let options = GatherOptions { batch: 2, ..GatherOptions::default() };
-        let error = gather(root.path(), &net, &options, None, &mut |_, _| {}).unwrap_err().to_string();
+        let error = gather(&open(root.path()), &net, &options, None, &mut |_, _| {}).unwrap_err().to_string();
         assert!(error.contains(&*root.path().to_string_lossy()) && error.contains("of image 0"), "{error}");
     }
 
@@ -260,7 +268,8 @@ mod tests {
         let save = |name: &str, net: &dyn FeatureNet, options: &GatherOptions| {
             let file = root.path().join(name);
             let checkpoint = Checkpoint { every: Duration::ZERO, ..Checkpoint::beside(&file) };
-            gather(&images, net, options, Some(&checkpoint), &mut |_, _| {})?.save(&file, KeptAs::F32)?;
+            gather(&open(&images), net, options, Some(&checkpoint), &mut |_, _| {})?
+                .save(&file, KeptAs::F32)?;
             Ok::<_, Error>(std::fs::read(file).unwrap())
         };
         let whole = save("whole.safetensors", &Toy::default(), &options).unwrap();

@@ -3,11 +3,13 @@
 mod collector;
 mod file;
 mod gather;
+mod input;
 mod open;
 mod shipped;
 
 pub use collector::{Collector, GatherOptions};
 pub use file::KeptAs;
+pub use input::Input;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,6 +40,12 @@ pub struct Origin {
     pub split: Option<String>,
     /// The hash of the config that made them, where a run folder tells it.
     pub config: Option<String>,
+    /// How many of the images are JPEG files, whose pixels depend on the decoder.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub jpegs: u64,
+    /// The side of the squares that images were brought to, in pixels, where they did not stay as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resized: Option<u32>,
     /// What lay beside the images and was not read, by kind, with counts (see
     /// [`ImageSource::left_out`](crate::source::ImageSource::left_out)).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -51,6 +59,10 @@ impl Origin {
         let mut names = parts.map(|part| part.to_string_lossy().to_lowercase());
         names.find(|name| ["train", "test", "val", "validation"].contains(&name.as_str()))
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The distribution of one kind of features.

@@ -3,76 +3,94 @@
 use std::path::Path;
 
 use super::gather::{self, Checkpoint};
-use super::{Distribution, GatherOptions, KeptAs, Statistics};
-use crate::source::{ImageSource, npz};
-use crate::{Error, FeatureNet, Result};
+use super::{Distribution, GatherOptions, Input, KeptAs, Statistics};
+use crate::source::npz;
+use crate::{Error, FeatureNet, Moments, Result};
 
 impl Statistics {
-    /// Looks whether [`of_samples`](Self::of_samples) or [`of_reference`](Self::of_reference) could open a file or folder, by
-    /// its names and headers: what is wrong should be said before hours of work.
+    /// Looks whether [`of_samples`](Self::of_samples), or [`of_reference`](Self::of_reference) where it is a reference, could
+    /// take an input, by its headers: what is wrong should be said before hours of work.
     ///
     /// # Errors
     /// As those, as far as can be seen without decoding an image.
-    pub fn check(path: &Path, net: &dyn FeatureNet) -> Result<()> {
-        if is_statistics_file(path) {
-            return Self::read(path)?.check_network(net, path);
+    pub fn check(input: &Input, net: &dyn FeatureNet, is_reference: bool) -> Result<()> {
+        if let Some(array) = input.array()? {
+            return match input {
+                Input::File(path) if !is_reference => Err(no_samples(path)),
+                Input::File(path) => moments(path, net).map(drop),
+                Input::Images(_) if is_reference && net.name() == "inception" => {
+                    npz::moments(array, "mu", "sigma").map(drop)
+                }
+                Input::Images(_) | Input::Shipped(_) => Ok(()),
+            };
         }
-        if is_npz(path) && net.name() == "inception" && npz::moments(path, "mu", "sigma")?.is_some() {
-            return Ok(());
+        match input {
+            Input::File(path) => Self::read(path)?.check_network(net, path),
+            Input::Shipped(name) => Self::shipped(name)?.check_network(net, input.path()),
+            Input::Images(_) => Ok(()),
         }
-        ImageSource::open(path).map(drop)
     }
 
-    /// Opens samples: a statistics file (`.safetensors`), or images as [`ImageSource`] opens them,
-    /// which are then put through the network.
+    /// Takes samples: a statistics file's, or of images, which are then put through the network.
     ///
     /// `progress` is told how many images are done, and of how many.
     ///
     /// # Errors
     /// [`Error::Source`] or [`Error::Io`], naming the file; whatever the network returns.
     pub fn of_samples(
-        path: &Path,
+        input: &Input,
         net: &dyn FeatureNet,
         options: &GatherOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        if is_statistics_file(path) {
-            let found = Self::read(path)?;
-            found.check_network(net, path)?;
-            return Ok(found);
+        match input {
+            Input::Images(source) => gather::gather(source, net, options, None, progress),
+            Input::Shipped(name) => {
+                let found = Self::shipped(name)?;
+                found.check_network(net, input.path())?;
+                Ok(found)
+            }
+            Input::File(path) if input.array()?.is_some() => Err(no_samples(path)),
+            Input::File(path) => {
+                let found = Self::read(path)?;
+                found.check_network(net, path)?;
+                Ok(found)
+            }
         }
-        gather::gather(path, net, options, None, progress)
     }
 
-    /// Opens a reference: as [`of_samples`](Self::of_samples), and `.npz` files with `mu` and `sigma` (and `mu_s` and
+    /// Takes a reference: as [`of_samples`](Self::of_samples), and `.npz` files with `mu` and `sigma` (and `mu_s` and
     /// `sigma_s`, of spatial features), as pytorch-fid and the ADM suite have them. Those replace the moments of the
     /// images in the file, if it has any, because the file's are of the whole reference set.
     ///
     /// # Errors
     /// As [`of_samples`](Self::of_samples); [`Error::Source`] if the moments are not of this network's features.
     pub fn of_reference(
-        path: &Path,
+        input: &Input,
         net: &dyn FeatureNet,
         options: &GatherOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let is_npz =
-            path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
         // Files with moments are of Inception features; on others their images serve as any images do.
-        let moments =
-            if is_npz && net.name() == "inception" { npz::moments(path, "mu", "sigma")? } else { None };
-        let Some(pooled) = moments else {
-            return Self::of_samples(path, net, options, progress);
+        let pooled = match (input.array()?, input) {
+            (Some(path), Input::File(_)) => Some(moments(path, net)?),
+            (Some(path), Input::Images(_)) if net.name() == "inception" => npz::moments(path, "mu", "sigma")?,
+            _ => None,
+        };
+        let (Some(pooled), Some(path)) = (pooled, input.array()?) else {
+            return Self::of_samples(input, net, options, progress);
         };
         let spatial = npz::moments(path, "mu_s", "sigma_s")?;
         check_dims(path, "mu", pooled.dims(), Some(net.dims()))?;
         if let Some(spatial) = &spatial {
             check_dims(path, "mu_s", spatial.dims(), net.spatial_dims())?;
         }
-        let mut found = if npz::has_images(path)? {
-            gather::gather(path, net, options, None, progress)?
-        } else {
-            Self::new(gather::file_origin(path)?, net.name(), None, Distribution::Given(pooled.clone()))
+        let mut found = match input {
+            Input::Images(source) => gather::gather(source, net, options, None, progress)?,
+            Input::File(_) | Input::Shipped(_) => {
+                let given = Distribution::Given(pooled.clone());
+                Self::new(gather::file_origin(path)?, net.name(), None, given)
+            }
         };
         found.pooled = Distribution::Given(pooled);
         found.spatial = spatial.map(Distribution::Given);
@@ -87,20 +105,20 @@ impl Statistics {
     /// # Errors
     /// As [`of_samples`](Self::of_samples) and [`save`](Self::save).
     pub fn of_samples_saved(
-        path: &Path,
+        input: &Input,
         net: &dyn FeatureNet,
         options: &GatherOptions,
         file: &Path,
         kept_as: KeptAs,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        if is_statistics_file(path) {
-            let found = Self::of_samples(path, net, options, progress)?;
+        let Input::Images(source) = input else {
+            let found = Self::of_samples(input, net, options, progress)?;
             found.save(file, kept_as)?;
             return Ok(found);
-        }
+        };
         let checkpoint = Checkpoint::beside(file);
-        let found = gather::gather(path, net, options, Some(&checkpoint), progress)?;
+        let found = gather::gather(source, net, options, Some(&checkpoint), progress)?;
         found.save(file, kept_as)?;
         checkpoint.remove();
         Ok(found)
@@ -122,12 +140,34 @@ impl Statistics {
     }
 }
 
-fn is_npz(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")) && !path.is_dir()
+/// The moments in an `.npz` file without images.
+fn moments(path: &Path, net: &dyn FeatureNet) -> Result<Moments> {
+    let found = npz::moments(path, "mu", "sigma")?;
+    let Some(found) = found else {
+        return Err(Error::source(
+            path,
+            format!(
+                "has neither an array `arr_0` of images nor `mu` and `sigma`; it has {}",
+                npz::array_names(path)?
+            ),
+        ));
+    };
+    if net.name() != "inception" {
+        return Err(Error::source(
+            path,
+            "has no images but `mu` and `sigma`, which are of Inception's features, as pytorch-fid and the ADM suite have \
+             them; compare with them on that network: --features pt_inception-2015-12-05-6726825d.pth",
+        ));
+    }
+    check_dims(path, "mu", found.dims(), Some(net.dims()))?;
+    Ok(found)
 }
 
-fn is_statistics_file(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors")) && !path.is_dir()
+fn no_samples(path: &Path) -> Error {
+    Error::source(
+        path,
+        "has no array `arr_0` of images; moments (`mu` and `sigma`) can stand for a reference only, on Inception's features",
+    )
 }
 
 fn check_dims(path: &Path, name: &str, found: usize, expected: Option<usize>) -> Result<()> {
@@ -148,7 +188,11 @@ mod tests {
     use crate::testing::{Toy, add_array, picture, write_npz};
 
     fn gather(path: &Path) -> Result<Statistics> {
-        Statistics::of_reference(path, &Toy::default(), &GatherOptions::default(), &mut |_, _| {})
+        let (input, net) = (Input::open(path, None)?, Toy::default());
+        let checked = Statistics::check(&input, &net, true);
+        let found = Statistics::of_reference(&input, &net, &GatherOptions::default(), &mut |_, _| {});
+        assert_eq!(checked.is_ok(), found.is_ok());
+        found
     }
 
     #[test]
@@ -170,10 +214,21 @@ mod tests {
             crate::frechet::frechet(&given.gaussian().unwrap(), &images.gaussian().unwrap()).unwrap();
         assert!(distance.abs() < 1e-9, "{distance}");
         let other = Toy { name: "lite0", ..Toy::default() };
-        let options = GatherOptions::default();
-        let error =
-            Statistics::of_reference(&path, &other, &options, &mut |_, _| {}).unwrap_err().to_string();
-        assert!(error.contains("has no array `arr_0` of images; it has `mu`, `sigma`"), "{error}");
+        let input = Input::open(&path, None).unwrap();
+        let error = Statistics::check(&input, &other, true).unwrap_err().to_string();
+        assert!(error.contains("`mu` and `sigma`, which are of Inception's features"), "{error}");
+        assert!(error.contains("--features pt_inception"), "{error}");
+        let again = Statistics::of_reference(&input, &other, &GatherOptions::default(), &mut |_, _| {});
+        assert_eq!(again.unwrap_err().to_string(), error);
+        let error = Statistics::check(&input, &Toy::default(), false).unwrap_err().to_string();
+        assert!(error.contains("can stand for a reference only"), "{error}");
+        crate::testing::write_array(&path, "pool_3", &[1], &[0.0_f64]);
+        let input = Input::open(&path, None).unwrap();
+        let error = Statistics::check(&input, &other, true).unwrap_err().to_string();
+        assert!(
+            error.contains("neither an array `arr_0` of images nor `mu` and `sigma`; it has `pool_3`"),
+            "{error}"
+        );
     }
 
     #[test]

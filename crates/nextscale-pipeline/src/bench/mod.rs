@@ -202,6 +202,7 @@ impl Subject {
         })?;
         let name = open.describe();
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        let edit = edit.map(|given| given.edit);
         let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));
         let images = options.images.unwrap_or(one_batch);
         let batch = options.batch.unwrap_or(config.batch).min(images);

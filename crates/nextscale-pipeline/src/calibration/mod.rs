@@ -14,9 +14,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use nextscale_core::{Condition, is_cpu};
+use nextscale_files::remove_with_partial;
 
 use crate::device::DeviceChoice;
+use crate::progress::bar;
 use crate::{Batch, Error, Generator, LoadOptions, Prepared, Result, Stop, version};
 use lock::lock;
 use nextscale_core::noise::Counter;
@@ -31,7 +34,7 @@ pub struct CalibrationOptions {
     pub out: PathBuf,
     /// The device.
     pub device: DeviceChoice,
-    /// Whether to show a progress bar on a terminal's standard error.
+    /// Whether to show on standard error how far it is.
     pub progress: bool,
     /// Where someone may ask to stop.
     pub stop: Stop,
@@ -62,7 +65,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Averages the guided logits of all images of a config that has one rule, and writes them to a file.
 ///
-/// It begins where an interrupted one of the same config stopped, whose sums lie beside the file as `.NAME.partial`, and
+/// It begins where an interrupted one of the same config stopped, whose sums lie beside the file as `.NAME.unfinished`, and
 /// ends with the same bytes. The same calibration again finds its file and makes nothing.
 ///
 /// # Errors
@@ -82,17 +85,18 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     let identity = format!("{} {kind} {}", prepared.identity(), version::words());
     let images = prepared.conditions.len() as u64;
     let calibrated = |made, halves| Calibrated { file: options.out.clone(), made, images, halves };
-    if options.out.exists() {
-        return Ok(calibrated(0, file::expect(&options.out, &identity)?));
-    }
-    let _lock = lock(&options.out)?;
     let partial = Sums::place(&options.out);
+    // Taken first, so that it and what a killed process left go away where there is nothing to do either.
+    let _lock = lock(&options.out)?;
+    if options.out.exists() {
+        let halves = file::expect(&options.out, &identity)?;
+        remove_with_partial(&partial);
+        return Ok(calibrated(0, halves));
+    }
     let mut sums = Sums::load(&partial, &identity)?;
     let found = sums.images;
-    let bar = crate::run::bar(images);
-    if !options.progress {
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-    }
+    let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
+    bar.set_length(images);
     bar.set_position(found);
     let model = prepared
         .model
@@ -124,8 +128,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     }
     bar.finish_and_clear();
     file::write(&options.out, &sums, prepared, &identity)?;
-    // What cannot be removed is of no harm: it fits this calibration alone.
-    let _ = std::fs::remove_file(&partial);
+    remove_with_partial(&partial);
     Ok(calibrated(images - found, file::expect(&options.out, &identity)?))
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_core::{Grid, LogitMap};
-use nextscale_files::{partial_path, write_atomically};
+use nextscale_files::{unfinished_path, write_atomically};
 use nextscale_weights::serialize;
 use safetensors::{Dtype, SafeTensors};
 
@@ -48,7 +48,7 @@ impl Half {
 impl Sums {
     /// Where the sums of an unfinished calibration lie.
     pub fn place(target: &Path) -> PathBuf {
-        partial_path(target)
+        unfinished_path(target)
     }
 
     /// Adds a scale of a batch, whose first image is the one after those that are counted.
@@ -200,7 +200,7 @@ mod tests {
         (0..9).for_each(|i| sums.add(&map(&[0.1 + i as f32, 1e-7], Grid::square(1))).unwrap());
         sums.save(&path, "this").unwrap();
         assert_eq!(Sums::load(&path, "this").unwrap(), sums);
-        assert!(Sums::load(&path, "that").unwrap_err().to_string().contains(".a.safetensors.partial"));
+        assert!(Sums::load(&path, "that").unwrap_err().to_string().contains(".a.safetensors.unfinished"));
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(Sums::load(&path, "this").unwrap_err().to_string().contains("delete it"));

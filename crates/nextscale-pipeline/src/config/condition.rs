@@ -1,11 +1,14 @@
 use std::path::Path;
 
 use nextscale_config::{Conditions, Item, Node};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, memory};
 use nextscale_families::Takes;
 use serde::Serialize;
 
 use crate::{Error, Result};
+
+/// Bytes that an image takes before it is made, at the least: its condition, its number and its file's name.
+const LISTED: u128 = 128;
 
 /// What a config asks for.
 pub(crate) struct Asked {
@@ -34,13 +37,17 @@ fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
     #[derive(Serialize)]
     #[serde(rename = "Condition")]
     enum Written<'a> {
-        Prompts {
-            texts: &'a [String],
-            #[serde(skip_serializing_if = "Option::is_none")]
-            negative: Option<&'a str>,
-        },
+        Prompts { texts: &'a [String], negative: &'a str },
     }
-    let resolved = Node::from_serialize(&Written::Prompts { texts: &texts, negative: negative.as_deref() })?;
+    #[derive(Serialize)]
+    #[serde(rename = "Condition")]
+    enum Plain<'a> {
+        Prompts(&'a [String]),
+    }
+    let resolved = match &negative {
+        Some(negative) => Node::from_serialize(&Written::Prompts { texts: &texts, negative })?,
+        None => Node::from_serialize(&Plain::Prompts(&texts))?,
+    };
     let conditions = texts.into_iter().map(|text| prompt(text, negative.as_deref())).collect();
     Ok(Asked { conditions, resolved })
 }
@@ -125,10 +132,21 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
         // Of models that take no texts; that was told above.
         Conditions::PromptFile { .. } => Ok(Vec::new()),
         Conditions::PerClass(count) => {
+            listed(node, (classes as u128).saturating_mul(count as u128))?;
             Ok((0..classes).flat_map(|class| std::iter::repeat_n(Condition::Class(class), count)).collect())
         }
-        Conditions::Null(count) => Ok(vec![Condition::Null; count]),
+        Conditions::Null(count) => {
+            listed(node, count as u128)?;
+            Ok(vec![Condition::Null; count])
+        }
     }
+}
+
+/// Refuses more images than could be listed.
+fn listed(node: &Node, images: u128) -> Result<()> {
+    let bytes = images.saturating_mul(LISTED);
+    memory::check("condition", &format!("the list of {images} images"), bytes)
+        .map_err(|error| node.error(error.to_string()).with_help("ask for fewer").into())
 }
 
 /// What an image shows, as a grid labels it.
@@ -192,6 +210,16 @@ mod tests {
         let nameless = Takes { class_names: None, ..planes() };
         let names = Document::parse("run.ron", "Names([\"ship\"])").unwrap();
         assert!(read(&names, &nameless, Path::new("")).is_err());
+    }
+
+    #[test]
+    fn more_images_than_memory_can_list_are_refused_before_they_are_listed() {
+        for text in
+            ["PerClass(18446744073709551615)", "Null(18446744073709551615)", "PerClass(4294967296000)"]
+        {
+            let error = conditions(text).unwrap_err().to_string();
+            assert!(error.contains("condition: the list of") && error.contains("GB of memory"), "{error}");
+        }
     }
 
     #[test]

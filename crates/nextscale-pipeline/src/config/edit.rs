@@ -1,25 +1,96 @@
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use nextscale_config::Node;
+use nextscale_core::Grid;
 use nextscale_tokenizers::Tokenizer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::reconstruct::reconstruct;
 use crate::registry::placed;
 use crate::{Error, Result, images};
-use nextscale_generate::edit::{Edit, Keep, Region};
+use nextscale_generate::edit::{Edit, Keep, Region, mask_of};
 
 const KINDS: [&str; 2] = ["Keep", "Paint"];
 
-/// The `edit` of a config: `Keep(..)` keeps a box of a given image and generates the rest, `Paint(..)` the other way
-/// round; each with `image`, and `rows` and `columns` in fractions.
+/// The `edit` of a config: `Keep(..)` keeps boxes of given images and generates the rest, `Paint(..)` the other way round; each
+/// with `image` or `images`, and `rows` and `columns` in fractions or several `boxes` of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EditSpec {
-    /// The given image, of the model's size.
-    pub image: PathBuf,
-    /// The box.
-    pub region: Region,
-    /// What of it is kept.
+    /// The given images, of the model's size; image i of a run is an edit of given image i modulo their number.
+    pub images: Vec<PathBuf>,
+    /// The boxes.
+    pub regions: Vec<Region>,
+    /// What of them is kept.
     pub keep: Keep,
+    /// Which tokens the kept part gets.
+    pub tokens: KeptTokens,
+    /// Whether the given pixels are put over the kept part of a finished image.
+    pub paste: bool,
+}
+
+/// Which tokens the kept part of an edit gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum KeptTokens {
+    /// Those of the given image, as VAR's notebook has it. They are residuals of the given image's own coarser scales: where
+    /// those were drawn otherwise, the kept part drifts from the given one.
+    #[default]
+    Encoded,
+    /// At every scale those that are nearest to what the given image still lacks of the canvas drawn so far.
+    Requantised,
+}
+
+/// An edit ready to be drawn, and what its results are compared with.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// What the loop mixes in.
+    pub edit: Edit,
+    pictures: Vec<RgbImage>,
+    /// Which pixels are kept, row-major.
+    kept: Vec<bool>,
+    paste: bool,
+    /// The mean absolute difference of bytes between the kept pixels and their reconstruction by the tokenizer.
+    pub reconstruction: f64,
+}
+
+impl Given {
+    /// The mean absolute difference of bytes, over the kept pixels, between image number `image` of a run and what it was
+    /// given; 0 where nothing is kept.
+    pub fn error(&self, image: u64, made: &RgbImage) -> f64 {
+        let given = &self.pictures[(image % self.pictures.len() as u64) as usize];
+        difference(made, given, &self.kept)
+    }
+
+    /// Puts the given pixels over the kept part, where the config asks for it.
+    pub fn paste(&self, image: u64, made: &mut RgbImage) {
+        if !self.paste {
+            return;
+        }
+        let given = &self.pictures[(image % self.pictures.len() as u64) as usize];
+        for ((made, given), _) in
+            made.pixels_mut().zip(given.pixels()).zip(&self.kept).filter(|(_, kept)| **kept)
+        {
+            *made = *given;
+        }
+    }
+}
+
+/// The mean absolute difference of the bytes of kept pixels.
+fn difference(a: &RgbImage, b: &RgbImage, kept: &[bool]) -> f64 {
+    let (mut sum, mut count) = (0, 0_u64);
+    for ((a, b), _) in a.pixels().zip(b.pixels()).zip(kept).filter(|(_, kept)| **kept) {
+        sum += a.0.iter().zip(b.0).map(|(a, b)| u64::from(a.abs_diff(b))).sum::<u64>();
+        count += 3;
+    }
+    if count == 0 { 0.0 } else { sum as f64 / count as f64 }
+}
+
+/// A box as `boxes` lists it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Boxed {
+    rows: (f64, f64),
+    columns: (f64, f64),
 }
 
 impl EditSpec {
@@ -31,46 +102,124 @@ impl EditSpec {
             _ => return Err(variant.unknown("edit", KINDS).into()),
         };
         let mut fields = variant.fields()?;
-        let image: String = fields.take("image")?;
-        let region = Region { rows: fields.take("rows")?, columns: fields.take("columns")? };
+        let several: Option<Vec<String>> = fields.take_option("images")?;
+        let given = match several {
+            Some(several) => several,
+            None => vec![fields.take("image")?],
+        };
+        // Asked for here so that it is among the fields that are allowed, and refused beside `images`.
+        if given.len() > 1 && fields.node_option("image").is_some() {
+            return Err(node.error("`image` stands beside `images`; give one of them").into());
+        }
+        let boxes: Option<Vec<Boxed>> = fields.take_option("boxes")?;
+        let boxes = match boxes {
+            Some(boxes) => boxes,
+            None => vec![Boxed { rows: fields.take("rows")?, columns: fields.take("columns")? }],
+        };
+        let tokens = fields.take_or("tokens", KeptTokens::default())?;
+        let paste = fields.take_or("paste", false)?;
         fields.finish()?;
-        region.check().map_err(|error| placed(error.into(), node))?;
-        Ok(Self { image: folder.join(image), region, keep })
+        if given.is_empty() || boxes.is_empty() {
+            return Err(node.error("no image or no box; give at least one of each").into());
+        }
+        let region = |Boxed { rows, columns }| Region { rows, columns };
+        let regions: Vec<Region> = boxes.into_iter().map(region).collect();
+        for region in &regions {
+            region.check().map_err(|error| placed(error.into(), node))?;
+        }
+        let images = given.iter().map(|image| folder.join(image)).collect();
+        Ok(Self { images, regions, keep, tokens, paste })
     }
 
     pub(super) fn resolved(&self) -> Result<Node> {
+        /// What is as it always was is not written, so that earlier runs stay what they are.
         #[derive(Serialize)]
         #[serde(rename = "Edit")]
         enum Written<'a> {
-            Keep { image: &'a Path, rows: (f64, f64), columns: (f64, f64) },
-            Paint { image: &'a Path, rows: (f64, f64), columns: (f64, f64) },
+            Keep {
+                #[serde(skip_serializing_if = "Option::is_none")]
+                image: Option<&'a Path>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                images: Option<&'a [PathBuf]>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                rows: Option<(f64, f64)>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                columns: Option<(f64, f64)>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                boxes: Option<Vec<Boxed>>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                tokens: Option<KeptTokens>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                paste: Option<bool>,
+            },
+            Paint {
+                #[serde(skip_serializing_if = "Option::is_none")]
+                image: Option<&'a Path>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                images: Option<&'a [PathBuf]>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                rows: Option<(f64, f64)>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                columns: Option<(f64, f64)>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                boxes: Option<Vec<Boxed>>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                tokens: Option<KeptTokens>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                paste: Option<bool>,
+            },
         }
-        let image = &std::path::absolute(&self.image).map_err(Error::io("find", &self.image))?;
-        let Region { rows, columns } = self.region;
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::io("find", path));
+        let paths = self.images.iter().map(absolute).collect::<Result<Vec<_>>>()?;
+        let (image, images) = match paths.as_slice() {
+            [one] => (Some(one.as_path()), None),
+            several => (None, Some(several)),
+        };
+        let (rows, columns, boxes) = match self.regions.as_slice() {
+            [Region { rows, columns }] => (Some(*rows), Some(*columns), None),
+            several => {
+                let boxed = |region: &Region| Boxed { rows: region.rows, columns: region.columns };
+                (None, None, Some(several.iter().map(boxed).collect()))
+            }
+        };
+        let tokens = Some(self.tokens).filter(|tokens| *tokens != KeptTokens::default());
+        let paste = Some(self.paste).filter(|paste| *paste);
         Ok(Node::from_serialize(&match self.keep {
-            Keep::Inside => Written::Keep { image, rows, columns },
-            Keep::Outside => Written::Paint { image, rows, columns },
+            Keep::Inside => Written::Keep { image, images, rows, columns, boxes, tokens, paste },
+            Keep::Outside => Written::Paint { image, images, rows, columns, boxes, tokens, paste },
         })?)
     }
 
-    /// Reads and encodes the image.
+    /// Reads and encodes the images.
     ///
     /// # Errors
-    /// If it cannot be read, or does not have the model's size.
-    pub fn load(&self, tokenizer: &dyn Tokenizer) -> Result<Edit> {
-        let picture = images::read(&self.image)?;
+    /// If one cannot be read, or does not have the model's size, or the tokenizer cannot requantise.
+    pub fn load(&self, tokenizer: &dyn Tokenizer) -> Result<Given> {
         let (height, width) = tokenizer.image_size();
-        if picture.dimensions() != (width as u32, height as u32) {
-            let (w, h) = picture.dimensions();
-            return Err(Error::Image {
-                action: "use",
-                path: self.image.clone(),
-                message: format!(
-                    "it is {w} × {h} pixels, and the model's images are {width} × {height}; resize it"
-                ),
-            });
+        let mut pictures = Vec::new();
+        for path in &self.images {
+            let picture = images::read(path)?;
+            if picture.dimensions() != (width as u32, height as u32) {
+                let (w, h) = picture.dimensions();
+                return Err(Error::Image {
+                    action: "use",
+                    path: path.clone(),
+                    message: format!(
+                        "it is {w} × {h} pixels, and the model's images are {width} × {height}; resize it"
+                    ),
+                });
+            }
+            pictures.push(picture);
         }
-        let tensor = images::to_tensor(&[picture], &tokenizer.device());
-        Ok(Edit::of_images(tokenizer, tensor, &self.region, self.keep)?)
+        let tensor = images::to_tensor(&pictures, &tokenizer.device());
+        let mut edit = Edit::of_images(tokenizer, tensor.clone(), &self.regions, self.keep)?;
+        if self.tokens == KeptTokens::Requantised {
+            edit = edit.requantising(tokenizer.features(tensor.clone())?);
+        }
+        let kept = mask_of(Grid::new(height, width), &self.regions, self.keep);
+        let rebuilt = images::to_pictures(reconstruct(tokenizer, tensor)?)?;
+        let errors = rebuilt.iter().zip(&pictures).map(|(rebuilt, given)| difference(rebuilt, given, &kept));
+        let reconstruction = errors.sum::<f64>() / pictures.len() as f64;
+        Ok(Given { edit, pictures, kept, paste: self.paste, reconstruction })
     }
 }

@@ -5,7 +5,7 @@ mod edit;
 mod prepared;
 
 use condition::Asked;
-pub use edit::EditSpec;
+pub use edit::{EditSpec, Given, KeptTokens};
 pub use prepared::Prepared;
 
 use std::collections::BTreeSet;
@@ -219,7 +219,7 @@ fn no_pair(item: &Node) -> crate::Error {
 }
 
 /// The folder of a variant: letters, digits, points, plus, minus and underscore as they are, what is between as one minus.
-pub(crate) fn folder_of(name: &str) -> String {
+pub fn folder_of(name: &str) -> String {
     let mut folder = String::new();
     for c in name.chars() {
         if c.is_alphanumeric() || "._".contains(c) {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use nextscale_config::{Field, Node, Value};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, memory};
 use nextscale_families::OpenModel;
 
 use super::condition::{self, Asked};
@@ -19,6 +19,7 @@ pub struct Prepared {
     pub conditions: Vec<Condition>,
     resolved: Node,
     identity: String,
+    remarks: Vec<String>,
 }
 
 impl Prepared {
@@ -33,6 +34,11 @@ impl Prepared {
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
         config.measured.iter().try_for_each(|measured| measured.check(model.fingerprint()))?;
         let Asked { conditions, resolved: condition } = config.conditions(model.takes())?;
+        let remarks = model.remarks(&conditions)?;
+        let batch = config.batch.min(conditions.len());
+        let logits = [batch, model.alphabet().channels(), model.schedule().last().positions(), 4];
+        let bytes = logits.iter().fold(1_u128, |bytes, &size| bytes.saturating_mul(size as u128));
+        memory::check("batch", &format!("the last scale's logits of {batch} images at once"), bytes)?;
         let with = |model: Node, batch: usize| -> Result<Node> {
             let first = [("model", model), ("condition", condition.clone())];
             let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };
@@ -44,7 +50,7 @@ impl Prepared {
         let resolved = with(model.resolved().clone(), config.batch)?;
         // Images depend neither on the batch nor on where the weights lie, but on what they are.
         let identity = with(plain(Value::Str(model.fingerprint().to_owned()))?, 1)?.hash();
-        Ok(Self { config, model, conditions, resolved, identity })
+        Ok(Self { config, model, conditions, resolved, identity, remarks })
     }
 
     /// The whole config with every default filled in.
@@ -55,6 +61,11 @@ impl Prepared {
     /// The hash of everything that images depend on, device aside.
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// What a person should know of the conditions before images are made of them, in sentences.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The folders of images, one a rule.

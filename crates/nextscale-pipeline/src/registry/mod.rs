@@ -40,7 +40,6 @@ use nextscale_generate::sampler::Sampler;
 pub struct Registry {
     names: Names,
     families: Vec<(&'static str, Arc<dyn ModelFamily>)>,
-    architectures: Vec<Architecture>,
 }
 
 impl Registry {
@@ -83,13 +82,6 @@ impl Registry {
             None => self.families.push((name, family)),
         }
         self.with(entry)
-    }
-
-    /// Adds a training of a part of a model, beside those of the families.
-    #[must_use]
-    pub fn with_architecture(mut self, architecture: Architecture) -> Self {
-        self.architectures.push(architecture);
-        self
     }
 
     /// Adds a thing of any kind, as its entry describes and builds it.
@@ -176,6 +168,27 @@ impl Registry {
         Ok(made.ok_or_else(none)??)
     }
 
+    /// The tokenizer in a file of weights, with its encoder, for images of `(rows, columns)` pixels.
+    ///
+    /// # Errors
+    /// If no family has such a tokenizer, or it cannot be read.
+    pub fn open_tokenizer(
+        &self,
+        file: &WeightFile,
+        image: (usize, usize),
+        device: &Device,
+    ) -> Result<Arc<dyn Tokenizer>> {
+        let found = self.families().find_map(|family| family.tokenizer(file, image, device));
+        let none = || {
+            let message = match self.recognise(file) {
+                Ok(words) => format!("{} is no tokenizer: {words}", file.label()),
+                Err(message) => message,
+            };
+            Error::Usage(message)
+        };
+        found.ok_or_else(none)?
+    }
+
     /// What a file of weights is in words, whichever family it is of: every tensor's name and shape has been checked then.
     ///
     /// # Errors
@@ -188,28 +201,12 @@ impl Registry {
         })
     }
 
-    /// The tokenizer of a file of weights, with its encoder, whichever family it is of.
-    ///
-    /// # Errors
-    /// If no family knows it, or it cannot be used.
-    pub fn tokenizer(&self, file: &WeightFile, device: &Device) -> Result<Arc<dyn Tokenizer>> {
-        let found = self.families().find_map(|family| family.tokenizer(file, device));
-        let none = || {
-            let message = match self.recognise(file) {
-                Ok(words) => format!("{} is no tokenizer: {words}", file.label()),
-                Err(message) => message,
-            };
-            Error::Usage(message)
-        };
-        found.ok_or_else(none)?
-    }
-
     /// How a training's config says that a part of a model is trained: the architecture that its `model` names, or the first.
     ///
     /// # Errors
     /// If no family trains what it names.
     pub fn architecture(&self, part: ModelPart, config: &Node) -> Result<Architecture> {
-        let all = self.families().flat_map(ModelFamily::architectures).chain(self.architectures.clone());
+        let all = self.families().flat_map(ModelFamily::architectures);
         Ok(training::architecture(part, config, all)?)
     }
 

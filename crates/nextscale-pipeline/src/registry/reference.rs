@@ -26,7 +26,7 @@ pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
 ];
 
-pub(crate) const EDITS: [(&str, &str); 2] = [
+pub(crate) const EDITS: [(&str, &str); 4] = [
     (
         "Keep(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0))",
         "the box keeps the given image, the rest is generated",
@@ -35,7 +35,23 @@ pub(crate) const EDITS: [(&str, &str); 2] = [
         "Paint(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0))",
         "the box is generated, the rest keeps the given image",
     ),
+    (
+        "Paint(images: [\"a.png\", \"b.png\"], boxes: [(rows: (0.0, 0.5), columns: (0.0, 1.0))])",
+        "several given images, image i of the run editing given image i modulo their number; several boxes",
+    ),
+    (
+        "Keep(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0), tokens: Requantised, paste: true)",
+        "with tokens that follow the canvas, and given pixels over the kept part of the finished image; by default `Encoded` \
+         and `false`",
+    ),
 ];
+
+/// What an edit keeps, and what it does not.
+const KEPT: &str = "\nThe kept part is not kept byte for byte. It passes through the tokenizer, and VAR's mixing (`tokens: Encoded`) keeps the given image's \
+tokens, which are residuals of that image's own coarser scales: where coarser tokens were drawn otherwise, and every convolution \
+carries what is drawn across the box's edge, the sum is not the given image. A run prints the mean error of the kept part and that of \
+the tokenizer alone. `tokens: Requantised` chooses at every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far, \
+which brings the error down to about the tokenizer's own; `paste: true` puts the given pixels over it, at the price of a seam.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {
@@ -43,7 +59,7 @@ pub fn markdown(registry: &Registry) -> String {
         "# Configs\n\n<!-- Made from the registry: NEXTSCALE_UPDATE_DOCS=1 cargo test -p nextscale --test docs -->\n\n\
          A config is a RON file. Paths in it are relative to its folder. `nextscale init` writes one with comments, \
          `nextscale list` prints the names below, and `--set PATH=VALUE` changes a value from the command line, as in \
-         `--set guidance.beta=0.3`.\n\n## Fields\n\n| field | default | what it is |\n|---|---|---|\n",
+         `--set guidance.beta=0.3`; `None` switches an optional block off, as in `--set edit=None`.\n\n## Fields\n\n| field | default | what it is |\n|---|---|---|\n",
     );
     for (name, default, about) in FIELDS {
         let _ = writeln!(page, "| `{name}` | {default} | {} |", cell(about));
@@ -56,6 +72,7 @@ pub fn markdown(registry: &Registry) -> String {
     list(&mut page, &Conditions::FORMS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
     list(&mut page, &EDITS);
+    page += KEPT;
     page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand.\n";
     sections(&mut page, registry.rules());
     page += "\n## Priors\n";

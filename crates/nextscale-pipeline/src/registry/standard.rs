@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use nextscale_families::{ModelSource, Shipped, VarFamily, bitwise_tokenizer};
-use nextscale_guidance::{Apg, Cfg, Conditional, Gated, Rescale, Ssg, Sum};
+use nextscale_families::{InfinityFamily, ModelSource, Shipped, VarFamily};
+use nextscale_guidance::{Apg, Cfg, CfgInside, Conditional, Gated, Rescale, Ssg, Sum};
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
 use super::{Entry, Registry};
@@ -13,6 +13,7 @@ impl Registry {
         Self::new()
             .with_rule::<Conditional>()
             .with_rule::<Cfg>()
+            .with_rule::<CfgInside>()
             .with_rule::<Apg>()
             .with_rule::<Ssg>()
             .with_rule::<Sum>()
@@ -28,7 +29,7 @@ impl Registry {
             .with_sampler::<TopKTopP>()
             .with_sampler::<Argmax>()
             .with_family(VarFamily)
-            .with_architecture(bitwise_tokenizer())
+            .with_family(InfinityFamily)
             .with(Entry::of(|model: Shipped| Arc::new(model) as Arc<dyn ModelSource>))
     }
 }

@@ -3,23 +3,23 @@
 mod overview;
 mod summary;
 
-pub use summary::{Summary, peak_memory};
+pub use summary::{Kept, Summary, peak_memory};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use nextscale_core::{Condition, Dtype};
 use nextscale_files::run::{FORMAT, Manifest, Opened, RunFolder};
 use rayon::prelude::*;
 
-use crate::config::folder_of;
+use crate::config::{Given, folder_of};
 use crate::device::{DeviceChoice, kind};
+use crate::progress::bar;
 use crate::{Batch, Error, Generator, LoadOptions, Model, Prepared, Result, Stop, Trace, images, version};
 use nextscale_core::noise::Counter;
-use nextscale_generate::edit::Edit;
 use nextscale_generate::observe::{Observer, Part, Seen, Times};
 
 /// How a run goes about it; of this the kind of device and the type alone change its images, in their last digits.
@@ -33,7 +33,7 @@ pub struct RunOptions {
     pub device: DeviceChoice,
     /// What linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
-    /// Whether to show a progress bar on a terminal's standard error.
+    /// Whether to show on standard error how far it is.
     pub progress: bool,
     /// Whether to wait for the device after every part, so that its seconds are the part's own.
     pub exact_times: bool,
@@ -130,7 +130,8 @@ fn fill(
     let config = &prepared.config;
     let missing: Vec<Vec<u64>> = (0..config.methods.len()).map(|variant| folder.missing(variant)).collect();
     let count = missing.iter().map(Vec::len).sum::<usize>() as u64;
-    let bar = if options.progress { bar(count) } else { ProgressBar::hidden() };
+    let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
+    bar.set_length(count);
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
     if count > 0 {
         let loading = Instant::now();
@@ -140,11 +141,21 @@ fn fill(
             with_encoder: config.edit.is_some(),
             conditions: &prepared.conditions,
         })?;
-        let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        let given = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        summary.kept = given.as_ref().map(|given| Kept::new(given.reconstruction));
         summary.loading = loading.elapsed();
+        tracing::info!(images = count, seconds = summary.loading.as_secs_f64(), "the model is loaded");
         for (variant, trace) in traces(prepared, options).iter().enumerate() {
             let job = Job { prepared, options, folder, variant, missing: &missing[variant], bar: &bar };
-            job.run(&model, edit.as_ref(), trace.as_deref(), summary)?;
+            job.run(&model, given.as_ref(), trace.as_deref(), summary)?;
+        }
+    } else {
+        // Killed between the last image and its trace's name.
+        for (variant, trace) in traces(prepared, options).iter().enumerate() {
+            let job = Job { prepared, options, folder, variant, missing: &[], bar: &bar };
+            let total = prepared.conditions.len() as u64;
+            let begun = trace.as_deref().map(|path| job.begin_trace(path, total)).transpose()?.flatten();
+            begun.map_or(Ok(()), Trace::finish)?;
         }
     }
     bar.finish_and_clear();
@@ -168,7 +179,7 @@ impl Job<'_> {
     fn run(
         &self,
         model: &Model,
-        edit: Option<&Edit>,
+        given: Option<&Given>,
         trace: Option<&Path>,
         summary: &mut Summary,
     ) -> Result<()> {
@@ -178,11 +189,11 @@ impl Job<'_> {
         let rule = Arc::clone(&config.methods[self.variant].rule);
         let noise = Arc::new(Counter::new(config.seed));
         let mut generator = Generator::new(model.clone(), rule, Arc::clone(&config.sampler), noise)?;
-        if let Some(edit) = edit {
-            generator = generator.with_edit(edit.clone());
+        if let Some(given) = given {
+            generator = generator.with_edit(given.edit.clone());
         }
         for images in self.missing.chunks(config.batch) {
-            if let Err(error) = self.batch(&generator, images, trace.as_mut(), summary) {
+            if let Err(error) = self.batch(&generator, images, (given, trace.as_mut()), summary) {
                 if let Some(trace) = trace
                     && self.folder.missing(self.variant).len() as u64 == total
                 {
@@ -212,7 +223,7 @@ impl Job<'_> {
         &self,
         generator: &Generator,
         images: &[u64],
-        trace: Option<&mut Trace>,
+        (given, trace): (Option<&Given>, Option<&mut Trace>),
         summary: &mut Summary,
     ) -> Result<()> {
         self.options.stop.check()?;
@@ -223,7 +234,15 @@ impl Job<'_> {
         let mut watch = Watch { times: &mut summary.times, trace, exact };
         let pixels = generator.batch(batch, &mut watch, &self.options.stop)?;
         let reading = Instant::now();
-        let pictures = images::to_pictures(pixels)?;
+        let mut pictures = images::to_pictures(pixels)?;
+        if let Some(given) = given {
+            for (picture, &image) in pictures.iter_mut().zip(images) {
+                if let Some(kept) = &mut summary.kept {
+                    kept.add(given.error(image, picture));
+                }
+                given.paste(image, picture);
+            }
+        }
         watch.times.add(Part::Decoding, reading.elapsed());
         let writing = Instant::now();
         // The trace first: an image that is there counts as finished.
@@ -236,6 +255,12 @@ impl Job<'_> {
             Ok::<_, Error>(())
         })?;
         summary.made += images.len() as u64;
+        tracing::debug!(
+            variant = self.variant,
+            first = images.first(),
+            count = images.len(),
+            "a batch is written"
+        );
         summary.times.add(Part::Writing, writing.elapsed());
         Ok(())
     }
@@ -281,10 +306,4 @@ impl Observer for Watch<'_> {
     fn exact_times(&self) -> bool {
         self.exact
     }
-}
-
-/// A bar over images.
-pub(crate) fn bar(images: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {eta} left");
-    ProgressBar::new(images).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -1,9 +1,13 @@
 //! What is written when all images are there: a labelled grid, and npz files.
 
-use nextscale_files::run::RunFolder;
+use std::fmt::Write as _;
+
+use nextscale_core::Condition;
+use nextscale_files::run::{RunFolder, image_name};
+use nextscale_files::write_atomically;
 
 use crate::images::{LabelledGrid, read, write_npz, write_png};
-use crate::{Prepared, Result};
+use crate::{Error, Prepared, Result};
 
 /// The most columns of a grid.
 const COLUMNS: usize = 16;
@@ -12,16 +16,49 @@ const IMAGES: usize = 100;
 
 pub(super) fn write(prepared: &Prepared, folder: &RunFolder) -> Result<()> {
     write_png(&folder.path().join("grid.png"), &grid(prepared, folder)?.draw())?;
+    let path = folder.path().join("images.csv");
+    write_atomically(&path, table(prepared).as_bytes()).map_err(Error::io("write", &path))?;
     if prepared.config.npz {
         let images = prepared.conditions.len();
+        let labels: Option<Vec<i64>> =
+            prepared.conditions.iter().map(|condition| class(condition).map(|class| class as i64)).collect();
         for (variant, name) in prepared.folders().iter().enumerate() {
             let (width, height) = read(&folder.image(variant, 0))?.dimensions();
             let path = folder.path().join(format!("{name}.npz"));
             let picture = |index: usize| read(&folder.image(variant, index as u64));
-            write_npz(&path, images, (height as usize, width as usize), picture)?;
+            write_npz(&path, images, (height as usize, width as usize), labels.as_deref(), picture)?;
         }
     }
     Ok(())
+}
+
+/// The number of an image's class, where it is of one.
+fn class(condition: &Condition) -> Option<usize> {
+    match condition.shown() {
+        Condition::Class(class) => Some(*class),
+        _ => None,
+    }
+}
+
+/// A row an image, the same in every rule's folder: file, seed, class, and what it shows in words.
+fn table(prepared: &Prepared) -> String {
+    let mut text = String::from("file,seed,image,class,shows,condition\n");
+    for (image, condition) in (0..).zip(&prepared.conditions) {
+        let class = class(condition).map_or(String::new(), |class| class.to_string());
+        let seed = prepared.config.seed;
+        let [shows, condition] = [prepared.label(image), condition.to_string()].map(|field| quoted(&field));
+        let _ = writeln!(text, "{},{seed},{image},{class},{shows},{condition}", image_name(image));
+    }
+    text
+}
+
+/// A field of a CSV file, in quotes where it has to be.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.into()
+    }
 }
 
 /// Rules against images; for one rule, classes against images where every class has as many, else one image after the

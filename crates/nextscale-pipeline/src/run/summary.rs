@@ -25,8 +25,35 @@ pub struct Summary {
     pub times: Times,
     /// The time of everything.
     pub wall: Duration,
+    /// How near the kept part of an edit is to what was given.
+    pub kept: Option<Kept>,
     /// The most memory that the process had, in bytes, where the system tells.
     pub peak_memory: Option<u64>,
+}
+
+/// How near the kept parts of edited images are to what was given: mean absolute differences of bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kept {
+    /// Of the given images' reconstruction by the tokenizer: what it costs to pass through it.
+    pub reconstruction: f64,
+    sum: f64,
+    images: u64,
+}
+
+impl Kept {
+    pub(super) fn new(reconstruction: f64) -> Self {
+        Self { reconstruction, sum: 0.0, images: 0 }
+    }
+
+    pub(super) fn add(&mut self, error: f64) {
+        self.sum += error;
+        self.images += 1;
+    }
+
+    /// Over the images that were made, before given pixels are put over them.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.images.max(1) as f64
+    }
 }
 
 impl Summary {
@@ -40,6 +67,7 @@ impl Summary {
             loading: Duration::ZERO,
             times: Times::default(),
             wall: Duration::ZERO,
+            kept: None,
             peak_memory: None,
         }
     }
@@ -59,6 +87,13 @@ impl std::fmt::Display for Summary {
         write!(f, "\n  seconds: loading {:.1}", self.loading.as_secs_f64())?;
         for part in Part::ALL {
             write!(f, ", {} {:.1}", part.name(), self.times.get(part).as_secs_f64())?;
+        }
+        if let Some(Kept { reconstruction, .. }) = self.kept {
+            let error = self.kept.map_or(0.0, |kept| kept.mean());
+            write!(
+                f,
+                "\n  kept part: mean error {error:.1} of 255 before pasting; the tokenizer alone {reconstruction:.1}"
+            )?;
         }
         if let Some(bytes) = self.peak_memory {
             write!(f, "\n  peak memory: {:.2} GB", bytes as f64 / 1e9)?;
@@ -84,6 +119,13 @@ mod tests {
         summary.times.add(Part::Backbone, Duration::from_millis(2500));
         let summary = Summary { made: 8, found: 2, peak_memory: Some(1_250_000_000), ..summary };
         insta::assert_snapshot!(summary);
+        let mut kept = Kept::new(12.0);
+        [20.0, 22.0].into_iter().for_each(|error| kept.add(error));
+        let edited = Summary { kept: Some(kept), ..summary.clone() }.to_string();
+        assert!(
+            edited.contains("kept part: mean error 21.0 of 255 before pasting; the tokenizer alone 12.0"),
+            "{edited}"
+        );
         let rounded = Summary { dtype: Dtype::Bf16, ..summary }.to_string();
         assert!(rounded.contains("8 images on cpu, bf16 in"), "{rounded}");
     }

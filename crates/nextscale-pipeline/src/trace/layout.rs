@@ -1,6 +1,7 @@
 //! Where every image of every tensor stands in the file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -25,6 +26,32 @@ pub(super) struct Layout {
     data: u64,
 }
 
+/// What an unfinished file is.
+pub(super) enum Begun {
+    /// The same run's, whole.
+    Same(Layout),
+    /// One whose header was not written to its end.
+    NoHeader,
+    /// Another run's, or no trace.
+    Other,
+    /// The same run's, and not as long as it says.
+    Cut,
+}
+
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Same(_) => "the unfinished trace of this run",
+            Self::NoHeader => "empty",
+            Self::Other => "the unfinished trace of another run",
+            Self::Cut => "not as long as its header says, so that values are lost",
+        })
+    }
+}
+
+/// Longer ones are not written: some hundred tensors of a hundred bytes each.
+const LONGEST_HEADER: u64 = 1 << 20;
+
 const PURPOSE: &str = "nextscale trace";
 
 impl Layout {
@@ -45,23 +72,96 @@ impl Layout {
         Self { data: header.to_bytes().len() as u64, header, images }
     }
 
-    /// That of a file that was begun for the same images of the same run.
-    pub fn read(file: &File, images: u64, fingerprint: &str) -> Option<Self> {
-        let header = Header::read(file)?;
-        let same = header.metadata("images").and_then(|n| n.parse().ok()) == Some(images)
+    /// That of a file of `length` bytes, if it was begun for the same images of the same run and is as long as it says.
+    pub fn read(file: &File, length: u64, images: u64, fingerprint: &str) -> Begun {
+        let Some(header) = Header::read(file) else {
+            let mut said = [0; 8];
+            let said = file.read_exact_at(&mut said, 0).map(|()| u64::from_le_bytes(said));
+            // The room for the values is made after the header is written.
+            let begun = said.is_ok_and(|said| said <= LONGEST_HEADER && length < 8 + said) || length == 0;
+            return if begun { Begun::NoHeader } else { Begun::Other };
+        };
+        let same = header.metadata("format") == Some(PURPOSE)
+            && header.metadata("images").and_then(|n| n.parse().ok()) == Some(images)
             && header.metadata("fingerprint") == Some(fingerprint);
-        same.then(|| Self { data: header.to_bytes().len() as u64, header, images })
+        let layout = Self { data: header.to_bytes().len() as u64, header, images };
+        match layout.length() == length {
+            _ if !same => Begun::Other,
+            true => Begun::Same(layout),
+            // Shorter by all values: it was killed between the two.
+            false if length == layout.data => Begun::NoHeader,
+            false => Begun::Cut,
+        }
     }
 
     /// Writes the header and makes room for the values.
     pub fn begin(&self, file: &File) -> io::Result<()> {
         file.write_all_at(&self.header.to_bytes(), 0)?;
-        file.set_len(self.data + self.header.values())
+        file.sync_data()?;
+        file.set_len(self.length())?;
+        file.sync_all()
+    }
+
+    /// Bytes of the whole file.
+    pub fn length(&self) -> u64 {
+        self.data.saturating_add(self.header.values())
     }
 
     /// Where the first image of a tensor stands, if it has `bytes` an image as the header says.
     pub fn start(&self, piece: &Piece, bytes: usize) -> Option<u64> {
         let place = self.header.place(&piece.name)?;
-        (place.end - place.start == self.images * bytes as u64).then_some(self.data + place.start)
+        let expected = self.images.checked_mul(bytes as u64)?;
+        (place.end.checked_sub(place.start)? == expected).then_some(self.data + place.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_file_is_gone_on_with_only_if_nothing_of_it_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t");
+        let pieces = [Piece {
+            name: "scale.0.tokens".into(),
+            kind: StoredType::I64,
+            shape: vec![3],
+            bytes: vec![0; 48],
+        }];
+        let layout = Layout::new(&pieces, 2, "this");
+        let write = |change: &dyn Fn(&File)| {
+            let file =
+                File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+            layout.begin(&file).unwrap();
+            change(&file);
+        };
+        let read = |fingerprint: &str| {
+            let file = File::open(&path).unwrap();
+            let length = file.metadata().unwrap().len();
+            let begun = Layout::read(&file, length, 2, fingerprint);
+            if let Begun::Same(layout) = &begun {
+                assert_eq!((layout.length(), layout.start(&pieces[0], 24)), (length, Some(length - 48)));
+                assert_eq!(layout.start(&pieces[0], usize::MAX), None);
+            }
+            begun.to_string()
+        };
+        write(&|_| {});
+        assert!(read("this").contains("of this run") && read("that").contains("of another run"));
+        let length = layout.length();
+        write(&|file| file.set_len(length - 1).unwrap());
+        assert!(read("this").contains("values are lost"));
+        for (left, told) in [(length - 48, "empty"), (60, "empty"), (0, "empty")] {
+            write(&|file| file.set_len(left).unwrap());
+            assert_eq!(read("this"), told, "{left} bytes");
+        }
+        // Damaged, or something else, whatever it says.
+        write(&|file| file.write_all_at(b"something else", 0).unwrap());
+        assert!(read("this").contains("another run"));
+        let whole = layout.header.to_bytes();
+        for at in 0..whole.len() {
+            write(&|file| file.write_all_at(&[0xff], at as u64).unwrap());
+            read("this");
+        }
     }
 }

@@ -11,54 +11,68 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use nextscale_files::{Partial, partial_path};
+use nextscale_files::{Lock, LockError, unfinished_path};
 use nextscale_weights::StoredType;
 
 use crate::{Error, Result};
-use layout::{Layout, Piece};
+use layout::{Begun, Layout, Piece};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::{floats, integers};
 
 /// A trace in the making. Batches are written where they belong as they come, so memory holds one batch; the file stands
-/// beside its place as `.NAME.partial` until it is whole.
+/// beside its place as `.NAME.unfinished` until it is whole.
 pub struct Trace {
     target: PathBuf,
     images: u64,
     fingerprint: String,
     open: Option<(File, Layout)>,
     seen: Vec<Piece>,
+    _lock: Lock,
 }
 
 impl Trace {
     /// A trace of `images` images. `fingerprint` says what they are of; a partial file with the same one is gone on with.
     ///
     /// # Errors
-    /// If a partial file is there and belongs to something else.
+    /// If an unfinished file is there and belongs to something else or is damaged, or another process writes the trace.
     pub fn new(target: &Path, images: u64, fingerprint: &str) -> Result<Self> {
+        let lock = Lock::beside(target).map_err(|error| match error {
+            LockError::Held { .. } => Error::Folder(format!(
+                "another process is writing the trace {}; wait for it, or name another file with --trace",
+                target.display()
+            )),
+            LockError::Io { action, path, source } => Error::Io { action, path, source },
+        })?;
         let mut trace = Self {
             target: target.into(),
             images,
             fingerprint: fingerprint.into(),
             open: None,
             seen: Vec::new(),
+            _lock: lock,
         };
-        let partial = trace.partial();
-        if partial.exists() {
-            let file = OpenOptions::new().read(true).write(true).open(&partial);
-            let file = file.map_err(Error::io("open", &partial))?;
-            let layout = Layout::read(&file, images, fingerprint).ok_or_else(|| {
-                Error::Folder(format!(
-                    "{} is the unfinished trace of another run; delete it, or name another file with --trace",
-                    partial.display()
-                ))
-            })?;
-            trace.open = Some((file, layout));
+        let unfinished = trace.unfinished();
+        if unfinished.exists() {
+            let file = OpenOptions::new().read(true).write(true).open(&unfinished);
+            let file = file.map_err(Error::io("open", &unfinished))?;
+            let length = file.metadata().map_err(Error::io("open", &unfinished))?.len();
+            trace.open = match Layout::read(&file, length, images, fingerprint) {
+                Begun::Same(layout) => Some((file, layout)),
+                // Killed in its first write: nothing is in it yet.
+                Begun::NoHeader => None,
+                other => {
+                    return Err(Error::Folder(format!(
+                        "{} is {other}; delete it, or name another file with --trace",
+                        unfinished.display()
+                    )));
+                }
+            };
         }
         Ok(trace)
     }
 
-    fn partial(&self) -> PathBuf {
-        partial_path(&self.target)
+    fn unfinished(&self) -> PathBuf {
+        unfinished_path(&self.target)
     }
 
     /// Whether earlier batches are in it.
@@ -72,16 +86,13 @@ impl Trace {
     /// If the file cannot be written.
     pub fn store(&mut self, images: &[u64]) -> Result<()> {
         let pieces = std::mem::take(&mut self.seen);
-        let partial = self.partial();
+        let partial = self.unfinished();
         if self.open.is_none() {
             let layout = Layout::new(&pieces, self.images, &self.fingerprint);
-            // A file of this name has a whole header.
-            let place = Partial::new(&partial);
             let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(true).open(place.path());
+            let file = options.read(true).write(true).create(true).truncate(true).open(&partial);
             let file = file.map_err(Error::io("create", &partial))?;
             layout.begin(&file).map_err(Error::io("write", &partial))?;
-            place.keep().map_err(Error::io("write", &partial))?;
             self.open = Some((file, layout));
         }
         let Some((file, layout)) = &self.open else { return Ok(()) };
@@ -95,16 +106,27 @@ impl Trace {
                 file.write_all_at(bytes, at).map_err(Error::io("write", &partial))?;
             }
         }
-        Ok(())
+        // An image on disk counts as finished, its trace with it: the values have to last before it does.
+        file.sync_data().map_err(Error::io("write", &partial))
     }
 
     /// Gives the file its name, all images being in it.
     ///
     /// # Errors
-    /// If it cannot be renamed.
+    /// If it was cut short meanwhile, or cannot be renamed.
     pub fn finish(self) -> Result<()> {
-        if self.open.is_some() {
-            std::fs::rename(self.partial(), &self.target).map_err(Error::io("write", &self.target))?;
+        if let Some((file, layout)) = &self.open {
+            let unfinished = self.unfinished();
+            let length = file.metadata().map_err(Error::io("read", &unfinished))?.len();
+            if length != layout.length() {
+                return Err(Error::Folder(format!(
+                    "{} is {}; delete it and make the run again",
+                    unfinished.display(),
+                    Begun::Cut
+                )));
+            }
+            file.sync_all().map_err(Error::io("write", &unfinished))?;
+            std::fs::rename(&unfinished, &self.target).map_err(Error::io("write", &self.target))?;
         }
         Ok(())
     }
@@ -112,7 +134,7 @@ impl Trace {
     /// Removes what was written.
     pub fn discard(self) {
         // Nothing more can be done about a file that cannot be removed.
-        let _ = std::fs::remove_file(self.partial());
+        let _ = std::fs::remove_file(self.unfinished());
     }
 
     fn see<const D: usize>(&mut self, name: String, tensor: &Tensor<D>) -> Result<()> {

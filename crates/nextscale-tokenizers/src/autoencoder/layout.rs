@@ -1,4 +1,4 @@
-use nextscale_core::{Error, Result};
+use nextscale_core::{Error, Result, memory};
 
 /// The sizes of an [`Encoder`](super::Encoder) and its [`Decoder`](super::Decoder).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,7 @@ impl Layout {
                 return Err(Error::setting(field, "0; give at least 1"));
             }
         }
+        self.fits_in_memory()?;
         for width in std::iter::once(self.channels).chain((0..levels).map(|level| self.level_channels(level)))
         {
             let groups = self.norms.of(width);
@@ -95,6 +96,24 @@ impl Layout {
                     format!("{groups} does not divide the {width} channels of a level"),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses sizes whose largest tensors alone, in f32, are more than the machine has.
+    fn fits_in_memory(&self) -> Result<()> {
+        let widest = self.multipliers.iter().copied().max().unwrap_or(1);
+        let blocks = |blocks: &[usize]| blocks.iter().fold(0_usize, |sum, &count| sum.saturating_add(count));
+        let (encoder, decoder) = (blocks(&self.encoder_blocks), blocks(&self.decoder_blocks));
+        let (channels, latent) = (self.channels, self.latent_channels);
+        for (field, size, sizes) in [
+            ("channels", channels, [9, channels, channels].as_slice()),
+            ("multipliers", widest, &[9, channels, channels, widest, widest]),
+            ("latent_channels", latent, &[9, latent, latent]),
+            ("encoder_blocks", encoder, &[9, channels, channels, 2, encoder]),
+            ("decoder_blocks", decoder, &[9, channels, channels, 2, decoder]),
+        ] {
+            memory::check(field, &format!("a tokenizer with {field} {size}"), memory::of_f32(sizes))?;
         }
         Ok(())
     }

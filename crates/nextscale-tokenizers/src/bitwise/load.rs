@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::{Device, TensorData};
-use nextscale_core::ScaleSchedule;
+use nextscale_core::{Error, ScaleSchedule};
 use nextscale_weights::{LoadError, Precision, WeightFile, save_safetensors};
 
 use super::{
@@ -10,6 +10,9 @@ use super::{
     keys::{name, rooted, wrapped},
 };
 use crate::autoencoder::parameters;
+
+/// What a file's header says of a tokenizer whose tokens stand for 2 × 2 latents.
+const PATCHES: &str = "patches";
 
 impl BsqVaeConfig {
     /// Compares with a file's header, every name and shape; no value is read.
@@ -44,6 +47,20 @@ impl MultiScaleBsq {
         Self::load(&file, config, schedule, patches, with_encoder, device)
     }
 
+    /// Reads a tokenizer with its encoder, on the scales that its file says, as training writes it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if the file says no scales.
+    pub fn load_own(file: &WeightFile, device: &Device) -> Result<Self, LoadError> {
+        let said = file.metadata().get("scales").ok_or_else(|| {
+            let message = format!("{} says none; give the whole model that it is part of", file.label());
+            Error::setting("scales", message)
+        })?;
+        let patches = file.metadata().contains_key(PATCHES);
+        let config = BsqVaeConfig::infer(file, None)?;
+        Self::load(file, config, said.parse()?, patches, true, device)
+    }
+
     /// Reads a tokenizer of this architecture. Every name and shape in the file is checked before a value is read; without the
     /// encoder its values are not read, which is enough to generate, and the file need not have them.
     ///
@@ -75,7 +92,8 @@ impl MultiScaleBsq {
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let groups = self.config.norm_groups.map(|groups| ("norm_groups".into(), groups.to_string()));
         let scales = ("scales".into(), self.scales.schedule().to_string());
-        groups.into_iter().chain([scales]).collect()
+        let patches = self.scales.patches().then(|| (PATCHES.into(), "2".into()));
+        groups.into_iter().chain([scales]).chain(patches).collect()
     }
 
     /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further settings.

@@ -1,4 +1,4 @@
-use nextscale_core::{Error, Grid, Result, ScaleSchedule};
+use nextscale_core::{Error, Grid, Result, ScaleSchedule, memory};
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::{Layout, NormGroups};
@@ -108,8 +108,24 @@ impl VqvaeConfig {
         if !self.phi_ratio.is_finite() {
             return Err(Error::setting("phi_ratio", format!("{}; give a number like 0.5", self.phi_ratio)));
         }
+        self.fits_in_memory(schedule)?;
         if schedule.last().positions() == 0 {
             return Err(Error::Schedule("the last scale is empty".into()));
+        }
+        Ok(())
+    }
+
+    /// Refuses sizes whose largest tensors alone, in f32, are more than the machine has; the autoencoder's are its layout's to check.
+    fn fits_in_memory(&self, schedule: &ScaleSchedule) -> Result<()> {
+        let last = schedule.last();
+        let side = self.reduction();
+        let phi = if let PhiKind::Nearest(count) = self.phi { count } else { 1 };
+        for (field, size, sizes) in [
+            ("vocabulary", self.vocabulary, [self.vocabulary, self.latent_channels].as_slice()),
+            ("phi", phi, &[phi, 9, self.latent_channels, self.latent_channels]),
+            ("scales", last.positions(), &[last.height, last.width, side, side, 3]),
+        ] {
+            memory::check(field, &format!("a tokenizer with {field} {size}"), memory::of_f32(sizes))?;
         }
         Ok(())
     }
@@ -127,6 +143,28 @@ mod tests {
     fn the_published_sizes_make_a_model() {
         VqvaeConfig::published().check(&schedule()).unwrap();
         assert_eq!(VqvaeConfig::published().image_size(Grid::new(16, 32)), (256, 512));
+    }
+
+    #[test]
+    fn a_size_beyond_all_memory_is_named() {
+        let good = VqvaeConfig::new(32, &[1, 2]);
+        let huge = 1 << 50;
+        for (config, field) in [
+            (VqvaeConfig { channels: huge, ..good.clone() }, "channels"),
+            (VqvaeConfig { multipliers: vec![1, huge], ..good.clone() }, "multipliers"),
+            (VqvaeConfig { vocabulary: usize::MAX, ..good.clone() }, "vocabulary"),
+            (VqvaeConfig { latent_channels: huge, ..good.clone() }, "latent_channels"),
+            (VqvaeConfig { phi: PhiKind::Nearest(huge), ..good.clone() }, "phi"),
+            (VqvaeConfig { encoder_blocks: vec![usize::MAX, 1], ..good.clone() }, "encoder_blocks"),
+            (VqvaeConfig { decoder_blocks: vec![1, huge], ..good.clone() }, "decoder_blocks"),
+        ] {
+            let error = config.check(&schedule()).unwrap_err().to_string();
+            assert!(error.starts_with(field) || field == "latent_channels", "{field}: {error}");
+            assert!(error.contains("GB of memory"), "{error}");
+        }
+        let scales = ScaleSchedule::square(&[1, 60_000]).unwrap();
+        let error = VqvaeConfig::new(32, &[1; 16]).check(&scales).unwrap_err().to_string();
+        assert!(error.starts_with("scales"), "{error}");
     }
 
     #[test]

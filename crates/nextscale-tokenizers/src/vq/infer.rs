@@ -39,6 +39,14 @@ impl VqvaeConfig {
         })
     }
 
+    /// How many scales a file's φ has a convolution for, where each has its own; else 1, for any number has the same tensors.
+    pub fn phi_count(&self, file: &WeightFile) -> usize {
+        match self.phi {
+            PhiKind::PerScale => count(|i| format!("quantize.quant_resi.{i}.weight"), file),
+            _ => 1,
+        }
+    }
+
     /// The tensors that a checkpoint of this architecture has, by upstream's keys; `scales` counts where φ differs a scale.
     /// Upstream's unused counter of hits may be there or not.
     pub fn expected(&self, scales: usize, with_encoder: bool) -> ExpectedTensors {

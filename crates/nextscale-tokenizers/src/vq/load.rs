@@ -49,6 +49,11 @@ impl MultiScaleVq {
         Ok(Self { vqvae, scales, config })
     }
 
+    /// Whether a file holds the encoder's half: a tokenizer that only decodes need not.
+    pub fn has_encoder(file: &WeightFile) -> bool {
+        has_encoder(file)
+    }
+
     /// Every parameter under upstream's key, and the buffer that upstream's loader asks for.
     pub fn tensors(&self) -> Vec<(String, TensorData)> {
         let mut tensors = keys::values(&self.vqvae, self.config.phi);

@@ -78,6 +78,21 @@ impl Tokenizer for MultiScaleVq {
         let tokens = self.vqvae.quantize.encode(f, &self.scales);
         Ok(tokens.into_iter().map(|tokens| tokens.unsqueeze_dim(2)).collect())
     }
+
+    fn features(&self, images: Tensor<4>) -> Result<Tensor<4>> {
+        self.encode_features(images * 2.0 - 1.0)
+    }
+
+    fn requantise(&self, features: Tensor<4>, canvas: &Canvas, k: usize) -> Result<Tensor<3, Int>> {
+        grid(self.schedule(), k)?;
+        self.on_canvas(canvas)?;
+        if features.dims() != canvas.features.dims() {
+            let expected = format!("{:?}", canvas.features.dims());
+            return Err(Error::shape("the features", expected, &features.dims()));
+        }
+        let rest = self.scales.down(k).apply(features - canvas.features.clone());
+        Ok(self.vqvae.quantize.embedding.nearest(positions(rest)).unsqueeze_dim(2))
+    }
 }
 
 impl MultiScaleVq {

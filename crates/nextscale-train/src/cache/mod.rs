@@ -14,6 +14,7 @@ use nextscale_weights::serialize;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::data::{Dataset, Source, View};
+use crate::progress::say;
 use crate::{Error, Options, Result};
 
 use make::make;
@@ -117,7 +118,7 @@ impl TokenSet {
         Self::open_or_make(&path, &key, data, kept, tokenizer, |done, total| {
             if !options.quiet && done * 20 / total > shown {
                 shown = done * 20 / total;
-                eprintln!("tokenised {done} of {total} images");
+                say(&format!("tokenised {done} of {total} images"));
             }
             if options.stop.load(Ordering::Relaxed) {
                 Go::Stop
@@ -165,7 +166,7 @@ impl TokenSet {
                 };
                 [part("tokens", shape, &tokens.tokens), part("labels", vec![count], &tokens.labels)]
             });
-        let bytes = serialize(tensors, [(KEY, key.to_owned())])
+        let bytes = serialize(tensors, [(KEY, format!("{key}\n{}", self.hash()))])
             .map_err(|error| Error::data(path, error.to_string()))?;
         write_atomically(path, &bytes).map_err(Error::io(path))
     }
@@ -178,8 +179,13 @@ impl TokenSet {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let Ok((_, metadata)) = SafeTensors::read_metadata(&bytes) else { return Ok(None) };
         let Ok(tensors) = SafeTensors::deserialize(&bytes) else { return Ok(None) };
-        if metadata.metadata().as_ref().and_then(|entries| entries.get(KEY)).is_none_or(|found| found != key)
-        {
+        let found = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
+        // Earlier versions wrote no hash.
+        let (found, hash) = match found.map(|found| found.split_once('\n').unwrap_or((found, ""))) {
+            Some(found) => found,
+            None => return Ok(None),
+        };
+        if found != key {
             return Ok(None);
         }
         let split = |name: &str| -> Option<Tokens> {
@@ -191,7 +197,22 @@ impl TokenSet {
                 Tokens { length, slots, tokens: bytemuck::pod_collect_to_vec(tokens.data()), labels };
             (tokens.tokens.len() == tokens.len() * length * slots).then_some(tokens)
         };
-        Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }))
+        let codes = tokenizer.alphabet().classes;
+        let sound = |set: &Self| {
+            let mut tokens = set.train.tokens.iter().chain(&set.test.tokens);
+            tokens.all(|&token| usize::from(token) < codes) && (hash.is_empty() || hash == set.hash())
+        };
+        // A damaged one is made anew.
+        Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }).filter(sound))
+    }
+
+    /// Of all tokens and labels.
+    fn hash(&self) -> String {
+        let mut hash = Hash::new();
+        for values in [&self.train.tokens, &self.train.labels, &self.test.tokens, &self.test.labels] {
+            hash.update_part(bytemuck::cast_slice::<u16, u8>(values));
+        }
+        hash.hex()
     }
 }
 
@@ -369,6 +390,11 @@ mod tests {
             || TokenSet::open_or_make(&path, "a", &data(), Kept::Images, &Toy::new(), |_, _| Go::On).unwrap();
         let made = make();
         let bytes = std::fs::read(&path).unwrap();
+        // One bit, in a token: no length tells of it.
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        assert_eq!(make(), made);
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         std::fs::write(path.with_extension("part"), &bytes[..bytes.len() / 3]).unwrap();
         assert_eq!(make(), made);

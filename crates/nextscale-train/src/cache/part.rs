@@ -1,7 +1,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use nextscale_files::write_atomically;
+use nextscale_files::{sha256, write_atomically};
 use nextscale_weights::serialize;
 use safetensors::tensor::{Dtype, SafeTensors};
 
@@ -31,9 +31,10 @@ impl Part<'_> {
         let bytes = std::fs::read(&self.path).map_err(Error::io(&self.path))?;
         let tokens = || {
             let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-            let ours = metadata.metadata().as_ref()?.get(KEY)? == self.key;
             let tensors = SafeTensors::deserialize(&bytes).ok()?;
-            ours.then(|| Some(bytemuck::pod_collect_to_vec(tensors.tensor(TOKENS).ok()?.data())))?
+            let data = tensors.tensor(TOKENS).ok()?;
+            let ours = *metadata.metadata().as_ref()?.get(KEY)? == self.said(data.data());
+            ours.then(|| bytemuck::pod_collect_to_vec(data.data()))
         };
         Ok(tokens().unwrap_or_default())
     }
@@ -44,9 +45,14 @@ impl Part<'_> {
     /// [`Error::Io`] if that fails.
     pub fn write(&self, tokens: &[u16]) -> Result<()> {
         let tensor = (TOKENS, Dtype::U16, vec![tokens.len()], bytemuck::cast_slice(tokens));
-        let bytes = serialize([tensor], [(KEY, self.key.to_owned())])
+        let bytes = serialize([tensor], [(KEY, self.said(bytemuck::cast_slice(tokens)))])
             .map_err(|error| Error::data(&self.path, error.to_string()))?;
         write_atomically(&self.path, &bytes).map_err(Error::io(&self.path))
+    }
+
+    /// What the file says of itself: the key, and the hash of the tokens.
+    fn said(&self, tokens: &[u8]) -> String {
+        format!("{}\n{}", self.key, sha256(tokens))
     }
 
     /// Removes the file, if there is one.

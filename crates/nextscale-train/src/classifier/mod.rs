@@ -3,5 +3,19 @@
 mod model;
 mod task;
 
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use crate::Result;
+
 pub use model::Classifier;
 pub use task::{WEIGHTS, train_classifier};
+
+/// Whether a file is a classifier that a tokenizer's training can take.
+///
+/// # Errors
+/// [`Error::Data`](crate::Error::Data) naming the file, and what does not fit.
+pub fn check_classifier(path: &Path, device: &Device) -> Result<()> {
+    Classifier::open(path, device).map(drop)
+}

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, memory};
 use nextscale_kernels::linear;
 use nextscale_weights::{ExpectedTensors, Precision, WeightFile, save_safetensors};
 
@@ -158,5 +158,9 @@ fn check_sizes(channels: usize, stages: usize) -> Result<()> {
     if !(1..=6).contains(&stages) {
         return Err(Error::setting("stages", format!("{stages} stages; give 1 to 6")));
     }
+    let widest = (channels as u128) << (stages - 1);
+    let bytes = widest.saturating_mul(widest).saturating_mul(36);
+    memory::check("channels", &format!("a classifier of {widest} channels at its last stage"), bytes)
+        .map_err(|error| Error::setting("channels", error.to_string()))?;
     Ok(())
 }

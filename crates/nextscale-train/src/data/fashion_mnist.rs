@@ -34,7 +34,18 @@ pub(super) fn load(root: &Path) -> Result<Dataset> {
 
 /// Whether a folder looks like Fashion-MNIST's.
 pub(super) fn is_at(root: &Path) -> bool {
-    ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"].iter().any(|name| root.join(name).is_file())
+    find(root, "train-images-idx3-ubyte").is_some()
+}
+
+/// A file by its name, gzipped or not, where the data set's page, torchvision (`FashionMNIST/raw/`) or Kaggle
+/// (`train-images.idx3-ubyte`, or a folder of the file's name) put it.
+fn find(root: &Path, name: &str) -> Option<PathBuf> {
+    let dotted = name.replace("-idx", ".idx");
+    let folders = ["", "raw", "FashionMNIST/raw", "MNIST/raw"].map(|folder| root.join(folder));
+    let names = [name.to_owned(), dotted.clone(), format!("{name}/{name}"), format!("{dotted}/{dotted}")];
+    let places = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    let gzipped = |path: &PathBuf| PathBuf::from(format!("{}.gz", path.display()));
+    places.flat_map(|path| [path.clone(), gzipped(&path)]).find(|path| path.is_file())
 }
 
 /// A grey image in the middle of a black 32 × 32 one, three times.
@@ -67,20 +78,17 @@ fn idx(root: &Path, name: &str, axes: usize) -> Result<(Vec<u8>, Vec<usize>)> {
 }
 
 fn read(root: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
-    let plain = root.join(name);
-    if plain.is_file() {
-        let bytes = std::fs::read(&plain).map_err(Error::io(&plain))?;
-        return Ok((plain, bytes));
-    }
-    let zipped = root.join(format!("{name}.gz"));
-    let file = std::fs::File::open(&zipped)
-        .map_err(|_| Error::data(root, format!("holds neither {name} nor {name}.gz")))?;
+    let path =
+        find(root, name).ok_or_else(|| Error::data(root, format!("holds neither {name} nor {name}.gz")))?;
+    let file = std::fs::File::open(&path).map_err(Error::io(&path))?;
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(file)
-        .take(MOST_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io(&zipped))?;
-    Ok((zipped, bytes))
+    let read = if path.extension().is_some_and(|extension| extension == "gz") {
+        flate2::read::GzDecoder::new(file).take(MOST_BYTES).read_to_end(&mut bytes)
+    } else {
+        file.take(MOST_BYTES).read_to_end(&mut bytes)
+    };
+    read.map_err(Error::io(&path))?;
+    Ok((path, bytes))
 }
 
 #[cfg(test)]
@@ -121,6 +129,31 @@ mod tests {
             (0, 0, 200, 200, 0)
         );
         assert_eq!(data.train.pixels[..1024], data.train.pixels[2048..]);
+    }
+
+    #[test]
+    fn the_names_of_torchvision_and_kaggle_are_known() {
+        for (folder, change) in [("FashionMNIST/raw", "-idx"), ("", ".idx"), ("", "/")] {
+            let root = tempfile::tempdir().unwrap();
+            let plain = tempfile::tempdir().unwrap();
+            write(plain.path(), &[200; 784]);
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+            for entry in std::fs::read_dir(plain.path()).unwrap() {
+                let entry = entry.unwrap();
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let name = match change {
+                    "/" if name.ends_with(".gz") => name,
+                    "/" => {
+                        std::fs::create_dir_all(root.path().join(&name)).unwrap();
+                        format!("{name}/{name}")
+                    }
+                    other => name.replace("-idx", other),
+                };
+                std::fs::copy(entry.path(), root.path().join(folder).join(name)).unwrap();
+            }
+            assert!(is_at(root.path()));
+            assert_eq!(load(root.path()).unwrap().train.len(), 1, "{folder} {change}");
+        }
     }
 
     #[test]

@@ -1,36 +1,87 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use image::imageops::{FilterType, crop_imm, resize};
-use nextscale_files::{has_image_name, read_image, visible_children};
+use nextscale_core::memory;
+use nextscale_files::{
+    centre_square, has_image_name, kind_of_other, read_image, visible_children, words_of_left_out,
+};
 use rayon::prelude::*;
 
 use super::{Dataset, Images};
+use crate::progress::say;
 use crate::{Error, Result};
 
-/// Reads `root/{train,test}/CLASS/*`; classes are the sorted folder names of `train`, and `test` may have no other.
+/// The largest side that images are resized to.
+const LARGEST: usize = 8192;
+
+/// Of a folder without splits one image in so many of every class is held out.
+const HELD_OUT: usize = 10;
+
+/// The files of a split with the labels of their classes.
+type Files = Vec<(PathBuf, u16)>;
+
+/// Reads `root/{train,test}/CLASS/*`, or `root/CLASS/*`, of which every tenth image of a class, and at least one, is held out. Classes
+/// are the sorted names of the folders, and `test` may have no other than `train`.
 pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
-    if size == 0 {
-        return Err(Error::setting("size", "must be at least 1 pixel"));
+    if size == 0 || size > LARGEST {
+        return Err(Error::setting("size", format!("{size} pixels; give 1 to {LARGEST}")));
     }
-    let train = root.join("train");
-    let classes: Vec<String> = children(&train)?
+    if !root.is_dir() {
+        return Err(Error::data(root, format!("is no folder; {LAYOUT}")));
+    }
+    let split = [root.join("train"), root.join("test")];
+    let mut left_out = BTreeMap::new();
+    let (classes, train, test) = match split.each_ref().map(|folder| folder.is_dir()) {
+        [true, true] => {
+            let classes = classes(&split[0])?;
+            let [train, test] = split.each_ref().map(|folder| files(folder, &classes, &mut left_out));
+            (classes, train?, test?)
+        }
+        [false, false] => {
+            let classes = classes(root)?;
+            let (train, test) = held_out(files(root, &classes, &mut left_out)?);
+            (classes, train, test)
+        }
+        _ => return Err(Error::data(root, format!("has one of train and test; {LAYOUT}"))),
+    };
+    if let Some(words) = words_of_left_out(&left_out) {
+        say(&format!("{}: {words}", root.display()));
+    }
+    Ok(Dataset { train: decoded(&split[0], train, size)?, test: decoded(&split[1], test, size)?, classes })
+}
+
+const LAYOUT: &str =
+    "expected train/CLASS/*.png and test/CLASS/*.png in it, or CLASS/*.png, of which every tenth is held out";
+
+/// The names of the folders that hold classes.
+fn classes(folder: &Path) -> Result<Vec<String>> {
+    let classes: Vec<String> = children(folder)?
         .iter()
         .filter(|path| path.is_dir())
         .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
         .collect();
     if classes.is_empty() {
-        return Err(Error::data(&train, "holds no folder; expected one folder of images a class"));
+        return Err(Error::data(folder, format!("holds no folder of images; {LAYOUT}")));
     }
     if classes.len() > usize::from(u16::MAX) {
         return Err(Error::data(
-            &train,
+            folder,
             format!("{} classes; at most {} are supported", classes.len(), u16::MAX),
         ));
     }
-    Ok(Dataset {
-        train: split(&train, &classes, size)?,
-        test: split(&root.join("test"), &classes, size)?,
-        classes,
+    Ok(classes)
+}
+
+/// Every tenth image of a class, and at least one where there are several.
+fn held_out(files: Files) -> (Files, Files) {
+    let mut counts = vec![0; usize::from(u16::MAX) + 1];
+    files.iter().for_each(|(_, label)| counts[usize::from(*label)] += 1);
+    let mut seen = vec![0; counts.len()];
+    files.into_iter().partition(|(_, label)| {
+        let label = usize::from(*label);
+        seen[label] += 1;
+        let last = seen[label] == counts[label] && counts[label] > 1 && counts[label] < HELD_OUT;
+        seen[label] % HELD_OUT != 0 && !last
     })
 }
 
@@ -38,31 +89,38 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     visible_children(folder).map_err(Error::io(folder))
 }
 
-fn split(folder: &Path, classes: &[String], size: usize) -> Result<Images> {
+/// `left_out` counts what is no image, by kind.
+fn files(folder: &Path, classes: &[String], left_out: &mut BTreeMap<String, u64>) -> Result<Files> {
     let mut files = Vec::new();
     for path in children(folder)?.into_iter().filter(|path| path.is_dir()) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let label = classes
             .binary_search(&name)
             .map_err(|_| Error::data(&path, format!("the class {name} has no folder under train")))?;
-        let images = children(&path)?.into_iter().filter(|file| has_image_name(file));
-        files.extend(images.map(|file| (file, label as u16)));
+        for file in children(&path)? {
+            if has_image_name(&file) && file.is_file() {
+                files.push((file, label as u16));
+            } else {
+                *left_out.entry(kind_of_other(&file)).or_default() += 1;
+            }
+        }
     }
+    Ok(files)
+}
+
+/// The pixels of a split's files; `folder` names it where it is empty.
+fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
+    let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
+    let bytes = image.saturating_mul(files.len() as u128);
+    memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)
+        .map_err(|error| Error::setting("size", error.to_string()))?;
     let decoded: Vec<Vec<u8>> =
         files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
     Images::new(folder, size, decoded.concat(), files.into_iter().map(|(_, label)| label).collect())
 }
 
-/// The shorter side to `size` (Lanczos), the middle of the longer one.
 fn planes(path: &Path, size: usize) -> Result<Vec<u8>> {
-    let image = read_image(path)?;
-    let (width, height) = image.dimensions();
-    let shorter = f64::from(width.min(height));
-    let side = |length: u32| ((f64::from(length) * size as f64 / shorter).round() as u32).max(size as u32);
-    let size = size as u32;
-    let image = resize(&image, side(width), side(height), FilterType::Lanczos3);
-    let (left, top) = ((image.width() - size) / 2, (image.height() - size) / 2);
-    let image = crop_imm(&image, left, top, size, size).to_image();
+    let image = centre_square(&read_image(path)?, size as u32);
     Ok((0..3).flat_map(|channel| image.pixels().map(move |pixel| pixel[channel])).collect())
 }
 
@@ -120,6 +178,28 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
         let error = load(folder.path(), 8).unwrap_err().to_string();
         assert!(error.contains("x.jpg") && error.contains("ends early"), "{error}");
+    }
+
+    #[test]
+    fn of_a_folder_without_splits_every_tenth_image_of_a_class_is_held_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for (class, count) in [("a", 23), ("b", 3)] {
+            for i in 0..count {
+                let path = folder.path().join(class);
+                std::fs::create_dir_all(&path).unwrap();
+                let colour = image::Rgb([i as u8; 3]);
+                image::RgbImage::from_pixel(4, 4, colour).save(path.join(format!("{i:02}.png"))).unwrap();
+            }
+        }
+        let data = load(folder.path(), 4).unwrap();
+        let first = |images: &Images| images.pixels.chunks(48).map(|image| image[0]).collect::<Vec<_>>();
+        assert_eq!((data.train.len(), data.test.labels.as_slice()), (23, &[0, 0, 1][..]));
+        assert_eq!(first(&data.test), [9, 19, 2]);
+        std::fs::create_dir(folder.path().join("train")).unwrap();
+        let error = load(folder.path(), 4).unwrap_err().to_string();
+        assert!(error.contains("has one of train and test; expected train/CLASS/*.png"), "{error}");
+        assert!(load(&folder.path().join("none"), 4).unwrap_err().to_string().contains("is no folder"));
+        assert!(load(folder.path(), usize::MAX).unwrap_err().to_string().contains("give 1 to 8192"));
     }
 
     #[test]

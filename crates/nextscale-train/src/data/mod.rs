@@ -23,7 +23,8 @@ pub enum Source {
     Cifar10(PathBuf),
     /// Fashion-MNIST: a folder with the four idx files, gzipped or not; grey made RGB and padded to 32 × 32.
     FashionMnist(PathBuf),
-    /// A folder of images by class, `ROOT/{train,test}/CLASS/*.{png,jpg,jpeg}`; classes in the sorted order of their names.
+    /// A folder of images by class, `ROOT/{train,test}/CLASS/*`, or `ROOT/CLASS/*`, of which every tenth image is held out; classes in
+    /// the sorted order of their names.
     Folder {
         /// The root folder.
         root: PathBuf,

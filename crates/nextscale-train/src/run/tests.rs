@@ -180,7 +180,7 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     let options = options(folder.path(), "run");
     go(&options, Some(2), 30).unwrap();
     let again = Options { resume: false, ..options };
-    assert!(go(&again, None, 30).unwrap_err().to_string().contains("resume that run"));
+    assert!(go(&again, None, 30).unwrap_err().to_string().contains("--resume"));
 }
 
 /// The weights of a checkpoint.

@@ -6,7 +6,17 @@
 pub enum Value {
     Dict(Vec<(&'static str, Value)>),
     Int(u8),
-    Tensor { storage: &'static str, bytes: Vec<u8>, offset: u8, shape: Vec<u8>, strides: Vec<u8> },
+    Tensor {
+        storage: &'static str,
+        bytes: Vec<u8>,
+        offset: u8,
+        shape: Vec<u8>,
+        strides: Vec<u8>,
+    },
+    /// Opcodes as they are.
+    Raw(&'static [u8]),
+    /// The same values with torch's negative bit.
+    Negated(Box<Value>),
 }
 
 /// A contiguous f32 tensor.
@@ -42,7 +52,13 @@ impl Pickle {
     }
 
     fn value(&mut self, value: &Value) {
+        let (value, negated) = match value {
+            Value::Negated(value) => (&**value, true),
+            other => (other, false),
+        };
         match value {
+            Value::Negated(_) => unreachable!("twice negated"),
+            Value::Raw(code) => self.code.extend(*code),
             Value::Int(value) => self.code.extend([b'K', *value]),
             Value::Dict(entries) => {
                 self.code.extend(b"}(");
@@ -71,7 +87,13 @@ impl Pickle {
                 self.ints(strides);
                 self.code.push(0x89); // requires_grad: False
                 self.global("collections", "OrderedDict");
-                self.code.extend(b")RtR");
+                self.code.extend(b")R");
+                if negated {
+                    self.code.push(b'}');
+                    self.text("neg");
+                    self.code.extend([0x88, b's']);
+                }
+                self.code.extend(b"tR");
                 let mut sized = ((bytes.len() / size) as u64).to_le_bytes().to_vec();
                 sized.extend(bytes);
                 self.storages.push(sized);

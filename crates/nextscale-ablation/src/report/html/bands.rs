@@ -42,7 +42,7 @@ pub(super) fn section(report: &Report) -> Markup {
                             @for (k, scale) in scales.iter().enumerate().filter(|(_, scale)| with_prior(scale)) {
                                 @if scale.logits.0.len() > 2 || Some(k) == last {
                                     figure {
-                                        @let (h, w) = report.ablation.scales[k];
+                                        @let (h, w) = report.ablation.scales.get(k).copied().unwrap_or_default();
                                         h3 { "scale " (k + 1) ", " (h) " × " (w) }
                                         (chart(scale))
                                     }

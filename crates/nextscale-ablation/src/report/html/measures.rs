@@ -30,6 +30,7 @@ fn card(report: &Report, measured: &Measured) -> Markup {
         div.card.measure {
             h3 { (measured.measure.name) }
             p.about { (measured.measure.about) "; " (better(measured.measure.better)) ". " (measured.protocol) "." }
+            @if let Some(caution) = &measured.caution { p.about { strong { "Caution: " } (caution) "." } }
             @for (i, (cell, value)) in report.ablation.cells.iter().zip(&measured.values).enumerate() {
                 div.row {
                     span.base[report.is_baseline(i)] { (cell.name) }

@@ -164,6 +164,10 @@ fn a_saved_model_is_read_again_with_upstreams_keys() {
         let saved = WeightFile::open(&path).unwrap();
         assert_eq!(names(&saved), names(&file(group, "vae.safetensors")));
         assert_eq!(saved.metadata()["scales"], "1 2 4 6 8");
+        let own = MultiScaleBsq::load_own(&saved, &Device::flex()).unwrap();
+        assert_eq!((own.schedule(), own.alphabet()), (tokenizer.schedule(), tokenizer.alphabet()));
+        let error = MultiScaleBsq::load_own(&file(group, "vae.safetensors"), &Device::flex()).unwrap_err();
+        assert!(error.to_string().contains("says none"), "{error}");
         assert_eq!(BsqVaeConfig::infer(&saved, None).unwrap(), *tokenizer.config());
     }
     // Groups that are no rule's are kept.

@@ -28,17 +28,17 @@ pub fn of_bytes(parts: &[&[u8]]) -> String {
 /// # Errors
 /// If it cannot be read.
 pub fn of_file(path: &Path) -> Result<String> {
-    let failed = || Error::io("read", path);
-    let mut file = File::open(path).map_err(failed())?;
-    let length = file.metadata().map_err(failed())?.len();
+    let failed = |source| Error::Read { path: path.into(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
     let mut hash = Hash::new();
     hash.update(length.to_le_bytes());
     let last = length.saturating_sub(BLOCK);
     let blocks = BLOCKS.min(length.div_ceil(BLOCK)).max(1);
     for block in 0..blocks {
-        file.seek(SeekFrom::Start(last * block / (blocks - 1).max(1))).map_err(failed())?;
+        file.seek(SeekFrom::Start(last * block / (blocks - 1).max(1))).map_err(failed)?;
         let mut bytes = Vec::new();
-        (&mut file).take(BLOCK).read_to_end(&mut bytes).map_err(failed())?;
+        (&mut file).take(BLOCK).read_to_end(&mut bytes).map_err(failed)?;
         hash.update(&bytes);
     }
     Ok(hash.short(BYTES))

@@ -1,0 +1,165 @@
+//! Where a run is written until it is complete: beside its folder, or inside where that cannot be renamed.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::MANIFEST;
+
+/// The folder of an unfinished run inside its own folder.
+const INSIDE: &str = ".partial";
+
+/// A run's folder and its place before it is complete.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The folder.
+    pub target: PathBuf,
+    /// `TARGET.partial`, or `TARGET/.partial` where the folder is a mounted volume, or its parent cannot be written.
+    pub partial: PathBuf,
+}
+
+impl Place {
+    /// Of a target that may be a link to a folder, or end in `.` or `..`.
+    pub fn of(target: &Path) -> io::Result<Self> {
+        let target = resolved(target)?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let partial = match target.is_dir() && (is_mounted(&target) || !beside_is_writable(&target)) {
+            true => target.join(INSIDE),
+            false => target.with_file_name(format!("{name}.partial")),
+        };
+        Ok(Self { target, partial })
+    }
+
+    fn is_inside(&self) -> bool {
+        self.partial.parent() == Some(&self.target)
+    }
+
+    /// Whether the folder holds something else than an unfinished run of this form.
+    pub fn is_taken(&self) -> io::Result<bool> {
+        if !self.target.is_dir() || (self.is_inside() && self.partial.is_dir()) {
+            return Ok(false);
+        }
+        // A new volume is not empty everywhere.
+        Ok(names(&self.target)?.iter().any(|name| name != "lost+found"))
+    }
+
+    /// Puts back what a killed process had already moved to the folder.
+    pub fn take_back(&self) -> io::Result<()> {
+        if !self.is_inside() {
+            return Ok(());
+        }
+        for name in names(&self.target)? {
+            let back = self.partial.join(&name);
+            if name != INSIDE && name != "lost+found" && !back.exists() {
+                fs::rename(self.target.join(&name), back)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the folder its content; the manifest, which makes it a complete run, comes last.
+    pub fn finish(&self) -> io::Result<()> {
+        if !self.is_inside() {
+            return fs::rename(&self.partial, &self.target);
+        }
+        let mut names = names(&self.partial)?;
+        names.sort_by_key(|name| name == MANIFEST);
+        for name in names {
+            fs::rename(self.partial.join(&name), self.target.join(&name))?;
+        }
+        fs::remove_dir(&self.partial)
+    }
+}
+
+fn names(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+}
+
+/// The folder that a link names, and no `.` or `..` at the end; any other path stays as it was written.
+fn resolved(target: &Path) -> io::Result<PathBuf> {
+    let plain: PathBuf = target.components().filter(|part| *part != Component::CurDir).collect();
+    if plain.is_symlink() || plain.file_name().is_none() {
+        let named = if plain.as_os_str().is_empty() { Path::new(".") } else { &plain };
+        return named.canonicalize();
+    }
+    Ok(plain)
+}
+
+/// Whether a folder is where a file system is mounted, which no rename can replace.
+fn is_mounted(folder: &Path) -> bool {
+    // Mount points of one file system have one device number: the system's list tells those.
+    let Ok(folder) = folder.canonicalize() else { return false };
+    let listed = fs::read_to_string("/proc/self/mountinfo").is_ok_and(|text| {
+        let place = |line: &str| line.split(' ').nth(4).map(unescaped);
+        text.lines().filter_map(place).any(|place| Path::new(&place) == folder)
+    });
+    listed || is_on_another_device(&folder)
+}
+
+/// A path as the system lists it, in which a blank is `\\040`.
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+#[cfg(unix)]
+fn is_on_another_device(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    folder.parent().is_none_or(|parent| device(parent) != device(folder))
+}
+
+#[cfg(not(unix))]
+fn is_on_another_device(folder: &Path) -> bool {
+    folder.parent().is_none()
+}
+
+/// Whether a folder can be made beside this one.
+fn beside_is_writable(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
+    let trial = folder.with_file_name(format!(".{name}.trial"));
+    let made = fs::create_dir(&trial).is_ok();
+    if made {
+        let _ = fs::remove_dir(&trial);
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_a_folder_that_cannot_be_renamed_a_run_is_complete_last() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().to_owned();
+        let place = Place { partial: target.join(INSIDE), target };
+        fs::create_dir(place.target.join("lost+found")).unwrap();
+        assert!(!place.is_taken().unwrap());
+        fs::create_dir_all(place.partial.join("images")).unwrap();
+        for name in [MANIFEST, "config.ron", "images/00000.png"] {
+            fs::write(place.partial.join(name), "x").unwrap();
+        }
+        // Killed while it was finished.
+        fs::rename(place.partial.join("images"), place.target.join("images")).unwrap();
+        assert!(!place.is_taken().unwrap() && !place.target.join(MANIFEST).exists());
+        place.take_back().unwrap();
+        assert!(place.partial.join("images/00000.png").exists());
+        place.finish().unwrap();
+        assert!(place.target.join(MANIFEST).exists() && place.target.join("images/00000.png").exists());
+        assert!(!place.partial.exists());
+        assert!(place.is_taken().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn mount_points_are_known() {
+        assert!(is_mounted(Path::new("/proc")));
+        let root = tempfile::tempdir().unwrap();
+        assert!(!is_mounted(&root.path().canonicalize().unwrap()));
+        assert_eq!(unescaped("/a\\040b"), "/a b");
+    }
+}

@@ -1,0 +1,14 @@
+//! Captions made by a program, from an image's class and from what can be measured in it: "a red truck", "a dark photo of a bird".
+//!
+//! An evaluation measures samples the same way: [`Asked`] are the words of a prompt, [`Measures`] what is in an image, and
+//! [`Agreement`] how often the two agree, beside chance.
+
+mod agreement;
+mod attributes;
+mod captioner;
+mod colour;
+
+pub use agreement::{Agreement, Asked};
+pub use attributes::{Attributes, Brightness, Measures, Thresholds, Warmth};
+pub use captioner::Captioner;
+pub use colour::Colour;

@@ -1,0 +1,122 @@
+//! `nextscale export DIR [CELL] --out FOLDER`: the images of an ablation as files that other programs read.
+
+use std::path::{Path, PathBuf};
+
+use crate::ablation::store::CellImages;
+use crate::metrics::source::ImageList;
+use crate::pipeline::config::folder_of;
+use crate::pipeline::{images, progress};
+use image::RgbImage;
+
+use super::Failure;
+use super::failure::failure;
+use super::say::say;
+
+/// Write the images of an ablation's cells as PNG files, with a table of what each is of
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder that `nextscale ablate` made
+    dir: PathBuf,
+    /// A cell by its name, its number or its id; all of them if not given, each into a folder of its own
+    cell: Option<String>,
+    /// The folder to make
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Write images.npz too (arr_0; arr_1 with classes where every image has one), as evaluators of ImageNet models read it
+    #[arg(long)]
+    npz: bool,
+}
+
+/// Images that are read at a time.
+const BLOCK: u64 = 64;
+
+/// Writes them, and says where they are.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let unfound = || {
+        Failure::Usage(miette::miette!(
+            "{} is no ablation's folder; `nextscale ablate FILE --out DIR` makes one",
+            args.dir.display()
+        ))
+    };
+    let open = |cell: &str| CellImages::find(&args.dir.join(cell))?.ok_or_else(unfound);
+    let cells: Vec<(CellImages, PathBuf)> = match &args.cell {
+        Some(cell) => vec![(open(cell)?, args.out.clone())],
+        None => {
+            let count = CellImages::count_in(&args.dir)?.ok_or_else(unfound)?;
+            let each = (0..count).map(|number| {
+                let cell = open(&number.to_string())?;
+                let folder = args.out.join(folder_of(&cell.cell().name));
+                Ok((cell, folder))
+            });
+            each.collect::<Result<_, Failure>>()?
+        }
+    };
+    if std::fs::read_dir(&args.out).is_ok_and(|mut found| found.next().is_some()) {
+        let out = args.out.display();
+        return Err(Failure::Usage(miette::miette!(
+            "{out} is there already and not empty; choose another folder"
+        )));
+    }
+    let bar = progress::bar("images");
+    bar.set_length(cells.iter().map(|(cell, _)| cell.count()).sum());
+    for (cell, folder) in &cells {
+        bar.set_message(cell.cell().name.clone());
+        write(cell, folder, args.npz, |done| bar.inc(done))?;
+    }
+    bar.finish_and_clear();
+    for (cell, folder) in &cells {
+        say!("wrote {}: {} images of {}", folder.display(), cell.count(), cell.cell().name);
+    }
+    Ok(())
+}
+
+fn write(cell: &CellImages, folder: &Path, npz: bool, mut tell: impl FnMut(u64)) -> Result<(), Failure> {
+    let unwritten = |what: &Path, error: &dyn std::fmt::Display| {
+        Failure::Run(miette::miette!("cannot write {}: {error}", what.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(|error| unwritten(folder, &error))?;
+    let [height, width] = cell.size();
+    let mut first = 0;
+    while first < cell.count() {
+        let next = cell.count().min(first + BLOCK);
+        let pixels = cell.read(first..next).map_err(failure)?;
+        for (image, pixels) in (first..next).zip(pixels.chunks_exact(height * width * 3)) {
+            let picture =
+                RgbImage::from_raw(width as u32, height as u32, pixels.to_vec()).unwrap_or_default();
+            images::write_png(&folder.join(crate::files::run::image_name(image)), &picture)?;
+        }
+        tell(next - first);
+        first = next;
+    }
+    let path = folder.join("images.csv");
+    table(cell, &path).map_err(|error| unwritten(&path, &error))?;
+    if npz {
+        let labels: Option<Vec<i64>> =
+            (0..cell.count()).map(|image| cell.class(image).map(i64::from)).collect();
+        let picture = |image: usize| {
+            let pixels = cell.read(image as u64..image as u64 + 1).unwrap_or_default();
+            Ok(RgbImage::from_raw(width as u32, height as u32, pixels).unwrap_or_default())
+        };
+        let path = folder.join("images.npz");
+        images::write_npz(&path, cell.count() as usize, (height, width), labels.as_deref(), picture)?;
+    }
+    Ok(())
+}
+
+/// A row an image: its file, the seed and its number there, and what it shows.
+fn table(cell: &CellImages, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["file", "seed", "image", "class", "shows", "cell"])?;
+    for image in 0..cell.count() {
+        let (seed, number) = cell.place(image);
+        table.write_record([
+            crate::files::run::image_name(image),
+            seed.to_string(),
+            number.to_string(),
+            cell.class(image).map_or(String::new(), |class| class.to_string()),
+            cell.shows(image).unwrap_or_default().to_owned(),
+            cell.cell().name.clone(),
+        ])?;
+    }
+    Ok(crate::files::write_atomically(path, &table.into_inner()?)?)
+}

@@ -1,0 +1,274 @@
+//! What a file or folder is, and which command takes it: one answer for `inspect` and for every command that was given
+//! another kind than it takes.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use crate::config::{Document, Node};
+use crate::files::FileKind;
+use crate::metrics::{Inception, Lite0, Probe, Statistics};
+use crate::pipeline::{Registry, calibration};
+use crate::weights::WeightFile;
+
+/// What a file of weights, or of numbers that nextscale wrote, is in words.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn weights(path: &Path, file: &WeightFile, registry: &Registry) -> Result<String, String> {
+    own(path, file).or_else(|| features(path, file)).unwrap_or_else(|| registry.recognise(file))
+}
+
+/// What nextscale writes itself, told by what its header says or by its only tensor; `None` for anything else.
+fn own(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
+    let says = |key: &str| file.metadata().get(key);
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    if says("nextscale_statistics").is_some() {
+        return Some(Statistics::read(path).map_err(|error| words(&error)).map(|statistics| {
+            let images = statistics.origin.images.map_or("images".into(), |images| format!("{images} images"));
+            let kept = statistics.kept.as_ref().map_or("no features kept".into(), |kept| {
+                format!("features of {} kept", kept.count())
+            });
+            format!(
+                "Statistics of {images} ({}) by {}, {kept}: `nextscale evaluate` takes it as --reference, --rec or SAMPLES",
+                statistics.origin.name, statistics.net
+            )
+        }));
+    }
+    if says("nextscale_probe_1").is_some() {
+        return Some(Probe::read(path).map_err(|error| words(&error)).map(|probe| {
+            let classes = probe.about().classes.len();
+            format!("A linear probe of {classes} classes: `nextscale evaluate` takes it as --probe")
+        }));
+    }
+    if says("format").is_some_and(|format| format == "nextscale marginals") {
+        return Some(calibration::read(path).map_err(|error| words(&error)).map(|averages| {
+            let grids = averages.prior.grids().count();
+            format!("Average logits on {grids} grids: a config takes it as `prior: Marginal(file: ..)`")
+        }));
+    }
+    if says("format").is_some_and(|format| format == "nextscale trace") {
+        let images = says("images").map_or("", String::as_str);
+        return Some(Ok(format!(
+            "A trace of {images} images, every scale's logits, tokens and canvases; the safetensors package reads it"
+        )));
+    }
+    if says("nextscale.checkpoint").is_some() {
+        return Some(Ok("A training's state, not weights to generate with: `nextscale train .. --resume` goes on from it, and the \
+                        weights are written beside it when the training ends"
+            .into()));
+    }
+    let names: Vec<&str> = file.names().take(2).collect();
+    match names.as_slice() {
+        ["images"] => Some(Ok(
+            "Images of a cell of an ablation: commands take them as DIR/CELL, DIR being the ablation's \
+                               folder"
+                .into(),
+        )),
+        ["rows"] => {
+            Some(Ok("What a measure saw in images of an ablation; `nextscale report DIR` reads it".into()))
+        }
+        _ => None,
+    }
+}
+
+/// Networks whose features `evaluate` compares.
+fn features(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
+    let device = Device::flex();
+    if file.names().any(|name| name.starts_with("_conv_stem.") || name.starts_with("conv_stem.")) {
+        let loaded = Lite0::load(path, &device).map_err(|error| error.to_string());
+        return Some(
+            loaded.map(|_| "EfficientNet-Lite0: `nextscale evaluate` takes it as --features".into()),
+        );
+    }
+    if file.names().any(|name| name.starts_with("Mixed_7c.")) {
+        let loaded = Inception::load(path, &device).map_err(|error| error.to_string());
+        return Some(
+            loaded.map(|_| "FID's Inception network: `nextscale evaluate` takes it as --features".into()),
+        );
+    }
+    if file.metadata().contains_key("classes") && file.names().any(|name| name.ends_with("widen.weight")) {
+        return Some(crate::train::check_classifier(path, &device).map_err(|error| error.to_string()).map(
+            |()| "A classifier: a tokenizer's training takes it as `perceptual: (classifier: ..)`".into(),
+        ));
+    }
+    None
+}
+
+/// The kinds of config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// A run's.
+    Run,
+    /// An ablation's.
+    Ablation,
+    /// A training's, of what `nextscale train` calls so.
+    Training(&'static str),
+}
+
+impl ConfigKind {
+    /// By the fields that only one kind has; `None` if it has none of them.
+    pub fn of(tree: &Node) -> Option<Self> {
+        let has = |field: &str| tree.get(field).is_ok();
+        if has("base") || has("measures") {
+            Some(Self::Ablation)
+        } else if has("tokenizer") && has("data") {
+            Some(Self::Training("backbone"))
+        } else if has("stages") && has("data") {
+            Some(Self::Training("classifier"))
+        } else if has("data") {
+            Some(Self::Training("tokenizer"))
+        } else if has("model") || has("condition") || has("guidance") {
+            Some(Self::Run)
+        } else {
+            None
+        }
+    }
+
+    /// The command that takes it.
+    pub fn command(self, file: &Path) -> String {
+        let file = file.display();
+        match self {
+            Self::Run => format!("nextscale generate {file}"),
+            Self::Ablation => format!("nextscale ablate {file}"),
+            Self::Training(what) => format!("nextscale train {what} {file}"),
+        }
+    }
+}
+
+impl std::fmt::Display for ConfigKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run => f.write_str("the config of a run"),
+            Self::Ablation => f.write_str("the config of an ablation"),
+            Self::Training(what) => write!(f, "the config of a {what}'s training"),
+        }
+    }
+}
+
+/// What a file is that is neither weights nor numbers: a config, a table, images.
+///
+/// # Errors
+/// If it is nothing that any command takes.
+pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
+    let shown = path.display();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match kind {
+        FileKind::Npz => Ok(match crate::metrics::source::ImageSource::open(path) {
+            Ok(source) => {
+                let [height, width] = source.size();
+                format!(
+                    "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them",
+                    source.count()
+                )
+            }
+            Err(error) => match crate::metrics::Input::open(path, None) {
+                Ok(crate::metrics::Input::File(_)) => {
+                    "Arrays without images; with `mu` and `sigma` `nextscale evaluate` takes it as --reference, on Inception's \
+                     features"
+                        .into()
+                }
+                _ => return Err(error.to_string()),
+            },
+        }),
+        FileKind::Text if name.ends_with(".json") => Ok(match &*name {
+            "manifest.json" => "Says what the images of a run folder are of; commands take the folder".into(),
+            "ablation.json" => "Says what an ablation ran; `nextscale report` takes the folder".into(),
+            _ => "JSON; no command takes it".into(),
+        }),
+        FileKind::Text if name.ends_with(".csv") => {
+            Ok(format!("A table; if it is a training's log: nextscale curves {shown} --out FILE.svg"))
+        }
+        FileKind::Text => {
+            let tree = Document::read(path).map_err(|error| format!("{shown} is text and no config: {error}"))?;
+            match ConfigKind::of(&tree) {
+                Some(kind) => {
+                    let (kind, command) = (kind.to_string(), kind.command(path));
+                    Ok(format!("{}{}: {command}", kind[..1].to_uppercase(), &kind[1..]))
+                }
+                None => Err(format!("{shown} is RON of no kind that a command takes")),
+            }
+        }
+        FileKind::Image(_) => Ok(format!("{}; commands take folders of images", capital(&kind.to_string()))),
+        _ => Err(format!("{shown} is {kind}, which no command takes")),
+    }
+}
+
+/// What a folder is.
+///
+/// # Errors
+/// If it is nothing that any command takes.
+pub fn folder(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    if path.join("ablation.json").is_file() {
+        return Ok(format!(
+            "An ablation: `nextscale report {shown}` makes its report again, and commands that take images take {shown}/CELL"
+        ));
+    }
+    if let Ok(Some(contents)) = crate::files::run::Contents::read(path) {
+        let (images, folders) = (contents.images, contents.folders.join(", "));
+        return Ok(format!(
+            "A run folder: {images} images each in {folders}; `nextscale evaluate`, `neighbours` and `reconstruct` take it"
+        ));
+    }
+    if path.join("checkpoint.safetensors").is_file() {
+        return Ok(
+            "A training's folder; --resume goes on in it, and `nextscale curves` draws its log.csv".into()
+        );
+    }
+    if let Some(source) = crate::train::data::Source::find(path) {
+        return Ok(format!("A data set: {source:?}, as a training's `data` says it"));
+    }
+    if path.join("train").is_dir() {
+        return Ok(format!(
+            "A data set by class, if its folders hold images: 'Folder(root: {:?}, size: 64)', as a training's `data` says it",
+            shown.to_string()
+        ));
+    }
+    let source = crate::metrics::source::ImageSource::open(path).map_err(|error| error.to_string())?;
+    let [height, width] = source.size();
+    Ok(format!(
+        "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them",
+        source.count()
+    ))
+}
+
+fn capital(text: &str) -> String {
+    text.get(..1).map_or(String::new(), |first| first.to_uppercase() + &text[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_config_is_told_by_its_fields() {
+        let kind = |text: &str| ConfigKind::of(&Document::parse("a.ron", text).unwrap());
+        assert_eq!(kind("(model: Shipped(\"cifar10\"))"), Some(ConfigKind::Run));
+        assert_eq!(kind("(base: (model: 1), variants: [])"), Some(ConfigKind::Ablation));
+        assert_eq!(
+            kind("(data: Cifar10(\"x\"), model: (), scales: [1])"),
+            Some(ConfigKind::Training("tokenizer"))
+        );
+        assert_eq!(kind("(data: Cifar10(\"x\"), tokenizer: \"y\")"), Some(ConfigKind::Training("backbone")));
+        assert_eq!(kind("(data: Cifar10(\"x\"), stages: 3)"), Some(ConfigKind::Training("classifier")));
+        assert_eq!(kind("(a: 1)"), None);
+    }
+
+    #[test]
+    fn all_of_the_project_s_configs_are_told() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let mut seen = 0;
+        for folder in [root.clone(), root.join("train")] {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "ron") {
+                    let tree = Document::read(&path).unwrap();
+                    assert!(ConfigKind::of(&tree).is_some(), "{}", path.display());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 5);
+    }
+}

@@ -1,0 +1,230 @@
+//! What every command makes of the kinds of files and folders that there are.
+
+use super::program::Place;
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn put(place: &Place, name: &str, seed: u32, side: u32) {
+    let path = place.path(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let value = |x: u32, y: u32| (seed * 4096 + y * 64 + x).wrapping_mul(2_654_435_761).to_le_bytes();
+    let picture = image::RgbImage::from_fn(side, side + seed % 3, |x, y| {
+        let bytes = value(x, y);
+        image::Rgb([bytes[1], bytes[2], bytes[3]])
+    });
+    picture.save(path).unwrap();
+}
+
+/// `set/{train,test}/{a,b}/N.png`, of different sizes.
+fn set(place: &Place) {
+    for seed in 0..12 {
+        let (split, class) = (["train", "test"][seed as usize % 2], ["a", "b"][seed as usize / 2 % 2]);
+        put(place, &format!("set/{split}/{class}/{seed}.png"), seed, 8);
+    }
+}
+
+#[test]
+fn images_are_named_the_same_way_for_every_command() {
+    let place = Place::new();
+    set(&place);
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    assert_eq!(place.run(&["generate", "run.ron"]).code, Some(0));
+    let train = "Train(Folder(root: \"set\", size: 8))";
+    let test = "Test(Folder(root: \"set\", size: 8))";
+    let ran = place.run(&["evaluate", train, "--reference", test, "--json", "a.json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains(&format!("samples    {train}, 6 images, 8×8")), "{}", ran.out);
+    // A folder with --size is the same images.
+    let folder = place.run(&["evaluate", "set/train", "--reference", "set/test", "--size", "8"]);
+    assert_eq!(folder.code, Some(0), "{folder:?}");
+    let first = |out: &str| out.lines().next().unwrap().to_owned();
+    assert_eq!(first(&folder.out), first(&ran.out));
+    assert!(folder.out.contains("6 images, 8×8, brought to squares of 8"), "{}", folder.out);
+    // Without it the first that differs is named, before any image is measured.
+    let mixed = place.run(&["evaluate", "set/train", "--reference", "set/test"]);
+    assert!(mixed.code == Some(1) && mixed.err.contains("--size N"), "{mixed:?}");
+    // A data set with two splits is no set of images, and the remedy is a line to copy.
+    let both =
+        place.run(&["evaluate", "Folder(root: \"set\", size: 8)", "--reference", "set/test", "--size", "8"]);
+    assert!(both.code == Some(2) && both.err.contains("Test(Folder(root"), "{both:?}");
+    let near = place.run(&["neighbours", "set/test", "--data", train, "--out", "a.png", "--size", "8"]);
+    assert_eq!(near.code, Some(0), "{near:?}");
+    let rebuilt = place.run(&["reconstruct", "run.ron", test, "--out", "rec.npz", "--size", "64"]);
+    assert_eq!((rebuilt.code, &*rebuilt.out), (Some(0), "wrote rec.npz: 6 images\n"), "{}", rebuilt.err);
+    let run = place.run(&["evaluate", "run", "--reference", "rec.npz", "--rec", "rec.npz"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let shipped = place.run(&["evaluate", "run", "--reference", "cifar10"]);
+    assert!(shipped.code == Some(0) && shipped.out.contains("10000 images"), "{shipped:?}");
+}
+
+#[test]
+fn every_command_says_what_it_passes_over() {
+    let place = Place::new();
+    set(&place);
+    for split in ["train", "test"] {
+        std::fs::write(place.path(&format!("set/{split}/a/notes.txt")), "x").unwrap();
+    }
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    let folder = "Folder(root: \"set\", size: 8)";
+    let commands: [&[&str]; 4] = [
+        &["evaluate", "set/train", "--reference", "set/test", "--size", "8"],
+        &["neighbours", "set/train", "--data", "set/test", "--out", "a.png", "--size", "8"],
+        &["reconstruct", "run.ron", "set/test", "--out", "rec.npz", "--size", "64"],
+        &["probe", "fit", folder, "--out", "probe.safetensors"],
+    ];
+    for arguments in commands {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let said = ran.out + &ran.err;
+        assert!(said.contains("left out: ") && said.contains(" txt"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn moments_without_the_network_they_are_of_say_which() {
+    let place = Place::new();
+    put(&place, "set/0.png", 0, 8);
+    let mut writer = npyz::npz::NpzWriter::create(place.path("stats.npz")).unwrap();
+    for (name, shape) in [("mu", vec![4]), ("sigma", vec![4, 4])] {
+        use npyz::WriterBuilder;
+        let array = writer.array::<f64>(name, Default::default()).unwrap().default_dtype().shape(&shape);
+        let mut array = array.begin_nd().unwrap();
+        let side = shape.len();
+        array.extend((0..4_usize.pow(side as u32)).map(|i| f64::from(u8::from(i % 5 == 0)))).unwrap();
+        array.finish().unwrap();
+    }
+    drop(writer);
+    let ran = place.run(&["evaluate", "set", "--reference", "stats.npz"]);
+    assert!(ran.code == Some(1) && ran.err.contains("--features pt_inception"), "{ran:?}");
+    let inspected = place.run(&["inspect", "stats.npz"]);
+    assert!(inspected.code == Some(0) && inspected.out.contains("--reference"), "{inspected:?}");
+}
+
+#[test]
+fn a_tokenizer_alone_is_taken_in_either_format_or_the_config_to_write_is_told() {
+    let place = Place::new();
+    put(&place, "set/0.png", 0, 64);
+    let fixture = format!("{PROJECT}/tests/fixtures/var/vae.pth");
+    let ran = place.run(&["reconstruct", &fixture, "set", "--out", "rec.npz"]);
+    assert!(ran.code != Some(0) && !ran.err.contains("UTF-8"), "{ran:?}");
+    assert!(ran.err.contains("(model: Var(tokenizer:") || ran.err.contains("norm_groups"), "{ran:?}");
+    let backbone = format!("{PROJECT}/models/cifar10/backbone.safetensors");
+    let none = place.run(&["reconstruct", &backbone, "set", "--out", "rec.npz"]);
+    assert!(none.code == Some(2) && none.err.contains("holds no tokenizer"), "{none:?}");
+    assert_eq!(place.files(), ["set/0.png"]);
+}
+
+#[test]
+fn inspect_knows_everything_that_the_program_reads_and_writes() {
+    let place = Place::new();
+    set(&place);
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    let made = ["generate", "run.ron", "--out", "made", "--trace", "trace.safetensors"];
+    assert_eq!(place.run(&made).code, Some(0));
+    let saved = ["evaluate", "set/test", "--size", "8", "--save-statistics", "stats.safetensors"];
+    assert_eq!(place.run(&saved).code, Some(0));
+    let fitted = ["probe", "fit", "Folder(root: \"set\", size: 8)", "--out", "probe.safetensors"];
+    assert_eq!(place.run(&fitted).code, Some(0));
+    std::fs::write(place.path("ablation.ron"), "(base: (model: Shipped(\"cifar10\")), variants: [])")
+        .unwrap();
+    std::fs::write(place.path("page.pth"), "<!DOCTYPE html><html></html>").unwrap();
+    let of = |file: &str| format!("{PROJECT}/{file}");
+    let cases = [
+        ("made".into(), "A run folder: 10 images"),
+        ("made/config.ron".into(), "nextscale generate made/config.ron"),
+        ("trace.safetensors".into(), "A trace of 10 images"),
+        ("stats.safetensors".into(), "Statistics of 6 images"),
+        ("probe.safetensors".into(), "A linear probe of 2 classes"),
+        ("ablation.ron".into(), "The config of an ablation: nextscale ablate"),
+        ("set".into(), "A data set by class"),
+        ("set/test/a/1.png".into(), "One PNG image"),
+        (of("models/lite0/lite0-f16.safetensors"), "takes it as --features"),
+        (of("models/lite0/cifar10-probe.safetensors"), "A linear probe of 10 classes"),
+        (of("models/lite0/cifar10-test.safetensors"), "Statistics of 10000 images"),
+        (of("models/cifar10/marginal.safetensors"), "Marginal(file: ..)"),
+        (of("models/cifar10/tokenizer.safetensors"), "tokenizer that can be used"),
+        (of("models/cifar10/backbone.safetensors"), "transformer that can be used"),
+    ];
+    for (file, told) in cases {
+        let ran = place.run(&["inspect", &file]);
+        assert!(ran.code == Some(0) && ran.out.contains(told), "{file}: {ran:?}");
+    }
+    let page = place.run(&["inspect", "page.pth"]);
+    assert!(page.code == Some(1) && page.err.contains("web page"), "{page:?}");
+}
+
+#[test]
+fn inspect_says_what_generate_would() {
+    let place = Place::new();
+    let whole = nextscale::weights::WeightFile::open(format!("{PROJECT}/tests/fixtures/var/vae.safetensors"))
+        .unwrap();
+    let tensors = |change: &dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>| {
+        let named = whole.names().filter_map(|name| {
+            let (values, shape) = whole.values(name).unwrap();
+            let values = change(name, values)?;
+            Some((name.to_owned(), burn::tensor::TensorData::new(values, shape)))
+        });
+        let path = place.path("vae.safetensors");
+        let precision = nextscale::weights::Precision::F32;
+        nextscale::weights::save_safetensors(&path, named.collect::<Vec<_>>(), precision, whole.metadata())
+            .unwrap();
+        place.run(&["inspect", "vae.safetensors"])
+    };
+    let sound = tensors(&|_, values| Some(values));
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    let lacking = tensors(&|name, values| (name != "decoder.conv_out.bias").then_some(values));
+    assert!(lacking.code == Some(1) && lacking.err.contains("decoder.conv_out.bias"), "{lacking:?}");
+    let diverged = tensors(&|name, mut values| {
+        if name == "decoder.conv_out.bias" {
+            values[0] = f32::NAN;
+        }
+        Some(values)
+    });
+    assert!(diverged.code == Some(1) && diverged.err.contains("holds NaN"), "{diverged:?}");
+}
+
+#[test]
+fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_that_takes_it() {
+    let place = Place::new();
+    std::fs::write(place.path("ablation.ron"), "(base: (model: Shipped(\"cifar10\")), variants: [])")
+        .unwrap();
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    std::fs::create_dir(place.path("folder")).unwrap();
+    let weights = format!("{PROJECT}/tests/fixtures/var/vae.pth");
+    let cases: [(&[&str], &str); 6] = [
+        (&["generate", "ablation.ron"], "nextscale ablate ablation.ron"),
+        (&["calibrate", "ablation.ron", "--out", "a.safetensors"], "nextscale ablate ablation.ron"),
+        (&["ablate", "run.ron"], "nextscale generate run.ron"),
+        (&["train", "tokenizer", "run.ron"], "nextscale generate run.ron"),
+        (&["generate", &weights], "nextscale inspect"),
+        (&["generate", "folder"], "is a folder, not a config"),
+    ];
+    for (arguments, told) in cases {
+        let ran = place.run(arguments);
+        assert!(ran.code == Some(2) && ran.err.contains(told), "{arguments:?}: {ran:?}");
+    }
+    assert_eq!(place.files(), ["ablation.ron", "run.ron"]);
+}
+
+/// A reader that has gone, a full disk under the words, and no terminal: none is an error of the work.
+#[cfg(target_os = "linux")]
+#[test]
+fn words_that_cannot_be_printed_do_not_end_a_command() {
+    use std::process::Stdio;
+
+    let place = Place::new();
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    for arguments in
+        [&["list"][..], &["generate", "run.ron"], &["inspect", "run.ron"], &["init", "a.ron"], &["schema"]]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = place.command(arguments);
+        let status = command.stdout(full.try_clone().unwrap()).stderr(full).status().unwrap();
+        // The schema is all that its command is for.
+        let expected = if arguments == ["schema"] { 1 } else { 0 };
+        assert_eq!(status.code(), Some(expected), "{arguments:?}");
+    }
+    let mut child = place.command(&["list"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
