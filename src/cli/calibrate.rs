@@ -9,7 +9,7 @@ use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
-use super::say::say;
+use super::say::{self, say};
 use super::{Failure, config_file};
 
 /// Average a rule's logits over a config's images, for the prior `Marginal`
@@ -38,9 +38,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     }
     let folder = args.config.parent().unwrap_or(Path::new(""));
     let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare)?;
-    for remark in prepared.remarks() {
-        eprintln!("warning: {remark}");
-    }
+    say::warn(prepared.remarks());
     let stop = Stop::new();
     let options = CalibrationOptions {
         device: args.device.device,

@@ -11,7 +11,7 @@ use super::device::{DeviceArgs, DtypeArgs};
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
-use super::say::say;
+use super::say::{self, say};
 use super::{Failure, config_file};
 
 /// What runs without a config; compiled in, so that it works from any folder.
@@ -60,9 +60,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         tree.set_node("condition", prompts).map_err(Failure::usage)?;
     }
     let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
-    for remark in prepared.remarks() {
-        eprintln!("warning: {remark}");
-    }
+    say::warn(prepared.remarks());
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,

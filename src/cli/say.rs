@@ -10,6 +10,14 @@ pub fn out(text: Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
+/// Writes sentences to standard error, each as a warning, and passes over failures.
+pub fn warn(sentences: &[String]) {
+    let mut err = std::io::stderr().lock();
+    for sentence in sentences {
+        let _ = writeln!(err, "warning: {sentence}");
+    }
+}
+
 /// As `println!`, where failing to print is no error of the work.
 macro_rules! say {
     ($($words:tt)*) => {

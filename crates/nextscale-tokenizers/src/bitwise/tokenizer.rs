@@ -3,7 +3,11 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_core::{Alphabet, Canvas, Draw, Error, Grid, Result, ScaleSchedule};
 
-use super::{MultiScaleBsq, Scales, code::codes, patch};
+use super::{
+    MultiScaleBsq, Scales,
+    code::{bits, codes},
+    patch,
+};
 use crate::Tokenizer;
 use crate::positions::{grid, map};
 
@@ -50,21 +54,21 @@ impl Tokenizer for MultiScaleBsq {
 
     fn embed(&self, draw: &Draw, k: usize) -> Result<Tensor<4>> {
         let grid = grid(self.schedule(), k)?;
-        let (bits, positions) = (self.token_bits(), grid.positions());
+        let (width, positions) = (self.token_bits(), grid.positions());
         let ones = match &draw.weights {
-            None if draw.tokens.dims()[1..] == [positions, bits] => draw.tokens.clone().float(),
+            None if draw.tokens.dims()[1..] == [positions, width] => draw.tokens.clone().float(),
             None => {
-                let expected = format!("[batch, {positions}, {bits}]");
+                let expected = format!("[batch, {positions}, {width}]");
                 return Err(Error::shape(format!("tokens of scale {k}"), expected, &draw.tokens.dims()));
             }
-            Some(weights) if weights.dims()[1..] == [positions, 2 * bits] => {
+            Some(weights) if weights.dims()[1..] == [positions, 2 * width] => {
                 // Of a bit's two weights, which add up to 1, that of the value 1.
                 let [batch, ..] = weights.dims();
-                let pairs = weights.clone().reshape([batch, positions, bits, 2]);
+                let pairs = weights.clone().reshape([batch, positions, width, 2]);
                 pairs.narrow(3, 1, 1).squeeze_dim(3)
             }
             Some(weights) => {
-                let expected = format!("[batch, {positions}, {}]", 2 * bits);
+                let expected = format!("[batch, {positions}, {}]", 2 * width);
                 return Err(Error::shape(format!("weights of scale {k}"), expected, &weights.dims()));
             }
         };
@@ -101,5 +105,19 @@ impl Tokenizer for MultiScaleBsq {
     fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>> {
         let f = self.encode_features(images * 2.0 - 1.0)?;
         Ok(self.quantize(f.inner())?.bits.into_iter().map(|bits| self.tokens(bits)).collect())
+    }
+    fn features(&self, images: Tensor<4>) -> Result<Tensor<4>> {
+        self.encode_features(images * 2.0 - 1.0)
+    }
+
+    fn requantise(&self, features: Tensor<4>, canvas: &Canvas, k: usize) -> Result<Tensor<3, Int>> {
+        grid(self.schedule(), k)?;
+        self.on_canvas("the canvas", &canvas.features)?;
+        if features.dims() != canvas.features.dims() {
+            let expected = format!("{:?}", canvas.features.dims());
+            return Err(Error::shape("the features", expected, &features.dims()));
+        }
+        let rest = self.scales.down(k).apply(features - canvas.features.clone());
+        Ok(self.tokens(bits(rest.inner())))
     }
 }

@@ -18,7 +18,7 @@ impl VqvaeConfig {
     /// If the tensors that tell are missing or cannot be, with their names and shapes.
     pub fn infer(file: &WeightFile, norm_groups: Option<usize>) -> Result<Self> {
         let file = &file.rooted("quantize.embedding.weight")?;
-        let tensors = Tensors { file, model: MODEL, name: |_, path| path.into() };
+        let tensors = named(file);
         let [vocabulary, latent_channels] = tensors.shape("quantize.embedding.weight")?;
         let setting = |name: &str| file.metadata().get(name);
         let norm_groups =
@@ -42,7 +42,7 @@ impl VqvaeConfig {
     /// How many scales a file's φ has a convolution for, where each has its own; else 1, for any number has the same tensors.
     pub fn phi_count(&self, file: &WeightFile) -> usize {
         match self.phi {
-            PhiKind::PerScale => count(|i| format!("quantize.quant_resi.{i}.weight"), file),
+            PhiKind::PerScale => named(file).count(|i| format!("quantize.quant_resi.{i}.weight")),
             _ => 1,
         }
     }
@@ -62,6 +62,11 @@ impl VqvaeConfig {
 /// Whether a file holds the encoder's half.
 pub(super) fn has_encoder(file: &WeightFile) -> bool {
     file.names().any(|name| name.starts_with("encoder.") || name.starts_with("quant_conv."))
+}
+
+/// The file's tensors, whose names are the parameters' paths.
+fn named(file: &WeightFile) -> Tensors<'_> {
+    Tensors { file, model: MODEL, name: |_, path| path.into() }
 }
 
 fn phi(tensors: &Tensors<'_>) -> PhiKind {
