@@ -23,10 +23,10 @@ use crate::{Guidance, Step, Strength, nested};
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Gated(rule: Cfg(scale: 3.0), by: Entropy(above: 0.5))", check = Self::validate)]
 pub struct Gated {
-    /// The rule that stands where the gate is closed, and that is measured.
+    /// The rule where the gate is closed; the gate measures its distribution.
     #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
-    /// The rule that stands where the gate is open.
+    /// The rule where the gate is open.
     rule: Arc<dyn Guidance>,
     /// `Entropy(above: a, below: b)`, as a share of the largest entropy, or `Confidence(above: a, below: b)`, the largest
     /// probability: open from a to b, which are 0 and 1 where not given.

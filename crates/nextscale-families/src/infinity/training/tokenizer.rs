@@ -88,7 +88,7 @@ pub struct QuantiserLoss {
 
 impl Default for QuantiserLoss {
     fn default() -> Self {
-        Self { commitment: 0.25, entropy: 0.1, diversity: 1.0, temperature: 0.05 }
+        Self { commitment: 0.25, entropy: 0.1, diversity: 1.0, temperature: 0.02 }
     }
 }
 
@@ -102,7 +102,7 @@ impl QuantiserLoss {
             }
         }
         if !(temperature.is_finite() && temperature > 0.0) {
-            let message = format!("{temperature} is no temperature; give a number above 0, like 0.05");
+            let message = format!("{temperature} is no temperature; give a number above 0, like 0.02");
             return Err(Error::setting("quantiser.temperature", message));
         }
         Ok(())
