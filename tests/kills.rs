@@ -21,9 +21,9 @@ fn counter() -> Option<&'static Path> {
     let counter = COUNTER.get_or_init(|| {
         let library = std::env::temp_dir().join(format!("nextscale-counter-{}.so", std::process::id()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kills/counter.c");
-        let made =
-            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).args([source, "-ldl"]);
-        made.status().is_ok_and(|status| status.success()).then_some(library)
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).args([source, "-ldl"]);
+        compiler.status().is_ok_and(|status| status.success()).then_some(library)
     });
     counter.as_deref()
 }
@@ -77,7 +77,8 @@ fn killed(prepare: &dyn Fn(&Place), arguments: &[&str], again: &[&str]) {
         for (name, bytes) in &expected {
             // Configs and what is made of them name the folder.
             let here = |place: &Place, bytes: &[u8]| {
-                String::from_utf8_lossy(bytes).replace(&*place.path("").to_string_lossy(), "HERE/")
+                String::from_utf8_lossy(bytes)
+                    .replace(place.path("").to_string_lossy().trim_end_matches('/'), "HERE")
             };
             let same = is_timed(name) || here(&place, &found[name]) == here(&straight, bytes);
             assert!(same, "{arguments:?}, killed at {at} of {writes}: {name} differs");
