@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan};
 
-use crate::{Node, Source, Span, path::join, source::EXCERPT, suggest};
+use crate::{Node, Source, Span, source::EXCERPT, step::join, suggest};
 
 /// What is wrong with a config, where, and what would be right.
 ///

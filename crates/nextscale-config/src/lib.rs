@@ -46,6 +46,7 @@ mod print;
 mod set;
 pub mod settings;
 mod source;
+mod step;
 mod suggest;
 
 pub use conditions::{Conditions, Item};

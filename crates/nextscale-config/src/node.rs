@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConfigError, Source, Span, print::Group, set::SET, suggest::cut};
+use crate::{ConfigError, Source, Span, suggest::cut};
 
 /// One value of a RON document, with the place it was read from.
 ///
@@ -81,20 +81,6 @@ impl Node {
     /// An error that points at this node.
     pub fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::new(message).at(&self.source, self.head(), "")
-    }
-
-    /// An error about what this value means as a whole: it points at what an override made of it, if one did, or else at the
-    /// value.
-    pub fn refused(&self, message: impl Into<String>) -> ConfigError {
-        self.overridden().unwrap_or(self).error(message)
-    }
-
-    /// What an override put into this value.
-    fn overridden(&self) -> Option<&Node> {
-        if self.source.name == SET {
-            return Some(self);
-        }
-        Group::of(self)?.parts.iter().rev().find_map(|(_, value)| value.overridden())
     }
 
     /// The name of a struct or a variant: that of `Name`, `Name(..)` and `Name(field: ..)`.

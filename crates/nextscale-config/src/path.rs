@@ -6,24 +6,9 @@
 use crate::{
     ConfigError, Field, Node, Result, Span, Value,
     print::{Group, Lead},
+    step::{Step, join},
     suggest,
 };
-
-/// One step of a path, as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Name(String),
-    Index(usize),
-}
-
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Index(index) => write!(f, "[{index}]"),
-        }
-    }
-}
 
 /// Splits a path into its steps, with the bytes of each.
 pub(crate) fn steps(path: &str) -> Result<Vec<(Step, Span)>> {
@@ -54,11 +39,6 @@ pub(crate) fn steps(path: &str) -> Result<Vec<(Step, Span)>> {
         at = end + 1;
     }
     Ok(steps)
-}
-
-/// A step and the path behind it.
-pub(crate) fn join(step: &str, rest: &str) -> String {
-    if rest.starts_with('[') { format!("{step}{rest}") } else { format!("{step}.{rest}") }
 }
 
 impl Node {

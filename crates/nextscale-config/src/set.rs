@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{
     ConfigError, Field, Node, Result, Source, Span, Value,
     parse::{MAX_DEPTH, is_name, parse_part},
-    path::{Step, steps},
+    path::steps,
+    print::Group,
+    step::Step,
     suggest::cut,
 };
 
@@ -13,6 +15,20 @@ use crate::{
 pub(crate) const SET: &str = "--set";
 
 impl Node {
+    /// An error about what this value means as a whole: it points at what an override made of it, if one did, or else at the
+    /// value.
+    pub fn refused(&self, message: impl Into<String>) -> ConfigError {
+        self.overridden().unwrap_or(self).error(message)
+    }
+
+    /// What an override put into this value.
+    fn overridden(&self) -> Option<&Node> {
+        if self.source.name == SET {
+            return Some(self);
+        }
+        Group::of(self)?.parts.iter().rev().find_map(|(_, value)| value.overridden())
+    }
+
     /// Carries out one `PATH=VALUE`, as `--set` takes it. The value is RON; a single word with a point or a slash in it
     /// that is no RON, such as `weights/vae.pth`, is taken as a string, because shells eat quotes.
     ///

@@ -13,7 +13,7 @@ use ron::{Deserializer, Options, extensions::Extensions};
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 
-use crate::{ConfigError, Node, Result, Value, path::Step, suggest::cut};
+use crate::{ConfigError, Node, Result, Value, step::Step, suggest::cut};
 pub use number_or::NumberOr;
 use printed::Printed;
 
