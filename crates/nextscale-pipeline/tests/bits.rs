@@ -14,7 +14,7 @@ use nextscale_config::Document;
 use nextscale_core::noise::Counter;
 use nextscale_core::{Condition, Grid, ScaleSchedule};
 use nextscale_generate::sampler::Argmax;
-use nextscale_guidance::{Cfg, Strength};
+use nextscale_guidance::{Cfg, CfgInside, Strength};
 use nextscale_pipeline::calibration::{CalibrationOptions, calibrate};
 use nextscale_pipeline::{
     Batch, Config, Error, Generator, LoadOptions, Model, Prepared, Registry, RunOptions, Stop, images, run,
@@ -142,6 +142,40 @@ fn recorded_texts_make_upstreams_bits_and_images() {
         }
         let expected = reference.values("vae_dec_out").unwrap().0;
         common::assert_near(&common::floats(&(made * 2.0 - 1.0)), &expected, 1e-4, file);
+    }
+}
+
+#[test]
+fn a_recorded_negative_guided_inside_the_model_makes_upstreams_bits_on_grids_that_are_not_square() {
+    let place = place();
+    let device = Device::flex();
+    for (group, layer) in [("base", 2), ("patchify", 1)] {
+        let reference = WeightFile::open(fixture(group, "reference_b.safetensors")).unwrap();
+        let scales = "scales: [1, 2, (4, 3), (8, 6), (12, 9)]";
+        let node = Document::parse("run.ron", &format!("(model: {})", model(group, scales))).unwrap();
+        let open = Registry::standard().in_folder(place.path()).open_model(&node).unwrap();
+        let loaded = open.load(&LoadOptions::new(&device)).unwrap();
+        let rows = [("text", "text"), ("blur", "neg_text")]
+            .map(|(prompt, name)| (prompt.to_owned(), reference.tensor::<2>(name, &device).unwrap()));
+        let backbone = WeightFile::open(fixture(group, "infinity.safetensors")).unwrap();
+        let null = backbone.tensor::<2>("cfg_uncond", &device).unwrap();
+        let conditioner = TextConditioner::new(null, rows).unwrap();
+        let model = Model::new(loaded.tokenizer, loaded.backbone, Arc::new(conditioner)).unwrap();
+        let weights = reference.values("cfg_list").unwrap().0;
+        let weights = Strength::List(weights.into_iter().map(f64::from).collect());
+        let rule = Arc::new(CfgInside::new(&[layer], weights).unwrap());
+        let schedule = model.schedule().clone();
+        let generator = Generator::new(model, rule, Arc::new(Argmax), Arc::new(Counter::new(0))).unwrap();
+        let prompt = |text: &str| Condition::Prompt(text.into());
+        let conditions = [prompt("text").avoiding(prompt("blur"))];
+        let mut record = Record::default();
+        let batch = Batch { images: &[0], conditions: &conditions };
+        let made = generator.batch(batch, &mut record, &Stop::new()).unwrap();
+        for (k, found) in record.tokens.iter().enumerate() {
+            assert_eq!(*found, tokens(&reference, k, schedule.grid(k)), "{group} scale {k}");
+        }
+        let expected = reference.values("vae_dec_out").unwrap().0;
+        common::assert_near(&common::floats(&(made * 2.0 - 1.0)), &expected, 1e-4, group);
     }
 }
 
