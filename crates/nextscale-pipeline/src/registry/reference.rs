@@ -51,7 +51,7 @@ const KEPT: &str = "\nThe kept part is not kept byte for byte. It passes through
 tokens, which are residuals of that image's own coarser scales: where coarser tokens were drawn otherwise, and every convolution \
 carries what is drawn across the box's edge, the sum is not the given image. A run prints the mean error of the kept part and that of \
 the tokenizer alone. `tokens: Requantised` chooses at every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far, \
-which brings the error down to about the tokenizer's own; `paste: true` puts the given pixels over it, at the price of a seam.\n";
+which on the shipped model's own pictures brings the error from 14.9 of 255 to 8.8, where the tokenizer alone has 3.2; `paste: true` puts the given pixels over it, at the price of a seam.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {
