@@ -74,14 +74,14 @@ fn classes(folder: &Path) -> Result<Vec<String>> {
 
 /// Every tenth image of a class, and at least one where there are several.
 fn held_out(files: Files) -> (Files, Files) {
-    let mut counts = vec![0; usize::from(u16::MAX) + 1];
+    let mut counts = vec![0_usize; usize::from(u16::MAX) + 1];
     files.iter().for_each(|(_, label)| counts[usize::from(*label)] += 1);
-    let mut seen = vec![0; counts.len()];
+    let mut seen = vec![0_usize; counts.len()];
     files.into_iter().partition(|(_, label)| {
         let label = usize::from(*label);
         seen[label] += 1;
         let last = seen[label] == counts[label] && counts[label] > 1 && counts[label] < HELD_OUT;
-        seen[label] % HELD_OUT != 0 && !last
+        !seen[label].is_multiple_of(HELD_OUT) && !last
     })
 }
 
