@@ -153,12 +153,15 @@ fn inspect_knows_everything_that_the_program_reads_and_writes() {
     assert!(page.code == Some(1) && page.err.contains("web page"), "{page:?}");
 }
 
+/// What becomes of a tensor by name; `None` leaves it out.
+type Change = dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>;
+
 #[test]
 fn inspect_says_what_generate_would() {
     let place = Place::new();
     let whole = nextscale::weights::WeightFile::open(format!("{PROJECT}/tests/fixtures/var/vae.safetensors"))
         .unwrap();
-    let tensors = |change: &dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>| {
+    let tensors = |change: &Change| {
         let named = whole.names().filter_map(|name| {
             let (values, shape) = whole.values(name).unwrap();
             let values = change(name, values)?;

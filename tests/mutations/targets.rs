@@ -11,11 +11,14 @@ use nextscale::pipeline::{Config, Registry};
 use nextscale::train::data::Source;
 use nextscale::weights::WeightFile;
 
+/// Reads bytes, and passes over what it finds.
+type Read = Box<dyn Fn(&[u8])>;
+
 /// A reader, and sound input for it.
 pub struct Target {
     pub name: &'static str,
     pub corpus: Vec<Vec<u8>>,
-    pub read: Box<dyn Fn(&[u8])>,
+    pub read: Read,
 }
 
 fn project() -> PathBuf {
@@ -32,7 +35,7 @@ fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
 }
 
 /// Reads bytes from a file of a name, in a folder that goes away.
-fn from_file(name: &'static str, read: impl Fn(&Path) + 'static) -> Box<dyn Fn(&[u8])> {
+fn from_file(name: &'static str, read: impl Fn(&Path) + 'static) -> Read {
     let folder = tempfile::tempdir().unwrap();
     Box::new(move |bytes| {
         let path = folder.path().join(name);
