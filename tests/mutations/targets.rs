@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use nextscale::ablation::judge::Judges;
 use nextscale::ablation::{Ablation, Store};
 use nextscale::config::Document;
+use nextscale::families::infinity::training::tokenizer::TrainBitwise;
+use nextscale::families::var::training as var;
 use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{Probe, Statistics};
 use nextscale::pipeline::{Config, Registry};
@@ -57,8 +59,9 @@ pub fn targets() -> Vec<Target> {
                 let folder = project().join("configs");
                 let _ = Config::from_node(&tree, &folder, &registry).and_then(Config::prepare);
                 let _ = Ablation::from_node(&tree, &folder, &registry, &Judges::standard());
-                let _ = tree.decode::<nextscale::train::config::TrainTokenizer>();
-                let _ = tree.decode::<nextscale::train::config::TrainBackbone>();
+                let _ = tree.decode::<var::TrainTokenizer>();
+                let _ = tree.decode::<var::TrainBackbone>();
+                let _ = tree.decode::<TrainBitwise>();
             }),
         },
         Target {
