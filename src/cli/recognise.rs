@@ -118,6 +118,9 @@ impl ConfigKind {
             Some(Self::Training("classifier"))
         } else if has("data") {
             Some(Self::Training("tokenizer"))
+        } else if has("steps") {
+            // A training of another crate's, which may need no data set.
+            None
         } else if has("model") || has("condition") || has("guidance") {
             Some(Self::Run)
         } else {
@@ -253,6 +256,7 @@ mod tests {
         assert_eq!(kind("(data: Cifar10(\"x\"), tokenizer: \"y\")"), Some(ConfigKind::Training("backbone")));
         assert_eq!(kind("(data: Cifar10(\"x\"), stages: 3)"), Some(ConfigKind::Training("classifier")));
         assert_eq!(kind("(a: 1)"), None);
+        assert_eq!(kind("(model: Sketch, steps: 6)"), None);
     }
 
     #[test]

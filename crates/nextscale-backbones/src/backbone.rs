@@ -36,7 +36,7 @@ pub trait Backbone: Send + Sync {
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
         let _ = mixing;
         Err(Error::Unsupported(
-            "the model cannot mix the conditional and the unconditional side between its layers; guide its logits              instead"
+            "the model cannot mix the conditional and the unconditional side between its layers; guide its logits instead"
                 .into(),
         ))
     }
