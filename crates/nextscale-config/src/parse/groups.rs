@@ -10,35 +10,45 @@ use super::{
     reading::Reading,
     tree::{NodeSeed, Whole},
 };
-use crate::{Field, Node, Value, hash::identity, suggest::cut};
+use crate::{Field, Node, Span, Value, hash::identity, suggest::cut};
 
 /// From this many fields on, names are looked up in an index.
 const MANY: usize = 16;
 
 impl<'de> Whole<'_, 'de> {
-    pub(super) fn map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+    pub(super) fn map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let (_, entered) = self.enter(b'{');
         let reading = self.reading;
-        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let first = reading.items.len();
         let mut index: HashMap<Vec<u8>, usize> = HashMap::new();
-        while let Some(key) = map.next_key_seed(NodeSeed(reading))? {
-            if !entries.is_empty() {
-                index.extend((index.len()..entries.len()).map(|at| (identity(&entries[at].0), at)));
-                if let Some(&first) = index.get(&identity(&key)) {
-                    let first = entries[first].0.span.clone();
-                    return Err(reading.twice("this key", key.span, first));
+        // A key and its value follow one another on the stack.
+        while map.next_key_seed(NodeSeed(reading))?.is_some() {
+            let last = reading.items.len() - 1;
+            if last > first {
+                let keys = (first..last).step_by(2).skip(index.len());
+                index.extend(keys.map(|at| (identity(&reading.items[at]), at)));
+                let key = &reading.items[last];
+                if let Some(&at) = index.get(&identity(key)) {
+                    let (second, first) = (key.span.clone(), reading.items[at].span.clone());
+                    return Err(reading.twice("this key", second, first));
                 }
             }
             reading.skip(b':');
-            entries.push((key, map.next_value_seed(NodeSeed(reading))?));
+            map.next_value_seed(NodeSeed(reading))?;
             reading.skip(b',');
         }
         reading.leave(entered);
-        Ok(Value::Map(entries))
+        let mut entries = Vec::with_capacity((reading.items.len() - first) / 2);
+        let mut nodes = reading.items.drain(first..);
+        while let (Some(key), Some(value)) = (nodes.next(), nodes.next()) {
+            entries.push((key, value));
+        }
+        drop(nodes);
+        reading.finish(self.start, Value::Map(entries))
     }
 
     /// `1..2`, `1..=2`, `1..`, `..2` and `..=2`, by the names that `std::ops` and serde give them.
-    pub(super) fn range<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    pub(super) fn range<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         let end = self.reading.end_of_value(self.start);
         let text = &self.reading.text[self.start..end];
@@ -69,30 +79,32 @@ pub(super) fn struct_fields<'de, A: MapAccess<'de>>(
     reading: &mut Reading<'de>,
     mut map: A,
 ) -> Result<Vec<Field>, A::Error> {
-    let before = reading.fields.len();
-    let mut index: HashMap<String, usize> = HashMap::new();
+    let (before, first_item) = (reading.names.len(), reading.items.len());
+    let mut index: HashMap<&'de str, usize> = HashMap::new();
     loop {
         reading.skip_space();
         reading.token = reading.offset;
-        let Some(name) = map.next_key_seed(NameSeed)? else { return Ok(reading.fields.split_off(before)) };
+        let Some(name) = map.next_key_seed(NameSeed)? else { break };
         let end = reading.end_of(name);
         let span = reading.offset..end;
-        let fields = &reading.fields[before..];
-        let first = if fields.len() < MANY {
-            fields.iter().position(|field| field.name == name)
+        let names = &reading.names[before..];
+        let first = if names.len() < MANY {
+            names.iter().position(|(earlier, _)| *earlier == name)
         } else {
-            index.extend((index.len()..fields.len()).map(|at| (fields[at].name.clone(), at)));
+            index.extend((index.len()..names.len()).map(|at| (names[at].0, at)));
             index.get(name).copied()
         };
         if let Some(first) = first {
-            let first = fields[first].span.clone();
+            let first = names[first].1.clone();
             return Err(reading.twice(&format!("the field `{}`", cut(name)), span, first));
         }
         reading.offset = end;
         reading.key = Some(span.clone());
+        reading.names.push((name, span));
         reading.skip(b':');
-        let node = map.next_value_seed(NodeSeed(reading))?;
-        reading.fields.push(Field { name: name.to_owned(), span, node });
+        map.next_value_seed(NodeSeed(reading))?;
         reading.skip(b',');
     }
+    let field = |((name, span), node): ((&str, Span), Node)| Field { name: name.to_owned(), span, node };
+    Ok(reading.names.drain(before..).zip(reading.items.drain(first_item..)).map(field).collect())
 }

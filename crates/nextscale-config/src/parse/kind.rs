@@ -11,10 +11,10 @@ pub(super) enum Kind {
     Tuple,
     Named,
     Text,
-    /// Digits, few enough for an `i64`.
-    Whole,
-    /// Digits with one point among them.
-    Fraction,
+    /// So many characters, all digits but for a sign, few enough for an `i64`.
+    Whole(usize),
+    /// So many characters, digits with one point among them.
+    Fraction(usize),
     /// All else.
     Any,
 }
@@ -40,8 +40,8 @@ impl Reading<'_> {
                     }
                 }
                 match points {
-                    0 if digits < 18 => Kind::Whole,
-                    1 => Kind::Fraction,
+                    0 if digits < 18 => Kind::Whole(1 + digits),
+                    1 => Kind::Fraction(1 + digits + points),
                     _ => Kind::Any,
                 }
             }

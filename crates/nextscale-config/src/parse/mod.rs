@@ -67,7 +67,8 @@ pub(crate) fn parse_part(source: &Arc<Source>, span: Span) -> Result<Node> {
     };
     reading.stand_before(ron.remainder());
     reading.unwraps = ron.extensions().contains(Extensions::UNWRAP_VARIANT_NEWTYPES);
-    match NodeSeed(&mut reading).deserialize(&mut ron).and_then(|node| ron.end().map(|()| node)) {
+    let read = NodeSeed(&mut reading).deserialize(&mut ron).and_then(|()| ron.end());
+    match read.and_then(|()| reading.items.pop().ok_or(ron::Error::Eof)) {
         Ok(node) => Ok(node),
         Err(error) => Err(reading.explain(error, ron.remainder())),
     }

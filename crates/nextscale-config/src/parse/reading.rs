@@ -12,7 +12,7 @@ use serde::{
 };
 
 use super::names::BorrowedName;
-use crate::{ConfigError, Field, Node, Source, Span};
+use crate::{ConfigError, Node, Source, Span, Value};
 
 /// Where the reading of a text stands.
 pub(super) struct Reading<'a> {
@@ -34,9 +34,10 @@ pub(super) struct Reading<'a> {
     /// Set if the next value stands in such brackets: whether it has none of its own.
     pub(super) unwrapped: Option<bool>,
     pub(super) depth: usize,
-    /// The items and fields of all values that are open, so that each is given a list of the right length at its end.
+    /// The finished nodes within all values that are open: each value takes its own at its end, when their number is known.
     pub(super) items: Vec<Node>,
-    pub(super) fields: Vec<Field>,
+    /// The names of the fields among them.
+    pub(super) names: Vec<(&'a str, Span)>,
 }
 
 impl<'a> Reading<'a> {
@@ -55,7 +56,7 @@ impl<'a> Reading<'a> {
             unwrapped: None,
             depth: 0,
             items: Vec::new(),
-            fields: Vec::new(),
+            names: Vec::new(),
         }
     }
 
@@ -79,6 +80,12 @@ impl<'a> Reading<'a> {
     /// Skips white space and comments.
     #[inline]
     pub(super) fn skip_space(&mut self) {
+        if matches!(self.byte(), Some(..=b' ' | b'/' | 0x80..)) {
+            self.skip_some_space();
+        }
+    }
+
+    fn skip_some_space(&mut self) {
         loop {
             match self.byte() {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.offset += 1,
@@ -121,6 +128,13 @@ impl<'a> Reading<'a> {
             self.offset += 1;
             self.open.pop();
         }
+    }
+
+    /// Leaves the node of the value that began at `start` and ends here.
+    #[inline]
+    pub(super) fn finish<E>(&mut self, start: usize, value: Value) -> Result<(), E> {
+        self.items.push(Node { value, span: start..self.offset, source: Arc::clone(self.source) });
+        Ok(())
     }
 
     /// The name that stands here, plain or raw, and where it ends.

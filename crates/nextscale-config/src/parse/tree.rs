@@ -1,4 +1,7 @@
 //! The tree, built while ron's deserialiser walks the text.
+//!
+//! Nothing is handed up through ron, whose every return would copy it: a finished node is left on the stack of
+//! [`Reading`], from where the value around it takes it.
 
 use std::{fmt, sync::Arc};
 
@@ -16,13 +19,13 @@ use super::{
 };
 use crate::{ConfigError, Node, Value};
 
-/// Reads the value that ron comes to next.
+/// Reads the value that ron comes to next and leaves its node on the stack.
 pub(super) struct NodeSeed<'r, 'a>(pub(super) &'r mut Reading<'a>);
 
 impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
-    type Value = Node;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let reading = self.0;
         reading.skip_space();
         let start = reading.offset;
@@ -37,28 +40,31 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
         reading.depth += 1;
         let kind = if unwrapped.is_some() { Kind::Any } else { reading.kind() };
         let name = if matches!(kind, Kind::Any) && !bare { reading.name() } else { None };
-        let whole = Whole { reading: &mut *reading, start, name, bare };
-        let value = match kind {
+        let digits =
+            if let Kind::Whole(length) | Kind::Fraction(length) = kind { Some(length) } else { None };
+        let whole = Whole { reading: &mut *reading, start, name, digits, bare };
+        match kind {
             Kind::List => deserializer.deserialize_seq(whole),
             Kind::Map => deserializer.deserialize_map(whole),
             Kind::Fields => deserializer.deserialize_struct("", &[], whole),
             Kind::Tuple => deserializer.deserialize_tuple(0, whole),
             Kind::Named => deserializer.deserialize_enum("", &[], whole),
             Kind::Text => deserializer.deserialize_str(whole),
-            Kind::Whole => deserializer.deserialize_i64(whole),
-            Kind::Fraction => deserializer.deserialize_f64(whole),
+            Kind::Whole(_) => deserializer.deserialize_i64(whole),
+            Kind::Fraction(_) => deserializer.deserialize_f64(whole),
             Kind::Any => deserializer.deserialize_any(whole),
         }?;
         reading.depth -= 1;
-        Ok(Node { value, span: start..reading.offset, source: Arc::clone(reading.source) })
+        Ok(())
     }
 }
 
-/// One value: where it begins, the name that stands there, and whether it lacks brackets.
+/// One value: where it begins, the name that stands there, the length of a plain number, and whether it lacks brackets.
 pub(super) struct Whole<'r, 'a> {
     pub(super) reading: &'r mut Reading<'a>,
     pub(super) start: usize,
     name: Option<(&'a str, usize)>,
+    digits: Option<usize>,
     bare: bool,
 }
 
@@ -73,23 +79,24 @@ impl<'a> Whole<'_, 'a> {
     }
 
     #[inline]
-    pub(super) fn ends<E>(self, length: usize, value: Value) -> Result<Value, E> {
+    pub(super) fn ends<E>(self, length: usize, value: Value) -> Result<(), E> {
         self.reading.offset = self.start + length;
-        Ok(value)
+        self.reading.finish(self.start, value)
     }
 
-    fn number<E>(self, value: Value) -> Result<Value, E> {
+    fn number<E>(self, value: Value) -> Result<(), E> {
         let rest = self.rest();
-        if rest.starts_with("b'") {
-            return self.scalar(value);
+        match self.digits {
+            Some(length) => self.ends(length, value),
+            None if rest.starts_with("b'") => self.scalar(value),
+            None => self.ends(number_length(rest.as_bytes()), value),
         }
-        self.ends(number_length(rest.as_bytes()), value)
     }
 
     /// A scalar that only ron knows the end of.
-    fn scalar<E>(self, value: Value) -> Result<Value, E> {
+    fn scalar<E>(self, value: Value) -> Result<(), E> {
         self.reading.offset = self.reading.end_of_value(self.start);
-        Ok(value)
+        self.reading.finish(self.start, value)
     }
 
     /// Passes the name and the bracket, where the value has them.
@@ -114,17 +121,18 @@ impl<'a> Whole<'_, 'a> {
 
 macro_rules! numbers {
     ($($method:ident $type:ty => $variant:ident,)*) => {$(
-        fn $method<E>(self, value: $type) -> Result<Value, E> {
+        fn $method<E>(self, value: $type) -> Result<(), E> {
             self.number(Value::$variant(value.into()))
         }
     )*};
 }
 
 impl<'de> Visitor<'de> for Whole<'_, 'de> {
-    type Value = Value;
+    type Value = ();
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+    /// Everything is expected, so no message is made of this; but ron puts it into a string for every map.
+    fn expecting(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
 
     numbers! {
@@ -142,15 +150,15 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
     }
 
     /// Beyond `i128` it is a float, as to ron beyond `u128`.
-    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+    fn visit_u128<E>(self, value: u128) -> Result<(), E> {
         self.number(i128::try_from(value).map_or(Value::Float(value as f64), Value::Int))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
         self.ends(if value { 4 } else { 5 }, Value::Bool(value))
     }
 
-    fn visit_char<E>(self, value: char) -> Result<Value, E> {
+    fn visit_char<E>(self, value: char) -> Result<(), E> {
         if self.rest()[1..].starts_with('\\') {
             return self.scalar(Value::Char(value));
         }
@@ -158,22 +166,22 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
     }
 
     /// A string without escapes, which is a piece of the text.
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value, E> {
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
         // What stands before it, stands behind it: the quote and a raw string's hashes, but for its `r`.
         let before = text.as_ptr() as usize - self.rest().as_ptr() as usize;
         let after = before - usize::from(self.begins(b'r'));
         self.ends(before + text.len() + after, Value::Str(text.to_owned()))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.scalar(Value::Str(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+    fn visit_string<E>(self, text: String) -> Result<(), E> {
         self.scalar(Value::Str(text))
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<(), E> {
         let end = self.reading.end_of_value(self.start);
         let item = |byte: &u8| Node {
             value: Value::Int((*byte).into()),
@@ -182,14 +190,14 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         };
         let items = bytes.iter().map(item).collect();
         self.reading.offset = end;
-        Ok(Value::List(items))
+        self.reading.finish(self.start, Value::List(items))
     }
 
-    fn visit_none<E>(self) -> Result<Value, E> {
+    fn visit_none<E>(self) -> Result<(), E> {
         self.ends(4, Value::Ident("None".into()))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let reading = self.reading;
         reading.offset = self.start + 4;
         let entered = reading.enter(b'(');
@@ -197,7 +205,9 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         if entered && reading.unwraps {
             reading.unwrapped = Some(reading.end_of_value(self.start) == self.start);
         }
-        let items = vec![NodeSeed(reading).deserialize(deserializer)?];
+        let first = reading.items.len();
+        NodeSeed(&mut *reading).deserialize(deserializer)?;
+        let items = reading.items.split_off(first);
         if entered {
             reading.skip(b',');
             reading.skip_space();
@@ -206,10 +216,10 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         if reading.byte() == Some(b')') {
             reading.leave(entered);
         }
-        Ok(Value::Tuple { name: Some("Some".into()), items })
+        reading.finish(self.start, Value::Tuple { name: Some("Some".into()), items })
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
+    fn visit_unit<E>(self) -> Result<(), E> {
         let (length, value) = match self.name {
             Some((name, end)) => (end - self.start, Value::Ident(name.to_owned())),
             None if self.rest().starts_with("..") => (2, Value::Ident("RangeFull".into())),
@@ -219,7 +229,7 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         self.ends(length, value)
     }
 
-    fn visit_enum<A: EnumAccess<'de>>(mut self, data: A) -> Result<Value, A::Error> {
+    fn visit_enum<A: EnumAccess<'de>>(mut self, data: A) -> Result<(), A::Error> {
         let (name, variant) = data.variant_seed(NameSeed)?;
         let end = self.reading.end_of(name);
         self.name = Some((name, end));
@@ -227,7 +237,8 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         self.reading.skip_space();
         if self.reading.byte() != Some(b'(') {
             self.reading.offset = end;
-            return variant.unit_variant().map(|()| Value::Ident(name.to_owned()));
+            variant.unit_variant()?;
+            return self.reading.finish(self.start, Value::Ident(name.to_owned()));
         }
         if self.reading.opens_fields() {
             variant.struct_variant(&[], self)
@@ -236,25 +247,25 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let is_list = !self.bare && self.begins(b'[');
         let (name, entered) = self.enter(if is_list { b'[' } else { b'(' });
         let reading = self.reading;
         let first = reading.items.len();
-        while let Some(item) = seq.next_element_seed(NodeSeed(reading))? {
-            reading.items.push(item);
+        while seq.next_element_seed(NodeSeed(reading))?.is_some() {
             reading.skip(b',');
         }
         let items = reading.items.split_off(first);
         reading.leave(entered);
-        Ok(match name {
+        let value = match name {
             _ if is_list => Value::List(items),
             None if items.is_empty() => Value::Unit,
             name => Value::Tuple { name, items },
-        })
+        };
+        reading.finish(self.start, value)
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
         if self.is_range() {
             return self.range(map);
         }
@@ -265,6 +276,6 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         let reading = self.reading;
         let fields = struct_fields(reading, map)?;
         reading.leave(entered);
-        Ok(Value::Struct { name, fields })
+        reading.finish(self.start, Value::Struct { name, fields })
     }
 }
