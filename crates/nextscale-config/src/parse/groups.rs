@@ -1,19 +1,14 @@
-//! Fields, entries of maps and ranges: what has names or keys, of which none is given twice.
+//! Entries of maps, of which no key is given twice, and ranges.
 
 use std::collections::HashMap;
 
 use serde::de::{IgnoredAny, MapAccess};
 
 use super::{
-    names::NameSeed,
     parse_part,
-    reading::Reading,
     tree::{NodeSeed, Whole},
 };
-use crate::{Field, Node, Span, Value, hash::identity, suggest::cut};
-
-/// From this many fields on, names are looked up in an index.
-const MANY: usize = 16;
+use crate::{Field, Value, hash::identity};
 
 impl<'de> Whole<'_, 'de> {
     pub(super) fn map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
@@ -73,38 +68,4 @@ impl<'de> Whole<'_, 'de> {
         }
         self.ends(text.len(), Value::Struct { name: Some(name.into()), fields })
     }
-}
-
-pub(super) fn struct_fields<'de, A: MapAccess<'de>>(
-    reading: &mut Reading<'de>,
-    mut map: A,
-) -> Result<Vec<Field>, A::Error> {
-    let (before, first_item) = (reading.names.len(), reading.items.len());
-    let mut index: HashMap<&'de str, usize> = HashMap::new();
-    loop {
-        reading.skip_space();
-        reading.token = reading.offset;
-        let Some(name) = map.next_key_seed(NameSeed)? else { break };
-        let end = reading.end_of(name);
-        let span = reading.offset..end;
-        let names = &reading.names[before..];
-        let first = if names.len() < MANY {
-            names.iter().position(|(earlier, _)| *earlier == name)
-        } else {
-            index.extend((index.len()..names.len()).map(|at| (names[at].0, at)));
-            index.get(name).copied()
-        };
-        if let Some(first) = first {
-            let first = names[first].1.clone();
-            return Err(reading.twice(&format!("the field `{}`", cut(name)), span, first));
-        }
-        reading.offset = end;
-        reading.key = Some(span.clone());
-        reading.names.push((name, span));
-        reading.skip(b':');
-        map.next_value_seed(NodeSeed(reading))?;
-        reading.skip(b',');
-    }
-    let field = |((name, span), node): ((&str, Span), Node)| Field { name: name.to_owned(), span, node };
-    Ok(reading.names.drain(before..).zip(reading.items.drain(first_item..)).map(field).collect())
 }

@@ -9,6 +9,7 @@ mod groups;
 mod kind;
 mod names;
 mod reading;
+mod struct_fields;
 mod tree;
 
 use std::{path::Path, sync::Arc};

@@ -12,10 +12,10 @@ use serde::{
 
 use super::{
     MAX_DEPTH,
-    groups::struct_fields,
     kind::{Kind, number_length},
     names::NameSeed,
     reading::Reading,
+    struct_fields::struct_fields,
 };
 use crate::{ConfigError, Node, Value};
 
@@ -274,7 +274,7 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         }
         let (name, entered) = self.enter(b'(');
         let reading = self.reading;
-        let fields = struct_fields(reading, map)?;
+        let fields = struct_fields(reading, map, |reading, map| map.next_value_seed(NodeSeed(reading)))?;
         reading.leave(entered);
         reading.finish(self.start, Value::Struct { name, fields })
     }
