@@ -233,7 +233,7 @@ fn many_names_are_found_at_once() {
             _ => assert_eq!(tree.fields().unwrap().take::<u32>("field_99999").unwrap(), 99_999),
         }
         let unread = tree.fields().and_then(|fields| fields.finish());
-        assert_eq!(unread.is_err(), true);
+        assert!(unread.is_err());
         assert_eq!(Document::parse("again", &tree.to_ron_string()).unwrap().hash(), tree.hash());
         let slip = if text.starts_with('(') { "feild_1" } else { "kye 1" };
         let report = render(&tree.get(slip).unwrap_err());

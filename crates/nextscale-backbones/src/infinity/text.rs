@@ -48,6 +48,7 @@ pub struct KeysValues {
 
 /// Which rows are whose.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one a batch and side
 pub(super) enum Extent {
     /// Texts of these lengths, one behind the other in a batch of one. A text's results are then the same bit for bit
     /// whatever texts stand beside it.
