@@ -155,7 +155,7 @@ impl Registry {
     /// If `model` is missing or wrong, or as its files are.
     pub fn open_model(&self, config: &Node) -> Result<Arc<dyn OpenModel>> {
         let node = config.fields()?.node("model")?;
-        Ok(self.model(node)?.open(node)?)
+        self.model(node)?.open(node)
     }
 
     /// A model of these sizes with random weights, of the first family that knows them.
@@ -165,7 +165,7 @@ impl Registry {
     pub fn random(&self, sizes: &str) -> Result<Arc<dyn OpenModel>> {
         let made = self.families().find_map(|family| family.random(sizes));
         let none = || Error::Usage(format!("no model family makes a random model of the sizes `{sizes}`"));
-        Ok(made.ok_or_else(none)??)
+        made.ok_or_else(none)?
     }
 
     /// The tokenizer in a file of weights, with its encoder, for images of `(rows, columns)` pixels.
