@@ -84,7 +84,7 @@ fn open(
     let folder = model.parent().unwrap_or(Path::new(""));
     let open = registry.clone().in_folder(folder).open_model(&tree)?;
     let options = LoadOptions { with_encoder: true, ..LoadOptions::new(device) };
-    Ok(open.load(&options).map_err(Error::from)?.tokenizer)
+    Ok(open.load(&options)?.tokenizer)
 }
 
 /// One thread reads and reconstructs while this one writes; few batches lie in between.

@@ -100,7 +100,7 @@ impl<'a> Maker<'a> {
                     conditions: &cell.prepared.conditions,
                     ..LoadOptions::new(&self.device)
                 };
-                let model = open.load(&options).map_err(nextscale_pipeline::Error::from)?;
+                let model = open.load(&options)?;
                 self.loaded = Some((name, model.clone()));
                 Ok(model)
             }

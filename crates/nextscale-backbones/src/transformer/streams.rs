@@ -186,7 +186,7 @@ mod tests {
         let beside = Passes::BOTH.union(given.clone().into());
         let streams = Streams::of(&beside, 3);
         assert_eq!(streams.len(), 4);
-        assert_eq!(streams.ranges_of_passes(&given.into()), Some(vec![6..9]));
+        assert_eq!(streams.ranges_of_passes(&given.into()), Some(std::iter::once(6..9).collect()));
         assert_eq!(streams.ranges_of_passes(&Passes::BOTH), Some(vec![0..3, 3..6]));
         assert_eq!(Streams::of(&Passes::BOTH, 3).ranges_of_passes(&Passes::BOTH), None);
     }
