@@ -5,7 +5,7 @@
 ///
 /// Images, cells of ablations and calibrations that were begun under another number are not gone on with, so that no folder
 /// mixes what two programs made.
-pub const RESULTS: u32 = 3;
+pub const RESULTS: u32 = 4;
 
 /// The program's version and the number of its results, as in `0.1.0, results 1`.
 pub fn words() -> String {

@@ -70,7 +70,7 @@ pub struct TrainBitwise {
 /// The loss of a bitwise quantiser: weights and the temperature of its soft bits.
 ///
 /// With u the unit vectors that are coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t (Zhao and others, 2024, "Image and
-/// Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy term is E[H(p)] − `diversity`·H(E[p]), a mean over
+/// Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy term is `E[H(p)] − diversity·H(E[p])`, a mean over
 /// bits in nats: every position is to be sure of its bits, and all positions together are to use both values of each. The commitment is
 /// the squared distance of the features to the quantised ones and of u to its corners (van den Oord and others, 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
