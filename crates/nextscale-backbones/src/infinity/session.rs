@@ -25,6 +25,8 @@ pub(super) struct InfinitySession<'a> {
     conditioning: Conditioning,
     /// One a block.
     caches: Vec<Cache>,
+    /// The turns of all scales, one behind the other, so that none crosses to the device between scales.
+    turns: Tensor<2>,
 }
 
 impl<'a> InfinitySession<'a> {
@@ -32,14 +34,19 @@ impl<'a> InfinitySession<'a> {
         check(plan, model.config.schedule.len(), model.config.depth)?;
         let running = Streams::of(plan.run(0), conditions.batch());
         let rows = ragged(running.conditions(conditions)?, model.config.text_width)?;
+        let conditioning = model.condition(rows);
+        let config = &model.config;
+        let device = conditioning.texts.device();
+        let turns = rope::table(config.schedule.grids(), config.positions, config.head_width(), &device);
         Ok(Self {
             model,
             plan: plan.clone(),
             batch: conditions.batch(),
             scale: 0,
             running,
-            conditioning: model.condition(rows),
+            conditioning,
             caches: vec![Cache::default(); model.config.depth],
+            turns,
         })
     }
 
@@ -100,7 +107,8 @@ impl<'a> InfinitySession<'a> {
         let mut x = self.embed(input, k)?;
         self.scale += 1;
         watch(&x);
-        let turns = rope::table(&[grid], config.positions, config.head_width(), &x.device());
+        let before = config.schedule.grids()[..k].iter().map(|grid| grid.positions()).sum();
+        let turns = self.turns.clone().narrow(0, before, grid.positions());
         for (i, block) in self.model.blocks.iter().enumerate() {
             let (modulation, text) = &self.conditioning.blocks[i];
             let cache = &mut self.caches[i];
