@@ -14,7 +14,7 @@ use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
-use super::{Failure, config_file, report};
+use super::{Failure, config_file, report, say};
 use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
@@ -73,6 +73,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     }
     args.overrides.apply(&mut tree)?;
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
+    say::warn(&ablation.remarks());
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
     let store = Store::open(&out)?;

@@ -29,28 +29,39 @@ pub struct Shipped {
     pub files: &'static [EmbeddedFile],
 }
 
-/// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
+/// A model's files in the folder `models/<name>` of the workspace, by the names that its family gives them.
+macro_rules! embedded {
+    ($name:literal, $($part:literal => $file:literal),+) => {
+        &[$(EmbeddedFile {
+            name: $part,
+            bytes: include_bytes!(concat!("../../../models/", $name, "/", $file)),
+        }),+]
+    };
+}
+
+/// Every shipped model.
 pub const SHIPPED: &[Shipped] = &[Shipped {
     name: "cifar10",
     about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
     family: &VarFamily,
     class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
-    files: &[
-        EmbeddedFile {
-            name: "tokenizer",
-            bytes: include_bytes!("../../../models/cifar10/tokenizer.safetensors"),
-        },
-        EmbeddedFile {
-            name: "backbone",
-            bytes: include_bytes!("../../../models/cifar10/backbone.safetensors"),
-        },
-    ],
+    files: embedded!("cifar10", "tokenizer" => "tokenizer.safetensors", "backbone" => "backbone.safetensors"),
 }];
 
 impl Shipped {
     /// The model of a name.
     pub fn find(name: &str) -> Option<&'static Self> {
         SHIPPED.iter().find(|model| model.name == name)
+    }
+
+    /// The first one that takes prompts.
+    pub fn of_prompts() -> Option<&'static Self> {
+        SHIPPED.iter().find(|model| model.takes_prompts())
+    }
+
+    /// Whether images are asked for by prompts: its files have a text encoder.
+    fn takes_prompts(&self) -> bool {
+        self.files.iter().any(|file| file.name == "text")
     }
 
     /// What there is, for messages.

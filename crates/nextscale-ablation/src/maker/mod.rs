@@ -8,6 +8,7 @@ pub use rows::{catch_up, rows};
 
 use rows::{key, look};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -91,7 +92,9 @@ impl<'a> Maker<'a> {
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
         let open = &cell.prepared.model;
-        let name = format!("{} {}", cell.said("model"), open.fingerprint());
+        // A model has the rows of the texts that it was loaded with.
+        let texts = texts(&cell.prepared.conditions);
+        let name = format!("{} {} {texts:?}", cell.said("model"), open.fingerprint());
         match &self.loaded {
             Some((loaded, model)) if *loaded == name => Ok(model.clone()),
             _ => {
@@ -186,6 +189,19 @@ impl<'a> Maker<'a> {
             self.advance(cell, begun);
         }
         Ok(())
+    }
+}
+
+/// The texts of some conditions.
+fn texts(conditions: &[Condition]) -> BTreeSet<&str> {
+    let both = conditions.iter().flat_map(|condition| [condition.shown(), condition.avoided()]);
+    both.filter_map(text).collect()
+}
+
+fn text(condition: &Condition) -> Option<&str> {
+    match condition {
+        Condition::Prompt(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod bitwise;
 mod common;
+mod infinity;
 mod var;
