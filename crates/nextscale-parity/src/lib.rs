@@ -1,15 +1,18 @@
 //! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny models with random
-//! weights (`tests/fixtures/var/README.md`), compiled in, and how far this program is from them on any device.
+//! weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity`), compiled in, and how far this program is
+//! from them on any device.
 //!
 //! The golden tests of the crates and `nextscale selfcheck` both ask the functions here, so that a comparison is written
 //! once: the crates below know this one as a development dependency.
 
 pub mod backbone;
 mod fixtures;
+mod following;
 mod gap;
 pub mod generation;
 pub mod guidance;
 mod host;
+pub mod infinity;
 mod line;
 pub mod loading;
 pub mod priors;
@@ -40,7 +43,7 @@ pub struct Setting<'a> {
 type Group = (&'static str, fn(&Setting<'_>) -> Result<Vec<Line>>);
 
 /// Every group, each resting on those before it.
-const CHECKS: [Group; 7] = [
+const CHECKS: [Group; 8] = [
     ("loading", loading::lines),
     ("priors", priors::lines),
     ("tokenizer", tokenizer::lines),
@@ -48,6 +51,7 @@ const CHECKS: [Group; 7] = [
     ("guidance", guidance::lines),
     ("sampler", sampler::lines),
     ("generation", generation::lines),
+    ("infinity", infinity::lines),
 ];
 
 /// Compares everything; `show` sees each line when it is there. A group that cannot be computed at all is one failed line.
