@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
-use nextscale_core::noise::{Choice, Noise, Place};
 use nextscale_core::Grid;
+use nextscale_core::noise::{Choice, Noise, Place};
 use nextscale_generate::edit::{Edit, Keep, Region, mask};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::sampler::{Argmax, Sampler, TopKTopP};
@@ -128,9 +128,8 @@ pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> R
     let conditions = backbone::conditions(&reference, run)?;
     let mut watch = Watch { reference: &reference, run, gap: Gap::default() };
     generator.batch(Batch { images: &[0, 1], conditions: &conditions }, &mut watch, &Stop::new())?;
-    following.compare(|k, drawn, recorded| {
-        tokens.add_integers(drawn, recorded, &format!("{run}.s{k}.idx"))
-    })?;
+    following
+        .compare(|k, drawn, recorded| tokens.add_integers(drawn, recorded, &format!("{run}.s{k}.idx")))?;
     Ok(Generated { values: watch.gap, tokens })
 }
 
