@@ -209,9 +209,10 @@ impl Table<'_> {
             }
             if set.origin.jpegs > 0 {
                 self.warnings.push(format!(
-                    "{} images of the {role} are JPEG files: their pixels depend on the decoder, and this one differs from \
-                     libjpeg-turbo's, which Pillow has, in about half of all pixels by up to 5 of 255 where colours are stored at half the size; for \
-                     numbers to be compared with other programs' save them as PNG with Pillow first",
+                    "{} images of the {role} are JPEG files, decoded by zune-jpeg and not by libjpeg-turbo as in Pillow: where colours \
+                     are stored at half the size (4:2:0), a third to a half of the pixels differ by up to 5 of 255, which by itself \
+                     made FD-Lite0 1.6 on 2000 images of 32×32 and 0.28 on 500 of 256×256. Build with `--features libjpeg`, or save the \
+                     images as PNG with Pillow",
                     set.origin.jpegs
                 ));
             }

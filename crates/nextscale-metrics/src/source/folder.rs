@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_files::{
-    centre_square, has_image_name, image_header, kind_of_other, read_image, visible_children,
+    DECODES_AS_LIBJPEG, centre_square, has_image_name, image_header, kind_of_other, read_image,
+    visible_children,
 };
 use rayon::prelude::*;
 
@@ -79,7 +80,7 @@ pub(super) fn only_npz(folder: &Path) -> Result<Option<PathBuf>> {
 pub(super) struct Headers {
     /// Height and width of the first.
     pub size: [usize; 2],
-    /// How many are JPEGs.
+    /// How many are JPEGs, unless they are decoded as libjpeg-turbo does.
     pub jpegs: u64,
 }
 
@@ -92,7 +93,7 @@ pub(super) fn headers(files: &[PathBuf], all_the_same: bool) -> Result<Headers> 
         Some((path, header)) if all_the_same => Err(misfit(path, header.size, first)),
         _ => Ok(Headers {
             size: [first.1 as usize, first.0 as usize],
-            jpegs: found.iter().filter(|header| header.is_jpeg).count() as u64,
+            jpegs: found.iter().filter(|header| header.is_jpeg && !DECODES_AS_LIBJPEG).count() as u64,
         }),
     }
 }

@@ -189,7 +189,7 @@ impl ImageSource {
         self.side
     }
 
-    /// How many of the images are JPEG files, whose pixels depend on the decoder.
+    /// How many of the images are JPEG files that were not decoded as libjpeg-turbo does.
     pub fn jpegs(&self) -> u64 {
         self.jpegs
     }

@@ -40,7 +40,7 @@ pub struct Origin {
     pub split: Option<String>,
     /// The hash of the config that made them, where a run folder tells it.
     pub config: Option<String>,
-    /// How many of the images are JPEG files, whose pixels depend on the decoder.
+    /// How many of the images are JPEG files that were not decoded as libjpeg-turbo does.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jpegs: u64,
     /// The side of the squares that images were brought to, in pixels, where they did not stay as they were.
