@@ -21,10 +21,10 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension))
 }
 
-/// What was passed over beside images, by kind, with counts.
+/// What was left out beside images, by kind, with counts.
 pub(super) type LeftOut = BTreeMap<String, u64>;
 
-/// The images among files; what else there is goes to `left_out`.
+/// The images among files; everything else is counted in `left_out`.
 fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
     let (images, others): (Vec<_>, Vec<_>) =
         paths.into_iter().partition(|path| has_image_name(path) && path.is_file());
@@ -34,7 +34,7 @@ fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
     images
 }
 
-/// The images of a folder, or of the folders in it, sorted, and what was left out.
+/// The images of a folder, or of its subfolders, sorted, and what was left out.
 pub(super) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut)> {
     let (folders, files): (Vec<_>, Vec<_>) = children(folder)?.into_iter().partition(|path| path.is_dir());
     let mut left_out = LeftOut::new();
@@ -84,8 +84,8 @@ pub(super) struct Headers {
     pub jpegs: u64,
 }
 
-/// Reads the headers of all files. Their sizes must be the same, for the error should not come after hours in which the others were
-/// measured; without `all_the_same`, that of the first is given.
+/// Reads the headers of all files. With `all_the_same`, sizes must agree: that error should not come after
+/// hours of measuring. Otherwise the first file's size is returned.
 pub(super) fn headers(files: &[PathBuf], all_the_same: bool) -> Result<Headers> {
     let found = files.par_iter().map(|path| Ok(image_header(path)?)).collect::<Result<Vec<_>>>()?;
     let first = found.first().map(|header| header.size).unwrap_or_default();
@@ -102,14 +102,14 @@ fn misfit(path: &Path, (width, height): (u32, u32), (first_width, first_height):
     Error::source(
         path,
         format!(
-            "is {width}×{height} pixels, the first image of the set {first_width}×{first_height}; bring them to one size \
-             first, or let it be done by --size N"
+            "is {width}×{height} pixels, the first image of the set {first_width}×{first_height}; resize them to one size \
+             first, or use --size N"
         ),
     )
 }
 
-/// The files' pixels, of one size or brought to squares of `side`; grey becomes RGB, and alpha is dropped, as in PIL's
-/// `convert("RGB")`.
+/// The files' pixels, of one size or brought to squares of `side`; grey becomes RGB, and alpha is dropped, as
+/// in PIL's `convert("RGB")`.
 pub(super) fn decode(
     files: &[PathBuf],
     width: usize,
@@ -209,9 +209,9 @@ mod tests {
         });
         let size = say(&|| picture(1, 4, 5).save(&other).unwrap());
         assert!(size.contains("is 4×5 pixels, the first image of the set 4×4"), "{size}");
-        // Before the first image is read.
+        // Before the first image is decoded.
         assert!(ImageSource::open(root.path()).unwrap_err().to_string().contains("1.png: is 4×5 pixels"));
-        // A JPEG under a PNG's name is read all the same.
+        // A JPEG named .png is read as a JPEG.
         picture(1, 4, 4).save_with_format(&other, image::ImageFormat::Jpeg).unwrap();
         assert_eq!(read(root.path()).unwrap().len(), 2 * 48);
     }
