@@ -200,7 +200,7 @@ mod tests {
             ("Prompts(texts: [])", "a list of at least one text"),
             ("Prompts(texts: [\"a\"], negativ: \"b\")", "unknown field `negativ`"),
             ("Prompts(negative: \"b\")", "missing field `texts`"),
-            ("Prompts(texts: [\"a\"], file: \"b\")", "`file` stands beside `texts`"),
+            ("Prompts(texts: [\"a\"], file: \"b\")", "`file` and `texts` cannot be combined"),
             ("Label([1])", "unknown condition `Label`"),
         ] {
             let node = Document::parse("run.ron", text).unwrap();

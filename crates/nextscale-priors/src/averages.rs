@@ -201,8 +201,8 @@ mod tests {
         let fine = vec![0.5];
         let cases = [
             (saved(&[("marginal.1x1", fine.clone())], "something"), "nextscale calibrate"),
-            (saved(&[("scale.0", fine.clone())], FORMAT), "no grid is called `scale.0`"),
-            (saved(&[("marginal.0x1", fine)], FORMAT), "no grid is called `marginal.0x1`"),
+            (saved(&[("scale.0", fine.clone())], FORMAT), "`scale.0` is not a grid"),
+            (saved(&[("marginal.0x1", fine)], FORMAT), "`marginal.0x1` is not a grid"),
             (saved(&[("marginal.1x1", vec![f32::NAN])], FORMAT), "NaN on the grid 1×1"),
             (saved(&[], FORMAT), "there are none"),
             (
