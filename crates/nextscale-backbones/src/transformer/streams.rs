@@ -1,4 +1,4 @@
-//! The rows that a session stacks, and hidden states that are mixed between them.
+//! The rows that a session stacks, and the mixing of hidden states between them.
 
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use nextscale_core::{
 
 use super::rows::pick;
 
-/// One run of a model under one condition: `batch` rows of the stack. A mixed pass takes two, which other passes of the
-/// same mixing share.
+/// One run of a model under one condition: `batch` rows of the stack. A mixed pass uses two, shared with
+/// other passes of the same mixing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Stream {
     mixing: Option<Mixing>,
@@ -19,13 +19,13 @@ struct Stream {
 }
 
 impl Stream {
-    /// The one whose logits are the pass's.
+    /// The stream whose logits are the pass's.
     fn of(pass: &Pass) -> Self {
         Self { mixing: pass.mixing.clone(), side: pass.condition }
     }
 }
 
-/// The streams whose rows are stacked, in their order.
+/// The streams whose rows are stacked, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Streams {
     streams: Vec<Stream>,
@@ -33,7 +33,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// All that the passes need.
+    /// Everything that the passes need.
     pub fn of(passes: &Passes, batch: usize) -> Self {
         let streams = |pass: &Pass| {
             let mixing = pass.mixing.clone();
@@ -63,19 +63,19 @@ impl Streams {
         place * self.batch..(place + 1) * self.batch
     }
 
-    /// Where the rows of other streams, which are among these, lie.
+    /// The row ranges of other streams, all of which are among these.
     pub fn ranges_of(&self, others: &Self) -> Vec<Range<usize>> {
         others.streams.iter().map(|stream| self.rows(stream)).collect()
     }
 
-    /// Where the rows of the passes' logits lie; none where those are all rows in their order.
+    /// The row ranges of the passes' logits; `None` if they are all rows in order.
     pub fn ranges_of_passes(&self, passes: &Passes) -> Option<Vec<Range<usize>>> {
         let ranges: Vec<_> = passes.iter().map(|pass| self.rows(&Stream::of(pass))).collect();
         let whole = ranges.iter().cloned().flatten().eq(0..self.len() * self.batch);
         (!whole).then_some(ranges)
     }
 
-    /// What every stream reads alike, once for each.
+    /// Repeats what all streams read in common, once per stream.
     pub fn repeat(&self, x: Tensor<3>) -> Tensor<3> {
         match self.len() {
             1 => x,
@@ -83,8 +83,8 @@ impl Streams {
         }
     }
 
-    /// The output of the block that is `layer` from the end, the last being 1, at scale `k`, with the two sides of every
-    /// mixing that acts there mixed.
+    /// The output at scale `k` of the block that is `layer` from the end (the last is 1), with the two sides
+    /// of every mixing at that layer mixed.
     pub fn mix(&self, x: Tensor<3>, layer: usize, k: usize) -> Tensor<3> {
         let weight = |stream: &Stream| {
             let mixing = stream.mixing.as_ref().filter(|mixing| mixing.layers().contains(&layer))?;
@@ -107,7 +107,7 @@ impl Streams {
     }
 }
 
-/// The logits `[rows, h·w, channels]` of passes, `batch` rows each, by pass.
+/// The logits `[rows, h·w, channels]` by pass, `batch` rows each.
 ///
 /// # Errors
 /// If they do not fit the grid or the alphabet.
@@ -125,10 +125,10 @@ pub(crate) fn filed(
     logits.collect()
 }
 
-/// Makes sure that a plan is for so many scales, begins with a pass, and mixes at outputs of so many blocks only.
+/// Checks that a plan has this many scales, begins with a pass, and mixes only at outputs of existing blocks.
 ///
 /// # Errors
-/// What does not fit.
+/// Whatever does not fit.
 pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> {
     if plan.len() != scales {
         return Err(Error::Unsupported(format!(
@@ -142,10 +142,10 @@ pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> 
     plan.all().iter().filter_map(|pass| pass.mixing.as_ref()).try_for_each(|mixing| fits(mixing, depth))
 }
 
-/// Makes sure that a model of so many blocks can mix so: after its first block at the earliest.
+/// Checks that a model with this many blocks can mix in this way: after its first block at the earliest.
 ///
 /// # Errors
-/// [`Error::Setting`] naming the layer that it has not.
+/// [`Error::Setting`] naming the missing layer.
 pub(crate) fn fits(mixing: &Mixing, depth: usize) -> Result<()> {
     match mixing.layers().iter().find(|&&layer| layer > depth) {
         Some(layer) => Err(Error::setting(
@@ -158,7 +158,7 @@ pub(crate) fn fits(mixing: &Mixing, depth: usize) -> Result<()> {
     }
 }
 
-/// The rows of `ranges`, where there are any.
+/// The rows of `ranges`, if given.
 pub(crate) fn picked<const D: usize>(x: Tensor<D>, ranges: Option<&[Range<usize>]>) -> Tensor<D> {
     match ranges {
         Some(ranges) => pick(x, ranges),
