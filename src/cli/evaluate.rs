@@ -13,6 +13,7 @@ use clap::ValueEnum;
 
 use super::device::DeviceArgs;
 use super::failure::failure;
+use super::judge::Judge;
 use super::say;
 use super::{Failure, data};
 use crate::pipeline::progress;
@@ -27,7 +28,7 @@ pub struct Args {
     /// What to measure
     samples: PathBuf,
     /// What to measure it against
-    #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe"])]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe", "classifier"])]
     reference: Option<PathBuf>,
     /// The reference's reconstructions by the tokenizer: adds every distance to them
     #[arg(long, value_name = "REC", requires = "reference")]
@@ -40,6 +41,10 @@ pub struct Args {
     /// `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file with labels (arr_1)
     #[arg(long, value_name = "cifar10|FILE", conflicts_with = "save_statistics")]
     probe: Option<PathBuf>,
+    /// Add the share of samples that a classifier assigns to their own class: a file from `nextscale train classifier`. Samples are
+    /// as for --probe, with the size of the classifier's training images
+    #[arg(long, value_name = "FILE", conflicts_with = "save_statistics")]
+    classifier: Option<PathBuf>,
     /// The feature network: lite0 (shipped), your pt_inception-2015-12-05-6726825d.pth (for FID), or other weights of
     /// EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
@@ -113,9 +118,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
             "--save-statistics takes a file that ends in .safetensors"
         )));
     }
-    if json.is_some() && args.reference.is_none() && args.probe.is_none() {
+    let measures = args.reference.is_some() || args.probe.is_some() || args.classifier.is_some();
+    if json.is_some() && !measures {
         return Err(Failure::Usage(miette::miette!(
-            "--json needs a --reference to measure against, or a --probe"
+            "--json needs a --reference to measure against, a --probe or a --classifier"
         )));
     }
     let net = network(&args)?;
@@ -129,6 +135,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let rec = args.rec.as_ref().map(|path| open(path, true)).transpose()?;
     let probe = args.probe.as_deref().map(open_probe).transpose()?;
     let probing = probe.as_ref().map(|probe| probing(&*net, probe, &input)).transpose()?;
+    let classifier = args.classifier.as_deref().map(|file| Judge::open(file, &args.device)).transpose()?;
+    let judging = classifier
+        .as_ref()
+        .map(|classifier| classifier.watching(probing.as_ref().map_or(&*net, |probing| probing), &input))
+        .transpose()?;
     let options =
         GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
     let samples = gathered("samples", |progress| match saved {
@@ -137,8 +148,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
             Statistics::of_samples_saved(&input, &*net, &options, file, kept_as, progress)
         }
         None => {
-            let net = probing.as_ref().map_or(&*net, |probing| probing);
-            Statistics::of_samples(&input, net, &options, progress)
+            let watched: &dyn FeatureNet = match (&judging, &probing) {
+                (Some(judging), _) => judging,
+                (None, Some(probing)) => probing,
+                (None, None) => &*net,
+            };
+            Statistics::of_samples(&input, watched, &options, progress)
         }
     })?;
     let mut report = match &reference {
@@ -148,7 +163,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let (Some(probe), Some(probing)) = (&probe, &probing) {
         report.add_probe(probe, probing.accuracy());
     }
-    if args.reference.is_none() && args.probe.is_none() {
+    if let (Some(classifier), Some(judging)) = (&classifier, &judging) {
+        let accuracy = judging.accuracy();
+        report.add_classifier(classifier.origin(accuracy.images), accuracy);
+    }
+    if !measures {
         return Ok(());
     }
     if let Some(file) = json {

@@ -26,6 +26,7 @@ mod generate;
 mod init;
 mod inspect;
 mod interrupt;
+mod judge;
 mod list;
 mod man;
 mod neighbours;

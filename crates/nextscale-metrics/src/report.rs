@@ -50,6 +50,8 @@ pub struct Protocol {
     pub neighbours: Neighbours,
     /// The probe whose accuracy was measured.
     pub probe: Option<ProbeFile>,
+    /// The classifier whose accuracy was measured.
+    pub classifier: Option<ProbeFile>,
     /// The program's version.
     pub version: String,
 }
@@ -81,6 +83,7 @@ impl Report {
                 kid: options.kid,
                 neighbours: options.neighbours,
                 probe: None,
+                classifier: None,
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             measures: Vec::new(),
@@ -97,6 +100,17 @@ impl Report {
             note: Some(format!("± standard error; n = {}", accuracy.images)),
         });
         self.protocol.probe = Some(probe.origin(accuracy.images));
+    }
+
+    /// Adds the fraction of samples that a trained classifier, named in `file`, assigns to their class.
+    pub fn add_classifier(&mut self, file: ProbeFile, accuracy: Accuracy) {
+        self.measures.push(Measure {
+            name: "Classifier accuracy".into(),
+            value: accuracy.value(),
+            error: Some(accuracy.error()),
+            note: Some(format!("± standard error; n = {}", accuracy.images)),
+        });
+        self.protocol.classifier = Some(file);
     }
 
     /// The value of a measure.
@@ -176,6 +190,9 @@ impl fmt::Display for Report {
         }
         if let Some(ProbeFile { name, sha256, .. }) = &protocol.probe {
             writeln!(f, "probe      {name}, sha256 {}", short(sha256))?;
+        }
+        if let Some(ProbeFile { name, sha256, .. }) = &protocol.classifier {
+            writeln!(f, "classifier {name}, sha256 {}", short(sha256))?;
         }
         writeln!(f, "seed       {}", protocol.kid.seed)?;
         for warning in &self.warnings {

@@ -18,7 +18,7 @@ const KEY: &str = "nextscale_probe_1";
 /// For CIFAR-10's classes, fitted to all training images: see `models/lite0`.
 const CIFAR10: &[u8] = include_bytes!("../../../../models/lite0/cifar10-probe.safetensors");
 
-/// A probe, and how many images it classified.
+/// A probe or classifier, and how many images it classified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFile {
     /// The path as given.

@@ -28,13 +28,13 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
         Conditions::Prompts { .. } | Conditions::PromptFile { .. } => {
             return Err(Error::source(
                 root,
-                "its images are of texts (`condition: Prompts`); a probe needs classes",
+                "its images show texts (`condition: Prompts`); a probe or classifier needs classes",
             ));
         }
         Conditions::Null(_) => {
             return Err(Error::source(
                 root,
-                "its images are of no class (`condition: Null`); a probe needs classes",
+                "its images have no class (`condition: Null`); a probe or classifier needs classes",
             ));
         }
     };
@@ -92,7 +92,7 @@ fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
         let count = classes.len();
         Error::source(
             path,
-            format!("has a label beyond the probe's {count} classes, 0 to {}", count.saturating_sub(1)),
+            format!("has a label beyond the {count} classes, 0 to {}", count.saturating_sub(1)),
         )
     })
 }
@@ -100,7 +100,7 @@ fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
 fn named(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     let at = classes.iter().position(|class| class == name).and_then(|at| u16::try_from(at).ok());
     at.ok_or_else(|| {
-        Error::source(path, format!("`{name}` is none of the probe's classes: {}", classes.join(", ")))
+        Error::source(path, format!("`{name}` is not one of the classes: {}", classes.join(", ")))
     })
 }
 
@@ -136,10 +136,10 @@ mod tests {
         put("01", "0.png");
         assert_eq!(labels(root.path()).unwrap(), [1, 0, 0, 2]);
         put("cow", "0.png");
-        assert!(say(root.path()).contains("`cow` is none of the probe's classes: cat, dog, ship"));
+        assert!(say(root.path()).contains("`cow` is not one of the classes: cat, dog, ship"));
         assert!(say(&root.path().join("cat")).contains("does not say what its images show"));
         put("3", "0.png");
-        assert!(say(root.path()).contains("3: has a label beyond the probe's 3 classes, 0 to 2"));
+        assert!(say(root.path()).contains("3: has a label beyond the 3 classes, 0 to 2"));
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         let source = ImageSource::of_list(list(), None).unwrap();
         assert_eq!(source.labels(&classes()).unwrap(), [1]);
         let error = source.labels(&["cow".into()]).unwrap_err().to_string();
-        assert!(error.contains("a few: `dog` is none of the probe's classes: cow"), "{error}");
+        assert!(error.contains("a few: `dog` is not one of the classes: cow"), "{error}");
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
         write(&|_| {});
         assert!(say(&path).contains("a.npz: has no labels"));
         write(&|writer| add_array(writer, "arr_1", &[2], &[-1_i32, 0]));
-        assert!(say(&path).contains("beyond the probe's 3 classes"));
+        assert!(say(&path).contains("beyond the 3 classes"));
         write(&|writer| add_array(writer, "arr_1", &[1], &[0_i64]));
         assert!(say(&path).contains("`arr_1` has shape [1], expected one label per image, [2]"));
         write(&|writer| add_array(writer, "arr_1", &[2], &[0.0_f32, 1.0]));

@@ -55,6 +55,11 @@ impl Classifier {
         Self { stages, head: zeros([inputs, classes], device), head_bias: zeros([classes], device) }
     }
 
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.head.dims()[1]
+    }
+
     /// The sides of an image must be multiples of this many pixels, so that every stage halves it.
     pub fn granularity(&self) -> usize {
         1 << (self.stages.len() - 1)
@@ -119,13 +124,13 @@ impl Classifier {
             let found = file.metadata().get(key).and_then(|text| text.parse().ok());
             found.filter(|&n| (1..1 << 16).contains(&n)).ok_or_else(|| {
                 fail(format!(
-                    "is no classifier: its header has no `{key}`; train one with `train classifier`"
+                    "is not a classifier: its header has no `{key}`; train one with `train classifier`"
                 ))
             })
         };
         let stages = file.names().filter(|name| name.ends_with("widen.weight")).count();
         let channels = number(CHANNELS)?;
-        check_sizes(channels, stages).map_err(|error| fail(format!("is no classifier: {error}")))?;
+        check_sizes(channels, stages).map_err(|error| fail(format!("is not a classifier: {error}")))?;
         let model = Self::empty([channels, stages, number(CLASSES)?], device);
         let mut expected = ExpectedTensors::new("a classifier");
         for parameter in parameters(&model) {

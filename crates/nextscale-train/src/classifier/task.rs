@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -6,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::Dtype;
 use nextscale_kernels::cross_entropy;
 
-use super::Classifier;
+use super::{Classifier, NamedClassifier};
 use crate::config::TrainClassifier;
 use crate::data::{Dataset, Images, View};
 use crate::evaluation::Evaluation;
@@ -155,6 +154,8 @@ impl Task for ClassifierTask<'_> {
     }
 
     fn export(&mut self, model: &Classifier, folder: &Path, step: u64) -> Result<()> {
-        model.save(&folder.join(WEIGHTS), BTreeMap::from([("steps".into(), step.to_string())]))
+        let mut metadata = NamedClassifier::metadata(&self.data.classes, self.data.train.size);
+        metadata.insert("steps".into(), step.to_string());
+        model.save(&folder.join(WEIGHTS), metadata)
     }
 }
