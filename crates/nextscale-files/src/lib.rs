@@ -1,7 +1,7 @@
-//! What every crate needs of a disk: files that appear whole or not at all, locks against other processes, content
-//! hashes, image files, and the form of a run's folder.
+//! What every crate needs from the file system: files that appear completely or not at all, locks between
+//! processes, content hashes, image files, and the layout of run folders.
 //!
-//! Nothing here knows burn or a model.
+//! Knows nothing of burn or models.
 
 mod atomic;
 mod hash;
