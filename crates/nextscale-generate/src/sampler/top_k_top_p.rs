@@ -8,7 +8,7 @@ use nextscale_core::noise::Choice;
 
 /// Temperature, then top-k, then top-p, then a draw; 0 switches a filter off.
 ///
-/// VAR's sampler: one draw a slot.
+/// VAR's sampler: one draw per slot.
 #[derive(Debug, Clone, PartialEq, Settings)]
 pub struct TopKTopP {
     /// Draw among so many of the likeliest classes; 0 is all.
