@@ -246,7 +246,7 @@ fn a_sketch_is_inspected_listed_and_measured() {
     let file = WeightFile::open(&path).unwrap();
     assert_eq!(registry().recognise(&file).unwrap(), "A sketch that can be used: scales 1 1×2 2×3 3×4");
     let refused = Registry::standard().recognise(&file).unwrap_err();
-    assert!(refused.contains("is no model that can be used here: neither VAR's"), "{refused}");
+    assert!(refused.contains("is not a usable model: neither VAR's"), "{refused}");
     let program = Program::new(registry());
     assert_eq!(program.run(["nextscale".as_ref(), "inspect".as_ref(), path.as_os_str()]), ExitCode::SUCCESS);
     assert_ne!(

@@ -9,13 +9,13 @@ use super::{Config, Method, folder_of};
 use crate::Result;
 use crate::registry::{placed, plain};
 
-/// A config that fits its model, whose headers alone have been read.
+/// A config that fits its model, of which only headers have been read.
 pub struct Prepared {
     /// The config.
     pub config: Config,
     /// The model.
     pub model: Arc<dyn OpenModel>,
-    /// One condition an image.
+    /// One condition per image.
     pub conditions: Vec<Condition>,
     resolved: Node,
     identity: String,
@@ -48,7 +48,7 @@ impl Prepared {
             Ok(node)
         };
         let resolved = with(model.resolved().clone(), config.batch)?;
-        // Images depend neither on the batch nor on where the weights lie, but on what they are.
+        // Images depend neither on the batch nor on where the weights are stored, but on their content.
         let identity = with(plain(Value::Str(model.fingerprint().to_owned()))?, 1)?.hash();
         Ok(Self { config, model, conditions, resolved, identity, remarks })
     }
@@ -58,23 +58,23 @@ impl Prepared {
         &self.resolved
     }
 
-    /// The hash of everything that images depend on, device aside.
+    /// The hash of everything except the device that images depend on.
     pub fn identity(&self) -> &str {
         &self.identity
     }
 
-    /// What a person should know of the conditions before images are made of them, in sentences.
+    /// Warnings about the conditions, in sentences, before images are generated.
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }
 
-    /// The folders of images, one a rule.
+    /// The folders of images, one per rule.
     pub fn folders(&self) -> Vec<String> {
         let folder = |method: &Method| method.name.as_deref().map_or("images".into(), folder_of);
         self.config.methods.iter().map(folder).collect()
     }
 
-    /// What an image shows, as a grid labels it.
+    /// What an image shows, as the label of a grid.
     pub fn label(&self, image: u64) -> String {
         self.conditions
             .get(image as usize)

@@ -1,4 +1,5 @@
-//! The schema of a config, for editors and for programs that write configs: rules, priors, samplers and models are the registry's own.
+//! The schema of a config, for editors and for programs that write configs; rules, priors, samplers and
+//! models come from the registry.
 
 use nextscale_config::Conditions;
 use nextscale_config::settings::schema::{generator, kind, reference};
@@ -11,7 +12,8 @@ use super::Registry;
 use super::reference::{EDITS, FIELDS};
 use nextscale_generate::sampler::Sampler;
 
-/// JSON Schema, draft 2020-12, of what [`to_json`](nextscale_config::settings::schema::to_json) makes of a run's config.
+/// The JSON Schema, draft 2020-12, of a run's config in the form of
+/// [`to_json`](nextscale_config::settings::schema::to_json).
 pub fn schema(registry: &Registry) -> Value {
     let names = registry.names();
     let mut generator = generator();
@@ -65,7 +67,7 @@ fn field(name: &str, about: &str) -> Value {
     schema
 }
 
-/// One of several names, each with what the reference says of it.
+/// One of several names, each with its text from the reference.
 fn forms(forms: &[(&str, &str)]) -> Value {
     let form = |(form, about): &(&str, &str)| {
         let name = form.split('(').next().unwrap_or(form);
@@ -79,7 +81,7 @@ fn forms(forms: &[(&str, &str)]) -> Value {
             "additionalProperties": false,
         })
     };
-    // `Null` stands without parentheses too.
+    // `Null` is also written without parentheses.
     let bare = forms.iter().filter(|(_, about)| about.contains("`Null`")).map(|_| json!({ "const": "Null" }));
     json!({ "oneOf": forms.iter().map(form).chain(bare).collect::<Vec<_>>() })
 }
