@@ -5,30 +5,30 @@ use nextscale_generate::Model;
 
 use crate::Result;
 
-/// A model whose headers have been read, and nothing else.
+/// A model of which only the headers have been read.
 pub trait OpenModel: Send + Sync {
     /// The scales that it generates.
     fn schedule(&self) -> &ScaleSchedule;
 
-    /// What its tokens mean.
+    /// The meaning of its tokens.
     fn alphabet(&self) -> Alphabet;
 
-    /// The conditions that it takes.
+    /// The conditions that it accepts.
     fn takes(&self) -> &Takes;
 
-    /// What tells its weights from others.
+    /// The fingerprint of its weights.
     fn fingerprint(&self) -> &str;
 
-    /// The model as a resolved config says it, every default filled in.
+    /// The model in a resolved config, with every default filled in.
     fn resolved(&self) -> &Node;
 
-    /// What it is called in reports, in a few words.
+    /// A short name for reports.
     fn describe(&self) -> String;
 
-    /// What a person should know of conditions before images are made of them, in sentences. By default nothing.
+    /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors
-    /// If the model cannot take one of them.
+    /// If the model cannot accept one of them.
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
         let _ = conditions;
         Ok(Vec::new())
@@ -37,18 +37,18 @@ pub trait OpenModel: Send + Sync {
     /// Reads the weights.
     ///
     /// # Errors
-    /// If a file cannot be read any more, or the device cannot compute in this type.
+    /// If a file can no longer be read, or the device does not support the type.
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model>;
 }
 
-/// The conditions that a model takes; every model takes the null condition.
+/// The conditions that a model accepts; every model accepts the null condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Takes {
-    /// Classes, the null class not counted; 0 of a model that takes none.
+    /// The number of classes without the null class; 0 for a model without classes.
     pub classes: usize,
-    /// The names of its classes in order, where it has them.
+    /// The names of its classes in order, if it has any.
     pub class_names: Option<Vec<String>>,
-    /// Whether it takes texts.
+    /// Whether it accepts texts.
     pub prompts: bool,
 }
 
@@ -57,12 +57,12 @@ pub struct Takes {
 pub struct LoadOptions<'a> {
     /// Where it computes.
     pub device: &'a Device,
-    /// What linear layers and the decoder's convolutions multiply.
+    /// The type in which linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
-    /// Whether the tokenizer's encoder is needed: an edit or a reconstruction encodes images.
+    /// Whether the tokenizer's encoder is needed, for an edit or a reconstruction.
     pub with_encoder: bool,
-    /// What images will be asked for, so that a text encoder may be used and freed before the backbone is loaded. Others may
-    /// be asked for later, at more cost.
+    /// The conditions of the images to come, so that a text encoder can be used and freed before the backbone
+    /// is loaded. Others are possible later, at a higher cost.
     pub conditions: &'a [Condition],
 }
 

@@ -1,4 +1,4 @@
-//! Models that are compiled into the program, each opened by its family.
+//! Models compiled into the program, each opened by its family.
 
 use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{
     EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Result, Takes, VarFamily, fingerprint,
 };
 
-/// A model whose weights are part of the program.
+/// A model whose weights are compiled into the program.
 #[derive(Clone, Copy)]
 pub struct Shipped {
     /// The name in configs: `Shipped("cifar10")`.
@@ -23,13 +23,13 @@ pub struct Shipped {
     pub about: &'static str,
     /// What opens it.
     pub family: &'static dyn ModelFamily,
-    /// The names of its classes, in order; empty where it takes none, or its files say them.
+    /// The names of its classes, in order; empty if it has none or its files state them.
     pub class_names: &'static [&'static str],
-    /// Its files, by the names that the family gives them.
+    /// Its files, by the family's names for them.
     pub files: &'static [EmbeddedFile],
 }
 
-/// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
+/// Every shipped model. The weights are in the workspace's folder `models/<name>`.
 pub const SHIPPED: &[Shipped] = &[Shipped {
     name: "cifar10",
     about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
@@ -48,12 +48,12 @@ pub const SHIPPED: &[Shipped] = &[Shipped {
 }];
 
 impl Shipped {
-    /// The model of a name.
+    /// The model of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         SHIPPED.iter().find(|model| model.name == name)
     }
 
-    /// What there is, for messages.
+    /// The available names, for messages.
     pub fn names() -> String {
         SHIPPED.iter().map(|model| format!("`{}`", model.name)).collect::<Vec<_>>().join(", ")
     }
@@ -64,7 +64,7 @@ impl Settings for Shipped {
     fn description() -> Description {
         Description {
             name: "Shipped",
-            about: "A model that is part of the program.",
+            about: "A model compiled into the program.",
             example: "Shipped(\"name\")",
             settings: vec![Setting {
                 name: Setting::ITEM,
@@ -118,7 +118,7 @@ impl Debug for Shipped {
     }
 }
 
-/// A model as its family opened it, under the name that it is shipped by.
+/// A model as opened by its family, under its shipped name.
 struct OpenShipped {
     open: Arc<dyn OpenModel>,
     takes: Takes,

@@ -10,7 +10,7 @@ use nextscale_weights::{LoadError, WeightFile};
 
 use crate::{Error, LoadOptions, OpenModel, Result, Takes};
 
-/// The two files of a model, their headers read.
+/// The two files of a model, with headers read.
 pub(super) struct Files {
     pub tokenizer: WeightFile,
     pub backbone: WeightFile,
@@ -22,7 +22,7 @@ impl Files {
     }
 }
 
-/// A model whose headers have been read, and nothing else.
+/// A model of which only the headers have been read.
 pub(super) struct OpenVar {
     files: Files,
     var: VarConfig,
@@ -34,8 +34,8 @@ pub(super) struct OpenVar {
 }
 
 impl OpenVar {
-    /// Checks every tensor's name and shape; whoever opens it says what it is called and which weights it has. Errors about
-    /// settings point at `node`.
+    /// Checks every tensor's name and shape. The caller supplies the model's name and the fingerprint of its
+    /// weights. Errors about settings point at `node`.
     pub fn new(
         files: Files,
         scales: Option<&ScaleSchedule>,

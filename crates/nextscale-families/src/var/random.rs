@@ -11,20 +11,20 @@ use nextscale_tokenizers::vq::VqvaeConfig;
 
 use crate::{Error, LoadOptions, OpenModel, Result, Takes};
 
-/// The sizes of a model with random weights: the published ones of a depth, but for what is given beside it. They are read
-/// as they are printed: `16`, `16, scales 1 2 3, 512 codes`.
+/// The sizes of a model with random weights: the published ones of a depth, unless stated otherwise. They are
+/// parsed in the form in which they are printed: `16`, `16, scales 1 2 3, 512 codes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sizes {
     /// The published transformer of this many blocks: 16, 20, 24, 30 or 36.
     depth: usize,
-    /// Other grids. The image has 16 times the last one's side in pixels.
+    /// Other grids. The image's side in pixels is 16 times that of the last grid.
     scales: Option<ScaleSchedule>,
     /// Another number of codes.
     vocabulary: Option<usize>,
 }
 
 impl Sizes {
-    /// None if they do not begin with a depth.
+    /// `None` if they do not begin with a depth.
     pub fn read(text: &str) -> Option<Result<Self>> {
         let mut parts = text.split(',').map(str::trim);
         let depth = parts.next()?.parse().ok()?;
@@ -35,7 +35,7 @@ impl Sizes {
             } else if let Some(Ok(codes)) = part.strip_suffix(" codes").map(str::parse) {
                 sizes.vocabulary = Some(codes);
             } else {
-                let message = format!("`{part}` is no size; write 16, or 16, scales 1 2 3, 512 codes");
+                let message = format!("`{part}` is not a size; write 16, or 16, scales 1 2 3, 512 codes");
                 return Err(Error::Usage(message));
             }
             Ok(())
@@ -72,7 +72,7 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// A model that is made when it is loaded.
+/// A model that is created when it is loaded.
 pub(super) struct RandomVar {
     config: VarConfig,
     takes: Takes,
