@@ -1,5 +1,5 @@
-//! Prints what is said of a data set's images: the thresholds, how many images each word holds for, and captions of the first.
-//! `cargo run -p nextscale-train --example captions -- FOLDER_OF_CIFAR10`.
+//! Prints the captions of a data set's images: the thresholds, how many images each word holds for, and
+//! captions of the first images. `cargo run -p nextscale-train --example captions -- FOLDER_OF_CIFAR10`.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -10,7 +10,7 @@ use nextscale_train::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("give the folder of a data set")?);
-    let dataset = Source::find(&folder).ok_or("the folder holds no data set that is known")?.load()?;
+    let dataset = Source::find(&folder).ok_or("the folder holds no known data set")?.load()?;
     let captioner = Captioner::new(&dataset, 0);
     println!("{:?}", captioner.thresholds());
     let mut words = BTreeMap::<String, [usize; 2]>::new();

@@ -7,7 +7,7 @@ use crate::{
     random::{below, uniform},
 };
 
-/// How often a word that holds is said.
+/// How often an applicable word is used.
 const COLOUR: f64 = 0.6;
 const BRIGHTNESS: f64 = 0.5;
 const WARMTH: f64 = 0.4;
@@ -24,14 +24,14 @@ pub struct Captioner {
     /// The words for every class.
     things: Vec<Vec<String>>,
     thresholds: Thresholds,
-    /// Of every training image.
+    /// For every training image.
     attributes: Vec<Attributes>,
     labels: Vec<u16>,
     seed: u64,
 }
 
 impl Captioner {
-    /// Measures all training images; words hold by the quantiles of these.
+    /// Measures all training images; their quantiles are the thresholds of words.
     pub fn new(dataset: &Dataset, seed: u64) -> Self {
         let images = &dataset.train;
         let measures: Vec<Measures> =
@@ -51,25 +51,25 @@ impl Captioner {
         }
     }
 
-    /// From where on words hold.
+    /// The thresholds of words.
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
     }
 
-    /// A caption of a training image. Which words that hold are said, and how, is drawn anew for every `turn`, for instance every
-    /// epoch, from the seed.
+    /// A caption of a training image. Which applicable words are used, and how, is drawn from the seed anew
+    /// for every `turn`, such as an epoch.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn caption(&self, index: usize, turn: u64) -> String {
         let class = usize::from(self.labels[index]);
         self.describe(class, &self.attributes[index], &[self.seed, index as u64, turn])
     }
 
-    /// A caption of a class with these attributes, drawn from a key.
+    /// A caption for a class with these attributes, drawn from a key.
     ///
     /// # Panics
-    /// If there is no such class.
+    /// If the class is out of range.
     pub fn describe(&self, class: usize, attributes: &Attributes, key: &[u64]) -> String {
         let choice = |number: u64| [key, &[number]].concat();
         let says = |number: u64, share: f64| uniform(&choice(number)) < share;
@@ -98,7 +98,7 @@ impl Captioner {
         }
     }
 
-    /// Texts that together have every word of every caption, to make a vocabulary of.
+    /// Texts that together contain every word of every caption, for making a vocabulary.
     pub fn vocabulary(&self) -> Vec<String> {
         let things = self.things.iter().flatten().map(|thing| with_article(thing));
         let colours = Colour::ALL.iter().map(|colour| with_article(colour.word()));
@@ -123,7 +123,7 @@ mod tests {
         data::Images,
     };
 
-    /// Red, dark blue and white images by turns, as automobiles and birds.
+    /// Red, dark blue and white images in turn, labelled automobile and bird.
     fn dataset() -> Dataset {
         let plane = |value: u8| vec![value; 16];
         let colours = [[200, 20, 20], [10, 20, 90], [250, 250, 250]];

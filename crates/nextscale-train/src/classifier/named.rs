@@ -23,7 +23,8 @@ pub struct NamedClassifier {
 }
 
 impl NamedClassifier {
-    /// Reads a file that `train classifier` wrote. Files without names have the labels 0, 1, … in their place.
+    /// Reads a file that `train classifier` wrote. Files without names have the labels 0, 1, … in their
+    /// place.
     ///
     /// # Errors
     /// [`Error::Data`] naming the file, and what does not fit.
@@ -57,8 +58,8 @@ impl NamedClassifier {
     /// Checks that images of `height` × `width` pixels can be classified.
     ///
     /// # Errors
-    /// [`Error::Setting`] unless they have the size of the training images; if the file does not state that, unless
-    /// every stage can halve them.
+    /// [`Error::Setting`] unless they have the size of the training images; if the file does not state that,
+    /// unless every stage can halve them.
     pub fn check_size(&self, [height, width]: [usize; 2]) -> Result<()> {
         let granularity = self.model.granularity();
         let problem = match self.size {
@@ -73,7 +74,8 @@ impl NamedClassifier {
         Err(Error::setting("classifier", format!("{problem}; resize them with --size")))
     }
 
-    /// The class of every image of `pixels`, uint8 `[images, height, width, 3]`, of a [checked](Self::check_size) size.
+    /// The class of every image of `pixels`, uint8 `[images, height, width, 3]`, of a
+    /// [checked](Self::check_size) size.
     pub fn predict(&self, pixels: &[u8], [height, width]: [usize; 2], device: &Device) -> Vec<u16> {
         let image = height * width * 3;
         let mut found = Vec::with_capacity(pixels.len() / image.max(1));
