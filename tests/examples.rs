@@ -79,5 +79,5 @@ fn a_method_of_ones_own_is_told_of_like_a_built_in_one() {
     let misspelt = refused(&disagreement_rule::registry(), "Disagrement(scale: 1)");
     assert!(misspelt.contains("did you mean `Disagreement`?"), "{misspelt}");
     let refused = refused(&gaussian_prior::registry(), "Ssg(prior: Gaussian(sigma: -1), beta: 1)");
-    assert!(refused.contains("sigma: -1 is no width"), "{refused}");
+    assert!(refused.contains("sigma: -1 is not a width"), "{refused}");
 }
