@@ -1,4 +1,5 @@
-//! What distances between sets cost, apart from the features: 10,000 Lite0 features, and the sums of 50,000 of Inception.
+//! What distances between sets cost, apart from the features: 10,000 Lite0 features, and the sums of 50,000
+//! of Inception.
 
 use std::time::Duration;
 

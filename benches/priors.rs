@@ -1,5 +1,5 @@
-//! Every prior from 13 × 13 to 16 × 16, the last step of a 256-pixel VAR: its operator made and put on the device, and
-//! applied to the logits of one image.
+//! Every prior from 13 × 13 to 16 × 16, the last step of a 256-pixel VAR: its operator made and put on the
+//! device, and applied to the logits of one image.
 
 use std::time::Duration;
 

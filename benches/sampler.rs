@@ -1,5 +1,5 @@
-//! Filtering and drawing: upstream's settings at the last scale of a 256-pixel VAR, and the plain draw of the quick start
-//! at the last scale of the shipped model.
+//! Filtering and drawing: upstream's settings at the last scale of a 256-pixel VAR, and the plain draw of the
+//! quick start at the last scale of the shipped model.
 
 use std::time::Duration;
 

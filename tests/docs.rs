@@ -89,7 +89,8 @@ fn every_page_is_listed() {
     }
 }
 
-/// Every page of documentation outside of crates: the book's, and those at the repository's root and beside models.
+/// Every page of documentation outside of crates: the book's, and those at the repository's root and beside
+/// models.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = ["", "docs", "docs/src", "models/cifar10", "models/lite0"];

@@ -1,5 +1,5 @@
-//! Every command that writes, killed before one after another of its writes to the disk, and then given again: it ends as if it had
-//! not been killed, and leaves nothing else behind.
+//! Every command that writes, killed before one after another of its writes to the disk, and then given
+//! again: it ends as if it had not been killed, and leaves nothing else behind.
 //!
 //! NEXTSCALE_KILLS=100 kills each command that often; by default a few times, spread over its writes.
 #![cfg(target_os = "linux")]

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 #[allow(dead_code)] // its main is not run
 mod disagreement_rule;
 
-/// Whether a value is what a schema says, for the keywords that ours use; any other keyword is a failure of the test.
+/// Whether a value is what a schema says, for the keywords that ours use; any other keyword is a failure of
+/// the test.
 fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
     let Value::Object(keywords) = schema else { return schema == &Value::Bool(true) };
     let list = |keyword: &Value| keyword.as_array().unwrap().clone();

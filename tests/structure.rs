@@ -1,7 +1,7 @@
 //! No two modules beside each other in a crate use each other: what both need stands in a third.
 //!
-//! Read from the sources' paths that begin with `crate` or `super`, re-exports followed. Tests may use what they like, and a module
-//! may use its children and they it.
+//! Read from the sources' paths that begin with `crate` or `super`, re-exports followed. Tests may use what
+//! they like, and a module may use its children and they it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

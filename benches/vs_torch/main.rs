@@ -1,8 +1,8 @@
 //! nextscale against eager PyTorch, on the same weights, run by run in turns:
 //! `cargo bench --bench vs_torch -- --python PYTHON`, with a Python that has torch and numpy.
 //!
-//! Each side is a process of its own that has its weights and waits (`serve.rs`, `peer.py`), so that memory is its own and
-//! what else the machine does falls on both.
+//! Each side is a process of its own that has its weights and waits (`serve.rs`, `peer.py`), so that memory
+//! is its own and what else the machine does falls on both.
 
 mod arguments;
 mod machine;
@@ -52,9 +52,9 @@ struct Args {
     /// Images at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
     batch: usize,
-    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with infinity_vae_d16.safetensors,
-    /// infinity_125m.safetensors and texts.safetensors; what is not there is made with random weights [default: a folder in
-    /// target/tmp]
+    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with
+    /// infinity_vae_d16.safetensors, infinity_125m.safetensors and texts.safetensors; what is not there is
+    /// made with random weights [default: a folder in target/tmp]
     #[arg(long, value_name = "FOLDER")]
     weights: Option<PathBuf>,
     /// What both sides compute in: nextscale its linear layers, PyTorch everything

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The guidances that a side can be asked for, by the names of both sides. SSG's strength is the same at every scale, so
-/// that it has to be paid for at every scale.
+/// The guidances that a side can be asked for, by the names of both sides. SSG's strength is the same at
+/// every scale, so that it has to be paid for at every scale.
 pub const GUIDANCES: [(&str, &str); 4] = [
     ("none", "Conditional"),
     ("cfg", "Cfg(scale: Ramp(1.5))"),

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// A program that has its weights and waits for requests, lines on its standard input, which it answers with lines of JSON. It
-/// ends with this value.
+/// A program that has its weights and waits for requests, lines on its standard input, which it answers with
+/// lines of JSON. It ends with this value.
 pub struct Side<R> {
     name: &'static str,
     child: Child,
@@ -53,7 +53,8 @@ impl<R: DeserializeOwned> Side<R> {
 
 impl<R> Drop for Side<R> {
     fn drop(&mut self) {
-        // It may be in the middle of something that nobody waits for; one that has ended already cannot be killed.
+        // It may be in the middle of something that nobody waits for; one that has ended already cannot be
+        // killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -53,8 +53,8 @@ impl Files {
         Self { family, tokenizer: file(tokenizer), backbone: file(&backbone), text: text.map(file) }
     }
 
-    /// Makes random weights of the published sizes where there are no files. A depth that was not published has the
-    /// published proportions.
+    /// Makes random weights of the published sizes where there are no files. A depth that was not published
+    /// has the published proportions.
     pub fn make_missing(&self) -> Result<()> {
         let device = Device::flex();
         if let Some(folder) = self.backbone.parent() {

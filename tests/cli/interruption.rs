@@ -73,7 +73,8 @@ fn an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been() {
     }
 }
 
-/// What a launcher sends before a time limit, a closed terminal sends, and Ctrl-C beside a reader that has gone.
+/// What a launcher sends before a time limit, a closed terminal sends, and Ctrl-C beside a reader that has
+/// gone.
 #[test]
 fn every_signal_that_asks_to_stop_stops_where_it_can_be_resumed() {
     for (signal, reader_gone) in [("-TERM", false), ("-HUP", false), ("-INT", true)] {

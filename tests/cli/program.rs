@@ -46,7 +46,8 @@ impl Place {
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// What the program answers to command lines that are mistakes of usage, without the config's line that names this folder.
+    /// What the program answers to command lines that are mistakes of usage, without the config's line that
+    /// names this folder.
     pub fn usage_errors(&self, mistakes: &[&[&str]]) -> String {
         let mut told = String::new();
         for arguments in mistakes {

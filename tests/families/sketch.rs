@@ -1,5 +1,6 @@
-//! A model family from outside the workspace's crates, as another crate would write it: bits, text, grids that are neither
-//! square nor doubled and which a config chooses, no cache, a second model, and a continuous part at the last scale.
+//! A model family from outside the workspace's crates, as another crate would write it: bits, text, grids
+//! that are neither square nor doubled and which a config chooses, no cache, a second model, and a continuous
+//! part at the last scale.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -245,8 +246,8 @@ fn drawing(head: Vec<f32>, device: &Device) -> (Arc<dyn Backbone>, Arc<dyn Condi
     (Arc::new(backbone), Arc::new(Words { device: device.clone() }))
 }
 
-/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input `[h·w · BITS]`, what earlier
-/// inputs were on average, and the mean of the text's rows.
+/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input
+/// `[h·w · BITS]`, what earlier inputs were on average, and the mean of the text's rows.
 pub fn features(input: &[f32], earlier: [f32; BITS], text: &[f32], grid: Grid) -> Vec<f32> {
     let each = input.chunks(BITS).enumerate().flat_map(|(position, own)| {
         let place = [position / grid.width, position % grid.width].map(|at| at as f32 / 4.0);

@@ -1,5 +1,5 @@
-//! The sketch is trained by the loop of the built-in trainings, as another crate would write it: with log, sample sheets, averages of
-//! weights, micro-batches, checkpoints, and the export that the family opens.
+//! The sketch is trained by the loop of the built-in trainings, as another crate would write it: with log,
+//! sample sheets, averages of weights, micro-batches, checkpoints, and the export that the family opens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -109,8 +109,8 @@ struct SketchTask {
 }
 
 impl SketchTask {
-    /// What the head reads at every position of these images, `[images · positions, FEATURES]`, and the bits that it should say,
-    /// `[images · positions · BITS]`.
+    /// What the head reads at every position of these images, `[images · positions, FEATURES]`, and the bits
+    /// that it should say, `[images · positions · BITS]`.
     fn examples(&self, picks: &[(usize, Condition)]) -> Result<(Tensor<2>, Tensor<1, Int>)> {
         let tokenizer = Paper::new(&self.device);
         let schedule = tokenizer.schedule();

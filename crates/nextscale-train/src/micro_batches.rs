@@ -12,7 +12,7 @@ use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
 
 /// What the passes of a step, or of a micro-batch, found.
-pub struct Pass<S> {
+pub struct StepResult<S> {
     /// The gradients by parameter name, flat.
     pub gradients: BTreeMap<String, Tensor<1>>,
     /// The means over images.
@@ -36,7 +36,7 @@ pub fn pass<T: Task>(
     model: &T::Model,
     step: u64,
     picks: &[T::Pick],
-) -> Result<Pass<T::Seen>> {
+) -> Result<StepResult<T::Seen>> {
     let parts = parts(picks, micro_batches);
     if let [whole] = parts[..] {
         return one(task, model, step, whole, 1.0);
@@ -81,7 +81,7 @@ fn one<T: Task>(
     step: u64,
     picks: &[T::Pick],
     share: f64,
-) -> Result<Pass<T::Seen>> {
+) -> Result<StepResult<T::Seen>> {
     let begun = Instant::now();
     let Loss { scalar, numbers, seen } = task.loss(model, step, picks)?;
     let forwards = begun.elapsed().as_secs_f64();
@@ -94,10 +94,10 @@ fn one<T: Task>(
     };
     let gradients = take_gradients(model, scalar.backward());
     let backwards = begun.elapsed().as_secs_f64() - forwards;
-    Ok(Pass { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
+    Ok(StepResult { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
 }
 
-fn add<S>(mut sum: Pass<S>, pass: Pass<S>) -> Pass<S> {
+fn add<S>(mut sum: StepResult<S>, pass: StepResult<S>) -> StepResult<S> {
     for (name, gradient) in pass.gradients {
         let gradient = match sum.gradients.remove(&name) {
             Some(before) => before.add(gradient),

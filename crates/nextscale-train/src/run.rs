@@ -17,7 +17,7 @@ use crate::ema::Ema;
 use crate::evaluation::Evaluation;
 use crate::lanes::Lanes;
 use crate::log::Log;
-use crate::micro_batches::{Pass, pass};
+use crate::micro_batches::{StepResult, pass};
 use crate::muon::MuonConfig;
 use crate::optimiser::{AdamWConfig, Optimiser};
 use crate::progress::Progress;
@@ -181,7 +181,7 @@ pub fn train_task<T: Task>(
     while state.step < steps {
         let step = state.step;
         let picks = task.picks(step);
-        let Pass { gradients, numbers, seen, seconds: passed } =
+        let StepResult { gradients, numbers, seen, seconds: passed } =
             pass(&lanes, training.micro_batches, task, &state.model, step, &picks)?;
         let Numbers { loss: value, parts } = numbers;
         if parts.len() + 1 != width {

@@ -65,7 +65,10 @@ impl T5Config {
             return Err(Error::setting(name, "is 0; a T5 encoder has at least 1"));
         }
         if self.buckets < 4 || !self.buckets.is_multiple_of(4) {
-            return Err(Error::setting("buckets", format!("{} is not a multiple of 4 above 0", self.buckets)));
+            return Err(Error::setting(
+                "buckets",
+                format!("{} is not a multiple of 4 above 0", self.buckets),
+            ));
         }
         if self.farthest <= self.buckets / 4 {
             let message = format!("{} tokens are fewer than the buckets of one token each", self.farthest);
