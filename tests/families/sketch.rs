@@ -402,7 +402,8 @@ impl Drawing<'_> {
     }
 }
 
-/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green.
+/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green. The canvas has the grid of
+/// the pixels, which is finer than the last scale's.
 #[derive(Clone)]
 pub struct Paper {
     schedule: ScaleSchedule,
@@ -434,6 +435,10 @@ impl Paper {
 impl Tokenizer for Paper {
     sizes!();
 
+    fn canvas_grid(&self) -> Grid {
+        self.pixels()
+    }
+
     fn image_size(&self) -> (usize, usize) {
         (self.pixels().height, self.pixels().width)
     }
@@ -444,7 +449,7 @@ impl Tokenizer for Paper {
     }
 
     fn blank(&self, batch: usize) -> Canvas {
-        let Grid { height, width } = self.schedule.last();
+        let Grid { height, width } = self.pixels();
         Canvas { features: Tensor::zeros([batch, BITS, height, width], &self.device) }
     }
 
@@ -454,7 +459,8 @@ impl Tokenizer for Paper {
     }
 
     fn accumulate(&self, canvas: Canvas, embedding: Tensor<4>, _: usize) -> Result<Canvas> {
-        Ok(Canvas { features: canvas.features + self.resized(embedding, self.schedule.last()) })
+        let embedding = self.resized(self.resized(embedding, self.schedule.last()), self.pixels());
+        Ok(Canvas { features: canvas.features + embedding })
     }
 
     fn next_input(&self, canvas: &Canvas, k: usize) -> Result<Tensor<3>> {
@@ -462,7 +468,7 @@ impl Tokenizer for Paper {
     }
 
     fn decode(&self, canvas: &Canvas) -> Result<Tensor<4>> {
-        let colours = self.resized(canvas.features.clone(), self.pixels());
+        let colours = canvas.features.clone();
         let blue = colours.clone().mean_dim(1);
         Ok(Tensor::cat(vec![colours, blue], 1).mul_scalar(0.5).add_scalar(0.5).clamp(0.0, 1.0))
     }
@@ -473,7 +479,8 @@ impl Tokenizer for Paper {
         let wanted = wanted.mul_scalar(2.0).sub_scalar(1.0);
         let mut canvas = self.blank(batch);
         let scales = (0..self.schedule.len()).map(|k| {
-            let missing = Canvas { features: wanted.clone() - canvas.features.clone() };
+            let drawn = self.resized(canvas.features.clone(), self.schedule.last());
+            let missing = Canvas { features: wanted.clone() - drawn };
             let tokens = self.next_input(&missing, k)?.greater_elem(0.0).int();
             let embedding = self.embed(&Draw::tokens(tokens.clone()), k)?;
             canvas = self.accumulate(canvas.clone(), embedding, k)?;
