@@ -151,7 +151,7 @@ fn a_config_leads_away_from_a_corrupted_prefix_and_from_a_second_model() {
     let missing = draw("", "Away(model: \"guide\", weight: 2.0)", 3, "missing").unwrap_err().to_string();
     assert!(missing.contains("`guide`") && missing.contains("there is none"), "{missing}");
     let share = draw("", "Away(corrupted: 1.5, weight: 2.0)", 3, "share").unwrap_err().to_string();
-    assert!(share.contains("1.5 is no share"), "{share}");
+    assert!(share.contains("1.5 is not in [0, 1]"), "{share}");
 }
 
 #[test]

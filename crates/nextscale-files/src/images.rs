@@ -11,6 +11,9 @@ use image::{ImageError, ImageFormat, ImageReader, RgbImage};
 /// The endings of the names of images that are read, in lower case. What a file is, its content tells.
 pub const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 
+/// Whether JPEG files are decoded as libjpeg-turbo and Pillow do, which the feature `libjpeg` switches on.
+pub const DECODES_AS_LIBJPEG: bool = cfg!(feature = "libjpeg");
+
 /// Why a file gives no image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -83,7 +86,7 @@ pub fn visible_children(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 pub struct ImageHeader {
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// Whether it is a JPEG, which decoders do not all turn into the same pixels.
+    /// Whether it is a JPEG: decoders differ in the pixels that they make of one.
     pub is_jpeg: bool,
 }
 
@@ -132,12 +135,53 @@ pub fn read_image(path: &Path) -> Result<RgbImage, ImageFileError> {
         // The decoder would fill what is missing with grey.
         return Err(content("the JPEG ends early; copy or download it again".into()));
     }
+    #[cfg(feature = "libjpeg")]
+    if reader.format() == Some(ImageFormat::Jpeg)
+        && let Some(decoded) = libjpeg::decode(&bytes)
+    {
+        return decoded.map_err(|problem| content(format!("is not an image that can be read: {problem}")));
+    }
     match reader.decode() {
         Ok(picture) => Ok(picture.into_rgb8()),
         Err(ImageError::IoError(source)) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(content(format!("the image ends early ({source}); copy or download it again")))
         }
         Err(error) => Err(content(format!("is no image that can be read: {error}"))),
+    }
+}
+
+/// JPEGs by libjpeg-turbo's C code, as mozjpeg ships it.
+#[cfg(feature = "libjpeg")]
+mod libjpeg {
+    use image::RgbImage;
+    use mozjpeg::{ColorSpace, Decompress};
+
+    /// The largest image that is decoded here, in bytes: the limit of the `image` crate.
+    const LIMIT: usize = 512 << 20;
+
+    /// The pixels, or what is wrong with them. `None` leaves the file to the `image` crate: CMYK, which libjpeg does not convert
+    /// to RGB, sizes that the crate refuses, and headers that libjpeg rejects.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Result<RgbImage, String>> {
+        // libjpeg leaves a decoder by unwinding, without the panic hook. The decoder is dropped with the closure.
+        let decoded = std::panic::catch_unwind(|| {
+            let decoder = Decompress::new_mem(bytes).ok()?;
+            let (width, height) = decoder.size();
+            let cmyk = matches!(decoder.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
+            if cmyk || width.checked_mul(height)?.checked_mul(3)? > LIMIT {
+                return None;
+            }
+            let pixels = decoder.rgb().and_then(|mut started| {
+                let pixels = started.read_scanlines::<u8>()?;
+                started.finish()?;
+                Ok(pixels)
+            });
+            Some(pixels.map_err(|error| error.to_string()).and_then(|pixels| {
+                RgbImage::from_raw(width as u32, height as u32, pixels).ok_or("lines are missing".into())
+            }))
+        });
+        decoded.unwrap_or_else(|reason| {
+            Some(Err(reason.downcast_ref::<String>().cloned().unwrap_or("damaged JPEG".into())))
+        })
     }
 }
 
@@ -204,6 +248,54 @@ mod tests {
                 assert!(error.contains(&format!("a.{format}")), "{error}");
             }
         }
+    }
+
+    /// The fixture holds JPEGs of several kinds and Pillow's pixels of them (13.0.0 with libjpeg-turbo 3.2.0).
+    #[test]
+    fn jpegs_are_decoded_as_pillow_does() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpeg");
+        let mut compared = 0;
+        for path in visible_children(&folder).unwrap() {
+            if path.extension() != Some("jpg".as_ref()) {
+                continue;
+            }
+            let (read, pillow) =
+                (read_image(&path).unwrap(), read_image(&path.with_extension("png")).unwrap());
+            assert_eq!(read.dimensions(), pillow.dimensions());
+            let difference = read.iter().zip(pillow.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            // libjpeg does not convert CMYK; without the feature, another decoder reads all of them.
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let bound = if name == "cmyk" {
+                1
+            } else if DECODES_AS_LIBJPEG {
+                0
+            } else {
+                6
+            };
+            assert!(difference <= bound, "{name}: {difference}");
+            compared += 1;
+        }
+        assert_eq!(compared, 6);
+    }
+
+    #[test]
+    fn a_damaged_jpeg_is_an_error_or_an_image_and_a_huge_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        let whole = jpeg();
+        for at in 2..whole.len() - 2 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x5A;
+            std::fs::write(&path, &bytes).unwrap();
+            if let Err(error) = read_image(&path) {
+                assert!(error.to_string().contains("a.jpg"), "{error}");
+            }
+        }
+        let frame = whole.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        let mut bytes = whole;
+        bytes[frame + 5..frame + 9].fill(0xF0);
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(read_image(&path).unwrap_err().to_string().contains("a.jpg"));
     }
 
     #[test]

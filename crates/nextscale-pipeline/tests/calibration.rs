@@ -175,7 +175,10 @@ fn averages_of_other_weights_are_refused_with_the_place_and_the_remedy() {
     let nested = SSG.replace("guidance: ", "guidance: Sum(rules: [Conditional, ") + "])";
     for guidance in [SSG, &nested] {
         let Err(Error::Config(error)) = of(&other, guidance) else { panic!("taken: {guidance}") };
-        assert!(error.to_string().contains("a.safetensors is of the model with the weights"), "{error}");
+        assert!(
+            error.to_string().contains("a.safetensors was measured on the model with the weights"),
+            "{error}"
+        );
         assert!(error.help_text().unwrap().contains("nextscale calibrate"), "{error:?}");
         assert!(error.location().is_some(), "{error:?}");
     }

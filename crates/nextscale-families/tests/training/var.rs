@@ -236,7 +236,7 @@ fn a_tokenizer_with_a_scale_that_is_no_square_is_opened_again() {
     save_safetensors(&saved, [("a".to_owned(), TensorData::new(vec![0.0f32], [1]))], Precision::F32, &about)
         .unwrap();
     let error = open_tokenizer(&saved, &device).err().unwrap().to_string();
-    assert!(error.contains("saved.safetensors: scales: `2×three` is no grid"), "{error}");
+    assert!(error.contains("saved.safetensors: scales: `2×three` is not a grid"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What images show, where that is known.
+//! The classes of images, if known.
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,11 @@ use crate::{Error, Result};
 pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec<u16>> {
     let path = root.join(CONFIG);
     let unusable =
-        |error: ConfigError| Error::source(&path, format!("does not say what images are of: {error}"));
+        |error: ConfigError| Error::source(&path, format!("does not say what its images show: {error}"));
     let tree = Document::read(&path).map_err(unusable)?;
     let node = tree.get("condition").map_err(unusable)?;
     let indices: Vec<u64> = match Conditions::read(node).map_err(unusable)? {
-        // Numbers that are no index are told as those beyond the classes are.
+        // Unusable integers are reported like labels beyond the classes.
         Conditions::Labels(labels) => {
             labels.iter().map(|label| u64::try_from(label.value).unwrap_or(u64::MAX)).collect()
         }
@@ -39,7 +39,7 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
         }
     };
     if indices.len() as u64 != images {
-        let problem = format!("is of {} images, and there are {images}", indices.len());
+        let problem = format!("lists {} images, and there are {images}", indices.len());
         return Err(Error::source(&path, problem));
     }
     indices.into_iter().map(|label| index(&path, label, classes)).collect()
@@ -50,7 +50,7 @@ pub(super) fn of_npz(images: &NpzImages, classes: &[String]) -> Result<Vec<u16>>
     let Some(labels) = images.labels()? else {
         return Err(Error::source(
             path,
-            "has no labels: add them as integers `arr_1`, one an image, or give a run folder or folders by class",
+            "has no labels: add them as integers `arr_1`, one per image, or give a run folder or folders by class",
         ));
     };
     let label = |label: i64| index(path, u64::try_from(label).unwrap_or(u64::MAX), classes);
@@ -78,7 +78,7 @@ pub(super) fn of_list(path: &Path, list: &dyn ImageList, classes: &[String]) -> 
     names.iter().map(|name| class(path, name, classes)).collect()
 }
 
-/// The class that a name or an index in digits means.
+/// The class with this name, or with this index in digits.
 fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     match name.parse() {
         Ok(label) if !classes.iter().any(|class| class == name) => index(path, label, classes),
@@ -169,7 +169,7 @@ mod tests {
         write(&|writer| add_array(writer, "arr_1", &[2], &[-1_i32, 0]));
         assert!(say(&path).contains("beyond the probe's 3 classes"));
         write(&|writer| add_array(writer, "arr_1", &[1], &[0_i64]));
-        assert!(say(&path).contains("`arr_1` has shape [1], expected one label an image, [2]"));
+        assert!(say(&path).contains("`arr_1` has shape [1], expected one label per image, [2]"));
         write(&|writer| add_array(writer, "arr_1", &[2], &[0.0_f32, 1.0]));
         assert!(say(&path).contains("`arr_1` is stored as <f4"));
     }
@@ -199,7 +199,7 @@ mod tests {
             ("Labels([1])", "is of 1 images, and there are 3"),
             ("Labels([0, 1, 3])", "config.ron: has a label beyond"),
             ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is none"),
-            ("Other", "config.ron: does not say what images are of"),
+            ("Other", "config.ron: does not say what its images show"),
         ] {
             let error = with(condition).unwrap_err();
             assert!(error.contains(told), "{condition}: {error}");

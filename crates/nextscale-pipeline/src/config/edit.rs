@@ -109,7 +109,7 @@ impl EditSpec {
         };
         // Asked for here so that it is among the fields that are allowed, and refused beside `images`.
         if given.len() > 1 && fields.node_option("image").is_some() {
-            return Err(node.error("`image` stands beside `images`; give one of them").into());
+            return Err(node.error("`image` and `images` cannot be combined; give one of them").into());
         }
         let boxes: Option<Vec<Boxed>> = fields.take_option("boxes")?;
         let boxes = match boxes {

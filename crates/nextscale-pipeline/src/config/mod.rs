@@ -88,7 +88,7 @@ impl Config {
             (Some(rule), None) => vec![(None, rule.clone())],
             (None, Some(list)) => variant_list(list)?,
             (Some(_), Some(list)) => {
-                let error = list.error("`variants` stands beside `guidance`; give one of them");
+                let error = list.error("`variants` and `guidance` cannot be combined; give one of them");
                 return Err(error.with_help("put the rule into the list: (\"name\", Rule(..))").into());
             }
             (None, None) => {
