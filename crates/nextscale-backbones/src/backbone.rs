@@ -3,8 +3,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use nextscale_core::noise::Noise;
 use nextscale_core::{
-    Alphabet, BatchConditions, Draw, Error, Mixing, PassCondition, PassLogits, PassPlan, Result,
-    ScaleSchedule,
+    Alphabet, BatchConditions, Draw, Error, Mixing, PassCondition, PassLogits, PassPlan, Perturbation,
+    Result, ScaleSchedule,
 };
 
 /// A model that predicts the logits of each scale from the scales before it.
@@ -37,6 +37,18 @@ pub trait Backbone: Send + Sync {
         let _ = mixing;
         Err(Error::Unsupported(
             "the model cannot mix the conditional and the unconditional side between its layers; guide its logits instead"
+                .into(),
+        ))
+    }
+
+    /// Makes sure that it can be made worse so: that it can leave these blocks out, or their attention. By default it cannot.
+    ///
+    /// # Errors
+    /// If it cannot, with what it can.
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        let _ = perturbation;
+        Err(Error::Unsupported(
+            "the model cannot leave out blocks or their attention; lead away from a corrupted prefix or from another model instead"
                 .into(),
         ))
     }

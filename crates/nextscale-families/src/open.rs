@@ -1,6 +1,6 @@
 use burn::tensor::Device;
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Condition, Dtype, ScaleSchedule};
+use nextscale_core::{Alphabet, Condition, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 
 use crate::Result;
@@ -18,6 +18,21 @@ pub trait OpenModel: Send + Sync {
 
     /// What tells its weights from others.
     fn fingerprint(&self) -> &str;
+
+    /// What tells its tokenizer's weights from others; empty where nothing does, which is the default.
+    fn tokenizer(&self) -> &str {
+        ""
+    }
+
+    /// Makes sure, as far as its headers tell, that its backbone can run a pass. By default they tell nothing, and the backbone
+    /// is asked once it is loaded.
+    ///
+    /// # Errors
+    /// If it cannot, with what it can.
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        let _ = pass;
+        Ok(())
+    }
 
     /// The model as a resolved config says it, every default filled in.
     fn resolved(&self) -> &Node;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
-use nextscale_core::{Alphabet, Condition, ScaleSchedule};
+use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -30,22 +30,39 @@ pub struct Shipped {
 }
 
 /// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
-pub const SHIPPED: &[Shipped] = &[Shipped {
-    name: "cifar10",
-    about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
-    family: &VarFamily,
-    class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
-    files: &[
-        EmbeddedFile {
-            name: "tokenizer",
-            bytes: include_bytes!("../../../models/cifar10/tokenizer.safetensors"),
-        },
-        EmbeddedFile {
-            name: "backbone",
-            bytes: include_bytes!("../../../models/cifar10/backbone.safetensors"),
-        },
-    ],
-}];
+pub const SHIPPED: &[Shipped] = &[
+    Shipped {
+        name: "cifar10",
+        about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
+        family: &VarFamily,
+        class_names: &CIFAR10_CLASSES,
+        files: &[
+            EmbeddedFile { name: "tokenizer", bytes: CIFAR10_TOKENIZER },
+            EmbeddedFile {
+                name: "backbone",
+                bytes: include_bytes!("../../../models/cifar10/backbone.safetensors"),
+            },
+        ],
+    },
+    Shipped {
+        name: "cifar10-weak",
+        about: "a weaker backbone on the tokenizer of `cifar10`, for autoguidance of it, see models/cifar10-weak",
+        family: &VarFamily,
+        class_names: &CIFAR10_CLASSES,
+        files: &[
+            EmbeddedFile { name: "tokenizer", bytes: CIFAR10_TOKENIZER },
+            EmbeddedFile {
+                name: "backbone",
+                bytes: include_bytes!("../../../models/cifar10-weak/backbone.safetensors"),
+            },
+        ],
+    },
+];
+
+const CIFAR10_TOKENIZER: &[u8] = include_bytes!("../../../models/cifar10/tokenizer.safetensors");
+
+const CIFAR10_CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 impl Shipped {
     /// The model of a name.
@@ -142,6 +159,14 @@ impl OpenModel for OpenShipped {
 
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    fn tokenizer(&self) -> &str {
+        self.open.tokenizer()
+    }
+
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        self.open.runs(pass)
     }
 
     fn resolved(&self) -> &Node {

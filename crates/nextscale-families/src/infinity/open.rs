@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use nextscale_backbones::infinity::{Infinity, InfinityConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Condition, ScaleSchedule};
+use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_text::TextEncoder;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
@@ -23,6 +23,8 @@ pub(crate) struct Files {
 pub(crate) struct OpenInfinity {
     files: Files,
     vae: BsqVaeConfig,
+    /// What tells the tokenizer's weights.
+    tokenizer: String,
     config: InfinityConfig,
     patches: bool,
     takes: Takes,
@@ -57,6 +59,7 @@ impl OpenInfinity {
             )));
         }
         Ok(Self {
+            tokenizer: tokenizer.fingerprint()?,
             takes: Takes { prompts: true, ..Takes::default() },
             cache: None,
             fingerprint: String::new(),
@@ -125,6 +128,14 @@ impl OpenModel for OpenInfinity {
 
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    fn tokenizer(&self) -> &str {
+        &self.tokenizer
+    }
+
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.config.runs(pass)?)
     }
 
     fn resolved(&self) -> &Node {

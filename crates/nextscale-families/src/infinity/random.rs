@@ -8,7 +8,7 @@ use nextscale_backbones::TextConditioner;
 use nextscale_backbones::infinity::{InfinityConfig, Initialisation};
 use nextscale_config::Node;
 use nextscale_core::random::{fnv1a, splitmix64};
-use nextscale_core::{Alphabet, Condition, ScaleSchedule};
+use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::bitwise::BsqVaeConfig;
 
@@ -118,6 +118,10 @@ impl OpenModel for RandomInfinity {
     /// The same sizes have the same weights.
     fn fingerprint(&self) -> &str {
         &self.words
+    }
+
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.config.runs(pass)?)
     }
 
     fn resolved(&self) -> &Node {

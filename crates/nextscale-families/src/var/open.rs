@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use nextscale_backbones::var::{Var, VarConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_core::{Alphabet, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::{LoadError, WeightFile};
@@ -26,6 +26,7 @@ impl Files {
 pub(super) struct OpenVar {
     files: Files,
     var: VarConfig,
+    tokenizer: String,
     pub norm_groups: usize,
     pub takes: Takes,
     pub fingerprint: String,
@@ -59,6 +60,7 @@ impl OpenVar {
         let class_names = class_names.map(|names| names.lines().map(str::to_owned).collect());
         let takes = Takes { classes: var.classes, class_names, prompts: false };
         Ok(Self {
+            tokenizer: tokenizer.fingerprint()?,
             norm_groups: vqvae.norm_groups,
             takes,
             fingerprint: String::new(),
@@ -85,6 +87,14 @@ impl OpenModel for OpenVar {
 
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    fn tokenizer(&self) -> &str {
+        &self.tokenizer
+    }
+
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.var.runs(pass)?)
     }
 
     fn resolved(&self) -> &Node {

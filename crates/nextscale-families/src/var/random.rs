@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nextscale_backbones::var::{Initialisation, VarConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_core::{Alphabet, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::VqvaeConfig;
 
@@ -96,6 +96,10 @@ impl OpenModel for RandomVar {
     /// The same sizes have the same weights.
     fn fingerprint(&self) -> &str {
         &self.words
+    }
+
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.config.runs(pass)?)
     }
 
     fn resolved(&self) -> &Node {
