@@ -184,7 +184,7 @@ fn a_sketch_can_be_part_of_the_program() {
     let shipped = Shipped { name: "sketch", about, family: &SketchFamily, class_names: &[], files };
     let node = Document::parse("run.ron", "Shipped(\"sketch\")").unwrap();
     let open = shipped.open(&node).unwrap();
-    assert_eq!((open.describe(), open.resolved()), ("Shipped(\"sketch\")".into(), &node));
+    assert_eq!((open.describe(), open.resolved()), ("Shipped(\"sketch\")", &node));
     assert!(open.takes().prompts && !open.fingerprint().is_empty());
     assert!(open.load(&LoadOptions::new(&Device::flex())).is_ok());
     let nothing = Shipped { files: &[], ..shipped };

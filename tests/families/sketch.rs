@@ -15,7 +15,8 @@ use nextscale::core::{
     PassCondition, PassLogits, PassPlan, Result, ScaleSchedule,
 };
 use nextscale::families::{
-    self, Architecture, EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Takes, fingerprint,
+    self, Architecture, EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Takes,
+    fingerprint,
 };
 use nextscale::generate::{Guide, Model};
 use nextscale::settings::Settings;
@@ -183,43 +184,27 @@ impl Head {
 struct OpenSketch {
     head: Head,
     guide: Option<Head>,
-    schedule: ScaleSchedule,
-    takes: Takes,
-    fingerprint: String,
-    resolved: Node,
+    facts: ModelFacts,
 }
 
 impl OpenSketch {
     fn new(head: Head, guide: Option<Head>, wide: bool, fingerprint: &str, resolved: Node) -> Self {
-        let takes = Takes { prompts: true, ..Takes::default() };
-        let schedule = if wide { self::wide() } else { schedule() };
-        Self { head, guide, schedule, takes, fingerprint: fingerprint.into(), resolved }
+        let facts = ModelFacts {
+            schedule: if wide { self::wide() } else { schedule() },
+            alphabet: Alphabet::bits(BITS),
+            takes: Takes { prompts: true, ..Takes::default() },
+            fingerprint: fingerprint.into(),
+            tokenizer: String::new(),
+            resolved,
+            words: "a sketch".into(),
+        };
+        Self { head, guide, facts }
     }
 }
 
 impl OpenModel for OpenSketch {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::bits(BITS)
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        "a sketch".into()
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> families::Result<Model> {
@@ -229,7 +214,7 @@ impl OpenModel for OpenSketch {
             let (backbone, conditioner) = drawing(guide.values()?, device);
             model = model.with_guide("guide", Guide { backbone, conditioner })?;
         }
-        Ok(model.on_scales(&self.schedule)?)
+        Ok(model.on_scales(self.schedule())?)
     }
 }
 

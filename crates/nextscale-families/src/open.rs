@@ -5,24 +5,29 @@ use nextscale_generate::Model;
 
 use crate::Result;
 
+/// What the headers of a model's files tell.
+#[derive(Debug, Clone)]
+pub struct ModelFacts {
+    /// The scales that it generates.
+    pub schedule: ScaleSchedule,
+    /// What its tokens mean.
+    pub alphabet: Alphabet,
+    /// The conditions that it takes.
+    pub takes: Takes,
+    /// What distinguishes its weights from others.
+    pub fingerprint: String,
+    /// What distinguishes its tokenizer's weights from others; empty where nothing does.
+    pub tokenizer: String,
+    /// The model as a resolved config gives it, every default filled in.
+    pub resolved: Node,
+    /// What reports call it, in a few words.
+    pub words: String,
+}
+
 /// A model whose headers have been read, and nothing else.
 pub trait OpenModel: Send + Sync {
-    /// The scales that it generates.
-    fn schedule(&self) -> &ScaleSchedule;
-
-    /// What its tokens mean.
-    fn alphabet(&self) -> Alphabet;
-
-    /// The conditions that it takes.
-    fn takes(&self) -> &Takes;
-
-    /// What tells its weights from others.
-    fn fingerprint(&self) -> &str;
-
-    /// What tells its tokenizer's weights from others; empty where nothing does, which is the default.
-    fn tokenizer(&self) -> &str {
-        ""
-    }
+    /// What the headers tell.
+    fn facts(&self) -> &ModelFacts;
 
     /// Makes sure, as far as its headers tell, that its backbone can run a pass. By default they tell nothing, and the backbone
     /// is asked once it is loaded.
@@ -33,12 +38,6 @@ pub trait OpenModel: Send + Sync {
         let _ = pass;
         Ok(())
     }
-
-    /// The model as a resolved config says it, every default filled in.
-    fn resolved(&self) -> &Node;
-
-    /// What it is called in reports, in a few words.
-    fn describe(&self) -> String;
 
     /// What a person should know of conditions before images are made of them, in sentences. By default nothing.
     ///
@@ -54,6 +53,41 @@ pub trait OpenModel: Send + Sync {
     /// # Errors
     /// If a file cannot be read any more, or the device cannot compute in this type.
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model>;
+
+    /// The scales that it generates.
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.facts().schedule
+    }
+
+    /// What its tokens mean.
+    fn alphabet(&self) -> Alphabet {
+        self.facts().alphabet
+    }
+
+    /// The conditions that it takes.
+    fn takes(&self) -> &Takes {
+        &self.facts().takes
+    }
+
+    /// What distinguishes its weights from others.
+    fn fingerprint(&self) -> &str {
+        &self.facts().fingerprint
+    }
+
+    /// What distinguishes its tokenizer's weights from others; empty where nothing does.
+    fn tokenizer(&self) -> &str {
+        &self.facts().tokenizer
+    }
+
+    /// The model as a resolved config gives it.
+    fn resolved(&self) -> &Node {
+        &self.facts().resolved
+    }
+
+    /// What reports call it, in a few words.
+    fn describe(&self) -> &str {
+        &self.facts().words
+    }
 }
 
 /// The conditions that a model takes; every model takes the null condition.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
-use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
+use nextscale_core::{Condition, Pass};
 use nextscale_generate::Model;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::{
-    EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Result, Takes, VarFamily, fingerprint,
+    EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Result, VarFamily,
+    fingerprint,
 };
 
 /// A model whose weights are part of the program.
@@ -114,18 +115,15 @@ impl ModelSource for Shipped {
             Shipped(&'a str),
         }
         let open = self.family.shipped(self.files, node)?;
-        let mut takes = open.takes().clone();
+        let mut facts = open.facts().clone();
         if !self.class_names.is_empty() {
-            takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
+            facts.takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
         }
         let parts: Vec<&[u8]> = self.files.iter().map(|file| file.bytes).collect();
-        Ok(Arc::new(OpenShipped {
-            open,
-            takes,
-            fingerprint: fingerprint::of_bytes(&parts),
-            resolved: Node::from_serialize(&Written::Shipped(self.name))?,
-            words: format!("Shipped({:?})", self.name),
-        }))
+        facts.fingerprint = fingerprint::of_bytes(&parts);
+        facts.resolved = Node::from_serialize(&Written::Shipped(self.name))?;
+        facts.words = format!("Shipped({:?})", self.name);
+        Ok(Arc::new(OpenShipped { open, facts }))
     }
 }
 
@@ -138,43 +136,16 @@ impl Debug for Shipped {
 /// A model as its family opened it, under the name that it is shipped by.
 struct OpenShipped {
     open: Arc<dyn OpenModel>,
-    takes: Takes,
-    fingerprint: String,
-    resolved: Node,
-    words: String,
+    facts: ModelFacts,
 }
 
 impl OpenModel for OpenShipped {
-    fn schedule(&self) -> &ScaleSchedule {
-        self.open.schedule()
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        self.open.alphabet()
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn tokenizer(&self) -> &str {
-        self.open.tokenizer()
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         self.open.runs(pass)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {

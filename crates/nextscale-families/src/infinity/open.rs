@@ -3,14 +3,14 @@ use std::sync::Arc;
 
 use nextscale_backbones::infinity::{Infinity, InfinityConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
+use nextscale_core::{Condition, Pass};
 use nextscale_generate::Model;
 use nextscale_text::TextEncoder;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::WeightFile;
 
 use super::texts;
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The files of a model, their headers read.
 pub(crate) struct Files {
@@ -23,16 +23,11 @@ pub(crate) struct Files {
 pub(crate) struct OpenInfinity {
     files: Files,
     vae: BsqVaeConfig,
-    /// What tells the tokenizer's weights.
-    tokenizer: String,
     config: InfinityConfig,
     patches: bool,
-    takes: Takes,
     /// Where rows of prompts are kept.
     pub cache: Option<PathBuf>,
-    pub fingerprint: String,
-    pub resolved: Node,
-    pub words: String,
+    pub facts: ModelFacts,
 }
 
 impl OpenInfinity {
@@ -58,18 +53,16 @@ impl OpenInfinity {
                 config.text_width
             )));
         }
-        Ok(Self {
-            tokenizer: tokenizer.fingerprint()?,
+        let facts = ModelFacts {
+            schedule: config.schedule.clone(),
+            alphabet: config.alphabet(),
             takes: Takes { prompts: true, ..Takes::default() },
-            cache: None,
             fingerprint: String::new(),
+            tokenizer: tokenizer.fingerprint()?,
             resolved: node.clone(),
             words: String::new(),
-            vae,
-            config,
-            patches,
-            files,
-        })
+        };
+        Ok(Self { cache: None, vae, config, patches, facts, files })
     }
 }
 
@@ -114,36 +107,12 @@ pub(super) fn fitting(
 }
 
 impl OpenModel for OpenInfinity {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.config.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        self.config.alphabet()
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn tokenizer(&self) -> &str {
-        &self.tokenizer
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         Ok(self.config.runs(pass)?)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {

@@ -190,12 +190,12 @@ impl Subject {
                 let open = registry.random(sizes)?;
                 let conditions = config.conditions(open.takes())?.conditions;
                 let model = open.load(&load(&conditions))?;
-                (config, conditions, model, open.describe())
+                (config, conditions, model, open.describe().to_owned())
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
                 let model = prepared.load(&load(&prepared.conditions))?;
-                (prepared.config, prepared.conditions, model, prepared.model.describe())
+                (prepared.config, prepared.conditions, model, prepared.model.describe().to_owned())
             }
         };
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
