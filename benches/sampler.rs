@@ -17,7 +17,7 @@ fn sampler(criterion: &mut Criterion) {
             1,
             16,
             4096,
-            TopKTopP { top_k: 900, top_p: 0.96, ..TopKTopP::default() },
+            TopKTopP { top_k: 900.into(), top_p: 0.96.into(), ..TopKTopP::default() },
         ),
         ("plain of [10, 64, 2048]", 10, 8, 2048, TopKTopP::default()),
     ];

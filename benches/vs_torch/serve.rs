@@ -67,7 +67,7 @@ impl Served {
         );
         let document = Document::parse("vs_torch.ron", &config)?;
         let prepared = Config::from_node(&document, Path::new(""), &Registry::standard())?.prepare()?;
-        let model = prepared.model.load(&LoadOptions { dtype, ..LoadOptions::new(device) })?;
+        let model = prepared.load(&LoadOptions { dtype, ..LoadOptions::new(device) })?;
         let methods = prepared.config.methods.iter();
         let named = methods.filter_map(|method| Some((method.name.clone()?, Arc::clone(&method.rule))));
         Ok(Self {

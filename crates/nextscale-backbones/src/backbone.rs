@@ -3,8 +3,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use nextscale_core::noise::Noise;
 use nextscale_core::{
-    Alphabet, BatchConditions, Draw, Error, Mixing, PassCondition, PassLogits, PassPlan, Result,
-    ScaleSchedule,
+    Alphabet, BatchConditions, Draw, Error, Mixing, PassCondition, PassLogits, PassPlan, Perturbation,
+    Result, ScaleSchedule,
 };
 
 /// A model that predicts the logits of each scale from the earlier scales.
@@ -41,9 +41,20 @@ pub trait Backbone: Send + Sync {
         ))
     }
 
-    /// Whether its sessions keep what earlier scales computed. With such a cache, a pass that is requested at
-    /// some scale runs at every earlier scale too. Without one it runs only where it is requested, and the
-    /// session keeps its inputs instead.
+    /// Makes sure that it can be made worse so: that it can leave these blocks out, or their attention. By default it cannot.
+    ///
+    /// # Errors
+    /// If it cannot, with what it can.
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        let _ = perturbation;
+        Err(Error::Unsupported(
+            "the model cannot leave out blocks or their attention; lead away from a corrupted prefix or from another model instead"
+                .into(),
+        ))
+    }
+
+    /// Whether its sessions keep what earlier scales computed. With such a cache a pass that is wanted at some scale runs at
+    /// every scale before it; without one it runs only where it is wanted, and the session keeps its inputs instead.
     fn has_cache(&self) -> bool {
         true
     }

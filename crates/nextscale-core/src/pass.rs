@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Corruption, Mixing};
+use crate::{Corruption, Mixing, Perturbation, PerturbationKind};
 
 /// One way of running a model at a scale: which model, on which prefix, under which condition.
 ///
@@ -16,6 +16,8 @@ pub struct Pass {
     pub condition: PassCondition,
     /// Whether the hidden states of the image's two sides are mixed inside the model.
     pub mixing: Option<Mixing>,
+    /// What the model is made worse by, for rules that lead away from it.
+    pub perturbation: Option<Perturbation>,
 }
 
 /// The model of a pass.
@@ -59,7 +61,7 @@ impl Pass {
 
     /// The main model on the drawn prefix.
     pub const fn main(condition: PassCondition) -> Self {
-        Self { model: PassModel::Main, prefix: Prefix::Drawn, condition, mixing: None }
+        Self { model: PassModel::Main, prefix: Prefix::Drawn, condition, mixing: None, perturbation: None }
     }
 
     /// The same pass on another prefix.
@@ -79,6 +81,12 @@ impl Pass {
     #[must_use]
     pub fn mixed(self, mixing: Mixing) -> Self {
         Self { mixing: Some(mixing), ..self }
+    }
+
+    /// The same of a model that is made worse, in the session of the whole model.
+    #[must_use]
+    pub fn perturbed(self, perturbation: Perturbation) -> Self {
+        Self { perturbation: Some(perturbation), ..self }
     }
 
     /// The conditions whose rows a session needs for this pass.
@@ -116,6 +124,13 @@ impl std::fmt::Display for Pass {
         if let Some(mixing) = &self.mixing {
             write!(f, "[mixed at {:?}]", mixing.layers())?;
         }
+        if let Some(perturbation) = &self.perturbation {
+            let what = match perturbation.kind() {
+                PerturbationKind::Skip => "without blocks",
+                PerturbationKind::IdentityAttention => "identity attention in",
+            };
+            write!(f, "[{what} {:?}]", perturbation.layers())?;
+        }
         Ok(())
     }
 }
@@ -137,6 +152,8 @@ mod tests {
             Pass::UNCONDITIONAL.of(weak.clone()),
             Pass::CONDITIONAL.on(corrupted).of(weak),
             Pass::CONDITIONAL.mixed(Mixing::new(&[1, 3], &[2.0]).unwrap()),
+            Pass::CONDITIONAL.perturbed(Perturbation::skipping(&[2]).unwrap()),
+            Pass::UNCONDITIONAL.perturbed(Perturbation::identity_attention(&[2, 1]).unwrap()),
         ]
         .map(|pass| pass.to_string());
         assert_eq!(
@@ -149,6 +166,8 @@ mod tests {
                 "unconditional[model weak]",
                 "conditional[model weak][corrupted 0.25 Zeros]",
                 "conditional[mixed at [1, 3]]",
+                "conditional[without blocks [2]]",
+                "unconditional[identity attention in [1, 2]]",
             ]
         );
     }

@@ -19,7 +19,7 @@ pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
 pub use infinity::InfinityFamily;
 pub use nextscale_weights::fingerprint;
-pub use open::{LoadOptions, OpenModel, Takes};
+pub use open::{LoadOptions, ModelFacts, OpenModel, Takes};
 pub use shipped::Shipped;
 pub use training::{Architecture, ModelPart};
 pub use var::VarFamily;

@@ -1,29 +1,43 @@
 use burn::tensor::Device;
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Condition, Dtype, ScaleSchedule};
+use nextscale_core::{Alphabet, Condition, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 
 use crate::Result;
 
-/// A model of which only the headers have been read.
-pub trait OpenModel: Send + Sync {
+/// What the headers of a model's files tell.
+#[derive(Debug, Clone)]
+pub struct ModelFacts {
     /// The scales that it generates.
-    fn schedule(&self) -> &ScaleSchedule;
+    pub schedule: ScaleSchedule,
+    /// What its tokens mean.
+    pub alphabet: Alphabet,
+    /// The conditions that it takes.
+    pub takes: Takes,
+    /// What distinguishes its weights from others.
+    pub fingerprint: String,
+    /// What distinguishes its tokenizer's weights from others; empty where nothing does.
+    pub tokenizer: String,
+    /// The model as a resolved config gives it, every default filled in.
+    pub resolved: Node,
+    /// What reports call it, in a few words.
+    pub words: String,
+}
 
-    /// The meaning of its tokens.
-    fn alphabet(&self) -> Alphabet;
+/// A model whose headers have been read, and nothing else.
+pub trait OpenModel: Send + Sync {
+    /// What the headers tell.
+    fn facts(&self) -> &ModelFacts;
 
-    /// The conditions that it accepts.
-    fn takes(&self) -> &Takes;
-
-    /// The fingerprint of its weights.
-    fn fingerprint(&self) -> &str;
-
-    /// The model in a resolved config, with every default filled in.
-    fn resolved(&self) -> &Node;
-
-    /// A short name for reports.
-    fn describe(&self) -> String;
+    /// Makes sure, as far as its headers tell, that its backbone can run a pass. By default they tell nothing, and the backbone
+    /// is asked once it is loaded.
+    ///
+    /// # Errors
+    /// If it cannot, with what it can.
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        let _ = pass;
+        Ok(())
+    }
 
     /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
@@ -39,6 +53,41 @@ pub trait OpenModel: Send + Sync {
     /// # Errors
     /// If a file can no longer be read, or the device does not support the type.
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model>;
+
+    /// The scales that it generates.
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.facts().schedule
+    }
+
+    /// What its tokens mean.
+    fn alphabet(&self) -> Alphabet {
+        self.facts().alphabet
+    }
+
+    /// The conditions that it takes.
+    fn takes(&self) -> &Takes {
+        &self.facts().takes
+    }
+
+    /// What distinguishes its weights from others.
+    fn fingerprint(&self) -> &str {
+        &self.facts().fingerprint
+    }
+
+    /// What distinguishes its tokenizer's weights from others; empty where nothing does.
+    fn tokenizer(&self) -> &str {
+        &self.facts().tokenizer
+    }
+
+    /// The model as a resolved config gives it.
+    fn resolved(&self) -> &Node {
+        &self.facts().resolved
+    }
+
+    /// What reports call it, in a few words.
+    fn describe(&self) -> &str {
+        &self.facts().words
+    }
 }
 
 /// The conditions that a model accepts; every model accepts the null condition.

@@ -58,6 +58,9 @@ impl Generator {
             if let Some(mixing) = &pass.mixing {
                 backbone.mixes(mixing)?;
             }
+            if let Some(perturbation) = &pass.perturbation {
+                backbone.perturbs(perturbation)?;
+            }
             if !backbone.runs(pass.condition) {
                 return Err(CoreError::Unsupported(format!(
                     "the rule needs the {pass} pass, which the backbone cannot run"

@@ -51,6 +51,31 @@ impl Apg {
         Ok(rule)
     }
 
+    /// InfinityStar's form of the rule (arXiv 2511.04675), whose `guidance_scale` is w, whose `norm_threshold` is counted per
+    /// element, and which divides logits by the temperature τ first.
+    ///
+    /// The difference of both sides' logits, already divided by τ, is shortened where the root mean square of its elements
+    /// exceeds the threshold ρ, and only its part orthogonal to c is kept. Since the projection does not depend on the size of
+    /// c, that is this rule before a sampler of temperature τ, over the image, with t = w − 1, η = 0 and
+    /// r = ρ·τ·√channels; `channels` are those of a position, [`Alphabet::channels`]. Norms and angles agree where the
+    /// logits of each choice have a mean of 0, as [`Extent`] has them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for what is out of range, as [`validate`](Self::validate).
+    pub fn infinity_star(
+        guidance_scale: f64,
+        norm_threshold: f64,
+        temperature: f64,
+        channels: usize,
+    ) -> Result<Self> {
+        let rule = Self {
+            norm: Some(norm_threshold * temperature * (channels as f64).sqrt()),
+            ..Self::new(guidance_scale - 1.0)?
+        };
+        rule.validate()?;
+        Ok(rule)
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

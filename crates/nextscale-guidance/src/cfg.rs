@@ -155,6 +155,7 @@ mod tests {
             Strength::Ramp(4.0),
             Strength::Linear { from: 0.25, to: -1.0 },
             Strength::Cosine { from: 2.0, to: 0.5 },
+            Strength::LinearUntil { from: 0.5, to: 2.0, scale: 3 },
             Strength::List(vec![0.0, 1.0, -2.0, 0.5, 3.0]),
             Strength::during(1, 3, Strength::Ramp(2.0)),
         ] {

@@ -1,5 +1,5 @@
 use burn::tensor::{DType, Tensor};
-use nextscale_core::LogitMap;
+use nextscale_core::{LogitMap, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,15 @@ pub(crate) fn choices(map: &LogitMap) -> Tensor<3> {
 pub(crate) fn ratio(a: Tensor<3>, b: Tensor<3>, otherwise: f32) -> Tensor<3> {
     let none = b.clone().equal_elem(0.0);
     (a / b).mask_fill(none, otherwise)
+}
+
+/// a·c + b·u, with factors of an [`Extent`]: `[batch, 1, 1]` or `[batch, h·w, 1]`, in f32.
+///
+/// # Errors
+/// If the maps do not lie on one grid.
+pub(crate) fn combined(c: &LogitMap, a: Tensor<3>, u: &LogitMap, b: Tensor<3>) -> Result<LogitMap> {
+    let dtype = c.values().dtype();
+    c.with_values(c.values().clone() * a.cast(dtype) + u.values().clone() * b.cast(dtype))
 }
 
 #[cfg(test)]

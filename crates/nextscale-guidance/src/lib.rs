@@ -4,33 +4,50 @@
 //! made of them, and the operators of priors.
 
 mod apg;
+mod autoguidance;
 mod cfg;
 mod cfg_inside;
+mod cfg_zero_star;
 mod conditional;
 pub mod conformance;
+mod contrast;
 mod extent;
+mod frequency_cfg;
 mod gated;
 mod history;
+mod magnitude_cfg;
 mod memo;
 mod nested;
+mod perturbed_attention;
 mod rescale;
+mod skip_layers;
 mod ssg;
 mod step;
 mod strength;
 mod sum;
+mod tcfg;
+mod vpg;
 
 pub use apg::Apg;
+pub use autoguidance::Autoguidance;
 pub use cfg::Cfg;
 pub use cfg_inside::CfgInside;
+pub use cfg_zero_star::CfgZeroStar;
 pub use conditional::Conditional;
 pub use extent::Extent;
+pub use frequency_cfg::{Bands, FrequencyCfg};
 pub use gated::{Gate, Gated};
 pub use history::History;
+pub use magnitude_cfg::MagnitudeCfg;
+pub use perturbed_attention::PerturbedAttention;
 pub use rescale::Rescale;
+pub use skip_layers::SkipLayers;
 pub use ssg::{PriorHistory, Ssg};
 pub use step::Step;
 pub use strength::Strength;
 pub use sum::Sum;
+pub use tcfg::Tcfg;
+pub use vpg::Vpg;
 
 use std::any::Any;
 

@@ -26,6 +26,17 @@ pub enum Strength {
         /// At the last scale.
         to: f64,
     },
+    /// `from + (to − from) · k/min(K−1, scale)`: `to` is reached at this scale, or at the last if that comes first, and passed
+    /// by later ones. FlexVAR's ramp (arXiv 2502.20313), whose schedules may have more than ten scales, is that from 0 until
+    /// scale 9.
+    LinearUntil {
+        /// At the first scale.
+        from: f64,
+        /// At `scale`.
+        to: f64,
+        /// At least 1.
+        scale: usize,
+    },
     /// One number a scale.
     List(Vec<f64>),
     /// The inner strength from scale `first` to scale `last`, both included; off, which is 0, elsewhere.
@@ -34,11 +45,15 @@ pub enum Strength {
 
 impl Strength {
     /// How configs write each form, and what it is, with x = k/(K-1).
-    pub const FORMS: [(&'static str, &'static str); 6] = [
+    pub const FORMS: [(&'static str, &'static str); 7] = [
         ("a number", "the same at every scale"),
         ("Ramp(a)", "a·x, where x goes from 0 at the first scale to 1 at the last: VAR's schedule"),
         ("Linear(from: a, to: b)", "a + (b - a)·x"),
         ("Cosine(from: a, to: b)", "b + (a - b)·(1 + cos πx)/2"),
+        (
+            "LinearUntil(from: a, to: b, scale: n)",
+            "a + (b - a)·k/min(K-1, n), which goes on beyond scale n: from 0 until scale 9 it is FlexVAR's ramp",
+        ),
         ("List([..])", "one number a scale"),
         ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
     ];
@@ -58,6 +73,11 @@ impl Strength {
             Self::Ramp(last) => last * x,
             Self::Linear { from, to } => from + (to - from) * x,
             Self::Cosine { from, to } => to + (from - to) * (1.0 + (std::f64::consts::PI * x).cos()) / 2.0,
+            Self::LinearUntil { from, to, scale } => {
+                // One scale is the first.
+                let reached = (schedule.len() - 1).min(*scale).max(1);
+                from + (to - from) * (k as f64 / reached as f64)
+            }
             Self::List(values) => values.get(k).copied().unwrap_or(0.0),
             Self::During(_, _, inner) => {
                 if self.is_on(k) {
@@ -92,7 +112,14 @@ impl Strength {
     fn fault(&self) -> Option<String> {
         let numbers: &[f64] = match self {
             Self::Constant(value) | Self::Ramp(value) => &[*value],
-            Self::Linear { from, to } | Self::Cosine { from, to } => &[*from, *to],
+            Self::LinearUntil { scale: 0, .. } => {
+                return Some(
+                    "LinearUntil(.., scale: 0) never reaches its end; give a scale of at least 1".into(),
+                );
+            }
+            Self::Linear { from, to } | Self::Cosine { from, to } | Self::LinearUntil { from, to, .. } => {
+                &[*from, *to]
+            }
             Self::List(values) if values.is_empty() => {
                 return Some("the list is empty; give one number a scale".into());
             }
@@ -140,6 +167,9 @@ impl Strength {
             Self::Ramp(last) => Self::Linear { from: offset, to: last + offset },
             Self::Linear { from, to } => Self::Linear { from: from + offset, to: to + offset },
             Self::Cosine { from, to } => Self::Cosine { from: from + offset, to: to + offset },
+            Self::LinearUntil { from, to, scale } => {
+                Self::LinearUntil { from: from + offset, to: to + offset, scale: *scale }
+            }
             Self::List(values) => Self::List(values.iter().map(|value| value + offset).collect()),
             Self::During(first, last, inner) => Self::during(*first, *last, inner.plus(offset)),
         }
@@ -191,6 +221,8 @@ enum Form {
     Linear { from: f64, to: f64 },
     /// b + (a - b)·(1 + cos πx)/2, from a to b.
     Cosine { from: f64, to: f64 },
+    /// a + (b - a)·k/min(K-1, n), from a to b at scale n, and on beyond it.
+    LinearUntil { from: f64, to: f64, scale: usize },
     /// One number a scale.
     List(Vec<f64>),
     /// A strength at scales first to last, both included, counted from 0; 0 elsewhere.
@@ -204,6 +236,7 @@ impl From<Form> for Strength {
             Form::Ramp(last) => Self::Ramp(last),
             Form::Linear { from, to } => Self::Linear { from, to },
             Form::Cosine { from, to } => Self::Cosine { from, to },
+            Form::LinearUntil { from, to, scale } => Self::LinearUntil { from, to, scale },
             Form::List(values) => Self::List(values),
             Form::During(first, last, inner) => Self::During(first, last, inner),
         }
@@ -237,10 +270,27 @@ mod tests {
         }
     }
 
+    /// FlexVAR's code: `cfg · si / min(len(infer_patch_nums) - 1, 9)`.
+    #[test]
+    fn flex_vars_ramp_goes_on_beyond_its_tenth_scale() {
+        let ramp = Strength::LinearUntil { from: 0.0, to: 1.8, scale: 9 };
+        for scales in [2_usize, 5, 10, 13] {
+            let divisor = (scales - 1).min(9) as f64;
+            for (k, value) in values(&ramp, scales).into_iter().enumerate() {
+                assert!((value - 1.8 * (k as f64 / divisor)).abs() < 1e-12, "scale {k} of {scales}");
+            }
+        }
+        assert_eq!(values(&ramp, 10)[9], 1.8);
+        assert!((values(&ramp, 13)[12] - 2.4).abs() < 1e-12);
+        // Up to ten scales it is VAR's.
+        assert_eq!(values(&ramp, 6), values(&Strength::Ramp(1.8), 6));
+    }
+
     #[test]
     fn one_scale_is_the_first() {
         assert_eq!(values(&Strength::Ramp(1.5), 1), [0.0]);
         assert_eq!(values(&Strength::Linear { from: 0.5, to: 0.0 }, 1), [0.5]);
+        assert_eq!(values(&Strength::LinearUntil { from: 0.5, to: 0.0, scale: 9 }, 1), [0.5]);
         assert_eq!(values(&Strength::Cosine { from: 0.5, to: 0.0 }, 1), [0.5]);
     }
 
@@ -259,6 +309,10 @@ mod tests {
             ("Constant(0.5)", Strength::Constant(0.5)),
             ("Ramp(1.5)", Strength::Ramp(1.5)),
             ("Linear(from: 0.5, to: 0.0)", Strength::Linear { from: 0.5, to: 0.0 }),
+            (
+                "LinearUntil(from: 0, to: 1.5, scale: 9)",
+                Strength::LinearUntil { from: 0.0, to: 1.5, scale: 9 },
+            ),
             ("Cosine(from: 1, to: 0)", Strength::Cosine { from: 1.0, to: 0.0 }),
             ("List([0, 0.5, 1.0])", Strength::List(vec![0.0, 0.5, 1.0])),
             ("During(1, 3, 0.5)", Strength::during(1, 3, 0.5)),
@@ -292,6 +346,8 @@ mod tests {
             (Strength::Constant(f64::NAN), "NaN is not a finite number"),
             (Strength::Linear { from: 0.0, to: f64::INFINITY }, "inf is not a finite number"),
             (Strength::List(vec![]), "the list is empty"),
+            (Strength::LinearUntil { from: 0.0, to: 1.0, scale: 0 }, "give a scale of at least 1"),
+            (Strength::LinearUntil { from: 0.0, to: f64::NAN, scale: 1 }, "NaN is not a finite number"),
             (Strength::List(vec![1.0; 4]), "4 numbers for 3 scales"),
             (Strength::during(2, 1, 1.0), "ends before it begins"),
             (Strength::during(1, 3, 1.0), "beyond the last of 3 scales, which is 2"),

@@ -109,9 +109,12 @@ fn edited(run: &str) -> Option<(Region, Keep)> {
 
 fn sampler(run: &str) -> Box<dyn Sampler> {
     match run {
-        "sampled" | "smooth" => {
-            Box::new(TopKTopP { top_k: 20, top_p: 0.9, more_smooth: run == "smooth", ..TopKTopP::default() })
-        }
+        "sampled" | "smooth" => Box::new(TopKTopP {
+            top_k: 20.into(),
+            top_p: 0.9.into(),
+            more_smooth: run == "smooth",
+            ..TopKTopP::default()
+        }),
         _ => Box::new(Argmax),
     }
 }

@@ -66,7 +66,7 @@ pub fn filters(setting: &Setting<'_>) -> Result<Gap> {
             Some((group, k.parse().ok()?, p.parse().ok()?))
         });
         let Some((group, top_k, top_p)) = parsed else { continue };
-        let sampler = TopKTopP { top_k, top_p, ..TopKTopP::default() };
+        let sampler = TopKTopP { top_k: top_k.into(), top_p: top_p.into(), ..TopKTopP::default() };
         let map = logits(setting, &file, &format!("{group}.logits"), |positions| Grid::new(1, positions))?;
         gap.join(&filter(&sampler, &map, &file.floats(name)?, name)?);
     }
@@ -114,7 +114,7 @@ fn least(row: &[f32]) -> Vec<usize> {
 pub fn races(setting: &Setting<'_>) -> Result<Gap> {
     let file = setting.fixtures.open("sampling.safetensors")?;
     let map = logits(setting, &file, "small.logits", |positions| Grid::new(1, positions))?;
-    let sampler = TopKTopP { top_k: 20, top_p: 0.9, ..TopKTopP::default() };
+    let sampler = TopKTopP { top_k: 20.into(), top_p: 0.9.into(), ..TopKTopP::default() };
     let noise = file.floats("race.exp_noise")?;
     let mut gap = Gap::default();
     let tokens = draw(&sampler, &map, &Given { race: &noise, gumbel: &[] })?.tokens;
@@ -128,7 +128,7 @@ pub fn races(setting: &Setting<'_>) -> Result<Gap> {
 /// As [`filters`].
 pub fn smoothing(setting: &Setting<'_>, kind: Kind) -> Result<(Gap, Gap)> {
     let (file, schedule) = (setting.fixtures.reference(kind)?, schedule()?);
-    let sampler = TopKTopP { top_k: 20, top_p: 0.9, more_smooth: true, ..TopKTopP::default() };
+    let sampler = TopKTopP { top_k: 20.into(), top_p: 0.9.into(), more_smooth: true, ..TopKTopP::default() };
     let (mut weights, mut tokens) = (Gap::default(), Gap::default());
     for k in 0..schedule.len() {
         let name = |what: &str| format!("smooth.s{k}.{what}");
@@ -174,7 +174,7 @@ mod tests {
         let map = map.unwrap();
         let off = f32::NEG_INFINITY;
         let wrong = |top_k, filtered: &[f32]| {
-            let sampler = TopKTopP { top_k, ..TopKTopP::default() };
+            let sampler = TopKTopP { top_k: top_k.into(), ..TopKTopP::default() };
             filter(&sampler, &map, filtered, "k").unwrap().differing
         };
         // The third largest has a tie, and both stay.

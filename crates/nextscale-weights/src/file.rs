@@ -61,7 +61,9 @@ impl Part {
     fn fingerprint(&self) -> Result<String> {
         match self {
             Self::Pickle(path) | Self::Map(path, _) => fingerprint::of_file(path),
-            Self::Memory(bytes) => Ok(fingerprint::of_bytes(&[bytes])),
+            Self::Memory(bytes) => {
+                fingerprint::of_content(bytes).map_err(|source| Error::Read { path: PathBuf::new(), source })
+            }
         }
     }
 }

@@ -90,8 +90,7 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
-        let open = &cell.prepared.model;
-        let name = format!("{} {}", cell.said("model"), open.fingerprint());
+        let name = format!("{} {} {}", cell.said("model"), cell.said("guides"), cell.prepared.weights());
         match &self.loaded {
             Some((loaded, model)) if *loaded == name => Ok(model.clone()),
             _ => {
@@ -100,7 +99,7 @@ impl<'a> Maker<'a> {
                     conditions: &cell.prepared.conditions,
                     ..LoadOptions::new(&self.device)
                 };
-                let model = open.load(&options)?;
+                let model = cell.prepared.load(&options)?;
                 self.loaded = Some((name, model.clone()));
                 Ok(model)
             }

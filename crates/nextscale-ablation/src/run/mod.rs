@@ -70,7 +70,7 @@ pub fn run<'a>(
         name: cell.name.clone(),
         id: cell.id(&kind),
         model: cell.said("model"),
-        weights: cell.prepared.model.fingerprint().to_owned(),
+        weights: cell.prepared.weights(),
         guidance: cell.said("guidance"),
         sampling: cell.said("sampling"),
         pixels: cell.pixels,

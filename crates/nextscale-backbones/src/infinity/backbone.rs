@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
 use super::{model::Infinity, session::InfinitySession};
 use crate::{Backbone, Session, transformer::streams::fits};
@@ -24,7 +24,11 @@ impl Backbone for Infinity {
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
-        fits(mixing, self.config.depth)
+        fits(mixing.layers(), self.config.depth)
+    }
+
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        fits(perturbation.layers(), self.config.depth)
     }
 
     fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Backbone>> {

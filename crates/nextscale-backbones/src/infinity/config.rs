@@ -1,7 +1,8 @@
-use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, Error, Grid, Pass, Result, ScaleSchedule};
 use serde::{Deserialize, Serialize};
 
 use super::templates;
+use crate::transformer::streams;
 
 /// Level embeddings of upstream's models.
 const LEVELS: usize = 15;
@@ -58,8 +59,16 @@ const SIZES: [Size; 8] = [
 ];
 
 impl InfinityConfig {
-    /// A model in upstream's proportions: four groups of blocks if they divide the depth, an MLP of four
-    /// times the width rounded to multiples of 256, 15 level embeddings, and flan-t5-xl's text of 512 tokens.
+    /// Makes sure that a model of these sizes can run a pass: that it has the blocks which the pass mixes at or perturbs.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the layer that it has not.
+    pub fn runs(&self, pass: &Pass) -> Result<()> {
+        streams::runs(pass, self.depth)
+    }
+
+    /// A model in upstream's proportions: four groups of blocks where they divide the depth, an MLP of four times the width rounded
+    /// to multiples of 256, 15 level embeddings, and flan-t5-xl's text of 512 tokens.
     pub fn new([depth, width, heads]: [usize; 3], bits: usize, schedule: ScaleSchedule) -> Self {
         Self {
             positions: templates::reference_grid(&schedule),

@@ -1,7 +1,7 @@
 //! Tests that an image's logits are the same, bit for bit, whatever runs beside it.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::{Condition, Dtype, Mixing, Pass, PassPlan, Passes, ScaleSchedule};
+use nextscale_core::{Condition, Dtype, Mixing, Pass, PassPlan, Passes, Perturbation, ScaleSchedule};
 
 use super::{Infinity, InfinityConfig, Initialisation};
 use crate::{Backbone, TextConditioner, prepare};
@@ -62,6 +62,9 @@ fn assert_independent(model: &Infinity) {
     let all = run(model, 6, &[&both], &given);
     let null = run(model, 6, &[&both], &negative);
     let inside = run(model, 6, &[&mixed.clone().into()], &mixed);
+    let perturbed = [Perturbation::skipping(&[2]), Perturbation::identity_attention(&[1, 2])]
+        .map(|perturbation| Pass::CONDITIONAL.perturbed(perturbation.unwrap()));
+    let worse = perturbed.clone().map(|pass| run(model, 6, &[&pass.clone().into()], &pass));
     assert!(all[0] != all[1] && all[0] != null[0] && all[0] != inside[0]);
     for count in [1, 2, 4, 6] {
         assert!(run(model, count, &[&one], &given) == all[..count], "{count} alone");
@@ -72,6 +75,13 @@ fn assert_independent(model: &Infinity) {
         );
         let beside = both.clone().union(mixed.clone().into());
         assert!(run(model, count, &[&beside], &mixed) == inside[..count], "{count} mixed");
+        for (pass, worse) in perturbed.iter().zip(&worse) {
+            let everything: Passes = beside.iter().cloned().chain(perturbed.clone()).collect();
+            assert!(*worse != all && run(model, count, &[&everything], pass) == worse[..count], "{pass}");
+            assert!(run(model, count, &[&everything], &given) == all[..count], "beside {pass}");
+            let found = run(model, count, &[&everything, &both, &pass.clone().into()], pass);
+            assert!(found[0][2..] == worse[0][2..], "{pass} at the end");
+        }
         let stops = run(model, count, &[&both, &both, &one], &given);
         assert!(stops == all[..count], "{count} beside a pass that stops");
         let stops = run(model, count, &[&beside, &one], &given);
@@ -97,5 +107,25 @@ fn an_image_does_not_depend_on_the_batch_nor_on_the_lengths_of_other_prompts() {
         if let Ok(model) = config.init_to_generate(&start, &Device::flex(), Dtype::Bf16) {
             assert_independent(&model);
         }
+    }
+}
+
+#[test]
+fn a_model_that_skips_blocks_is_the_model_without_them() {
+    let config = InfinityConfig {
+        text_width: 24,
+        text_rows: 8,
+        pool_heads: 2,
+        ..InfinityConfig::new([3, 64, 4], 5, ScaleSchedule::square(&[1, 2, 3]).unwrap())
+    };
+    let whole = config.init(&Initialisation { seed: 1, gate: 1.0 }, &Device::flex()).unwrap();
+    let depth = whole.config().depth;
+    for layer in 1..=depth {
+        let mut without = whole.clone();
+        without.blocks.remove(depth - layer);
+        without.config.depth -= 1;
+        let pass = Pass::CONDITIONAL.perturbed(Perturbation::skipping(&[layer]).unwrap());
+        let found = run(&whole, 2, &[&Passes::BOTH.union(pass.clone().into())], &pass);
+        assert!(found == run(&without, 2, &[&Passes::CONDITIONAL], &Pass::CONDITIONAL), "{layer}");
     }
 }

@@ -11,6 +11,7 @@ use crate::transformer::{
     adaln::{BlockCondition, Modulation},
     head::HeadModulation,
     keys::{Architecture, Supply, linear, list_linear},
+    streams::Streams,
 };
 
 /// The Infinity transformer: predicts the bits of each scale from the features of the earlier scales and a
@@ -37,6 +38,22 @@ pub(super) struct Conditioning {
     /// A block's modulation, and the keys and values for its cross-attention.
     pub blocks: Vec<(Modulation, Attended)>,
     pub head: HeadModulation,
+}
+
+impl Conditioning {
+    /// The same with what each block reads for the rows of those `streams` that run it.
+    pub fn in_blocks(self, streams: &Streams) -> Self {
+        let depth = self.blocks.len();
+        let in_block = |(i, block): (usize, (Modulation, Attended))| {
+            let inside = streams.in_block(depth - i);
+            if inside == *streams {
+                return block;
+            }
+            let (modulation, text) = block;
+            (modulation.map(|part| streams.take(part, &inside)), text.pick(&streams.ranges_of(&inside)))
+        };
+        Self { blocks: self.blocks.into_iter().enumerate().map(in_block).collect(), ..self }
+    }
 }
 
 impl Architecture for InfinityConfig {

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::Session;
 use crate::transformer::{
-    attention::{Attention, Projected},
     rows::{Cache, pick},
+    seeing::attend,
     streams::{Streams, check, filed, picked},
 };
 
@@ -34,7 +34,7 @@ impl<'a> InfinitySession<'a> {
         check(plan, model.config.schedule.len(), model.config.depth)?;
         let running = Streams::of(plan.run(0), conditions.batch());
         let rows = ragged(running.conditions(conditions)?, model.config.text_width)?;
-        let conditioning = model.condition(rows);
+        let conditioning = model.condition(rows).in_blocks(&running);
         let config = &model.config;
         let device = conditioning.texts.device();
         let turns = rope::table(config.schedule.grids(), config.positions, config.head_width(), &device);
@@ -57,15 +57,19 @@ impl<'a> InfinitySession<'a> {
         }
         let ranges = self.running.ranges_of(&streams);
         let Conditioning { texts, blocks, head } = self.conditioning.clone();
-        let blocks = blocks
-            .into_iter()
-            .map(|(modulation, text)| (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges)));
+        let depth = blocks.len();
+        let blocks = blocks.into_iter().enumerate().map(|(i, (modulation, text))| {
+            let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges))
+        });
         self.conditioning = Conditioning {
             texts: pick(texts, &ranges),
             blocks: blocks.collect(),
             head: head.map(|part| pick(part, &ranges)),
         };
-        self.caches.iter_mut().for_each(|cache| cache.pick(&ranges));
+        for (i, cache) in self.caches.iter_mut().enumerate() {
+            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
+        }
         self.running = streams;
     }
 
@@ -112,12 +116,16 @@ impl<'a> InfinitySession<'a> {
         for (i, block) in self.model.blocks.iter().enumerate() {
             let (modulation, text) = &self.conditioning.blocks[i];
             let cache = &mut self.caches[i];
-            x = block.forward(x, modulation.clone(), text, |projected| {
-                let Projected { queries, keys, values, mixed } = projected.turned(&turns);
-                let (keys, values) = cache.append(keys, values, !last);
-                Attention::attend(Projected { queries, keys, values, mixed }, None)
-            });
-            x = self.running.mix(x, config.depth - i, k);
+            let layer = config.depth - i;
+            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
+            if inside.len() > 0 {
+                let rows = self.running.take(x.clone(), &inside);
+                let out = block.forward(rows, modulation.clone(), text, |projected| {
+                    attend(cache, projected.turned(&turns), &inside, &attending, !last)
+                });
+                x = self.running.put(x, &inside, out);
+            }
+            x = self.running.mix(x, layer, k);
             watch(&x);
         }
 

@@ -12,6 +12,7 @@ pub(crate) mod linear;
 pub(crate) mod mask;
 pub(crate) mod ops;
 pub(crate) mod rows;
+pub(crate) mod seeing;
 pub(crate) mod sequence;
 pub(crate) mod stored;
 pub(crate) mod streams;

@@ -1,5 +1,5 @@
 use burn::tensor::Device;
-use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
 use super::{model::Var, session::VarSession};
 use crate::{Backbone, Session, transformer::streams::fits};
@@ -22,7 +22,11 @@ impl Backbone for Var {
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
-        fits(mixing, self.config.depth)
+        fits(mixing.layers(), self.config.depth)
+    }
+
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        fits(perturbation.layers(), self.config.depth)
     }
 
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {

@@ -6,6 +6,7 @@ use crate::ClassConditioner;
 use crate::transformer::{
     adaln::{BlockCondition, Modulation},
     head::HeadModulation,
+    streams::Streams,
 };
 
 /// Everything that a batch of rows is conditioned on. Constant over scales, computed once.
@@ -15,6 +16,18 @@ pub(super) struct Conditioning {
     pub classes: Tensor<2>,
     pub blocks: Vec<Modulation>,
     pub head: HeadModulation,
+}
+
+impl Conditioning {
+    /// The same with each block's modulation for the rows of those `streams` that run it.
+    pub fn in_blocks(self, streams: &Streams) -> Self {
+        let depth = self.blocks.len();
+        let in_block = |(i, block): (usize, Modulation)| {
+            let inside = streams.in_block(depth - i);
+            block.map(|part| streams.take(part, &inside))
+        };
+        Self { blocks: self.blocks.into_iter().enumerate().map(in_block).collect(), ..self }
+    }
 }
 
 impl Var {

@@ -1,7 +1,7 @@
-use nextscale_core::{Error, Result, ScaleSchedule, memory};
+use nextscale_core::{Error, Pass, Result, ScaleSchedule, memory};
 use serde::{Deserialize, Serialize};
 
-use crate::transformer::{AdaLn, AttentionKind};
+use crate::transformer::{AdaLn, AttentionKind, streams};
 
 /// The scales of the published 256-pixel models.
 pub const SCALES_256: [usize; 10] = [1, 2, 3, 4, 5, 6, 8, 10, 13, 16];
@@ -34,8 +34,16 @@ pub struct VarConfig {
 }
 
 impl VarConfig {
-    /// A model in upstream's proportions: width 64·depth in heads of 64 channels, MLP ratio 4, L2-normalised
-    /// attention, AdaLN per block, 1000 classes, 4096 codes of 32 channels.
+    /// Makes sure that a model of these sizes can run a pass: that it has the blocks which the pass mixes at or perturbs.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the layer that it has not.
+    pub fn runs(&self, pass: &Pass) -> Result<()> {
+        streams::runs(pass, self.depth)
+    }
+
+    /// A model in upstream's proportions: width 64·depth in heads of 64 channels, MLP ratio 4, L2-normalised attention,
+    /// AdaLN per block, 1000 classes, 4096 codes of 32 channels.
     pub fn new(depth: usize, schedule: ScaleSchedule) -> Self {
         Self {
             schedule,

@@ -4,8 +4,9 @@ use nextscale_core::{Alphabet, BatchConditions, Error, PassLogits, PassPlan, Res
 use super::{conditioning::Conditioning, model::Var};
 use crate::Session;
 use crate::transformer::{
-    attention::{Attention, Projected},
+    adaln::Modulation,
     rows::{Cache, pick},
+    seeing::attend,
     streams::{Streams, check, filed, picked},
 };
 
@@ -36,8 +37,8 @@ impl<'a> VarSession<'a> {
             plan: plan.clone(),
             batch: conditions.batch(),
             scale: 0,
+            conditioning: model.condition(&rows).in_blocks(&running),
             running,
-            conditioning: model.condition(&rows),
             caches: vec![Cache::default(); model.config.depth],
         })
     }
@@ -49,12 +50,19 @@ impl<'a> VarSession<'a> {
         }
         let ranges = self.running.ranges_of(&streams);
         let Conditioning { classes, blocks, head } = self.conditioning.clone();
+        let depth = blocks.len();
+        let in_block = |(i, block): (usize, Modulation)| {
+            let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            block.map(|part| pick(part, &ranges))
+        };
         self.conditioning = Conditioning {
             classes: pick(classes, &ranges),
-            blocks: blocks.into_iter().map(|block| block.map(|part| pick(part, &ranges))).collect(),
+            blocks: blocks.into_iter().enumerate().map(in_block).collect(),
             head: head.map(|part| pick(part, &ranges)),
         };
-        self.caches.iter_mut().for_each(|cache| cache.pick(&ranges));
+        for (i, cache) in self.caches.iter_mut().enumerate() {
+            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
+        }
         self.running = streams;
     }
 
@@ -106,11 +114,16 @@ impl VarSession<'_> {
         watch(&x);
         for (i, block) in self.model.blocks.iter().enumerate() {
             let (modulation, cache) = (&self.conditioning.blocks[i], &mut self.caches[i]);
-            x = block.forward(x, modulation.clone(), |Projected { queries, keys, values, mixed }| {
-                let (keys, values) = cache.append(keys, values, !last);
-                Attention::attend(Projected { queries, keys, values, mixed }, None)
-            });
-            x = self.running.mix(x, self.model.config.depth - i, k);
+            let layer = self.model.config.depth - i;
+            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
+            if inside.len() > 0 {
+                let rows = self.running.take(x.clone(), &inside);
+                let out = block.forward(rows, modulation.clone(), |projected| {
+                    attend(cache, projected, &inside, &attending, !last)
+                });
+                x = self.running.put(x, &inside, out);
+            }
+            x = self.running.mix(x, layer, k);
             watch(&x);
         }
 

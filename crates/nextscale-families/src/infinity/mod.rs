@@ -263,9 +263,9 @@ impl ModelSource for InfinityFiles {
         rest.update_part(text);
         rest.update_part(open.schedule().to_string());
         rest.update_part(format!("{:?}", self.norm_groups));
-        open.fingerprint = [&weights[0], &weights[1], &rest.short(12)].map(String::as_str).join("-");
-        open.resolved = self.resolved(&open)?;
-        open.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        open.facts.fingerprint = [&weights[0], &weights[1], &rest.short(12)].map(String::as_str).join("-");
+        open.facts.resolved = self.resolved(&open)?;
+        open.facts.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
         open.cache.clone_from(&self.text_cache);
         Ok(Arc::new(open))
     }

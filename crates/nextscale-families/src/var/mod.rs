@@ -215,10 +215,10 @@ impl ModelSource for VarFiles {
     fn open(&self, node: &Node) -> Result<Arc<dyn OpenModel>> {
         let files = Files::on_disk(&self.tokenizer, &self.backbone)?;
         let mut open = OpenVar::new(files, self.scales.as_ref(), self.norm_groups, node)?;
-        open.fingerprint =
+        open.facts.fingerprint =
             [fingerprint::of_file(&self.tokenizer)?, fingerprint::of_file(&self.backbone)?].join("-");
-        open.resolved = self.resolved(&open)?;
-        open.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        open.facts.resolved = self.resolved(&open)?;
+        open.facts.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Arc::new(open))
     }
 }

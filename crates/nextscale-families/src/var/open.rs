@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use nextscale_backbones::var::{Var, VarConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_core::{Alphabet, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::{LoadError, WeightFile};
 
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The two files of a model, with headers read.
 pub(super) struct Files {
@@ -27,10 +27,7 @@ pub(super) struct OpenVar {
     files: Files,
     var: VarConfig,
     pub norm_groups: usize,
-    pub takes: Takes,
-    pub fingerprint: String,
-    pub resolved: Node,
-    pub words: String,
+    pub facts: ModelFacts,
 }
 
 impl OpenVar {
@@ -58,41 +55,26 @@ impl OpenVar {
         let class_names = backbone.metadata().get("class_names");
         let class_names = class_names.map(|names| names.lines().map(str::to_owned).collect());
         let takes = Takes { classes: var.classes, class_names, prompts: false };
-        Ok(Self {
-            norm_groups: vqvae.norm_groups,
+        let facts = ModelFacts {
+            schedule: var.schedule.clone(),
+            alphabet: Alphabet::codes(var.vocabulary),
             takes,
             fingerprint: String::new(),
+            tokenizer: tokenizer.fingerprint()?,
             resolved: node.clone(),
             words: String::new(),
-            var,
-            files,
-        })
+        };
+        Ok(Self { norm_groups: vqvae.norm_groups, facts, var, files })
     }
 }
 
 impl OpenModel for OpenVar {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.var.schedule
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::codes(self.var.vocabulary)
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.var.runs(pass)?)
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {

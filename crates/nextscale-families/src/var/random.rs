@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use nextscale_backbones::var::{Initialisation, VarConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, ScaleSchedule};
+use nextscale_core::{Alphabet, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::VqvaeConfig;
 
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The sizes of a model with random weights: the published ones of a depth, unless stated otherwise. They are
 /// parsed in the form in which they are printed: `16`, `16, scales 1 2 3, 512 codes`.
@@ -53,9 +53,17 @@ impl Sizes {
         let vocabulary = self.vocabulary.unwrap_or(published.vocabulary);
         let config = VarConfig { schedule, vocabulary, ..published };
         let words = self.to_string();
-        let resolved = Node::from_serialize(&words)?;
-        let takes = Takes { classes: config.classes, ..Takes::default() };
-        Ok(RandomVar { config, takes, words, resolved })
+        let facts = ModelFacts {
+            schedule: config.schedule.clone(),
+            alphabet: Alphabet::codes(config.vocabulary),
+            takes: Takes { classes: config.classes, ..Takes::default() },
+            // The same sizes have the same weights.
+            fingerprint: words.clone(),
+            tokenizer: String::new(),
+            resolved: Node::from_serialize(&words)?,
+            words,
+        };
+        Ok(RandomVar { config, facts })
     }
 }
 
@@ -75,35 +83,16 @@ impl fmt::Display for Sizes {
 /// A model that is created when it is loaded.
 pub(super) struct RandomVar {
     config: VarConfig,
-    takes: Takes,
-    words: String,
-    resolved: Node,
+    facts: ModelFacts,
 }
 
 impl OpenModel for RandomVar {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.config.schedule
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::codes(self.config.vocabulary)
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    /// The same sizes have the same weights.
-    fn fingerprint(&self) -> &str {
-        &self.words
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.config.runs(pass)?)
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {

@@ -5,13 +5,14 @@ use nextscale_core::{Draw, LogitMap, Result};
 use nextscale_kernels::categorical::{self, Row};
 use rayon::prelude::*;
 
+use super::temperature::Temperature;
 use super::{Filter, draw, smooth};
 use crate::host::Floats;
 use nextscale_core::noise::Choice;
 
 /// The operations on every row.
 pub(super) struct Plan<'a> {
-    pub temperature: f32,
+    pub temperature: Temperature,
     pub filter: Filter,
     pub choice: &'a Choice,
     /// Exp(1) noise and the progress x, for `more_smooth`.
@@ -21,7 +22,7 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     /// Filters a row of logits and chooses a class; writes the weights of the mix, if any, to `weights`.
     fn row(&self, index: usize, logits: &[f32], weights: &mut [f32], row: &mut Row) -> i64 {
-        row.set(logits, self.temperature);
+        row.set(logits, self.temperature.of(logits));
         self.filter.apply(row);
         let span = index * logits.len()..(index + 1) * logits.len();
         let token = match self.choice {

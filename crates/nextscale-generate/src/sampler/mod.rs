@@ -1,18 +1,29 @@
 //! Samplers: guided logits to draws.
 
+mod divisors;
 mod draw;
+mod drawing;
 mod filter;
 #[cfg(test)]
 mod fixtures;
 mod host;
+mod per_scale;
 mod smooth;
+mod temperature;
 mod tensor;
 
 mod argmax;
+mod bit_temperature;
+mod entropy_temperature;
+mod min_p;
 mod top_k_top_p;
 
 pub use argmax::Argmax;
+pub use bit_temperature::BitTemperature;
+pub use entropy_temperature::EntropyTemperature;
 pub use filter::Filter;
+pub use min_p::MinP;
+pub use per_scale::{Number, PerScale};
 pub use top_k_top_p::TopKTopP;
 
 use nextscale_config::settings::Kind;

@@ -44,7 +44,14 @@ fn largest_threshold(x: &Tensor<2>, holds: impl Fn(Tensor<2>) -> Tensor<2, Bool>
 /// Replaces removed classes by -inf; `x` is `[rows, classes]`.
 pub(super) fn filter(x: Tensor<2>, filter: &Filter) -> Tensor<2> {
     let x = if filter.cuts(x.dims()[1]) { top_k(x, filter.top_k) } else { x };
-    if filter.top_p > 0.0 { top_p(x, filter.top_p) } else { x }
+    let x = if filter.top_p > 0.0 { top_p(x, filter.top_p) } else { x };
+    match filter.margin() {
+        Some(margin) => {
+            let unlikely = x.clone().lower(x.clone().max_dim(1) - margin);
+            mask(x, unlikely)
+        }
+        None => x,
+    }
 }
 
 fn top_k(x: Tensor<2>, k: usize) -> Tensor<2> {

@@ -3,7 +3,9 @@
 
 mod algebra;
 mod cfg_inside;
+mod cfg_variants;
 mod conformance;
+mod contrasts;
 mod gated;
 mod history;
 mod passes;

@@ -186,24 +186,21 @@ struct Subject {
 
 impl Subject {
     fn load(config: Config, registry: &Registry, options: &BenchOptions, device: &Device) -> Result<Self> {
-        let (config, conditions, open) = match &options.weights {
+        let with_encoder = config.edit.is_some();
+        let load = |conditions| LoadOptions { device, dtype: options.dtype, with_encoder, conditions };
+        let (config, conditions, model, name) = match &options.weights {
             Weights::Random(sizes) => {
                 let open = registry.random(sizes)?;
                 let conditions = config.conditions(open.takes())?.conditions;
-                (config, conditions, open)
+                let model = open.load(&load(&conditions))?;
+                (config, conditions, model, open.describe().to_owned())
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
-                (prepared.config, prepared.conditions, prepared.model)
+                let model = prepared.load(&load(&prepared.conditions))?;
+                (prepared.config, prepared.conditions, model, prepared.model.describe().to_owned())
             }
         };
-        let model = open.load(&LoadOptions {
-            device,
-            dtype: options.dtype,
-            with_encoder: config.edit.is_some(),
-            conditions: &conditions,
-        })?;
-        let name = open.describe();
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         let edit = edit.map(|given| given.edit);
         let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));

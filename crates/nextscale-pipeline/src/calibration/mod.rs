@@ -101,9 +101,8 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
     bar.set_length(images);
     bar.set_position(found);
-    let model = prepared
-        .model
-        .load(&LoadOptions { conditions: &prepared.conditions, ..LoadOptions::new(&device) })?;
+    let model =
+        prepared.load(&LoadOptions { conditions: &prepared.conditions, ..LoadOptions::new(&device) })?;
     let config = &prepared.config;
     let noise = Arc::new(Counter::new(config.seed));
     let generator = Generator::new(model, Arc::clone(&method.rule), Arc::clone(&config.sampler), noise)?;

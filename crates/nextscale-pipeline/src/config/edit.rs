@@ -94,6 +94,32 @@ struct Boxed {
     columns: (f64, f64),
 }
 
+/// An edit as a resolved config gives it.
+#[derive(Serialize)]
+enum Written<'a> {
+    Keep(WrittenFields<'a>),
+    Paint(WrittenFields<'a>),
+}
+
+/// Settings at their default are left out, so that the hashes of earlier runs stay valid.
+#[derive(Serialize)]
+struct WrittenFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<&'a [PathBuf]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<(f64, f64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<(f64, f64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes: Option<Vec<Boxed>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<KeptTokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paste: Option<bool>,
+}
+
 impl EditSpec {
     pub(super) fn read(node: &Node, folder: &Path) -> Result<Self> {
         let variant = node.variant()?;
@@ -133,43 +159,6 @@ impl EditSpec {
     }
 
     pub(super) fn resolved(&self) -> Result<Node> {
-        /// Defaults are not written, so that earlier runs keep their identity.
-        #[derive(Serialize)]
-        #[serde(rename = "Edit")]
-        enum Written<'a> {
-            Keep {
-                #[serde(skip_serializing_if = "Option::is_none")]
-                image: Option<&'a Path>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                images: Option<&'a [PathBuf]>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                rows: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                columns: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                boxes: Option<Vec<Boxed>>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tokens: Option<KeptTokens>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                paste: Option<bool>,
-            },
-            Paint {
-                #[serde(skip_serializing_if = "Option::is_none")]
-                image: Option<&'a Path>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                images: Option<&'a [PathBuf]>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                rows: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                columns: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                boxes: Option<Vec<Boxed>>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tokens: Option<KeptTokens>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                paste: Option<bool>,
-            },
-        }
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::io("find", path));
         let paths = self.images.iter().map(absolute).collect::<Result<Vec<_>>>()?;
         let (image, images) = match paths.as_slice() {
@@ -185,9 +174,10 @@ impl EditSpec {
         };
         let tokens = Some(self.tokens).filter(|tokens| *tokens != KeptTokens::default());
         let paste = Some(self.paste).filter(|paste| *paste);
+        let fields = WrittenFields { image, images, rows, columns, boxes, tokens, paste };
         Ok(Node::from_serialize(&match self.keep {
-            Keep::Inside => Written::Keep { image, images, rows, columns, boxes, tokens, paste },
-            Keep::Outside => Written::Paint { image, images, rows, columns, boxes, tokens, paste },
+            Keep::Inside => Written::Keep(fields),
+            Keep::Outside => Written::Paint(fields),
         })?)
     }
 

@@ -2,10 +2,12 @@
 
 mod condition;
 mod edit;
+mod guides;
 mod prepared;
 
 use condition::Asked;
 pub use edit::{EditSpec, Given, KeptTokens};
+use guides::GuideSource;
 pub use prepared::Prepared;
 
 use std::collections::BTreeSet;
@@ -49,6 +51,7 @@ pub struct Config {
     pub edit: Option<EditSpec>,
     /// Whether to write `images.npz` too.
     pub npz: bool,
+    guides: Vec<GuideSource>,
     model_node: Node,
     condition: Node,
     folder: PathBuf,
@@ -76,6 +79,7 @@ impl Config {
         let model_node = fields.node("model")?;
         let condition = fields.node("condition")?;
         let (guidance, variants) = (fields.node_option("guidance"), fields.node_option("variants"));
+        let guides = fields.node_option("guides");
         let sampling = fields.node_option("sampling").cloned();
         let seed: u64 = fields.take_or("seed", 0)?;
         let batch: usize = fields.take_or("batch", 8)?;
@@ -122,6 +126,7 @@ impl Config {
         let resolved = resolved_fields(&methods, rules, sampler.resolved, seed, batch, edit.as_ref(), npz)?;
         Ok(Self {
             model: registry.model(model_node)?,
+            guides: guides.map_or(Ok(Vec::new()), |list| guides::read(list, registry))?,
             methods,
             sampler: sampler.value,
             seed,

@@ -10,14 +10,19 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
-    ("model", "required", "the model, see below"),
-    ("condition", "required", "what to show, one condition per image, see below"),
+pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
+    ("model", "must be given", "the model, see below"),
+    ("condition", "must be given", "what to show, one condition an image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
     (
         "variants",
         "this or `guidance`",
         "several rules that use the same random numbers, `[(\"name\", Rule(..)), ..]`",
+    ),
+    (
+        "guides",
+        "none",
+        "models of the same tokenizer, scales and conditions that rules read by name, `[(\"weak\", Model(..)), ..]`",
     ),
     ("sampling", "`TopKTopP()`", "a sampler, see below"),
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),

@@ -47,12 +47,19 @@ fn field(name: &str, about: &str) -> Value {
         "items": false,
         "minItems": 2,
     });
+    let guide = json!({
+        "type": "array",
+        "prefixItems": [{ "type": "string", "description": "Its name." }, reference::<dyn ModelSource>()],
+        "items": false,
+        "minItems": 2,
+    });
     let mut schema = match name {
         "model" => reference::<dyn ModelSource>(),
         "condition" => forms(&Conditions::FORMS),
         "edit" => forms(&EDITS),
         "guidance" => reference::<dyn Guidance>(),
         "variants" => json!({ "type": "array", "items": variant, "minItems": 1 }),
+        "guides" => json!({ "type": "array", "items": guide }),
         "sampling" => {
             let mut sampler = reference::<dyn Sampler>();
             sampler["default"] = json!({ "TopKTopP": {} });

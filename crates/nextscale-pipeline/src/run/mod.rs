@@ -77,7 +77,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
         format: FORMAT,
         version: version::words(),
         config: prepared.identity().into(),
-        weights: prepared.model.fingerprint().to_owned(),
+        weights: prepared.weights(),
         device: kind(&device, options.dtype),
         folders: prepared.folders(),
         images: prepared.conditions.len() as u64,
@@ -135,7 +135,7 @@ fn fill(
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
     if count > 0 {
         let loading = Instant::now();
-        let model = prepared.model.load(&LoadOptions {
+        let model = prepared.load(&LoadOptions {
             device,
             dtype: options.dtype,
             with_encoder: config.edit.is_some(),
