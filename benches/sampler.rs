@@ -26,7 +26,7 @@ fn sampler(criterion: &mut Criterion) {
     for (name, batch, side, codes, sampler) in cases {
         let grid = Grid::square(side);
         let shape = [batch, grid.positions(), codes];
-        // Logits of a trained model reach about this far.
+        // The logits of a trained model have about this range.
         let values =
             noise(3, shape.iter().product()).into_iter().map(|value| 4.0 * value).collect::<Vec<f32>>();
         let values = Tensor::from_data(TensorData::new(values, shape), &Device::flex());

@@ -1,4 +1,4 @@
-//! `nextscale evaluate SAMPLES --reference REF`, `nextscale evaluate SAMPLES --probe FILE`.
+//! `nextscale evaluate SAMPLES` with `--reference REF`, `--probe FILE` or `--classifier FILE`.
 
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,10 @@ use crate::pipeline::progress;
 
 /// Measure images against a reference: FID and related measures, or the same on shipped features
 ///
-/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
-/// (DIR/CELL), a data set as a training's `data` says it ('Test(Cifar10("DIR"))'), or a statistics file that --save-statistics
-/// wrote; REF may also be cifar10, whose test images' statistics on Lite0 are shipped, or an .npz file with mu and sigma.
+/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of
+/// an ablation (DIR/CELL), a data set in the notation of a training's `data` ('Test(Cifar10("DIR"))'), or a
+/// statistics file from --save-statistics. REF may also be cifar10, for the shipped Lite0 statistics of its
+/// test images, or an .npz file with mu and sigma.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to measure
@@ -33,8 +34,8 @@ pub struct Args {
     /// The reference's reconstructions by the tokenizer: adds every distance to them
     #[arg(long, value_name = "REC", requires = "reference")]
     rec: Option<PathBuf>,
-    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept. Without it all
-    /// must have one size
+    /// Resize images to squares of this many pixels: the shorter side is resized, the middle of the longer
+    /// one kept. Without it, all images must have one size
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
     /// Add the share of samples that a linear probe assigns to their own class: cifar10 (shipped) or a file from
@@ -77,9 +78,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum InceptionInput {
-    /// As the pytorch-fid package
+    /// As in the pytorch-fid package
     PytorchFid,
-    /// As the ADM suite, which made its reference batches this way, and torch-fidelity
+    /// As in torch-fidelity and the ADM suite, whose reference batches use it
     Tensorflow,
 }
 
@@ -183,7 +184,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The samples against the reference and what belongs to it.
+/// The samples compared with the reference and its reconstructions.
 fn compared(
     args: &Args,
     samples: &Statistics,
@@ -220,7 +221,7 @@ fn open_probe(probe: &Path) -> Result<Probe, Failure> {
     Probe::read(probe).map_err(failure)
 }
 
-/// The network, watched by a probe that knows what the samples show.
+/// The network, with a probe that sees its features and knows the samples' labels.
 fn probing<'a>(net: &'a dyn FeatureNet, probe: &'a Probe, samples: &Input) -> Result<Probing<'a>, Failure> {
     let Input::Images(source) = samples else {
         return Err(Failure::Usage(miette::miette!(
@@ -250,7 +251,7 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
         )));
     }
     let file = WeightFile::open(&args.features).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
-    // Only EfficientNet has blocks by that name, in either of its two namings.
+    // Only EfficientNet has blocks of that name, in either of its two namings.
     if file.names().any(|name| name.starts_with("blocks.") || name.starts_with("_blocks.")) {
         return Ok(Box::new(Lite0::load(&args.features, &device).map_err(failure)?));
     }
@@ -261,25 +262,26 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
     Ok(Box::new(Inception::load(&args.features, &device).map_err(failure)?.with_protocol(protocol)))
 }
 
-/// Claims a file that will be written: found out before the work, not after, and no other process can make it meanwhile.
+/// Claims a file that will be written, so that problems appear before the work and no other process can write
+/// it meanwhile.
 pub(super) fn claim(file: &Path) -> Result<Lock, Failure> {
     check_place(file)?;
     Lock::beside(file).map_err(|error| match error {
         LockError::Held { .. } => Failure::Usage(miette::miette!(
-            "another process is making {}; wait for it, or name another file",
+            "another process is writing {}; wait for it, or name another file",
             file.display()
         )),
         other => Failure::Run(miette::miette!("{other}")),
     })
 }
 
-/// Whether a file could be written: found out before the work, not after.
+/// Whether a file could be written: checked before the work, not after.
 pub(super) fn check_place(file: &Path) -> Result<(), Failure> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() && !file.is_dir() {
         return Ok(());
     }
-    Err(Failure::Usage(miette::miette!("{} cannot be written: make its folder first", file.display())))
+    Err(Failure::Usage(miette::miette!("{} cannot be written: create its folder first", file.display())))
 }
 
 /// Gathers a set under a progress bar.

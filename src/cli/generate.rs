@@ -1,4 +1,4 @@
-//! `nextscale generate [CONFIG]`: a config to a folder of images.
+//! `nextscale generate [CONFIG]`: from a config to a folder of images.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::recognise::ConfigKind;
 use super::say::{self, say};
 use super::{Failure, config_file};
 
-/// What runs without a config; compiled in, so that it works from any folder.
+/// The default config, compiled in so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 
 /// Generate images: with no config, ten classes of the shipped model under four guidances
@@ -28,10 +28,10 @@ pub struct Args {
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A text to make an image of, in place of the config's condition; may be given several times
+    /// A text to draw, instead of the config's condition; can be repeated
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
+    /// Write every scale's logits, priors, tokens and canvases to a safetensors file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]
@@ -42,13 +42,13 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
-/// A condition as configs write it.
+/// A condition in config notation.
 #[derive(Serialize)]
 enum Condition<'a> {
     Prompts(&'a [String]),
 }
 
-/// Makes the images, and says where they are and what they took.
+/// Generates the images, and prints where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let (mut tree, name, folder) = read(args.config.as_deref())?;
     args.overrides.apply(&mut tree)?;
@@ -76,7 +76,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The config, the name of what it makes, and the folder that its paths start from.
+/// The config, its output's name, and the folder for relative paths in it.
 pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
     match path {
         None => {

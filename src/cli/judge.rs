@@ -13,7 +13,7 @@ use crate::metrics::probe::Accuracy;
 use crate::metrics::{Error, FeatureNet, Features, ImageBatch, Input, ProbeFile};
 use crate::train::NamedClassifier;
 
-/// A classifier that was trained on its own, and the file it came from.
+/// A separately trained classifier, with its file.
 pub(super) struct Judge {
     classifier: NamedClassifier,
     name: String,

@@ -34,7 +34,7 @@ fn a_probe_is_fitted_the_same_every_time_and_asked_of_runs_and_folders() {
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert!(bytes("probe.safetensors") == bytes("again.safetensors"));
     assert!(fit("few.safetensors", &["--per-class", "1"]).contains("on 10 training images"));
-    // Without a reference a probe's accuracy is all that is measured.
+    // Without a reference, only the probe's accuracy is measured.
     let ran = place.run(&["evaluate", "set/test", "--probe", "probe.safetensors", "--json", "a.json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
@@ -47,7 +47,7 @@ fn a_probe_is_fitted_the_same_every_time_and_asked_of_runs_and_folders() {
     assert_eq!(json["protocol"]["probe"]["images"], 10);
     let other = place.run(&["evaluate", "set/test", "--probe", "cifar10"]);
     assert!(other.code == Some(1) && other.err.contains("`class0` is not one of the classes"), "{other:?}");
-    // A run's config says what its images are of; the distances stand beside the accuracy.
+    // A run's config has the labels of its images; the distances appear beside the accuracy.
     place.config("run.ron", "condition: PerClass(2), guidance: Conditional, sampling: TopKTopP(top_k: 20)");
     assert_eq!(place.run(&["generate", "run.ron"]).code, Some(0));
     let measured = ["evaluate", "run", "--reference", "set/train", "--probe", "probe.safetensors"];
@@ -102,7 +102,7 @@ fn a_trained_classifier_measures_samples_beside_a_probe() {
     let trained = place.run(&["train", "classifier", "classifier.ron", "--out", "c"]);
     assert_eq!(trained.code, Some(0), "{trained:?}");
     let file = "c/classifier.safetensors";
-    // Its accuracy on the test images is the last that the training itself found.
+    // Its accuracy on the test images is the last one that the training itself measured.
     let log = std::fs::read_to_string(place.path("c/evaluation.csv")).unwrap();
     let found: f64 = log.lines().last().unwrap().split(',').nth(1).unwrap().parse().unwrap();
     assert!(found > 0.3, "it has learnt nothing: {log}");

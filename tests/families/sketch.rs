@@ -388,8 +388,8 @@ impl Drawing<'_> {
     }
 }
 
-/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green. The canvas has the grid of
-/// the pixels, which is finer than the last scale's.
+/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green. The
+/// canvas has the grid of the pixels, which is finer than the last scale's.
 #[derive(Clone)]
 pub struct Paper {
     schedule: ScaleSchedule,
