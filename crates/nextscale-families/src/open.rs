@@ -5,35 +5,35 @@ use nextscale_generate::Model;
 
 use crate::Result;
 
-/// What the headers of a model's files tell.
+/// What the headers of a model's files say.
 #[derive(Debug, Clone)]
 pub struct ModelFacts {
     /// The scales that it generates.
     pub schedule: ScaleSchedule,
-    /// What its tokens mean.
+    /// The meaning of its tokens.
     pub alphabet: Alphabet,
-    /// The conditions that it takes.
+    /// The conditions that it accepts.
     pub takes: Takes,
-    /// What distinguishes its weights from others.
+    /// The fingerprint of its weights.
     pub fingerprint: String,
-    /// What distinguishes its tokenizer's weights from others; empty where nothing does.
+    /// The fingerprint of its tokenizer's weights; empty if it has none.
     pub tokenizer: String,
-    /// The model as a resolved config gives it, every default filled in.
+    /// The model in a resolved config, with every default filled in.
     pub resolved: Node,
-    /// What reports call it, in a few words.
+    /// A short name for reports.
     pub words: String,
 }
 
-/// A model whose headers have been read, and nothing else.
+/// A model of which only the headers have been read.
 pub trait OpenModel: Send + Sync {
-    /// What the headers tell.
+    /// What the headers say.
     fn facts(&self) -> &ModelFacts;
 
-    /// Makes sure, as far as its headers tell, that its backbone can run a pass. By default they tell nothing, and the backbone
-    /// is asked once it is loaded.
+    /// Checks, as far as the headers say, that its backbone can run a pass. By default they say nothing, and
+    /// the backbone is asked after loading.
     ///
     /// # Errors
-    /// If it cannot, with what it can.
+    /// If it cannot; the message says what it can do.
     fn runs(&self, pass: &Pass) -> Result<()> {
         let _ = pass;
         Ok(())
@@ -59,32 +59,32 @@ pub trait OpenModel: Send + Sync {
         &self.facts().schedule
     }
 
-    /// What its tokens mean.
+    /// The meaning of its tokens.
     fn alphabet(&self) -> Alphabet {
         self.facts().alphabet
     }
 
-    /// The conditions that it takes.
+    /// The conditions that it accepts.
     fn takes(&self) -> &Takes {
         &self.facts().takes
     }
 
-    /// What distinguishes its weights from others.
+    /// The fingerprint of its weights.
     fn fingerprint(&self) -> &str {
         &self.facts().fingerprint
     }
 
-    /// What distinguishes its tokenizer's weights from others; empty where nothing does.
+    /// The fingerprint of its tokenizer's weights; empty if it has none.
     fn tokenizer(&self) -> &str {
         &self.facts().tokenizer
     }
 
-    /// The model as a resolved config gives it.
+    /// The model in a resolved config.
     fn resolved(&self) -> &Node {
         &self.facts().resolved
     }
 
-    /// What reports call it, in a few words.
+    /// A short name for reports.
     fn describe(&self) -> &str {
         &self.facts().words
     }

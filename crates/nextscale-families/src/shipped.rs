@@ -30,7 +30,7 @@ pub struct Shipped {
     pub files: &'static [EmbeddedFile],
 }
 
-/// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
+/// Every shipped model. The weights are in the workspace's folder `models/<name>`.
 pub const SHIPPED: &[Shipped] = &[
     Shipped {
         name: "cifar10",

@@ -1,4 +1,5 @@
-//! Infinity (Han et al., arXiv 2412.04431): a bitwise multi-scale tokenizer and a transformer over its bits, conditioned on texts.
+//! Infinity (Han et al., arXiv 2412.04431): a bitwise multi-scale tokenizer and a transformer over its bits,
+//! conditioned on texts.
 
 mod aspect;
 mod open;
@@ -150,7 +151,8 @@ pub struct InfinityFiles {
     pub size: Option<String>,
     /// The ratio of their sides, width before height; by default 1:1.
     pub aspect: Option<String>,
-    /// The scales, in place of a size and a ratio; by default what the file says, else those of square images.
+    /// The scales, in place of a size and a ratio; by default what the file says, else those of square
+    /// images.
     pub scales: Option<ScaleSchedule>,
     /// Groups of the tokenizer's norms; by default what its file says, else upstream's.
     pub norm_groups: Option<usize>,

@@ -31,8 +31,8 @@ pub(crate) struct OpenInfinity {
 }
 
 impl OpenInfinity {
-    /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it is called and
-    /// which weights it has.
+    /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it
+    /// is called and which weights it has.
     pub fn new(
         files: Files,
         config: InfinityConfig,

@@ -18,8 +18,9 @@ use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 /// What sizes of this family begin with.
 const NAME: &str = "infinity-";
 
-/// The sizes of a model with random weights: the published ones of a name, but for what is given beside it. They are read as
-/// they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2 4`.
+/// The sizes of a model with random weights: the published ones of a name, but for what is given beside it.
+/// They are read as they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2
+/// 4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sizes {
     /// The published transformer.
@@ -127,7 +128,8 @@ impl OpenModel for RandomInfinity {
     }
 }
 
-/// Rows of prompts as if an encoder had made them: one a word and one for the end, uniform around zero with variance 1.
+/// Rows of prompts as if an encoder had made them: one a word and one for the end, uniform around zero with
+/// variance 1.
 fn rows(conditions: &[Condition], width: usize, most: usize, device: &Device) -> Vec<(String, Tensor<2>)> {
     let row = |prompt: &str| {
         let count = (prompt.split_whitespace().count() + 1).min(most);

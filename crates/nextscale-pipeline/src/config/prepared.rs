@@ -55,7 +55,7 @@ impl Prepared {
             let guides = guides.iter().map(|guide| guide.written(of(&*guide.model)?));
             let guides = plain(Value::List(guides.collect::<Result<_>>()?))?;
             let field = |(name, node): (&str, Node)| Field { name: name.into(), span: 0..0, node };
-            // A config without guides is what it was before there were any.
+            // A config without guides has the same identity as before there were any.
             let guides = Some(("guides", guides))
                 .filter(|(_, node)| !matches!(&node.value, Value::List(list) if list.is_empty()));
             let fields =
@@ -65,12 +65,12 @@ impl Prepared {
             Ok(node)
         };
         let resolved = with(&|model| Ok(model.resolved().clone()), config.batch)?;
-        // Images depend neither on the batch nor on where the weights lie, but on what they are.
+        // Images depend neither on the batch nor on where the weights are stored, but on their content.
         let identity = with(&|model| Ok(plain(Value::Str(model.fingerprint().to_owned()))?), 1)?.hash();
         Ok(Self { config, model, conditions, guides, resolved, identity, remarks })
     }
 
-    /// Reads the weights of the model, and of the guides that some rule reads.
+    /// Reads the weights of the model, and of the guides that a rule uses.
     ///
     /// # Errors
     /// As [`OpenModel::load`], and if a guide does not fit.
@@ -84,7 +84,7 @@ impl Prepared {
         Ok(model)
     }
 
-    /// What tells the weights that are read from others: those of the model, and of the guides that some rule reads.
+    /// The fingerprint of the weights that are read: those of the model, and of the guides that a rule uses.
     pub fn weights(&self) -> String {
         let guides = self.guides.iter().map(|guide| guide.model.fingerprint());
         std::iter::once(self.model.fingerprint()).chain(guides).collect::<Vec<_>>().join("+")
