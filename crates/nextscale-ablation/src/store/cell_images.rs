@@ -25,9 +25,8 @@ pub struct CellImages {
 }
 
 impl CellImages {
-    /// What `path` names as `DIR/CELL`: DIR is the folder of an ablation, and CELL the name of a cell, its id
-    /// or its number from
-    /// 0. `None` if DIR is no such folder.
+    /// The images that `path` names as `DIR/CELL`: DIR is the folder of an ablation, and CELL a cell's name, id
+    /// or number, counted from zero. `None` if DIR is not such a folder.
     ///
     /// # Errors
     /// If there is no such cell, or some of its images are missing.
