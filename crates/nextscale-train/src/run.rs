@@ -236,7 +236,7 @@ pub fn train_task<T: Task>(
             saved = Instant::now();
         }
         if stop && state.step < steps {
-            progress.line(&format!("stopped after {} of {steps} steps; resume to go on", state.step));
+            progress.line(&format!("stopped after {} of {steps} steps; resume to continue", state.step));
             progress.finish();
             return Ok(Outcome { step: state.step, finished: false, evaluation: Vec::new(), seconds });
         }

@@ -63,7 +63,7 @@ pub enum Error {
     /// Besides its tensors, a pickle has objects with items that are not read.
     #[error(
         "{file} is sound, but besides its tensors it holds a defaultdict, a deque, or a subclass of dict or list with items, \
-         which nextscale does not read; save its tensors alone, if you trust the file: python -c \"import torch; d = lambda x: {{k: d(v) for k, v \
+         which nextscale does not read; save only its tensors, if you trust the file: python -c \"import torch; d = lambda x: {{k: d(v) for k, v \
          in x.items() if isinstance(v, (dict, torch.Tensor))}} if isinstance(x, dict) else x; \
          torch.save(d(torch.load('{file}', map_location='cpu', weights_only=False)), 'weights.pth')\""
     )]

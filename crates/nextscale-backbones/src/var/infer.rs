@@ -95,7 +95,7 @@ fn of_file(error: Error, file: &WeightFile) -> Error {
 fn plain_heads(file: &WeightFile, width: usize) -> Result<usize, Error> {
     match file.metadata().get("heads") {
         Some(heads) => heads.parse().map_err(|_| {
-            Error::setting("heads", format!("{} says `{heads}`, which is no number", file.label()))
+            Error::setting("heads", format!("{} says `{heads}`, which is not a number", file.label()))
         }),
         None if width.is_multiple_of(64) => Ok(width / 64),
         None => Err(Error::setting(

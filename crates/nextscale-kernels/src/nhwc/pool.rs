@@ -51,7 +51,7 @@ impl Kernel for Slide<'_> {
             let (image, row) = (line / places.rows.outputs, line % places.rows.outputs);
             let (rows, top) = places.rows.inside(row);
             let (columns, left) = places.columns.inside(column);
-            assert!(!rows.is_empty() && !columns.is_empty(), "a pool's window lies on padding alone");
+            assert!(!rows.is_empty() && !columns.is_empty(), "a pool's window covers only padding");
             let pixels = (0..rows.len()).flat_map(|r| (0..columns.len()).map(move |c| (r, c)));
             for (i, (r, c)) in pixels.enumerate() {
                 let from = ((image * x.height + top + r) * x.width + left + c) * x.channels;

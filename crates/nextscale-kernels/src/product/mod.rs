@@ -44,12 +44,12 @@ pub fn multiply_in(
     Route::of(precision, a.ncols(), b.ncols()).share(out, a, b, accumulate, parts);
 }
 
-/// As [`multiply`], on this thread alone.
+/// As [`multiply`], only on this thread.
 pub fn multiply_alone(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
     multiply_alone_in(Precision::Whole, out, a, b, accumulate);
 }
 
-/// As [`multiply_in`], on this thread alone.
+/// As [`multiply_in`], only on this thread.
 ///
 /// # Panics
 /// As [`multiply_in`].

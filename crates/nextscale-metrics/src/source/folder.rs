@@ -47,7 +47,7 @@ pub(super) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut)> {
         (false, Some(other)) => Err(Error::source(
             folder,
             format!(
-                "holds images and folders of images ({}); name the one that is meant, or move the others away",
+                "holds images and folders of images ({}); name one of them, or move the others away",
                 other.parent().unwrap_or(other).display()
             ),
         )),
@@ -72,7 +72,7 @@ pub(super) fn only_npz(folder: &Path) -> Result<Option<PathBuf>> {
         children(folder)?.into_iter().filter(|path| has_extension(path, &["npz"])).collect();
     match files.len() {
         0 | 1 => Ok(files.pop()),
-        _ => Err(Error::source(folder, "holds several .npz files; name the one that is meant")),
+        _ => Err(Error::source(folder, "holds several .npz files; name one of them")),
     }
 }
 

@@ -43,7 +43,7 @@ impl Columns {
     }
 }
 
-/// The tile plus the sum over all steps, or that sum alone.
+/// The tile plus the sum over all steps, or only that sum.
 ///
 /// # Safety
 /// The processor has the instructions, and every step lies where its pointers say.

@@ -80,7 +80,7 @@ impl Ready {
             return;
         }
         if self.0 == Means::Vectors {
-            assert_eq!(precision, Precision::Rounded, "vectors multiply rounded numbers alone");
+            assert_eq!(precision, Precision::Rounded, "vectors multiply only rounded numbers");
             let (rows, columns) = (rows.as_chunks().0, columns.as_chunks().0);
             let steps = rows.iter().map(Rows::packed).zip(columns.iter().map(Columns::packed));
             // SAFETY: the processor has the instructions; as many lines of either operand were given as there
