@@ -13,6 +13,7 @@ pub mod plan;
 mod reference;
 pub mod report;
 mod run;
+mod scatter;
 pub mod stats;
 pub mod store;
 pub mod why;

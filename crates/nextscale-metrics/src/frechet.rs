@@ -20,7 +20,7 @@ pub struct Gaussian {
 const PARTS: usize = 8;
 
 /// The same number of parts for what is told and for what faer decides by itself.
-fn parts() -> Par {
+pub(crate) fn parts() -> Par {
     let parts = Par::rayon(PARTS);
     faer::set_global_parallelism(parts);
     parts

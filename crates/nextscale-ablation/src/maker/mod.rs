@@ -4,7 +4,7 @@ mod progress;
 mod rows;
 
 pub use progress::Progress;
-pub use rows::{catch_up, rows};
+pub use rows::{Set, catch_up, rows};
 
 use rows::{key, look};
 

@@ -42,6 +42,7 @@ pub struct Ablation {
     pub completion: Option<Completion>,
     folder: PathBuf,
     registry: Registry,
+    hash: String,
 }
 
 impl Ablation {
@@ -75,7 +76,10 @@ impl Ablation {
             given.node_option("reference").map(|node| Reference::read(node, folder)).transpose()?;
         let measures = match given.node_option("measures") {
             Some(node) => fields::measures(node)?,
-            None => judges.default_for(reference.as_ref())?,
+            None => {
+                let shown: Vec<String> = cells.iter().flat_map(Cell::shows).collect();
+                judges.default_for(reference.as_ref(), &shown)?
+            }
         };
         let tune = given.node_option("tune").map(Tune::read).transpose()?;
         let traces = given.take_or("traces", 0)?;
@@ -100,6 +104,7 @@ impl Ablation {
             completion,
             folder: folder.into(),
             registry: registry.clone(),
+            hash: node.hash(),
         })
     }
 
@@ -115,6 +120,11 @@ impl Ablation {
     /// The folder that paths in the configs are relative to.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The hash of the file's values, overrides being applied.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// The names that the configs may use.
@@ -154,7 +164,9 @@ fn cells(
                 tree.set_node(path, value.clone())?;
             }
             let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
-            cell.settings = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+            cell.variant.clone_from(&name);
+            cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+            cell.settings = cell.swept.clone();
             if cells.iter().any(|known| known.name == cell.name) {
                 return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
             }

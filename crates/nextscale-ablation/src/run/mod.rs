@@ -20,6 +20,8 @@ pub struct Options<'a> {
     pub device: DeviceChoice,
     /// Where someone may ask to stop.
     pub stop: Stop,
+    /// The command that runs the same again, for reports to cite.
+    pub command: Option<String>,
     /// Told how far it is.
     pub progress: &'a mut dyn FnMut(&Progress),
 }
@@ -39,7 +41,8 @@ pub fn run<'a>(
     let kind = kind(&device, Dtype::F32);
     let judges = ablation.judges(judges, &device)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let mut maker = Maker::new(store, device, kind.clone(), ablation, options.stop, options.progress);
+    let Options { stop, command, progress, .. } = options;
+    let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);
     // A report of what is half there would mislead.
     store.remove_manifest()?;
 
@@ -68,14 +71,17 @@ pub fn run<'a>(
 
     let planned = cells.iter().enumerate().map(|(i, cell)| Planned {
         name: cell.name.clone(),
+        variant: cell.variant.clone(),
         id: cell.id(&kind),
         model: cell.said("model"),
         weights: cell.prepared.model.fingerprint().to_owned(),
         guidance: cell.said("guidance"),
         sampling: cell.said("sampling"),
         pixels: cell.pixels,
-        shows: (0..cell.prepared.conditions.len() as u64).map(|image| cell.prepared.label(image)).collect(),
+        shows: cell.shows(),
         classes: cell.prepared.conditions.iter().map(class).collect(),
+        config: cell.resolved().to_ron_string(),
+        swept: cell.swept.clone(),
         settings: cell.settings.clone(),
         chosen: tuned.as_ref().map(|tuned| tuned[i].1.clone()),
     });
@@ -93,6 +99,8 @@ pub fn run<'a>(
         tuned: ablation.tune.as_ref().map(tune::words),
         traces: ablation.traces,
         completion: completion.map(|given| given.key().into()),
+        command,
+        file_hash: Some(ablation.hash().into()),
         cells: planned.collect(),
     };
     store.write_manifest(&manifest)?;
