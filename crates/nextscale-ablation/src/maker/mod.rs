@@ -120,7 +120,10 @@ impl<'a> Maker<'a> {
     }
 
     /// The same with the edit of the cell's config, where it has one.
-    fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
+    ///
+    /// # Errors
+    /// As [`generator`](Self::generator), and if the edit's images cannot be read.
+    pub fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
         let mut generator = self.generator(cell, seed)?;
         let model = self.model(cell)?;
         let edit = cell.prepared.config.edit.as_ref();

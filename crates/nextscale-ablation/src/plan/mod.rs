@@ -40,6 +40,8 @@ pub struct Ablation {
     pub traces: u64,
     /// Real images that are completed from their coarse scales.
     pub completion: Option<Completion>,
+    /// Images that every cell makes at once to be timed; 0 for no times.
+    pub timing: u64,
     folder: PathBuf,
     registry: Registry,
     hash: String,
@@ -83,6 +85,7 @@ impl Ablation {
         };
         let tune = given.node_option("tune").map(Tune::read).transpose()?;
         let traces = given.take_or("traces", 0)?;
+        let timing = given.take_or("timing", 4)?;
         let completion =
             given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;
         // Taken out above; asked for here so that it is among the fields that are allowed.
@@ -102,6 +105,7 @@ impl Ablation {
             reference,
             traces,
             completion,
+            timing,
             folder: folder.into(),
             registry: registry.clone(),
             hash: node.hash(),
@@ -187,4 +191,4 @@ fn take_out(node: &mut Node, name: &str) -> Option<Field> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

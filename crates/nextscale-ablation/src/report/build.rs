@@ -72,6 +72,11 @@ pub fn build(
         let neither = measured.measure.better == Better::Neither;
         (neither, !measured.leads, measured.of, measured.caution.is_some())
     });
+    let times = |cell: &Planned| match &ablation.times {
+        Some(key) => store.kept(&cell.id, "times", key),
+        None => Ok(None),
+    };
+    let times = ablation.cells.iter().map(times).collect::<Result<_>>()?;
     let (traces, completions) = (traces(store, &ablation)?, completions(store, &ablation)?);
     Ok(Report {
         interval: interval_words(&ablation, &built),
@@ -80,6 +85,7 @@ pub fn build(
         curves,
         traces,
         completions,
+        times,
         ablation,
     })
 }

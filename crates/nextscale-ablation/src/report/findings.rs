@@ -173,7 +173,7 @@ fn price(report: &Report, leading: &[&Measured]) -> Option<String> {
             losses.push(format!("“{}” is worse on {}", report.ablation.cells[cell].name, lost.join(", ")));
         }
     }
-    (!losses.is_empty()).then(|| format!("What it costs: {}.", losses.join("; ")))
+    (!losses.is_empty()).then(|| format!("What winners lose: {}.", losses.join("; ")))
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
         }
         let told = sentences(&bare).join("\n");
         assert!(told.contains("No interval says how sure"), "{told}");
-        assert!(!told.contains("beat") && !told.contains("What it costs"), "{told}");
+        assert!(!told.contains("beat") && !told.contains("What winners lose"), "{told}");
     }
 
     #[test]

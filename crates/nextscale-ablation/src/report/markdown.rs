@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::findings::{Verdict, sentences};
 use super::words::{ABOUT_COMPLETION, ABOUT_SCALES, arrow, better, citation, facts, protocols, scope};
-use super::{Measured, Report};
+use super::{Measured, Report, costs};
 use crate::judge::Better;
 use crate::numbers::{excluded, interval, number, signed};
 
@@ -16,6 +16,7 @@ pub(super) fn write(report: &Report) -> String {
         line(&mut text, &format!("- {sentence}"));
     }
     overview(report, &mut text);
+    costs(report, &mut text);
     let ways = |measured: &&Measured| measured.measure.better != Better::Neither;
     line(&mut text, "\n## Measures\n");
     report.measures.iter().filter(ways).for_each(|measured| measure(report, measured, &mut text));
@@ -42,6 +43,21 @@ pub(super) fn write(report: &Report) -> String {
     }
     line(&mut text, &format!("\n## How to cite this run\n\n```\n{}```", citation(report)));
     text
+}
+
+/// What cells cost.
+fn costs(report: &Report, text: &mut String) {
+    let Some(costs) = costs::costs(report) else { return };
+    line(
+        text,
+        "\n## Cost\n\n| cell | passes | caches | ms an image | times the baseline |\n|---|--:|--:|--:|--:|",
+    );
+    for (cell, costs) in report.ablation.cells.iter().zip(costs) {
+        let (name, times) = (escaped(&cell.name), costs.milliseconds.unwrap_or_default());
+        let ratio = costs.ratio.unwrap_or_default();
+        line(text, &format!("| {name} | {} | {} | {times} | {ratio} |", costs.passes, costs.caches));
+    }
+    line(text, &format!("\n{}", costs::ABOUT_COSTS));
 }
 
 /// Cells by measures.

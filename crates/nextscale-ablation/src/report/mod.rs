@@ -1,6 +1,7 @@
 //! What was found, as tables and as a page: rebuilt from what is on disk at any time.
 
 mod build;
+mod costs;
 mod csv;
 mod findings;
 mod html;
@@ -16,6 +17,7 @@ pub use scatter::{Scatter, Scatters, Series};
 use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Times;
 use crate::judge::Measure;
 use crate::numbers;
 use crate::stats::Difference;
@@ -41,6 +43,9 @@ pub struct Report {
     pub traces: Vec<Option<Traced>>,
     /// Completions of given images, cell by cell.
     pub completions: Vec<Option<Vec<Completion>>>,
+    /// How long images took, cell by cell.
+    #[serde(default)]
+    pub times: Vec<Option<Times>>,
 }
 
 /// A measure over all cells.

@@ -1,6 +1,7 @@
 //! A small report for tests: a baseline, a rule at two strengths, a control.
 
 use super::{Completion, Curve, Measured, Report, Scatter, Value};
+use crate::cost::{Times, Work};
 use crate::judge::{Better, Measure};
 use crate::plan::Pixels;
 use crate::reference::Reference;
@@ -27,6 +28,10 @@ fn cell(name: &str, variant: &str, swept: &[(&str, &str)], guidance: &str) -> Pl
         config: format!("(\n    guidance: {guidance},\n)\n"),
         settings: swept.clone(),
         swept,
+        work: Some(Work {
+            passes: if name == "none" { 1.0 } else { 2.0 },
+            caches: if name == "none" { 1 } else { 2 },
+        }),
         chosen: None,
     }
 }
@@ -54,6 +59,7 @@ fn measured(of: usize, leads: bool, name: &str, better: Better, values: [f64; CE
 }
 
 pub(super) fn report() -> Report {
+    let times = |first: f64| Some(Times { milliseconds: vec![first, first + 1.0, first + 2.0], threads: 2 });
     let axis = "guidance.scale";
     let ablation = Manifest {
         name: "guidance".into(),
@@ -70,6 +76,7 @@ pub(super) fn report() -> Report {
         traces: 4,
         completion: Some("real (sha256 00ff…) as Labels([3])".into()),
         command: Some("nextscale ablate guidance.ron --quick".into()),
+        times: Some("4 images at once".into()),
         file_hash: Some("fe".repeat(32)),
         cells: vec![
             cell("none", "none", &[], "Conditional"),
@@ -123,6 +130,7 @@ pub(super) fn report() -> Report {
             completion(22.0, Some(20.0)),
             completion(20.5, Some(20.0)),
         ],
+        times: vec![times(10.0), times(18.0), times(19.0), None],
         ablation,
     }
 }

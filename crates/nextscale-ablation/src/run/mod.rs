@@ -1,5 +1,6 @@
 //! An ablation file to a folder of images and what judges saw in them.
 
+mod timing;
 mod tune;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
 
+use crate::cost::Work;
 use crate::judge::{Judge, Judges};
 use crate::maker::{Maker, Progress};
 use crate::plan::{Ablation, Cell};
@@ -59,6 +61,7 @@ pub fn run<'a>(
         }
         total += why::missing(ablation, &cells, cell, completion.as_ref(), &maker)?;
     }
+    total += timing::missing(ablation, &cells, &maker)?;
     maker.expect(total);
     for cell in &cells {
         for &seed in &ablation.seeds {
@@ -68,7 +71,9 @@ pub fn run<'a>(
     for cell in &cells {
         why::look(ablation, &cells, cell, completion.as_ref(), &mut maker)?;
     }
+    timing::time(ablation, &cells, &mut maker)?;
 
+    let works = cells.iter().map(|cell| Work::of(cell)).collect::<Result<Vec<_>>>()?;
     let planned = cells.iter().enumerate().map(|(i, cell)| Planned {
         name: cell.name.clone(),
         variant: cell.variant.clone(),
@@ -81,6 +86,7 @@ pub fn run<'a>(
         shows: cell.shows(),
         classes: cell.prepared.conditions.iter().map(class).collect(),
         config: cell.resolved().to_ron_string(),
+        work: Some(works[i]),
         swept: cell.swept.clone(),
         settings: cell.settings.clone(),
         chosen: tuned.as_ref().map(|tuned| tuned[i].1.clone()),
@@ -100,6 +106,7 @@ pub fn run<'a>(
         traces: ablation.traces,
         completion: completion.map(|given| given.key().into()),
         command,
+        times: timing::key(ablation, &cells),
         file_hash: Some(ablation.hash().into()),
         cells: planned.collect(),
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Work;
 use crate::plan::Pixels;
 use crate::reference::Reference;
 
@@ -39,6 +40,9 @@ pub struct Manifest {
     /// The command that runs it again, without what changes no number: the folder and the device.
     #[serde(default)]
     pub command: Option<String>,
+    /// The key of how long images took; none where they were not timed.
+    #[serde(default)]
+    pub times: Option<String>,
     /// The hash of the file's values, overrides being applied.
     #[serde(default)]
     pub file_hash: Option<String>,
@@ -96,6 +100,9 @@ pub struct Planned {
     /// Its whole config but for the seed, as a file of `nextscale generate`. Empty where an earlier version wrote it.
     #[serde(default)]
     pub config: String,
+    /// What its rule has the backbone do.
+    #[serde(default)]
+    pub work: Option<Work>,
     /// What was swept to get here: path and value of every axis.
     #[serde(default)]
     pub swept: Vec<(String, String)>,

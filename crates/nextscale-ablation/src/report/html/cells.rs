@@ -4,7 +4,34 @@ use maud::html;
 
 use super::{Section, config_of, images_of};
 use crate::numbers::number;
-use crate::report::Report;
+use crate::report::{Report, costs};
+
+/// What each cell costs.
+pub(super) fn costs(report: &Report) -> Option<Section> {
+    let costs = costs::costs(report)?;
+    let timed = costs.iter().any(|costs| costs.milliseconds.is_some());
+    let body = html! {
+        div.scroll {
+            table {
+                tr {
+                    th { "cell" } th.number { "passes" } th.number { "caches" }
+                    @if timed { th.number { "ms an image" } th.number { "times the baseline" } }
+                }
+                @for (i, (cell, costs)) in report.ablation.cells.iter().zip(&costs).enumerate() {
+                    tr.best[report.is_baseline(i)] {
+                        td { (cell.name) } td.number { (costs.passes) } td.number { (costs.caches) }
+                        @if timed {
+                            td.number { (costs.milliseconds.as_deref().unwrap_or("–")) }
+                            td.number { (costs.ratio.as_deref().unwrap_or(if report.is_baseline(i) { "1" } else { "–" })) }
+                        }
+                    }
+                }
+            }
+        }
+        p { (costs::ABOUT_COSTS) }
+    };
+    Some(Section { title: "Cost", id: "cost", body })
+}
 
 /// What each cell chose for itself.
 pub(super) fn chosen(report: &Report) -> Option<Section> {

@@ -33,6 +33,7 @@ pub(super) fn write(report: &Report, store: &Store) -> Result<String> {
         Some(summary::section(report)),
         Some(measures::section(report)),
         measures::scatters(report),
+        cells::costs(report),
         Some(pictures.images(report)),
         pictures.forming(report),
         pictures.completions(report),

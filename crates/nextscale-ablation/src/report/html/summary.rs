@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::{Section, config_of, images_of};
 use crate::judge::Better;
 use crate::numbers::{brief, interval, number, signed};
+use crate::report::costs::costs;
 use crate::report::findings::{Verdict, sentences};
 use crate::report::words::{SUMMARY_TABLE, arrow};
 use crate::report::{Measured, Report};
@@ -34,6 +35,7 @@ fn table(report: &Report) -> Markup {
     let shown: Vec<&Measured> = report.measures.iter().filter(ways).collect();
     // Where nothing is better one way, everything.
     let shown = if shown.is_empty() { report.measures.iter().collect() } else { shown };
+    let costs = costs(report);
     html! {
         div.scroll {
             table.overview {
@@ -41,6 +43,9 @@ fn table(report: &Report) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "cell" }
+                        @if costs.is_some() {
+                            th scope="col" { a href="#cost" { "cost" } br; small { "passes" } }
+                        }
                         @for measured in &shown {
                             th scope="col" title=(measured.measure.about) {
                                 (measured.measure.name)
@@ -55,6 +60,9 @@ fn table(report: &Report) -> Markup {
                     @for (cell, planned) in report.ablation.cells.iter().enumerate() {
                         tr.base[report.is_baseline(cell)] {
                             th scope="row" { a href={ "#" (config_of(cell)) } { (planned.name) } }
+                            @if let Some(costs) = &costs {
+                                td { (costs[cell].passes) br; small { (costs[cell].milliseconds.as_ref().map_or(String::new(), |ms| format!("{ms} ms"))) } }
+                            }
                             @for measured in &shown { td { (entry(report, measured, cell)) } }
                         }
                     }
