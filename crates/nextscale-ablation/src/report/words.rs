@@ -52,8 +52,8 @@ fn models(report: &Report) -> Vec<(String, String)> {
     models
 }
 
-/// Each protocol once, with the measures that are taken by it.
-pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, &str)> {
+/// Each protocol once, with the measures that are taken by it; a network that several share is described at the first.
+pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, String)> {
     let mut protocols: Vec<(Vec<&str>, &str)> = Vec::new();
     for measured in &report.measures {
         let name = measured.measure.name.as_str();
@@ -62,7 +62,16 @@ pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, &str)> {
             None => protocols.push((vec![name], &measured.protocol)),
         }
     }
-    protocols
+    let mut networks: Vec<&str> = Vec::new();
+    let once = |(names, protocol): (Vec<_>, &str)| match protocol.split_once("; ") {
+        Some((network, rest)) if networks.contains(&network) => (names, format!("the same features; {rest}")),
+        Some((network, _)) => {
+            networks.push(network);
+            (names, protocol.to_owned())
+        }
+        None => (names, protocol.to_owned()),
+    };
+    protocols.into_iter().map(once).collect()
 }
 
 /// What a paper needs to say of a run: versions, hashes, command.

@@ -43,7 +43,10 @@ pub(super) fn section(report: &Report) -> Option<Section> {
                             figure {
                                 (chart(scale))
                                 @let (h, w) = report.ablation.scales.get(k).copied().unwrap_or_default();
-                                figcaption { "“" (cell.name) "” at scale " (k + 1) ", " (h) " × " (w) " tokens." }
+                                figcaption {
+                                    "Energy of logits, prior and residual in bands of the DCT: “" (cell.name) "” at scale " (k + 1) ", "
+                                    (h) " × " (w) " tokens."
+                                }
                             }
                         }
                     }

@@ -48,7 +48,7 @@ pub(super) fn scatters(report: &Report) -> Option<Section> {
         @for scatter in &report.scatters {
             @let joined = scatter.series.iter().any(|series| series.points.len() > 1);
             figure {
-                (scatter.chart(report))
+                div.scroll { (scatter.chart(report)) }
                 (legend(&lines(&scatter.paths(report))))
                 figcaption {
                     (name(scatter.y)) " against " (name(scatter.x)) ", " (setting(report)) ". Crosses are 95 % intervals of "

@@ -114,7 +114,7 @@ impl Pictures {
         let body = html! {
             p {
                 "Columns are paired: the same seed and number, so the same random numbers and the same class, in every row. The "
-                "baseline, “" (ablation.cells[ablation.baseline].name) "”, stays in sight at the top."
+                "baseline, “" (ablation.cells[ablation.baseline].name) "”, is the top row."
             }
             @for (i, (seed, rows)) in ablation.seeds.iter().zip(&self.seeds).enumerate() {
                 @let shows = |image: usize| {

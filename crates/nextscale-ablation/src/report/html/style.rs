@@ -47,7 +47,8 @@ svg.open .mark { fill: var(--card); }
 table { border-collapse: collapse; font-size: .9em; }
 caption { caption-side: bottom; text-align: left; font-size: .85rem; padding-top: .5rem; }
 td, th { padding: .25rem .7rem .25rem 0; text-align: left; vertical-align: top; }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; overflow-wrap: normal; }
+td.number { white-space: nowrap; }
 tr + tr, tbody tr { border-top: 1px solid var(--rule); }
 th { color: var(--soft); font-weight: 500; }
 tr.best { font-weight: 600; }
@@ -88,6 +89,9 @@ summary { cursor: pointer; }
   .strip .name { position: sticky; left: 0; justify-self: start; }
   .strip .name:empty { display: none; }
   .overview th:first-child { max-width: 8rem; }
+  .scatter { min-width: 500px; }
+  .chart:not(.scatter) text { font-size: 14px; }
+  .several .chart text { font-size: 11px; }
 }
 @media print {
   .top { position: static; }
