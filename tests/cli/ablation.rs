@@ -34,6 +34,8 @@ fn ablation(place: &Place, name: &str, samples: usize) {
             samples: {samples},
             reference: Images(\"real\"),
             traces: 4,
+            // Times differ from run to run.
+            timing: 0,
             completion: (images: \"real\", condition: Labels([3, 4])),
             quick: {{\"samples\": 4}},
         )"
@@ -124,6 +126,39 @@ fn finished_cells_are_not_made_again_and_new_ones_join_them() {
     assert_eq!(fewer.code, Some(0), "{fewer:?}");
     let text = fs::read_to_string(place.path("few/report.md")).unwrap();
     assert!(text.contains("Images: 3 a cell and seed"), "{text}");
+}
+
+#[test]
+fn measures_are_drawn_against_each_other_along_an_axis() {
+    let place = Place::new();
+    ablation(&place, "a.ron", 3);
+    let unknown = place.run(&["ablate", "a.ron", "--out", "out", "--scatter", "contrast,FID"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(
+        unknown.err.contains("no measure `FID`") && unknown.err.contains("`gradient`"),
+        "{}",
+        unknown.err
+    );
+    // Before any image is made.
+    assert!(!place.path("out/cells").exists());
+    let one = place.run(&["ablate", "a.ron", "--out", "out", "--scatter", "contrast"]);
+    assert!(one.code == Some(2) && one.err.contains("two measures with a comma"), "{one:?}");
+    let ran = place.run(&["ablate", "a.ron", "--out", "out", "--set", "traces=0", "--set", "timing=2"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let along = ["--along", "beta"];
+    let ran = place.run(&[&["report", "out", "--scatter", "contrast,gradient"], &along[..]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let svg = fs::read_to_string(place.path("out/report.scatter-1.svg")).unwrap();
+    for part in ["ssg, by beta", ">0.5<", ">1.0<", "contrast", "gradient"] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    let page = fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("nextscale ablate a.ron --set traces=0 --set timing=2"));
+    assert!(page.contains("Completions of real images") && page.contains("ms an image"));
+    // One rule and another twice were timed; the filter takes as long as what it filters.
+    let table = fs::read_to_string(place.path("out/cells.csv")).unwrap();
+    let last = |row: &str| row.rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    assert!(table.lines().count() == 5 && table.lines().skip(1).all(|row| last(row) > 0.0), "{table}");
 }
 
 #[test]

@@ -8,9 +8,11 @@ use crate::numbers::number;
 /// ground; lines beyond them are dashed.
 pub(crate) const COLOURS: &str = "
 :root { color-scheme: light dark; --ground: #fff; --card: #f6f7f9; --ink: #16181d; --soft: #5d6470; --rule: #d5d9e0;
+  --good: #0b6b57; --bad: #b3401a;
   --c0: #0b6fb8; --c1: #c25700; --c2: #00805a; --c3: #a43d87; --c4: #8a6d00; --c5: #4a55c9; --c6: #b3261e; --c7: #3f7d8c; }
 @media (prefers-color-scheme: dark) {
   :root { --ground: #14161a; --card: #1d2026; --ink: #e6e8ec; --soft: #9aa2af; --rule: #363b45;
+    --good: #4fd0b0; --bad: #ff9a6b;
     --c0: #5db4f0; --c1: #f29a4a; --c2: #3fc596; --c3: #e08cc6; --c4: #d9bd45; --c5: #9aa4ff; --c6: #ff8a80; --c7: #7cc4d4; } }
 ";
 
@@ -20,6 +22,9 @@ svg text { fill: var(--soft); font-size: 11px; font-family: inherit; }
 svg .axis { stroke: var(--rule); }
 svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .line { fill: none; stroke-width: 1.8; }
+svg .cross { stroke-width: 1.2; opacity: .55; }
+svg .label { fill: var(--ink); paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
+svg .name { fill: var(--ink); }
 ";
 
 const HUES: usize = 8;
@@ -43,11 +48,11 @@ impl Line {
         Self { name: name.into(), style, points, marks: Vec::new() }
     }
 
-    fn colour(&self) -> String {
+    pub(crate) fn colour(&self) -> String {
         self.style.map_or("var(--ink)".into(), |style| format!("var(--c{})", style % HUES))
     }
 
-    fn dashes(&self) -> &'static str {
+    pub(crate) fn dashes(&self) -> &'static str {
         ["none", "6 3", "2 3", "9 3 2 3"][self.style.map_or(0, |style| style / HUES) % 4]
     }
 }
@@ -112,7 +117,21 @@ pub(crate) fn short(value: f64) -> String {
 
 /// Lines over common axes; `level` draws a dashed line at a height that means something.
 pub(crate) fn chart(lines: &[Line], x_name: &str, y_name: &str, level: Option<f64>) -> Markup {
-    let (width, height) = (460.0, 270.0);
+    sized(lines, x_name, y_name, level, (520.0, 290.0))
+}
+
+/// The same where several stand side by side: letters keep their size.
+pub(crate) fn small_chart(lines: &[Line], x_name: &str, y_name: &str) -> Markup {
+    sized(lines, x_name, y_name, None, (340.0, 230.0))
+}
+
+fn sized(
+    lines: &[Line],
+    x_name: &str,
+    y_name: &str,
+    level: Option<f64>,
+    (width, height): (f64, f64),
+) -> Markup {
     html! {
         svg.chart viewBox={ "0 0 " (width) " " (height) } role="img" {
             title { (y_name) " against " (x_name) }

@@ -77,6 +77,15 @@ impl Images {
         Ok(self)
     }
 
+    /// One of them by itself.
+    ///
+    /// # Errors
+    /// If there is no such image.
+    pub fn one(&self, index: usize) -> Result<Self> {
+        let bytes = self.each().nth(index).ok_or_else(|| Error::Usage(format!("no image {index}")))?;
+        Self::new(self.height, self.width, bytes.to_vec())
+    }
+
     /// One of them as a picture.
     pub fn picture(&self, index: usize) -> Option<RgbImage> {
         let bytes = self.each().nth(index)?.to_vec();

@@ -4,6 +4,7 @@
 //! images of every cell in a [`Store`], once and for all; judges ([`judge::Judge`]) keep what they see in them.
 
 pub mod chart;
+pub mod cost;
 mod error;
 pub mod images;
 pub mod judge;
@@ -13,6 +14,7 @@ pub mod plan;
 mod reference;
 pub mod report;
 mod run;
+mod scatter;
 pub mod stats;
 pub mod store;
 pub mod why;

@@ -20,7 +20,7 @@ pub struct Gaussian {
 const PARTS: usize = 8;
 
 /// The same number of parts where it is passed and where faer decides by itself.
-fn parts() -> Par {
+pub(crate) fn parts() -> Par {
     let parts = Par::rayon(PARTS);
     faer::set_global_parallelism(parts);
     parts

@@ -17,10 +17,11 @@
 //! # }
 //! ```
 //!
-//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`] and
+//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`], [`diversity`] and
 //! [`precision_recall`].
 
 mod distances;
+pub mod diversity;
 mod error;
 mod evaluation;
 mod features;

@@ -6,12 +6,11 @@ use nextscale_config::Fields;
 use nextscale_metrics::frechet::frechet;
 use nextscale_metrics::kid::KidOptions;
 use nextscale_metrics::{
-    Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Input, Origin, Statistics,
-    evaluate,
+    Collector, EvaluateOptions, FeatureNet, GatherOptions, Input, Origin, Statistics, evaluate,
 };
 
 use super::context::Context;
-use super::{Better, Judge, Judged, Measure, Rows};
+use super::{Better, Judge, Judged, Measure, Rows, network};
 use crate::images::Images;
 use crate::reference::Reference;
 use crate::{Error, Result};
@@ -51,15 +50,11 @@ impl FeatureJudge {
         Ok(Self { net, reference, rec })
     }
 
-    fn width(&self) -> usize {
-        self.net.dims() + self.net.spatial_dims().unwrap_or(0) + self.net.classes().unwrap_or(0)
-    }
-
     /// The statistics of a set of samples.
     fn samples(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Statistics> {
         let mut collector = Collector::new(&*self.net, images, &GatherOptions::default())?;
         for block in rows {
-            collector.push(&self.features(&block?))?;
+            collector.push(&network::features(&*self.net, &block?))?;
         }
         Ok(collector.finish(Origin {
             name: "the samples".into(),
@@ -72,21 +67,6 @@ impl FeatureJudge {
             resized: None,
             left_out: Default::default(),
         })?)
-    }
-
-    /// One image's row apart: pooled features, spatial ones, logits.
-    fn features(&self, rows: &Rows) -> Features {
-        let (dims, spatial) = (self.net.dims(), self.net.spatial_dims().unwrap_or(0));
-        let part = |from: usize, to: usize| -> Vec<f32> {
-            rows.values.chunks(rows.width).flat_map(|row| row[from..to].iter().copied()).collect()
-        };
-        Features {
-            count: rows.count(),
-            dims,
-            pooled: part(0, dims),
-            spatial: self.net.spatial_dims().map(|_| part(dims, dims + spatial)),
-            logits: self.net.classes().map(|_| part(dims + spatial, rows.width)),
-        }
     }
 }
 
@@ -163,21 +143,7 @@ impl Judge for FeatureJudge {
     }
 
     fn look(&self, images: &Images) -> Result<Rows> {
-        let batch = ImageBatch::new(images.height, images.width, images.pixels.clone())?;
-        let features = self.net.extract(&batch)?;
-        let width = self.width();
-        let mut values = Vec::with_capacity(features.count * width);
-        let part = |of: &Option<Vec<f32>>, image: usize| -> Vec<f32> {
-            let Some(of) = of else { return Vec::new() };
-            let each = of.len() / features.count.max(1);
-            of[image * each..][..each].to_vec()
-        };
-        for image in 0..features.count {
-            values.extend_from_slice(&features.pooled[image * features.dims..][..features.dims]);
-            values.extend(part(&features.spatial, image));
-            values.extend(part(&features.logits, image));
-        }
-        Rows::new(width, values)
+        network::look(&*self.net, images)
     }
 
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
@@ -228,7 +194,7 @@ mod tests {
     use crate::judge::Judges;
     use burn::tensor::Device;
     use nextscale_config::Document;
-    use nextscale_metrics::{KeptAs, Lite0};
+    use nextscale_metrics::{ImageBatch, KeptAs, Lite0};
 
     fn noise(count: usize, salt: u32) -> Images {
         let byte = |i: u32| (i.wrapping_add(salt).wrapping_mul(2_654_435_761) >> 20) as u8;

@@ -1,16 +1,23 @@
 //! Measures of images: what is kept of every image, and what a set of images comes to.
 
 mod context;
+mod diversity;
 mod features;
+mod network;
 mod pixels;
+mod probe;
 mod registry;
 mod spectrum;
 
 pub use context::Context;
+pub use diversity::DiversityJudge;
 pub use features::FeatureJudge;
 pub use pixels::PixelJudge;
+pub use probe::ProbeJudge;
 pub use registry::{Judges, needed};
 pub use spectrum::{Spectrum, SpectrumJudge};
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +63,8 @@ pub struct Rows {
     pub values: Vec<f32>,
     /// How often each image counts, in resampling; once where there are none.
     pub weights: Option<Vec<u32>>,
+    /// What each image shows, as its condition is called: a class by name or number, a text. Empty where that is not known.
+    pub shows: Vec<Arc<str>>,
 }
 
 impl Rows {
@@ -67,7 +76,7 @@ impl Rows {
         if width == 0 || !values.len().is_multiple_of(width) {
             return Err(Error::Usage(format!("{} values are no rows of {width}", values.len())));
         }
-        Ok(Self { width, values, weights: None })
+        Ok(Self { width, values, weights: None, shows: Vec::new() })
     }
 
     /// The number of images.
@@ -111,7 +120,21 @@ pub trait Judge: Send + Sync {
     /// If the images have a size that it cannot take.
     fn look(&self, images: &Images) -> Result<Rows>;
 
-    /// What the rows of a set of `images` images come to; they come block by block.
+    /// What [`judge`](Self::judge) reads of a block of rows. Judges that need less than what is kept of every image, or what
+    /// it shows, say so here: this is done once, and judging as often as images are resampled.
+    ///
+    /// # Errors
+    /// If an image shows what the judge does not know.
+    fn condense(&self, rows: Rows) -> Result<Rows> {
+        Ok(rows)
+    }
+
+    /// Whether its measures lead a report, or describe images once the question is answered.
+    fn leads(&self) -> bool {
+        true
+    }
+
+    /// What the condensed rows of a set of `images` images come to; they come block by block.
     ///
     /// # Errors
     /// If there are too few images, or a block cannot be read.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nextscale_config::{Document, Fields, Node};
 use nextscale_metrics::source::ImageSource;
-use nextscale_metrics::{Inception, InceptionProtocol, Lite0};
+use nextscale_metrics::{FeatureNet, Inception, InceptionProtocol, Lite0, Probe};
 use serde::Deserialize;
 
 use super::context::Context;
-use super::{FeatureJudge, Judge, PixelJudge, Spectrum, SpectrumJudge};
+use super::{DiversityJudge, FeatureJudge, Judge, PixelJudge, ProbeJudge, Spectrum, SpectrumJudge};
 use crate::reference::Reference;
 use crate::{Error, Result};
 
@@ -64,14 +64,24 @@ impl Judges {
                 true,
                 |fields, context| {
                     let weights: String = fields.take("weights")?;
-                    let input = match fields.take_or("input", Input::PytorchFid)? {
-                        Input::PytorchFid => InceptionProtocol::PytorchFid,
-                        Input::TensorFlow => InceptionProtocol::TensorFlow,
-                    };
-                    let net =
-                        Inception::load(context.folder.join(weights), context.device)?.with_protocol(input);
-                    Ok(Box::new(FeatureJudge::read(Box::new(net), fields, context)?))
+                    let net = inception(&weights, fields, context)?;
+                    Ok(Box::new(FeatureJudge::read(net, fields, context)?))
                 },
+            )
+            .with(
+                "Probe",
+                "the share of images that a linear probe assigns to their own class",
+                true,
+                |fields, context| {
+                    let net = network(fields, context)?;
+                    Ok(Box::new(ProbeJudge::read(net, fields, context.folder)?))
+                },
+            )
+            .with(
+                "Diversity",
+                "how much images of one condition differ: mean distance of features, Vendi score",
+                true,
+                |fields, context| Ok(Box::new(DiversityJudge::new(network(fields, context)?))),
             )
     }
 
@@ -118,11 +128,20 @@ impl Judges {
         Ok(judge)
     }
 
-    /// What is measured where a file does not say: every judge that can be had.
-    pub(crate) fn default_for(&self, reference: Option<&Reference>) -> Result<Vec<Node>> {
+    /// What is measured where a file does not say: every judge that can be had without one more file. `shown` are the
+    /// conditions of the cells' images, as they are called.
+    pub(crate) fn default_for(&self, reference: Option<&Reference>, shown: &[String]) -> Result<Vec<Node>> {
+        let probed = match reference {
+            Some(Reference::Shipped(name)) => {
+                let probe = Probe::shipped(name).ok();
+                probe.is_some_and(|probe| shown.iter().all(|class| probe.label(class).is_ok()))
+            }
+            _ => false,
+        };
         // Those of a network need a statistics file, which only a person can name, but for what is shipped.
         let alone = |entry: &&Entry| match (entry.name.as_str(), reference) {
             ("Lite0", Some(Reference::Shipped(_))) | ("Spectrum", Some(_)) => true,
+            ("Probe", _) => probed,
             _ => !entry.compares,
         };
         let names = self.0.iter().filter(alone);
@@ -138,6 +157,22 @@ pub fn needed<'a>(measure: &str, reference: Option<&'a Reference>) -> Result<&'a
     reference.ok_or_else(|| {
         Error::measure(measure, "it compares with real images; give `reference: Images(\"folder\")`")
     })
+}
+
+/// The network whose features a measure is of: Inception where its weights are given, else the shipped one.
+fn network(fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Box<dyn FeatureNet>> {
+    match fields.take_option::<String>("weights")? {
+        Some(weights) => inception(&weights, fields, context),
+        None => Ok(Box::new(Lite0::shipped(context.device)?)),
+    }
+}
+
+fn inception(weights: &str, fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Box<dyn FeatureNet>> {
+    let input = match fields.take_or("input", Input::PytorchFid)? {
+        Input::PytorchFid => InceptionProtocol::PytorchFid,
+        Input::TensorFlow => InceptionProtocol::TensorFlow,
+    };
+    Ok(Box::new(Inception::load(context.folder.join(weights), context.device)?.with_protocol(input)))
 }
 
 /// How images become Inception's input.
@@ -189,7 +224,14 @@ mod tests {
         assert!(error.help_text().unwrap().contains("Inception(weights:"), "{error}");
         assert!(build("Pixel", None).err().unwrap().to_string().contains("unknown measure"));
         assert!(build("Pixels(x: 1)", None).err().unwrap().to_string().contains("unknown field"));
-        assert_eq!(Judges::standard().default_for(None).unwrap().len(), 1);
-        assert_eq!(Judges::standard().default_for(Some(&shipped)).unwrap().len(), 3);
+        let default = |reference, shown: &[&str]| {
+            let shown: Vec<String> = shown.iter().map(|&shown| shown.to_owned()).collect();
+            let nodes = Judges::standard().default_for(reference, &shown).unwrap();
+            nodes.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(default(None, &["cat"]), ["Pixels"]);
+        assert_eq!(default(Some(&shipped), &["cat", "9"]), ["Pixels", "Spectrum", "Lite0", "Probe"]);
+        // The probe knows ten classes.
+        assert_eq!(default(Some(&shipped), &["cat", "null"]), ["Pixels", "Spectrum", "Lite0"]);
     }
 }

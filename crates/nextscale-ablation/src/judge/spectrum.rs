@@ -114,6 +114,10 @@ impl Judge for SpectrumJudge {
         Ok(Judged { values: thirds.into_iter().chain([error]).collect(), curve })
     }
 
+    fn leads(&self) -> bool {
+        false
+    }
+
     fn resamples(&self) -> usize {
         1000
     }

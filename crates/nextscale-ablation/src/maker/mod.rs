@@ -4,7 +4,7 @@ mod progress;
 mod rows;
 
 pub use progress::Progress;
-pub use rows::{catch_up, rows};
+pub use rows::{Set, catch_up, rows};
 
 use rows::{key, look};
 
@@ -119,7 +119,10 @@ impl<'a> Maker<'a> {
     }
 
     /// The same with the edit of the cell's config, where it has one.
-    fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
+    ///
+    /// # Errors
+    /// As [`generator`](Self::generator), and if the edit's images cannot be read.
+    pub fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
         let mut generator = self.generator(cell, seed)?;
         let model = self.model(cell)?;
         let edit = cell.prepared.config.edit.as_ref();

@@ -1,24 +1,43 @@
 //! What judges saw in a cell's images.
 
+use std::sync::Arc;
+
 use crate::images::Images;
 use crate::judge::{Judge, Rows};
 use crate::plan::Pixels;
-use crate::store::{Shelf, Store, chunks};
+use crate::store::{CHUNK, Shelf, Store, chunks};
 use crate::{Error, Result};
 
-/// What a judge saw in the images of a cell on some seeds, chunk by chunk, seed after seed.
-pub fn rows<'a>(
-    store: &'a Store,
-    cell: &'a str,
-    pixels: Pixels,
-    judge: &dyn Judge,
-    seeds: &'a [u64],
-    samples: u64,
-) -> impl Iterator<Item = Result<Rows>> + 'a {
-    let key = key(judge, pixels);
-    seeds.iter().flat_map(move |&seed| {
-        let (shelf, key) = (store.shelf(cell, seed), key.clone());
-        chunks(samples).map(move |(chunk, wanted)| shelf.rows(chunk, &key, wanted))
+/// The images of a cell that are measured together.
+#[derive(Debug, Clone)]
+pub struct Set<'a> {
+    /// Where they are.
+    pub store: &'a Store,
+    /// The cell's id.
+    pub cell: &'a str,
+    /// What is done to them.
+    pub pixels: Pixels,
+    /// The seeds.
+    pub seeds: &'a [u64],
+    /// Images of every seed.
+    pub samples: u64,
+    /// What they show, over and over; empty where that is not known.
+    pub shows: Arc<[Arc<str>]>,
+}
+
+/// What a judge reads of a set, chunk by chunk, seed after seed.
+pub fn rows<'a>(set: Set<'a>, judge: &'a dyn Judge) -> impl Iterator<Item = Result<Rows>> + 'a {
+    let key = key(judge, set.pixels);
+    set.seeds.iter().flat_map(move |&seed| {
+        let (shelf, key) = (set.store.shelf(set.cell, seed), key.clone());
+        let all = Arc::clone(&set.shows);
+        chunks(set.samples).map(move |(chunk, wanted)| {
+            let rows = shelf.rows(chunk, &key, wanted)?;
+            let first = chunk * CHUNK;
+            let shows = all.iter().cycle().skip((first % all.len().max(1) as u64) as usize);
+            let shows = shows.take(rows.count()).cloned().collect();
+            judge.condense(Rows { shows, ..rows })
+        })
     })
 }
 
@@ -26,14 +45,8 @@ pub fn rows<'a>(
 ///
 /// # Errors
 /// If images are missing or damaged.
-pub fn catch_up(
-    store: &Store,
-    cell: &str,
-    pixels: Pixels,
-    judge: &dyn Judge,
-    seeds: &[u64],
-    samples: u64,
-) -> Result<()> {
+pub fn catch_up(set: &Set<'_>, judge: &dyn Judge) -> Result<()> {
+    let &Set { store, cell, pixels, seeds, samples, .. } = set;
     let key = key(judge, pixels);
     for &seed in seeds {
         let shelf = store.shelf(cell, seed);

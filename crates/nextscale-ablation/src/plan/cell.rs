@@ -15,6 +15,10 @@ use crate::Result;
 pub struct Cell {
     /// The name in reports.
     pub name: String,
+    /// The variant that it is of; its name without what was swept.
+    pub variant: String,
+    /// What was swept to get here: path and value of every axis.
+    pub swept: Vec<(String, String)>,
     /// What was swept or tuned to get here, in words.
     pub settings: Vec<(String, String)>,
     /// What is done to finished images.
@@ -46,7 +50,8 @@ impl Cell {
             }
         }
         let prepared = Config::from_node(&tree, folder, registry)?.prepare()?;
-        Ok(Self { name, settings: Vec::new(), pixels, prepared, tree })
+        let variant = name.clone();
+        Ok(Self { name, variant, swept: Vec::new(), settings: Vec::new(), pixels, prepared, tree })
     }
 
     /// The same with other values at some paths.
@@ -59,6 +64,8 @@ impl Cell {
             tree.set_node(path, value.clone())?;
         }
         let mut cell = Self::new(self.name.clone(), tree, self.pixels, folder, registry)?;
+        cell.variant.clone_from(&self.variant);
+        cell.swept = self.swept.clone();
         cell.settings = self.settings.clone();
         cell.settings.extend(point.iter().map(|(path, value)| (path.clone(), value.to_string())));
         Ok(cell)
@@ -92,6 +99,11 @@ impl Cell {
     pub fn condition(&self, image: u64) -> Condition {
         let conditions = &self.prepared.conditions;
         conditions[(image % conditions.len() as u64) as usize].clone()
+    }
+
+    /// What its images show, one a condition of the config, over and over: classes by name or number, texts, "null".
+    pub fn shows(&self) -> Vec<String> {
+        (0..self.prepared.conditions.len() as u64).map(|image| self.prepared.label(image)).collect()
     }
 
     /// A field of the resolved config on one line.

@@ -40,8 +40,11 @@ pub struct Ablation {
     pub traces: u64,
     /// Real images that are completed from their coarse scales.
     pub completion: Option<Completion>,
+    /// Images that every cell makes at once to be timed; 0 for no times.
+    pub timing: u64,
     folder: PathBuf,
     registry: Registry,
+    hash: String,
 }
 
 impl Ablation {
@@ -75,10 +78,14 @@ impl Ablation {
             given.node_option("reference").map(|node| Reference::read(node, folder)).transpose()?;
         let measures = match given.node_option("measures") {
             Some(node) => fields::measures(node)?,
-            None => judges.default_for(reference.as_ref())?,
+            None => {
+                let shown: Vec<String> = cells.iter().flat_map(Cell::shows).collect();
+                judges.default_for(reference.as_ref(), &shown)?
+            }
         };
         let tune = given.node_option("tune").map(Tune::read).transpose()?;
         let traces = given.take_or("traces", 0)?;
+        let timing = given.take_or("timing", 4)?;
         let completion =
             given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;
         // Taken out above; asked for here so that it is among the fields that are allowed.
@@ -98,8 +105,10 @@ impl Ablation {
             reference,
             traces,
             completion,
+            timing,
             folder: folder.into(),
             registry: registry.clone(),
+            hash: node.hash(),
         })
     }
 
@@ -115,6 +124,11 @@ impl Ablation {
     /// The folder that paths in the configs are relative to.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The hash of the file's values, overrides being applied.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// The names that the configs may use.
@@ -154,7 +168,9 @@ fn cells(
                 tree.set_node(path, value.clone())?;
             }
             let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
-            cell.settings = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+            cell.variant.clone_from(&name);
+            cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+            cell.settings = cell.swept.clone();
             if cells.iter().any(|known| known.name == cell.name) {
                 return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
             }
@@ -175,4 +191,4 @@ fn take_out(node: &mut Node, name: &str) -> Option<Field> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

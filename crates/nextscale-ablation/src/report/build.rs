@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use nextscale_config::Document;
 use serde::{Deserialize, Serialize};
 
-use super::{Completion, Curve, Measured, Report, Value};
-use crate::judge::{Context, Judge, Judged, Judges, Rows};
-use crate::maker::{catch_up, rows};
+use super::{Completion, Curve, Measured, Report, Scatter, Value};
+use crate::judge::{Better, Context, Judge, Judged, Judges, Rows};
+use crate::maker::{Set, catch_up, rows};
 use crate::plan::Pixels;
 use crate::stats::{Difference, Draws, over_seeds, percentiles};
 use crate::store::{Manifest, Planned, Store};
@@ -40,37 +42,50 @@ pub fn build(
             progress(at * ablation.cells.len() + i, built.len() * ablation.cells.len());
             cells.push(jury.judge(cell)?);
         }
-        let differences = jury.differences(&cells)?;
-        let first = measures.len();
+        let compared = jury.compare(&cells)?;
         for (m, measure) in judge.measures().into_iter().enumerate() {
-            let values = cells.iter().zip(&differences).map(|(cell, differences)| Value {
+            let values = cells.iter().zip(&compared).map(|(cell, compared)| Value {
                 value: shown(cell, m),
                 pooled: cell.all.values[m],
                 seeds: cell.seeds.iter().map(|seed| seed[m]).collect(),
-                difference: differences.as_ref().map(|differences| differences[m]),
+                interval: compared[m].interval,
+                difference: compared[m].difference,
             });
             let caution = judge.caution(m, images(&ablation));
             measures.push(Measured {
                 measure,
+                leads: judge.leads(),
+                of: at,
                 protocol: judge.protocol(),
                 caution,
                 values: values.collect(),
             });
         }
-        // Those that bear as few images as there are come first.
-        measures[first..].sort_by_key(|measured| measured.caution.is_some());
         if let Some([title, x, y]) = judge.curve() {
             let cells = cells.into_iter().map(|cell| cell.all.curve).collect();
             curves.push(Curve { title: title.into(), x: x.into(), y: y.into(), cells });
         }
     }
+    // What answers the question comes first, then what is better one way, then what only describes; and of each judge those
+    // measures that bear as few images as there are.
+    measures.sort_by_key(|measured| {
+        let neither = measured.measure.better == Better::Neither;
+        (neither, !measured.leads, measured.of, measured.caution.is_some())
+    });
+    let times = |cell: &Planned| match &ablation.times {
+        Some(key) => store.kept(&cell.id, "times", key),
+        None => Ok(None),
+    };
+    let times = ablation.cells.iter().map(times).collect::<Result<_>>()?;
     let (traces, completions) = (traces(store, &ablation)?, completions(store, &ablation)?);
     Ok(Report {
         interval: interval_words(&ablation, &built),
+        scatters: Scatter::chosen(&measures, &ablation),
         measures,
         curves,
         traces,
         completions,
+        times,
         ablation,
     })
 }
@@ -124,6 +139,16 @@ impl From<Judged> for Stored {
     }
 }
 
+/// How certain a cell's measure is.
+struct Compared {
+    interval: Option<(f64, f64)>,
+    difference: Option<Difference>,
+}
+
+fn ends(difference: &Difference) -> Option<(f64, f64)> {
+    Some((difference.low?, difference.high?))
+}
+
 /// One judge over all cells.
 struct Jury<'a> {
     store: &'a Store,
@@ -132,8 +157,19 @@ struct Jury<'a> {
 }
 
 impl<'a> Jury<'a> {
+    fn set(&self, cell: &'a Planned, seeds: &'a [u64]) -> Set<'a> {
+        Set {
+            store: self.store,
+            cell: &cell.id,
+            pixels: cell.pixels,
+            seeds,
+            samples: self.ablation.samples,
+            shows: cell.shows.iter().map(|shows| Arc::from(shows.as_str())).collect(),
+        }
+    }
+
     fn rows(&self, cell: &'a Planned, seeds: &'a [u64]) -> impl Iterator<Item = Result<Rows>> + 'a {
-        rows(self.store, &cell.id, cell.pixels, self.judge, seeds, self.ablation.samples)
+        rows(self.set(cell, seeds), self.judge)
     }
 
     fn judge(&self, cell: &'a Planned) -> Result<Verdict> {
@@ -149,7 +185,7 @@ impl<'a> Jury<'a> {
                 return Ok(kept);
             }
         }
-        catch_up(self.store, &cell.id, cell.pixels, self.judge, seeds, *samples)?;
+        catch_up(&self.set(cell, seeds), self.judge)?;
         let all = self.judge.judge(samples * seeds.len() as u64, &mut self.rows(cell, seeds))?;
         if let Some(at) = all.values.iter().position(|value| !value.is_finite()) {
             let measure = self.judge.measures()[at].name.clone();
@@ -164,43 +200,64 @@ impl<'a> Jury<'a> {
         Ok(self.store.kept(&cell.id, "judged", &key)?.unwrap_or(verdict))
     }
 
-    /// Every cell's differences to the baseline, measure by measure; none for the baseline.
-    fn differences(&self, cells: &[Verdict]) -> Result<Vec<Option<Vec<Difference>>>> {
+    /// Every cell's intervals and differences to the baseline, measure by measure.
+    fn compare(&self, cells: &[Verdict]) -> Result<Vec<Vec<Compared>>> {
         let at = self.ablation.baseline;
         let baseline = &cells[at];
         let measures = baseline.all.values.len();
         let rounds = self.judge.resamples() as u32;
-        let resample = self.ablation.seeds.len() < SEEDS && rounds > 0;
-        let base = if resample { self.resampled(&self.ablation.cells[at], rounds)? } else { Vec::new() };
-        let mut differences = Vec::new();
-        for (i, cell) in cells.iter().enumerate() {
-            if i == at {
-                differences.push(None);
-                continue;
-            }
-            let own = if resample { self.resampled(&self.ablation.cells[i], rounds)? } else { Vec::new() };
-            let each = (0..measures).map(|m| {
-                if self.ablation.seeds.len() >= SEEDS {
-                    let paired = cell.seeds.iter().zip(&baseline.seeds).map(|(a, b)| a[m] - b[m]);
-                    return over_seeds(&paired.collect::<Vec<_>>());
-                }
-                let value = cell.all.values[m] - baseline.all.values[m];
-                percentiles(value, own.iter().zip(&base).map(|(a, b)| a[m] - b[m]).collect())
-            });
-            differences.push(Some(each.collect()));
+        if self.ablation.seeds.len() >= SEEDS {
+            let over = |cell: &Verdict, m: usize, base: Option<&Verdict>| {
+                let seeds = cell.seeds.iter().enumerate();
+                over_seeds(
+                    &seeds
+                        .map(|(i, seed)| seed[m] - base.map_or(0.0, |base| base.seeds[i][m]))
+                        .collect::<Vec<_>>(),
+                )
+            };
+            let of = |(i, cell): (usize, &Verdict)| {
+                let each = (0..measures).map(|m| Compared {
+                    interval: ends(&over(cell, m, None)),
+                    difference: (i != at).then(|| over(cell, m, Some(baseline))),
+                });
+                each.collect()
+            };
+            return Ok(cells.iter().enumerate().map(of).collect());
         }
-        Ok(differences)
+        let resampled = |i: usize| self.resampled(&self.ablation.cells[i], rounds);
+        let base = resampled(at)?;
+        let mut compared = Vec::new();
+        for (i, cell) in cells.iter().enumerate() {
+            let own = if i == at { base.clone() } else { resampled(i)? };
+            let each = (0..measures).map(|m| {
+                let value = cell.all.values[m];
+                let difference = || {
+                    let differences = own.iter().zip(&base).map(|(a, b)| a[m] - b[m]).collect();
+                    percentiles(value - baseline.all.values[m], differences)
+                };
+                Compared {
+                    interval: ends(&percentiles(value, own.iter().map(|own| own[m]).collect())),
+                    difference: (i != at).then(difference),
+                }
+            });
+            compared.push(each.collect());
+        }
+        Ok(compared)
     }
 
     /// The measures of so many resamplings of a cell's images, the same ones for every cell.
     fn resampled(&self, cell: &'a Planned, rounds: u32) -> Result<Vec<Vec<f64>>> {
+        if rounds == 0 {
+            return Ok(Vec::new());
+        }
         let mut seeds = Vec::new();
         for seed in &self.ablation.seeds {
-            let mut all = Rows { width: 1, values: Vec::new(), weights: None };
+            let mut all = Rows { width: 1, values: Vec::new(), weights: None, shows: Vec::new() };
             for block in self.rows(cell, std::slice::from_ref(seed)) {
                 let block = block?;
                 all.width = block.width;
                 all.values.extend(block.values);
+                all.shows.extend(block.shows);
             }
             seeds.push(all);
         }

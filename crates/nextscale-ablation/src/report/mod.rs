@@ -1,16 +1,23 @@
 //! What was found, as tables and as a page: rebuilt from what is on disk at any time.
 
 mod build;
+mod costs;
 mod csv;
+mod findings;
 mod html;
 mod markdown;
+mod scatter;
+#[cfg(test)]
+mod testing;
 mod words;
 
 pub use build::build;
+pub use scatter::{Scatter, Scatters, Series};
 
 use nextscale_files::write_atomically;
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Times;
 use crate::judge::Measure;
 use crate::numbers;
 use crate::stats::Difference;
@@ -27,12 +34,18 @@ pub struct Report {
     pub interval: String,
     /// What was measured.
     pub measures: Vec<Measured>,
+    /// Two measures against each other.
+    #[serde(default)]
+    pub scatters: Vec<Scatter>,
     /// Curves over all cells.
     pub curves: Vec<Curve>,
     /// What happens at every scale, cell by cell; none where a cell was not looked at.
     pub traces: Vec<Option<Traced>>,
     /// Completions of given images, cell by cell.
     pub completions: Vec<Option<Vec<Completion>>>,
+    /// How long images took, cell by cell.
+    #[serde(default)]
+    pub times: Vec<Option<Times>>,
 }
 
 /// A measure over all cells.
@@ -41,6 +54,10 @@ pub struct Measured {
     /// The measure.
     #[serde(flatten)]
     pub measure: Measure,
+    /// Whether it answers what cells are compared for, or describes images beyond that.
+    pub leads: bool,
+    /// Which of the ablation's `measures` it is of.
+    pub of: usize,
     /// Features, reference and whatever else its values depend on.
     pub protocol: String,
     /// Why its values must not be compared with those of other numbers of images.
@@ -60,6 +77,9 @@ pub struct Value {
     pub pooled: f64,
     /// Over the images of each seed.
     pub seeds: Vec<f64>,
+    /// The 95 % interval of the value itself, over seeds or over resampled images; none where there is none.
+    #[serde(default)]
+    pub interval: Option<(f64, f64)>,
     /// Cell minus baseline; none for the baseline itself.
     pub difference: Option<Difference>,
 }
@@ -89,24 +109,43 @@ pub struct Completion {
 }
 
 impl Report {
-    /// Writes `report.md`, `measures.csv`, `cells.csv`, `report.json` and `report.html` into the folder.
+    /// Two measures against each other, in place of those that the report chose.
+    ///
+    /// # Errors
+    /// If a measure or an axis has another name.
+    pub fn set_scatters(&mut self, scatters: &Scatters) -> Result<()> {
+        if *scatters != Scatters::default() {
+            self.scatters = scatters.find(&self.measures, &self.ablation)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `report.md`, `measures.csv`, `cells.csv`, `report.json` and `report.html` into the folder, and every scatter as
+    /// `report.scatter-N.svg`.
     ///
     /// # Errors
     /// If images cannot be read or a file cannot be written.
     pub fn write(&self, store: &Store) -> Result<()> {
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| crate::Error::Usage(format!("the report cannot be written as JSON: {error}")))?;
-        let files = [
-            ("report.md", markdown::write(self)),
-            ("measures.csv", csv::write(self)?),
-            ("cells.csv", csv::cells(self)?),
-            ("report.json", json + "\n"),
-            ("report.html", html::write(self, store)?),
+        let mut files = vec![
+            ("report.md".to_owned(), markdown::write(self)),
+            ("measures.csv".into(), csv::write(self)?),
+            ("cells.csv".into(), csv::cells(self)?),
+            ("report.json".into(), json + "\n"),
+            ("report.html".into(), html::write(self, store)?),
         ];
+        let svgs = self.scatters.iter().enumerate();
+        files.extend(svgs.map(|(i, scatter)| (format!("report.scatter-{}.svg", i + 1), scatter.svg(self))));
         files.iter().try_for_each(|(name, text)| {
             let path = store.root().join(name);
             write_atomically(&path, text.as_bytes()).map_err(Error::io("write", &path))
         })
+    }
+
+    /// What was found, in a few sentences.
+    pub fn sentences(&self) -> Vec<String> {
+        findings::sentences(self)
     }
 
     /// Every cell's differences in a few columns, for a terminal: measures that are better one way, or else all.

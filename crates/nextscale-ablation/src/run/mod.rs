@@ -1,5 +1,6 @@
 //! An ablation file to a folder of images and what judges saw in them.
 
+mod timing;
 mod tune;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
 
+use crate::cost::Work;
 use crate::judge::{Judge, Judges};
 use crate::maker::{Maker, Progress};
 use crate::plan::{Ablation, Cell};
@@ -20,6 +22,8 @@ pub struct Options<'a> {
     pub device: DeviceChoice,
     /// Where someone may ask to stop.
     pub stop: Stop,
+    /// The command that runs the same again, for reports to cite.
+    pub command: Option<String>,
     /// Told how far it is.
     pub progress: &'a mut dyn FnMut(&Progress),
 }
@@ -39,7 +43,8 @@ pub fn run<'a>(
     let kind = kind(&device, Dtype::F32);
     let judges = ablation.judges(judges, &device)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let mut maker = Maker::new(store, device, kind.clone(), ablation, options.stop, options.progress);
+    let Options { stop, command, progress, .. } = options;
+    let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);
     // A report of what is half there would mislead.
     store.remove_manifest()?;
 
@@ -56,6 +61,7 @@ pub fn run<'a>(
         }
         total += why::missing(ablation, &cells, cell, completion.as_ref(), &maker)?;
     }
+    total += timing::missing(ablation, &cells, &maker)?;
     maker.expect(total);
     for cell in &cells {
         for &seed in &ablation.seeds {
@@ -65,17 +71,23 @@ pub fn run<'a>(
     for cell in &cells {
         why::look(ablation, &cells, cell, completion.as_ref(), &mut maker)?;
     }
+    timing::time(ablation, &cells, &mut maker)?;
 
+    let works = cells.iter().map(|cell| Work::of(cell)).collect::<Result<Vec<_>>>()?;
     let planned = cells.iter().enumerate().map(|(i, cell)| Planned {
         name: cell.name.clone(),
+        variant: cell.variant.clone(),
         id: cell.id(&kind),
         model: cell.said("model"),
         weights: cell.prepared.weights(),
         guidance: cell.said("guidance"),
         sampling: cell.said("sampling"),
         pixels: cell.pixels,
-        shows: (0..cell.prepared.conditions.len() as u64).map(|image| cell.prepared.label(image)).collect(),
+        shows: cell.shows(),
         classes: cell.prepared.conditions.iter().map(class).collect(),
+        config: cell.resolved().to_ron_string(),
+        work: Some(works[i]),
+        swept: cell.swept.clone(),
         settings: cell.settings.clone(),
         chosen: tuned.as_ref().map(|tuned| tuned[i].1.clone()),
     });
@@ -93,6 +105,9 @@ pub fn run<'a>(
         tuned: ablation.tune.as_ref().map(tune::words),
         traces: ablation.traces,
         completion: completion.map(|given| given.key().into()),
+        command,
+        times: timing::key(ablation, &cells),
+        file_hash: Some(ablation.hash().into()),
         cells: planned.collect(),
     };
     store.write_manifest(&manifest)?;

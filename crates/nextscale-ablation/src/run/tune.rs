@@ -1,7 +1,9 @@
 //! Every cell at its own best settings, chosen on other seeds than it is measured on.
 
+use std::sync::Arc;
+
 use crate::judge::{Better, Judge};
-use crate::maker::{Maker, rows};
+use crate::maker::{Maker, Set, rows};
 use crate::plan::{Ablation, Cell, Tune, label, product};
 use crate::store::Chosen;
 use crate::{Error, Result};
@@ -39,7 +41,15 @@ pub(super) fn tune(
                 maker.fill(candidate, seed, tune.samples, &[judge])?;
             }
             let id = maker.id(candidate);
-            let mut rows = rows(maker.store(), &id, candidate.pixels, judge, &tune.seeds, tune.samples);
+            let set = Set {
+                store: maker.store(),
+                cell: &id,
+                pixels: candidate.pixels,
+                seeds: &tune.seeds,
+                samples: tune.samples,
+                shows: candidate.shows().into_iter().map(Arc::from).collect(),
+            };
+            let mut rows = rows(set, judge);
             let images = tune.samples * tune.seeds.len() as u64;
             values.push(judge.value(at, images, &mut rows)?);
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Work;
 use crate::plan::Pixels;
 use crate::reference::Reference;
 
@@ -36,6 +37,15 @@ pub struct Manifest {
     pub traces: u64,
     /// The key of the completions; none where there are none.
     pub completion: Option<String>,
+    /// The command that runs it again, without what changes no number: the folder and the device.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// The key of how long images took; none where they were not timed.
+    #[serde(default)]
+    pub times: Option<String>,
+    /// The hash of the file's values, overrides being applied.
+    #[serde(default)]
+    pub file_hash: Option<String>,
     /// The cells, in the order of the file.
     pub cells: Vec<Planned>,
 }
@@ -65,6 +75,9 @@ impl Manifest {
 pub struct Planned {
     /// Its name.
     pub name: String,
+    /// The variant that it is of: its name without what was swept. Empty where an earlier version wrote it.
+    #[serde(default)]
+    pub variant: String,
     /// What tells its images from others.
     pub id: String,
     /// Its model on one line.
@@ -84,6 +97,15 @@ pub struct Planned {
     /// The same as numbers of classes; none for an image that is of no class.
     #[serde(default)]
     pub classes: Vec<Option<u32>>,
+    /// Its whole config but for the seed, as a file of `nextscale generate`. Empty where an earlier version wrote it.
+    #[serde(default)]
+    pub config: String,
+    /// What its rule has the backbone do.
+    #[serde(default)]
+    pub work: Option<Work>,
+    /// What was swept to get here: path and value of every axis.
+    #[serde(default)]
+    pub swept: Vec<(String, String)>,
     /// What was swept or chosen to get here: path and value.
     pub settings: Vec<(String, String)>,
     /// What it chose from, and what each came to.

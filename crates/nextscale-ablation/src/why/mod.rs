@@ -14,8 +14,9 @@ pub use numbers::{ScaleNumbers, Traced};
 use crate::Result;
 use crate::maker::Maker;
 use crate::plan::{Ablation, Cell, Pixels};
+use crate::store::Store;
 
-/// Images of a cell that are shown as they form.
+/// Images of a cell that are shown as they form, and as they are completed.
 pub const STRIPS: u64 = 4;
 
 /// Under which name and key a cell's numbers are kept.
@@ -46,11 +47,17 @@ pub fn missing(
         }
     }
     if let Some(given) = given
-        && maker.store().kept::<Completed>(&id, "completion", given.key())?.is_none()
+        && !is_completed(maker.store(), &id, given.key())?
     {
         missing += given.count() * (cell.prepared.model.schedule().len() as u64 - 1);
     }
     Ok(missing)
+}
+
+/// Whether a cell's completions are there, numbers and pictures.
+fn is_completed(store: &Store, id: &str, key: &str) -> Result<bool> {
+    Ok(store.kept::<Completed>(id, "completion", key)?.is_some()
+        && store.kept_images(id, "completions", key)?.is_some())
 }
 
 /// Looks at a cell scale by scale, and has it complete the given images, unless that was done.
@@ -79,9 +86,10 @@ pub fn look(
         }
     }
     if let Some(given) = given
-        && maker.store().kept::<Completed>(&id, "completion", given.key())?.is_none()
+        && !is_completed(maker.store(), &id, given.key())?
     {
-        let completed = completion::complete(cell, given, ablation, maker)?;
+        let (completed, strips) = completion::complete(cell, given, ablation, maker)?;
+        maker.store().keep_images(&id, "completions", given.key(), &strips)?;
         maker.store().keep(&id, "completion", given.key(), &completed)?;
     }
     Ok(())

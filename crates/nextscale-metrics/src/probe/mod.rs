@@ -8,9 +8,13 @@ pub use accuracy::{Accuracy, Probing};
 pub use file::ProbeFile;
 pub use fit::{FitOptions, Fitted, fit};
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::gram::{Block, widen};
+use crate::names::Names;
+use crate::source::labels;
 use crate::{Error, Features, Result};
 
 /// A linear classifier on a network's pooled features x: the class with the largest logit of Wx + b. The
@@ -69,6 +73,19 @@ impl Probe {
     /// What it is, and what it was fitted to.
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// The label of a class by its name, or by its index in digits.
+    ///
+    /// # Errors
+    /// If the probe knows no such class.
+    pub fn label(&self, class: &str) -> Result<u16> {
+        labels::class(Path::new(&self.name()), class, &self.about.classes)
+    }
+
+    /// What its accuracy is called on the features of a network: "Probe accuracy-Lite0".
+    pub fn accuracy_name(network: &str) -> String {
+        Names::of(network).probe
     }
 
     /// Records the accuracy on held-out images.

@@ -78,8 +78,8 @@ pub(super) fn of_list(path: &Path, list: &dyn ImageList, classes: &[String]) -> 
     names.iter().map(|name| class(path, name, classes)).collect()
 }
 
-/// The class with this name, or with this index in digits.
-fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
+/// The class with this name, or with this index in digits; errors name `path`.
+pub(crate) fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     match name.parse() {
         Ok(label) if !classes.iter().any(|class| class == name) => index(path, label, classes),
         _ => named(path, name, classes),

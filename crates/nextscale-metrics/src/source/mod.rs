@@ -1,7 +1,7 @@
 //! Sets of images on disk: folders of image files, `.npz` batches, and run folders.
 
 mod folder;
-mod labels;
+pub(crate) mod labels;
 mod list;
 pub(crate) mod npz;
 mod run;
