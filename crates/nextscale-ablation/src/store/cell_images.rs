@@ -25,8 +25,8 @@ pub struct CellImages {
 }
 
 impl CellImages {
-    /// The images that `path` names as `DIR/CELL`: DIR is the folder of an ablation, and CELL a cell's name, id
-    /// or number, counted from zero. `None` if DIR is not such a folder.
+    /// The images that `path` names as `DIR/CELL`: DIR is the folder of an ablation, and CELL a cell's name,
+    /// id or number, counted from zero. `None` if DIR is not such a folder.
     ///
     /// # Errors
     /// If there is no such cell, or some of its images are missing.
