@@ -110,7 +110,7 @@ fn a_tokenizer_alone_is_taken_in_either_format_or_the_config_to_write_is_told() 
     assert!(ran.err.contains("(model: Var(tokenizer:") || ran.err.contains("norm_groups"), "{ran:?}");
     let backbone = format!("{PROJECT}/models/cifar10/backbone.safetensors");
     let none = place.run(&["reconstruct", &backbone, "set", "--out", "rec.npz"]);
-    assert!(none.code == Some(2) && none.err.contains("is no tokenizer"), "{none:?}");
+    assert!(none.code == Some(2) && none.err.contains("is not a tokenizer"), "{none:?}");
     assert_eq!(place.files(), ["set/0.png"]);
 }
 

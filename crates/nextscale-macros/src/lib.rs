@@ -1,7 +1,7 @@
 //! `#[derive(Settings)]`: the settings of something that configs name, stated once, in its struct.
 //!
 //! ```text
-//! /// Scaled spatial guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
+//! /// Scaled Spatial Guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
 //! ///
 //! /// What follows the first paragraph is for readers of the code.
 //! #[derive(Debug, Clone, Settings)]
