@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{Document, Node};
+use crate::families::Shipped;
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::device::{DeviceArgs, DtypeArgs};
@@ -28,7 +29,8 @@ pub struct Args {
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A text to make an image of, in place of the config's condition; may be given several times
+    /// A text to make an image of, in place of the config's condition; may be given several times; without a config the
+    /// shipped model that takes texts draws it under four guidances
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
     /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
@@ -50,7 +52,10 @@ enum Condition<'a> {
 
 /// Makes the images, and says where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let (mut tree, name, folder) = read(args.config.as_deref())?;
+    let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
+        (None, false) => quickstart_of_prompts()?,
+        (config, _) => read(config.as_deref())?,
+    };
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
@@ -74,6 +79,25 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let summary = pipeline::run(&prepared, &options)?;
     say!("{summary}");
     Ok(())
+}
+
+/// What runs for prompts without a config: the quickstart on a shipped model that takes them.
+fn quickstart_of_prompts() -> Result<(Node, String, PathBuf), Failure> {
+    #[derive(Serialize)]
+    #[serde(rename = "Model")]
+    enum Model<'a> {
+        Shipped(&'a str),
+    }
+    let Some(model) = Shipped::of_prompts() else {
+        return Err(Failure::Usage(miette::miette!(
+            help = "give a config whose model takes texts, as in configs/infinity-125m.ron",
+            "no model that is shipped with this program takes prompts"
+        )));
+    };
+    let (mut tree, _, folder) = read(None)?;
+    let model = Node::from_serialize(&Model::Shipped(model.name)).map_err(Failure::usage)?;
+    tree.set_node("model", model).map_err(Failure::usage)?;
+    Ok((tree, "prompts".into(), folder))
 }
 
 /// The config, the name of what it makes, and the folder that its paths start from.
