@@ -17,7 +17,7 @@ use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::report::{self, ScatterArgs};
-use super::{Failure, config_file};
+use super::{Failure, config_file, say};
 use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
@@ -78,6 +78,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     }
     args.overrides.apply(&mut tree)?;
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
+    say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
     if scatters != Scatters::default() {
         // Before hours of images: a report at their end is too late to say that a name is wrong.

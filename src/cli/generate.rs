@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{Document, Node};
+use crate::families::Shipped;
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::device::{DeviceArgs, DtypeArgs};
@@ -28,7 +29,8 @@ pub struct Args {
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A text to draw, instead of the config's condition; can be repeated
+    /// A text to draw, instead of the config's condition; can be repeated; without a config, the shipped model that
+    /// takes texts draws it under four guidances
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
     /// Write every scale's logits, priors, tokens and canvases to a safetensors file
@@ -50,7 +52,10 @@ enum Condition<'a> {
 
 /// Generates the images, and prints where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let (mut tree, name, folder) = read(args.config.as_deref())?;
+    let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
+        (None, false) => quickstart_of_prompts()?,
+        (config, _) => read(config.as_deref())?,
+    };
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
@@ -74,6 +79,25 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let summary = pipeline::run(&prepared, &options)?;
     say!("{summary}");
     Ok(())
+}
+
+/// The config of prompts given without one: the quickstart, on a shipped model that takes texts.
+fn quickstart_of_prompts() -> Result<(Node, String, PathBuf), Failure> {
+    #[derive(Serialize)]
+    #[serde(rename = "Model")]
+    enum Model<'a> {
+        Shipped(&'a str),
+    }
+    let Some(model) = Shipped::of_prompts() else {
+        return Err(Failure::Usage(miette::miette!(
+            help = "give a config whose model takes texts, as in configs/infinity-125m.ron",
+            "none of this program's shipped models takes prompts"
+        )));
+    };
+    let (mut tree, _, folder) = read(None)?;
+    let model = Node::from_serialize(&Model::Shipped(model.name)).map_err(Failure::usage)?;
+    tree.set_node("model", model).map_err(Failure::usage)?;
+    Ok((tree, "prompts".into(), folder))
 }
 
 /// The config, its output's name, and the folder for relative paths in it.

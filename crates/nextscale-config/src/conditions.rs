@@ -17,18 +17,51 @@ pub enum Conditions<'a> {
     Prompts {
         /// The texts, one per image.
         texts: Vec<Item<'a, String>>,
-        /// What guidance moves all of them away from, in place of the null condition.
-        negative: Option<Item<'a, String>>,
+        /// What guidance moves them away from, in place of the null condition.
+        negative: Negatives<'a>,
     },
     /// `Prompts(file: "prompts.txt")`: one image per line of a text file.
     PromptFile {
         /// The file, as written in the config.
         file: Item<'a, String>,
         /// As for `Prompts`.
-        negative: Option<Item<'a, String>>,
+        negative: Negatives<'a>,
     },
     /// `Null`, `Null(8)`: one or more images without a condition.
     Null(usize),
+}
+
+/// What guidance moves images of prompts away from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Negatives<'a> {
+    /// The null condition.
+    None,
+    /// One text for all of them.
+    All(Item<'a, String>),
+    /// A text for each of them, and the list's node.
+    Each(Vec<Item<'a, String>>, &'a Node),
+}
+
+impl Negatives<'_> {
+    /// The text for each of `prompts` images.
+    ///
+    /// # Errors
+    /// If a list has another number of them.
+    pub fn of_each(&self, prompts: usize) -> Result<Vec<Option<String>>> {
+        match self {
+            Self::None => Ok(vec![None; prompts]),
+            Self::All(text) => Ok(vec![Some(text.value.clone()); prompts]),
+            Self::Each(texts, _) if texts.len() == prompts => {
+                Ok(texts.iter().map(|text| Some(text.value.clone())).collect())
+            }
+            Self::Each(texts, node) => {
+                let error = node.error(format!("{} negatives for {prompts} prompts", texts.len()));
+                Err(error.with_help(
+                    "give one for each prompt in their order, or one text for all: negative: \"blur\"",
+                ))
+            }
+        }
+    }
 }
 
 /// An item of a list, with its place for errors about it.
@@ -49,7 +82,7 @@ impl<'a> Conditions<'a> {
         (
             "Prompts([\"a red truck\"])",
             "one image per text, for text-to-image models; `Prompts(texts: [\"a red truck\"], negative: \"blur\")` guides away from \
-             the negative, and `Prompts(file: \"prompts.txt\")` takes one text per line of a file",
+             the negative (a list has one for each text), and `Prompts(file: \"prompts.txt\")` takes one text per line of a file",
         ),
         ("Null(8)", "so many images of the unconditional model; `Null` is one"),
     ];
@@ -81,14 +114,20 @@ fn positive(node: &Node, count: usize) -> Result<usize> {
 /// `Prompts([..])`, `Prompts(texts: [..], negative: "..")`, or `Prompts(file: "..", negative: "..")`.
 fn prompts(node: &Node) -> Result<Conditions<'_>> {
     if !matches!(&node.value, Value::Struct { .. }) {
-        return Ok(Conditions::Prompts { texts: list(node)?, negative: None });
+        return Ok(Conditions::Prompts { texts: list(node)?, negative: Negatives::None });
     }
     let item = |node| Ok(Item { value: Node::decode(node)?, node });
     let mut fields = node.fields()?;
     let (texts, file) = (fields.node_option("texts"), fields.node_option("file"));
     let negative = fields.node_option("negative");
     fields.finish()?;
-    let negative = negative.map(item).transpose()?;
+    let negative = match negative {
+        None => Negatives::None,
+        Some(node) => match items(node)? {
+            Some(texts) => Negatives::Each(texts, node),
+            None => Negatives::All(item(node)?),
+        },
+    };
     match (texts, file) {
         (None, Some(file)) => Ok(Conditions::PromptFile { file: item(file)?, negative }),
         (Some(texts), None) => match items(texts)? {
@@ -156,7 +195,8 @@ mod tests {
             assert!(example.contains(&found), "{example}: {found}");
         }
         let file = Document::parse("run.ron", "Prompts(file: \"p.txt\", negative: \"c\")").unwrap();
-        let Conditions::PromptFile { file, negative: Some(negative) } = Conditions::read(&file).unwrap()
+        let Conditions::PromptFile { file, negative: Negatives::All(negative) } =
+            Conditions::read(&file).unwrap()
         else {
             panic!("other")
         };
@@ -167,7 +207,17 @@ mod tests {
         let Conditions::Prompts { texts, negative } = Conditions::read(&both).unwrap() else {
             panic!("other")
         };
-        assert_eq!((texts[1].value.as_str(), negative.unwrap().value.as_str()), ("b", "c"));
+        assert_eq!(texts[1].value, "b");
+        assert_eq!(negative.of_each(2).unwrap(), [Some("c".to_owned()), Some("c".to_owned())]);
+        let each = "Prompts(texts: [\"a\", \"b\"], negative: [\"c\", \"d\"])";
+        let each = Document::parse("run.ron", each).unwrap();
+        let Conditions::Prompts { negative, .. } = Conditions::read(&each).unwrap() else { panic!("other") };
+        assert_eq!(negative.of_each(2).unwrap(), [Some("c".to_owned()), Some("d".to_owned())]);
+        let error = negative.of_each(3).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.location()),
+            ("2 negatives for 3 prompts", Some(("run.ron", 1, 40)))
+        );
     }
 
     #[test]

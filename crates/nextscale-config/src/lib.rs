@@ -50,7 +50,7 @@ mod source;
 mod step;
 mod suggest;
 
-pub use conditions::{Conditions, Item};
+pub use conditions::{Conditions, Item, Negatives};
 pub use decode::NumberOr;
 pub use error::ConfigError;
 pub use fields::{Fields, Variant};

@@ -30,6 +30,13 @@ pub struct Shipped {
     pub files: &'static [EmbeddedFile],
 }
 
+/// A model's files in the folder `models/<name>` of the workspace, by the names that its family gives them.
+macro_rules! embedded {
+    ($($part:literal => $file:literal),+) => {
+        &[$(EmbeddedFile { name: $part, bytes: include_bytes!(concat!("../../../models/", $file)) }),+]
+    };
+}
+
 /// Every shipped model. The weights are in the workspace's folder `models/<name>`.
 pub const SHIPPED: &[Shipped] = &[
     Shipped {
@@ -37,30 +44,22 @@ pub const SHIPPED: &[Shipped] = &[
         about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
         family: &VarFamily,
         class_names: &CIFAR10_CLASSES,
-        files: &[
-            EmbeddedFile { name: "tokenizer", bytes: CIFAR10_TOKENIZER },
-            EmbeddedFile {
-                name: "backbone",
-                bytes: include_bytes!("../../../models/cifar10/backbone.safetensors"),
-            },
-        ],
+        files: embedded!(
+            "tokenizer" => "cifar10/tokenizer.safetensors",
+            "backbone" => "cifar10/backbone.safetensors"
+        ),
     },
     Shipped {
         name: "cifar10-weak",
         about: "a weaker backbone on the tokenizer of `cifar10`, for autoguidance of it, see models/cifar10-weak",
         family: &VarFamily,
         class_names: &CIFAR10_CLASSES,
-        files: &[
-            EmbeddedFile { name: "tokenizer", bytes: CIFAR10_TOKENIZER },
-            EmbeddedFile {
-                name: "backbone",
-                bytes: include_bytes!("../../../models/cifar10-weak/backbone.safetensors"),
-            },
-        ],
+        files: embedded!(
+            "tokenizer" => "cifar10/tokenizer.safetensors",
+            "backbone" => "cifar10-weak/backbone.safetensors"
+        ),
     },
 ];
-
-const CIFAR10_TOKENIZER: &[u8] = include_bytes!("../../../models/cifar10/tokenizer.safetensors");
 
 const CIFAR10_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
@@ -69,6 +68,16 @@ impl Shipped {
     /// The model of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         SHIPPED.iter().find(|model| model.name == name)
+    }
+
+    /// The first one that takes prompts.
+    pub fn of_prompts() -> Option<&'static Self> {
+        SHIPPED.iter().find(|model| model.takes_prompts())
+    }
+
+    /// Whether images are asked for by prompts: its files have a text encoder.
+    fn takes_prompts(&self) -> bool {
+        self.files.iter().any(|file| file.name == "text")
     }
 
     /// The available names, for messages.

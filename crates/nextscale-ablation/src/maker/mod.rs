@@ -8,6 +8,7 @@ pub use rows::{Set, catch_up, rows};
 
 use rows::{key, look};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -90,7 +91,10 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
-        let name = format!("{} {} {}", cell.said("model"), cell.said("guides"), cell.prepared.weights());
+        // A model has the rows of the texts that it was loaded with.
+        let texts = texts(&cell.prepared.conditions);
+        let weights = cell.prepared.weights();
+        let name = format!("{} {} {weights} {texts:?}", cell.said("model"), cell.said("guides"));
         match &self.loaded {
             Some((loaded, model)) if *loaded == name => Ok(model.clone()),
             _ => {
@@ -189,6 +193,19 @@ impl<'a> Maker<'a> {
             self.advance(cell, begun);
         }
         Ok(())
+    }
+}
+
+/// The texts of some conditions.
+fn texts(conditions: &[Condition]) -> BTreeSet<&str> {
+    let both = conditions.iter().flat_map(|condition| [condition.shown(), condition.avoided()]);
+    both.filter_map(text).collect()
+}
+
+fn text(condition: &Condition) -> Option<&str> {
+    match condition {
+        Condition::Prompt(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -122,6 +122,17 @@ impl Ablation {
         self.measures.iter().map(|node| judges.build(node, &context)).collect()
     }
 
+    /// What a person should know of the cells' conditions before images are made of them, each said once.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> = Vec::new();
+        for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {
+            if !remarks.contains(remark) {
+                remarks.push(remark.clone());
+            }
+        }
+        remarks
+    }
+
     /// The folder that paths in the configs are relative to.
     pub fn folder(&self) -> &Path {
         &self.folder

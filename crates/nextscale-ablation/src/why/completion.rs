@@ -66,7 +66,7 @@ pub(super) fn complete(
     // The condition is read like a config's: labels and names are checked against the model.
     let point = vec![("condition".to_owned(), given.completion.condition.clone())];
     let shown = cell.with(&point, ablation.folder(), ablation.registry())?;
-    let model = maker.model(cell)?;
+    let model = maker.model(&shown)?;
     let tokenizer = &*model.tokenizer;
     let (height, width) = tokenizer.image_size();
     if (given.images.height, given.images.width) != (height, width) {
@@ -85,7 +85,7 @@ pub(super) fn complete(
     let mut strips: Vec<Vec<Images>> = pictured.collect::<Result<_>>()?;
     for kept in 1..scales {
         let edit = Edit::of_scales(tokenizer, &tokens, kept)?;
-        let generator = maker.generator(cell, ablation.seeds[0])?.with_edit(edit);
+        let generator = maker.generator(&shown, ablation.seeds[0])?.with_edit(edit);
         let mut row = Vec::with_capacity(count);
         for images in numbers.chunks(cell.prepared.config.batch) {
             let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();

@@ -3,4 +3,5 @@
 
 mod bitwise;
 mod common;
+mod infinity;
 mod var;

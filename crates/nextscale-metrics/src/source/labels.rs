@@ -25,11 +25,14 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
             names.iter().map(label).collect::<Result<_>>()?
         }
         Conditions::PerClass(count) => (0..images).map(|image| image / count as u64).collect(),
-        Conditions::Prompts { .. } | Conditions::PromptFile { .. } => {
-            return Err(Error::source(
-                root,
-                "its images show texts (`condition: Prompts`); a probe or classifier needs classes",
-            ));
+        Conditions::Prompts { texts, .. } => {
+            let label = |text: &Item<'_, String>| Ok(u64::from(told(&path, &text.value, classes)?));
+            texts.iter().map(label).collect::<Result<_>>()?
+        }
+        Conditions::PromptFile { .. } => {
+            let problem =
+                "its images are of texts in a file; give the run's own folder, whose config has them";
+            return Err(Error::source(root, problem));
         }
         Conditions::Null(_) => {
             return Err(Error::source(
@@ -102,6 +105,33 @@ fn named(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     at.ok_or_else(|| {
         Error::source(path, format!("`{name}` is not one of the classes: {}", classes.join(", ")))
     })
+}
+
+/// The one class that a text has the name of, in any case.
+fn told(path: &Path, text: &str, classes: &[String]) -> Result<u16> {
+    let words = |text: &str| -> Vec<String> {
+        text.to_lowercase().split(|c: char| !c.is_alphanumeric()).map(String::from).collect()
+    };
+    let said = words(text);
+    let names = |class: &&String| {
+        let name = words(class);
+        said.windows(name.len()).any(|part| part == name)
+    };
+    let found: Vec<&String> = classes.iter().filter(names).collect();
+    match found[..] {
+        [class] => named(path, class, classes),
+        _ => {
+            let found = match found.len() {
+                0 => "none".to_owned(),
+                _ => found.into_iter().map(String::as_str).collect::<Vec<_>>().join(" and "),
+            };
+            let problem = format!(
+                "its prompt {text:?} names {found} of the probe's classes, and a probe needs one: {}",
+                classes.join(", ")
+            );
+            Err(Error::source(path, problem))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -193,9 +223,16 @@ mod tests {
         assert_eq!(with("PerClass(1)").unwrap(), [0, 1, 2]);
         assert_eq!(with("Labels([2, 0, 2])").unwrap(), [2, 0, 2]);
         assert_eq!(with("Names([\"dog\", \"cat\", \"ship\"])").unwrap(), [1, 0, 2]);
+        let texts = |last: &str| with(&format!("Prompts([\"a red Dog.\", \"cat\", \"{last}\"])"));
+        assert_eq!(texts("a photo of a ship at sea").unwrap(), [1, 0, 2]);
+        assert!(
+            texts("ships").unwrap_err().contains("its prompt \"ships\" names none of the probe's classes")
+        );
+        assert!(texts("a cat, a dog").unwrap_err().contains("names cat and dog of the probe's classes"));
         for (condition, told) in [
             ("Null(3)", "of no class"),
             ("Null", "of no class"),
+            ("Prompts(file: \"x.txt\")", "texts in a file"),
             ("Labels([1])", "is of 1 images, and there are 3"),
             ("Labels([0, 1, 3])", "config.ron: has a label beyond"),
             ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is none"),

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use nextscale_config::{Conditions, Item, Node};
+use nextscale_config::{Conditions, Item, Negatives, Node};
 use nextscale_core::{Condition, memory};
 use nextscale_families::Takes;
 use nextscale_text::{Error as TextError, read_prompts};
@@ -29,13 +29,13 @@ pub(super) fn read(node: &Node, takes: &Takes, folder: &Path) -> Result<Asked> {
             TextError::PromptFile { .. } => Error::from(file.node.error(error.to_string())),
             other => other.into(),
         })?;
-        return of_file(texts, negative.map(|negative| negative.value));
+        return of_file(texts, &negative);
     }
     Ok(Asked { conditions: written(node, takes)?, resolved: node.clone() })
 }
 
 /// The prompts of a file.
-fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
+fn of_file(texts: Vec<String>, negative: &Negatives<'_>) -> Result<Asked> {
     #[derive(Serialize)]
     #[serde(rename = "Condition")]
     enum Written<'a> {
@@ -43,21 +43,33 @@ fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
     }
     #[derive(Serialize)]
     #[serde(rename = "Condition")]
+    enum Each<'a> {
+        Prompts { texts: &'a [String], negative: &'a [String] },
+    }
+    #[derive(Serialize)]
+    #[serde(rename = "Condition")]
     enum Plain<'a> {
         Prompts(&'a [String]),
     }
-    let resolved = match &negative {
-        Some(negative) => Node::from_serialize(&Written::Prompts { texts: &texts, negative })?,
-        None => Node::from_serialize(&Plain::Prompts(&texts))?,
+    let each = negative.of_each(texts.len())?;
+    let resolved = match negative {
+        Negatives::None => Node::from_serialize(&Plain::Prompts(&texts))?,
+        Negatives::All(negative) => {
+            Node::from_serialize(&Written::Prompts { texts: &texts, negative: &negative.value })?
+        }
+        Negatives::Each(..) => {
+            let each: Vec<String> = each.iter().flatten().cloned().collect();
+            Node::from_serialize(&Each::Prompts { texts: &texts, negative: &each })?
+        }
     };
-    let conditions = texts.into_iter().map(|text| prompt(text, negative.as_deref())).collect();
+    let conditions = texts.into_iter().zip(each).map(|(text, negative)| prompt(text, negative)).collect();
     Ok(Asked { conditions, resolved })
 }
 
-fn prompt(text: String, negative: Option<&str>) -> Condition {
+fn prompt(text: String, negative: Option<String>) -> Condition {
     let shown = Condition::Prompt(text);
     match negative {
-        Some(negative) => shown.avoiding(Condition::Prompt(negative.into())),
+        Some(negative) => shown.avoiding(Condition::Prompt(negative)),
         None => shown,
     }
 }
@@ -104,8 +116,8 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
             asked.iter().map(class).collect()
         }
         Conditions::Prompts { texts, negative } => {
-            let negative = negative.map(|negative| negative.value);
-            Ok(texts.into_iter().map(|text| prompt(text.value, negative.as_deref())).collect())
+            let negative = negative.of_each(texts.len())?;
+            Ok(texts.into_iter().zip(negative).map(|(text, negative)| prompt(text.value, negative)).collect())
         }
         // Only for text-to-image models; others were refused above.
         Conditions::PromptFile { .. } => Ok(Vec::new()),
@@ -219,7 +231,15 @@ mod tests {
         let labels: Vec<String> = read.iter().map(|condition| label(condition, &texts)).collect();
         assert_eq!(labels, ["a ship", "a plane"]);
         assert_eq!(read[1].avoided(), &Condition::Prompt("blur".into()));
+        let each = "Prompts(texts: [\"a ship\", \"a plane\"], negative: [\"blur\", \"\"])";
+        let node = Document::parse("run.ron", each).unwrap();
+        let read = super::read(&node, &texts, Path::new("")).unwrap().conditions;
+        assert_eq!(read[0].avoided(), &Condition::Prompt("blur".into()));
+        assert_eq!(read[1].avoided(), &Condition::Prompt(String::new()));
+        let few = told("Prompts(texts: [\"a ship\", \"a plane\"], negative: [\"blur\"])", &texts);
+        assert_eq!(few, "1 negatives for 2 prompts");
     }
+
     #[test]
     fn a_file_has_a_prompt_a_line_and_the_resolved_config_has_them_too() {
         let texts = Takes { prompts: true, ..Takes::default() };
@@ -237,6 +257,13 @@ mod tests {
         // Without the file.
         let again = Document::parse("again.ron", &made.resolved.to_ron_string()).unwrap();
         assert_eq!(read(&again, &texts, Path::new("/nowhere")).unwrap().conditions, made.conditions);
+
+        let each = "Prompts(file: \"p.txt\", negative: [\"blur\", \"a house\"])";
+        let made = asked(b"a ship\na truck\n", each).unwrap();
+        assert_eq!(made.conditions[1].avoided(), &Condition::Prompt("a house".into()));
+        let again = Document::parse("again.ron", &made.resolved.to_ron_string()).unwrap();
+        assert_eq!(read(&again, &texts, Path::new("/nowhere")).unwrap().conditions, made.conditions);
+        assert!(asked(b"a ship\n", each).err().unwrap().to_string().contains("2 negatives for 1 prompts"));
 
         let told = |bytes: &[u8]| asked(bytes, file).err().unwrap();
         let latin = told(b"a ship\na gr\xfcn truck\n");

@@ -37,6 +37,10 @@ const SAMPLE_CFG: f64 = 3.0;
 /// Keys of the random streams.
 const LABELS: u64 = 1;
 const LESSONS: u64 = 5;
+const WHOLLY: u64 = 6;
+/// Of the dropped conditions, the share that the null condition stands for. In place of the others is what stands for none of
+/// them, which guidance reads; where a model tells the two apart, both are learnt so.
+const NULL_SHARE: f64 = 0.25;
 
 /// Trains a backbone on the tokens that `tokenizer`, loaded from the settings' file, computes from their
 /// data, and writes `backbone.safetensors` at the end. The tokens are stored in the run's folder for the next
@@ -112,6 +116,7 @@ struct Pick {
     example: usize,
     view: View,
     condition: Condition,
+    dropped: bool,
     /// The key of its lesson's random numbers.
     key: u64,
 }
@@ -157,9 +162,10 @@ impl<T: TrainableBackbone> BackboneTask<'_, T> {
         let values = evaluation.map(what, &starts, |&start| {
             let picks: Vec<usize> = (start..count.min(start + BATCH)).collect();
             let lesson = Lesson::of_tokens(&*self.tokenizer, self.test.batch(&picks, &self.device))?;
-            let given = |i| if null { Condition::Null } else { self.kind.condition(&self.data.test, i, 0) };
+            let given = |i| self.kind.condition(&self.data.test, i, View::default(), 0);
             let conditions: Vec<Condition> = picks.into_iter().map(given).collect();
-            let logits = self.kind.logits(model, lesson.features, &conditions)?;
+            let dropped = vec![null; conditions.len()];
+            let logits = self.kind.logits_without(model, lesson.features, &conditions, &dropped)?;
             Ok(numbers(cross_entropy(logits, lesson.labels)))
         })?;
         let values = values.concat();
@@ -187,13 +193,15 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         picks
             .map(|(example, epoch)| {
                 let dropped = uniform(&[seed, LABELS, epoch, example as u64]) < dropout;
+                let wholly = dropped && uniform(&[seed, WHOLLY, epoch, example as u64]) < NULL_SHARE;
                 let image = self.examples.image(example, &self.data.train);
-                let condition = match dropped {
-                    true => Condition::Null,
-                    false => self.kind.condition(&self.data.train, image, epoch),
-                };
                 let view = self.examples.view(seed, epoch, example);
-                Pick { example, view, condition, key: hash(&[seed, LESSONS, epoch, example as u64]) }
+                let condition = match wholly {
+                    true => Condition::Null,
+                    false => self.kind.condition(&self.data.train, image, view, epoch),
+                };
+                let key = hash(&[seed, LESSONS, epoch, example as u64]);
+                Pick { example, view, condition, dropped, key }
             })
             .collect()
     }
@@ -204,7 +212,8 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         let keys: Vec<u64> = picks.iter().map(|pick| pick.key).collect();
         let material = self.examples.material(&examples, &self.device);
         let lesson = self.kind.lesson(&*self.tokenizer, material, &keys)?;
-        let logits = self.kind.logits(model, lesson.features.autodiff(), &conditions)?;
+        let dropped: Vec<bool> = picks.iter().map(|pick| pick.dropped).collect();
+        let logits = self.kind.logits_without(model, lesson.features.autodiff(), &conditions, &dropped)?;
         let losses = cross_entropy(logits, lesson.labels);
         let values = numbers(losses.clone().inner());
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
@@ -247,7 +256,8 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         metadata.insert("scales".into(), self.tokenizer.schedule().to_string());
         metadata.insert("steps".into(), step.to_string());
         save_safetensors(&path, self.kind.tensors(model), Precision::F16, &metadata)
-            .map_err(|error| Error::data(&path, error.to_string()))
+            .map_err(|error| Error::data(&path, error.to_string()))?;
+        self.kind.write_beside(model, folder)
     }
 }
 

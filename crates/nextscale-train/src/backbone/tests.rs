@@ -20,7 +20,7 @@ use super::*;
 use crate::cache::encode;
 use crate::checkpoint;
 use crate::config::BackboneSettings;
-use crate::data::{Dataset, Images, Source};
+use crate::data::{Dataset, Images, Source, View};
 use crate::random::uniform;
 use crate::task::Groups;
 use crate::toy::{BITS, BitToy};
@@ -83,7 +83,7 @@ impl TrainableBackbone for Kind {
         Groups::default()
     }
 
-    fn condition(&self, images: &Images, index: usize, _: u64) -> Condition {
+    fn condition(&self, images: &Images, index: usize, _: View, _: u64) -> Condition {
         text(images, index)
     }
 

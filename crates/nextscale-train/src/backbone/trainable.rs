@@ -11,7 +11,7 @@ use nextscale_tokenizers::Tokenizer;
 use super::Lesson;
 use crate::Result;
 use crate::cache::encode;
-use crate::data::{Dataset, Images};
+use crate::data::{Dataset, Images, View};
 use crate::task::Groups;
 
 /// The images of a micro-batch, as the material of a lesson.
@@ -54,9 +54,10 @@ pub trait TrainableBackbone: Sync {
     /// Which parameters the optimiser treats how.
     fn groups(&self, model: &Self::Model) -> Groups;
 
-    /// The condition of an image in an epoch, before conditions are dropped at random. By default its class.
-    fn condition(&self, images: &Images, index: usize, epoch: u64) -> Condition {
-        let _ = epoch;
+    /// The condition of an image under a view in an epoch, before conditions are dropped at random. By default
+    /// its class.
+    fn condition(&self, images: &Images, index: usize, view: View, epoch: u64) -> Condition {
+        let _ = (view, epoch);
         Condition::Class(images.labels[index].into())
     }
 
@@ -98,6 +99,26 @@ pub trait TrainableBackbone: Sync {
     fn logits(&self, model: &Self::Model, features: Tensor<3>, conditions: &[Condition])
     -> Result<Tensor<3>>;
 
+    /// As [`logits`](Self::logits), where the conditions that are `dropped` are replaced by none. By default those are the null
+    /// condition. It is otherwise where what stands for none depends on what it replaces, as rows of no text are as many as a
+    /// prompt's.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    fn logits_without(
+        &self,
+        model: &Self::Model,
+        features: Tensor<3>,
+        conditions: &[Condition],
+        dropped: &[bool],
+    ) -> Result<Tensor<3>> {
+        let left = |(condition, dropped): (&Condition, &bool)| {
+            if *dropped { Condition::Null } else { condition.clone() }
+        };
+        let conditions: Vec<Condition> = conditions.iter().zip(dropped).map(left).collect();
+        self.logits(model, features, &conditions)
+    }
+
     /// The network, ready to generate.
     ///
     /// # Errors
@@ -109,4 +130,13 @@ pub trait TrainableBackbone: Sync {
 
     /// The metadata of a weight file, besides scales and steps.
     fn metadata(&self, model: &Self::Model, data: &Dataset) -> BTreeMap<String, String>;
+
+    /// Writes what a finished run leaves beside that file, such as a text encoder. By default nothing.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    fn write_beside(&self, model: &Self::Model, folder: &Path) -> Result<()> {
+        let _ = (model, folder);
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::colour::Colour;
-use crate::data::Images;
+use crate::data::{Images, View};
 
 /// The measurements of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,13 +40,13 @@ impl Measures {
         Self { colour, share, brightness: (luma / all) as f32, warmth: (warmth / all) as f32 }
     }
 
-    /// Measures an image of a data set.
+    /// Measures an image of a data set under a view.
     ///
     /// # Panics
     /// If the index is out of range.
-    pub fn of_image(images: &Images, index: usize) -> Self {
+    pub fn of_image(images: &Images, index: usize, view: View) -> Self {
         let (size, plane) = (images.size, images.size * images.size);
-        let planes = &images.pixels[index * 3 * plane..][..3 * plane];
+        let planes = images.seen(index, view);
         Self::of((size, size), |row, column| {
             [0, 1, 2].map(|channel| planes[channel * plane + row * size + column])
         })
@@ -185,10 +185,14 @@ mod tests {
             |red: bool| (0..64).map(move |at| if inside(place(at).0, place(at).1) && !red { 0 } else { 255 });
         let pixels = plane(true).chain(plane(false)).chain(plane(false)).collect();
         let images = Images::new(Path::new("x"), 8, pixels, vec![0]).unwrap();
-        let measures = Measures::of_image(&images, 0);
+        let measures = Measures::of_image(&images, 0, View::default());
         assert_eq!((measures.colour, measures.share), (Colour::Red, 1.0));
         assert!((measures.brightness - (48.0 + 16.0 * 0.299) / 64.0).abs() < 1e-6, "{measures:?}");
         assert!((measures.warmth - 0.25).abs() < 1e-6, "{measures:?}");
+        // A mirror image has the same words; one that moves has another middle.
+        assert_eq!(Measures::of_image(&images, 0, View::mirrored(true)), measures);
+        let moved = Measures::of_image(&images, 0, View { right: 3, ..View::default() });
+        assert_eq!((moved.colour, moved.share < 1.0), (Colour::White, true));
         let one = Measures::of((1, 1), |_, _| [0, 0, 255]);
         assert_eq!((one.colour, one.warmth), (Colour::Blue, -1.0));
     }

@@ -154,17 +154,24 @@ impl Images {
         }
     }
 
+    /// An image's bytes under a view, `[3, size, size]`.
+    ///
+    /// # Panics
+    /// If the index is out of range.
+    pub fn seen(&self, index: usize, view: View) -> Vec<u8> {
+        let (side, plane) = (self.size, self.size * self.size);
+        let (rows, columns) = (view.rows(side), view.columns(side));
+        let planes = self.pixels[index * 3 * plane..][..3 * plane].chunks_exact(plane);
+        let rows = planes.flat_map(|plane| rows.iter().map(|&y| &plane[y * side..][..side]));
+        rows.flat_map(|row| columns.iter().map(|&x| row[x])).collect()
+    }
+
     /// Images by index and view: `[batch, 3, size, size]` in [-1, 1].
     pub fn batch(&self, picks: &[(usize, View)], device: &Device) -> Tensor<4> {
-        let (side, plane) = (self.size, self.size * self.size);
-        let mut values = Vec::with_capacity(picks.len() * 3 * plane);
+        let side = self.size;
+        let mut values = Vec::with_capacity(picks.len() * 3 * side * side);
         for &(index, view) in picks {
-            let (rows, columns) = (view.rows(side), view.columns(side));
-            for plane in self.pixels[index * 3 * plane..][..3 * plane].chunks_exact(plane) {
-                for row in rows.iter().map(|&y| &plane[y * side..][..side]) {
-                    values.extend(columns.iter().map(|&x| f32::from(row[x]) / 127.5 - 1.0));
-                }
-            }
+            values.extend(self.seen(index, view).into_iter().map(|level| f32::from(level) / 127.5 - 1.0));
         }
         Tensor::from_data(TensorData::new(values, [picks.len(), 3, side, side]), device)
     }
