@@ -23,12 +23,6 @@ pub(crate) fn brief(value: f64) -> String {
     format!("{value:.*}", (2 - digits).max(0) as usize)
 }
 
-/// [`brief`] with its sign.
-pub(crate) fn brief_signed(value: f64) -> String {
-    let text = brief(value.abs());
-    if value < 0.0 { format!("−{text}") } else { format!("+{text}") }
-}
-
 /// [`number`] with its sign.
 pub(crate) fn signed(value: f64) -> String {
     let text = number(value.abs());

@@ -2,7 +2,7 @@
 
 use super::{Measured, Report};
 use crate::judge::Better;
-use crate::numbers::{brief, brief_signed};
+use crate::numbers::brief;
 use crate::stats::Difference;
 
 /// How many cells a sentence names.
@@ -157,22 +157,28 @@ fn said(report: &Report, measured: &Measured, cell: usize) -> String {
 
 /// Where cells that win by a leading measure lose by another.
 fn price(report: &Report, leading: &[&Measured]) -> Option<String> {
-    let mut losses = Vec::new();
-    for cell in 0..report.ablation.cells.len() {
-        if !leading.iter().any(|measured| measured.verdict(cell) == Some(Verdict::Better)) {
-            continue;
-        }
-        let lost = report.measures.iter().filter(|measured| measured.verdict(cell) == Some(Verdict::Worse));
-        let lost: Vec<String> = lost
-            .filter_map(|measured| {
-                let difference = measured.values[cell].difference.as_ref()?;
-                Some(format!("{} ({})", measured.measure.name, brief_signed(difference.value)))
+    let wins = |cell: &usize| leading.iter().any(|measured| measured.verdict(*cell) == Some(Verdict::Better));
+    let winners: Vec<usize> = (0..report.ablation.cells.len()).filter(wins).collect();
+    let loss = |measured: &Measured| {
+        let lost = winners.iter().filter(|&&cell| measured.verdict(cell) == Some(Verdict::Worse));
+        let lost: Vec<(&str, f64)> = lost
+            .filter_map(|&cell| {
+                Some((
+                    report.ablation.cells[cell].name.as_str(),
+                    measured.values[cell].difference?.value.abs(),
+                ))
             })
             .collect();
-        if !lost.is_empty() {
-            losses.push(format!("“{}” is worse on {}", report.ablation.cells[cell].name, lost.join(", ")));
-        }
-    }
+        let (name, size) = lost.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let most = format!("“{name}” by {}", brief(size));
+        let of = &measured.measure.name;
+        Some(if lost.len() == 1 {
+            format!("{of}, {most}")
+        } else {
+            format!("{of}, {} cells, most {most}", lost.len())
+        })
+    };
+    let losses: Vec<String> = report.measures.iter().filter_map(loss).collect();
     (!losses.is_empty()).then(|| format!("What winners lose: {}.", losses.join("; ")))
 }
 

@@ -62,11 +62,13 @@ pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, String)> {
             None => protocols.push((vec![name], &measured.protocol)),
         }
     }
-    let mut networks: Vec<&str> = Vec::new();
+    let mut networks: Vec<String> = Vec::new();
     let once = |(names, protocol): (Vec<_>, &str)| match protocol.split_once("; ") {
-        Some((network, rest)) if networks.contains(&network) => (names, format!("the same features; {rest}")),
+        Some((network, rest)) if networks.iter().any(|known| known == network) => {
+            (names, format!("the same features; {rest}"))
+        }
         Some((network, _)) => {
-            networks.push(network);
+            networks.push(network.to_owned());
             (names, protocol.to_owned())
         }
         None => (names, protocol.to_owned()),

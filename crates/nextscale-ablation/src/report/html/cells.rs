@@ -67,9 +67,10 @@ pub(super) fn configs(report: &Report) -> Section {
             " of seed " (seed) "."
         }
         @for (i, cell) in ablation.cells.iter().enumerate() {
-            details id=(config_of(i)) {
+            details {
                 summary { (cell.name) }
-                dl {
+                // Inside: a link to what is folded unfolds it.
+                dl id=(config_of(i)) {
                     dt { "rule" } dd { code { (cell.guidance) } }
                     dt { "sampler" } dd { code { (cell.sampling) } }
                     dt { "filter on finished images" } dd { (cell.pixels) }

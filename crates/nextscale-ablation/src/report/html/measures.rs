@@ -55,6 +55,9 @@ pub(super) fn scatters(report: &Report) -> Option<Section> {
                     (name(scatter.y)) " against " (name(scatter.x)) ", " (setting(report)) ". Crosses are 95 % intervals of "
                     "each value by itself; a difference between two cells is surer, because their images are paired."
                     @if joined { " Lines join the cells of one variant along an axis; labels are the values on it." }
+                    @for measured in [scatter.x, scatter.y].map(|measure| &report.measures[measure]) {
+                        @if let Some(caution) = &measured.caution { " (!) " (caution) "." }
+                    }
                 }
             }
         }
