@@ -8,7 +8,7 @@ use nextscale_files::Hash;
 use nextscale_pipeline::{Config, Prepared, Registry, version};
 
 use super::Pixels;
-use super::axes::{self, Point};
+use super::axes::{self, Axis, Point};
 use crate::Result;
 
 /// A config of the pipeline without a seed, and what is done to its images.
@@ -17,6 +17,8 @@ pub struct Cell {
     pub name: String,
     /// What was swept or tuned to get here, in words.
     pub settings: Vec<(String, String)>,
+    /// Axes of which its variant chooses a point too, besides the common ones.
+    pub tune: Vec<Axis>,
     /// What is done to finished images.
     pub pixels: Pixels,
     /// The config, checked against the model's headers; its seed is 0 and not used.
@@ -46,7 +48,7 @@ impl Cell {
             }
         }
         let prepared = Config::from_node(&tree, folder, registry)?.prepare()?;
-        Ok(Self { name, settings: Vec::new(), pixels, prepared, tree })
+        Ok(Self { name, settings: Vec::new(), tune: Vec::new(), pixels, prepared, tree })
     }
 
     /// The same with other values at some paths.
@@ -59,6 +61,7 @@ impl Cell {
             tree.set_node(path, value.clone())?;
         }
         let mut cell = Self::new(self.name.clone(), tree, self.pixels, folder, registry)?;
+        cell.tune.clone_from(&self.tune);
         cell.settings = self.settings.clone();
         cell.settings.extend(point.iter().map(|(path, value)| (path.clone(), value.to_string())));
         Ok(cell)
