@@ -66,7 +66,8 @@ impl Conditioning {
         let depth = self.blocks.len();
         let in_block = |(i, block): (usize, (Modulation, Attended))| {
             let inside = streams.in_block(depth - i);
-            if inside == *streams {
+            // Nothing to leave out, or nothing that is read.
+            if inside == *streams || inside.len() == 0 {
                 return block;
             }
             let (modulation, text) = block;

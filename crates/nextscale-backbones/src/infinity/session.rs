@@ -86,6 +86,10 @@ impl<'a> InfinitySession<'a> {
         let depth = blocks.len();
         let blocks = blocks.into_iter().enumerate().map(|(i, (modulation, text))| {
             let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            // A block that no stream runs any more reads nothing.
+            if ranges.is_empty() {
+                return (modulation, text);
+            }
             (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges))
         });
         self.conditioning = Conditioning {

@@ -43,7 +43,8 @@ impl Conditioning {
         let depth = self.blocks.len();
         let in_block = |(i, block): (usize, Modulation)| {
             let inside = streams.in_block(depth - i);
-            block.map(|part| streams.take(part, &inside))
+            // A block that no stream runs reads nothing.
+            if inside.len() == 0 { block } else { block.map(|part| streams.take(part, &inside)) }
         };
         Self { blocks: self.blocks.into_iter().enumerate().map(in_block).collect(), ..self }
     }

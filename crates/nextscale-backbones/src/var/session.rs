@@ -77,6 +77,10 @@ impl<'a> VarSession<'a> {
         let depth = blocks.len();
         let in_block = |(i, block): (usize, Modulation)| {
             let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            // A block that no stream runs any more reads nothing.
+            if ranges.is_empty() {
+                return block;
+            }
             block.map(|part| pick(part, &ranges))
         };
         self.conditioning = Conditioning {
