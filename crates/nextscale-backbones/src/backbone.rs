@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -76,6 +77,47 @@ pub trait Backbone: Send + Sync {
     /// # Errors
     /// If it cannot read the conditions, they are out of range, or the plan does not fit its scales.
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>>;
+
+    /// What several sessions of the same conditions, each on a prefix of its own, share: all that is constant over scales and
+    /// prefixes, made once. By default nothing.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    fn constants(&self, conditions: &BatchConditions) -> Result<Constants> {
+        let _ = conditions;
+        Ok(Constants::default())
+    }
+
+    /// As [`start`](Self::start), with the [`constants`](Self::constants) that it made of the same conditions. By default it
+    /// makes them again.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    fn start_with(
+        &self,
+        constants: &Constants,
+        conditions: &BatchConditions,
+        plan: &PassPlan,
+    ) -> Result<Box<dyn Session + '_>> {
+        let _ = constants;
+        self.start(conditions, plan)
+    }
+}
+
+/// What a backbone made of a batch's conditions for all its sessions; only it knows what that is.
+#[derive(Clone, Default)]
+pub struct Constants(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Constants {
+    /// Holds what was made.
+    pub fn new(made: impl Any + Send + Sync) -> Self {
+        Self(Some(Arc::new(made)))
+    }
+
+    /// What was made, if it is of this type.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.as_deref().and_then(|made| made.downcast_ref())
+    }
 }
 
 /// A batch in progress. Scales are taken in order, each once.

@@ -1,4 +1,4 @@
-use nextscale_core::{BatchConditions, Condition, ConditionRows, PassCondition, PassPlan, Result};
+use nextscale_core::{BatchConditions, Condition, ConditionRows, PassCondition, PassPlan, Passes, Result};
 
 /// Turns conditions into what a backbone reads: rows of a table of classes, or embeddings from a text
 /// encoder.
@@ -19,7 +19,19 @@ pub fn prepare(
     conditions: &[Condition],
     plan: &PassPlan,
 ) -> Result<BatchConditions> {
-    let mut sides: Vec<PassCondition> = plan.all().iter().flat_map(|pass| pass.sides()).collect();
+    prepare_for(conditioner, conditions, &plan.all())
+}
+
+/// The same of every side that some passes run.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_for(
+    conditioner: &dyn Conditioner,
+    conditions: &[Condition],
+    passes: &Passes,
+) -> Result<BatchConditions> {
+    let mut sides: Vec<PassCondition> = passes.iter().flat_map(|pass| pass.sides()).collect();
     sides.sort_unstable();
     sides.dedup();
     let rows = sides.into_iter().map(|side| Ok((side, conditioner.rows(conditions, side)?)));

@@ -83,6 +83,11 @@ impl BatchConditions {
         self.batch
     }
 
+    /// The sides that were prepared, in stacking order.
+    pub fn sides(&self) -> impl Iterator<Item = PassCondition> + '_ {
+        self.sides.keys().copied()
+    }
+
     /// The rows of a side.
     ///
     /// # Errors

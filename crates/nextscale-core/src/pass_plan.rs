@@ -74,6 +74,11 @@ impl PassPlan {
         sessions
     }
 
+    /// The passes of one model, on whatever prefix.
+    pub fn of_model(&self, model: &PassModel) -> Passes {
+        self.all().iter().filter(|pass| pass.model == *model).cloned().collect()
+    }
+
     /// The part of the plan that one session carries out. It may request nothing at a scale.
     pub fn of_session(&self, model: &PassModel, prefix: &Prefix, cached: bool) -> Self {
         let of = |passes: &Passes| -> Passes {
@@ -118,6 +123,8 @@ mod tests {
         assert_eq!((run(&cached), cached.last()), (vec![&own, &own, &Passes::NONE], Some(1)));
         let uncached = plan.of_session(&PassModel::Main, &damaged, false);
         assert_eq!(run(&uncached), [&Passes::NONE, &own, &Passes::NONE]);
+        assert_eq!(plan.of_model(&PassModel::Main), plan.all());
+        assert!(plan.of_model(&PassModel::Named("weak".into())).is_empty());
         let drawn = plan.of_session(&PassModel::Main, &Prefix::Drawn, true);
         assert_eq!(run(&drawn), [&Passes::BOTH, &Passes::BOTH, &Passes::CONDITIONAL]);
     }

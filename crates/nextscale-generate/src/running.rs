@@ -1,9 +1,11 @@
 //! The sessions of a batch, and their inputs.
 
 use burn::tensor::Tensor;
-use nextscale_backbones::{Refinement, Session, prepare};
+use nextscale_backbones::{Constants, Refinement, Session, prepare_for};
 use nextscale_core::noise::Noise;
-use nextscale_core::{Canvas, Condition, PassLogits, PassModel, PassPlan, Prefix, Result as CoreResult};
+use nextscale_core::{
+    BatchConditions, Canvas, Condition, PassLogits, PassModel, PassPlan, Prefix, Result as CoreResult,
+};
 use nextscale_tokenizers::Tokenizer;
 
 use crate::{Model, Result, corrupt};
@@ -30,21 +32,34 @@ impl<'a> Sessions<'a> {
     ///
     /// # Errors
     /// As the conditioners and backbones.
-    pub fn start(model: &'a Model, conditions: &[Condition], plan: &PassPlan) -> Result<Self> {
+    pub fn start(model: &'a Model, conditions: &[Condition], whole: &PassPlan) -> Result<Self> {
         let tokenizer = &*model.tokenizer;
         let mut canvases = vec![(Prefix::Drawn, tokenizer.blank(conditions.len()))];
         let mut running = Vec::new();
-        for (which, prefix) in plan.sessions() {
+        let sessions = whole.sessions();
+        let mut prepared: Vec<(PassModel, BatchConditions, Constants)> = Vec::new();
+        for (which, prefix) in &sessions {
+            let (which, prefix) = (which.clone(), *prefix);
             let (backbone, conditioner) = model.of_pass(&which)?;
-            let plan = plan.of_session(&which, &prefix, backbone.has_cache());
+            let plan = whole.of_session(&which, &prefix, backbone.has_cache());
             let Some(last) = plan.last() else { continue };
             let canvas = canvases.iter().position(|(known, _)| *known == prefix).unwrap_or_else(|| {
                 canvases.push((prefix, tokenizer.blank(conditions.len())));
                 canvases.len() - 1
             });
-            let conditions = prepare(conditioner, conditions, &plan)?;
+            if !prepared.iter().any(|(model, ..)| *model == which) {
+                let conditions = prepare_for(conditioner, conditions, &whole.of_model(&which))?;
+                // A single session makes what it needs itself.
+                let several = sessions.iter().filter(|(model, _)| *model == which).count() > 1;
+                let constants = if several { backbone.constants(&conditions)? } else { Constants::default() };
+                prepared.push((which.clone(), conditions, constants));
+            }
+            let Some((_, conditions, constants)) = prepared.iter().find(|(model, ..)| *model == which) else {
+                continue;
+            };
             let main = which == PassModel::Main && prefix == Prefix::Drawn;
-            running.push(Running { main, canvas, last, session: backbone.start(&conditions, &plan)? });
+            let session = backbone.start_with(constants, conditions, &plan)?;
+            running.push(Running { main, canvas, last, session });
         }
         Ok(Self { tokenizer, running, canvases })
     }

@@ -63,7 +63,7 @@ pub fn filters(setting: &Setting<'_>) -> Result<Gap> {
         // `big.k900_p0.96`
         let parsed = name.split_once(".k").and_then(|(group, rest)| {
             let (k, p) = rest.split_once("_p")?;
-            Some((group, k.parse().ok()?, p.parse().ok()?))
+            Some((group, k.parse::<usize>().ok()?, p.parse::<f64>().ok()?))
         });
         let Some((group, top_k, top_p)) = parsed else { continue };
         let sampler = TopKTopP { top_k: top_k.into(), top_p: top_p.into(), ..TopKTopP::default() };
@@ -173,7 +173,7 @@ mod tests {
         let map = LogitMap::new(Tensor::<3>::from_data(values, &device), Grid::square(1), Alphabet::codes(5));
         let map = map.unwrap();
         let off = f32::NEG_INFINITY;
-        let wrong = |top_k, filtered: &[f32]| {
+        let wrong = |top_k: usize, filtered: &[f32]| {
             let sampler = TopKTopP { top_k: top_k.into(), ..TopKTopP::default() };
             filter(&sampler, &map, filtered, "k").unwrap().differing
         };

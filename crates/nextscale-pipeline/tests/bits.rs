@@ -200,6 +200,30 @@ fn images_follow_texts_and_are_the_same_in_every_batch_and_from_the_resolved_con
 }
 
 #[test]
+fn rules_that_lead_away_from_a_worse_prediction_draw_bits() {
+    let place = place();
+    let rules = [
+        "Vpg(base: Cfg(scale: 1.0), share: 0.5, weight: 1.0)",
+        "SkipLayers(layers: [1], weight: 1.0)",
+        "PerturbedAttention(layers: [1, 2], weight: 1.0)",
+    ];
+    let plain = config("base", "scales: [1, 2, (3, 5)]", PROMPTS, "guidance: Conditional");
+    let plain = go(place.path(), &plain, "plain", None).unwrap();
+    for (i, rule) in rules.into_iter().enumerate() {
+        let text = |batch: usize| {
+            let rest = format!("guidance: {rule}, batch: {batch}");
+            config("base", "scales: [1, 2, (3, 5)]", PROMPTS, &rest)
+        };
+        let first = go(place.path(), &text(1), &format!("one {i}"), None).unwrap();
+        assert_ne!(first, plain, "{rule}");
+        assert_eq!(go(place.path(), &text(3), &format!("many {i}"), None).unwrap(), first, "{rule}");
+    }
+    let beyond = config("base", "scales: [1, 2]", PROMPTS, "guidance: SkipLayers(layers: [5], weight: 1.0)");
+    let error = prepare(place.path(), &beyond).err().unwrap().to_string();
+    assert!(error.contains("5 is beyond the model's 4 blocks"), "{error}");
+}
+
+#[test]
 fn a_size_and_an_aspect_are_part_of_what_a_run_is() {
     let place = place();
     let of = |rest: &str| {

@@ -8,7 +8,7 @@ use nextscale_files::Hash;
 use nextscale_pipeline::{Config, Prepared, Registry, version};
 
 use super::Pixels;
-use super::axes::{self, Point};
+use super::axes::{self, Axis, Point};
 use crate::Result;
 
 /// A config of the pipeline without a seed, with the filter on its images.
@@ -21,6 +21,8 @@ pub struct Cell {
     pub swept: Vec<(String, String)>,
     /// The swept or tuned values, in words.
     pub settings: Vec<(String, String)>,
+    /// Axes of which its variant chooses a point too, besides the common ones.
+    pub tune: Vec<Axis>,
     /// The filter on finished images.
     pub pixels: Pixels,
     /// The config, checked against the model's headers; its seed is 0 and not used.
@@ -51,7 +53,8 @@ impl Cell {
         }
         let prepared = Config::from_node(&tree, folder, registry)?.prepare()?;
         let variant = name.clone();
-        Ok(Self { name, variant, swept: Vec::new(), settings: Vec::new(), pixels, prepared, tree })
+        let (swept, settings, tune) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { name, variant, swept, settings, tune, pixels, prepared, tree })
     }
 
     /// The same with other values at some paths.
@@ -66,6 +69,7 @@ impl Cell {
         let mut cell = Self::new(self.name.clone(), tree, self.pixels, folder, registry)?;
         cell.variant.clone_from(&self.variant);
         cell.swept = self.swept.clone();
+        cell.tune.clone_from(&self.tune);
         cell.settings = self.settings.clone();
         cell.settings.extend(point.iter().map(|(path, value)| (path.clone(), value.to_string())));
         Ok(cell)

@@ -70,7 +70,9 @@ impl Ablation {
         fields::quick(&mut node)?;
         let mut given = node.fields()?;
         let base = given.node("base")?;
-        let cells = cells(base, given.node("variants")?, given.node_option("axes"), folder, registry)?;
+        let tune = given.node_option("tune").map(Tune::read).transpose()?;
+        let (variants, axes) = (given.node("variants")?, given.node_option("axes"));
+        let cells = cells(base, variants, axes, tune.is_some(), folder, registry)?;
         let baseline_node = given.node("baseline")?;
         let seeds_node = given.node("seeds")?;
         let seeds = fields::seeds(seeds_node)?;
@@ -84,7 +86,6 @@ impl Ablation {
                 judges.default_for(reference.as_ref(), &shown)?
             }
         };
-        let tune = given.node_option("tune").map(Tune::read).transpose()?;
         let traces = given.take_or("traces", 0)?;
         let timing = given.take_or("timing", 4)?;
         let completion =
@@ -154,6 +155,7 @@ fn cells(
     base: &Node,
     variants: &Node,
     common: Option<&Node>,
+    is_tuned: bool,
     folder: &Path,
     registry: &Registry,
 ) -> Result<Vec<Cell>> {
@@ -169,6 +171,14 @@ fn cells(
         let set = fields::map(given.node_option("set"))?;
         let pixels = Pixels::read(given.node_option("pixels"))?;
         let own = Axis::read_all(given.node_option("axes"))?;
+        let tune_node = given.node_option("tune");
+        let tune = Axis::read_all(tune_node)?;
+        if let Some(node) = tune_node.filter(|_| !is_tuned) {
+            let error = node.error("a variant's `tune` stands without the ablation's");
+            return Err(error
+                .with_help("add tune: (axes: [], seeds: [100], samples: 100, by: \"FD-Lite0\")")
+                .into());
+        }
         given.finish()?;
         let mut tree = base.clone();
         for (path, value) in set {
@@ -180,6 +190,7 @@ fn cells(
                 tree.set_node(path, value.clone())?;
             }
             let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
+            cell.tune.clone_from(&tune);
             cell.variant.clone_from(&name);
             cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
             cell.settings = cell.swept.clone();

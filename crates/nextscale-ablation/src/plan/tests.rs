@@ -55,6 +55,24 @@ fn variants_and_axes_make_cells() {
 }
 
 #[test]
+fn a_variant_tunes_its_own_strength_beside_the_common_axes() {
+    let rest = r#"seeds: [1], samples: 9, baseline: "none""#;
+    let tune =
+        r#"tune: (axes: [{"sampling.temperature": [0.7, 1.0]}], seeds: [100], samples: 9, by: "Mean")"#;
+    let variants = format!(r#"variants: [(name: "none"), {SSG}, tune: [{{"guidance.beta": [0.25, 0.5]}}])]"#);
+    let ablation = read(&format!("{variants}, {tune}, {rest}")).unwrap();
+    let common = &ablation.tune.as_ref().unwrap().axes;
+    let points = |cell: &Cell| product(cell.tune.iter().chain(common)).len();
+    assert_eq!(ablation.cells.iter().map(points).collect::<Vec<_>>(), [2, 4]);
+    // What a cell tunes goes with it to its points.
+    let point = &product(&ablation.cells[1].tune)[0];
+    let at = ablation.cells[1].with(point, Path::new(""), &Registry::standard()).unwrap();
+    assert_eq!((at.said("guidance.beta"), at.tune.len()), ("0.25".into(), 1));
+    let error = read(&format!("{variants}, {rest}")).err().unwrap().to_string();
+    assert!(error.contains("stands without the ablation's"), "{error}");
+}
+
+#[test]
 fn mistakes_are_told_with_place_and_remedy() {
     let rest = r#"baseline: "none", seeds: [1], samples: 9"#;
     let mistakes = [

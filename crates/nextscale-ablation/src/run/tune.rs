@@ -16,11 +16,11 @@ pub(super) fn tune(
 ) -> Result<Option<Vec<(Cell, Chosen)>>> {
     let Some(tune) = &ablation.tune else { return Ok(None) };
     let (judge, at, better) = decider(tune, judges)?;
-    let points = product(&tune.axes);
     let mut candidates = Vec::new();
     let mut total = 0;
     for cell in &ablation.cells {
         let mut row = Vec::new();
+        let points = product(cell.tune.iter().chain(&tune.axes));
         for point in &points {
             let candidate = cell.with(point, ablation.folder(), ablation.registry())?;
             for &seed in &tune.seeds {
@@ -28,13 +28,13 @@ pub(super) fn tune(
             }
             row.push(candidate);
         }
-        candidates.push(row);
+        candidates.push((row, points));
     }
     // The later work is unknown before the choice; this is the estimate if none of it exists yet.
     let after = ablation.samples * (ablation.seeds.len() * ablation.cells.len()) as u64;
     maker.expect(total + after);
     let mut best = Vec::new();
-    for row in candidates {
+    for (row, points) in candidates {
         let mut values = Vec::new();
         for candidate in &row {
             for &seed in &tune.seeds {

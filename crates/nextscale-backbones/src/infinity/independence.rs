@@ -129,3 +129,35 @@ fn a_model_that_skips_blocks_is_the_model_without_them() {
         assert!(found == run(&without, 2, &[&Passes::CONDITIONAL], &Pass::CONDITIONAL), "{layer}");
     }
 }
+
+#[test]
+fn sessions_that_share_constants_are_those_that_make_their_own() {
+    let config = InfinityConfig {
+        text_width: 24,
+        text_rows: 8,
+        pool_heads: 2,
+        ..InfinityConfig::new([2, 64, 4], 5, ScaleSchedule::square(&[1, 2, 3]).unwrap())
+    };
+    let model = config.init(&Initialisation { seed: 1, gate: 1.0 }, &Device::flex()).unwrap();
+    let plan = |passes: Passes| PassPlan::new(vec![passes; 3], model.schedule()).unwrap();
+    let both = plan(Passes::BOTH);
+    let conditions: Vec<_> = (0..4).map(prompt).collect();
+    let conditions = prepare(&conditioner(&model), &conditions, &both).unwrap();
+    let constants = model.constants(&conditions).unwrap();
+    for plan in [both, plan(Passes::UNCONDITIONAL), plan(Passes::CONDITIONAL)] {
+        let mut own = model.start(&conditions, &plan).unwrap();
+        let mut sharing = model.start_with(&constants, &conditions, &plan).unwrap();
+        for k in 0..3 {
+            let features = || {
+                let positions = model.schedule().grid(k).positions();
+                let values = TensorData::new(numbers(4 * positions * 5, k), [4, positions, 5]);
+                Tensor::from_data(values, &model.device())
+            };
+            let mut logits = [&mut own, &mut sharing].map(|session| {
+                let logits = session.step((k > 0).then(features)).unwrap();
+                logits.iter().map(|(_, map)| map.values().to_data()).collect::<Vec<_>>()
+            });
+            assert_eq!(std::mem::take(&mut logits[0]), logits[1], "scale {k}");
+        }
+    }
+}

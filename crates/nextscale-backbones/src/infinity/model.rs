@@ -1,16 +1,20 @@
+use std::ops::Range;
+
 use burn::{module::Module, tensor::Tensor};
+use nextscale_core::{BatchConditions, PassCondition, Result};
 
 use super::{
     block::Block,
     config::InfinityConfig,
     embedding::Embedding,
-    text::{Attended, Rows, Text},
+    text::{Attended, Rows, Text, ragged},
 };
 use crate::transformer::{
     Head, Linear, Named,
     adaln::{BlockCondition, Modulation},
     head::HeadModulation,
     keys::{Architecture, Supply, linear, list_linear},
+    rows::pick,
     streams::Streams,
 };
 
@@ -40,13 +44,32 @@ pub(super) struct Conditioning {
     pub head: HeadModulation,
 }
 
+/// The conditioning of all sides of a batch, which sessions on several prefixes take theirs from.
+pub(super) struct OfSides {
+    pub sides: Vec<PassCondition>,
+    pub conditioning: Conditioning,
+}
+
 impl Conditioning {
+    /// The rows of these ranges.
+    pub fn pick(&self, ranges: &[Range<usize>]) -> Self {
+        let block = |(modulation, text): &(Modulation, Attended)| {
+            (modulation.clone().map(|part| pick(part, ranges)), text.pick(ranges))
+        };
+        Self {
+            texts: pick(self.texts.clone(), ranges),
+            blocks: self.blocks.iter().map(block).collect(),
+            head: self.head.clone().map(|part| pick(part, ranges)),
+        }
+    }
+
     /// The same with what each block reads for the rows of those `streams` that run it.
     pub fn in_blocks(self, streams: &Streams) -> Self {
         let depth = self.blocks.len();
         let in_block = |(i, block): (usize, (Modulation, Attended))| {
             let inside = streams.in_block(depth - i);
-            if inside == *streams {
+            // Nothing to leave out, or nothing that is read.
+            if inside == *streams || inside.len() == 0 {
                 return block;
             }
             let (modulation, text) = block;
@@ -96,6 +119,13 @@ impl Infinity {
         }
         self.head.list(&mut names);
         names
+    }
+
+    /// The conditioning of every side that was prepared.
+    pub(super) fn of_sides(&self, conditions: &BatchConditions) -> Result<OfSides> {
+        let sides: Vec<_> = conditions.sides().collect();
+        let rows = sides.iter().map(|&side| conditions.rows(side)).collect::<Result<Vec<_>>>()?;
+        Ok(OfSides { conditioning: self.condition(ragged(rows, self.config.text_width)?), sides })
     }
 
     /// The inputs of all blocks from rows of texts.

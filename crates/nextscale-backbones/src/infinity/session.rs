@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 use nextscale_core::{BatchConditions, Error, PassLogits, PassPlan, Result};
 
 use super::{
-    model::{Conditioning, Infinity},
+    model::{Conditioning, Infinity, OfSides},
     rope,
     text::ragged,
 };
@@ -34,20 +34,46 @@ impl<'a> InfinitySession<'a> {
         check(plan, model.config.schedule.len(), model.config.depth)?;
         let running = Streams::of(plan.run(0), conditions.batch());
         let rows = ragged(running.conditions(conditions)?, model.config.text_width)?;
-        let conditioning = model.condition(rows).in_blocks(&running);
+        Ok(Self::new(model, model.condition(rows), running, conditions.batch(), plan))
+    }
+
+    /// The same from what was made of all sides of a batch.
+    pub(super) fn sharing(
+        model: &'a Infinity,
+        of_sides: &OfSides,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Result<Self> {
+        check(plan, model.config.schedule.len(), model.config.depth)?;
+        let running = Streams::of(plan.run(0), batch);
+        let conditioning = match running.ranges_in(&of_sides.sides)? {
+            Some(ranges) => of_sides.conditioning.pick(&ranges),
+            None => of_sides.conditioning.clone(),
+        };
+        Ok(Self::new(model, conditioning, running, batch, plan))
+    }
+
+    fn new(
+        model: &'a Infinity,
+        conditioning: Conditioning,
+        running: Streams,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Self {
+        let conditioning = conditioning.in_blocks(&running);
         let config = &model.config;
         let device = conditioning.texts.device();
         let turns = rope::table(config.schedule.grids(), config.positions, config.head_width(), &device);
-        Ok(Self {
+        Self {
             model,
             plan: plan.clone(),
-            batch: conditions.batch(),
+            batch,
             scale: 0,
             running,
             conditioning,
             caches: vec![Cache::default(); model.config.depth],
             turns,
-        })
+        }
     }
 
     /// Drops the rows of streams that have stopped.
@@ -60,6 +86,10 @@ impl<'a> InfinitySession<'a> {
         let depth = blocks.len();
         let blocks = blocks.into_iter().enumerate().map(|(i, (modulation, text))| {
             let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            // A block that no stream runs any more reads nothing.
+            if ranges.is_empty() {
+                return (modulation, text);
+            }
             (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges))
         });
         self.conditioning = Conditioning {

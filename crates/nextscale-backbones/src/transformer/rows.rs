@@ -27,8 +27,9 @@ impl Cache {
         (keys, values)
     }
 
-    /// Keeps the rows of these ranges.
+    /// Keeps the rows of these ranges; without any nothing is left.
     pub fn pick(&mut self, ranges: &[Range<usize>]) {
-        self.0 = self.0.take().map(|(keys, values)| (pick(keys, ranges), pick(values, ranges)));
+        let kept = self.0.take().filter(|_| !ranges.is_empty());
+        self.0 = kept.map(|(keys, values)| (pick(keys, ranges), pick(values, ranges)));
     }
 }

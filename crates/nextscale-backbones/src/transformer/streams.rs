@@ -66,6 +66,22 @@ impl Streams {
         self.streams.iter().map(|stream| conditions.rows(stream.side)).collect()
     }
 
+    /// Where each stream's rows lie among those of `sides`, `batch` rows each; none where those are all rows in their order.
+    ///
+    /// # Errors
+    /// If a side is not among them.
+    pub fn ranges_in(&self, sides: &[PassCondition]) -> Result<Option<Vec<Range<usize>>>> {
+        let range = |stream: &Stream| {
+            let place = sides.iter().position(|side| *side == stream.side).ok_or_else(|| {
+                Error::Unsupported(format!("the {} conditions were not prepared", stream.side))
+            })?;
+            Ok(place * self.batch..(place + 1) * self.batch)
+        };
+        let ranges = self.streams.iter().map(range).collect::<Result<Vec<_>>>()?;
+        let whole = ranges.iter().cloned().flatten().eq(0..sides.len() * self.batch);
+        Ok((!whole).then_some(ranges))
+    }
+
     fn rows(&self, stream: &Stream) -> Range<usize> {
         let place = self.streams.iter().position(|other| other == stream).unwrap_or(0);
         place * self.batch..(place + 1) * self.batch

@@ -197,3 +197,27 @@ fn a_pass_that_stops_leaves_the_other_as_it_is() {
         assert_eq!(stopped[1..], full[1..]);
     }
 }
+
+#[test]
+fn sessions_that_share_constants_are_those_that_make_their_own() {
+    for name in ["aln", "saln"] {
+        let model = model(name, &Device::flex());
+        let plan =
+            |passes: Passes| PassPlan::new(vec![passes; model.schedule().len()], model.schedule()).unwrap();
+        let both = plan(Passes::BOTH);
+        let conditions = [Condition::Class(1), Condition::Class(4)];
+        let conditions = prepare(&model.conditioner(), &conditions, &both).unwrap();
+        let constants = model.constants(&conditions).unwrap();
+        for plan in [both, plan(Passes::UNCONDITIONAL), plan(Passes::CONDITIONAL)] {
+            let mut own = model.start(&conditions, &plan).unwrap();
+            let mut sharing = model.start_with(&constants, &conditions, &plan).unwrap();
+            for k in 0..model.schedule().len() {
+                let mut logits = [&mut own, &mut sharing].map(|session| {
+                    let logits = session.step((k > 0).then(|| features(&model, 2, k))).unwrap();
+                    logits.iter().map(|(_, map)| map.values().to_data()).collect::<Vec<_>>()
+                });
+                assert_eq!(std::mem::take(&mut logits[0]), logits[1], "{name}, scale {k}");
+            }
+        }
+    }
+}

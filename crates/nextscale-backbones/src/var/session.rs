@@ -1,7 +1,10 @@
 use burn::tensor::Tensor;
 use nextscale_core::{Alphabet, BatchConditions, Error, PassLogits, PassPlan, Result};
 
-use super::{conditioning::Conditioning, model::Var};
+use super::{
+    conditioning::{Conditioning, OfSides},
+    model::Var,
+};
 use crate::Session;
 use crate::transformer::{
     adaln::Modulation,
@@ -32,15 +35,36 @@ impl<'a> VarSession<'a> {
         for side in running.conditions(conditions)? {
             rows.extend(model.class_rows(side)?);
         }
-        Ok(Self {
+        Ok(Self::new(model, model.condition(&rows), running, conditions.batch(), plan))
+    }
+
+    /// The same from what was made of all sides of a batch.
+    pub(super) fn sharing(model: &'a Var, of_sides: &OfSides, batch: usize, plan: &PassPlan) -> Result<Self> {
+        check(plan, model.config.schedule.len(), model.config.depth)?;
+        let running = Streams::of(plan.run(0), batch);
+        let conditioning = match running.ranges_in(&of_sides.sides)? {
+            Some(ranges) => of_sides.conditioning.pick(&ranges),
+            None => of_sides.conditioning.clone(),
+        };
+        Ok(Self::new(model, conditioning, running, batch, plan))
+    }
+
+    fn new(
+        model: &'a Var,
+        conditioning: Conditioning,
+        running: Streams,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Self {
+        Self {
             model,
             plan: plan.clone(),
-            batch: conditions.batch(),
+            batch,
             scale: 0,
-            conditioning: model.condition(&rows).in_blocks(&running),
+            conditioning: conditioning.in_blocks(&running),
             running,
             caches: vec![Cache::default(); model.config.depth],
-        })
+        }
     }
 
     /// Drops the rows of streams that have stopped.
@@ -53,6 +77,10 @@ impl<'a> VarSession<'a> {
         let depth = blocks.len();
         let in_block = |(i, block): (usize, Modulation)| {
             let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            // A block that no stream runs any more reads nothing.
+            if ranges.is_empty() {
+                return block;
+            }
             block.map(|part| pick(part, &ranges))
         };
         self.conditioning = Conditioning {
