@@ -8,7 +8,7 @@ use super::Failure;
 use super::device::DeviceArgs;
 use super::say::say;
 
-/// Compare this program's numbers on a device with those of VAR's original code
+/// Compare this program's numbers on a device with those of the models' original code
 ///
 /// The program contains tiny models with random weights, and the numbers that the original PyTorch code
 /// computes from them. Each line has what was compared, the largest difference and the tolerance.
@@ -16,7 +16,7 @@ use super::say::say;
 pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Use the files in this folder instead of the built-in ones, with the layout of tests/fixtures/var
+    /// Use VAR's files in this folder instead of the built-in ones, with the layout of tests/fixtures/var
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
 }

@@ -6,13 +6,15 @@ use nextscale_pipeline::Result;
 use nextscale_weights::WeightFile;
 
 macro_rules! compiled_in {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_bytes!(concat!("../../../tests/fixtures/var/", $name)))),*]
+    ($folder:literal, $prefix:literal, $($name:literal),* $(,)?) => {
+        &[$((concat!($prefix, $name), include_bytes!(concat!("../../../tests/fixtures/", $folder, $name)))),*]
     };
 }
 
-/// The files that the comparisons read, 7 MB together. Single modules and pickles stay with the tests.
+/// The files of VAR that the comparisons read, 7 MB together. Single modules and pickles stay with the tests.
 const COMPILED_IN: &[(&str, &[u8])] = compiled_in![
+    "var/",
+    "",
     "interpolate.safetensors",
     "reference_aln.safetensors",
     "reference_saln.safetensors",
@@ -21,6 +23,16 @@ const COMPILED_IN: &[(&str, &[u8])] = compiled_in![
     "vae.safetensors",
     "var_aln.safetensors",
     "var_saln.safetensors",
+];
+
+/// Those of Infinity, 5 MB together.
+const INFINITY: &[(&str, &[u8])] = compiled_in![
+    "infinity/base/",
+    "infinity/base/",
+    "infinity.safetensors",
+    "reference.safetensors",
+    "reference_vae_train.safetensors",
+    "vae.safetensors",
 ];
 
 /// Groups of the fixture tokenizer's norms.
@@ -95,7 +107,7 @@ impl Fixtures {
         if let Some(folder) = &self.folder {
             return Ok(Fixture(WeightFile::open(folder.join(name))?));
         }
-        let Some((_, bytes)) = COMPILED_IN.iter().find(|(known, _)| *known == name) else {
+        let Some((_, bytes)) = COMPILED_IN.iter().chain(INFINITY).find(|(known, _)| *known == name) else {
             return Err(CoreError::setting("fixture", format!("{name} is not part of the program")).into());
         };
         Ok(Fixture(WeightFile::from_bytes(*bytes, format!("the compiled-in {name}"))?))

@@ -1,5 +1,5 @@
 //! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny
-//! models with random weights (`tests/fixtures/var/README.md`), compiled in, and how far this program differs
+//! models with random weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity`), compiled in, and how far this program differs
 //! from them on any device.
 //!
 //! Both the crates' golden tests and `nextscale selfcheck` call these functions, so that each comparison is
@@ -7,10 +7,12 @@
 
 pub mod backbone;
 mod fixtures;
+mod following;
 mod gap;
 pub mod generation;
 pub mod guidance;
 mod host;
+pub mod infinity;
 mod line;
 pub mod loading;
 pub mod priors;
@@ -41,7 +43,7 @@ pub struct Setting<'a> {
 type Group = (&'static str, fn(&Setting<'_>) -> Result<Vec<Line>>);
 
 /// Every group; each depends on those before it.
-const CHECKS: [Group; 7] = [
+const CHECKS: [Group; 8] = [
     ("loading", loading::lines),
     ("priors", priors::lines),
     ("tokenizer", tokenizer::lines),
@@ -49,6 +51,7 @@ const CHECKS: [Group; 7] = [
     ("guidance", guidance::lines),
     ("sampler", sampler::lines),
     ("generation", generation::lines),
+    ("infinity", infinity::lines),
 ];
 
 /// Makes all comparisons; `show` receives each line when it is ready. A group that cannot be computed is one
