@@ -1,6 +1,6 @@
 //! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny
-//! models with random weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity`), compiled in, and how far this program differs
-//! from them on any device.
+//! models with random weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity`),
+//! compiled in, and how far this program differs from them on any device.
 //!
 //! Both the crates' golden tests and `nextscale selfcheck` call these functions, so that each comparison is
 //! written once: lower crates have this one as a development dependency.
