@@ -11,8 +11,8 @@ use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
 pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
-    ("model", "must be given", "the model, see below"),
-    ("condition", "must be given", "what to show, one condition an image, see below"),
+    ("model", "required", "the model, see below"),
+    ("condition", "required", "what to show, one condition per image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
     (
         "variants",
