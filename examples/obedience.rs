@@ -58,10 +58,7 @@ fn prompts(count: usize, classes: &[String]) -> Vec<String> {
 fn thresholds(file: &Path) -> Result<Thresholds, Box<dyn Error>> {
     let file = WeightFile::open(file)?;
     let said = file.metadata().get("thresholds").ok_or_else(|| {
-        format!(
-            "{} has no thresholds; give the text encoder that a training on captions wrote",
-            file.label()
-        )
+        format!("{} has no thresholds; give the text encoder that a training on captions wrote", file.label())
     })?;
     Ok(serde_json::from_str(said)?)
 }
