@@ -1,4 +1,4 @@
-//! What training runs are told: what all of them share. A family's own config has these among its fields.
+//! The settings that all training runs share. A family's own config has these among its fields.
 
 use std::path::{Path, PathBuf};
 
@@ -11,72 +11,72 @@ use crate::run::Training;
 use crate::schedule::Shape;
 use crate::{Error, Result};
 
-/// What every tokenizer's training is told, whatever its codes are.
+/// The settings of every tokenizer's training, whatever its codes are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenizerSettings {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images, flips, and whatever else is random.
+    /// Determines the first weights, the order of images, flips, and all other randomness.
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Mirror half of the images.
     pub flips: bool,
-    /// What of it is trained.
+    /// Which part is trained.
     pub learn: Learn,
     /// Weight of the error of pixel gradients beside the squared error.
     pub gradient_weight: f64,
     /// A distance between features of a classifier, beside that of pixels.
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other terms.
+    /// A discriminator that learns to tell reconstructions from images, and the weight of its verdict.
     pub adversarial: Option<AdversarialTerm>,
-    /// Weights to begin from in place of fresh ones.
+    /// Weights to start from instead of fresh ones.
     pub start: Option<PathBuf>,
     /// Weight of the quantiser's loss.
     pub quantiser_weight: f64,
-    /// What convolutions multiply: `f32`, or `bf16` for mixed precision.
+    /// The type of convolutions' inputs: `f32`, or `bf16` for mixed precision.
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
     pub training: Training,
 }
 
-/// What every backbone's training is told, whatever its layers and conditions are.
+/// The settings of every backbone's training, whatever its layers and conditions are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackboneSettings {
     /// The images.
     pub data: Source,
     /// The tokenizer's weights.
     pub tokenizer: PathBuf,
-    /// Decides the first weights, the order of images, the dropped conditions, and whatever else is random.
+    /// Determines the first weights, the order of images, the dropped conditions, and all other randomness.
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Learn from mirrored images too.
     pub flips: bool,
-    /// Learn from images that move by up to so many pixels each way.
+    /// Shift images at random by up to this many pixels in each direction.
     pub shift: usize,
-    /// Weights to begin from in place of fresh ones.
+    /// Weights to start from instead of fresh ones.
     pub start: Option<PathBuf>,
-    /// The share of conditions that are replaced by none, for classifier-free guidance.
+    /// The share of conditions that are dropped, for classifier-free guidance.
     pub label_dropout: f64,
-    /// What linear layers and attention multiply: `f32`, or `bf16` for mixed precision.
+    /// The type of the inputs of linear layers and attention: `f32`, or `bf16` for mixed precision.
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
     pub training: Training,
 }
 
-/// What of a tokenizer is trained.
+/// Which part of a tokenizer is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Learn {
     /// All of it.
     #[default]
     All,
-    /// The way from the canvas to the image alone. The encoder, the codes and φ stay those of `start` bit for bit, so that
-    /// tokens stay valid, and a backbone that was trained on them.
+    /// Only the decoder. The encoder, the codes and φ stay those of `start` bit for bit, so its tokens, and backbones
+    /// trained on them, stay valid.
     Decoder,
 }
 
@@ -96,9 +96,9 @@ pub struct PerceptualTerm {
 pub struct AdversarialTerm {
     /// Weight of the discriminator's verdict on reconstructions.
     pub weight: f64,
-    /// The first step that feels it. The discriminator learns from the start.
+    /// The first step whose loss includes it. The discriminator trains from the start.
     pub from_step: u64,
-    /// Channels of the discriminator at full size, a multiple of 8; it has twice as many at the halvings.
+    /// Channels of the discriminator at full size, a multiple of 8; every halving doubles them.
     pub channels: usize,
 }
 
@@ -116,12 +116,12 @@ impl PerceptualTerm {
 pub struct TrainClassifier {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images and flips.
+    /// Determines the first weights, the order of images and flips.
     #[serde(default)]
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Mirror half of the images.
     #[serde(default = "yes")]
@@ -130,7 +130,7 @@ pub struct TrainClassifier {
     pub channels: usize,
     /// Stages, each at half the size of the one before.
     pub stages: usize,
-    /// What convolutions multiply: `f32`, or `bf16` for mixed precision, as in a tokenizer's training.
+    /// The type of convolutions' inputs: `f32`, or `bf16` for mixed precision, as in a tokenizer's training.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -139,7 +139,7 @@ pub struct TrainClassifier {
 }
 
 impl TrainClassifier {
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -155,7 +155,7 @@ impl TrainClassifier {
 }
 
 impl TokenizerSettings {
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -170,7 +170,7 @@ impl TokenizerSettings {
             ("adversarial.weight", adversarial),
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(Error::setting(field, format!("{weight} is no weight; give 0 or more")));
+                return Err(Error::setting(field, format!("{weight} is not a weight; give 0 or more")));
             }
         }
         if let Some(term) = &self.adversarial {
@@ -187,7 +187,7 @@ impl TokenizerSettings {
 }
 
 impl BackboneSettings {
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -196,7 +196,7 @@ impl BackboneSettings {
         if !(0.0..=1.0).contains(&self.label_dropout) {
             return Err(Error::setting(
                 "label_dropout",
-                format!("{} is no share; give a number from 0 to 1", self.label_dropout),
+                format!("{} is not a share; give a number from 0 to 1", self.label_dropout),
             ));
         }
         Ok(())
@@ -204,10 +204,10 @@ impl BackboneSettings {
 }
 
 impl Training {
-    /// Checks the settings for a run of `steps` updates of `batch` images each.
+    /// Checks the settings for a run of `steps` steps of `batch` images each.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the field, and what it may be.
+    /// [`Error::Setting`] with the field and its allowed values.
     pub fn check(&self, steps: u64, batch: usize) -> Result<()> {
         if steps == 0 {
             return Err(Error::setting("steps", "0 trains nothing; give at least 1"));
@@ -229,7 +229,7 @@ impl Training {
         {
             return Err(Error::setting(
                 "schedule.shape.from",
-                format!("{from} is no share of the run; give a number from 0 to below 1, like 0.8"),
+                format!("{from} is not a share of the run; give a number from 0 to below 1, like 0.8"),
             ));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
@@ -263,7 +263,7 @@ impl Training {
         if !(0.0..1.0).contains(&self.ema) {
             return Err(Error::setting(
                 "ema",
-                format!("{} is no decay; give 0 (off) or a number below 1", self.ema),
+                format!("{} is not a decay; give 0 (off) or a number below 1", self.ema),
             ));
         }
         Ok(())
