@@ -16,8 +16,10 @@ use crate::{Error, Result};
 
 /// Images of a row.
 const ACROSS: usize = 10;
-/// Seeds that are shown.
+/// Seeds that are shown, at most.
 const SEEDS: usize = 5;
+/// Rows of all seeds together, about.
+const ROWS: usize = 100;
 /// Larger images are made smaller: the page carries them all.
 const SIDE: u32 = 128;
 /// Pixels of all images together, about: of many, each is made smaller still.
@@ -25,9 +27,10 @@ const PIXELS: usize = 3_000_000;
 /// But no smaller than this.
 const LEAST: u32 = 48;
 
-/// How many of the seeds have their images on the page.
+/// How many of the seeds have their images on the page: fewer where there are many cells.
 pub(super) fn seeds_shown(report: &Report) -> usize {
-    report.ablation.seeds.len().min(SEEDS)
+    let ablation = &report.ablation;
+    (ROWS / ablation.cells.len().max(1)).clamp(1, SEEDS).min(ablation.seeds.len())
 }
 
 /// The pictures of the page.
