@@ -1,4 +1,4 @@
-//! The documentation: pages that are made from the program are up to date, and links lead somewhere.
+//! The documentation: generated pages are up to date, and links lead somewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn the_reference_of_configs_is_what_the_registry_says() {
     );
 }
 
-/// The source files of the crates that name a thing outside of tests.
+/// The source files of the crates that mention a name outside of tests.
 fn files_that_name(thing: &str) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src"), root.join("crates")];
@@ -68,7 +68,7 @@ fn a_rule_stands_in_the_files_that_the_map_says() {
     assert_eq!(files_that_name("Gated"), told);
     let other: BTreeSet<String> = told.iter().map(|file| file.replace("gated", "rescale")).collect();
     assert_eq!(files_that_name("Rescale"), other);
-    // Names that are words elsewhere too.
+    // Includes names that are common words.
     for (start, thing) in [("| a prior |", "Dse"), ("| a sampler |", "Argmax"), ("| a family |", "VarFamily")]
     {
         let files = files_that_name(thing);
@@ -89,10 +89,11 @@ fn every_page_is_listed() {
     }
 }
 
-/// Every page of documentation outside of crates: the book's, and those at the repository's root and beside models.
+/// Every page of documentation outside of crates: the book's, and those at the repository's root and beside
+/// models.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["", "docs", "docs/src", "models/cifar10", "models/lite0"];
+    let folders = ["", "docs", "docs/src", "models/cifar10", "models/cifar10-weak", "models/lite0"];
     let inside = |folder: &str| std::fs::read_dir(root.join(folder)).unwrap();
     let files = folders.into_iter().flat_map(inside).map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
@@ -104,7 +105,7 @@ fn prose(text: &str) -> String {
     outside.lines().filter(|line| !line.starts_with("    ")).map(|line| format!("{line}\n")).collect()
 }
 
-/// The anchors of a page's headings, as mdBook and others make them.
+/// The anchors of a page's headings, as created by mdBook and others.
 fn anchors(text: &str) -> BTreeSet<String> {
     let prose = prose(text);
     let headings = prose.lines().filter(|line| line.starts_with('#'));
@@ -141,7 +142,7 @@ fn links_of_the_documentation_lead_somewhere() {
     assert!(count > 80, "{count}");
 }
 
-/// What the built pages link to, in mdBook's own words: `mdbook build docs` comes first.
+/// The links of the built pages, as mdBook created them: `mdbook build docs` comes first.
 #[test]
 #[ignore = "needs the built book: mdbook build docs"]
 fn the_built_book_has_no_broken_link() {
@@ -177,7 +178,7 @@ fn the_built_book_has_no_broken_link() {
     assert!(count > 500, "{count}");
 }
 
-/// The fields of a training's config at a path, as an unknown one is answered.
+/// The fields of a training's config at a path, from the answer to an unknown one.
 fn fields<T: DeserializeOwned>(config: &str, path: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/train").join(config);
     let mut tree = Document::read(&file).unwrap();

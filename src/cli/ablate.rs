@@ -17,7 +17,7 @@ use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::report::{self, ScatterArgs};
-use super::{Failure, config_file};
+use super::{Failure, config_file, say};
 use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
@@ -39,8 +39,8 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Writes down what is run, in the folder: the ablation as it was read, --quick and --set applied, and for every run of it the command, the
-/// version, when it began, and at its end how long it took.
+/// Records the run in the folder: the ablation as read, with --quick and --set applied, and for every run of
+/// it the command, the version, when it began and, at its end, how long it took.
 fn keep(store: &Store, tree: &Node, begun: SystemTime, took: Option<Duration>) -> Result<(), Failure> {
     let unwritten = |name: &str, error: std::io::Error| {
         Failure::Run(miette::miette!("cannot write {}: {error}", store.root().join(name).display()))
@@ -68,7 +68,7 @@ struct Said {
     seconds: Option<f64>,
 }
 
-/// Makes what is missing, and writes the report.
+/// Generates what is missing, and writes the report.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
     let mut tree = config_file::read(&args.file, ConfigKind::Ablation)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -78,6 +78,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     }
     args.overrides.apply(&mut tree)?;
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
+    say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
     if scatters != Scatters::default() {
         // Before hours of images: a report at their end is too late to say that a name is wrong.

@@ -1,10 +1,11 @@
-//! `nextscale generate [CONFIG]`: a config to a folder of images.
+//! `nextscale generate [CONFIG]`: from a config to a folder of images.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::config::{Document, Node};
+use crate::families::Shipped;
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::device::{DeviceArgs, DtypeArgs};
@@ -14,7 +15,7 @@ use super::recognise::ConfigKind;
 use super::say::{self, say};
 use super::{Failure, config_file};
 
-/// What runs without a config; compiled in, so that it works from any folder.
+/// The default config, compiled in so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 
 /// Generate images: with no config, ten classes of the shipped model under four guidances
@@ -28,10 +29,11 @@ pub struct Args {
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A text to make an image of, in place of the config's condition; may be given several times
+    /// A text to draw, instead of the config's condition; can be repeated; without a config, the shipped model that
+    /// takes texts draws it under four guidances
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
+    /// Write every scale's logits, priors, tokens and canvases to a safetensors file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]
@@ -42,15 +44,18 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
-/// A condition as configs write it.
+/// A condition in config notation.
 #[derive(Serialize)]
 enum Condition<'a> {
     Prompts(&'a [String]),
 }
 
-/// Makes the images, and says where they are and what they took.
+/// Generates the images, and prints where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let (mut tree, name, folder) = read(args.config.as_deref())?;
+    let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
+        (None, false) => quickstart_of_prompts()?,
+        (config, _) => read(config.as_deref())?,
+    };
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
@@ -76,7 +81,26 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The config, the name of what it makes, and the folder that its paths start from.
+/// The config of prompts given without one: the quickstart, on a shipped model that takes texts.
+fn quickstart_of_prompts() -> Result<(Node, String, PathBuf), Failure> {
+    #[derive(Serialize)]
+    #[serde(rename = "Model")]
+    enum Model<'a> {
+        Shipped(&'a str),
+    }
+    let Some(model) = Shipped::of_prompts() else {
+        return Err(Failure::Usage(miette::miette!(
+            help = "give a config whose model takes texts, as in configs/infinity-125m.ron",
+            "none of this program's shipped models takes prompts"
+        )));
+    };
+    let (mut tree, _, folder) = read(None)?;
+    let model = Node::from_serialize(&Model::Shipped(model.name)).map_err(Failure::usage)?;
+    tree.set_node("model", model).map_err(Failure::usage)?;
+    Ok((tree, "prompts".into(), folder))
+}
+
+/// The config, its output's name, and the folder for relative paths in it.
 pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
     match path {
         None => {

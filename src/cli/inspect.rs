@@ -10,7 +10,7 @@ use crate::weights::WeightFile;
 use super::say::say;
 use super::{Failure, recognise};
 
-/// Say what a file or folder is, which command takes it, and of a checkpoint which tensors it has
+/// Tell what a file or folder is and which command takes it; for a checkpoint, list its tensors
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A .pth or .safetensors file, or anything else that nextscale reads or writes
@@ -20,7 +20,7 @@ pub struct Args {
     tensors: bool,
 }
 
-/// Prints it; what no command here can use is a failure, after what it holds has been printed.
+/// Prints it. What no command can use is a failure, after its contents have been printed.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let failed = |message: String| Failure::Run(miette::miette!("{message}"));
     if args.file.is_dir() {
@@ -57,7 +57,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     verdict.map(|_| ()).map_err(failed)
 }
 
-/// How many tensors are stored as what.
+/// How many tensors are stored in which type.
 fn types(file: &WeightFile) -> String {
     let mut counts = BTreeMap::new();
     for info in file.names().filter_map(|name| file.info(name)) {

@@ -1,4 +1,4 @@
-//! `--set PATH=VALUE`, as every command that reads a config has it.
+//! `--set PATH=VALUE`, for every command that reads a config.
 
 use crate::config::Node;
 

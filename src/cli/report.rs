@@ -1,4 +1,4 @@
-//! `nextscale report DIR`: the report of an ablation, made again from what is on disk.
+//! `nextscale report DIR`: rewrites the report of an ablation from what is on disk.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use super::say;
 use super::say::say;
 use crate::pipeline::progress;
 
-/// Write the report of an ablation again from its folder, without the model
+/// Rewrite the report of an ablation from its folder, without the model
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder that `nextscale ablate` made
+    /// The folder of an ablation
     dir: PathBuf,
     #[command(flatten)]
     scatter: ScatterArgs,
@@ -49,13 +49,13 @@ impl ScatterArgs {
     }
 }
 
-/// Reads what is there, and writes the report.
+/// Reads the folder, and writes the report.
 pub fn run(args: Args, judges: &Judges) -> Result<(), Failure> {
     let store = Store::open_existing(&args.dir)?;
     write(&store, judges, DeviceChoice::Cpu, &args.scatter.scatters()?)
 }
 
-/// Writes the report, and says where it is.
+/// Writes the report, and prints where it is.
 pub fn write(
     store: &Store,
     judges: &Judges,

@@ -57,7 +57,7 @@ fn a_killed_ablation_goes_on_and_its_report_is_that_of_a_straight_one() {
         .spawn()
         .unwrap();
     let begin = Instant::now();
-    // In the third of six: some cells and seeds are finished, one is begun, the rest are not.
+    // In the third of six: some cells and seeds are finished, one has begun, the rest have not.
     while chunks() < 3 && begin.elapsed() < Duration::from_secs(120) {
         assert!(child.try_wait().unwrap().is_none(), "ended before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
@@ -77,7 +77,7 @@ fn a_killed_ablation_goes_on_and_its_report_is_that_of_a_straight_one() {
         let read = |out: &str| fs::read(place.path(out).join(name)).unwrap();
         assert!(read("killed") == read("straight"), "{name} differs");
     }
-    // And once more from what is on disk alone.
+    // And once more, only from what is on disk.
     let before = fs::read(place.path("straight/report.html")).unwrap();
     for name in REPORTS {
         fs::remove_file(place.path("straight").join(name)).unwrap();
@@ -120,7 +120,7 @@ fn finished_cells_are_not_made_again_and_new_ones_join_them() {
     assert!(before.iter().all(|image| after.contains(image)), "an image was made again");
     let table = fs::read_to_string(place.path("a-quick/measures.csv")).unwrap();
     assert!(table.contains("beta = 2.0"), "{table}");
-    // What a user sets goes before the preset.
+    // A user's setting has priority over the preset.
     let fewer =
         place.run(&["ablate", "a.ron", "--quick", "--set", "samples=3", "--set", "traces=0", "--out", "few"]);
     assert_eq!(fewer.code, Some(0), "{fewer:?}");
@@ -208,7 +208,7 @@ fn faults_are_named() {
     fs::remove_file(place.path("real/0.png")).unwrap();
     fs::remove_file(place.path("real/1.png")).unwrap();
     let empty = place.run(&["ablate", "a.ron", "--out", "empty"]);
-    // As `evaluate` ends for such a folder.
+    // As `evaluate` fails for such a folder.
     assert_eq!(empty.code, Some(1), "{empty:?}");
     assert!(empty.err.contains("real: holds no PNG"), "{}", empty.err);
 }

@@ -1,4 +1,4 @@
-//! What every command makes of the kinds of files and folders that there are.
+//! How every command treats all kinds of files and folders.
 
 use super::program::Place;
 
@@ -43,7 +43,7 @@ fn images_are_named_the_same_way_for_every_command() {
     // Without it the first that differs is named, before any image is measured.
     let mixed = place.run(&["evaluate", "set/train", "--reference", "set/test"]);
     assert!(mixed.code == Some(1) && mixed.err.contains("--size N"), "{mixed:?}");
-    // A data set with two splits is no set of images, and the remedy is a line to copy.
+    // A data set with two splits is not a set of images, and the remedy is a line to copy.
     let both =
         place.run(&["evaluate", "Folder(root: \"set\", size: 8)", "--reference", "set/test", "--size", "8"]);
     assert!(both.code == Some(2) && both.err.contains("Test(Folder(root"), "{both:?}");
@@ -110,7 +110,7 @@ fn a_tokenizer_alone_is_taken_in_either_format_or_the_config_to_write_is_told() 
     assert!(ran.err.contains("(model: Var(tokenizer:") || ran.err.contains("norm_groups"), "{ran:?}");
     let backbone = format!("{PROJECT}/models/cifar10/backbone.safetensors");
     let none = place.run(&["reconstruct", &backbone, "set", "--out", "rec.npz"]);
-    assert!(none.code == Some(2) && none.err.contains("is no tokenizer"), "{none:?}");
+    assert!(none.code == Some(2) && none.err.contains("is not a tokenizer"), "{none:?}");
     assert_eq!(place.files(), ["set/0.png"]);
 }
 
@@ -153,7 +153,7 @@ fn inspect_knows_everything_that_the_program_reads_and_writes() {
     assert!(page.code == Some(1) && page.err.contains("web page"), "{page:?}");
 }
 
-/// What becomes of a tensor by name; `None` leaves it out.
+/// Replaces a tensor by name; `None` drops it.
 type Change = dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>;
 
 #[test]
@@ -209,7 +209,7 @@ fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_
     assert_eq!(place.files(), ["ablation.ron", "run.ron"]);
 }
 
-/// A reader that has gone, a full disk under the words, and no terminal: none is an error of the work.
+/// A reader that has gone, a full disk under the output, no terminal: none is an error of the work.
 #[cfg(target_os = "linux")]
 #[test]
 fn words_that_cannot_be_printed_do_not_end_a_command() {
@@ -223,7 +223,7 @@ fn words_that_cannot_be_printed_do_not_end_a_command() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = place.command(arguments);
         let status = command.stdout(full.try_clone().unwrap()).stderr(full).status().unwrap();
-        // The schema is all that its command is for.
+        // Printing the schema is the command's only purpose.
         let expected = if arguments == ["schema"] { 1 } else { 0 };
         assert_eq!(status.code(), Some(expected), "{arguments:?}");
     }

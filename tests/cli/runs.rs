@@ -43,7 +43,7 @@ fn a_run_in_bfloat16_is_another_run_or_says_what_it_needs() {
     place.config("run.ron", FOUR);
     let ran = place.run(&["generate", "run.ron", "--dtype", "bf16"]);
     if ran.code != Some(0) {
-        // A processor without the unit for it.
+        // On a processor without support for it.
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.err.contains("compute in f32"), "{}", ran.err);
         assert_eq!(place.files(), ["run.ron"]);

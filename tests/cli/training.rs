@@ -1,4 +1,4 @@
-//! The example of a training that the book has, for a few steps.
+//! The book's example of a training, for a few steps.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What images of a cell cost: work that follows from the rule, and time that was measured.
+//! The cost of a cell's images: the work that follows from the rule, and measured times.
 
 use nextscale_core::PassPlan;
 use serde::{Deserialize, Serialize};
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use crate::plan::Cell;
 use crate::{Error, Result};
 
-/// What a rule has the backbone do for an image.
+/// How much a rule makes the backbone do for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    /// Tokens that go through a backbone, over those of one conditional pass: 1 without guidance, 2 for classifier-free guidance at
-    /// every scale. A pass that ends early counts up to there.
+    /// Tokens that pass through a backbone, divided by those of one conditional pass: 1 without guidance, 2
+    /// for classifier-free guidance at every scale. A pass that ends early counts up to its end.
     pub passes: f64,
-    /// The most passes that run at one scale; with a KV cache, the caches that an image holds.
+    /// The most passes that run at one scale; with a KV cache, the number of caches per image.
     pub caches: usize,
 }
 
 impl Work {
-    /// That of a cell's rule on its model's scales.
+    /// The work of a cell's rule on its model's scales.
     ///
     /// # Errors
     /// If the rule needs no pass at some scale.
@@ -37,24 +37,24 @@ impl Work {
     }
 }
 
-/// How long images took: milliseconds an image, in every round.
+/// Measured times: milliseconds per image, in every round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Times {
-    /// One number a round; rounds go over all cells in turn.
+    /// One number per round; rounds alternate over all cells.
     pub milliseconds: Vec<f64>,
-    /// The processors' threads that there were.
+    /// The number of threads.
     pub threads: usize,
 }
 
 impl Times {
-    /// The middle one; of an even number the lower.
+    /// The median; for an even number, the lower of the middle two.
     pub fn median(&self) -> Option<f64> {
         let mut sorted = self.milliseconds.clone();
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len().checked_sub(1)? / 2).copied()
     }
 
-    /// How many times as long as others, round by round: the middle one, and the least and the greatest.
+    /// The ratio to other times, round by round: the median, the minimum and the maximum.
     pub fn over(&self, others: &Self) -> Option<[f64; 3]> {
         let ratios = self.milliseconds.iter().zip(&others.milliseconds).map(|(own, other)| own / other);
         let mut ratios: Vec<f64> = ratios.collect();
@@ -64,7 +64,7 @@ impl Times {
     }
 }
 
-/// Under which key the times of so many images at once are kept.
+/// The key under which times for this many images at once are stored.
 pub fn times_key(images: u64) -> String {
     format!("{images} images at once")
 }

@@ -2,7 +2,7 @@
 
 use crate::stats::Difference;
 
-/// Four significant digits, without an exponent where that is readable.
+/// Four significant digits, without an exponent if that is readable.
 pub(crate) fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".into() } else { value.to_string() };

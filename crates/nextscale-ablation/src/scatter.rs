@@ -9,20 +9,20 @@ use crate::chart::{COLOURS, Line, STROKES, Side, px, short};
 pub(crate) struct Mark {
     /// Where it is.
     pub at: (f64, f64),
-    /// Its intervals across and up; none where there is none.
+    /// Its horizontal and vertical intervals, if any.
     pub intervals: [Option<(f64, f64)>; 2],
-    /// What stands beside it; empty for nothing.
+    /// The label next to it, if any.
     pub label: String,
-    /// What it is, in full.
+    /// Its full description.
     pub name: String,
 }
 
 /// Points that are joined.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Path {
-    /// What it is, in the legend.
+    /// Its name in the legend.
     pub name: String,
-    /// Its colour and dashes, by number; none for the colour of text.
+    /// The number of its colour and dashes; `None` for the colour of text.
     pub style: Option<usize>,
     /// Its points, in order.
     pub marks: Vec<Mark>,
@@ -35,7 +35,7 @@ impl Path {
 }
 
 const SIZE: (f64, f64) = (640.0, 400.0);
-/// About how wide a letter of a label is, and how high.
+/// The approximate width and height of a label's letters.
 const LETTER: (f64, f64) = (6.2, 12.0);
 
 /// The chart without a legend.
@@ -48,12 +48,13 @@ pub(crate) fn plot(paths: &[Path], x_name: &str, y_name: &str) -> Markup {
     }
 }
 
-/// The lines that a legend names.
+/// The lines in the legend.
 pub(crate) fn lines(paths: &[Path]) -> Vec<Line> {
     paths.iter().map(Path::line).collect()
 }
 
-/// The chart as a file of its own, with a legend; it paints its own ground, light or dark as the viewer wants.
+/// The chart as a separate file, with a legend. It draws its own background, light or dark by the viewer's
+/// preference.
 pub(crate) fn file(title: &str, paths: &[Path], x_name: &str, y_name: &str) -> String {
     let row = 18.0;
     let whole = SIZE.1 + row * (paths.len() as f64 + 0.5);
@@ -133,8 +134,8 @@ fn inside(paths: &[Path], x_name: &str, y_name: &str) -> Markup {
     }
 }
 
-/// Where labels stand beside their points: at the first of several places where they cover no point and no earlier label, or
-/// else where they cover fewest.
+/// Where labels are placed next to their points: at the first of several places where they cover no point and
+/// no earlier label, or else where they cover fewest.
 fn places(
     spots: &[(f64, f64)],
     labels: &[&str],

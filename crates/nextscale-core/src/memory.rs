@@ -1,12 +1,12 @@
-//! How much memory there is, so that sizes that are written down somewhere are refused before anything is allocated on their
-//! word.
+//! How much memory there is, so that sizes read from files and configs can be refused before anything is
+//! allocated.
 
 use std::sync::OnceLock;
 
 use crate::{Error, Result};
 
-/// The most memory that this process can have, in bytes: the machine's, or less where a container's limit is lower. Where the system
-/// does not tell, the most that a processor's addresses reach.
+/// The most memory that this process can have, in bytes: the machine's, or a container's limit if that is
+/// lower. If the system does not say, the size of the address space.
 pub fn total() -> u64 {
     static TOTAL: OnceLock<u64> = OnceLock::new();
     *TOTAL.get_or_init(|| {
@@ -27,15 +27,15 @@ fn of_machine(text: &str) -> Option<u64> {
     Some((kilobytes("MemTotal:")? + kilobytes("SwapTotal:").unwrap_or(0)) * 1024)
 }
 
-/// The bytes of a tensor of these sizes in f32.
+/// The bytes of an f32 tensor of these sizes.
 pub fn of_f32(sizes: &[usize]) -> u128 {
     sizes.iter().fold(4, |bytes, &size| bytes.saturating_mul(size as u128))
 }
 
-/// Refuses a setting that certainly takes more memory than there is: `bytes` are the least that `what` takes.
+/// Refuses a setting that cannot fit in memory: `bytes` is a lower bound on what `what` takes.
 ///
 /// # Errors
-/// [`Error::Setting`] with the field, what it takes and what there is.
+/// [`Error::Setting`] with the field, the memory needed and the memory available.
 pub fn check(field: &'static str, what: &str, bytes: u128) -> Result<()> {
     check_against(field, what, bytes, total())
 }

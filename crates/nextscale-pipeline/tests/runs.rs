@@ -1,4 +1,4 @@
-//! A config to a folder: what is in it, going on after an interruption, traces, editing.
+//! From a config to a folder: its contents, resuming after an interruption, traces, editing.
 
 mod common;
 
@@ -62,7 +62,7 @@ fn a_folder_holds_config_images_grid_and_npz() {
         ]
     );
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
-    // The resolved config is a config, and of the same images.
+    // The resolved config is a valid config for the same images.
     let resolved = fs::read_to_string(out.join("config.ron")).unwrap();
     assert_eq!(prepare(&resolved).unwrap().identity(), prepare(&text).unwrap().identity());
     // The same run again finds everything there.
@@ -70,7 +70,7 @@ fn a_folder_holds_config_images_grid_and_npz() {
     assert_eq!((again.made, again.found), (0, 4));
 }
 
-/// The conditional logits, and a request to stop after so many of them.
+/// The conditional logits, with a request to stop after a number of calls.
 #[derive(Debug)]
 struct Interrupting {
     left: AtomicUsize,
@@ -94,10 +94,10 @@ impl Guidance for Interrupting {
     }
 }
 
-/// A run whose rule asks to stop after `calls` scales.
+/// A run whose rule requests a stop after `calls` scales.
 fn go_until(text: &str, options: RunOptions, calls: usize) -> Result<Summary> {
     let rule = Arc::new(Interrupting { left: AtomicUsize::new(calls), stop: options.stop.clone() });
-    // It shares a counter with this test, which no config could give it.
+    // It shares a counter with this test, which no config could provide.
     let rule: Arc<dyn Guidance> = rule;
     let registry = Registry::standard().with(Entry::value("Interrupting", "For this test.", rule));
     let config = Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &registry)?;
@@ -114,7 +114,7 @@ fn an_interrupted_run_goes_on_and_equals_a_straight_one() {
         trace: Some(root.path().join(format!("{name}-trace.safetensors"))),
         ..RunOptions::new(root.path().join(name))
     };
-    // Ten images a rule, three a batch, four scales.
+    // Ten images per rule, three per batch, four scales.
     let straight = go_until(&text, options("straight"), usize::MAX).unwrap();
     assert_eq!(straight.made, 20);
 
@@ -126,8 +126,8 @@ fn an_interrupted_run_goes_on_and_equals_a_straight_one() {
             .filter(|e| e.path().extension() == Some("png".as_ref()))
             .count()
     };
-    // In the second batch of the first rule; in the second of the second, when the rest of the first is done; at the end
-    // of a batch.
+    // In the second batch of the first rule; in the second of the second, after the rest of the first; at the
+    // end of a batch.
     for (calls, finished) in [(6, (3, 0)), (4 * 3 + 4 + 1, (10, 3)), (8, (10, 6))] {
         let error = go_until(&text, options("broken"), calls).unwrap_err();
         assert!(matches!(error, Error::Stopped), "{error}");
@@ -214,13 +214,13 @@ fn editing_keeps_what_it_is_told_to() {
     let whole = edited("rows: (0, 1), columns: (0, 1)", "whole");
     let half = edited("rows: (0, 1), columns: (0, 0.5)", "half");
     assert_ne!(whole, half);
-    // With everything kept, seeds cannot matter.
+    // With everything kept, seeds have no effect.
     let rest = format!("guidance: Conditional, edit: Keep(image: {given:?}, rows: (0, 1), columns: (0, 1))");
     let text = config("Null", &rest).replace("seed: 3", "seed: 4");
     go(&text, &RunOptions::new(root.path().join("other"))).unwrap();
     assert_eq!(fs::read(root.path().join("other/images/00000.png")).unwrap(), whole);
 
-    // Several images and boxes, tokens that follow the canvas, and the given pixels put over what is kept.
+    // Several images and boxes, requantised tokens, and given pixels pasted over the kept part.
     let other = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([200, x as u8, (x * y) as u8]));
     other.save(root.path().join("other.png")).unwrap();
     let boxes = "boxes: [(rows: (0, 0.5), columns: (0, 1)), (rows: (0.5, 1), columns: (0.5, 1))]";
@@ -254,7 +254,8 @@ fn editing_keeps_what_it_is_told_to() {
     assert!(!root.path().join("small.partial").exists());
 }
 
-/// With a trained tokenizer, tokens that follow the canvas bring the kept part back to about what the tokenizer alone costs.
+/// With a trained tokenizer, requantised tokens reduce the kept part's error to about that of the tokenizer
+/// alone.
 #[test]
 fn requantised_tokens_keep_more_than_those_of_the_given_image() {
     let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! The file that [`Marginal`] reads: average logits, one tensor a coarse grid, and what they are of.
+//! The file that [`Marginal`] reads: average logits, one tensor per coarse grid, and what they were measured
+//! on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,41 +16,41 @@ use crate::Marginal;
 const FORMAT: &str = "nextscale marginals";
 const PREFIX: &str = "marginal.";
 
-/// What a file of averages holds.
+/// The contents of a file of averages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Averages {
     /// The prior.
     pub prior: Marginal,
     /// The file's sha256.
     pub sha256: String,
-    /// What identifies the weights of the model that was calibrated.
+    /// The fingerprint of the calibrated model's weights.
     pub weights: String,
-    /// How far the averages over even and over odd images lie apart, as a share of the averages; none for one image.
+    /// The relative difference between the averages over even and over odd images; `None` for one image.
     pub halves: Option<f64>,
-    /// What the file says of itself.
+    /// The file's own description.
     pub about: BTreeMap<String, String>,
 }
 
 /// A file of averages that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AveragesError {
-    /// The file cannot be read or written, or is no checkpoint.
+    /// The file cannot be read or written, or is not a checkpoint.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
-    /// It holds something else, or no prior can be made of it.
+    /// It holds something else, or the averages are not valid.
     #[error("{}: {message}", file.display())]
     Other {
         /// The file.
         file: PathBuf,
-        /// What is wrong, and what helps.
+        /// What is wrong, and the remedy.
         message: String,
     },
 }
 
-/// Reads a file of `nextscale calibrate`.
+/// Reads a file written by `nextscale calibrate`.
 ///
 /// # Errors
-/// If the file cannot be read, or is no such file, or damaged.
+/// If the file cannot be read, is of another kind, or is damaged.
 pub fn read(path: &Path) -> Result<Averages, AveragesError> {
     let other = |message: String| AveragesError::Other { file: path.into(), message };
     let bytes =
@@ -59,17 +60,18 @@ pub fn read(path: &Path) -> Result<Averages, AveragesError> {
     let about = file.metadata().clone();
     if about.get("format").map(String::as_str) != Some(FORMAT) {
         return Err(other(
-            "it holds no averages of logits; make such a file with `nextscale calibrate`".into(),
+            "it holds no averages of logits; write such a file with `nextscale calibrate`".into(),
         ));
     }
     let weights = about.get("weights").cloned();
-    let weights = weights.ok_or_else(|| other("it does not say of which weights; calibrate again".into()))?;
+    let weights =
+        weights.ok_or_else(|| other("it does not name the calibrated weights; calibrate again".into()))?;
     let mut averages = Vec::new();
     for tensor in file.names() {
         let side = |text: &str| text.parse::<usize>().ok().filter(|&side| side > 0);
         let grid = tensor.strip_prefix(PREFIX).and_then(|grid| grid.split_once('x'));
         let grid = grid.and_then(|(height, width)| Some(Grid::new(side(height)?, side(width)?)));
-        let grid = grid.ok_or_else(|| other(format!("no grid is called `{tensor}`; calibrate again")))?;
+        let grid = grid.ok_or_else(|| other(format!("`{tensor}` is not a grid; calibrate again")))?;
         averages.push((grid, file.values(tensor)?.0));
     }
     let prior = Marginal::new(averages).map_err(|error| other(error.to_string()))?;
@@ -77,16 +79,16 @@ pub fn read(path: &Path) -> Result<Averages, AveragesError> {
     Ok(Averages { prior, sha256, weights, halves, about })
 }
 
-/// Writes averages, with what they are of: `weights` among it, and `halves` where it is known.
+/// Writes averages and what they were measured on: the fingerprint `weights`, and `halves` if known.
 ///
 /// # Errors
-/// If no prior can be made of them, or the file cannot be written.
+/// If the averages are not valid, or the file cannot be written.
 pub fn write(
     path: &Path,
     averages: &[(Grid, Vec<f32>)],
     about: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Result<(), AveragesError> {
-    // What no prior could be made of is told now and not when it is used.
+    // Invalid averages should fail here and not when they are used.
     Marginal::new(averages.iter().cloned())
         .map_err(|error| AveragesError::Other { file: path.into(), message: error.to_string() })?;
     let about: BTreeMap<String, String> = std::iter::once(("format", FORMAT.to_owned()))
@@ -100,7 +102,8 @@ pub fn write(
     Ok(save_safetensors(path, tensors, Precision::F32, &about)?)
 }
 
-/// Control: each channel's average at the coarse scale over many images, from a file of `nextscale calibrate`.
+/// Control: each channel's average at the coarse scale over many images, from a file of `nextscale
+/// calibrate`.
 #[derive(Settings)]
 #[setting(
     example = "Marginal(file: \"marginal.safetensors\")",
@@ -111,7 +114,7 @@ pub fn write(
 struct Given {
     /// The averages, relative to the config's folder.
     file: PathBuf,
-    /// The file's sha256; by default whichever it has, which the resolved config then says.
+    /// The file's sha256. By default any file is accepted, and the resolved config records its hash.
     sha256: Option<String>,
 }
 
@@ -120,23 +123,23 @@ impl Given {
         let file = self.file.display();
         let Averages { prior, sha256, weights, .. } = reader.accept(read(&self.file))?;
         match self.sha256 {
-            // Written down, so that a run is identified by what the file says and not by its name alone.
+            // Recorded so that a run is identified by the file's content and not only by its name.
             None => reader.write("sha256", &sha256)?,
             Some(expected) if expected != sha256 => {
                 let message = format!("{file} has the sha256 {sha256}, not {expected}");
-                let help = "calibrate again, or leave out `sha256` to take the file as it is";
+                let help = "calibrate again, or leave out `sha256` to accept the file as it is";
                 return Err(reader.error(message).with_help(help));
             }
             Some(_) => {}
         }
-        let remedy = "measure this model and name the file that comes out, or leave the prior away: `nextscale calibrate \
+        let remedy = "calibrate this model and name the resulting file, or remove the prior: `nextscale calibrate \
                       RUN.ron --out FILE --seed 1000`, where RUN.ron is a run of this model under the base of SSG";
         reader.measured_on(&weights, file.to_string(), remedy);
         Ok(prior)
     }
 }
 
-/// One to try without a file: three channels on two grids.
+/// An instance to try without a file: three channels on two grids.
 fn sample() -> Marginal {
     Marginal::of_grids([Grid::square(1), Grid::new(2, 3)], &[0.5, -1.0, 2.0])
 }
@@ -198,8 +201,8 @@ mod tests {
         let fine = vec![0.5];
         let cases = [
             (saved(&[("marginal.1x1", fine.clone())], "something"), "nextscale calibrate"),
-            (saved(&[("scale.0", fine.clone())], FORMAT), "no grid is called `scale.0`"),
-            (saved(&[("marginal.0x1", fine)], FORMAT), "no grid is called `marginal.0x1`"),
+            (saved(&[("scale.0", fine.clone())], FORMAT), "`scale.0` is not a grid"),
+            (saved(&[("marginal.0x1", fine)], FORMAT), "`marginal.0x1` is not a grid"),
             (saved(&[("marginal.1x1", vec![f32::NAN])], FORMAT), "NaN on the grid 1×1"),
             (saved(&[], FORMAT), "there are none"),
             (

@@ -1,4 +1,4 @@
-//! How much images of one condition differ: what distances of whole sets hide.
+//! How much images of one condition differ, which distances between whole sets do not show.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Better, Judge, Judged, Measure, Rows, network};
 use crate::images::Images;
 use crate::{Error, Result};
 
-/// Compares the images of every condition with each other, by their features.
+/// Compares the images of each condition with each other, by their features.
 pub struct DiversityJudge {
     net: Box<dyn FeatureNet>,
 }
@@ -114,7 +114,7 @@ mod tests {
         assert!(copies[0] < 1e-3 && (copies[1] - 1.0).abs() < 1e-6, "{copies:?}");
         let mixed = judged(&[1, 2, 1, 2], &["cat", "cat", "dog", "dog"]).unwrap();
         assert!(mixed[0] > 0.1 && mixed[1] > 1.0 + 1e-6, "{mixed:?}");
-        // A condition of one image has no pair, and is left out.
+        // A condition with one image has no pairs, and is left out.
         assert_eq!(
             judged(&[1, 2, 3], &["cat", "cat", "dog"]).unwrap(),
             judged(&[1, 2], &["cat", "cat"]).unwrap()

@@ -15,11 +15,12 @@ use crate::images::Images;
 use crate::reference::Reference;
 use crate::{Error, Result};
 
-/// Subsets of a kernel distance: fewer than the reference implementation's 100, because an ablation takes one for every cell and
-/// seed. The protocol says so.
+/// Subsets of a kernel distance: fewer than the reference implementation's 100, because an ablation computes
+/// one for every cell and seed. The protocol states it.
 const SUBSETS: usize = 20;
 
-/// Compares the features of images with the statistics of a reference, and of its reconstructions if there are any.
+/// Compares the features of images with the statistics of a reference, and of its reconstructions if there
+/// are any.
 pub struct FeatureJudge {
     net: Box<dyn FeatureNet>,
     reference: Statistics,
@@ -27,8 +28,8 @@ pub struct FeatureJudge {
 }
 
 impl FeatureJudge {
-    /// With the statistics files that the settings `reference` and `rec` name. Where Lite0 has no `reference`, the shipped
-    /// statistics of the ablation's own reference are taken.
+    /// With the statistics files in the settings `reference` and `rec`. Without a `reference`, Lite0 uses the
+    /// shipped statistics of the ablation's own reference.
     ///
     /// # Errors
     /// If one is missing, damaged, or of other features.
@@ -70,7 +71,7 @@ impl FeatureJudge {
     }
 }
 
-/// A statistics file, or moments that other programs wrote: features of whole references are gathered once, by
+/// A statistics file, or moments from another program: the features of whole references are gathered once, by
 /// `nextscale evaluate`.
 fn statistics(path: &Path, net: &dyn FeatureNet) -> Result<Statistics> {
     if !path.is_file() {
@@ -233,7 +234,7 @@ mod tests {
         assert!(names.iter().all(|name| name.ends_with("-Lite0")), "{names:?}");
         let judged = |images: &Images| {
             let rows = judge.look(images).unwrap();
-            // In two blocks, as they come from disk.
+            // In two blocks, as they are read from disk.
             let (half, width) = (rows.values.len() / 2, rows.width);
             let blocks = [&rows.values[..half], &rows.values[half..]];
             let blocks = || blocks.into_iter().map(|values| Rows::new(width, values.to_vec()));

@@ -1,4 +1,5 @@
-//! What judges on a network's features keep of every image. They share it: rows of one network are made once for all.
+//! What judges on a network's features keep of every image. They share it: rows of one network are made once
+//! for all.
 
 use nextscale_metrics::{FeatureNet, Features, ImageBatch};
 

@@ -16,7 +16,8 @@ pub struct ProbeJudge {
 }
 
 impl ProbeJudge {
-    /// With the probe that the setting `file` names, or the shipped one of CIFAR-10's classes; paths are relative to `folder`.
+    /// With the probe that the setting `file` names, or the shipped one of CIFAR-10's classes; paths are
+    /// relative to `folder`.
     ///
     /// # Errors
     /// If there is no such file, or it is of another network's features.
@@ -125,7 +126,8 @@ mod tests {
         };
         source.read(64, batch).unwrap();
         let rows = rows.unwrap();
-        // The files show the ten classes in turn; a probe that is right for 84 % of test images is for most of these.
+        // The files show the ten classes in turn; a probe that is right for 84 % of test images is for most
+        // of these.
         let classes = Probe::shipped("cifar10").unwrap().about().classes.clone();
         let named = |shift: usize| Rows {
             shows: (0..rows.count()).map(|i| Arc::from(classes[(i + shift) % 10].as_str())).collect(),

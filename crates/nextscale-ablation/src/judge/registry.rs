@@ -1,4 +1,4 @@
-//! Names in an ablation file to judges; open to other crates.
+//! From names in an ablation file to judges; open to other crates.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Builds a judge from the settings after its name.
 type Build = Arc<dyn Fn(&mut Fields<'_>, &Context<'_>) -> Result<Box<dyn Judge>> + Send + Sync>;
 
-/// A name that ablation files may use.
+/// A name for use in ablation files.
 #[derive(Clone)]
 pub struct Entry {
     /// The name.
@@ -37,7 +37,7 @@ impl Judges {
         Self::default()
     }
 
-    /// Everything that nextscale itself has.
+    /// Everything that nextscale itself provides.
     pub fn standard() -> Self {
         Self::new()
             .with("Pixels", "mean, spread, contrast and gradients of pixels", false, |_, _| {
@@ -85,7 +85,7 @@ impl Judges {
             )
     }
 
-    /// Adds a judge, or replaces the one of that name. `compares` tells whether it needs a reference.
+    /// Adds a judge, replacing one of the same name. `compares` says whether it needs a reference.
     pub fn with(
         mut self,
         name: &str,
@@ -98,12 +98,12 @@ impl Judges {
         self
     }
 
-    /// All of them, in the order in which they were added.
+    /// All of them, in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter()
     }
 
-    /// The judge that an ablation file names.
+    /// Builds the judge that an ablation file names.
     ///
     /// # Errors
     /// An unknown name or field, a wrong value, or a reference that it cannot use.
@@ -128,8 +128,8 @@ impl Judges {
         Ok(judge)
     }
 
-    /// What is measured where a file does not say: every judge that can be had without one more file. `shown` are the
-    /// conditions of the cells' images, as they are called.
+    /// The default measures: every judge that needs no further file. `shown` are the names of the conditions
+    /// of the cells' images.
     pub(crate) fn default_for(&self, reference: Option<&Reference>, shown: &[String]) -> Result<Vec<Node>> {
         let probed = match reference {
             Some(Reference::Shipped(name)) => {
@@ -138,7 +138,7 @@ impl Judges {
             }
             _ => false,
         };
-        // Those of a network need a statistics file, which only a person can name, but for what is shipped.
+        // Network judges need a statistics file, which only the user can name, except for shipped ones.
         let alone = |entry: &&Entry| match (entry.name.as_str(), reference) {
             ("Lite0", Some(Reference::Shipped(_))) | ("Spectrum", Some(_)) => true,
             ("Probe", _) => probed,
@@ -149,7 +149,7 @@ impl Judges {
     }
 }
 
-/// The reference, which a measure cannot do without.
+/// The reference, which a measure requires.
 ///
 /// # Errors
 /// If there is none.
@@ -159,7 +159,7 @@ pub fn needed<'a>(measure: &str, reference: Option<&'a Reference>) -> Result<&'a
     })
 }
 
-/// The network whose features a measure is of: Inception where its weights are given, else the shipped one.
+/// The network of a measure's features: Inception if its weights are given, otherwise the shipped one.
 fn network(fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Box<dyn FeatureNet>> {
     match fields.take_option::<String>("weights")? {
         Some(weights) => inception(&weights, fields, context),
@@ -175,7 +175,7 @@ fn inception(weights: &str, fields: &mut Fields<'_>, context: &Context<'_>) -> R
     Ok(Box::new(Inception::load(context.folder.join(weights), context.device)?.with_protocol(input)))
 }
 
-/// How images become Inception's input.
+/// Inception's input convention.
 #[derive(Deserialize)]
 enum Input {
     PytorchFid,

@@ -1,4 +1,4 @@
-//! What judges saw in a cell's images.
+//! Judges' rows for a cell's images.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ pub struct Set<'a> {
     pub store: &'a Store,
     /// The cell's id.
     pub cell: &'a str,
-    /// What is done to them.
+    /// The filter applied to them.
     pub pixels: Pixels,
     /// The seeds.
     pub seeds: &'a [u64],
-    /// Images of every seed.
+    /// Images per seed.
     pub samples: u64,
-    /// What they show, over and over; empty where that is not known.
+    /// What they show, repeating; empty if unknown.
     pub shows: Arc<[Arc<str>]>,
 }
 
-/// What a judge reads of a set, chunk by chunk, seed after seed.
+/// A judge's condensed rows for a set, chunk by chunk, seed by seed.
 pub fn rows<'a>(set: Set<'a>, judge: &'a dyn Judge) -> impl Iterator<Item = Result<Rows>> + 'a {
     let key = key(judge, set.pixels);
     set.seeds.iter().flat_map(move |&seed| {
@@ -41,7 +41,7 @@ pub fn rows<'a>(set: Set<'a>, judge: &'a dyn Judge) -> impl Iterator<Item = Resu
     })
 }
 
-/// Has a judge look at the images on disk that it has not seen: where a measure changed since they were made.
+/// Judges the images on disk that have no rows yet, if a measure changed after they were generated.
 ///
 /// # Errors
 /// If images are missing or damaged.
@@ -68,12 +68,12 @@ pub fn catch_up(set: &Set<'_>, judge: &dyn Judge) -> Result<()> {
     Ok(())
 }
 
-/// What a judge's rows depend on, besides the images that were made.
+/// What a judge's rows depend on, besides the generated images.
 pub(super) fn key(judge: &dyn Judge, pixels: Pixels) -> String {
     format!("{} · {pixels}", judge.rows_protocol())
 }
 
-/// Has every judge look at the images of a chunk that it has not seen.
+/// Passes the images of a chunk to every judge that has no rows for them.
 pub(super) fn look(
     shelf: &Shelf,
     chunk: u64,

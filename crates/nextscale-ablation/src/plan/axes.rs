@@ -1,10 +1,10 @@
-//! Swept values: axes over any path of a config.
+//! Axes: values to sweep at any path of a config.
 
 use nextscale_config::{Node, Value};
 
 use crate::Result;
 
-/// One axis of a sweep: a path and its values, or several paths that are walked in step.
+/// One axis of a sweep: a path and its values, or several paths that advance together.
 #[derive(Debug, Clone)]
 pub struct Axis {
     paths: Vec<(String, Vec<Node>)>,
@@ -14,10 +14,11 @@ pub struct Axis {
 pub type Point = Vec<(String, Node)>;
 
 impl Axis {
-    /// Reads `{"path": [values]}`. Several paths in one map are paired: their lists, equally long, are walked in step.
+    /// Reads `{"path": [values]}`. Several paths in one map are paired: their lists, of equal length, advance
+    /// together.
     ///
     /// # Errors
-    /// If it is no such map, or the lists are empty or differ in length.
+    /// If it is not such a map, or the lists are empty or differ in length.
     pub fn read(node: &Node) -> Result<Self> {
         let wanted = "write {\"guidance.beta\": [0.25, 0.5]}; several paths in one map are walked in step";
         let Value::Map(entries) = &node.value else {
@@ -52,7 +53,7 @@ impl Axis {
     /// Reads a list of axes.
     ///
     /// # Errors
-    /// If it is no list, or one of them is wrong.
+    /// If it is not a list, or an axis is wrong.
     pub fn read_all(node: Option<&Node>) -> Result<Vec<Self>> {
         let Some(node) = node else { return Ok(Vec::new()) };
         match &node.value {
@@ -71,7 +72,8 @@ impl Axis {
     }
 }
 
-/// Every combination of the axes' points, the last axis fastest; one empty point where there are no axes.
+/// Every combination of the axes' points, with the last axis fastest; a single empty point if there are no
+/// axes.
 pub fn product<'a>(axes: impl IntoIterator<Item = &'a Axis>) -> Vec<Point> {
     axes.into_iter().fold(vec![Vec::new()], |points, axis| {
         points
@@ -81,7 +83,7 @@ pub fn product<'a>(axes: impl IntoIterator<Item = &'a Axis>) -> Vec<Point> {
     })
 }
 
-/// A point in words: `beta = 0.5, top_p = 0.9`. A path is named by its last part where that is clear.
+/// A point in words: `beta = 0.5, top_p = 0.9`. A path is named by its last part if that is unambiguous.
 pub fn label(point: &[(String, Node)]) -> String {
     let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
     let name = |path: &str| {

@@ -1,4 +1,4 @@
-//! The ablation file: a base config, variants and axes over it, seeds, and what is measured.
+//! The ablation file: a base config, variants and axes over it, seeds, and measures.
 
 mod axes;
 mod cell;
@@ -20,27 +20,27 @@ use crate::Result;
 use crate::judge::{Context, Judge, Judges};
 use crate::reference::Reference;
 
-/// An ablation file that has been read, all of whose configs fit their models.
+/// An ablation file that has been read, whose configs all fit their models.
 pub struct Ablation {
     /// The cells, before tuning.
     pub cells: Vec<Cell>,
-    /// Which of them the others are compared with.
+    /// The cell that the others are compared with.
     pub baseline: usize,
-    /// The seeds on which everything is measured.
+    /// The seeds of the measurement.
     pub seeds: Vec<u64>,
-    /// Images of every cell and seed.
+    /// Images per cell and seed.
     pub samples: u64,
     /// What every cell chooses for itself first.
     pub tune: Option<Tune>,
-    /// What is measured.
+    /// The measures.
     pub measures: Vec<Node>,
     /// The images that others are compared with.
     pub reference: Option<Reference>,
-    /// Images of every cell that are looked at scale by scale.
+    /// Images per cell that are analysed scale by scale.
     pub traces: u64,
     /// Real images that are completed from their coarse scales.
     pub completion: Option<Completion>,
-    /// Images that every cell makes at once to be timed; 0 for no times.
+    /// Images that every cell generates at once for timing; 0 for no timing.
     pub timing: u64,
     folder: PathBuf,
     registry: Registry,
@@ -48,10 +48,11 @@ pub struct Ablation {
 }
 
 impl Ablation {
-    /// Applies a tree's own `quick`, the smallest useful numbers. What a user sets beside it is applied after, and wins.
+    /// Applies a tree's own `quick`, the smallest useful numbers. The user's settings are applied afterwards,
+    /// and win.
     ///
     /// # Errors
-    /// If `quick` is no map of paths and values, or a path leads nowhere.
+    /// If `quick` is not a map of paths and values, or a path leads nowhere.
     pub fn quicken(node: &mut Node) -> Result<()> {
         for (path, value) in fields::quick(node)? {
             node.set_node(&path, value)?;
@@ -59,17 +60,19 @@ impl Ablation {
         Ok(())
     }
 
-    /// Reads a tree, overrides being applied; paths in it are relative to `folder`.
+    /// Reads a tree to which overrides have been applied; paths in it are relative to `folder`.
     ///
     /// # Errors
     /// If it or the config of a cell is wrong, with the place; if a model's file is missing or wrong.
     pub fn from_node(node: &Node, folder: &Path, registry: &Registry, judges: &Judges) -> Result<Self> {
         let mut node = node.clone();
-        // Its form is checked also where it is not asked for.
+        // Its form is checked even if it is not used.
         fields::quick(&mut node)?;
         let mut given = node.fields()?;
         let base = given.node("base")?;
-        let cells = cells(base, given.node("variants")?, given.node_option("axes"), folder, registry)?;
+        let tune = given.node_option("tune").map(Tune::read).transpose()?;
+        let (variants, axes) = (given.node("variants")?, given.node_option("axes"));
+        let cells = cells(base, variants, axes, tune.is_some(), folder, registry)?;
         let baseline_node = given.node("baseline")?;
         let seeds_node = given.node("seeds")?;
         let seeds = fields::seeds(seeds_node)?;
@@ -83,12 +86,11 @@ impl Ablation {
                 judges.default_for(reference.as_ref(), &shown)?
             }
         };
-        let tune = given.node_option("tune").map(Tune::read).transpose()?;
         let traces = given.take_or("traces", 0)?;
         let timing = given.take_or("timing", 4)?;
         let completion =
             given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;
-        // Taken out above; asked for here so that it is among the fields that are allowed.
+        // Removed above; read here so that it is among the allowed fields.
         given.node_option("quick");
         given.finish()?;
         let baseline = fields::baseline(baseline_node, &cells)?;
@@ -115,10 +117,21 @@ impl Ablation {
     /// The judges of its measures.
     ///
     /// # Errors
-    /// If one is unknown or its settings are wrong, or it needs a reference that is not given.
+    /// If one is unknown or its settings are wrong, or it needs a reference and there is none.
     pub fn judges(&self, judges: &Judges, device: &Device) -> Result<Vec<Box<dyn Judge>>> {
         let context = Context { reference: self.reference.as_ref(), folder: &self.folder, device };
         self.measures.iter().map(|node| judges.build(node, &context)).collect()
+    }
+
+    /// What a person should know of the cells' conditions before images are made of them, each said once.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> = Vec::new();
+        for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {
+            if !remarks.contains(remark) {
+                remarks.push(remark.clone());
+            }
+        }
+        remarks
     }
 
     /// The folder that paths in the configs are relative to.
@@ -126,22 +139,23 @@ impl Ablation {
         &self.folder
     }
 
-    /// The hash of the file's values, overrides being applied.
+    /// The hash of the file's values after overrides.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// The names that the configs may use.
+    /// The names for use in configs.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 }
 
-/// Every variant at every point of its own axes and the common ones.
+/// Every variant at every point of its own and the common axes.
 fn cells(
     base: &Node,
     variants: &Node,
     common: Option<&Node>,
+    is_tuned: bool,
     folder: &Path,
     registry: &Registry,
 ) -> Result<Vec<Cell>> {
@@ -157,6 +171,14 @@ fn cells(
         let set = fields::map(given.node_option("set"))?;
         let pixels = Pixels::read(given.node_option("pixels"))?;
         let own = Axis::read_all(given.node_option("axes"))?;
+        let tune_node = given.node_option("tune");
+        let tune = Axis::read_all(tune_node)?;
+        if let Some(node) = tune_node.filter(|_| !is_tuned) {
+            let error = node.error("a variant's `tune` stands without the ablation's");
+            return Err(error
+                .with_help("add tune: (axes: [], seeds: [100], samples: 100, by: \"FD-Lite0\")")
+                .into());
+        }
         given.finish()?;
         let mut tree = base.clone();
         for (path, value) in set {
@@ -168,6 +190,7 @@ fn cells(
                 tree.set_node(path, value.clone())?;
             }
             let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
+            cell.tune.clone_from(&tune);
             cell.variant.clone_from(&name);
             cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
             cell.settings = cell.swept.clone();
@@ -183,7 +206,7 @@ fn cells(
     Ok(cells)
 }
 
-/// Takes a field out of a struct.
+/// Removes a field from a struct.
 fn take_out(node: &mut Node, name: &str) -> Option<Field> {
     let Value::Struct { fields, .. } = &mut node.value else { return None };
     let at = fields.iter().position(|field| field.name == name)?;

@@ -13,13 +13,13 @@ use crate::store::{Manifest, Planned, Store};
 use crate::why::{Completed, Traced, trace_key};
 use crate::{Error, Result};
 
-/// With so many seeds, intervals are over seeds; with fewer, over resampled images.
+/// From this many seeds on, intervals are over seeds; with fewer, over resampled images.
 const SEEDS: usize = 5;
 
-/// Gathers what is on disk into a report. `progress` is told how many cells of how many have been judged.
+/// Gathers what is on disk into a report. `progress` receives the number of judged cells and their total.
 ///
 /// # Errors
-/// If images or what was seen in them is missing or damaged, or a measure cannot be taken.
+/// If images or rows are missing or damaged, or a measure cannot be computed.
 pub fn build(
     store: &Store,
     judges: &Judges,
@@ -66,8 +66,8 @@ pub fn build(
             curves.push(Curve { title: title.into(), x: x.into(), y: y.into(), cells });
         }
     }
-    // What answers the question comes first, then what is better one way, then what only describes; and of each judge those
-    // measures that bear as few images as there are.
+    // What answers the question comes first, then what is better one way, then what only describes; and of
+    // each judge those measures that bear as few images as there are.
     measures.sort_by_key(|measured| {
         let neither = measured.measure.better == Better::Neither;
         (neither, !measured.leads, measured.of, measured.caution.is_some())
@@ -90,7 +90,7 @@ pub fn build(
     })
 }
 
-/// What a report shows of a measure: the number that its differences are differences of.
+/// What a report shows of a measure: the number to which its differences refer.
 fn shown(cell: &Verdict, measure: usize) -> f64 {
     if cell.seeds.len() < SEEDS {
         return cell.all.values[measure];
@@ -98,7 +98,7 @@ fn shown(cell: &Verdict, measure: usize) -> f64 {
     cell.seeds.iter().map(|seed| seed[measure]).sum::<f64>() / cell.seeds.len() as f64
 }
 
-/// How many images such a number is over.
+/// The number of images behind such a number.
 fn images(ablation: &Manifest) -> u64 {
     let seeds = ablation.seeds.len();
     if seeds < SEEDS { ablation.samples * seeds as u64 } else { ablation.samples }
@@ -120,7 +120,7 @@ fn interval_words(ablation: &Manifest, judges: &[Box<dyn Judge>]) -> String {
     )
 }
 
-/// What the images of a cell come to.
+/// The results for a cell's images.
 #[derive(Serialize, Deserialize)]
 struct Verdict {
     all: Stored,
@@ -139,7 +139,7 @@ impl From<Judged> for Stored {
     }
 }
 
-/// How certain a cell's measure is.
+/// The uncertainty of a cell's measure.
 struct Compared {
     interval: Option<(f64, f64)>,
     difference: Option<Difference>,
@@ -180,7 +180,7 @@ impl<'a> Jury<'a> {
             let whole = kept.all.values.len() == measures
                 && kept.seeds.len() == seeds.len()
                 && kept.seeds.iter().all(|seed| seed.len() == measures);
-            // A damaged one is judged anew.
+            // A damaged one is computed again.
             if whole {
                 return Ok(kept);
             }
@@ -196,11 +196,11 @@ impl<'a> Jury<'a> {
         });
         let verdict = Verdict { all: all.into(), seeds: each.collect::<Result<_>>()? };
         self.store.keep(&cell.id, "judged", &key, &verdict)?;
-        // Read back, so that a report is the same to the last digit however often it is made.
+        // Read back, so that rewriting a report does not change the last digit.
         Ok(self.store.kept(&cell.id, "judged", &key)?.unwrap_or(verdict))
     }
 
-    /// Every cell's intervals and differences to the baseline, measure by measure.
+    /// Every cell's intervals and differences from the baseline, measure by measure.
     fn compare(&self, cells: &[Verdict]) -> Result<Vec<Vec<Compared>>> {
         let at = self.ablation.baseline;
         let baseline = &cells[at];
@@ -245,7 +245,7 @@ impl<'a> Jury<'a> {
         Ok(compared)
     }
 
-    /// The measures of so many resamplings of a cell's images, the same ones for every cell.
+    /// The measures of this many resamplings of a cell's images, the same resamplings for every cell.
     fn resampled(&self, cell: &'a Planned, rounds: u32) -> Result<Vec<Vec<f64>>> {
         if rounds == 0 {
             return Ok(Vec::new());
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_difference_is_that_of_the_values_beside_it() {
-        // A biased measure: over the images of all seeds it moves the other way than on each of them.
+        // A biased measure: over the images of all seeds it moves in the opposite direction from each seed.
         let (a, b) = (verdict(605.0, &[900.0, 910.0, 905.0, 915.0, 920.0]), verdict(652.0, &[890.0; 5]));
         let paired: Vec<f64> = a.seeds.iter().zip(&b.seeds).map(|(a, b)| a[0] - b[0]).collect();
         assert!((over_seeds(&paired).value - (shown(&a, 0) - shown(&b, 0))).abs() < 1e-9);

@@ -1,19 +1,19 @@
-//! What cells cost beside the baseline.
+//! The cost of cells compared with the baseline.
 
 use super::Report;
 use crate::cost::Work;
 use crate::numbers::brief;
 
-/// What a cell costs, in words.
+/// The cost of a cell, in words.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Costs {
     /// Passes through the backbone.
     pub passes: String,
-    /// KV caches of an image.
+    /// KV caches per image.
     pub caches: String,
-    /// Milliseconds an image.
+    /// Milliseconds per image.
     pub milliseconds: Option<String>,
-    /// How many times as long as the baseline: the middle of the rounds, with the least and the greatest.
+    /// The ratio to the baseline: the median of the rounds, with the minimum and maximum.
     pub ratio: Option<String>,
 }
 
@@ -22,7 +22,7 @@ pub(super) const ABOUT_COSTS: &str = "Passes are tokens through the backbone ove
      ratio to the baseline is taken round by round, with the least and the greatest. Times are of this machine and its load then; \
      nothing else in this report changes when the same file is run again.";
 
-/// What every cell costs; none of a report that an earlier version ran.
+/// The cost of every cell; empty for a report of an earlier version.
 pub(super) fn costs(report: &Report) -> Option<Vec<Costs>> {
     let cells = report.ablation.cells.iter().enumerate();
     let base = report.times.get(report.ablation.baseline).and_then(Option::as_ref);

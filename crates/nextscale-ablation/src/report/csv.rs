@@ -1,10 +1,10 @@
-//! A row for every cell and measure.
+//! One row per cell and measure.
 
 use super::Report;
 use crate::cost::Times;
 use crate::{Error, Result};
 
-/// A row a cell: its number, name, id and all that it is made of.
+/// One row per cell: its number, name, id and settings.
 pub(super) fn cells(report: &Report) -> Result<String> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Usage(format!("the table cannot be written: {error}"));
@@ -51,7 +51,7 @@ pub(super) fn cells(report: &Report) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| failed(&error))
 }
 
-/// The table as CSV; empty fields where there is nothing to say.
+/// The table as CSV; fields without a value are empty.
 pub(super) fn write(report: &Report) -> Result<String> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Usage(format!("the table cannot be written: {error}"));

@@ -1,4 +1,4 @@
-//! What the numbers say, in sentences made from them.
+//! Sentences about the results, computed from the numbers.
 
 use super::{Measured, Report};
 use crate::judge::Better;
@@ -8,7 +8,7 @@ use crate::stats::Difference;
 /// How many cells a sentence names.
 const NAMED: usize = 3;
 
-/// How a cell stands to the baseline by one measure.
+/// How a cell compares with the baseline by one measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Better, and the interval excludes zero.
@@ -20,7 +20,7 @@ pub(super) enum Verdict {
 }
 
 impl Measured {
-    /// How a cell stands to the baseline; none for the baseline itself, and where neither way is better.
+    /// How a cell compares with the baseline; `None` for the baseline itself and for descriptive measures.
     pub(super) fn verdict(&self, cell: usize) -> Option<Verdict> {
         let difference = self.values.get(cell)?.difference.as_ref()?;
         Some(match (self.improves(difference)?, difference.excludes_zero()) {
@@ -30,7 +30,7 @@ impl Measured {
         })
     }
 
-    /// Whether a difference goes the better way; none where neither way is better.
+    /// Whether a difference goes in the better direction; `None` for descriptive measures.
     pub(super) fn improves(&self, difference: &Difference) -> Option<bool> {
         match self.measure.better {
             Better::Lower => Some(difference.value < 0.0),
@@ -44,7 +44,7 @@ impl Measured {
     }
 }
 
-/// The measures that sentences are about: of every judge that leads, the first.
+/// The measures that sentences are about: the first of every leading judge.
 pub(super) fn leading(report: &Report) -> Vec<&Measured> {
     let mut found: Vec<&Measured> = Vec::new();
     let ways = |measured: &&Measured| measured.measure.better != Better::Neither;
@@ -61,7 +61,7 @@ pub(super) fn leading(report: &Report) -> Vec<&Measured> {
     found
 }
 
-/// What was found: a sentence or a few for every leading measure, and how sure they are.
+/// The findings: some sentences for every leading measure, and how certain they are.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     let ablation = &report.ablation;
     let others = ablation.cells.len() - 1;
@@ -132,15 +132,15 @@ fn finding(report: &Report, measured: &Measured) -> String {
     text
 }
 
-/// A cell with the size of its difference, its share of the baseline's value and its interval: “dse” by 0.012 (12 %; 0.009 to
-/// 0.015).
+/// A cell with the size of its difference, its share of the baseline's value and its interval: “dse” by 0.012
+/// (12 %; 0.009 to 0.015).
 fn said(report: &Report, measured: &Measured, cell: usize) -> String {
     let name = &report.ablation.cells[cell].name;
     let Some(difference) = &measured.values[cell].difference else { return format!("“{name}”") };
     let (size, lower) = (difference.value.abs(), difference.value < 0.0);
     let base = measured.values[report.ablation.baseline].value;
     let share = 100.0 * size / base.abs();
-    // Of a value near zero, as an unbiased distance may have it, a share says nothing.
+    // For a value near zero, as an unbiased distance can have, a percentage is meaningless.
     let share = (share < 1000.0).then(|| format!("{share:.0} %"));
     let ends = difference.low.zip(difference.high);
     let ends = ends.map(|(low, high)| if lower { (-high, -low) } else { (low, high) });

@@ -8,7 +8,7 @@ use super::{Measured, Report, costs};
 use crate::judge::Better;
 use crate::numbers::{excluded, interval, number, signed};
 
-/// The whole report but its pictures, in the order of the page.
+/// The whole report except pictures, in the order of the page.
 pub(super) fn write(report: &Report) -> String {
     let ablation = &report.ablation;
     let mut text = format!("# {}\n\n{}\n\n## What was found\n\n", ablation.name, scope(report));
@@ -45,7 +45,7 @@ pub(super) fn write(report: &Report) -> String {
     text
 }
 
-/// What cells cost.
+/// The cost of cells.
 fn costs(report: &Report, text: &mut String) {
     let Some(costs) = costs::costs(report) else { return };
     line(

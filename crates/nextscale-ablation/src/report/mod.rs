@@ -1,4 +1,4 @@
-//! What was found, as tables and as a page: rebuilt from what is on disk at any time.
+//! The results, as tables and as a page, which can be rebuilt from the disk at any time.
 
 mod build;
 mod costs;
@@ -25,12 +25,12 @@ use crate::store::{Manifest, Store};
 use crate::why::Traced;
 use crate::{Error, Result};
 
-/// Everything that a report says.
+/// The contents of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What was run.
     pub ablation: Manifest,
-    /// How intervals were made, in words.
+    /// How intervals were computed, in words.
     pub interval: String,
     /// What was measured.
     pub measures: Vec<Measured>,
@@ -39,11 +39,11 @@ pub struct Report {
     pub scatters: Vec<Scatter>,
     /// Curves over all cells.
     pub curves: Vec<Curve>,
-    /// What happens at every scale, cell by cell; none where a cell was not looked at.
+    /// What happens at every scale, cell by cell; `None` for cells that were not analysed.
     pub traces: Vec<Option<Traced>>,
     /// Completions of given images, cell by cell.
     pub completions: Vec<Option<Vec<Completion>>>,
-    /// How long images took, cell by cell.
+    /// The time per image, cell by cell.
     #[serde(default)]
     pub times: Vec<Option<Times>>,
 }
@@ -54,11 +54,11 @@ pub struct Measured {
     /// The measure.
     #[serde(flatten)]
     pub measure: Measure,
-    /// Whether it answers what cells are compared for, or describes images beyond that.
+    /// Whether it answers the question of the comparison, or only describes images.
     pub leads: bool,
-    /// Which of the ablation's `measures` it is of.
+    /// The index of the ablation's `measures` that it belongs to.
     pub of: usize,
-    /// Features, reference and whatever else its values depend on.
+    /// Features, reference and everything else that its values depend on.
     pub protocol: String,
     /// Why its values must not be compared with those of other numbers of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,17 +70,17 @@ pub struct Measured {
 /// A measure of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Value {
-    /// What differences are differences of: the mean over seeds where they are paired by seed, else over the images of all
-    /// seeds together.
+    /// The number to which differences refer: the mean over seeds if they are paired by seed, otherwise over
+    /// the images of all seeds together.
     pub value: f64,
     /// Over the images of all seeds together.
     pub pooled: f64,
     /// Over the images of each seed.
     pub seeds: Vec<f64>,
-    /// The 95 % interval of the value itself, over seeds or over resampled images; none where there is none.
+    /// The 95 % interval of the value itself, over seeds or over resampled images, if there is one.
     #[serde(default)]
     pub interval: Option<(f64, f64)>,
-    /// Cell minus baseline; none for the baseline itself.
+    /// Cell minus baseline; `None` for the baseline itself.
     pub difference: Option<Difference>,
 }
 
@@ -89,7 +89,7 @@ pub struct Value {
 pub struct Curve {
     /// What it shows.
     pub title: String,
-    /// What runs across.
+    /// The horizontal axis.
     pub x: String,
     /// What runs up.
     pub y: String,
@@ -97,22 +97,22 @@ pub struct Curve {
     pub cells: Vec<Vec<(f64, f64)>>,
 }
 
-/// Completions from so many kept scales.
+/// Completions from this many kept scales.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
-    /// How many scales were given.
+    /// The number of given scales.
     pub kept: usize,
     /// The root mean square difference of bytes to the given image, mean over images.
     pub distance: f64,
-    /// Cell minus baseline, paired by image; none for the baseline itself.
+    /// Cell minus baseline, paired by image; `None` for the baseline itself.
     pub difference: Option<Difference>,
 }
 
 impl Report {
-    /// Two measures against each other, in place of those that the report chose.
+    /// Two measures against each other, replacing the report's own choice.
     ///
     /// # Errors
-    /// If a measure or an axis has another name.
+    /// If there is no measure or axis of that name.
     pub fn set_scatters(&mut self, scatters: &Scatters) -> Result<()> {
         if *scatters != Scatters::default() {
             self.scatters = scatters.find(&self.measures, &self.ablation)?;
@@ -120,8 +120,8 @@ impl Report {
         Ok(())
     }
 
-    /// Writes `report.md`, `measures.csv`, `cells.csv`, `report.json` and `report.html` into the folder, and every scatter as
-    /// `report.scatter-N.svg`.
+    /// Writes `report.md`, `measures.csv`, `cells.csv`, `report.json` and `report.html` into the folder, and
+    /// every scatter as `report.scatter-N.svg`.
     ///
     /// # Errors
     /// If images cannot be read or a file cannot be written.
@@ -143,12 +143,13 @@ impl Report {
         })
     }
 
-    /// What was found, in a few sentences.
+    /// The findings, in a few sentences.
     pub fn sentences(&self) -> Vec<String> {
         findings::sentences(self)
     }
 
-    /// Every cell's differences in a few columns, for a terminal: measures that are better one way, or else all.
+    /// Every cell's differences in a few columns, for a terminal: measures with a better direction, or else
+    /// all.
     pub fn summary(&self) -> String {
         let judges = |m: &&Measured| m.measure.better != crate::judge::Better::Neither;
         let mut shown: Vec<&Measured> = self.measures.iter().filter(judges).collect();

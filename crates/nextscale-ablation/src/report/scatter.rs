@@ -9,24 +9,24 @@ use crate::scatter::{Mark, Path, file, plot};
 use crate::store::{Manifest, Planned};
 use crate::{Error, Result};
 
-/// The longest name of a cell that stands beside its point.
+/// The longest name that is written next to a cell's point.
 const NAME: usize = 20;
 
 /// Two measures of every cell, and which cells are joined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scatter {
-    /// The measure that runs across, as a place in the report's measures.
+    /// The horizontal measure, as an index into the report's measures.
     pub x: usize,
-    /// The measure that runs up.
+    /// The vertical measure.
     pub y: usize,
     /// The cells.
     pub series: Vec<Series>,
 }
 
-/// Cells that differ by their value on one axis alone, or a single cell.
+/// Cells that differ only by their value on one axis, or a single cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Series {
-    /// What they have in common.
+    /// Their common name.
     pub name: String,
     /// The path of the axis along which they are joined.
     pub along: Option<String>,
@@ -34,20 +34,20 @@ pub struct Series {
     pub points: Vec<(usize, String)>,
 }
 
-/// Which scatters someone asks for.
+/// Requested scatter plots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scatters {
-    /// Measures by name, across and up; none for what the report chooses.
+    /// Measures by name, horizontal and vertical; empty for the report's own choice.
     pub pairs: Vec<(String, String)>,
-    /// The axis that joins points, by path or its last parts; none for each variant's first.
+    /// The axis along which points are joined, by path or its last parts; `None` for each variant's first.
     pub along: Option<String>,
 }
 
 impl Scatters {
-    /// Whether there are such measures, and such an axis among the paths that were swept.
+    /// Checks that the measures exist, and that the axis is among the swept paths.
     ///
     /// # Errors
-    /// If there are not, with what there is.
+    /// If they do not; the message lists what exists.
     pub fn check(&self, measures: &[String], swept: &[String]) -> Result<()> {
         let mut names = self.pairs.iter().flat_map(|(x, y)| [x, y]);
         if let Some(unknown) = names.find(|name| !measures.contains(name)) {
@@ -85,7 +85,7 @@ impl Scatters {
 }
 
 impl Scatter {
-    /// What a report shows unasked: the first leading measure against the accuracy of a probe, or else against recall.
+    /// The default: the first leading measure against the accuracy of a probe, or else against recall.
     pub(super) fn chosen(measures: &[Measured], ablation: &Manifest) -> Vec<Self> {
         let ways = |measured: &Measured| measured.measure.better != Better::Neither;
         let named =
@@ -118,7 +118,7 @@ impl Scatter {
         (name(self.x), name(self.y))
     }
 
-    /// What is drawn: the baseline in the colour of text.
+    /// The drawing: the baseline in the colour of text.
     pub(super) fn paths(&self, report: &Report) -> Vec<Path> {
         let mut style = 0;
         let path = |series: &Series| {
@@ -145,12 +145,13 @@ impl Scatter {
     }
 }
 
-/// Whether a path is the one that someone names, in full or by its last parts.
+/// Whether a path is the named one, in full or by its last parts.
 fn is(path: &str, named: &str) -> bool {
     path == named || path.strip_suffix(named).is_some_and(|before| before.ends_with('.'))
 }
 
-/// Cells of a variant that differ along one axis only: the named one, or the variant's first with more than one value.
+/// Cells of a variant that differ along one axis only: the named axis, or the variant's first with more than
+/// one value.
 fn series(ablation: &Manifest, along: Option<&str>) -> Vec<Series> {
     let axis = |cell: &Planned| -> Option<String> {
         let several = |path: &str| {

@@ -36,7 +36,7 @@ fn cell(name: &str, variant: &str, swept: &[(&str, &str)], guidance: &str) -> Pl
     }
 }
 
-/// Values with differences to the first; half the width of every interval.
+/// Values with differences from the first; half the width of every interval.
 fn measured(of: usize, leads: bool, name: &str, better: Better, values: [f64; CELLS], half: f64) -> Measured {
     let value = |(i, &value): (usize, &f64)| Value {
         value,

@@ -1,4 +1,4 @@
-//! What the page and the Markdown both say.
+//! Texts shared by the page and the Markdown.
 
 use super::Report;
 use crate::judge::Better;
@@ -16,7 +16,7 @@ pub(super) const SUMMARY_TABLE: &str = "Every cell by every measure, and how far
      bold and coloured where the 95 % interval excludes zero, teal for better and orange for worse; grey where it cannot be told. \
      Values lead to the images that they are of, names to configs.";
 
-/// What was made, on one line.
+/// The scope of the ablation, on one line.
 pub(super) fn scope(report: &Report) -> String {
     let ablation = &report.ablation;
     let cells = ablation.cells.len();
@@ -30,7 +30,7 @@ pub(super) fn scope(report: &Report) -> String {
     )
 }
 
-/// How many images a number is over, for captions.
+/// The number of images behind a number, for captions.
 pub(super) fn setting(report: &Report) -> String {
     let ablation = &report.ablation;
     format!("{} × {} images a cell", seeds(ablation.seeds.len()), ablation.samples)
@@ -40,7 +40,7 @@ fn seeds(count: usize) -> String {
     if count == 1 { "1 seed".into() } else { format!("{count} seeds") }
 }
 
-/// The models with their weights, each once.
+/// The models with their weights, without duplicates.
 fn models(report: &Report) -> Vec<(String, String)> {
     let mut models: Vec<(String, String)> = Vec::new();
     for cell in &report.ablation.cells {
@@ -52,7 +52,7 @@ fn models(report: &Report) -> Vec<(String, String)> {
     models
 }
 
-/// Each protocol once, with the measures that are taken by it; a network that several share is described at the first.
+/// Each protocol once, with its measures; a network that several share is described at the first.
 pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, String)> {
     let mut protocols: Vec<(Vec<&str>, &str)> = Vec::new();
     for measured in &report.measures {
@@ -76,7 +76,7 @@ pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, String)> {
     protocols.into_iter().map(once).collect()
 }
 
-/// What a paper needs to say of a run: versions, hashes, command.
+/// What a paper needs to state about a run: versions, hashes, command.
 pub(super) fn citation(report: &Report) -> String {
     let ablation = &report.ablation;
     let seeds: Vec<String> = ablation.seeds.iter().map(ToString::to_string).collect();
@@ -100,7 +100,7 @@ pub(super) fn citation(report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What the reader has to know before any number.
+/// What the reader must know before any number.
 pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let ablation = &report.ablation;
     let seeds: Vec<String> = ablation.seeds.iter().map(ToString::to_string).collect();
@@ -126,7 +126,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Which way a measure is better, in words.
+/// The better direction of a measure, in words.
 pub(super) fn better(better: Better) -> &'static str {
     match better {
         Better::Lower => "lower is better",
@@ -135,7 +135,7 @@ pub(super) fn better(better: Better) -> &'static str {
     }
 }
 
-/// The same as the arrow of a better value.
+/// The same as an arrow.
 pub(super) fn arrow(better: Better) -> &'static str {
     match better {
         Better::Lower => "↓",

@@ -1,4 +1,4 @@
-//! An ablation file to a folder of images and what judges saw in them.
+//! From an ablation file to a folder of images with judges' rows.
 
 mod timing;
 mod tune;
@@ -16,22 +16,22 @@ use crate::plan::{Ablation, Cell};
 use crate::store::{Manifest, Planned, Store};
 use crate::{Error, Result, why};
 
-/// How a run goes about it; only the kind of device changes its images.
+/// Execution options; only the kind of device changes the images.
 pub struct Options<'a> {
     /// The device.
     pub device: DeviceChoice,
-    /// Where someone may ask to stop.
+    /// For requests to stop.
     pub stop: Stop,
-    /// The command that runs the same again, for reports to cite.
+    /// The command that repeats the run, for citation in reports.
     pub command: Option<String>,
-    /// Told how far it is.
+    /// Receives the progress.
     pub progress: &'a mut dyn FnMut(&Progress),
 }
 
-/// Makes what is missing in the folder, and writes down what is there. What is finished is never made again.
+/// Generates what is missing in the folder, and records what is there. Finished work is never repeated.
 ///
 /// # Errors
-/// Anything from the device to the disk. What is finished is kept, and the same run goes on from there.
+/// Anything from the device to the disk. Finished work is kept, and the same run resumes from it.
 pub fn run<'a>(
     name: &str,
     ablation: &Ablation,
@@ -45,7 +45,7 @@ pub fn run<'a>(
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let Options { stop, command, progress, .. } = options;
     let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);
-    // A report of what is half there would mislead.
+    // A report of an incomplete folder would mislead.
     store.remove_manifest()?;
 
     let tuned = tune::tune(ablation, &all, &mut maker)?;
@@ -79,7 +79,7 @@ pub fn run<'a>(
         variant: cell.variant.clone(),
         id: cell.id(&kind),
         model: cell.said("model"),
-        weights: cell.prepared.model.fingerprint().to_owned(),
+        weights: cell.prepared.weights(),
         guidance: cell.said("guidance"),
         sampling: cell.said("sampling"),
         pixels: cell.pixels,
@@ -121,7 +121,7 @@ fn class(condition: &Condition) -> Option<u32> {
     }
 }
 
-/// The empty path is the current folder, which the system's own call does not take it for.
+/// The empty path means the current folder, but not to the system's own call.
 fn absolute(folder: &Path) -> Result<PathBuf> {
     let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::path::absolute(named).map_err(Error::io("find", named))

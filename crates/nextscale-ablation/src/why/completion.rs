@@ -1,4 +1,4 @@
-//! Real images completed from their coarse scales: what a rule adds to what is given.
+//! Real images completed from their coarse scales: what a rule adds to given content.
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::Condition;
@@ -37,36 +37,36 @@ impl Given {
         Ok(Self { images, completion: completion.clone(), key })
     }
 
-    /// What tells them from others: name, hash and what they show.
+    /// Identifies them: name, hash and what they show.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// How many there are.
+    /// The number of images.
     pub fn count(&self) -> u64 {
         self.images.count() as u64
     }
 }
 
-/// How far completions are from the images that they were given.
+/// The distance of completions from the given images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     /// For every number of kept scales, from 1, the root mean square difference of bytes of every image.
     pub distances: Vec<Vec<f64>>,
 }
 
-/// Completes every image from its first scale, its first two, and so on up to all but the last. The pictures are of the
-/// first [`STRIPS`] images: each as it was given, and then completed from ever more scales.
+/// Completes every image from its first scale, its first two, and so on up to all but the last. The pictures
+/// are of the first [`STRIPS`] images: each as it was given, and then completed from ever more scales.
 pub(super) fn complete(
     cell: &Cell,
     given: &Given,
     ablation: &Ablation,
     maker: &mut Maker<'_>,
 ) -> Result<(Completed, Images)> {
-    // The condition is read as a config's is: labels and names are checked against the model.
+    // The condition is read like a config's: labels and names are checked against the model.
     let point = vec![("condition".to_owned(), given.completion.condition.clone())];
     let shown = cell.with(&point, ablation.folder(), ablation.registry())?;
-    let model = maker.model(cell)?;
+    let model = maker.model(&shown)?;
     let tokenizer = &*model.tokenizer;
     let (height, width) = tokenizer.image_size();
     if (given.images.height, given.images.width) != (height, width) {
@@ -85,7 +85,7 @@ pub(super) fn complete(
     let mut strips: Vec<Vec<Images>> = pictured.collect::<Result<_>>()?;
     for kept in 1..scales {
         let edit = Edit::of_scales(tokenizer, &tokens, kept)?;
-        let generator = maker.generator(cell, ablation.seeds[0])?.with_edit(edit);
+        let generator = maker.generator(&shown, ablation.seeds[0])?.with_edit(edit);
         let mut row = Vec::with_capacity(count);
         for images in numbers.chunks(cell.prepared.config.batch) {
             let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();
@@ -108,7 +108,7 @@ pub(super) fn complete(
     Ok((Completed { distances }, strips))
 }
 
-/// The tokens of all images, `[images, h·w, slots]` a scale.
+/// The tokens of all images, `[images, h·w, slots]` per scale.
 fn encode(
     given: &Given,
     tokenizer: &dyn nextscale_tokenizers::Tokenizer,

@@ -1,4 +1,4 @@
-//! Why a rule does what it does: scale by scale, and on real images that it completes.
+//! Why a rule has its effect: scale by scale, and on real images that it completes.
 
 mod bands;
 mod completion;
@@ -19,12 +19,12 @@ use crate::store::Store;
 /// Images of a cell that are shown as they form, and as they are completed.
 pub const STRIPS: u64 = 4;
 
-/// Under which name and key a cell's numbers are kept.
+/// The name and key under which a cell's numbers are stored.
 pub fn trace_key(traces: u64, seed: u64, baseline: &str) -> String {
     format!("{traces} images of seed {seed} against {baseline}")
 }
 
-/// Images of a cell that are still to be looked at.
+/// Images of a cell that are still to be analysed.
 ///
 /// # Errors
 /// If a file is damaged.
@@ -54,16 +54,16 @@ pub fn missing(
     Ok(missing)
 }
 
-/// Whether a cell's completions are there, numbers and pictures.
+/// Whether a cell's completions exist, both numbers and pictures.
 fn is_completed(store: &Store, id: &str, key: &str) -> Result<bool> {
     Ok(store.kept::<Completed>(id, "completion", key)?.is_some()
         && store.kept_images(id, "completions", key)?.is_some())
 }
 
-/// Looks at a cell scale by scale, and has it complete the given images, unless that was done.
+/// Analyses a cell scale by scale, and completes the given images with it, unless that was done before.
 ///
 /// # Errors
-/// If the run fails, the disk does, or someone asks to stop.
+/// If the run fails, the disk fails, or a stop is requested.
 pub fn look(
     ablation: &Ablation,
     cells: &[&Cell],

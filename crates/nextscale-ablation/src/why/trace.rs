@@ -1,4 +1,4 @@
-//! A cell's images made once more, to look at every scale.
+//! Generates a cell's images once more, to analyse every scale.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::maker::Maker;
 use crate::plan::Cell;
 use crate::{Error, Result};
 
-/// Makes images of a cell, looking on, and the first few of them as they form, image by image, scale by scale.
+/// Generates images of a cell with an observer, and returns the first few as they form, image by image, scale
+/// by scale.
 pub(super) fn trace(
     cell: &Cell,
     baseline: &Cell,

@@ -1,4 +1,5 @@
-//! Infinity (Han et al., arXiv 2412.04431): a bitwise multi-scale tokenizer and a transformer over its bits, conditioned on texts.
+//! Infinity (Han et al., arXiv 2412.04431): a bitwise multi-scale tokenizer and a transformer over its bits,
+//! conditioned on texts.
 
 mod aspect;
 mod open;
@@ -150,7 +151,8 @@ pub struct InfinityFiles {
     pub size: Option<String>,
     /// The ratio of their sides, width before height; by default 1:1.
     pub aspect: Option<String>,
-    /// The scales, in place of a size and a ratio; by default what the file says, else those of square images.
+    /// The scales, in place of a size and a ratio; by default what the file says, else those of square
+    /// images.
     pub scales: Option<ScaleSchedule>,
     /// Groups of the tokenizer's norms; by default what its file says, else upstream's.
     pub norm_groups: Option<usize>,
@@ -263,9 +265,9 @@ impl ModelSource for InfinityFiles {
         rest.update_part(text);
         rest.update_part(open.schedule().to_string());
         rest.update_part(format!("{:?}", self.norm_groups));
-        open.fingerprint = [&weights[0], &weights[1], &rest.short(12)].map(String::as_str).join("-");
-        open.resolved = self.resolved(&open)?;
-        open.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        open.facts.fingerprint = [&weights[0], &weights[1], &rest.short(12)].map(String::as_str).join("-");
+        open.facts.resolved = self.resolved(&open)?;
+        open.facts.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
         open.cache.clone_from(&self.text_cache);
         Ok(Arc::new(open))
     }

@@ -3,14 +3,14 @@ use std::sync::Arc;
 
 use nextscale_backbones::infinity::{Infinity, InfinityConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Condition, ScaleSchedule};
+use nextscale_core::{Condition, Pass};
 use nextscale_generate::Model;
 use nextscale_text::TextEncoder;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::WeightFile;
 
 use super::texts;
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The files of a model, their headers read.
 pub(crate) struct Files {
@@ -25,17 +25,14 @@ pub(crate) struct OpenInfinity {
     vae: BsqVaeConfig,
     config: InfinityConfig,
     patches: bool,
-    takes: Takes,
     /// Where rows of prompts are kept.
     pub cache: Option<PathBuf>,
-    pub fingerprint: String,
-    pub resolved: Node,
-    pub words: String,
+    pub facts: ModelFacts,
 }
 
 impl OpenInfinity {
-    /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it is called and
-    /// which weights it has.
+    /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it
+    /// is called and which weights it has.
     pub fn new(
         files: Files,
         config: InfinityConfig,
@@ -56,17 +53,16 @@ impl OpenInfinity {
                 config.text_width
             )));
         }
-        Ok(Self {
+        let facts = ModelFacts {
+            schedule: config.schedule.clone(),
+            alphabet: config.alphabet(),
             takes: Takes { prompts: true, ..Takes::default() },
-            cache: None,
             fingerprint: String::new(),
+            tokenizer: tokenizer.fingerprint()?,
             resolved: node.clone(),
             words: String::new(),
-            vae,
-            config,
-            patches,
-            files,
-        })
+        };
+        Ok(Self { cache: None, vae, config, patches, facts, files })
     }
 }
 
@@ -111,28 +107,12 @@ pub(super) fn fitting(
 }
 
 impl OpenModel for OpenInfinity {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.config.schedule
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
-    fn alphabet(&self) -> Alphabet {
-        self.config.alphabet()
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        Ok(self.config.runs(pass)?)
     }
 
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {

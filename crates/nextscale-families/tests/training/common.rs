@@ -1,4 +1,4 @@
-//! Data and comparisons that all trainings here share.
+//! Data and comparisons shared by all trainings here.
 
 use std::path::{Path, PathBuf};
 

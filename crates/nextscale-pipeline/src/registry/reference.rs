@@ -1,4 +1,4 @@
-//! The reference of configs as a page: names, settings and defaults come from the registry that reads them.
+//! The reference page of configs: names, settings and defaults come from the registry that reads them.
 
 use std::fmt::{Display, Write as _};
 
@@ -10,14 +10,19 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
+pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
     ("model", "must be given", "the model, see below"),
     ("condition", "must be given", "what to show, one condition an image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
     (
         "variants",
         "this or `guidance`",
-        "several rules that get the same random numbers, `[(\"name\", Rule(..)), ..]`",
+        "several rules that use the same random numbers, `[(\"name\", Rule(..)), ..]`",
+    ),
+    (
+        "guides",
+        "none",
+        "models of the same tokenizer, scales and conditions that rules read by name, `[(\"weak\", Model(..)), ..]`",
     ),
     ("sampling", "`TopKTopP()`", "a sampler, see below"),
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),
@@ -85,7 +90,7 @@ pub fn markdown(registry: &Registry) -> String {
     page
 }
 
-/// How a config's `model` may be written, and what each is.
+/// How a config's `model` can be written, and what each form means.
 fn models(registry: &Registry) -> Vec<(&'static str, String)> {
     let form = |entry: &Entry<_>| {
         let Description { example, settings, .. } = &entry.description;
@@ -97,7 +102,7 @@ fn models(registry: &Registry) -> Vec<(&'static str, String)> {
     registry.models().iter().map(form).collect()
 }
 
-/// Each thing of a kind: what it is, how it is written, and its settings.
+/// Everything of a kind: what it is, how it is written, and its settings.
 fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
     for Description { name, about, example, settings } in entries.iter().map(|entry| &entry.description) {
         let _ = write!(page, "\n### {name}\n\n{about}\n\n```ron\n{example}\n```\n");
@@ -107,7 +112,7 @@ fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
         *page += "\n| setting | default | what it is |\n|---|---|---|\n";
         for setting in settings {
             let default = match &setting.fallback {
-                Fallback::MustBeGiven => "must be given".into(),
+                Fallback::MustBeGiven => "required".into(),
                 Fallback::Nothing => "none".into(),
                 Fallback::Value(text) => format!("`{text}`"),
             };

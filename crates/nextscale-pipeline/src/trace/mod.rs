@@ -1,8 +1,8 @@
 //! Traces: everything that happened at every scale, in one safetensors file.
 //!
-//! For every scale k: `scale.{k}.conditional`, `.unconditional` (where it was wanted), `.prior` (where a prior was
-//! applied), `.guided` `[images, h·w, channels]`; `.tokens` `[images, h·w]` int64 (`[images, h·w, slots]` where a position
-//! has several); `.canvas` `[images, C, H, W]`. And `images` `[images, 3, H, W]` in [0, 1].
+//! For every scale k: `scale.{k}.conditional`, `.unconditional` (if requested), `.prior` (if a prior was
+//! applied), `.guided` `[images, h·w, channels]`; `.tokens` `[images, h·w]` int64 (`[images, h·w, slots]` if
+//! a position has several); `.canvas` `[images, C, H, W]`. And `images` `[images, 3, H, W]` in [0, 1].
 
 mod layout;
 
@@ -19,8 +19,8 @@ use layout::{Begun, Layout, Piece};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::{floats, integers};
 
-/// A trace in the making. Batches are written where they belong as they come, so memory holds one batch; the file stands
-/// beside its place as `.NAME.unfinished` until it is whole.
+/// A trace in progress. Batches are written to their places as they come, so only one is in memory; until it
+/// is complete, the file is beside its final path as `.NAME.unfinished`.
 pub struct Trace {
     target: PathBuf,
     images: u64,
@@ -31,10 +31,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A trace of `images` images. `fingerprint` says what they are of; a partial file with the same one is gone on with.
+    /// A trace of `images` images. `fingerprint` identifies the run; an unfinished file with the same one is
+    /// resumed.
     ///
     /// # Errors
-    /// If an unfinished file is there and belongs to something else or is damaged, or another process writes the trace.
+    /// If an unfinished file exists that belongs to something else or is damaged, or another process is
+    /// writing the trace.
     pub fn new(target: &Path, images: u64, fingerprint: &str) -> Result<Self> {
         let lock = Lock::beside(target).map_err(|error| match error {
             LockError::Held { .. } => Error::Folder(format!(
@@ -58,7 +60,7 @@ impl Trace {
             let length = file.metadata().map_err(Error::io("open", &unfinished))?.len();
             trace.open = match Layout::read(&file, length, images, fingerprint) {
                 Begun::Same(layout) => Some((file, layout)),
-                // Killed in its first write: nothing is in it yet.
+                // Killed during its first write: the file is empty.
                 Begun::NoHeader => None,
                 other => {
                     return Err(Error::Folder(format!(
@@ -75,12 +77,12 @@ impl Trace {
         unfinished_path(&self.target)
     }
 
-    /// Whether earlier batches are in it.
+    /// Whether it holds earlier batches.
     pub fn is_begun(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Writes what was seen of a batch, which has these images.
+    /// Writes the observations of a batch with these images.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -106,21 +108,21 @@ impl Trace {
                 file.write_all_at(bytes, at).map_err(Error::io("write", &partial))?;
             }
         }
-        // An image on disk counts as finished, its trace with it: the values have to last before it does.
+        // An image on disk counts as finished, including its trace, so the values must be durable first.
         file.sync_data().map_err(Error::io("write", &partial))
     }
 
-    /// Gives the file its name, all images being in it.
+    /// Renames the file to its final name after the last image.
     ///
     /// # Errors
-    /// If it was cut short meanwhile, or cannot be renamed.
+    /// If it was truncated meanwhile, or cannot be renamed.
     pub fn finish(self) -> Result<()> {
         if let Some((file, layout)) = &self.open {
             let unfinished = self.unfinished();
             let length = file.metadata().map_err(Error::io("read", &unfinished))?.len();
             if length != layout.length() {
                 return Err(Error::Folder(format!(
-                    "{} is {}; delete it and make the run again",
+                    "{} is {}; delete it and repeat the run",
                     unfinished.display(),
                     Begun::Cut
                 )));
@@ -133,7 +135,7 @@ impl Trace {
 
     /// Removes what was written.
     pub fn discard(self) {
-        // Nothing more can be done about a file that cannot be removed.
+        // If removing fails, nothing more can be done.
         let _ = std::fs::remove_file(self.unfinished());
     }
 

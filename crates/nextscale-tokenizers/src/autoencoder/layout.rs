@@ -3,17 +3,17 @@ use nextscale_core::{Error, Result, memory};
 /// The sizes of an [`Encoder`](super::Encoder) and its [`Decoder`](super::Decoder).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// Channels of the finest level, which the multipliers multiply.
+    /// Channels of the finest level; the multipliers scale them.
     pub channels: usize,
-    /// Channels of every level over `channels`, finest first; each level but the last halves the size.
+    /// Each level's channels divided by `channels`, finest first; each level but the last halves the size.
     pub multipliers: Vec<usize>,
-    /// Residual blocks a level of the encoder.
+    /// Residual blocks per level of the encoder.
     pub encoder_blocks: Vec<usize>,
-    /// Residual blocks a level of the decoder.
+    /// Residual blocks per level of the decoder.
     pub decoder_blocks: Vec<usize>,
-    /// Whether a level has attention after each of its blocks.
+    /// Whether each level has attention after each of its blocks.
     pub attention: Vec<bool>,
-    /// Whether there is attention between the two blocks in the middle.
+    /// Whether there is attention between the two middle blocks.
     pub mid_attention: bool,
     /// Channels of the latents.
     pub latent_channels: usize,
@@ -21,12 +21,12 @@ pub struct Layout {
     pub norms: NormGroups,
 }
 
-/// How many groups a norm's channels fall into.
+/// The number of groups of a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormGroups {
-    /// So many in every norm.
+    /// This many in every norm.
     Fixed(usize),
-    /// 32; where 32 does not divide the channels and 24 does, 24.
+    /// 32, or 24 if only 24 divides the channels.
     ByChannels,
 }
 
@@ -47,12 +47,12 @@ impl Layout {
         self.channels * self.multipliers[level]
     }
 
-    /// How many pixels a latent spans on an axis.
+    /// How many pixels a latent spans along an axis.
     pub fn reduction(&self) -> usize {
         1 << (self.multipliers.len() - 1)
     }
 
-    /// Checks that the sizes make a model.
+    /// Checks the sizes.
     ///
     /// # Errors
     /// [`Error::Setting`] that names the field.
@@ -72,7 +72,7 @@ impl Layout {
             if found != levels {
                 return Err(Error::setting(
                     field,
-                    format!("{found} entries for {levels} levels; give one a level"),
+                    format!("{found} entries for {levels} levels; give one per level"),
                 ));
             }
         }
@@ -100,7 +100,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Refuses sizes whose largest tensors alone, in f32, are more than the machine has.
+    /// Refuses sizes whose largest tensors by themselves, in f32, exceed the machine's memory.
     fn fits_in_memory(&self) -> Result<()> {
         let widest = self.multipliers.iter().copied().max().unwrap_or(1);
         let blocks = |blocks: &[usize]| blocks.iter().fold(0_usize, |sum, &count| sum.saturating_add(count));

@@ -8,11 +8,12 @@ use super::{BsqVae, BsqVaeConfig, MultiScaleBsq, Scales};
 use crate::autoencoder::{fresh, parameters};
 
 impl BsqVaeConfig {
-    /// A tokenizer with fresh weights, which `seed` decides, the same on all devices: convolutions begin as PyTorch's, weights and
-    /// biases uniform in ±1/√(inputs · kernel). `patches` as for [`Scales::new`].
+    /// A tokenizer with fresh weights, determined by `seed`, the same on all devices: convolutions are
+    /// initialised as in PyTorch, weights and biases uniform in ±1/√(inputs · kernel). `patches` as for
+    /// [`Scales::new`].
     ///
     /// # Errors
-    /// If the sizes make no model.
+    /// If the sizes are invalid.
     pub fn init(
         &self,
         schedule: ScaleSchedule,

@@ -9,8 +9,8 @@ use crate::task::Loss;
 const DEVICE_SEED: u64 = 5;
 const BATCH: usize = 8;
 
-/// Learns a plane from keyed random points; counts those that are less than one off, as tokenizers count codes; asks to stop after a
-/// step where told to.
+/// Learns a plane from keyed random points; counts those that are less than one off, as tokenizers count
+/// codes; requests a stop after a given step.
 struct Plane {
     below_one: f32,
     parts: usize,

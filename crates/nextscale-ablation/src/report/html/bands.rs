@@ -66,7 +66,7 @@ fn colour(line: usize) -> &'static str {
 fn chart(scale: &ScaleNumbers) -> Markup {
     let lines: Vec<&Bands> =
         [Some(&scale.logits), scale.prior.as_ref(), scale.residual.as_ref()].into_iter().flatten().collect();
-    // Nothing is shown as far below the rest as rounding leaves it.
+    // Nothing is drawn further below the rest than rounding reaches.
     let most = lines.iter().flat_map(|line| &line.0).fold(1e-30f64, |most, &value| most.max(value));
     let log = |value: f64| value.max(most * 1e-8).log10();
     let (width, height) = (320.0, 180.0);

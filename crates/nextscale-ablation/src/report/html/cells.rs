@@ -1,4 +1,4 @@
-//! What every cell is made of.
+//! The settings of every cell.
 
 use maud::html;
 
@@ -6,7 +6,7 @@ use super::{Section, config_of, images_of};
 use crate::numbers::number;
 use crate::report::{Report, costs};
 
-/// What each cell costs.
+/// The cost of each cell.
 pub(super) fn costs(report: &Report) -> Option<Section> {
     let costs = costs::costs(report)?;
     let timed = costs.iter().any(|costs| costs.milliseconds.is_some());
@@ -56,7 +56,7 @@ pub(super) fn chosen(report: &Report) -> Option<Section> {
     Some(Section { title: "What each cell chose", id: "chosen", body })
 }
 
-/// A config for every cell, to be copied.
+/// A config for every cell, for copying.
 pub(super) fn configs(report: &Report) -> Section {
     let ablation = &report.ablation;
     let seed = ablation.seeds[0];

@@ -20,7 +20,7 @@ pub(super) fn protocol(report: &Report) -> Section {
     Section { title: "Protocol", id: "protocol", body }
 }
 
-/// What a paper would say of it.
+/// What a paper would state about it.
 pub(super) fn section(report: &Report) -> Section {
     let body = html! {
         p { "Versions, hashes and the command that makes these numbers again. Click to select all." }

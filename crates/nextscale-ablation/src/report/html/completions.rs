@@ -1,4 +1,4 @@
-//! How far completions are from the real images.
+//! The distance of completions from the real images.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,5 @@
-//! Every measure as dots and intervals of the differences to the baseline, and two of them against each other.
+//! Every measure as dots and intervals of the differences from the baseline, and two of them against each
+//! other.
 
 use maud::{Markup, html};
 
@@ -13,7 +14,7 @@ use crate::report::{Measured, Report};
 use crate::scatter::lines;
 use crate::stats::Difference;
 
-/// Those that are better one way: open what the summary is about, folded the rest.
+/// Measures with a better direction: those of the summary unfolded, the rest folded.
 pub(super) fn section(report: &Report) -> Section {
     let open: Vec<&str> = leading(report).iter().map(|measured| measured.measure.name.as_str()).collect();
     let body = html! {
@@ -24,7 +25,7 @@ pub(super) fn section(report: &Report) -> Section {
     Section { title: "Measures", id: "measures", body }
 }
 
-/// Those that are neither better nor worse, and curves, folded.
+/// Descriptive measures and curves, folded.
 pub(super) fn descriptive(report: &Report) -> Option<Section> {
     let neither = || report.measures.iter().filter(|measured| measured.measure.better == Better::Neither);
     if neither().next().is_none() && report.curves.is_empty() {
@@ -111,7 +112,7 @@ fn card(report: &Report, measured: &Measured, open: bool) -> Markup {
     }
 }
 
-/// The values seed by seed, each beside the images that it is of.
+/// The values by seed, each next to its images.
 fn seeds(report: &Report, measured: &Measured) -> Markup {
     let shown = super::pictures::seeds_shown(report);
     html! {

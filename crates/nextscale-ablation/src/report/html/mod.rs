@@ -18,7 +18,7 @@ use crate::Result;
 use crate::chart::{COLOURS, Line, STROKES};
 use crate::store::Store;
 
-/// A part of the page: what the contents call it, where it is, and what is there.
+/// A part of the page: its entry in the contents, its anchor, and its body.
 struct Section {
     title: &'static str,
     id: &'static str,
@@ -77,12 +77,12 @@ pub(super) fn write(report: &Report, store: &Store) -> Result<String> {
     Ok(page.into_string())
 }
 
-/// Where the images of a cell on the n-th shown seed are.
+/// The anchor of a cell's images on the n-th shown seed.
 fn images_of(cell: usize, seed: usize) -> String {
     format!("images-{cell}-{seed}")
 }
 
-/// Where a cell's config is.
+/// The anchor of a cell's config.
 fn config_of(cell: usize) -> String {
     format!("config-{cell}")
 }
@@ -140,7 +140,7 @@ mod tests {
         ];
         let places: Vec<usize> = order.iter().map(|part| at(part)).collect();
         assert!(places.is_sorted(), "{order:?} {places:?}");
-        // Protocols are said once each.
+        // Each protocol is stated once.
         for part in ["protocol 0", "protocol 1", "protocol 2", "rank-deficient covariance"] {
             assert_eq!(page.matches(part).count(), 1, "{part}");
         }

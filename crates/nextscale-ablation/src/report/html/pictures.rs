@@ -14,20 +14,20 @@ use crate::store::Store;
 use crate::why::{STRIPS, trace_key};
 use crate::{Error, Result};
 
-/// Images of a row.
+/// Images per row.
 const ACROSS: usize = 10;
 /// Seeds that are shown, at most.
 const SEEDS: usize = 5;
-/// Rows of all seeds together, about.
+/// Approximate number of rows over all seeds.
 const ROWS: usize = 100;
-/// Larger images are made smaller: the page carries them all.
+/// Larger images are reduced: the page contains all of them.
 const SIDE: u32 = 128;
-/// Pixels of all images together, about: of many, each is made smaller still.
+/// Approximate total of pixels: with many images, each is reduced further.
 const PIXELS: usize = 3_000_000;
 /// But no smaller than this.
 const LEAST: u32 = 48;
 
-/// How many of the seeds have their images on the page: fewer where there are many cells.
+/// How many seeds have their images on the page: fewer with many cells.
 pub(super) fn seeds_shown(report: &Report) -> usize {
     let ablation = &report.ablation;
     (ROWS / ablation.cells.len().max(1)).clamp(1, SEEDS).min(ablation.seeds.len())
@@ -35,13 +35,13 @@ pub(super) fn seeds_shown(report: &Report) -> usize {
 
 /// The pictures of the page.
 pub(super) struct Pictures {
-    /// The first images of every shown seed, a row a cell.
+    /// The first images of every shown seed, one row per cell.
     seeds: Vec<Vec<Row>>,
     /// Images of a row.
     across: usize,
     /// Images after every scale.
     forming: Vec<Row>,
-    /// Given images, and their completions from ever more scales.
+    /// Given images, and their completions from more and more scales.
     completions: Vec<Row>,
     /// Pictures of one image in `forming` and `completions`.
     columns: [usize; 2],
@@ -168,13 +168,14 @@ impl Pictures {
     }
 }
 
-/// The row that others are compared with, on top.
+/// The row that others are compared with, at the top.
 fn baseline_first(report: &Report, mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort_by_key(|row| !report.is_baseline(row.cell));
     rows
 }
 
-/// Rows of pictures under their headings, `columns` of them an image. `seed` numbers the seed, for links.
+/// Rows of pictures under their headings, with `columns` pictures per image. `seed` numbers the seed, for
+/// links.
 fn grid(report: &Report, rows: &[Row], heads: &[String], columns: usize, seed: Option<usize>) -> Markup {
     let images = rows.iter().map(|row| row.images).max().unwrap_or(0);
     // A strip of single images has no gaps between them.
@@ -213,7 +214,7 @@ fn grid(report: &Report, rows: &[Row], heads: &[String], columns: usize, seed: O
     }
 }
 
-/// Images side by side, with a gap after every `each` of them where these are more than one.
+/// Images side by side, with a gap after every `each` of them if that is more than one.
 fn strips(images: &Images, each: usize, side: u32) -> Result<String> {
     let pictures = (0..images.count()).flat_map(|i| {
         let gap = (each > 1 && i > 0 && i % each == 0).then_some(None);
@@ -222,7 +223,7 @@ fn strips(images: &Images, each: usize, side: u32) -> Result<String> {
     row(pictures, side)
 }
 
-/// Pictures side by side as a PNG in a data URI; `None` is a gap, through which the page is seen.
+/// Pictures side by side as a PNG in a data URI; `None` is a transparent gap.
 fn row(pictures: impl Iterator<Item = Option<RgbImage>>, side: u32) -> Result<String> {
     let pictures: Vec<Option<RgbImage>> =
         pictures.map(|picture| picture.map(|picture| small(picture, side))).collect();

@@ -1,4 +1,4 @@
-/// What the page looks like, but for the colours and the charts.
+/// The style of the page, except for the colours and the charts.
 pub(super) const CSS: &str = "
 * { box-sizing: border-box; }
 html { scroll-padding-top: 1rem; }

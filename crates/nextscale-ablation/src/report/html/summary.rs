@@ -1,4 +1,4 @@
-//! What was found, and all that is better one way in one table.
+//! The findings, and a table of all measures with a better direction.
 
 use maud::{Markup, html};
 
@@ -15,7 +15,7 @@ pub(super) fn section(report: &Report) -> Section {
     let body = html! {
         div.findings {
             @for sentence in sentences(report) {
-                // A number and its per cent stay on one line.
+                // A number and its unit stay on one line.
                 @let sentence = sentence.replace(" %", "\u{a0}%");
                 p {
                     @match sentence.split_once(": ") {
@@ -33,7 +33,7 @@ pub(super) fn section(report: &Report) -> Section {
 fn table(report: &Report) -> Markup {
     let ways = |measured: &&Measured| measured.measure.better != Better::Neither;
     let shown: Vec<&Measured> = report.measures.iter().filter(ways).collect();
-    // Where nothing is better one way, everything.
+    // If no measure has a better direction, all of them.
     let shown = if shown.is_empty() { report.measures.iter().collect() } else { shown };
     let costs = costs(report);
     html! {
@@ -72,7 +72,7 @@ fn table(report: &Report) -> Markup {
     }
 }
 
-/// The better way, short.
+/// The better direction, briefly.
 fn toward(better: Better) -> String {
     match better {
         Better::Neither => "neither is better".into(),
@@ -92,7 +92,8 @@ fn entry(report: &Report, measured: &Measured, cell: usize) -> Markup {
     }
 }
 
-/// A difference with its direction: an arrow for the way that the value went, coloured and bold where that is certain.
+/// A difference with its direction: an arrow for the direction of the value, coloured and bold if it is
+/// certain.
 pub(super) fn change(measured: &Measured, cell: usize, difference: &Difference) -> Markup {
     let said = format!("{} {}", signed(difference.value), interval(difference).unwrap_or_default());
     let size = brief(difference.value.abs());
@@ -101,7 +102,7 @@ pub(super) fn change(measured: &Measured, cell: usize, difference: &Difference) 
     }
 }
 
-/// The way that a value went.
+/// The direction of the value.
 fn direction(difference: &Difference) -> &'static str {
     match difference.value {
         value if value > 0.0 => "↑",
@@ -110,7 +111,7 @@ fn direction(difference: &Difference) -> &'static str {
     }
 }
 
-/// How a cell's value looks on the page.
+/// The appearance of a cell's value on the page.
 pub(super) fn class(measured: &Measured, cell: usize) -> &'static str {
     match measured.verdict(cell) {
         Some(Verdict::Better) => "better",

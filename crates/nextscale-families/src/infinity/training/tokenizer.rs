@@ -1,6 +1,7 @@
 //! The training of bitwise tokenizers: Infinity's, and whatever else quantises residuals to signs.
 //!
-//! The quantiser has no codebook, so nothing is restarted; its loss keeps latents near their codes and bits in use.
+//! The quantiser has no codebook, so nothing is restarted; its loss keeps latents near their codes and bits
+//! in use.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,8 @@ pub struct TrainBitwise {
     /// A distance between features of a classifier, beside that of pixels.
     #[serde(default)]
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other terms.
+    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other
+    /// terms.
     #[serde(default)]
     pub adversarial: Option<AdversarialTerm>,
     /// Weights to begin from in place of fresh ones.
@@ -58,8 +60,8 @@ pub struct TrainBitwise {
     /// How the quantiser's loss is made up.
     #[serde(default)]
     pub quantiser: QuantiserLoss,
-    /// What 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and all else stay
-    /// f32), which is faster on CPUs that have it.
+    /// What 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and
+    /// all else stay f32), which is faster on CPUs that have it.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -69,10 +71,11 @@ pub struct TrainBitwise {
 
 /// The loss of a bitwise quantiser: weights and the temperature of its soft bits.
 ///
-/// With u the unit vectors that are coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t (Zhao and others, 2024, "Image and
-/// Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy term is `E[H(p)] − diversity·H(E[p])`, a mean over
-/// bits in nats: every position is to be sure of its bits, and all positions together are to use both values of each. The commitment is
-/// the squared distance of the features to the quantised ones and of u to its corners (van den Oord and others, 2017).
+/// With u the unit vectors that are coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t
+/// (Zhao and others, 2024, "Image and Video Tokenization with Binary Spherical Quantization", section 3.1),
+/// the entropy term is `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position is to be sure
+/// of its bits, and all positions together are to use both values of each. The commitment is the squared
+/// distance of the features to the quantised ones and of u to its corners (van den Oord and others, 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantiserLoss {
@@ -210,7 +213,8 @@ impl BitUse {
         }
     }
 
-    /// The entropy of a bit, in bits, on average: 1 where each is 1 half of the time; 0 when nothing was counted.
+    /// The entropy of a bit, in bits, on average: 1 where each is 1 half of the time; 0 when nothing was
+    /// counted.
     fn entropy(&self) -> f64 {
         let positions = f64::from(self.positions.max(1.0));
         entropy_of_shares(self.ones.iter().map(|ones| f64::from(*ones) / positions))
