@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
+use nextscale_core::memory;
 use nextscale_files::write_atomically;
 use rayon::ThreadPoolBuildError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -136,6 +137,10 @@ pub fn train_task<T: Task>(
     training.check(steps, batch)?;
     let out = &options.out;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    let weights = model.num_params();
+    let copies = if training.ema > 0.0 { 5 } else { 4 };
+    let what = format!("training {weights} weights, with a gradient and moments of each,");
+    memory::check("model", &what, memory::of_f32(&[weights, copies]))?;
     let ema = (training.ema > 0.0).then(|| Ema::new(&model, training.ema));
     let groups = task.groups(&model);
     if training.muon.is_some() && groups.matrices.is_empty() {

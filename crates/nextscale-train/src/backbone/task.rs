@@ -57,6 +57,8 @@ pub fn train_backbone<T: TrainableBackbone>(
     let data = settings.data.load()?;
     check_dtype(settings.dtype, device)?;
     let kind = make(&data)?;
+    let of_image = kind.bytes_of_image(tokenizer.schedule().positions());
+    settings.training.fits(settings.batch, of_image)?;
     let training_device = device.clone().autodiff();
     let model = match &settings.start {
         Some(start) => kind.open(start, &training_device)?,

@@ -76,6 +76,7 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
             ),
         ));
     }
+    settings.training.fits(settings.batch, kind.bytes_of_image(data.train.size))?;
     let perceptual = match &settings.perceptual {
         Some(term) => {
             let classifier = open_classifier(&term.classifier, data.train.size, &training_device)?;
