@@ -17,7 +17,7 @@ use crate::checkpoint::{self, State};
 use crate::ema::Ema;
 use crate::evaluation::Evaluation;
 use crate::lanes::Lanes;
-use crate::log::Log;
+use crate::log::{Log, SECONDS};
 use crate::micro_batches::{Pass, pass};
 use crate::muon::MuonConfig;
 use crate::optimiser::{AdamWConfig, Optimiser};
@@ -155,7 +155,12 @@ pub fn train_task<T: Task>(
         if !options.resume {
             return Err(Error::checkpoint(
                 checkpoint::path(out),
-                "is there already; go on from it with --resume, or choose another folder with --out",
+                match checkpoint::step(out) {
+                    Some(step) => format!(
+                        "is there already, after step {step}; go on from it with --resume, or choose another folder with --out"
+                    ),
+                    None => "is there already; choose another folder with --out".into(),
+                },
             ));
         }
         state = checkpoint::load(out, config, state, device)?;
@@ -167,13 +172,24 @@ pub fn train_task<T: Task>(
     let extra = task
         .window_columns()
         .into_iter()
-        .chain(["gradient_norm", "learning_rate", "images_per_second"].map(String::from));
+        .chain(["gradient_norm", "learning_rate", "images_per_second", SECONDS].map(String::from));
     let log_columns: Vec<String> = columns.iter().cloned().chain(extra).collect();
     let mut log = Log::open(&out.join("log.csv"), &log_columns, state.step)?;
+    let before = log.seconds();
     let mut evaluations = Evaluations { log: None, done: state.step };
     // The rows of the window so far, so that its means are the same after a resume.
     let mut window = state.counters.remove(WINDOW).unwrap_or_default();
     let mut progress = Progress::new(steps, state.step, batch, options.quiet);
+    match state.step {
+        0 if options.resume => {
+            progress.line(&format!("{} holds no checkpoint: this begins at step 0", out.display()))
+        }
+        0 => {}
+        step if step < steps => {
+            progress.line(&format!("resumed from the checkpoint, after step {step} of {steps}"))
+        }
+        step => progress.line(&format!("all {step} steps are done; only what follows them is made again")),
+    }
     let begun = Instant::now();
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
@@ -216,7 +232,7 @@ pub fn train_task<T: Task>(
                 |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
             let mut row: Vec<f64> = (0..width).map(mean).collect();
             row.extend(task.window());
-            row.extend([norm, rate, progress.rate(state.step)]);
+            row.extend([norm, rate, progress.rate(state.step), before + begun.elapsed().as_secs_f64()]);
             log.row(state.step, &row)?;
             window.clear();
         }
@@ -239,7 +255,8 @@ pub fn train_task<T: Task>(
             saved = Instant::now();
         }
         if stop && state.step < steps {
-            progress.line(&format!("stopped after {} of {steps} steps; resume to go on", state.step));
+            progress
+                .line(&format!("stopped after step {} of {steps}; --resume goes on from there", state.step));
             progress.finish();
             return Ok(Outcome { step: state.step, finished: false, evaluation: Vec::new(), seconds });
         }

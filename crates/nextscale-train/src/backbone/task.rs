@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::examples::Examples;
 use super::{Drawing, Lesson, TrainableBackbone};
 use crate::cache::{Kept, TokenSet, Tokens};
-use crate::config::BackboneSettings;
+use crate::config::{BackboneSettings, tell_repeats};
 use crate::data::{Dataset, View};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -74,6 +74,7 @@ pub fn train_backbone<T: TrainableBackbone>(
         let examples = Examples::moved(&data.train, settings.shift, settings.flips)?;
         (of_run(Kept::Test)?.test, examples)
     };
+    tell_repeats(settings.batch, examples.len(), options);
     let mut task = BackboneTask {
         kind,
         settings,
