@@ -12,10 +12,19 @@ use crate::{Operator, Prior, check_grids};
 /// It says which codes are likely at a scale, in whatever image and wherever in it, and nothing of the coarse map that the
 /// prior is applied to: out(i, ·) = m for every position i, m `[channels]` the average over images and positions of the
 /// logits on the coarse grid. Scales on equal grids share one average.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Marginal {
     channels: usize,
     averages: BTreeMap<(usize, usize), Arc<[f32]>>,
+    /// Where they were read, for messages.
+    source: Option<Arc<str>>,
+}
+
+/// Where it was read is no part of it.
+impl PartialEq for Marginal {
+    fn eq(&self, other: &Self) -> bool {
+        (self.channels, &self.averages) == (other.channels, &other.averages)
+    }
 }
 
 impl Marginal {
@@ -25,7 +34,7 @@ impl Marginal {
     /// [`Error::Unsupported`] if there is none, a grid stands twice, the averages differ in length, or one is not finite.
     pub fn new(averages: impl IntoIterator<Item = (Grid, Vec<f32>)>) -> Result<Self> {
         let refuse = |message: String| Err(Error::Unsupported(format!("averages of logits: {message}")));
-        let mut prior = Self { channels: 0, averages: BTreeMap::new() };
+        let mut prior = Self { channels: 0, averages: BTreeMap::new(), source: None };
         for (grid, average) in averages {
             if prior.averages.is_empty() {
                 prior.channels = average.len();
@@ -51,7 +60,21 @@ impl Marginal {
     /// The same average on each of some grids, for trying.
     pub(crate) fn of_grids<const N: usize>(grids: [Grid; N], average: &[f32]) -> Self {
         let averages = grids.map(|grid| ((grid.height, grid.width), average.into()));
-        Self { channels: average.len(), averages: averages.into() }
+        Self { channels: average.len(), averages: averages.into(), source: None }
+    }
+
+    /// The same, whose messages say that it was read from `source`.
+    #[must_use]
+    pub fn read_from(self, source: &str) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// What messages call it.
+    fn words(&self) -> String {
+        match &self.source {
+            Some(source) => format!("the averages of Marginal in {source}"),
+            None => "the averages of Marginal".into(),
+        }
     }
 
     /// The channels of the logits that it was measured on.
@@ -73,7 +96,8 @@ impl Marginal {
         self.averages.get(&(from.height, from.width)).cloned().ok_or_else(|| {
             let grids: Vec<String> = self.grids().map(|grid| grid.to_string()).collect();
             Error::Unsupported(format!(
-                "the averages of Marginal have no grid {from}, only {}; calibrate with the model that is run",
+                "{} have no grid {from}, only {}; calibrate with the model that is run",
+                self.words(),
                 grids.join(", ")
             ))
         })
@@ -103,8 +127,8 @@ impl Prior for Marginal {
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         if alphabet.channels() != self.channels {
             return Err(Error::Unsupported(format!(
-                "the averages of Marginal have {} channels and the model's logits {}; calibrate with the model that is \
-                 run",
+                "{} have {} channels and the model's logits {}; calibrate with the model that is run",
+                self.words(),
                 self.channels,
                 alphabet.channels()
             )));

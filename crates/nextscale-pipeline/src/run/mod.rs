@@ -65,6 +65,12 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     let begin = Instant::now();
     let device = options.device.open()?;
     for path in traces(prepared, options).iter().flatten() {
+        if path.is_dir() {
+            let path = path.display();
+            return Err(Error::Usage(format!(
+                "{path} is a folder; name a file for the trace, like {path}/trace.safetensors"
+            )));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return Err(Error::Usage(format!(
@@ -232,7 +238,9 @@ impl Job<'_> {
         let batch = Batch { images, conditions: &conditions };
         let exact = self.options.exact_times;
         let mut watch = Watch { times: &mut summary.times, trace, exact };
-        let pixels = generator.batch(batch, &mut watch, &self.options.stop)?;
+        let pixels = generator
+            .batch(batch, &mut watch, &self.options.stop)
+            .map_err(|error| self.prepared.model.named_in(error))?;
         let reading = Instant::now();
         let mut pictures = images::to_pictures(pixels)?;
         if let Some(given) = given {
