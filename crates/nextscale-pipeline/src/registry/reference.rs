@@ -10,7 +10,7 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
+pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
     ("model", "must be given", "the model, see below"),
     ("condition", "must be given", "what to show, one condition an image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
@@ -24,6 +24,12 @@ pub(crate) const FIELDS: [(&str, &str, &str); 9] = [
     ("batch", "`8`", "images made at once, at least 1; it changes no image"),
     ("edit", "none", "given tokens to keep, see below"),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
+    (
+        "trace",
+        "all",
+        "what `--trace FILE` keeps: `(scales: [0, 5], images: [0, 1], fields: [Guided, Tokens], dtype: f16)`; fields are `Logits`, \
+         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`",
+    ),
 ];
 
 pub(crate) const EDITS: [(&str, &str); 4] = [

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use crate::config::{Given, folder_of};
 use crate::device::{DeviceChoice, kind};
 use crate::progress::bar;
+use crate::trace::about;
 use crate::{Batch, Error, Generator, LoadOptions, Model, Prepared, Result, Stop, Trace, images, version};
 use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Part, Seen, Times};
@@ -214,8 +215,14 @@ impl Job<'_> {
     /// The trace to write to; none where it is whole already.
     fn begin_trace(&self, path: &Path, total: u64) -> Result<Option<Trace>> {
         let method = &self.prepared.folders()[self.variant];
-        let trace = Trace::new(path, total, &format!("{} {method}", self.prepared.identity()))?;
-        match (self.missing.len() as u64, trace.is_begun()) {
+        let spec = &self.prepared.config.trace;
+        let about = about(self.prepared, self.variant, spec);
+        let fingerprint = format!("{} {method}", self.prepared.identity());
+        let trace = Trace::new(path, total, &fingerprint, spec, about)?;
+        // Of the images that it keeps.
+        let missing = self.missing.iter().filter(|&&image| spec.place(image).is_some()).count() as u64;
+        let total = spec.count(total);
+        match (missing, trace.is_begun()) {
             (0, false) if path.exists() => Ok(None),
             (missing, false) if missing < total => Err(Error::Folder(format!(
                 "{} has finished images whose trace is not there; choose another folder with --out, or leave out --trace",
@@ -308,7 +315,7 @@ impl Observer for Watch<'_> {
     }
 
     fn wants_prior(&self) -> bool {
-        self.trace.is_some()
+        self.trace.as_ref().is_some_and(|trace| trace.keeps_priors())
     }
 
     fn exact_times(&self) -> bool {
