@@ -27,6 +27,12 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         say!("{}", recognise::folder(&args.file).map_err(failed)?);
         return Ok(());
     }
+    if !args.file.exists()
+        && let Some(words) = recognise::cell(&args.file)?
+    {
+        say!("{words}");
+        return Ok(());
+    }
     let kind = FileKind::of(&args.file)
         .map_err(|error| failed(format!("cannot read {}: {error}", args.file.display())))?;
     if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {
