@@ -5,11 +5,13 @@ mod cell;
 mod fields;
 mod pixels;
 
+use axes::fits;
 pub use axes::{Axis, Point, label, product};
 pub use cell::Cell;
 pub use fields::{Completion, Tune};
 pub use pixels::Pixels;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -136,7 +138,7 @@ fn cells(
         return Err(variants.error("expected a list of variants").with_help(help).into());
     };
     let common = Axis::read_all(common)?;
-    let mut cells: Vec<Cell> = Vec::new();
+    let (mut cells, mut names) = (Vec::new(), BTreeSet::new());
     for item in items {
         let mut given = item.fields()?;
         let name: String = given.take("name")?;
@@ -148,6 +150,7 @@ fn cells(
         for (path, value) in set {
             tree.set_node(&path, value)?;
         }
+        fits(own.iter().chain(&common), item)?;
         for point in product(own.iter().chain(&common)) {
             let mut tree = tree.clone();
             for (path, value) in &point {
@@ -155,7 +158,7 @@ fn cells(
             }
             let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
             cell.settings = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
-            if cells.iter().any(|known| known.name == cell.name) {
+            if !names.insert(cell.name.clone()) {
                 return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
             }
             cells.push(cell);
