@@ -412,7 +412,10 @@ fn what_does_not_fit_is_told_before_weights_are_read() {
     assert!(told(&asks("Prompts(file: \"latin.txt\")")).contains("latin.txt: line 2 is not UTF-8"));
     let long = "a ".repeat(40);
     let error = told(&asks(&format!("Prompts([\"a ship\", \"{long}\"])")));
-    assert!(error.contains("prompt 2") && error.contains("41 tokens") && error.contains("at most 32"), "{error}");
+    assert!(
+        error.contains("prompt 2") && error.contains("41 tokens") && error.contains("at most 32"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -5,11 +5,13 @@ mod cell;
 mod fields;
 mod pixels;
 
+use axes::fits;
 pub use axes::{Axis, Point, label, product};
 pub use cell::Cell;
 pub use fields::{Completion, Tune};
 pub use pixels::Pixels;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -164,7 +166,7 @@ fn cells(
         return Err(variants.error("expected a list of variants").with_help(help).into());
     };
     let common = Axis::read_all(common)?;
-    let mut cells: Vec<Cell> = Vec::new();
+    let (mut cells, mut names) = (Vec::new(), BTreeSet::new());
     for item in items {
         let mut given = item.fields()?;
         let name: String = given.take("name")?;
@@ -184,6 +186,7 @@ fn cells(
         for (path, value) in set {
             tree.set_node(&path, value)?;
         }
+        fits(own.iter().chain(&common), item)?;
         for point in product(own.iter().chain(&common)) {
             let mut tree = tree.clone();
             for (path, value) in &point {
@@ -194,7 +197,7 @@ fn cells(
             cell.variant.clone_from(&name);
             cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
             cell.settings = cell.swept.clone();
-            if cells.iter().any(|known| known.name == cell.name) {
+            if !names.insert(cell.name.clone()) {
                 return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
             }
             cells.push(cell);
