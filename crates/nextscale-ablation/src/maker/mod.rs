@@ -91,7 +91,7 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
-        // A model has the rows of the texts that it was loaded with.
+        // A model holds the rows of the texts given when it was loaded.
         let texts = texts(&cell.prepared.conditions);
         let weights = cell.prepared.weights();
         let name = format!("{} {} {weights} {texts:?}", cell.said("model"), cell.said("guides"));

@@ -73,7 +73,7 @@ impl Axis {
     }
 }
 
-/// The least bytes that a cell takes.
+/// The least memory of a cell, in bytes.
 const LISTED: u128 = 4096;
 
 /// Refuses axes whose combinations could not be listed.

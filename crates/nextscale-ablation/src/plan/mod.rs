@@ -125,7 +125,7 @@ impl Ablation {
         self.measures.iter().map(|node| judges.build(node, &context)).collect()
     }
 
-    /// What a person should know of the cells' conditions before images are made of them, each said once.
+    /// Remarks on the cells' conditions that a person should read before images are generated, each once.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = Vec::new();
         for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {

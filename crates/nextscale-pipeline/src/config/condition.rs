@@ -108,7 +108,7 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
                 let error = node.error("the model has no class names");
                 return Err(error.with_help(format!("give labels from 0 to {last}")).into());
             };
-            // Of equal names the first is meant.
+            // The first of equal names counts.
             let index: HashMap<&str, usize> =
                 names.iter().enumerate().rev().map(|(class, name)| (name.as_str(), class)).collect();
             let class = |Item { value, node }: &Item<'_, String>| {

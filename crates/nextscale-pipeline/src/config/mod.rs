@@ -55,7 +55,7 @@ pub struct Config {
     /// Whether to write `images.npz` too.
     pub npz: bool,
     guides: Vec<GuideSource>,
-    /// What a trace keeps, if one is asked for. No part of what images are a function of.
+    /// The contents of a trace, if one is requested. Images do not depend on it.
     pub trace: TraceSpec,
     trace_node: Option<Node>,
     model_node: Node,

@@ -25,10 +25,10 @@ pub struct Prepared {
     remarks: Vec<String>,
 }
 
-/// Refuses a batch whose logits alone would take more memory than there is.
+/// Refuses a batch whose logits would by themselves exceed the memory.
 ///
 /// # Errors
-/// With what they would take.
+/// With the memory that they would take.
 pub(crate) fn fits_in_memory(batch: usize, model: &dyn OpenModel) -> Result<()> {
     let logits = [batch, model.alphabet().channels(), model.schedule().last().positions()];
     let what = format!("the last scale's logits of {batch} images at once");
@@ -124,7 +124,7 @@ impl Prepared {
         self.config.methods.iter().map(folder).collect()
     }
 
-    /// A rule as the resolved config says it, by its number.
+    /// A rule of the resolved config, by its number.
     pub(crate) fn rule(&self, method: usize) -> Option<&Node> {
         let of = |name: &str| self.config.resolved.iter().find(|field| field.name == name);
         if let Some(field) = of("guidance") {

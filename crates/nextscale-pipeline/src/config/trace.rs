@@ -1,4 +1,4 @@
-//! What of a run a trace keeps.
+//! Which parts of a run a trace keeps.
 
 use std::ops::RangeInclusive;
 
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// What of a run a trace keeps: all of it by default.
+/// Which parts of a run a trace keeps: all by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TraceSpec {
-    /// The scales, from 0; all where none is given.
+    /// The scales, counted from 0; all if none is given.
     pub scales: Vec<usize>,
-    /// The images, from 0 in the run; all where none is given.
+    /// The images of the run, counted from 0; all if none is given.
     pub images: Vec<u64>,
-    /// What is kept of them; everything where nothing is given.
+    /// The fields; all if none is given.
     pub fields: Vec<TraceField>,
-    /// The type of everything but tokens.
+    /// The type of all fields except tokens.
     pub dtype: TraceDtype,
 }
 
-/// What a trace may keep.
+/// A field of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TraceField {
-    /// The logits of every pass that was run.
+    /// The logits of every pass.
     Logits,
-    /// What a prior predicted.
+    /// The predictions of priors.
     Prior,
     /// The guided logits.
     Guided,
-    /// What was drawn.
+    /// The tokens.
     Tokens,
     /// The canvas.
     Canvas,
@@ -61,10 +61,10 @@ impl TraceField {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TraceDtype {
-    /// As they are.
+    /// Unrounded.
     #[default]
     F32,
-    /// Rounded to 11 bits, in half the room; what is beyond 65504 becomes infinite.
+    /// Rounded to 11 bits, at half the size; values beyond 65504 become infinite.
     F16,
 }
 
@@ -77,10 +77,10 @@ impl TraceSpec {
         Ok(node.decode()?)
     }
 
-    /// Checks it against the run, images and scales being listed in order then.
+    /// Checks it against the run, and sorts images and scales.
     ///
     /// # Errors
-    /// If it names a scale or an image that the run does not have, or nothing that could be kept.
+    /// If it names a scale or an image that the run does not have, or leaves nothing to keep.
     pub(crate) fn check(&mut self, node: &Node, schedule: &ScaleSchedule, images: u64) -> Result<()> {
         self.scales.sort_unstable();
         self.scales.dedup();
@@ -98,7 +98,7 @@ impl TraceSpec {
         Ok(())
     }
 
-    /// Whether it is the whole run as it is.
+    /// Whether it keeps the whole run, unrounded.
     pub fn is_all(&self) -> bool {
         *self == Self::default()
     }
@@ -108,12 +108,12 @@ impl TraceSpec {
         self.scales.is_empty() || self.scales.binary_search(&scale).is_ok()
     }
 
-    /// Whether something is kept.
+    /// Whether a field is kept.
     pub fn has(&self, field: TraceField) -> bool {
         self.fields.is_empty() || self.fields.contains(&field)
     }
 
-    /// The place of an image among those that are kept.
+    /// The index of an image among the kept ones.
     pub fn place(&self, image: u64) -> Option<u64> {
         if self.images.is_empty() {
             return Some(image);
@@ -138,12 +138,12 @@ pub fn numbers(text: &str) -> Result<Vec<u64>, String> {
         (first <= last && last - first < LONGEST).then_some(first..=last)
     };
     let parts = text.split(',').map(|part| {
-        range(part).ok_or_else(|| format!("`{part}` is no number and no range; write them like 0,3,8-11"))
+        range(part).ok_or_else(|| format!("`{part}` is not a number or a range; write them like 0,3,8-11"))
     });
     Ok(parts.collect::<Result<Vec<_>, String>>()?.into_iter().flatten().collect())
 }
 
-/// Numbers in a range, at most.
+/// The most numbers in a range.
 const LONGEST: u64 = 1 << 24;
 
 #[cfg(test)]

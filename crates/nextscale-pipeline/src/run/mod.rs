@@ -219,7 +219,7 @@ impl Job<'_> {
         let about = about(self.prepared, self.variant, spec);
         let fingerprint = format!("{} {method}", self.prepared.identity());
         let trace = Trace::new(path, total, &fingerprint, spec, about)?;
-        // Of the images that it keeps.
+        // Of the kept images.
         let missing = self.missing.iter().filter(|&&image| spec.place(image).is_some()).count() as u64;
         let total = spec.count(total);
         match (missing, trace.is_begun()) {

@@ -1,4 +1,4 @@
-//! What a trace says of itself: enough to read it without the run's folder.
+//! A trace's metadata: enough to read it without the run's folder.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::config::TraceSpec;
 use crate::{Prepared, version};
 
-/// Labels that would take more bytes are left out: the run's `images.csv` has them.
+/// Labels that take more bytes are left out; the run's `images.csv` has them.
 const MOST_BYTES: usize = 8 << 20;
 
 /// The header's entries for the rule of number `method`: `scales` like `1 2 4`, `labels`, `config`, `strengths` by their place in the
@@ -40,7 +40,7 @@ pub(crate) fn about(prepared: &Prepared, method: usize, spec: &TraceSpec) -> BTr
     entries
 }
 
-/// The strengths of a resolved rule, which says all of them by name, and their values at every scale.
+/// The strengths of a resolved rule, by name, and their values at every scale.
 fn find_strengths(node: &Node, path: &str, schedule: &ScaleSchedule, found: &mut BTreeMap<String, Vec<f64>>) {
     const NAMES: [&str; 6] = ["Constant", "Ramp", "Linear", "Cosine", "List", "During"];
     if node.name().is_some_and(|name| NAMES.contains(&name))

@@ -55,7 +55,7 @@ const LONGEST_HEADER: u64 = 1 << 26;
 const PURPOSE: &str = "nextscale trace";
 
 impl Layout {
-    /// From the pieces of any batch: every batch has the same. `about` is what else the file says of itself.
+    /// From the pieces of any batch: every batch has the same. `about` is further metadata.
     pub fn new(pieces: &[Piece], images: u64, fingerprint: &str, about: &BTreeMap<String, String>) -> Self {
         let own =
             [("format", PURPOSE.into()), ("images", images.to_string()), ("fingerprint", fingerprint.into())];

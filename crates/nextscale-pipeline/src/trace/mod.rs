@@ -60,7 +60,7 @@ impl Trace {
             )),
             LockError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
-        // Of the whole run it is what earlier versions wrote.
+        // A whole run is written as by earlier versions.
         let fingerprint = match spec.is_all() {
             true => fingerprint.to_owned(),
             false => format!("{fingerprint} {spec:?}"),
@@ -181,7 +181,7 @@ impl Trace {
         Ok(())
     }
 
-    /// Whether priors are kept, which are made for the trace where the rule does not need them.
+    /// Whether priors are kept; they are computed for the trace if the rule does not need them.
     pub fn keeps_priors(&self) -> bool {
         self.spec.has(TraceField::Prior)
     }
