@@ -391,14 +391,31 @@ fn what_does_not_fit_is_told_before_weights_are_read() {
     assert!(error.contains("rows of 64 channels") && error.contains("was made for 256"), "{error}");
     assert!(told(&swapped("t5.safetensors", "none.safetensors")).contains("none.safetensors"));
 
+    // A shard that is not there, of either.
+    let index = folder.join("model.safetensors.index.json");
+    let shard = "model-00002-of-00002.safetensors";
+    fs::write(&index, format!("{{\"weight_map\": {{\"cfg_uncond\": \"{shard}\"}}}}")).unwrap();
+    let backbone = format!("backbone: {:?}", fixture("base", "infinity.safetensors"));
+    for error in [
+        told(&swapped(&backbone, &format!("backbone: {index:?}"))),
+        told(&swapped("t5.safetensors", "model.safetensors.index.json")),
+    ] {
+        assert!(error.contains(&format!("lacks {shard}")), "{error}");
+    }
+
     // Conditions.
     let asks = |condition: &str| config("base", "scales: [1, 2]", condition, "guidance: Conditional");
+    let few = "Prompts(texts: [\"a ship\", \"a truck\"], negative: [\"blur\"])";
+    assert!(told(&asks(few)).contains("1 negatives for 2 prompts; give one for each prompt"));
     assert!(told(&asks("Labels([1])")).contains("the model takes no classes"));
     fs::write(folder.join("latin.txt"), b"a ship\na gr\xfcn truck\n").unwrap();
     assert!(told(&asks("Prompts(file: \"latin.txt\")")).contains("latin.txt: line 2 is not UTF-8"));
     let long = "a ".repeat(40);
     let error = told(&asks(&format!("Prompts([\"a ship\", \"{long}\"])")));
-    assert!(error.contains("prompt 2") && error.contains("41 tokens") && error.contains("at most 32"), "{error}");
+    assert!(
+        error.contains("prompt 2") && error.contains("41 tokens") && error.contains("at most 32"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_files::write_atomically;
-use nextscale_weights::serialize;
+use nextscale_weights::{WeightFile, serialize};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -36,6 +36,13 @@ struct Header {
 /// The path of a run's checkpoint.
 pub fn path(out: &Path) -> PathBuf {
     out.join(FILE)
+}
+
+/// The steps done in a run's checkpoint; `None` if there is none that can be read.
+pub fn step(out: &Path) -> Option<u64> {
+    let file = WeightFile::open(path(out)).ok()?;
+    let header: Header = serde_json::from_str(file.metadata().get(HEADER)?).ok()?;
+    Some(header.step)
 }
 
 /// Everything that a run needs to continue as if never interrupted.

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, memory};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Source;
 use crate::discriminator::check_channels;
-use crate::run::Training;
+use crate::progress::say;
+use crate::run::{Options, Training};
 use crate::schedule::Shape;
 use crate::{Error, Result};
 
@@ -215,6 +216,8 @@ impl Training {
         if batch == 0 {
             return Err(Error::setting("batch", "0 images a step; give at least 1"));
         }
+        let listed = (batch as u128).saturating_mul(LISTED);
+        memory::check("batch", &format!("the list of {batch} images a step"), listed)?;
         if self.micro_batches == 0 || self.micro_batches > batch {
             return Err(Error::setting(
                 "micro_batches",
@@ -270,6 +273,33 @@ impl Training {
     }
 }
 
+impl Training {
+    /// Refuses a batch that certainly takes more memory than there is, where an image takes at least so many bytes while its
+    /// micro-batch is worked on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with what the batch takes and what there is.
+    pub fn fits(&self, batch: usize, bytes_of_image: u128) -> Result<()> {
+        let side_by_side = self.micro_batches.min(rayon::current_num_threads());
+        let at_once = batch.div_ceil(self.micro_batches.max(1)).saturating_mul(side_by_side).min(batch);
+        let bytes = bytes_of_image.saturating_mul(at_once as u128);
+        let what = format!("training on {at_once} images at once (in more `micro_batches` they are fewer)");
+        Ok(memory::check("batch", &what, bytes)?)
+    }
+}
+
+/// Says that a step takes some images several times, where a batch is larger than the data.
+pub(crate) fn tell_repeats(batch: usize, images: usize, options: &Options) {
+    if batch > images && !options.quiet {
+        say(&format!(
+            "batch: a step takes {batch} images and the training split has {images}; some of them come several times in every step"
+        ));
+    }
+}
+
+/// The least bytes that a step keeps of an image beside its values: its place in the data and what is drawn for it.
+const LISTED: u128 = 64;
+
 fn yes() -> bool {
     true
 }
@@ -309,6 +339,7 @@ mod tests {
         for (settings, field) in [
             (TokenizerSettings { steps: 0, ..good.clone() }, "steps"),
             (TokenizerSettings { batch: 0, ..good.clone() }, "batch"),
+            (TokenizerSettings { batch: usize::MAX, ..good.clone() }, "batch"),
             (TokenizerSettings { training: training(0.0, 0.0), ..good.clone() }, "learning_rate"),
             (TokenizerSettings { training: training(1e-3, 1.0), ..good.clone() }, "ema"),
             (TokenizerSettings { gradient_weight: -1.0, ..good.clone() }, "gradient_weight"),
@@ -322,6 +353,10 @@ mod tests {
             let message = settings.check().unwrap_err().to_string();
             assert!(message.starts_with(field), "{message}");
         }
+        let two = Training { micro_batches: usize::MAX, ..Training::default() };
+        two.fits(usize::MAX, 8).unwrap();
+        let message = Training::default().fits(1 << 40, 1 << 20).unwrap_err().to_string();
+        assert!(message.starts_with("batch: training on 1099511627776 images at once"), "{message}");
         let backbone = BackboneSettings {
             data: good.data,
             tokenizer: "x".into(),

@@ -156,6 +156,8 @@ mod tests {
         assert_eq!(probe.rows_protocol(), lite0.protocol());
         assert!(probe.protocol().contains("fitted to 50000 images"), "{}", probe.protocol());
         assert_eq!(probe.measures()[0].name, "Probe accuracy-Lite0");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/lite0/cifar10-probe.safetensors");
+        assert_eq!(build(&format!("Probe(file: {file:?})")).unwrap().protocol(), probe.protocol());
         let error = build("Probe(file: \"none.safetensors\")").err().unwrap().to_string();
         assert!(error.contains("none.safetensors") && error.contains("probe fit"), "{error}");
     }

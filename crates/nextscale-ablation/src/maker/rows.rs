@@ -96,3 +96,43 @@ pub(super) fn look(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::PixelJudge;
+
+    #[test]
+    fn rows_come_with_what_their_images_show() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(&root.path().join("out")).unwrap();
+        let (seeds, samples) = ([4, 7], CHUNK + 3);
+        for seed in seeds {
+            for (chunk, count) in chunks(samples) {
+                let images = Images::new(2, 2, vec![seed as u8; count as usize * 12]).unwrap();
+                store.shelf("cell", seed).write_images(chunk, &images).unwrap();
+            }
+        }
+        let named = |shows: &[&str]| Set {
+            store: &store,
+            cell: "cell",
+            pixels: Pixels::AsTheyAre,
+            seeds: &seeds,
+            samples,
+            shows: shows.iter().map(|&shows| Arc::from(shows)).collect(),
+        };
+        let three = named(&["cat", "dog", "ship"]);
+        catch_up(&three, &PixelJudge).unwrap();
+        let blocks: Vec<Rows> = rows(three, &PixelJudge).collect::<Result<_>>().unwrap();
+        let counts: Vec<usize> = blocks.iter().map(Rows::count).collect();
+        assert_eq!(counts, [CHUNK as usize, 3, CHUNK as usize, 3]);
+        // Every seed begins with the first condition, and its second chunk goes on where its first ended: 200 = 2 mod 3.
+        for (block, first) in
+            blocks.iter().zip([["cat", "dog"], ["ship", "cat"], ["cat", "dog"], ["ship", "cat"]])
+        {
+            assert_eq!(block.shows.len(), block.count());
+            assert_eq!([&*block.shows[0], &*block.shows[1]], first);
+        }
+        assert!(rows(named(&[]), &PixelJudge).all(|block| block.unwrap().shows.is_empty()));
+    }
+}

@@ -29,6 +29,12 @@ pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
     ("batch", "`8`", "images made at once, at least 1; does not affect the images"),
     ("edit", "none", "given tokens to keep, see below"),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
+    (
+        "trace",
+        "all",
+        "what `--trace FILE` keeps: `(scales: [0, 5], images: [0, 1], fields: [Guided, Tokens], dtype: f16)`; fields are `Logits`, \
+         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`",
+    ),
 ];
 
 pub(crate) const EDITS: [(&str, &str); 4] = [

@@ -16,8 +16,10 @@ use crate::{Error, Result};
 
 /// Images per row.
 const ACROSS: usize = 10;
-/// Seeds that are shown.
+/// Seeds that are shown, at most.
 const SEEDS: usize = 5;
+/// Approximate number of rows over all seeds.
+const ROWS: usize = 100;
 /// Larger images are reduced: the page contains all of them.
 const SIDE: u32 = 128;
 /// Approximate total of pixels: with many images, each is reduced further.
@@ -25,9 +27,10 @@ const PIXELS: usize = 3_000_000;
 /// But no smaller than this.
 const LEAST: u32 = 48;
 
-/// How many seeds have their images on the page.
+/// How many seeds have their images on the page: fewer with many cells.
 pub(super) fn seeds_shown(report: &Report) -> usize {
-    report.ablation.seeds.len().min(SEEDS)
+    let ablation = &report.ablation;
+    (ROWS / ablation.cells.len().max(1)).clamp(1, SEEDS).min(ablation.seeds.len())
 }
 
 /// The pictures of the page.

@@ -178,6 +178,7 @@ impl TrainBitwise {
 /// Errors of the data, the sizes in the config, and the run.
 pub fn train_bitwise(config: &TrainBitwise, options: &Options, device: &Device) -> Result<Outcome> {
     config.quantiser.check()?;
+    config.model.check()?;
     let kind = BitwiseTraining { config, window: BitUse::new(config.model.bits) };
     nextscale_train::train_tokenizer(kind, &config.settings(), config, options, device)
 }
@@ -249,6 +250,10 @@ impl TrainableTokenizer for BitwiseTraining<'_> {
 
     fn computing_in(&self, model: MultiScaleBsq, dtype: Dtype) -> MultiScaleBsq {
         model.training_in(dtype)
+    }
+
+    fn bytes_of_image(&self, side: usize) -> u128 {
+        self.config.model.layout().bytes_of_image(side)
     }
 
     fn quantise(
