@@ -173,7 +173,7 @@ impl Settings for InfinityFiles {
         let text = leaf::<serde_json::Map<String, serde_json::Value>>;
         Description {
             name: "Infinity",
-            about: "Infinity's own files, or files in their format.",
+            about: "The files of Infinity, or files in their format.",
             example: "Infinity(tokenizer: \"a.pth\", backbone: \"b.pth\", text: (encoder: \"c\", tokenizer: \"d.json\"))",
             settings: vec![
                 setting("tokenizer", "The tokenizer's file.", Fallback::MustBeGiven, leaf::<String>),
