@@ -190,19 +190,20 @@ impl Subject {
     fn load(config: Config, registry: &Registry, options: &BenchOptions, device: &Device) -> Result<Self> {
         let with_encoder = config.edit.is_some();
         let load = |conditions| LoadOptions { device, dtype: options.dtype, with_encoder, conditions };
-        let (config, conditions, model, name) = match &options.weights {
+        let (config, conditions, model, open) = match &options.weights {
             Weights::Random(sizes) => {
                 let open = registry.random(sizes)?;
                 let conditions = config.conditions(open.takes())?.conditions;
                 let model = open.load(&load(&conditions))?;
-                (config, conditions, model, open.describe().to_owned())
+                (config, conditions, model, open)
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
                 let model = prepared.load(&load(&prepared.conditions))?;
-                (prepared.config, prepared.conditions, model, prepared.model.describe().to_owned())
+                (prepared.config, prepared.conditions, model, prepared.model)
             }
         };
+        let name = open.describe().to_owned();
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         let edit = edit.map(|given| given.edit);
         let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));

@@ -10,7 +10,7 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
+pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
     ("model", "required", "the model, see below"),
     ("condition", "required", "what to show, one condition per image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
