@@ -216,7 +216,7 @@ mod tests {
         let error = negative.of_each(3).unwrap_err();
         assert_eq!(
             (error.to_string().as_str(), error.location()),
-            ("2 negatives for 3 prompts", Some(("run.ron", 1, 40)))
+            ("2 negatives for 3 prompts", Some(("run.ron", 1, 38)))
         );
     }
 

@@ -180,7 +180,7 @@ fn same(path: &Path, there: &serde_json::Value, here: &serde_json::Value) -> Res
 mod tests {
     use burn::module::ParamId;
     use nextscale_core::ScaleSchedule;
-    use nextscale_train::params::parameters;
+    use nextscale_train::params::{parameters, replace, take_gradients};
 
     use super::*;
 
@@ -230,6 +230,41 @@ mod tests {
         let short = model.rows(&texts[..2], 1, &[true, false]).unwrap();
         let ConditionRows::Embeddings { values, .. } = short else { panic!() };
         assert_eq!((values.dims(), row(&values, 0, 3)), ([2, 3, 8], null(3)));
+    }
+
+    /// The gradient of the encoder's parameters is the loss's slope along them, and texts that are dropped have no part in it.
+    #[test]
+    fn the_text_encoder_learns_through_the_transformer() {
+        let device = Device::flex().autodiff();
+        let fresh = Initialisation { seed: 1, gate: 1.0 };
+        let model = TextToImage::fresh(&sizes(), &fresh, &device, Dtype::F32).unwrap();
+        let texts = [Some(vec![4, 5, 1]), Some(vec![6, 1]), None];
+        let features = Tensor::<3>::ones([3, 4, 3], &device);
+        let loss = |model: &TextToImage| {
+            let rows = model.rows(&texts, 1, &[false, true, false]).unwrap();
+            let logits = model.backbone.logits(features.clone(), &rows).unwrap();
+            (logits.clone() * logits).mean()
+        };
+        let gradients = take_gradients(&model, loss(&model).backward());
+        let numbers = |name: &str| gradients[name].to_data().iter::<f32>().collect::<Vec<_>>();
+        let size = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        let embedding = numbers("text.embedding");
+        assert!(size(&embedding[4 * 8..5 * 8]) > 0.0 && size(&embedding[6 * 8..7 * 8]) == 0.0);
+        assert!(size(&numbers("backbone.text.unconditional")) > 0.0);
+
+        let square: f64 =
+            gradients.keys().filter(|name| name.starts_with("text.")).map(|name| size(&numbers(name))).sum();
+        let moved = |step: f64| {
+            let moved = replace(model.clone(), |parameter| {
+                let gradient =
+                    gradients.get(&parameter.name).filter(|_| parameter.name.starts_with("text."))?;
+                Some(parameter.values + gradient.clone() * step)
+            });
+            f64::from(loss(&moved).into_scalar::<f32>())
+        };
+        let step = 1e-2 / square.sqrt();
+        let slope = (moved(step) - moved(-step)) / (2.0 * step);
+        assert!((slope / square - 1.0).abs() < 0.03, "{slope} for {square}");
     }
 
     #[test]
