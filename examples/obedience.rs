@@ -1,8 +1,8 @@
-//! How often the images of a run show the colour and the light that their prompts ask for, beside chance:
+//! How often a run's images show the colour and the light that their prompts ask for, beside chance:
 //! `cargo run --release --example obedience -- RUN --text models/cifar10-text/text.safetensors`.
 //!
-//! The text encoder's file says from where on an image is dark, bright, cold or warm: quantiles of the images that it was trained on.
-//! `--prompts N CLASS..` writes N prompts instead, each with a colour and a word of light: `Prompts(file: ..)` takes them.
+//! The text encoder's file holds the thresholds from which an image counts as dark, bright, cold or warm: quantiles of its training images.
+//! `--prompts N CLASS..` prints N prompts instead, each with a colour and most with a word for the light, as a file for `Prompts(file: ..)`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prompts of these classes in turn, with every colour and every word of light in turn beside them.
+/// Prompts that go through the classes, the colours and the words for light in turn.
 pub fn prompts(count: usize, classes: &[String]) -> Vec<String> {
     const LIGHT: [&str; 5] = ["dark", "bright", "cold", "warm", ""];
     let prompt = |i: usize| {
@@ -54,24 +54,21 @@ pub fn prompts(count: usize, classes: &[String]) -> Vec<String> {
     (0..count).map(prompt).collect()
 }
 
-/// From where on words hold, as a training wrote it.
+/// The thresholds of the words, as a training wrote them.
 fn thresholds(file: &Path) -> Result<Thresholds, Box<dyn Error>> {
     let file = WeightFile::open(file)?;
     let said = file.metadata().get("thresholds").ok_or_else(|| {
-        format!(
-            "{} says no thresholds; give the text encoder that a training on captions wrote",
-            file.label()
-        )
+        format!("{} has no thresholds; give the text encoder that a training on captions wrote", file.label())
     })?;
     Ok(serde_json::from_str(said)?)
 }
 
-/// How obedient every rule of a run is.
+/// The obedience of every rule of a run.
 pub fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedience)>, Box<dyn Error>> {
-    let manifest = Manifest::read(run)?.ok_or_else(|| format!("{} is no run's folder", run.display()))?;
+    let manifest = Manifest::read(run)?.ok_or_else(|| format!("{} is not a run's folder", run.display()))?;
     let tree = Document::read(&run.join(CONFIG))?;
     let Conditions::Prompts { texts, .. } = Conditions::read(tree.get("condition")?)? else {
-        return Err(format!("{} is of no prompts", run.display()).into());
+        return Err(format!("{} was not made from prompts", run.display()).into());
     };
     let asked: Vec<Asked> = texts.iter().map(|text| Asked::of(&text.value)).collect();
     let rules = manifest.folders.iter().map(|folder| {

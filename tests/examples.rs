@@ -1,4 +1,4 @@
-//! The examples, run as a reader would run them: programs of their own, with every command.
+//! The examples, run as a reader would run them: separate programs with every command.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ mod gaussian_prior;
 #[path = "../examples/obedience.rs"]
 mod obedience;
 
-/// Runs a command line of the program with this registry; `--out` is added.
+/// Runs a command line of the program with this registry; adds `--out`.
 fn run(registry: Registry, words: &[&str], out: &Path) {
     let words = [&["program"], words, &["--out", out.to_str().unwrap()]].concat();
     assert_eq!(Program::new(registry).run(words), ExitCode::SUCCESS);
@@ -43,7 +43,7 @@ fn a_program_of_ones_own_draws_with_its_rule() {
 fn a_program_of_ones_own_ablates_with_its_rule() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    // Two images a cell.
+    // Two images per cell.
     run(disagreement_rule::registry(), &["ablate", &example("disagreement-ablation.ron"), "--quick"], &out);
     let table = std::fs::read_to_string(out.join("measures.csv")).unwrap();
     for cell in ["none", "cfg", "disagreement"] {
@@ -83,7 +83,7 @@ fn a_method_of_ones_own_is_told_of_like_a_built_in_one() {
     let misspelt = refused(&disagreement_rule::registry(), "Disagrement(scale: 1)");
     assert!(misspelt.contains("did you mean `Disagreement`?"), "{misspelt}");
     let refused = refused(&gaussian_prior::registry(), "Ssg(prior: Gaussian(sigma: -1), beta: 1)");
-    assert!(refused.contains("sigma: -1 is no width"), "{refused}");
+    assert!(refused.contains("sigma: -1 is not a width"), "{refused}");
 }
 
 #[test]

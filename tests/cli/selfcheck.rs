@@ -8,7 +8,7 @@ fn the_cpu_gives_upstreams_numbers_from_any_folder() {
     let ran = place.run(&["selfcheck"]);
     assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{}", ran.out);
     assert!(place.files().is_empty());
-    // Errors differ from processor to processor; what was compared, and what is allowed, does not.
+    // Errors differ between processors; what was compared, and what is allowed, does not.
     let lines = ran.out.lines().map(|line| match line.split_once("largest error ") {
         Some((before, after)) => format!("{before}…;{}", after.split_once(';').unwrap().1),
         None => line.into(),

@@ -8,7 +8,7 @@ mod text_conditioner;
 pub mod transformer;
 pub mod var;
 
-pub use backbone::{Backbone, Refinement, Session};
+pub use backbone::{Backbone, Constants, Refinement, Session};
 pub use class_conditioner::ClassConditioner;
-pub use conditioner::{Conditioner, of_side, prepare};
+pub use conditioner::{Conditioner, of_side, prepare, prepare_for};
 pub use text_conditioner::TextConditioner;

@@ -1,6 +1,7 @@
-//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes, randomness.
+//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes,
+//! randomness.
 //!
-//! No model, no file format and no choice of a device lives here; every other crate speaks in these types.
+//! No model, file format or device choice lives here; all other crates build on these types.
 
 mod canvas;
 mod condition;
@@ -19,6 +20,7 @@ mod pass;
 mod pass_logits;
 mod pass_plan;
 mod passes;
+mod perturbation;
 pub mod random;
 pub mod resample;
 mod schedule;
@@ -38,4 +40,5 @@ pub use pass::{Pass, PassCondition, PassModel, Prefix};
 pub use pass_logits::PassLogits;
 pub use pass_plan::PassPlan;
 pub use passes::Passes;
+pub use perturbation::{Perturbation, PerturbationKind};
 pub use schedule::ScaleSchedule;

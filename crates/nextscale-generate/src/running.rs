@@ -1,9 +1,11 @@
-//! The sessions of a batch, and what each of them reads.
+//! The sessions of a batch, and their inputs.
 
 use burn::tensor::Tensor;
-use nextscale_backbones::{Refinement, Session, prepare};
+use nextscale_backbones::{Constants, Refinement, Session, prepare_for};
 use nextscale_core::noise::Noise;
-use nextscale_core::{Canvas, Condition, PassLogits, PassModel, PassPlan, Prefix, Result as CoreResult};
+use nextscale_core::{
+    BatchConditions, Canvas, Condition, PassLogits, PassModel, PassPlan, Prefix, Result as CoreResult,
+};
 use nextscale_tokenizers::Tokenizer;
 
 use crate::{Model, Result, corrupt};
@@ -11,14 +13,14 @@ use crate::{Model, Result, corrupt};
 /// A model on a prefix.
 struct Running<'a> {
     main: bool,
-    /// Its place among the canvases.
+    /// Its index among the canvases.
     canvas: usize,
-    /// The last scale that it is asked about.
+    /// The last scale at which it is used.
     last: usize,
     session: Box<dyn Session + 'a>,
 }
 
-/// Every session of a batch, and a canvas for each prefix; the first is what was drawn.
+/// Every session of a batch, and a canvas per prefix; the first is that of the draws.
 pub(crate) struct Sessions<'a> {
     tokenizer: &'a dyn Tokenizer,
     running: Vec<Running<'a>>,
@@ -26,30 +28,43 @@ pub(crate) struct Sessions<'a> {
 }
 
 impl<'a> Sessions<'a> {
-    /// Begins those that the plan needs.
+    /// Begins the sessions that the plan needs.
     ///
     /// # Errors
     /// As the conditioners and backbones.
-    pub fn start(model: &'a Model, conditions: &[Condition], plan: &PassPlan) -> Result<Self> {
+    pub fn start(model: &'a Model, conditions: &[Condition], whole: &PassPlan) -> Result<Self> {
         let tokenizer = &*model.tokenizer;
         let mut canvases = vec![(Prefix::Drawn, tokenizer.blank(conditions.len()))];
         let mut running = Vec::new();
-        for (which, prefix) in plan.sessions() {
+        let sessions = whole.sessions();
+        let mut prepared: Vec<(PassModel, BatchConditions, Constants)> = Vec::new();
+        for (which, prefix) in &sessions {
+            let (which, prefix) = (which.clone(), *prefix);
             let (backbone, conditioner) = model.of_pass(&which)?;
-            let plan = plan.of_session(&which, &prefix, backbone.has_cache());
+            let plan = whole.of_session(&which, &prefix, backbone.has_cache());
             let Some(last) = plan.last() else { continue };
             let canvas = canvases.iter().position(|(known, _)| *known == prefix).unwrap_or_else(|| {
                 canvases.push((prefix, tokenizer.blank(conditions.len())));
                 canvases.len() - 1
             });
-            let conditions = prepare(conditioner, conditions, &plan)?;
+            if !prepared.iter().any(|(model, ..)| *model == which) {
+                let conditions = prepare_for(conditioner, conditions, &whole.of_model(&which))?;
+                // A single session makes what it needs itself.
+                let several = sessions.iter().filter(|(model, _)| *model == which).count() > 1;
+                let constants = if several { backbone.constants(&conditions)? } else { Constants::default() };
+                prepared.push((which.clone(), conditions, constants));
+            }
+            let Some((_, conditions, constants)) = prepared.iter().find(|(model, ..)| *model == which) else {
+                continue;
+            };
             let main = which == PassModel::Main && prefix == Prefix::Drawn;
-            running.push(Running { main, canvas, last, session: backbone.start(&conditions, &plan)? });
+            let session = backbone.start_with(constants, conditions, &plan)?;
+            running.push(Running { main, canvas, last, session });
         }
         Ok(Self { tokenizer, running, canvases })
     }
 
-    /// The inputs of scale `k`, one a prefix that is still read.
+    /// The inputs of scale `k`, one per prefix that is still read.
     ///
     /// # Errors
     /// As the tokenizer.
@@ -61,7 +76,7 @@ impl<'a> Sessions<'a> {
         self.canvases.iter().enumerate().map(input).collect()
     }
 
-    /// The logits that are wanted at scale `k`. Sessions that no later scale asks are dropped.
+    /// The requested logits at scale `k`. Drops sessions that no later scale uses.
     ///
     /// # Errors
     /// As the sessions.
@@ -96,7 +111,7 @@ impl<'a> Sessions<'a> {
         images: &[u64],
         noise: &dyn Noise,
     ) -> CoreResult<()> {
-        // Taken whole, so that the tokenizer may add in place.
+        // Moved out, so that the tokenizer can add in place.
         let add = |(prefix, canvas)| {
             let embedding = match &prefix {
                 Prefix::Drawn => embedding.clone(),
@@ -108,7 +123,7 @@ impl<'a> Sessions<'a> {
         Ok(())
     }
 
-    /// The canvas of what was drawn.
+    /// The canvas of the draws.
     pub fn canvas(&self) -> &Canvas {
         &self.canvases[0].1
     }

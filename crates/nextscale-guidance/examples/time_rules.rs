@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Alphabet, Grid, LogitMap, Pass, PassLogits, Result, ScaleSchedule};
-use nextscale_guidance::{Apg, Cfg, Conditional, Extent, Gate, Gated, Guidance, History, Rescale, Ssg};
+use nextscale_guidance::{
+    Apg, Cfg, CfgZeroStar, Conditional, Extent, FrequencyCfg, Gate, Gated, Guidance, History, MagnitudeCfg,
+    Rescale, Ssg, Tcfg,
+};
 use nextscale_priors::Dse;
 use nextscale_priors::conformance::noise;
 
@@ -25,11 +28,15 @@ fn main() -> Result<()> {
     let base: Arc<dyn Guidance> = Arc::new(Conditional);
     let gate = Gate::Entropy { above: 0.5, below: 1.0 };
     let sure = Gate::Confidence { above: 0.0, below: 0.5 };
-    let rules: [(&str, Arc<dyn Guidance>); 7] = [
+    let rules: [(&str, Arc<dyn Guidance>); 11] = [
         ("Cfg", cfg.clone()),
         ("Ssg with Dse", Arc::new(Ssg::new(base.clone(), Arc::new(Dse::default()), 0.5)?)),
         ("Apg over the image", Arc::new(Apg { norm: Some(5.0), ..Apg::new(1.5)? })),
         ("Apg over positions", Arc::new(Apg { over: Extent::Position, ..Apg::new(1.5)? })),
+        ("CfgZeroStar", Arc::new(CfgZeroStar::new(1.5)?)),
+        ("Tcfg", Arc::new(Tcfg::new(1.5)?)),
+        ("MagnitudeCfg", Arc::new(MagnitudeCfg::new(1.5, 0.5)?)),
+        ("FrequencyCfg, two bands", Arc::new(FrequencyCfg::new(1.5, &[0.5, 1.0])?)),
         ("Rescale of Cfg", Arc::new(Rescale::new(base.clone(), cfg.clone(), 0.7, Extent::Image)?)),
         ("Cfg gated by entropy", Arc::new(Gated::new(base.clone(), cfg.clone(), gate, 1.0)?)),
         ("Cfg gated by confidence", Arc::new(Gated::new(base, cfg, sure, 1.0)?)),

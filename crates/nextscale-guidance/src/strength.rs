@@ -5,7 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A number that varies with the scale: CFG's t, SSG's β, a temperature.
 ///
-/// With x = k/(K-1), scale 0 included, and x = 0 when there is one scale. In configs a bare number is a constant.
+/// x = k/(K-1), from 0 at the first scale, and 0 if there is only one. In configs a bare number is a
+/// constant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Strength {
     /// The same at every scale.
@@ -26,31 +27,46 @@ pub enum Strength {
         /// At the last scale.
         to: f64,
     },
-    /// One number a scale.
+    /// `from + (to − from) · k/min(K−1, scale)`: reaches `to` at this scale, or at the last if that comes
+    /// first, and continues beyond it. FlexVAR's ramp (arXiv 2502.20313), whose schedules may have more than
+    /// ten scales, is that from 0 until scale 9.
+    LinearUntil {
+        /// At the first scale.
+        from: f64,
+        /// At `scale`.
+        to: f64,
+        /// At least 1.
+        scale: usize,
+    },
+    /// One number per scale.
     List(Vec<f64>),
-    /// The inner strength from scale `first` to scale `last`, both included; off, which is 0, elsewhere.
+    /// The inner strength from scale `first` to scale `last`, inclusive; off, which is 0, elsewhere.
     During(usize, usize, Box<Strength>),
 }
 
 impl Strength {
     /// How configs write each form, and what it is, with x = k/(K-1).
-    pub const FORMS: [(&'static str, &'static str); 6] = [
+    pub const FORMS: [(&'static str, &'static str); 7] = [
         ("a number", "the same at every scale"),
         ("Ramp(a)", "a·x, where x goes from 0 at the first scale to 1 at the last: VAR's schedule"),
         ("Linear(from: a, to: b)", "a + (b - a)·x"),
         ("Cosine(from: a, to: b)", "b + (a - b)·(1 + cos πx)/2"),
+        (
+            "LinearUntil(from: a, to: b, scale: n)",
+            "a + (b - a)·k/min(K-1, n), which goes on beyond scale n: from 0 until scale 9 it is FlexVAR's ramp",
+        ),
         ("List([..])", "one number a scale"),
         ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
     ];
 
-    /// The inner strength from scale `first` to scale `last`, both included; off elsewhere.
+    /// The inner strength from scale `first` to scale `last`, inclusive; off elsewhere.
     pub fn during(first: usize, last: usize, inner: impl Into<Self>) -> Self {
         Self::During(first, last, Box::new(inner.into()))
     }
 
     /// The value at scale `k`; 0 where it is off.
     ///
-    /// A list is 0 beyond its end, which [`check`](Self::check) refuses beforehand.
+    /// A list is 0 beyond its end, which [`check`](Self::check) refuses in advance.
     pub fn at(&self, k: usize, schedule: &ScaleSchedule) -> f64 {
         let x = schedule.progress(k);
         match self {
@@ -58,6 +74,11 @@ impl Strength {
             Self::Ramp(last) => last * x,
             Self::Linear { from, to } => from + (to - from) * x,
             Self::Cosine { from, to } => to + (from - to) * (1.0 + (std::f64::consts::PI * x).cos()) / 2.0,
+            Self::LinearUntil { from, to, scale } => {
+                // One scale is the first.
+                let reached = (schedule.len() - 1).min(*scale).max(1);
+                from + (to - from) * (k as f64 / reached as f64)
+            }
             Self::List(values) => values.get(k).copied().unwrap_or(0.0),
             Self::During(_, _, inner) => {
                 if self.is_on(k) {
@@ -71,7 +92,7 @@ impl Strength {
 
     /// Whether scale `k` lies in every range given by `During`.
     ///
-    /// For a setting whose neutral value is not 0, a weight or a temperature say, off and 0 are not the same.
+    /// Distinguishes off from 0 for settings whose neutral value is not 0, such as weights and temperatures.
     pub fn is_on(&self, k: usize) -> bool {
         match self {
             Self::During(first, last, inner) => (*first..=*last).contains(&k) && inner.is_on(k),
@@ -79,8 +100,8 @@ impl Strength {
         }
     }
 
-    /// Refuses values that are not finite, an empty list, and a range that ends before it begins. One that was read from a
-    /// config is none of these.
+    /// Refuses values that are not finite, an empty list, and a range that ends before it begins. Reading
+    /// from a config refuses them already.
     ///
     /// # Errors
     /// [`Error::Setting`] for `field`.
@@ -92,7 +113,14 @@ impl Strength {
     fn fault(&self) -> Option<String> {
         let numbers: &[f64] = match self {
             Self::Constant(value) | Self::Ramp(value) => &[*value],
-            Self::Linear { from, to } | Self::Cosine { from, to } => &[*from, *to],
+            Self::LinearUntil { scale: 0, .. } => {
+                return Some(
+                    "LinearUntil(.., scale: 0) never reaches its end; give a scale of at least 1".into(),
+                );
+            }
+            Self::Linear { from, to } | Self::Cosine { from, to } | Self::LinearUntil { from, to, .. } => {
+                &[*from, *to]
+            }
             Self::List(values) if values.is_empty() => {
                 return Some("the list is empty; give one number a scale".into());
             }
@@ -108,7 +136,7 @@ impl Strength {
         infinite.map(|number| format!("{number} is not a finite number"))
     }
 
-    /// Whether it fits a schedule: a list has one number a scale, and a range lies within the scales.
+    /// Checks it for a schedule: a list has one number per scale, and a range is within the scales.
     ///
     /// # Errors
     /// [`Error::Setting`] for `field`.
@@ -133,13 +161,16 @@ impl Strength {
         }
     }
 
-    /// The strength `offset` higher wherever it is on.
+    /// Adds `offset` to the strength wherever it is on.
     pub fn plus(&self, offset: f64) -> Self {
         match self {
             Self::Constant(value) => Self::Constant(value + offset),
             Self::Ramp(last) => Self::Linear { from: offset, to: last + offset },
             Self::Linear { from, to } => Self::Linear { from: from + offset, to: to + offset },
             Self::Cosine { from, to } => Self::Cosine { from: from + offset, to: to + offset },
+            Self::LinearUntil { from, to, scale } => {
+                Self::LinearUntil { from: from + offset, to: to + offset, scale: *scale }
+            }
             Self::List(values) => Self::List(values.iter().map(|value| value + offset).collect()),
             Self::During(first, last, inner) => Self::during(*first, *last, inner.plus(offset)),
         }
@@ -191,6 +222,8 @@ enum Form {
     Linear { from: f64, to: f64 },
     /// b + (a - b)·(1 + cos πx)/2, from a to b.
     Cosine { from: f64, to: f64 },
+    /// a + (b - a)·k/min(K-1, n), from a to b at scale n, and on beyond it.
+    LinearUntil { from: f64, to: f64, scale: usize },
     /// One number a scale.
     List(Vec<f64>),
     /// A strength at scales first to last, both included, counted from 0; 0 elsewhere.
@@ -204,6 +237,7 @@ impl From<Form> for Strength {
             Form::Ramp(last) => Self::Ramp(last),
             Form::Linear { from, to } => Self::Linear { from, to },
             Form::Cosine { from, to } => Self::Cosine { from, to },
+            Form::LinearUntil { from, to, scale } => Self::LinearUntil { from, to, scale },
             Form::List(values) => Self::List(values),
             Form::During(first, last, inner) => Self::During(first, last, inner),
         }
@@ -237,10 +271,27 @@ mod tests {
         }
     }
 
+    /// FlexVAR's code: `cfg · si / min(len(infer_patch_nums) - 1, 9)`.
+    #[test]
+    fn flex_vars_ramp_goes_on_beyond_its_tenth_scale() {
+        let ramp = Strength::LinearUntil { from: 0.0, to: 1.8, scale: 9 };
+        for scales in [2_usize, 5, 10, 13] {
+            let divisor = (scales - 1).min(9) as f64;
+            for (k, value) in values(&ramp, scales).into_iter().enumerate() {
+                assert!((value - 1.8 * (k as f64 / divisor)).abs() < 1e-12, "scale {k} of {scales}");
+            }
+        }
+        assert_eq!(values(&ramp, 10)[9], 1.8);
+        assert!((values(&ramp, 13)[12] - 2.4).abs() < 1e-12);
+        // Up to ten scales it is VAR's.
+        assert_eq!(values(&ramp, 6), values(&Strength::Ramp(1.8), 6));
+    }
+
     #[test]
     fn one_scale_is_the_first() {
         assert_eq!(values(&Strength::Ramp(1.5), 1), [0.0]);
         assert_eq!(values(&Strength::Linear { from: 0.5, to: 0.0 }, 1), [0.5]);
+        assert_eq!(values(&Strength::LinearUntil { from: 0.5, to: 0.0, scale: 9 }, 1), [0.5]);
         assert_eq!(values(&Strength::Cosine { from: 0.5, to: 0.0 }, 1), [0.5]);
     }
 
@@ -259,6 +310,10 @@ mod tests {
             ("Constant(0.5)", Strength::Constant(0.5)),
             ("Ramp(1.5)", Strength::Ramp(1.5)),
             ("Linear(from: 0.5, to: 0.0)", Strength::Linear { from: 0.5, to: 0.0 }),
+            (
+                "LinearUntil(from: 0, to: 1.5, scale: 9)",
+                Strength::LinearUntil { from: 0.0, to: 1.5, scale: 9 },
+            ),
             ("Cosine(from: 1, to: 0)", Strength::Cosine { from: 1.0, to: 0.0 }),
             ("List([0, 0.5, 1.0])", Strength::List(vec![0.0, 0.5, 1.0])),
             ("During(1, 3, 0.5)", Strength::during(1, 3, 0.5)),
@@ -292,6 +347,8 @@ mod tests {
             (Strength::Constant(f64::NAN), "NaN is not a finite number"),
             (Strength::Linear { from: 0.0, to: f64::INFINITY }, "inf is not a finite number"),
             (Strength::List(vec![]), "the list is empty"),
+            (Strength::LinearUntil { from: 0.0, to: 1.0, scale: 0 }, "give a scale of at least 1"),
+            (Strength::LinearUntil { from: 0.0, to: f64::NAN, scale: 1 }, "NaN is not a finite number"),
             (Strength::List(vec![1.0; 4]), "4 numbers for 3 scales"),
             (Strength::during(2, 1, 1.0), "ends before it begins"),
             (Strength::during(1, 3, 1.0), "beyond the last of 3 scales, which is 2"),

@@ -11,7 +11,7 @@ macro_rules! compiled_in {
     };
 }
 
-/// The files of VAR that the comparisons read, 7 MB together; single modules and pickles stay with the tests.
+/// The files of VAR that the comparisons read, 7 MB together. Single modules and pickles stay with the tests.
 const COMPILED_IN: &[(&str, &[u8])] = compiled_in![
     "var/",
     "",
@@ -38,7 +38,7 @@ const INFINITY: &[(&str, &[u8])] = compiled_in![
 /// Groups of the fixture tokenizer's norms.
 pub const GROUPS: usize = 4;
 
-/// The runs that were recorded of each transformer.
+/// The recorded runs of each transformer.
 pub const RUNS: [&str; 5] = ["greedy", "sampled", "smooth", "inpaint", "outpaint"];
 
 /// Classes of the fixture transformers; upstream writes the null class as the next label.
@@ -52,12 +52,12 @@ pub fn schedule() -> Result<ScaleSchedule> {
     Ok(ScaleSchedule::square(&[1, 2, 3, 4])?)
 }
 
-/// The fixture transformers, by where their modulation comes from.
+/// The fixture transformers, by the kind of their modulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// AdaLN of each block's own.
+    /// Each block has its own AdaLN.
     PerBlock,
-    /// One AdaLN for all blocks.
+    /// All blocks share one AdaLN.
     Shared,
 }
 
@@ -65,7 +65,7 @@ impl Kind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::PerBlock, Self::Shared];
 
-    /// As the files' names have it.
+    /// As in the files' names.
     pub fn short(self) -> &'static str {
         match self {
             Self::PerBlock => "aln",
@@ -89,7 +89,7 @@ pub struct Fixtures {
 }
 
 impl Fixtures {
-    /// Those that are part of the program.
+    /// Those compiled into the program.
     pub fn compiled_in() -> Self {
         Self { folder: None }
     }
@@ -113,7 +113,7 @@ impl Fixtures {
         Ok(Fixture(WeightFile::from_bytes(*bytes, format!("the compiled-in {name}"))?))
     }
 
-    /// What was recorded of a transformer.
+    /// The recordings of a transformer.
     ///
     /// # Errors
     /// As [`open`](Self::open).

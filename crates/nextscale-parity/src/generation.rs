@@ -1,8 +1,8 @@
-//! The whole loop on recorded noise: greedy, sampled, `more_smooth`, in- and out-painting.
+//! The whole loop with recorded noise: greedy, sampled, `more_smooth`, in- and out-painting.
 //!
-//! The sampler draws, its tokens are counted against the recorded ones, and the run goes on with the recorded ones: where
-//! all are equal, as they must be on the CPU, that changes nothing; where one differs, as may be on a GPU, it is one
-//! difference and not another image.
+//! The sampler's tokens are compared with the recorded ones, and the run continues with the recorded ones. If
+//! all are equal, as they must be on the CPU, this changes nothing; if one differs, as can happen on a GPU,
+//! it counts as one difference and does not lead to another image.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use crate::{
     schedule, tokenizer,
 };
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Generated {
     /// Guided logits, canvases and images.
     pub values: Gap,
-    /// Tokens as drawn, and the mask of an edit.
+    /// Drawn tokens, and the mask of an edit.
     pub tokens: Gap,
 }
 
-/// The noise that a run of upstream's used.
+/// The noise of one of upstream's runs.
 struct Recorded {
     choice: Vec<Vec<f32>>,
     smoothing: Vec<Vec<f32>>,
@@ -93,14 +93,17 @@ fn edited(run: &str) -> Option<(Region, Keep)> {
 
 fn sampler(run: &str) -> Box<dyn Sampler> {
     match run {
-        "sampled" | "smooth" => {
-            Box::new(TopKTopP { top_k: 20, top_p: 0.9, more_smooth: run == "smooth", ..TopKTopP::default() })
-        }
+        "sampled" | "smooth" => Box::new(TopKTopP {
+            top_k: 20.into(),
+            top_p: 0.9.into(),
+            more_smooth: run == "smooth",
+            ..TopKTopP::default()
+        }),
         _ => Box::new(Argmax),
     }
 }
 
-/// Makes the two images of a recorded run.
+/// Generates the two images of a recorded run.
 ///
 /// # Errors
 /// If something recorded is not there or does not fit the model.
@@ -133,7 +136,7 @@ pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> R
     Ok(Generated { values: watch.gap, tokens })
 }
 
-/// Three lines a kind of AdaLN: tokens, values, and values under `more_smooth`.
+/// Three lines per kind of AdaLN: tokens, values, and values under `more_smooth`.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let Setting { fixtures, device, tolerances } = setting;
     let mut lines = Vec::new();

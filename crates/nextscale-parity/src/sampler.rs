@@ -1,5 +1,5 @@
-//! Filters and draws. Which classes a filter keeps is found out by races with chosen noise, so that the route of any
-//! device is asked, through the sampler that runs use.
+//! Filters and draws. Which classes a filter keeps is determined by races with chosen noise, through the
+//! sampler that runs use, so that any device's implementation is tested.
 
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::noise::{Choice, Noise, Place};
@@ -9,10 +9,10 @@ use nextscale_pipeline::Result;
 
 use crate::{Fixture, Gap, Kind, Line, Setting, host::integers, schedule};
 
-/// Noise of a class that wins its race wherever its probability is not 0.
+/// Noise with which a class wins its race unless its probability is 0.
 const HEAD_START: f32 = 1e-30;
 
-/// Noise that was recorded or chosen.
+/// Recorded or chosen noise.
 struct Given<'a> {
     race: &'a [f32],
     gumbel: &'a [f32],
@@ -51,8 +51,8 @@ fn draw(sampler: &TopKTopP, logits: &LogitMap, noise: &Given<'_>) -> Result<Draw
     Ok(sampler.draw(logits, &moment)?)
 }
 
-/// Every recorded filter: no class that upstream removes may win a race with a head start, and of those that it keeps the
-/// least likely, with all its ties, must.
+/// Every recorded filter: no class that upstream removes may win a race with a head start, and of those that
+/// it keeps the least likely, with all its ties, must win.
 ///
 /// # Errors
 /// If something recorded is not there.
@@ -63,10 +63,10 @@ pub fn filters(setting: &Setting<'_>) -> Result<Gap> {
         // `big.k900_p0.96`
         let parsed = name.split_once(".k").and_then(|(group, rest)| {
             let (k, p) = rest.split_once("_p")?;
-            Some((group, k.parse().ok()?, p.parse().ok()?))
+            Some((group, k.parse::<usize>().ok()?, p.parse::<f64>().ok()?))
         });
         let Some((group, top_k, top_p)) = parsed else { continue };
-        let sampler = TopKTopP { top_k, top_p, ..TopKTopP::default() };
+        let sampler = TopKTopP { top_k: top_k.into(), top_p: top_p.into(), ..TopKTopP::default() };
         let map = logits(setting, &file, &format!("{group}.logits"), |positions| Grid::new(1, positions))?;
         gap.join(&filter(&sampler, &map, &file.floats(name)?, name)?);
     }
@@ -99,7 +99,7 @@ fn filter(sampler: &TopKTopP, map: &LogitMap, filtered: &[f32], name: &str) -> R
     Ok(gap)
 }
 
-/// The classes of least logit that are kept; the largest value of all where none is.
+/// The kept classes with the smallest logit; the largest value of all if none is kept.
 fn least(row: &[f32]) -> Vec<usize> {
     let kept = row.iter().copied().filter(|value| *value > f32::NEG_INFINITY);
     let least = kept.fold(f32::INFINITY, f32::min);
@@ -114,7 +114,7 @@ fn least(row: &[f32]) -> Vec<usize> {
 pub fn races(setting: &Setting<'_>) -> Result<Gap> {
     let file = setting.fixtures.open("sampling.safetensors")?;
     let map = logits(setting, &file, "small.logits", |positions| Grid::new(1, positions))?;
-    let sampler = TopKTopP { top_k: 20, top_p: 0.9, ..TopKTopP::default() };
+    let sampler = TopKTopP { top_k: 20.into(), top_p: 0.9.into(), ..TopKTopP::default() };
     let noise = file.floats("race.exp_noise")?;
     let mut gap = Gap::default();
     let tokens = draw(&sampler, &map, &Given { race: &noise, gumbel: &[] })?.tokens;
@@ -122,13 +122,13 @@ pub fn races(setting: &Setting<'_>) -> Result<Gap> {
     Ok(gap)
 }
 
-/// The weights of `more_smooth` with recorded noise, and the tokens drawn beside them.
+/// The weights of `more_smooth` with recorded noise, and the tokens drawn with them.
 ///
 /// # Errors
 /// As [`filters`].
 pub fn smoothing(setting: &Setting<'_>, kind: Kind) -> Result<(Gap, Gap)> {
     let (file, schedule) = (setting.fixtures.reference(kind)?, schedule()?);
-    let sampler = TopKTopP { top_k: 20, top_p: 0.9, more_smooth: true, ..TopKTopP::default() };
+    let sampler = TopKTopP { top_k: 20.into(), top_p: 0.9.into(), more_smooth: true, ..TopKTopP::default() };
     let (mut weights, mut tokens) = (Gap::default(), Gap::default());
     for k in 0..schedule.len() {
         let name = |what: &str| format!("smooth.s{k}.{what}");
@@ -173,8 +173,8 @@ mod tests {
         let map = LogitMap::new(Tensor::<3>::from_data(values, &device), Grid::square(1), Alphabet::codes(5));
         let map = map.unwrap();
         let off = f32::NEG_INFINITY;
-        let wrong = |top_k, filtered: &[f32]| {
-            let sampler = TopKTopP { top_k, ..TopKTopP::default() };
+        let wrong = |top_k: usize, filtered: &[f32]| {
+            let sampler = TopKTopP { top_k: top_k.into(), ..TopKTopP::default() };
             filter(&sampler, &map, filtered, "k").unwrap().differing
         };
         // The third largest has a tie, and both stay.

@@ -1,4 +1,4 @@
-//! The CPU is within the golden tests' tolerances, and a number that is changed is found.
+//! The CPU is within the golden tests' tolerances, and changed numbers are detected.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn everything_agrees_and_all_of_it_is_compared() {
     assert_eq!(compared, expected.concat());
 }
 
-/// A copy of the fixtures in which every float of one tensor is moved by `by`.
+/// A copy of the fixtures in which every float of one tensor is shifted by `by`.
 fn changed(file: &str, tensor: &str, by: f32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(FOLDER).unwrap() {

@@ -1,4 +1,4 @@
-//! An image does not depend on the batch that it is in.
+//! An image does not depend on its batch.
 
 mod common;
 
@@ -14,7 +14,7 @@ use nextscale_priors::Dse;
 
 const IMAGES: u64 = 8;
 
-/// Tokens of every image, scale after scale, and its PNG's bytes.
+/// Tokens of every image, scale by scale, and its PNG's bytes.
 fn generated(generator: &Generator, batch: usize) -> Vec<(Vec<i64>, Vec<u8>)> {
     let all: Vec<u64> = (0..IMAGES).collect();
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +43,8 @@ fn batches_of_1_3_and_8_give_the_same_tokens_and_bytes() {
     for (kind, more_smooth) in [("aln", false), ("saln", true)] {
         let cfg = Arc::new(Cfg::scale(Strength::Ramp(1.5)).unwrap());
         let rule = Arc::new(Ssg::new(cfg, Arc::new(Dse::default()), 0.4).unwrap());
-        let sampler = Arc::new(TopKTopP { top_k: 30, top_p: 0.95, more_smooth, ..TopKTopP::default() });
+        let sampler =
+            Arc::new(TopKTopP { top_k: 30.into(), top_p: 0.95.into(), more_smooth, ..TopKTopP::default() });
         let generator = Generator::new(model(kind), rule, sampler, Arc::new(Counter::new(11))).unwrap();
         let one = generated(&generator, 1);
         assert!(one.iter().any(|image| image.0 != one[0].0), "all images are the same");

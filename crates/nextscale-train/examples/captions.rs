@@ -1,6 +1,7 @@
-//! Prints what is said of a data set's images: the thresholds, how many images each word holds for, and captions of the first.
-//! `cargo run -p nextscale-train --example captions -- FOLDER_OF_CIFAR10`; with a number behind the folder it prints so many captions of
-//! test images only, a line each, as `Prompts(file: ..)` takes them.
+//! Prints the captions of a data set's images: the thresholds, how many images each word holds for, and
+//! captions of the first images. `cargo run -p nextscale-train --example captions -- FOLDER_OF_CIFAR10`; with
+//! a number after the folder it prints that many captions of test images only, one per line, as
+//! `Prompts(file: ..)` takes them.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -11,7 +12,7 @@ use nextscale_train::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("give the folder of a data set")?);
-    let dataset = Source::find(&folder).ok_or("the folder holds no data set that is known")?.load()?;
+    let dataset = Source::find(&folder).ok_or("the folder holds no known data set")?.load()?;
     let captioner = Captioner::new(&dataset, 0);
     if let Some(count) = std::env::args().nth(2) {
         let test = &dataset.test;

@@ -1,7 +1,7 @@
-//! What tells weights from other weights without reading gigabytes.
+//! Identifies weights without reading gigabytes.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use nextscale_files::Hash;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 const BLOCKS: u64 = 64;
 const BLOCK: u64 = 16 * 1024;
 
-/// Bytes of a hash that tell weights apart.
+/// How many bytes of a hash identify weights.
 const BYTES: usize = 12;
 
 /// Of bytes in memory.
@@ -23,22 +23,34 @@ pub fn of_bytes(parts: &[&[u8]]) -> String {
     hash.short(BYTES)
 }
 
-/// Of a file: its length, and blocks evenly spread over it, the first and the last among them.
+/// Of a file: its length, and blocks evenly spread over it, including the first and the last.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn of_file(path: &Path) -> Result<String> {
     let failed = |source| Error::Read { path: path.into(), source };
-    let mut file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
+    blocks(file, length).map_err(failed)
+}
+
+/// Of a file's bytes in memory: what [`of_file`] gives of the file.
+///
+/// # Errors
+/// Never in practice: memory can be read.
+pub(crate) fn of_content(bytes: &[u8]) -> std::io::Result<String> {
+    blocks(Cursor::new(bytes), bytes.len() as u64)
+}
+
+fn blocks(mut file: impl Read + Seek, length: u64) -> std::io::Result<String> {
     let mut hash = Hash::new();
     hash.update(length.to_le_bytes());
     let last = length.saturating_sub(BLOCK);
     let blocks = BLOCKS.min(length.div_ceil(BLOCK)).max(1);
     for block in 0..blocks {
-        file.seek(SeekFrom::Start(last * block / (blocks - 1).max(1))).map_err(failed)?;
+        file.seek(SeekFrom::Start(last * block / (blocks - 1).max(1)))?;
         let mut bytes = Vec::new();
-        (&mut file).take(BLOCK).read_to_end(&mut bytes).map_err(failed)?;
+        (&mut file).take(BLOCK).read_to_end(&mut bytes)?;
         hash.update(&bytes);
     }
     Ok(hash.short(BYTES))
@@ -54,7 +66,9 @@ mod tests {
         let of = |bytes: &[u8]| {
             let path = folder.path().join("x");
             std::fs::write(&path, bytes).unwrap();
-            of_file(&path).unwrap()
+            let found = of_file(&path).unwrap();
+            assert_eq!(of_content(bytes).unwrap(), found);
+            found
         };
         let mut bytes = vec![7; 100_000];
         let first = of(&bytes);

@@ -40,18 +40,36 @@ fn variants_and_axes_make_cells() {
         ]
     );
     assert_eq!((ablation.samples, ablation.baseline), (7, 0));
-    // What is done to the pixels changes no image that is made, and everything else does.
+    // A filter on pixels changes no generated image; everything else does.
     let ids: Vec<String> = ablation.cells.iter().map(|cell| cell.id("cpu")).collect();
     assert_eq!(ids[0], ids[2]);
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), 6);
     assert_ne!(ids[0], ablation.cells[0].id("cuda"));
-    // Nor do programs mix whose results may differ in the last digit.
+    // Programs whose results may differ in the last digit do not mix.
     let under = |version: &str| ablation.cells[0].id_under("cpu", version);
     assert_eq!(ids[0], under(&nextscale_pipeline::version::words()));
     let versions = ["0.1.0, results 1", "0.1.0, results 2", "0.2.0, results 1"].map(under);
     assert!((0..3).all(|i| (0..i).all(|j| versions[i] != versions[j])), "{versions:?}");
     assert_eq!(ablation.cells[4].settings[0], ("guidance.beta".into(), "0.25".into()));
+}
+
+#[test]
+fn a_variant_tunes_its_own_strength_beside_the_common_axes() {
+    let rest = r#"seeds: [1], samples: 9, baseline: "none""#;
+    let tune =
+        r#"tune: (axes: [{"sampling.temperature": [0.7, 1.0]}], seeds: [100], samples: 9, by: "Mean")"#;
+    let variants = format!(r#"variants: [(name: "none"), {SSG}, tune: [{{"guidance.beta": [0.25, 0.5]}}])]"#);
+    let ablation = read(&format!("{variants}, {tune}, {rest}")).unwrap();
+    let common = &ablation.tune.as_ref().unwrap().axes;
+    let points = |cell: &Cell| product(cell.tune.iter().chain(common)).len();
+    assert_eq!(ablation.cells.iter().map(points).collect::<Vec<_>>(), [2, 4]);
+    // What a cell tunes goes with it to its points.
+    let point = &product(&ablation.cells[1].tune)[0];
+    let at = ablation.cells[1].with(point, Path::new(""), &Registry::standard()).unwrap();
+    assert_eq!((at.said("guidance.beta"), at.tune.len()), ("0.25".into(), 1));
+    let error = read(&format!("{variants}, {rest}")).err().unwrap().to_string();
+    assert!(error.contains("stands without the ablation's"), "{error}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
-//! Every cell at its own best settings, chosen on other seeds than it is measured on.
+//! Every cell at its own best settings, chosen on other seeds than those of the measurement.
+
+use std::sync::Arc;
 
 use crate::judge::{Better, Judge};
-use crate::maker::{Maker, rows};
+use crate::maker::{Maker, Set, rows};
 use crate::plan::{Ablation, Cell, Tune, label, product};
 use crate::store::Chosen;
 use crate::{Error, Result};
 
-/// The cells at their best points, with what each chose from; none where nothing is tuned.
+/// The cells at their best points, with what each chose from; `None` if nothing is tuned.
 pub(super) fn tune(
     ablation: &Ablation,
     judges: &[&dyn Judge],
@@ -14,11 +16,11 @@ pub(super) fn tune(
 ) -> Result<Option<Vec<(Cell, Chosen)>>> {
     let Some(tune) = &ablation.tune else { return Ok(None) };
     let (judge, at, better) = decider(tune, judges)?;
-    let points = product(&tune.axes);
     let mut candidates = Vec::new();
     let mut total = 0;
     for cell in &ablation.cells {
         let mut row = Vec::new();
+        let points = product(cell.tune.iter().chain(&tune.axes));
         for point in &points {
             let candidate = cell.with(point, ablation.folder(), ablation.registry())?;
             for &seed in &tune.seeds {
@@ -26,20 +28,28 @@ pub(super) fn tune(
             }
             row.push(candidate);
         }
-        candidates.push(row);
+        candidates.push((row, points));
     }
-    // What comes after is not known before the choice; this is what it will be unless some of it is there.
+    // The later work is unknown before the choice; this is the estimate if none of it exists yet.
     let after = ablation.samples * (ablation.seeds.len() * ablation.cells.len()) as u64;
     maker.expect(total + after);
     let mut best = Vec::new();
-    for row in candidates {
+    for (row, points) in candidates {
         let mut values = Vec::new();
         for candidate in &row {
             for &seed in &tune.seeds {
                 maker.fill(candidate, seed, tune.samples, &[judge])?;
             }
             let id = maker.id(candidate);
-            let mut rows = rows(maker.store(), &id, candidate.pixels, judge, &tune.seeds, tune.samples);
+            let set = Set {
+                store: maker.store(),
+                cell: &id,
+                pixels: candidate.pixels,
+                seeds: &tune.seeds,
+                samples: tune.samples,
+                shows: candidate.shows().into_iter().map(Arc::from).collect(),
+            };
+            let mut rows = rows(set, judge);
             let images = tune.samples * tune.seeds.len() as u64;
             values.push(judge.value(at, images, &mut rows)?);
         }
@@ -58,7 +68,7 @@ pub(super) fn words(tune: &Tune) -> String {
     format!("{} on {} images of each of the seeds {}", tune.by, tune.samples, seeds.join(", "))
 }
 
-/// The judge whose measure decides, which of its measures it is, and which way is better.
+/// The judge with the deciding measure, its index among the judge's measures, and its better direction.
 fn decider<'a>(tune: &Tune, judges: &[&'a dyn Judge]) -> Result<(&'a dyn Judge, usize, Better)> {
     let mut known = Vec::new();
     for judge in judges {

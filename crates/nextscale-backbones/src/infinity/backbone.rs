@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
 use super::{model::Infinity, session::InfinitySession};
-use crate::{Backbone, Session, transformer::streams::fits};
+use crate::{Backbone, Constants, Session, transformer::streams::fits};
 
 impl Backbone for Infinity {
     fn schedule(&self) -> &ScaleSchedule {
@@ -24,7 +24,11 @@ impl Backbone for Infinity {
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
-        fits(mixing, self.config.depth)
+        fits(mixing.layers(), self.config.depth)
+    }
+
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        fits(perturbation.layers(), self.config.depth)
     }
 
     fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Backbone>> {
@@ -35,5 +39,23 @@ impl Backbone for Infinity {
 
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
         Ok(Box::new(InfinitySession::start(self, conditions, plan)?))
+    }
+
+    fn constants(&self, conditions: &BatchConditions) -> Result<Constants> {
+        Ok(Constants::new(self.of_sides(conditions)?))
+    }
+
+    fn start_with(
+        &self,
+        constants: &Constants,
+        conditions: &BatchConditions,
+        plan: &PassPlan,
+    ) -> Result<Box<dyn Session + '_>> {
+        match constants.get() {
+            Some(of_sides) => {
+                Ok(Box::new(InfinitySession::sharing(self, of_sides, conditions.batch(), plan)?))
+            }
+            None => self.start(conditions, plan),
+        }
     }
 }

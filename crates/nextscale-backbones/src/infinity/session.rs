@@ -2,30 +2,30 @@ use burn::tensor::Tensor;
 use nextscale_core::{BatchConditions, Error, PassLogits, PassPlan, Result};
 
 use super::{
-    model::{Conditioning, Infinity},
+    model::{Conditioning, Infinity, OfSides},
     rope,
     text::ragged,
 };
 use crate::Session;
 use crate::transformer::{
-    attention::{Attention, Projected},
     rows::{Cache, pick},
+    seeing::attend,
     streams::{Streams, check, filed, picked},
 };
 
-/// The generation of one batch: the rows of all streams are stacked, each of `batch` rows.
+/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
 pub(super) struct InfinitySession<'a> {
     model: &'a Infinity,
     plan: PassPlan,
     batch: usize,
-    /// The scale to come.
+    /// The next scale.
     scale: usize,
-    /// Whose rows are stacked now.
+    /// The streams whose rows are stacked now.
     running: Streams,
     conditioning: Conditioning,
     /// One a block.
     caches: Vec<Cache>,
-    /// The turns of all scales, one behind the other, so that none crosses to the device between scales.
+    /// The rotations of all scales, concatenated, so that nothing is copied to the device between scales.
     turns: Tensor<2>,
 }
 
@@ -34,20 +34,46 @@ impl<'a> InfinitySession<'a> {
         check(plan, model.config.schedule.len(), model.config.depth)?;
         let running = Streams::of(plan.run(0), conditions.batch());
         let rows = ragged(running.conditions(conditions)?, model.config.text_width)?;
-        let conditioning = model.condition(rows);
+        Ok(Self::new(model, model.condition(rows), running, conditions.batch(), plan))
+    }
+
+    /// The same from what was made of all sides of a batch.
+    pub(super) fn sharing(
+        model: &'a Infinity,
+        of_sides: &OfSides,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Result<Self> {
+        check(plan, model.config.schedule.len(), model.config.depth)?;
+        let running = Streams::of(plan.run(0), batch);
+        let conditioning = match running.ranges_in(&of_sides.sides)? {
+            Some(ranges) => of_sides.conditioning.pick(&ranges),
+            None => of_sides.conditioning.clone(),
+        };
+        Ok(Self::new(model, conditioning, running, batch, plan))
+    }
+
+    fn new(
+        model: &'a Infinity,
+        conditioning: Conditioning,
+        running: Streams,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Self {
+        let conditioning = conditioning.in_blocks(&running);
         let config = &model.config;
         let device = conditioning.texts.device();
         let turns = rope::table(config.schedule.grids(), config.positions, config.head_width(), &device);
-        Ok(Self {
+        Self {
             model,
             plan: plan.clone(),
-            batch: conditions.batch(),
+            batch,
             scale: 0,
             running,
             conditioning,
             caches: vec![Cache::default(); model.config.depth],
             turns,
-        })
+        }
     }
 
     /// Drops the rows of streams that have stopped.
@@ -57,15 +83,23 @@ impl<'a> InfinitySession<'a> {
         }
         let ranges = self.running.ranges_of(&streams);
         let Conditioning { texts, blocks, head } = self.conditioning.clone();
-        let blocks = blocks
-            .into_iter()
-            .map(|(modulation, text)| (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges)));
+        let depth = blocks.len();
+        let blocks = blocks.into_iter().enumerate().map(|(i, (modulation, text))| {
+            let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            // A block that no stream runs any more reads nothing.
+            if ranges.is_empty() {
+                return (modulation, text);
+            }
+            (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges))
+        });
         self.conditioning = Conditioning {
             texts: pick(texts, &ranges),
             blocks: blocks.collect(),
             head: head.map(|part| pick(part, &ranges)),
         };
-        self.caches.iter_mut().for_each(|cache| cache.pick(&ranges));
+        for (i, cache) in self.caches.iter_mut().enumerate() {
+            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
+        }
         self.running = streams;
     }
 
@@ -86,11 +120,11 @@ impl<'a> InfinitySession<'a> {
             return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
         }
         let x = self.model.embedding.features(input, k);
-        // The streams differ through modulation, text and cache only.
+        // The streams differ only in modulation, text and cache.
         Ok(self.running.repeat(x))
     }
 
-    /// The next scale; `watch` sees the input of the first block, then the output of each.
+    /// The next scale; `watch` receives the input of the first block, then the output of each block.
     fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
         let k = self.scale;
         let config = &self.model.config;
@@ -112,12 +146,16 @@ impl<'a> InfinitySession<'a> {
         for (i, block) in self.model.blocks.iter().enumerate() {
             let (modulation, text) = &self.conditioning.blocks[i];
             let cache = &mut self.caches[i];
-            x = block.forward(x, modulation.clone(), text, |projected| {
-                let Projected { queries, keys, values, mixed } = projected.turned(&turns);
-                let (keys, values) = cache.append(keys, values, !last);
-                Attention::attend(Projected { queries, keys, values, mixed }, None)
-            });
-            x = self.running.mix(x, config.depth - i, k);
+            let layer = config.depth - i;
+            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
+            if inside.len() > 0 {
+                let rows = self.running.take(x.clone(), &inside);
+                let out = block.forward(rows, modulation.clone(), text, |projected| {
+                    attend(cache, projected.turned(&turns), &inside, &attending, !last)
+                });
+                x = self.running.put(x, &inside, out);
+            }
+            x = self.running.mix(x, layer, k);
             watch(&x);
         }
 
@@ -154,7 +192,7 @@ mod tests {
     const LOGITS: f32 = 5e-4;
     const HIDDEN: f32 = 5e-4;
 
-    /// Both sides' hidden states of the reference lie as ours do: given rows first.
+    /// The reference stacks both sides' hidden states in the same order: given rows first.
     #[test]
     fn texts_become_upstreams_vectors_and_rows() {
         for (name, run) in [("base", "reference"), ("base", "reference_b"), ("patchify", "reference")] {
@@ -170,7 +208,7 @@ mod tests {
             assert_close(&pooled, &reference.tensor("sos"), 2e-5, "sos");
             assert_close(&flat(&model.text.source(normed)), &reference.tensor("ca_kv"), 2e-5, "ca_kv");
 
-            // A padded batch makes the same of each text.
+            // Texts give the same in a padded batch.
             let side = padded(conditions.rows(PassCondition::Given).unwrap(), 256).unwrap();
             let alike = model.text.pooled(&model.text.normed(side));
             let batch = conditions.batch();
@@ -182,7 +220,7 @@ mod tests {
         PassPlan::new((0..schedule.len()).map(passes).collect(), schedule).unwrap()
     }
 
-    /// The recorded bits of scale `k`, and those of greatest logits.
+    /// The recorded bits of scale `k`, and those with the largest logits.
     fn assert_greedy(reference: &Reference, logits: &Tensor<3>, canvas: &mut Canvas, k: usize) {
         let [batch, positions, channels] = logits.dims();
         let bits = logits.clone().reshape([batch, positions, channels / 2, 2]).argmax(3);
@@ -198,7 +236,7 @@ mod tests {
         Canvas::new(schedule, bits, side, batch)
     }
 
-    /// Guidance of logits, run by run with what was drawn: runs A and C.
+    /// Guidance of logits, following the recorded draws: runs A and C.
     #[test]
     fn greedy_runs_with_guidance_of_logits_are_upstreams() {
         for name in ["base", "patchify"] {

@@ -1,5 +1,5 @@
-//! What the transformers of all families are made of: linear layers, attention, adaptive norms and heads, and how they are
-//! built from and listed under upstream's key names.
+//! The building blocks of all families' transformers: linear layers, attention, adaptive norms and heads, and
+//! how they are built and listed under upstream's key names.
 
 pub(crate) mod adaln;
 pub(crate) mod attention;
@@ -12,6 +12,7 @@ pub(crate) mod linear;
 pub(crate) mod mask;
 pub(crate) mod ops;
 pub(crate) mod rows;
+pub(crate) mod seeing;
 pub(crate) mod sequence;
 pub(crate) mod stored;
 pub(crate) mod streams;

@@ -1,31 +1,42 @@
-//! The rows that a session stacks, and hidden states that are mixed between them.
+//! The rows that a session stacks, hidden states that are mixed between them, and blocks that some of them leave out.
 
 use std::ops::Range;
 
 use burn::tensor::Tensor;
 use nextscale_core::{
     Alphabet, BatchConditions, ConditionRows, Error, Grid, LogitMap, Mixing, Pass, PassCondition, PassLogits,
-    PassPlan, Passes, Result,
+    PassPlan, Passes, Perturbation, PerturbationKind, Result,
 };
 
 use super::rows::pick;
 
-/// One run of a model under one condition: `batch` rows of the stack. A mixed pass takes two, which other passes of the
-/// same mixing share.
+/// One run of a model under one condition: `batch` rows of the stack. A mixed pass uses two, shared with
+/// other passes of the same mixing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Stream {
     mixing: Option<Mixing>,
+    perturbation: Option<Perturbation>,
     side: PassCondition,
 }
 
 impl Stream {
-    /// The one whose logits are the pass's.
+    /// The stream whose logits are the pass's.
     fn of(pass: &Pass) -> Self {
-        Self { mixing: pass.mixing.clone(), side: pass.condition }
+        Self::on_side(pass, pass.condition)
+    }
+
+    /// That of the pass's model under this condition.
+    fn on_side(pass: &Pass, side: PassCondition) -> Self {
+        Self { mixing: pass.mixing.clone(), perturbation: pass.perturbation.clone(), side }
+    }
+
+    /// What becomes of the block that is `layer` from the end.
+    fn perturbed(&self, layer: usize) -> Option<PerturbationKind> {
+        self.perturbation.as_ref().and_then(|perturbation| perturbation.of(layer))
     }
 }
 
-/// The streams whose rows are stacked, in their order.
+/// The streams whose rows are stacked, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Streams {
     streams: Vec<Stream>,
@@ -33,12 +44,9 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// All that the passes need.
+    /// Everything that the passes need.
     pub fn of(passes: &Passes, batch: usize) -> Self {
-        let streams = |pass: &Pass| {
-            let mixing = pass.mixing.clone();
-            pass.sides().map(move |side| Stream { mixing: mixing.clone(), side })
-        };
+        let streams = |pass| Pass::sides(pass).map(move |side| Stream::on_side(pass, side));
         let mut streams: Vec<_> = passes.iter().flat_map(streams).collect();
         streams.sort_unstable();
         streams.dedup();
@@ -58,21 +66,69 @@ impl Streams {
         self.streams.iter().map(|stream| conditions.rows(stream.side)).collect()
     }
 
+    /// Where each stream's rows lie among those of `sides`, `batch` rows each; none where those are all rows in their order.
+    ///
+    /// # Errors
+    /// If a side is not among them.
+    pub fn ranges_in(&self, sides: &[PassCondition]) -> Result<Option<Vec<Range<usize>>>> {
+        let range = |stream: &Stream| {
+            let place = sides.iter().position(|side| *side == stream.side).ok_or_else(|| {
+                Error::Unsupported(format!("the {} conditions were not prepared", stream.side))
+            })?;
+            Ok(place * self.batch..(place + 1) * self.batch)
+        };
+        let ranges = self.streams.iter().map(range).collect::<Result<Vec<_>>>()?;
+        let whole = ranges.iter().cloned().flatten().eq(0..sides.len() * self.batch);
+        Ok((!whole).then_some(ranges))
+    }
+
     fn rows(&self, stream: &Stream) -> Range<usize> {
         let place = self.streams.iter().position(|other| other == stream).unwrap_or(0);
         place * self.batch..(place + 1) * self.batch
     }
 
-    /// Where the rows of other streams, which are among these, lie.
+    /// The row ranges of other streams, all of which are among these.
     pub fn ranges_of(&self, others: &Self) -> Vec<Range<usize>> {
         others.streams.iter().map(|stream| self.rows(stream)).collect()
     }
 
-    /// Where the rows of the passes' logits lie; none where those are all rows in their order.
+    /// The row ranges of the passes' logits; `None` if they are all rows in order.
     pub fn ranges_of_passes(&self, passes: &Passes) -> Option<Vec<Range<usize>>> {
         let ranges: Vec<_> = passes.iter().map(|pass| self.rows(&Stream::of(pass))).collect();
         let whole = ranges.iter().cloned().flatten().eq(0..self.len() * self.batch);
         (!whole).then_some(ranges)
+    }
+
+    /// Those that run the block that is `layer` from the end, the last being 1.
+    pub fn in_block(&self, layer: usize) -> Self {
+        self.those(|stream| stream.perturbed(layer) != Some(PerturbationKind::Skip))
+    }
+
+    /// Those of which positions see each other in the block that is `layer` from the end.
+    pub fn attending(&self, layer: usize) -> Self {
+        self.those(|stream| stream.perturbed(layer).is_none())
+    }
+
+    fn those(&self, chosen: impl Fn(&Stream) -> bool) -> Self {
+        let streams = self.streams.iter().filter(|stream| chosen(stream)).cloned().collect();
+        Self { streams, batch: self.batch }
+    }
+
+    /// The rows of `some` streams, which are among these.
+    pub fn take<const D: usize>(&self, x: Tensor<D>, some: &Self) -> Tensor<D> {
+        if some == self { x } else { pick(x, &self.ranges_of(some)) }
+    }
+
+    /// `x` with the rows of `some` streams, which are among these, replaced by `rows`.
+    pub fn put(&self, x: Tensor<3>, some: &Self, rows: Tensor<3>) -> Tensor<3> {
+        if some == self {
+            return rows;
+        }
+        let of = |stream: &Stream| match some.streams.contains(stream) {
+            true => rows.clone().slice_dim(0, some.rows(stream)),
+            false => x.clone().slice_dim(0, self.rows(stream)),
+        };
+        Tensor::cat(self.streams.iter().map(of).collect(), 0)
     }
 
     /// What every stream reads alike, once for each.
@@ -83,8 +139,8 @@ impl Streams {
         }
     }
 
-    /// The output of the block that is `layer` from the end, the last being 1, at scale `k`, with the two sides of every
-    /// mixing that acts there mixed.
+    /// The output at scale `k` of the block that is `layer` from the end (the last is 1), with the two sides
+    /// of every mixing at that layer mixed.
     pub fn mix(&self, x: Tensor<3>, layer: usize, k: usize) -> Tensor<3> {
         let weight = |stream: &Stream| {
             let mixing = stream.mixing.as_ref().filter(|mixing| mixing.layers().contains(&layer))?;
@@ -93,21 +149,20 @@ impl Streams {
         if !self.streams.iter().any(|stream| weight(stream).is_some()) {
             return x;
         }
-        let rows = |side, mixing: &Option<Mixing>| {
-            x.clone().slice_dim(0, self.rows(&Stream { mixing: mixing.clone(), side }))
-        };
+        let rows =
+            |side, stream: &Stream| x.clone().slice_dim(0, self.rows(&Stream { side, ..stream.clone() }));
         let parts = self.streams.iter().map(|stream| match weight(stream) {
             Some(weight) => {
-                rows(PassCondition::Given, &stream.mixing) * weight
-                    + rows(PassCondition::Negative, &stream.mixing) * (1.0 - weight)
+                rows(PassCondition::Given, stream) * weight
+                    + rows(PassCondition::Negative, stream) * (1.0 - weight)
             }
-            None => rows(stream.side, &stream.mixing),
+            None => rows(stream.side, stream),
         });
         Tensor::cat(parts.collect(), 0)
     }
 }
 
-/// The logits `[rows, h·w, channels]` of passes, `batch` rows each, by pass.
+/// The logits `[rows, h·w, channels]` by pass, `batch` rows each.
 ///
 /// # Errors
 /// If they do not fit the grid or the alphabet.
@@ -125,10 +180,10 @@ pub(crate) fn filed(
     logits.collect()
 }
 
-/// Makes sure that a plan is for so many scales, begins with a pass, and mixes at outputs of so many blocks only.
+/// Makes sure that a plan is for so many scales, begins with a pass, and mixes and perturbs so many blocks only.
 ///
 /// # Errors
-/// What does not fit.
+/// Whatever does not fit.
 pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> {
     if plan.len() != scales {
         return Err(Error::Unsupported(format!(
@@ -139,15 +194,24 @@ pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> 
     if plan.run(0).is_empty() {
         return Err(Error::Unsupported("the plan runs no pass at scale 0 or after it".into()));
     }
-    plan.all().iter().filter_map(|pass| pass.mixing.as_ref()).try_for_each(|mixing| fits(mixing, depth))
+    plan.all().iter().try_for_each(|pass| runs(pass, depth))
 }
 
-/// Makes sure that a model of so many blocks can mix so: after its first block at the earliest.
+/// Makes sure that a model of so many blocks can run a pass.
+///
+/// # Errors
+/// As [`fits`].
+pub(crate) fn runs(pass: &Pass, depth: usize) -> Result<()> {
+    let mixed = pass.mixing.as_ref().map_or(Ok(()), |mixing| fits(mixing.layers(), depth));
+    mixed.and(pass.perturbation.as_ref().map_or(Ok(()), |perturbed| fits(perturbed.layers(), depth)))
+}
+
+/// Makes sure that a model of so many blocks has these, counted from the last.
 ///
 /// # Errors
 /// [`Error::Setting`] naming the layer that it has not.
-pub(crate) fn fits(mixing: &Mixing, depth: usize) -> Result<()> {
-    match mixing.layers().iter().find(|&&layer| layer > depth) {
+pub(crate) fn fits(layers: &[usize], depth: usize) -> Result<()> {
+    match layers.iter().find(|&&layer| layer > depth) {
         Some(layer) => Err(Error::setting(
             "layers",
             format!(
@@ -158,7 +222,7 @@ pub(crate) fn fits(mixing: &Mixing, depth: usize) -> Result<()> {
     }
 }
 
-/// The rows of `ranges`, where there are any.
+/// The rows of `ranges`, if given.
 pub(crate) fn picked<const D: usize>(x: Tensor<D>, ranges: Option<&[Range<usize>]>) -> Tensor<D> {
     match ranges {
         Some(ranges) => pick(x, ranges),
@@ -189,6 +253,32 @@ mod tests {
         assert_eq!(streams.ranges_of_passes(&given.into()), Some(std::iter::once(6..9).collect()));
         assert_eq!(streams.ranges_of_passes(&Passes::BOTH), Some(vec![0..3, 3..6]));
         assert_eq!(Streams::of(&Passes::BOTH, 3).ranges_of_passes(&Passes::BOTH), None);
+    }
+
+    #[test]
+    fn perturbed_passes_have_rows_of_their_own_that_leave_blocks_out() {
+        let skipping = Pass::CONDITIONAL.perturbed(Perturbation::skipping(&[1]).unwrap());
+        let own = Pass::CONDITIONAL.perturbed(Perturbation::identity_attention(&[2]).unwrap());
+        let all: Passes = [Pass::CONDITIONAL, skipping.clone(), own.clone()].into_iter().collect();
+        let streams = Streams::of(&all, 2);
+        let of = |passes: &[&Pass]| Streams::of(&passes.iter().map(|&pass| pass.clone()).collect(), 2);
+        assert_eq!(streams.in_block(1), of(&[&Pass::CONDITIONAL, &own]));
+        assert_eq!((streams.in_block(2), streams.in_block(3)), (streams.clone(), streams.clone()));
+        assert_eq!(streams.attending(1), streams.in_block(1));
+        assert_eq!(streams.attending(2), of(&[&Pass::CONDITIONAL, &skipping]));
+        let x = Tensor::<1>::from_data([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], &Device::flex()).reshape([6, 1, 1]);
+        let some = streams.attending(2);
+        let taken = streams.take(x.clone(), &some);
+        let put = streams.put(x.clone(), &some, taken.clone() + 10.0);
+        let host = |x: Tensor<3>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+        let expected: Vec<f32> = (0..6)
+            .map(
+                |row| {
+                    if host(taken.clone()).contains(&(row as f32)) { row as f32 + 10.0 } else { row as f32 }
+                },
+            )
+            .collect();
+        assert_eq!((host(taken).len(), host(put)), (4, expected));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use burn::tensor::Device;
-use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
 use super::{model::Var, session::VarSession};
-use crate::{Backbone, Session, transformer::streams::fits};
+use crate::{Backbone, Constants, Session, transformer::streams::fits};
 
 impl Backbone for Var {
     fn schedule(&self) -> &ScaleSchedule {
@@ -22,10 +22,30 @@ impl Backbone for Var {
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
-        fits(mixing, self.config.depth)
+        fits(mixing.layers(), self.config.depth)
+    }
+
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        fits(perturbation.layers(), self.config.depth)
     }
 
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
         Ok(Box::new(VarSession::start(self, conditions, plan)?))
+    }
+
+    fn constants(&self, conditions: &BatchConditions) -> Result<Constants> {
+        Ok(Constants::new(self.of_sides(conditions)?))
+    }
+
+    fn start_with(
+        &self,
+        constants: &Constants,
+        conditions: &BatchConditions,
+        plan: &PassPlan,
+    ) -> Result<Box<dyn Session + '_>> {
+        match constants.get() {
+            Some(of_sides) => Ok(Box::new(VarSession::sharing(self, of_sides, conditions.batch(), plan)?)),
+            None => self.start(conditions, plan),
+        }
     }
 }

@@ -1,22 +1,26 @@
 use burn::tensor::Tensor;
 use nextscale_core::{Alphabet, BatchConditions, Error, PassLogits, PassPlan, Result};
 
-use super::{conditioning::Conditioning, model::Var};
+use super::{
+    conditioning::{Conditioning, OfSides},
+    model::Var,
+};
 use crate::Session;
 use crate::transformer::{
-    attention::{Attention, Projected},
+    adaln::Modulation,
     rows::{Cache, pick},
+    seeing::attend,
     streams::{Streams, check, filed, picked},
 };
 
-/// The generation of one batch: the rows of all streams are stacked, each of `batch` rows.
+/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
 pub(super) struct VarSession<'a> {
     model: &'a Var,
     plan: PassPlan,
     batch: usize,
-    /// The scale to come.
+    /// The next scale.
     scale: usize,
-    /// Whose rows are stacked now.
+    /// The streams whose rows are stacked now.
     running: Streams,
     conditioning: Conditioning,
     /// One a block.
@@ -31,15 +35,36 @@ impl<'a> VarSession<'a> {
         for side in running.conditions(conditions)? {
             rows.extend(model.class_rows(side)?);
         }
-        Ok(Self {
+        Ok(Self::new(model, model.condition(&rows), running, conditions.batch(), plan))
+    }
+
+    /// The same from what was made of all sides of a batch.
+    pub(super) fn sharing(model: &'a Var, of_sides: &OfSides, batch: usize, plan: &PassPlan) -> Result<Self> {
+        check(plan, model.config.schedule.len(), model.config.depth)?;
+        let running = Streams::of(plan.run(0), batch);
+        let conditioning = match running.ranges_in(&of_sides.sides)? {
+            Some(ranges) => of_sides.conditioning.pick(&ranges),
+            None => of_sides.conditioning.clone(),
+        };
+        Ok(Self::new(model, conditioning, running, batch, plan))
+    }
+
+    fn new(
+        model: &'a Var,
+        conditioning: Conditioning,
+        running: Streams,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Self {
+        Self {
             model,
             plan: plan.clone(),
-            batch: conditions.batch(),
+            batch,
             scale: 0,
+            conditioning: conditioning.in_blocks(&running),
             running,
-            conditioning: model.condition(&rows),
             caches: vec![Cache::default(); model.config.depth],
-        })
+        }
     }
 
     /// Drops the rows of streams that have stopped.
@@ -49,12 +74,23 @@ impl<'a> VarSession<'a> {
         }
         let ranges = self.running.ranges_of(&streams);
         let Conditioning { classes, blocks, head } = self.conditioning.clone();
+        let depth = blocks.len();
+        let in_block = |(i, block): (usize, Modulation)| {
+            let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
+            // A block that no stream runs any more reads nothing.
+            if ranges.is_empty() {
+                return block;
+            }
+            block.map(|part| pick(part, &ranges))
+        };
         self.conditioning = Conditioning {
             classes: pick(classes, &ranges),
-            blocks: blocks.into_iter().map(|block| block.map(|part| pick(part, &ranges))).collect(),
+            blocks: blocks.into_iter().enumerate().map(in_block).collect(),
             head: head.map(|part| pick(part, &ranges)),
         };
-        self.caches.iter_mut().for_each(|cache| cache.pick(&ranges));
+        for (i, cache) in self.caches.iter_mut().enumerate() {
+            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
+        }
         self.running = streams;
     }
 
@@ -75,7 +111,7 @@ impl<'a> VarSession<'a> {
             return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
         }
         let x = self.model.embedding.features(input, schedule, k);
-        // The streams differ through the modulation and the cache alone.
+        // The streams differ only in modulation and cache.
         Ok(self.running.repeat(x))
     }
 }
@@ -87,7 +123,7 @@ impl Session for VarSession<'_> {
 }
 
 impl VarSession<'_> {
-    /// The next scale; `watch` sees the input of the first block, then the output of each.
+    /// The next scale; `watch` receives the input of the first block, then the output of each block.
     fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
         let k = self.scale;
         let schedule = &self.model.config.schedule;
@@ -106,11 +142,16 @@ impl VarSession<'_> {
         watch(&x);
         for (i, block) in self.model.blocks.iter().enumerate() {
             let (modulation, cache) = (&self.conditioning.blocks[i], &mut self.caches[i]);
-            x = block.forward(x, modulation.clone(), |Projected { queries, keys, values, mixed }| {
-                let (keys, values) = cache.append(keys, values, !last);
-                Attention::attend(Projected { queries, keys, values, mixed }, None)
-            });
-            x = self.running.mix(x, self.model.config.depth - i, k);
+            let layer = self.model.config.depth - i;
+            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
+            if inside.len() > 0 {
+                let rows = self.running.take(x.clone(), &inside);
+                let out = block.forward(rows, modulation.clone(), |projected| {
+                    attend(cache, projected, &inside, &attending, !last)
+                });
+                x = self.running.put(x, &inside, out);
+            }
+            x = self.running.mix(x, layer, k);
             watch(&x);
         }
 
@@ -210,7 +251,7 @@ mod tests {
         assert!(session.step(None).unwrap_err().to_string().contains("scale 1 needs the features"));
         let error = session.step(zeros(5)).unwrap_err().to_string();
         assert!(error.contains("input of scale 1 has shape [1, 5, 8], expected [1, 4, 8]"), "{error}");
-        // A refused input does not spend the scale.
+        // A refused input does not use up the scale.
         for positions in [4, 9, 16] {
             session.step(zeros(positions)).unwrap();
         }

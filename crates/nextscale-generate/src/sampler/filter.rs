@@ -1,21 +1,24 @@
 use nextscale_core::{Error, Result};
 use nextscale_kernels::categorical::Row;
 
-/// Which classes of a row may be drawn: VAR's top-k and then top-p (upstream's `sample_with_top_k_top_p_`).
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Which classes of a row can be drawn: VAR's top-k followed by top-p (upstream's
+/// `sample_with_top_k_top_p_`), then min-p.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Filter {
-    /// Keep the k largest logits and every tie with the k-th; 0 is off.
+    /// Keeps the k largest logits and all ties with the k-th; 0 is off.
     pub top_k: usize,
-    /// Remove the least likely classes whose cumulative probability, summed upwards, is at most 1 - p; the largest always
-    /// stays; 0 is off.
+    /// Removes the least likely classes whose cumulative probability, summed from the least likely, is at
+    /// most 1 - p. The largest always stays; 0 is off.
     pub top_p: f64,
+    /// Removes classes whose probability is below this fraction of the largest, from 0 to 1; 0 is off.
+    pub min_p: f64,
 }
 
 impl Filter {
-    /// Whether the settings make sense for `classes` alternatives.
+    /// Checks the settings for `classes` alternatives.
     ///
     /// # Errors
-    /// A setting error that names the field.
+    /// A setting error naming the field.
     pub fn check(&self, classes: usize) -> Result<()> {
         if self.top_k > classes {
             return Err(Error::setting(
@@ -26,11 +29,11 @@ impl Filter {
                 ),
             ));
         }
-        if !(0.0..=1.0).contains(&self.top_p) {
-            return Err(Error::setting(
-                "top_p",
-                format!("{} is not a probability; give 0 (off) to 1", self.top_p),
-            ));
+        for (field, value) in [("top_p", self.top_p), ("min_p", self.min_p)] {
+            if !(0.0..=1.0).contains(&value) {
+                let message = format!("{value} is not a probability; give 0 (off) to 1");
+                return Err(Error::setting(field, message));
+            }
         }
         Ok(())
     }
@@ -40,10 +43,20 @@ impl Filter {
         self.top_k > 0 && self.top_k < classes
     }
 
-    /// Replaces what may not be drawn by -inf.
+    /// How far below the largest a logit may be under min-p; `None` if that is off.
+    pub(super) fn margin(&self) -> Option<f32> {
+        (self.min_p > 0.0).then(|| -self.min_p.ln() as f32)
+    }
+
+    /// Replaces removed classes by -inf.
     pub fn apply(&self, row: &mut Row) {
         row.keep_top_k(self.top_k);
         row.keep_top_p(self.top_p);
+        if let Some(margin) = self.margin() {
+            let logits = row.logits();
+            let least = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) - margin;
+            logits.iter_mut().filter(|logit| **logit < least).for_each(|logit| *logit = f32::NEG_INFINITY);
+        }
     }
 }
 
@@ -55,7 +68,7 @@ mod tests {
     fn filtered(logits: Vec<f32>, top_k: usize, top_p: f64) -> Vec<f32> {
         let mut row = Row::default();
         row.set(&logits, 1.0);
-        Filter { top_k, top_p }.apply(&mut row);
+        Filter { top_k, top_p, ..Filter::default() }.apply(&mut row);
         row.logits().to_vec()
     }
 
@@ -100,17 +113,37 @@ mod tests {
     }
 
     #[test]
+    fn min_p_keeps_what_is_at_least_so_likely_beside_the_likeliest() {
+        let probabilities = [0.4_f32, 0.2, 0.04, 0.3, 0.06];
+        let kept_at = |min_p: f64| {
+            let mut row = Row::default();
+            row.set(&probabilities.map(|p| p.ln() + 2.0), 1.0);
+            Filter { min_p, ..Filter::default() }.apply(&mut row);
+            kept(row.logits())
+        };
+        for (min_p, expected) in
+            [(0.0, &[0, 1, 2, 3, 4][..]), (0.12, &[0, 1, 3, 4]), (0.49, &[0, 1, 3]), (1.0, &[0])]
+        {
+            let least = |i: &usize| f64::from(probabilities[*i]) >= min_p * 0.4;
+            assert_eq!((0..5).filter(least).collect::<Vec<_>>(), expected);
+            assert_eq!(kept_at(min_p), expected, "{min_p}");
+        }
+    }
+
+    #[test]
     fn settings_out_of_range_are_named() {
-        let error = Filter { top_k: 65, top_p: 0.0 }.check(64).unwrap_err().to_string();
+        let error = Filter { top_k: 65, ..Filter::default() }.check(64).unwrap_err().to_string();
         assert!(error.contains("top_k: 65 is more than the 64"), "{error}");
-        assert!(Filter { top_k: 0, top_p: 1.5 }.check(64).is_err());
-        assert!(Filter { top_k: 0, top_p: f64::NAN }.check(64).is_err());
+        assert!(Filter { top_p: 1.5, ..Filter::default() }.check(64).is_err());
+        assert!(Filter { top_p: f64::NAN, ..Filter::default() }.check(64).is_err());
+        let error = Filter { min_p: -0.5, ..Filter::default() }.check(64).unwrap_err().to_string();
+        assert!(error.starts_with("min_p: "), "{error}");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// The threshold search removes what the definition by a full stable sort removes.
+        /// The threshold search removes the same classes as the definition by a stable sort.
         #[test]
         fn top_p_is_the_sorted_definition(levels in prop::collection::vec(-8i32..8, 1..200), p in 0.01f64..1.0) {
             let row: Vec<f32> = levels.iter().map(|&level| level as f32 * 0.37).collect();

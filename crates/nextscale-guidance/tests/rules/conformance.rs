@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_core::{Alphabet, LogitMap, Passes, Replacement, Result, ScaleSchedule};
 use nextscale_guidance::conformance::{Outcome, check_rule};
 use nextscale_guidance::{
-    Apg, Cfg, Conditional, Extent, Gated, Guidance, PriorHistory, Rescale, Ssg, Step, Strength, Sum,
+    Apg, Autoguidance, Cfg, CfgZeroStar, Conditional, Extent, FrequencyCfg, Gated, Guidance, MagnitudeCfg,
+    PerturbedAttention, PriorHistory, Rescale, SkipLayers, Ssg, Step, Strength, Sum, Tcfg, Vpg,
 };
 use nextscale_priors::{Bicubic, Dse, Marginal, Nearest};
 
@@ -56,6 +57,39 @@ fn projected_rules_conform() {
     for rule in apgs() {
         conforms(&rule, &Apg { scale: 0.0.into(), ..rule.clone() }, &Conditional);
     }
+}
+
+#[test]
+fn rules_that_are_cfg_with_other_factors_conform() {
+    for over in [Extent::Image, Extent::Position] {
+        let zero = |t: f64| CfgZeroStar { over, ..CfgZeroStar::new(t).unwrap() };
+        conforms(&zero(2.0), &zero(0.0), &Conditional);
+        let tangent = |t: f64| Tcfg { over, ..Tcfg::new(t).unwrap() };
+        conforms(&tangent(2.0), &tangent(0.0), &Conditional);
+        let magnitude = |t: f64| MagnitudeCfg { over, ..MagnitudeCfg::new(t, 0.5).unwrap() };
+        conforms(&magnitude(2.0), &magnitude(0.0), &Conditional);
+    }
+    let bands = |t: f64| FrequencyCfg::new(t, &[0.5, 1.0, 1.5]).unwrap();
+    let report = check_rule(&bands(2.0)).off(&bands(0.0), &Conditional).run().into_result().unwrap();
+    assert!(report.checks().iter().all(|check| check.outcome == Outcome::Passed), "{report}");
+}
+
+#[test]
+fn rules_that_lead_away_from_a_worse_prediction_conform() {
+    let apg = || arc(Apg::new(2.0).unwrap());
+    for base in [cfg(1.5), apg()] {
+        let vpg = |weight: f64| Vpg::new(base.clone(), 0.5, Replacement::default(), weight).unwrap();
+        conforms(&vpg(1.0), &vpg(0.0), &*base);
+        let auto = |weight: f64| Autoguidance::new(base.clone(), "weak", weight).unwrap();
+        conforms(&auto(1.0), &auto(0.0), &*base);
+        let skip = |weight: f64| SkipLayers::new(base.clone(), &[2], weight).unwrap();
+        conforms(&skip(1.0), &skip(0.0), &*base);
+        let own = |weight: f64| PerturbedAttention::new(base.clone(), &[2], weight).unwrap();
+        conforms(&own(1.0), &own(0.0), &*base);
+    }
+    // Their claims follow their base's.
+    let claims = |base| Vpg::new(base, 0.5, Replacement::default(), 1.0).unwrap().claims();
+    assert!(claims(cfg(1.0)).is_linear() && !claims(apg()).is_linear());
 }
 
 #[test]

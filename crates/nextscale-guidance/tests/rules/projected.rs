@@ -2,16 +2,7 @@ use nextscale_core::{Alphabet, ScaleSchedule};
 use nextscale_guidance::{Apg, Cfg, Extent, Strength};
 use proptest::prelude::*;
 
-use super::support::{Generation, apgs, assert_near, bits, random, schedules};
-
-/// A position's logits in f64, each choice's less their mean.
-fn centred(values: &[f32], alphabet: Alphabet) -> Vec<f64> {
-    let row = |row: &[f32]| {
-        let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / row.len() as f64;
-        row.iter().map(|&v| f64::from(v) - mean).collect::<Vec<_>>()
-    };
-    values.chunks(alphabet.classes).flat_map(row).collect()
-}
+use super::support::{Generation, apgs, assert_near, bits, centred, random, schedules};
 
 /// Algorithm 1 of the paper, written out, on the logits of one extent of `positions` positions.
 fn by_hand(rule: &Apg, t: f64, c: &[f32], u: &[f32], alphabet: Alphabet, positions: usize) -> Vec<f32> {
@@ -106,4 +97,40 @@ fn cfg_within_an_interval_is_cfg_there_and_the_conditional_elsewhere() {
         let expected = if (1..=3).contains(&k) { &guided[k] } else { &x.conditional[k] };
         assert_eq!(bits(&found[k..=k]), bits(std::slice::from_ref(expected)), "scale {k}");
     }
+}
+
+/// InfinityStar's order written out: logits over τ, the difference shortened to a root mean square of ρ, its
+/// part along c removed, and the rest added w − 1 times.
+#[test]
+fn infinity_star_s_threshold_and_temperature_convert() {
+    let schedule = ScaleSchedule::square(&[1, 3]).unwrap();
+    let alphabet = Alphabet::bits(4);
+    let mut x = Generation::random(&schedule, alphabet, 2, 11);
+    for scales in [&mut x.conditional, &mut x.unconditional] {
+        for values in scales {
+            *values = centred(values, alphabet).into_iter().map(|v| v as f32).collect();
+        }
+    }
+    let (w, rho, tau) = (34.0, 0.05, 0.4);
+    let rule = Apg::infinity_star(w, rho, tau, alphabet.channels()).unwrap();
+    let found = x.guided(&rule).unwrap();
+    for (k, found) in found.iter().enumerate() {
+        let size = schedule.grid(k).positions() * alphabet.channels();
+        let mut expected = Vec::new();
+        for (c, u) in x.conditional[k].chunks(size).zip(x.unconditional[k].chunks(size)) {
+            let over = |values: &[f32]| values.iter().map(|&v| f64::from(v) / tau).collect::<Vec<_>>();
+            let (c, u) = (over(c), over(u));
+            let mut difference: Vec<f64> = c.iter().zip(&u).map(|(c, u)| c - u).collect();
+            let size = (difference.iter().map(|d| d * d).sum::<f64>() / difference.len() as f64).sqrt();
+            assert!(size > rho, "nothing is shortened");
+            difference.iter_mut().for_each(|d| *d *= rho / size);
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let along = dot(&difference, &c) / dot(&c, &c);
+            expected.extend(c.iter().zip(&difference).map(|(c, d)| (c + (w - 1.0) * (d - along * c)) as f32));
+        }
+        // The sampler's temperature comes after guidance here.
+        let found: Vec<f32> = found.iter().map(|value| value / tau as f32).collect();
+        assert_near(&[found], &[expected], 2e-4);
+    }
+    assert!(Apg::infinity_star(34.0, 0.0, 0.4, 8).is_err());
 }

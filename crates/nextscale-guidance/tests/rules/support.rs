@@ -39,6 +39,15 @@ pub fn bits(scales: &[Vec<f32>]) -> Vec<Vec<u32>> {
     scales.iter().map(|values| values.iter().map(|value| value.to_bits()).collect()).collect()
 }
 
+/// Logits in f64, each choice's less their mean.
+pub fn centred(values: &[f32], alphabet: Alphabet) -> Vec<f64> {
+    let row = |row: &[f32]| {
+        let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / row.len() as f64;
+        row.iter().map(|&v| f64::from(v) - mean).collect::<Vec<_>>()
+    };
+    values.chunks(alphabet.classes).flat_map(row).collect()
+}
+
 pub fn assert_near(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
     assert_eq!(found.len(), expected.len());
     for (k, (found, expected)) in found.iter().zip(expected).enumerate() {

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 
 use nextscale_config::{Conditions, Item, Negatives, Node};
@@ -8,18 +9,19 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// Bytes that an image takes before it is made, at the least: its condition, its number and its file's name.
+/// A lower bound on the memory that an image takes before it is generated: its condition, its number and its
+/// file's name.
 const LISTED: u128 = 128;
 
-/// What a config asks for.
+/// The requested images.
 pub(crate) struct Asked {
-    /// One condition an image.
+    /// One condition per image.
     pub conditions: Vec<Condition>,
-    /// The same as a config says it that needs no other file.
+    /// The same in config notation, without other files.
     pub resolved: Node,
 }
 
-/// What a config in `folder` asks for, image by image, of a model that takes these conditions.
+/// The conditions that a config in `folder` asks for, image by image, for a model that takes these.
 pub(super) fn read(node: &Node, takes: &Takes, folder: &Path) -> Result<Asked> {
     if let Conditions::PromptFile { file, negative } = Conditions::read(node)?
         && takes.prompts
@@ -73,7 +75,7 @@ fn prompt(text: String, negative: Option<String>) -> Condition {
     }
 }
 
-/// What a config itself says, image by image.
+/// The conditions in the config itself, image by image.
 fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
     let (classes, names) = (takes.classes, takes.class_names.as_deref());
     let last = classes.saturating_sub(1);
@@ -106,8 +108,11 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
                 let error = node.error("the model has no class names");
                 return Err(error.with_help(format!("give labels from 0 to {last}")).into());
             };
+            // The first of equal names counts.
+            let index: HashMap<&str, usize> =
+                names.iter().enumerate().rev().map(|(class, name)| (name.as_str(), class)).collect();
             let class = |Item { value, node }: &Item<'_, String>| {
-                names.iter().position(|known| known == value).map(Condition::Class).ok_or_else(|| {
+                index.get(value.as_str()).copied().map(Condition::Class).ok_or_else(|| {
                     let error = node.error(format!("the model has no class `{value}`"));
                     error.with_help(format!("its classes: {}", names.join(", "))).into()
                 })
@@ -118,7 +123,7 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
             let negative = negative.of_each(texts.len())?;
             Ok(texts.into_iter().zip(negative).map(|(text, negative)| prompt(text.value, negative)).collect())
         }
-        // Of models that take no texts; that was told above.
+        // Only for text-to-image models; others were refused above.
         Conditions::PromptFile { .. } => Ok(Vec::new()),
         Conditions::PerClass(count) => {
             listed(node, (classes as u128).saturating_mul(count as u128))?;
@@ -138,7 +143,7 @@ fn listed(node: &Node, images: u128) -> Result<()> {
         .map_err(|error| node.error(error.to_string()).with_help("ask for fewer").into())
 }
 
-/// What an image shows, as a grid labels it.
+/// What an image shows, as the label of a grid.
 pub(super) fn label(condition: &Condition, takes: &Takes) -> String {
     match condition.shown() {
         Condition::Class(class) => {

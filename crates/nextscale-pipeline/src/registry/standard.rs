@@ -1,21 +1,32 @@
 use std::sync::Arc;
 
 use nextscale_families::{InfinityFamily, ModelSource, Shipped, VarFamily};
-use nextscale_guidance::{Apg, Cfg, CfgInside, Conditional, Gated, Rescale, Ssg, Sum};
+use nextscale_guidance::{
+    Apg, Autoguidance, Cfg, CfgInside, CfgZeroStar, Conditional, FrequencyCfg, Gated, MagnitudeCfg,
+    PerturbedAttention, Rescale, SkipLayers, Ssg, Sum, Tcfg, Vpg,
+};
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
 use super::{Entry, Registry};
-use nextscale_generate::sampler::{Argmax, TopKTopP};
+use nextscale_generate::sampler::{Argmax, BitTemperature, EntropyTemperature, MinP, TopKTopP};
 
 impl Registry {
-    /// Everything that nextscale itself has.
+    /// Everything that nextscale itself provides.
     pub fn standard() -> Self {
         Self::new()
             .with_rule::<Conditional>()
             .with_rule::<Cfg>()
             .with_rule::<CfgInside>()
             .with_rule::<Apg>()
+            .with_rule::<CfgZeroStar>()
+            .with_rule::<Tcfg>()
+            .with_rule::<MagnitudeCfg>()
+            .with_rule::<FrequencyCfg>()
             .with_rule::<Ssg>()
+            .with_rule::<Vpg>()
+            .with_rule::<Autoguidance>()
+            .with_rule::<SkipLayers>()
+            .with_rule::<PerturbedAttention>()
             .with_rule::<Sum>()
             .with_rule::<Rescale>()
             .with_rule::<Gated>()
@@ -27,6 +38,9 @@ impl Registry {
             .with_prior::<Zero>()
             .with_prior::<Marginal>()
             .with_sampler::<TopKTopP>()
+            .with_sampler::<MinP>()
+            .with_sampler::<EntropyTemperature>()
+            .with_sampler::<BitTemperature>()
             .with_sampler::<Argmax>()
             .with_family(VarFamily)
             .with_family(InfinityFamily)
@@ -42,7 +56,7 @@ mod tests {
     fn rule(text: &str) -> crate::Result<String> {
         let node = Document::parse("run.ron", text)?;
         let built = Registry::standard().rule(&node)?;
-        // What is written down builds the same rule again.
+        // The resolved config builds the same rule again.
         let again =
             Registry::standard().rule(&Document::parse("again.ron", &built.resolved.to_ron_string())?)?;
         assert_eq!(format!("{:?}", again.value), format!("{:?}", built.value));

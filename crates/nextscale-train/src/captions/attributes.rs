@@ -3,10 +3,10 @@ use serde::{Deserialize, Serialize};
 use super::colour::Colour;
 use crate::data::{Images, View};
 
-/// What is measured in an image.
+/// The measurements of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measures {
-    /// The main colour of the middle: of the pixels that lie no more than a quarter of height and width from it.
+    /// The main colour of the middle, the pixels within a quarter of height and width from the centre.
     pub colour: Colour,
     /// Its share of the middle, in (0, 1]; see [`Colour::main`].
     pub share: f32,
@@ -17,10 +17,11 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Of an image of `size`, (height, width), whose pixel at (row, column) is `pixel` in red, green and blue.
+    /// Measures an image of `size`, (height, width), whose pixel at (row, column) is `pixel`, in red, green
+    /// and blue.
     ///
     /// # Panics
-    /// If the image has no pixel.
+    /// If the image has no pixels.
     pub fn of((height, width): (usize, usize), pixel: impl Fn(usize, usize) -> [u8; 3]) -> Self {
         assert!(height * width > 0, "an image has pixels");
         let (rows, columns) = (middle(height), middle(width));
@@ -39,10 +40,10 @@ impl Measures {
         Self { colour, share, brightness: (luma / all) as f32, warmth: (warmth / all) as f32 }
     }
 
-    /// Of an image of a data set, as a view has it.
+    /// Measures an image of a data set under a view.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn of_image(images: &Images, index: usize, view: View) -> Self {
         let (size, plane) = (images.size, images.size * images.size);
         let planes = images.seen(index, view);
@@ -52,12 +53,12 @@ impl Measures {
     }
 }
 
-/// The half of an axis that lies in the middle.
+/// The half of an axis around its middle.
 fn middle(length: usize) -> std::ops::Range<usize> {
     length / 4..length - length / 4
 }
 
-/// Whether an image is dark or bright beside others of its data set.
+/// Whether an image is dark or bright compared with its data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are their own
 pub enum Brightness {
@@ -67,7 +68,7 @@ pub enum Brightness {
 }
 
 impl Brightness {
-    /// Its word in captions, where it has one.
+    /// Its word in captions, if it has one.
     pub const fn word(self) -> Option<&'static str> {
         match self {
             Self::Dark => Some("dark"),
@@ -77,7 +78,7 @@ impl Brightness {
     }
 }
 
-/// Whether an image is bluish or reddish beside others of its data set.
+/// Whether an image is bluish or reddish compared with its data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are their own
 pub enum Warmth {
@@ -87,7 +88,7 @@ pub enum Warmth {
 }
 
 impl Warmth {
-    /// Its word in captions, where it has one.
+    /// Its word in captions, if it has one.
     pub const fn word(self) -> Option<&'static str> {
         match self {
             Self::Cold => Some("cold"),
@@ -97,12 +98,12 @@ impl Warmth {
     }
 }
 
-/// What words say of an image.
+/// A description of an image in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// The main colour of the middle.
     pub colour: Colour,
-    /// Whether that colour's share is large enough to call the image's subject by it.
+    /// Whether that colour's share is large enough to describe the subject by it.
     pub clear: bool,
     /// Dark, bright or neither.
     pub brightness: Brightness,
@@ -110,31 +111,31 @@ pub struct Attributes {
     pub warmth: Warmth,
 }
 
-/// From where on words hold: quantiles of a data set's training images.
+/// The thresholds of words: quantiles of a data set's training images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// The share from which on a main colour is clear.
+    /// The share above which a main colour is clear.
     pub share: f32,
-    /// Images up to this brightness are dark.
+    /// Images are dark up to this brightness.
     pub dark: f32,
-    /// Images from this brightness on are bright.
+    /// Images are bright from this brightness on.
     pub bright: f32,
-    /// Images up to this warmth are cold.
+    /// Images are cold up to this warmth.
     pub cold: f32,
-    /// Images from this warmth on are warm.
+    /// Images are warm from this warmth on.
     pub warm: f32,
 }
 
-/// The share of images that a word of brightness or warmth holds for.
+/// The fraction of images that a word for brightness or warmth applies to.
 const TAIL: f64 = 0.2;
-/// The share of images whose main colour is not clear.
+/// The fraction of images whose main colour is not clear.
 const UNCLEAR: f64 = 1.0 / 3.0;
 
 impl Thresholds {
-    /// A fifth of the images are dark, a fifth bright, a fifth cold, a fifth warm; of a third the main colour is not clear.
+    /// A fifth of the images each are dark, bright, cold and warm; for a third the main colour is not clear.
     ///
     /// # Panics
-    /// If there is no image.
+    /// If there are no images.
     pub fn of(measures: &[Measures]) -> Self {
         let quantile = |quantile: f64, value: fn(&Measures) -> f32| {
             let mut values: Vec<f32> = measures.iter().map(value).collect();
@@ -150,7 +151,7 @@ impl Thresholds {
         }
     }
 
-    /// The words that hold for an image.
+    /// The words that apply to an image.
     pub fn attributes(&self, measures: &Measures) -> Attributes {
         Attributes {
             colour: measures.colour,
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_colour_is_of_the_middle_and_light_is_of_all() {
-        // A red square on white, in planes as data sets have them.
+        // A red square on white, in planes like those of data sets.
         let inside = |row: usize, column: usize| (2..6).contains(&row) && (2..6).contains(&column);
         let place = |at: usize| (at / 8, at % 8);
         let plane =

@@ -7,7 +7,7 @@ use crate::{
     random::{below, uniform},
 };
 
-/// How often a word that holds is said.
+/// How often an applicable word is used.
 const COLOUR: f64 = 0.6;
 const BRIGHTNESS: f64 = 0.5;
 const WARMTH: f64 = 0.4;
@@ -30,7 +30,7 @@ pub struct Captioner {
 }
 
 impl Captioner {
-    /// Measures all training images; words hold by the quantiles of these.
+    /// Measures all training images; their quantiles are the thresholds of words.
     pub fn new(dataset: &Dataset, seed: u64) -> Self {
         let images = &dataset.train;
         let measures: Vec<Measures> =
@@ -43,26 +43,26 @@ impl Captioner {
         Self { things: things.collect(), thresholds: Thresholds::of(&measures), seed }
     }
 
-    /// From where on words hold.
+    /// The thresholds of words.
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
     }
 
-    /// A caption of an image of these classes, as a view has it. Which words that hold are said, and how, is drawn anew for
-    /// every `turn`, for instance every epoch, from the seed.
+    /// A caption of an image of these classes under a view. Which applicable words are used, and how, is drawn
+    /// from the seed anew for every `turn`, such as an epoch.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn caption(&self, images: &Images, index: usize, view: View, turn: u64) -> String {
         let attributes = self.thresholds.attributes(&Measures::of_image(images, index, view));
         let class = usize::from(images.labels[index]);
         self.describe(class, &attributes, &[self.seed, index as u64, turn])
     }
 
-    /// A caption of a class with these attributes, drawn from a key.
+    /// A caption for a class with these attributes, drawn from a key.
     ///
     /// # Panics
-    /// If there is no such class.
+    /// If the class is out of range.
     pub fn describe(&self, class: usize, attributes: &Attributes, key: &[u64]) -> String {
         let choice = |number: u64| [key, &[number]].concat();
         let says = |number: u64, share: f64| uniform(&choice(number)) < share;
@@ -100,7 +100,7 @@ impl Captioner {
         self.things.iter().flatten().map(|thing| format!("an orange {thing} in a dark, cold picture."))
     }
 
-    /// Texts that together have every word of every caption, to make a vocabulary of.
+    /// Texts that together contain every word of every caption, for making a vocabulary.
     pub fn vocabulary(&self) -> Vec<String> {
         let things = self.things.iter().flatten().map(|thing| with_article(thing));
         let colours = Colour::ALL.iter().map(|colour| with_article(colour.word()));
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::captions::{Asked, Brightness, Warmth};
 
-    /// Red, dark blue and white images by turns, as automobiles and birds.
+    /// Red, dark blue and white images in turn, labelled automobile and bird.
     fn dataset() -> Dataset {
         let plane = |value: u8| vec![value; 16];
         let colours = [[200, 20, 20], [10, 20, 90], [250, 250, 250]];

@@ -3,19 +3,19 @@ use super::{
     attributes::Attributes,
 };
 
-/// How often images show what their prompts ask for, by the kind of the words. Of a kind that no prompt has words of there is nothing.
+/// How often images show what their prompts ask for, for each kind of word. A kind that no prompt mentions is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Obedience {
-    /// Whether the main colour of the middle is the one that was asked for.
+    /// Whether the main colour of the middle is the requested one.
     pub colour: Option<Agreement>,
-    /// Whether images are dark or bright as asked for; what is neither agrees with no word.
+    /// Whether images are dark or bright as requested; an image that is neither agrees with neither word.
     pub brightness: Option<Agreement>,
-    /// Whether images are cold or warm as asked for; what is neither agrees with no word.
+    /// Whether images are cold or warm as requested; an image that is neither agrees with neither word.
     pub warmth: Option<Agreement>,
 }
 
 impl Obedience {
-    /// Of what was asked for and what was measured, image by image.
+    /// From what was requested and what was measured, image by image.
     pub fn of(images: &[(Asked, Attributes)]) -> Self {
         let images = || images.iter();
         Self {
@@ -27,7 +27,7 @@ impl Obedience {
         }
     }
 
-    /// Each kind by its name.
+    /// Each kind with its name.
     pub fn kinds(&self) -> [(&'static str, Option<Agreement>); 3] {
         [("colour", self.colour), ("brightness", self.brightness), ("warmth", self.warmth)]
     }

@@ -11,12 +11,12 @@ use nextscale_train::task::Groups;
 use nextscale_train::{Error, Result};
 use nextscale_weights::WeightFile;
 
-/// A transformer and the text encoder that trains along with it.
+/// A transformer and the text encoder trained with it.
 #[derive(Module, Debug)]
 pub struct TextToImage {
-    /// Bits of the scales before, and rows of a text, to bits.
+    /// From the bits of earlier scales, and a text's rows, to bits.
     pub backbone: Infinity,
-    /// Tokens of a text to rows.
+    /// From a text's tokens to rows.
     pub text: T5,
 }
 
@@ -44,7 +44,7 @@ impl TextToImage {
         })
     }
 
-    /// The transformer of a file, and the encoder of another.
+    /// The transformer from one file, and the encoder from another.
     pub(super) fn open(
         sizes: &Sizes,
         [backbone, text]: [&Path; 2],
@@ -72,8 +72,8 @@ impl TextToImage {
         })
     }
 
-    /// The rows of texts by their tokens, with the rows of no text in place of those that are `dropped`. Of a text that is `None`
-    /// there are all of these.
+    /// The rows of texts, given as tokens; texts that are `dropped` get the null condition's rows, as many as they have
+    /// tokens, and a text that is `None` gets all of those.
     pub(super) fn rows(
         &self,
         texts: &[Option<Vec<u32>>],
@@ -91,7 +91,7 @@ impl TextToImage {
         Ok(self.backbone.without_text(&rows, &dropped)?)
     }
 
-    /// What the optimiser does with which parameters: blocks' matrices, of both, are Muon's.
+    /// The optimiser for each parameter: Muon takes the matrices of both models' blocks.
     pub(super) fn groups(&self) -> Groups {
         let mut groups = Groups::default();
         for named in self.backbone.parameters() {
@@ -101,7 +101,7 @@ impl TextToImage {
             groups.matrices.extend(matrices_in(&named.key).map(|count| (named.id(), count)));
         }
         for named in self.text.parameters() {
-            // Tables of embeddings and of positions are not decayed.
+            // Embedding and position tables have no weight decay.
             if named.key.ends_with(".weight") && is_text_matrix(&named.key) {
                 groups.decayed.insert(named.id());
                 groups.matrices.insert(named.id(), 1);
@@ -111,10 +111,10 @@ impl TextToImage {
     }
 }
 
-/// Parameters of several axes that are never decayed, as embeddings are not.
+/// Parameters of several axes without weight decay, like embeddings.
 const UNDECAYED: [&str; 2] = ["cfg_uncond", "text_proj_for_sos.ca.mat_q"];
 
-/// How many matrices lie one beside the other in a block's parameter under upstream's `key`. `None` for what is no such matrix.
+/// How many matrices a block's parameter under upstream's `key` stacks; `None` if it is not such a matrix.
 fn matrices_in(key: &str) -> Option<usize> {
     if !key.starts_with("block") {
         return None;
@@ -133,7 +133,7 @@ fn is_text_matrix(key: &str) -> bool {
         || ["wi_0", "wi_1", "wo"].iter().any(|name| key.ends_with(&format!("DenseReluDense.{name}.weight")))
 }
 
-/// Rows with places up to `length`, all of which those that are `whole` have.
+/// Rows padded to `length`; for texts in `whole`, the mask covers all of it.
 fn lengthened(rows: ConditionRows, whole: &[bool], length: usize) -> Result<ConditionRows> {
     let ConditionRows::Embeddings { values, mask } = rows else { return Ok(rows) };
     let [batch, longest, width] = values.dims();
@@ -151,7 +151,7 @@ fn lengthened(rows: ConditionRows, whole: &[bool], length: usize) -> Result<Cond
     Ok(ConditionRows::Embeddings { values, mask: Tensor::<2, Bool>::from_data(mask, &device) })
 }
 
-/// The sizes of an encoder as a tree, to compare.
+/// An encoder's sizes as a tree, for comparison.
 fn text_tree(config: &T5Config) -> serde_json::Value {
     let T5Config { vocabulary, width, depth, heads, head_width, hidden, .. } = *config;
     serde_json::json!({
@@ -159,7 +159,7 @@ fn text_tree(config: &T5Config) -> serde_json::Value {
     })
 }
 
-/// Refuses weights to begin from that are of other sizes.
+/// Refuses starting weights of other sizes.
 fn same(path: &Path, there: &serde_json::Value, here: &serde_json::Value) -> Result<()> {
     let differences: Vec<String> = differences(there, here)
         .into_iter()

@@ -1,0 +1,32 @@
+//! Attention of stacked rows over all scales so far, in which some rows may see only themselves.
+
+use burn::tensor::Tensor;
+
+use super::attention::{Attention, Projected};
+use super::rows::Cache;
+use super::streams::Streams;
+
+/// The mixtures of values of the rows of `streams`, `[rows, positions, width]`: of all scales so far for those that are
+/// `attending`, whose keys and values the cache holds, and for others of their own position.
+///
+/// `keep` says whether a later scale reads the cache.
+pub(crate) fn attend(
+    cache: &mut Cache,
+    projected: Projected,
+    streams: &Streams,
+    attending: &Streams,
+    keep: bool,
+) -> Tensor<3> {
+    if attending.len() == 0 {
+        return Attention::own(&projected.values);
+    }
+    let own = (attending != streams).then(|| Attention::own(&projected.values));
+    let Projected { queries, keys, values, mixed } = projected;
+    let [queries, keys, values] = [queries, keys, values].map(|x| streams.take(x, attending));
+    let (keys, values) = cache.append(keys, values, keep);
+    let seen = Attention::attend(Projected { queries, keys, values, mixed }, None);
+    match own {
+        Some(own) => streams.put(own, attending, seen),
+        None => seen,
+    }
+}

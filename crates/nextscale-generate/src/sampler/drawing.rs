@@ -1,0 +1,63 @@
+//! One draw per choice: temperature, filters, and a class by given noise. Shared by all samplers except
+//! `Argmax`.
+
+use burn::tensor::{Tensor, TensorData};
+use nextscale_core::noise::Choice;
+use nextscale_core::{Alphabet, Draw, LogitMap, Result, is_cpu};
+
+use super::temperature::Temperature;
+use super::{Filter, Moment, host, tensor};
+
+/// How the choices of one scale are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Drawing {
+    pub temperature: Temperature,
+    pub filter: Filter,
+    /// Whether a soft mix of classes is computed besides the class.
+    pub more_smooth: bool,
+}
+
+impl Drawing {
+    pub fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw> {
+        if is_cpu(&logits.values().device()) {
+            self.on_host(logits, moment)
+        } else {
+            Ok(self.on_device(logits, moment))
+        }
+    }
+
+    pub fn on_host(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw> {
+        let place = moment.place(logits);
+        let noise = self.more_smooth.then(|| moment.noise.exponential(&place));
+        let plan = host::Plan {
+            temperature: self.temperature,
+            filter: self.filter,
+            choice: &moment.noise.choice(&place),
+            smoothing: noise.as_deref().map(|noise| (noise, moment.schedule.progress(moment.scale))),
+        };
+        host::sample(logits, &plan)
+    }
+
+    pub fn on_device(&self, logits: &LogitMap, moment: &Moment<'_>) -> Draw {
+        let place = moment.place(logits);
+        let [batch, positions, channels] = logits.values().dims();
+        let Alphabet { slots, classes } = logits.alphabet();
+        let rows = batch * positions * slots;
+        let device = logits.values().device();
+        let upload = |values: Vec<f32>, width: usize| {
+            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &device)
+        };
+        let x = self.temperature.divide(logits.values().clone().reshape([rows, classes]));
+        let x = tensor::filter(x, &self.filter);
+        let tokens = match moment.noise.choice(&place) {
+            Choice::Uniforms(uniforms) => tensor::inverse_cdf(&x, upload(uniforms, 1)),
+            Choice::Race(noise) => tensor::race(&x, upload(noise, classes)),
+        };
+        let weights = self.more_smooth.then(|| {
+            let noise = upload(moment.noise.exponential(&place), classes);
+            let mix = tensor::mix(x, noise, moment.schedule.progress(moment.scale));
+            mix.reshape([batch, positions, channels])
+        });
+        Draw { tokens: tokens.int().reshape([batch, positions, slots]), weights }
+    }
+}

@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use nextscale_core::{
+    Alphabet, Corruption, LogitMap, Pass, Passes, Prefix, Replacement, Result, ScaleSchedule,
+};
+use nextscale_macros::Settings;
+
+use crate::conformance::RuleClaims;
+use crate::{Guidance, Step, Strength, contrast};
+
+/// Visual prefix guidance: guides away from the model's predictions on a corrupted copy of the earlier
+/// scales.
+///
+/// A model that sees its own prefix damaged predicts what follows less from it; the difference strengthens
+/// what the prefix supports (Liao et al., "VPG: Visual Prefix Guidance for Autoregressive Image and Video
+/// Generation", arXiv 2605.30317).
+///
+/// l = b + λ·(c(r) − c(r̃)), with b the base's logits, c the conditional ones, r the prefix as drawn and r̃
+/// its corrupted copy, in which a `share` of the positions of every earlier scale holds another embedding; λ
+/// the `weight`. Over `Conditional` it is the paper's l + λ·(l(r) − l(r̃)). Scale 0 has no prefix and stays
+/// as it is. The corrupted pass is one more run of the backbone on every scale up to the last where λ is not
+/// 0.
+///
+/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`; which
+/// share it takes, whether positions are drawn anew at every scale, and whether the difference is of
+/// conditional logits only where CFG is the base, is read here as said above: each position of each scale is
+/// hit once for the whole generation, independently, by the counter-based randomness of (seed, image, scale,
+/// position), and the difference is of the conditional pass.
+#[derive(Debug, Clone, Settings)]
+#[setting(example = "Vpg(share: 0.5, weight: 0.5)", check = Self::validate)]
+pub struct Vpg {
+    /// The rule whose logits are guided.
+    #[setting(default = "Conditional")]
+    base: Arc<dyn Guidance>,
+    /// The share of the positions of each earlier scale that is corrupted, from 0 to 1.
+    #[setting(check = share)]
+    share: f64,
+    /// `OtherPosition`, `Zeros` or `ScaleMean`: what stands at a corrupted position, the whole embedding of
+    /// another position of the same scale, zeros, or the scale's mean.
+    #[setting(default)]
+    corrupt: Replacement,
+    /// λ, a strength, off at 0; scale 0 is never changed.
+    weight: Strength,
+}
+
+fn share(share: &f64) -> Result<()> {
+    Corruption::new(*share, Replacement::default()).map(drop)
+}
+
+impl Vpg {
+    /// `base` led away from its predictions on a prefix of which `share` is corrupted.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `share` outside [0, 1], or for `weight`, as
+    /// [`Strength::validate`].
+    pub fn new(
+        base: Arc<dyn Guidance>,
+        share: f64,
+        corrupt: Replacement,
+        weight: impl Into<Strength>,
+    ) -> Result<Self> {
+        let rule = Self { base, share, corrupt, weight: weight.into() };
+        rule.validate()?;
+        Ok(rule)
+    }
+
+    fn validate(&self) -> Result<()> {
+        share(&self.share)?;
+        self.weight.validate("weight")
+    }
+
+    /// λ at scale `k`.
+    fn weight(&self, k: usize, schedule: &ScaleSchedule) -> f64 {
+        // Without a prefix there is nothing to corrupt, and the difference is zero.
+        if k == 0 { 0.0 } else { self.weight.at(k, schedule) }
+    }
+
+    /// The pass of c(r̃).
+    fn corrupted(&self) -> Result<Pass> {
+        Ok(Pass::CONDITIONAL.on(Prefix::Corrupted(Corruption::new(self.share, self.corrupt)?)))
+    }
+}
+
+impl Guidance for Vpg {
+    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
+        let weight = self.weight(step.index(), step.schedule());
+        contrast::guide(step, &*self.base, &self.corrupted()?, weight)
+    }
+
+    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
+        match self.corrupted() {
+            Ok(corrupted) => contrast::passes(k, schedule, &self.base, corrupted, self.weight(k, schedule)),
+            // An invalid share is refused when the rule is created; guiding with it reports the reason.
+            Err(_) => self.base.passes(k, schedule),
+        }
+    }
+
+    fn lookback(&self) -> usize {
+        self.base.lookback()
+    }
+
+    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
+        self.validate()?;
+        self.weight.check("weight", schedule)?;
+        self.base.check(schedule, alphabet)
+    }
+
+    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
+        step.prior_of(&*self.base)
+    }
+
+    fn claims(&self) -> RuleClaims {
+        let base = self.base.claims();
+        RuleClaims::none()
+            .off(Arc::new(Self { weight: 0.0.into(), ..self.clone() }), Arc::clone(&self.base))
+            .linear_if(base.is_linear())
+            .channelwise_if(base.is_channelwise())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Conditional;
+
+    #[test]
+    fn settings_that_mean_nothing_are_refused_by_name() {
+        for (share, weight, field) in [
+            (1.5, 1.0, "share: "),
+            (-0.1, 1.0, "share: "),
+            (f64::NAN, 1.0, "share: "),
+            (0.5, f64::NAN, "weight: "),
+        ] {
+            let rule = Vpg::new(Arc::new(Conditional), share, Replacement::Zeros, weight);
+            let error = rule.unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+    }
+}
