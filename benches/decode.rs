@@ -1,4 +1,5 @@
-//! Canvases to images: the published tokenizer's shapes with random weights at 256 pixels, and the shipped one.
+//! Canvases to images: with the published tokenizer's shapes and random weights at 256 pixels, and with the
+//! shipped one.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Guidance rules at the last scale of a 256-pixel VAR, for one image of 4096 codes: what the loop asks for, with the
-//! scale before already guided and the operators of priors already made.
+//! Guidance rules at the last scale of a 256-pixel VAR, for one image with 4096 codes, as the loop calls
+//! them: with the previous scale already guided and the operators of priors already created.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Products at the sizes of VAR-d16 and its tokenizer, ours beside burn flex's own operations. An element is a
-//! floating-point operation: Gelem/s reads as GFLOP/s.
+//! Products at the sizes of VAR-d16 and its tokenizer, ours compared with burn flex's own operations. An
+//! element is a floating-point operation, so Gelem/s means GFLOP/s.
 
 use std::time::Duration;
 
@@ -76,7 +76,8 @@ fn convolution(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Both passes of one image at the last scale of 256 pixels: 256 queries over 680 keys, 16 heads of 64 channels.
+/// Both passes of one image at the last scale of 256 pixels: 256 queries over 680 keys, 16 heads of 64
+/// channels.
 fn attention(criterion: &mut Criterion) {
     let (passes, queries, keys, heads, width) = (2, 256, 680, 16, 64);
     let q = tensor([passes, queries, heads, width], 1);
@@ -86,7 +87,7 @@ fn attention(criterion: &mut Criterion) {
     group.bench_function("ours", |bencher| {
         bencher.iter(|| kernels::attention(q.clone(), k.clone(), v.clone(), None));
     });
-    // Flex wants heads before positions; laying them out so is no part of what is measured.
+    // Flex wants heads before positions; the conversion is not part of the measurement.
     let [q, k, v] = [q, k, v].map(|x| Tensor::<4>::from_data(x.swap_dims(1, 2).into_data(), &Device::flex()));
     group.bench_function("flex", |bencher| {
         let options = || AttentionModuleOptions { scale: Some(1.0), ..AttentionModuleOptions::default() };

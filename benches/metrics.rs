@@ -1,4 +1,5 @@
-//! What distances between sets cost, apart from the features: 10,000 Lite0 features, and the sums of 50,000 of Inception.
+//! The cost of distances between sets, without the features: 10,000 Lite0 features, and the sums of 50,000 of
+//! Inception.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use nextscale::metrics::frechet::{Gaussian, frechet};
 use nextscale::metrics::kid::{KidOptions, kid};
 use nextscale::metrics::precision_recall::{Manifold, Neighbours, overlap};
 
-/// Features that look like nothing in particular, of full rank.
+/// Generic features of full rank.
 fn features(images: usize, dims: usize, mut state: u64) -> Vec<f32> {
     let mut value = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,5 +1,5 @@
-//! Every prior from 13 × 13 to 16 × 16, the last step of a 256-pixel VAR: its operator made and put on the device, and
-//! applied to the logits of one image.
+//! Every prior from 13 × 13 to 16 × 16, the last step of a 256-pixel VAR: creating its operator on the
+//! device, and applying it to the logits of one image.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn priors(criterion: &mut Criterion) {
     for (name, prior) in priors {
         group.bench_function(format!("build {name}"), |bencher| bencher.iter(|| build(prior)));
     }
-    // A throughput holds for all that follows in its group.
+    // A throughput applies to everything that follows in its group.
     group.throughput(Throughput::Elements((to.positions() * CODES) as u64));
     for (name, prior) in priors {
         let operator = build(prior);

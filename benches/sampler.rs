@@ -1,5 +1,5 @@
-//! Filtering and drawing: upstream's settings at the last scale of a 256-pixel VAR, and the plain draw of the quick start
-//! at the last scale of the shipped model.
+//! Filtering and drawing: upstream's settings at the last scale of a 256-pixel VAR, and the plain draw of the
+//! quick start at the last scale of the shipped model.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn sampler(criterion: &mut Criterion) {
     for (name, batch, side, codes, sampler) in cases {
         let grid = Grid::square(side);
         let shape = [batch, grid.positions(), codes];
-        // Logits of a trained model reach about this far.
+        // The logits of a trained model have about this range.
         let values =
             noise(3, shape.iter().product()).into_iter().map(|value| 4.0 * value).collect::<Vec<f32>>();
         let values = Tensor::from_data(TensorData::new(values, shape), &Device::flex());

@@ -1,4 +1,4 @@
-//! A training step of the shipped backbone, ours against eager PyTorch, step by step in turns:
+//! A training step of the shipped backbone, ours compared with eager PyTorch, alternating step by step:
 //! `cargo bench --bench train_step -- --python PYTHON`, with a Python that has torch and numpy.
 
 #[path = "vs_torch/arguments.rs"]
@@ -35,16 +35,16 @@ struct Args {
     /// A Python that has torch and numpy
     #[arg(long, value_name = "PROGRAM")]
     python: PathBuf,
-    /// A backbone whose sizes are taken, with AdaLN shared by the blocks [default: the shipped one]
+    /// A backbone whose sizes are used, with AdaLN shared by the blocks [default: the shipped one]
     #[arg(long, value_name = "FILE")]
     backbone: Option<PathBuf>,
-    /// Images of a step
+    /// Images per step
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive())]
     batch: usize,
-    /// Steps of each side that count, after three that do not
+    /// Measured steps of each side, after three warm-up steps
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive())]
     steps: usize,
-    /// Threads of each side
+    /// Threads per side
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive())]
     threads: usize,
     /// Given by `cargo bench`
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 
 fn race(args: &Args) -> Result<()> {
     let path = args.backbone.clone().unwrap_or_else(|| BACKBONE.into());
-    // Ours are rayon's, whose number is decided before its first use.
+    // Our threads are rayon's, whose number is fixed at its first use.
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let [batch, threads] = [args.batch, args.threads].map(|number| number.to_string());
     let mut command = Command::new(&args.python);
@@ -117,7 +117,7 @@ fn race(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A model of these sizes on random data; every call is a step: loss, gradients, clipping, AdamW.
+/// A model of these sizes on random data. Every call is a step: loss, gradients, clipping, AdamW.
 fn ours(path: &Path, batch: usize) -> Result<impl FnMut() -> Result<Step>> {
     let device = Device::flex();
     let config = VarConfig::infer(&WeightFile::open(path)?, None)?;

@@ -2,13 +2,18 @@
 """Draws the diagrams of the README and the book: `python3 docs/draw.py` writes docs/src/images/*.svg.
 
 Needs Python 3.9 or newer and nothing else. The drawings follow the reader's light or dark scheme. The numbers in `dse.svg` and
-`priors.svg` are computed here from the definitions in docs/src/concepts.md.
+`priors.svg` are computed here from the definitions in docs/src/concepts.md. Those in `spectra.svg` are measured:
+`python3 docs/draw.py DIR/report.json` takes them from an ablation's report into docs/spectra.json; docs/src/results.md has
+the ablation's command.
 """
 
+import json
 import math
 import pathlib
+import sys
 
 FOLDER = pathlib.Path(__file__).parent / "src" / "images"
+SPECTRA = pathlib.Path(__file__).parent / "spectra.json"
 
 STYLE = """<style>
   .paper { fill: #ffffff; stroke: #d0d7de }
@@ -308,7 +313,68 @@ def priors():
     drawing.save("priors.svg")
 
 
+def take_spectra(report):
+    """Keeps the spectra of an ablation's report in docs/spectra.json."""
+    report = json.loads(pathlib.Path(report).read_text(encoding="utf-8"))
+    ablation = report["ablation"]
+    curve = next(curve for curve in report["curves"] if curve["x"].startswith("cycles "))
+    cells = {
+        cell["name"]: [[round(x, 4), round(y, 4)] for x, y in points]
+        for cell, points in zip(ablation["cells"], curve["cells"])
+    }
+    kept = {"images": ablation["samples"] * len(ablation["seeds"]), "cells": cells}
+    SPECTRA.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+# Cell, words, colour on white, colour on black, dashes.
+LINES = [
+    ("none", "CFG alone", "#59636e", "#9198a1", ""),
+    ("bilinear", "SSG, bilinear", "#0969da", "#58a6ff", ""),
+    ("dse amplitude", "SSG, DSE Amplitude", "#bc4c00", "#f0883e", ""),
+    ("dse verbatim", "SSG, DSE Verbatim", "#8250df", "#be8fff", ""),
+    ("control: zero", "SSG, Zero", "#1a7f37", "#3fb950", "6 4"),
+    ("control: unsharp on pixels", "unsharp mask", "#cf222e", "#ff7b72", "2 4"),
+]
+
+
+def spectra():
+    """The amplitude of every spatial frequency relative to test images, on a logarithmic axis."""
+    measured = json.loads(SPECTRA.read_text(encoding="utf-8"))
+    drawing = Drawing(720, 400, "Amplitude of each spatial frequency relative to test images, by rule")
+    dark = "".join(f".l{i} {{ stroke: {line[3]} }}" for i, line in enumerate(LINES))
+    light = "".join(f".l{i} {{ stroke: {line[2]} }}" for i, line in enumerate(LINES))
+    drawing.parts.append(
+        f"<style>.curve {{ fill: none; stroke-width: 2.2 }} {light} @media (prefers-color-scheme: dark) {{ {dark} }}</style>"
+    )
+    left, right, top, bottom = 72, 486, 56, 340
+    values = [y for name, *_ in LINES for _, y in measured["cells"][name]]
+    low, high = math.log(min(0.7, min(values))), math.log(max(1.4, max(values)))
+    across = lambda x: left + (right - left) * x / 0.5
+    up = lambda y: bottom - (bottom - top) * (math.log(y) - low) / (high - low)
+    drawing.text(24, 32, "Amplitude relative to CIFAR-10’s test images", "bold")
+    drawing.text(512, 32, f"{measured['images']} images per rule", "small")
+    for y in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7, 2.0):
+        if low <= math.log(y) <= high:
+            dashes = "" if y == 1.0 else ' stroke-dasharray="1 6" opacity="0.6"'
+            drawing.parts.append(f'<line class="line" x1="{left}" y1="{up(y):.1f}" x2="{right}" y2="{up(y):.1f}"{dashes}/>')
+            drawing.text(left - 10, up(y) + 5, f"{y:g}", "small end")
+    for x in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
+        drawing.text(across(x), bottom + 22, f"{x:g}", "small middle")
+    drawing.text((left + right) / 2, bottom + 44, "cycles per pixel", "small middle")
+    for i, (name, words, _, _, dashes) in enumerate(LINES):
+        points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in measured["cells"][name])
+        kind = f'class="curve l{i}"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
+        drawing.parts.append(f'<polyline {kind} points="{points}"/>')
+        y = 84 + 30 * i
+        drawing.parts.append(f'<line {kind} x1="512" y1="{y - 5}" x2="540" y2="{y - 5}"/>')
+        drawing.text(550, y, words, "small")
+    drawing.save("spectra.svg")
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        take_spectra(sys.argv[1])
     next_scale()
     dse_steps()
     priors()
+    spectra()

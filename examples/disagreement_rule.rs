@@ -1,6 +1,6 @@
-//! A guidance rule of one's own in a program of one's own, which has every command of nextscale with the rule in its configs:
-//! `cargo run --release --example disagreement_rule -- generate examples/disagreement.ron` draws with it, `-- ablate
-//! examples/disagreement-ablation.ron` compares it with CFG, `-- list` has it.
+//! Your own guidance rule in your own program, which has every command of nextscale and the rule in its
+//! configs: `cargo run --release --example disagreement_rule -- generate examples/disagreement.ron` draws
+//! with it, `-- ablate examples/disagreement-ablation.ron` compares it with CFG, `-- list` lists it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use nextscale::settings::Settings;
 
 /// CFG in proportion to how much the two passes disagree at each choice.
 ///
-/// l = c + t · d · (c − u), with d = ½ Σ |p_c − p_u|, the total variation between what the two passes predict: 0 where they
-/// agree, 1 where nothing is common.
+/// l = c + t · d · (c − u), with d = ½ Σ |p_c − p_u|, the total variation distance between the two passes'
+/// predictions: 0 if they agree, 1 if they have nothing in common.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Disagreement(scale: 3.0)")]
 pub struct Disagreement {
@@ -27,7 +27,7 @@ impl Guidance for Disagreement {
     fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
         let conditional = step.conditional()?;
         let t = self.scale.at(step.index(), step.schedule());
-        // Decided on the host: off is the conditional logits themselves.
+        // Decided on the host: when off, the result is the conditional logits themselves.
         if t == 0.0 {
             return Ok(conditional.clone());
         }
@@ -53,13 +53,13 @@ impl Guidance for Disagreement {
         self.scale.check("scale", schedule)
     }
 
-    /// For the conformance kit: with a strength of zero it is no guidance.
+    /// For the conformance kit: with a strength of zero there is no guidance.
     fn claims(&self) -> RuleClaims {
         RuleClaims::none().off(Arc::new(Self { scale: 0.0.into() }), Arc::new(Conditional))
     }
 }
 
-/// Everything that nextscale has, and the rule.
+/// Everything in nextscale, plus the rule.
 pub fn registry() -> Registry {
     Registry::standard().with_rule::<Disagreement>()
 }

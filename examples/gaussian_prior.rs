@@ -1,4 +1,4 @@
-//! A prior of one's own in a program of one's own, which has every command of nextscale with the prior in its configs:
+//! Your own prior in your own program, which has every command of nextscale and the prior in its configs:
 //! `cargo run --release --example gaussian_prior -- generate examples/gaussian.ron` draws with it.
 
 use std::process::ExitCode;
@@ -10,8 +10,9 @@ use nextscale::settings::Settings;
 
 /// A Gaussian window over the coarse map.
 ///
-/// A weighted mean of the coarse map around each fine position, with weights exp(−d²/2σ²) in the distance d of centres. A
-/// narrow window is `Nearest` and a wide one `Mean`; between them lies how much spatial detail a prior should have.
+/// A weighted mean of the coarse map around each fine position, with weights exp(−d²/2σ²) for the distance d
+/// between centres. A narrow window equals `Nearest` and a wide one `Mean`; the width sets how much spatial
+/// detail the prior has.
 #[derive(Debug, Settings)]
 #[setting(example = "Gaussian(sigma: 0.5)")]
 pub struct Gaussian {
@@ -24,7 +25,7 @@ fn width(&sigma: &f64) -> Result<(), String> {
     if sigma > 0.0 && sigma.is_finite() {
         return Ok(());
     }
-    Err(format!("{sigma} is no width; give a finite number above 0"))
+    Err(format!("{sigma} is not a width; give a finite number above 0"))
 }
 
 impl Gaussian {
@@ -33,7 +34,7 @@ impl Gaussian {
         let row = |i: usize| {
             let centre = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
             let distances: Vec<f64> = (0..from).map(|j| (j as f64 - centre).powi(2)).collect();
-            // Relative to the nearest, so that not every weight of a narrow window vanishes.
+            // Relative to the nearest, so that a narrow window's weights do not all underflow.
             let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
             let weight = |d: &f64| ((nearest - d) / (2.0 * self.sigma.powi(2))).exp();
             let total: f64 = distances.iter().map(weight).sum();
@@ -50,7 +51,7 @@ impl Prior for Gaussian {
     }
 }
 
-/// Everything that nextscale has, and the prior.
+/// Everything in nextscale, plus the prior.
 pub fn registry() -> Registry {
     Registry::standard().with_prior::<Gaussian>()
 }

@@ -1,5 +1,5 @@
-//! Random weights of Infinity's published sizes under upstream's names, in half precision, to try memory and speed without the
-//! published files: `cargo run --release --example random_infinity -- 2b FOLDER`.
+//! Random weights of Infinity's published sizes under upstream's names, in half precision, to try memory and
+//! speed without the published files: `cargo run --release --example random_infinity -- 2b FOLDER`.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,5 +1,5 @@
-//! Random weights of a published size under upstream's names, to try memory and speed without the published files:
-//! `cargo run --release --example random_var -- 16 FOLDER`, then `nextscale generate FOLDER/run.ron`.
+//! Random weights of a published size under upstream's names, to try memory and speed without the published
+//! files: `cargo run --release --example random_var -- 16 FOLDER`, then `nextscale generate FOLDER/run.ron`.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! nextscale: guidance of next-scale ("VAR") image generators.
 //!
-//! This crate is the public face of the workspace: it re-exports the crates under the names of what they hold. Start with
-//! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, [`pipeline`] to run them, and [`cli::main`]
-//! to have every command with them.
+//! This crate is the public face of the workspace: it re-exports the crates by topic. Start with
+//! [`guidance::Guidance`] to write a rule, [`priors::Prior`] to write a prior, [`pipeline`] to run them, and
+//! [`cli::main`] for every command with them.
 
 pub mod cli;
 
@@ -44,14 +44,14 @@ pub use nextscale_train as train;
 #[doc(inline)]
 pub use nextscale_weights as weights;
 
-/// The settings of a rule, a prior or a sampler, said once in its struct: `#[derive(Settings)]`.
+/// The settings of a rule, a prior or a sampler, stated once in its struct: `#[derive(Settings)]`.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use nextscale::guidance::{Guidance, Strength};
 /// use nextscale::settings::Settings;
 ///
-/// /// What `nextscale list` says of it.
+/// /// What `nextscale list` prints about it.
 /// #[derive(Debug, Clone, Settings)]
 /// #[setting(example = "Sharpen(amount: 0.5)")]
 /// struct Sharpen {
@@ -73,7 +73,7 @@ pub mod settings {
     pub use nextscale_macros::FacadeSettings as Settings;
 }
 
-/// Kits that check rules and priors of one's own against what all of them promise.
+/// Kits that check your own rules and priors against what all of them promise.
 ///
 /// ```
 /// use nextscale::conformance::{check_all, check_prior, check_rule};
@@ -99,7 +99,7 @@ pub mod conformance {
     };
 }
 
-// The code of the README and the book is compiled and run.
+// The code in the README and the book is compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

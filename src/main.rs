@@ -1,5 +1,5 @@
-//! The `nextscale` command: every command of [`nextscale::cli`] with what nextscale itself has, as a program of one's own has
-//! them with its own rules.
+//! The `nextscale` command: every command of [`nextscale::cli`] with what nextscale itself provides; your own
+//! program has them with its own rules.
 
 use nextscale::pipeline::Registry;
 

@@ -1,4 +1,4 @@
-//! The configs of runs that come with the program fit it.
+//! The run configs that come with the program are valid.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn the_shipped_averages_are_of_the_shipped_model_and_of_what_their_config_says()
     );
     let halves = averages.halves.unwrap();
     assert!(halves < 0.1, "averages over every other image differ by {halves}: calibrate on more images");
-    // SSG in the ablation of priors has the base that was averaged.
+    // In the ablation of priors, SSG has the base that was averaged.
     let text = std::fs::read_to_string(root.join("configs/ablate-priors.ron")).unwrap();
     let base = calibrated.resolved().get("guidance").unwrap().to_string();
     let ablated = Document::parse("a.ron", &text).unwrap();

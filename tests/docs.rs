@@ -1,4 +1,4 @@
-//! The documentation: pages that are made from the program are up to date, and links lead somewhere.
+//! The documentation: generated pages are up to date, and links lead somewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn the_reference_of_configs_is_what_the_registry_says() {
     );
 }
 
-/// The source files of the crates that name a thing outside of tests.
+/// The source files of the crates that mention a name outside of tests.
 fn files_that_name(thing: &str) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src"), root.join("crates")];
@@ -68,7 +68,7 @@ fn a_rule_stands_in_the_files_that_the_map_says() {
     assert_eq!(files_that_name("Gated"), told);
     let other: BTreeSet<String> = told.iter().map(|file| file.replace("gated", "rescale")).collect();
     assert_eq!(files_that_name("Rescale"), other);
-    // Names that are words elsewhere too.
+    // Includes names that are common words.
     for (start, thing) in [("| a prior |", "Dse"), ("| a sampler |", "Argmax"), ("| a family |", "VarFamily")]
     {
         let files = files_that_name(thing);
@@ -89,7 +89,8 @@ fn every_page_is_listed() {
     }
 }
 
-/// Every page of documentation outside of crates: the book's, and those at the repository's root and beside models.
+/// Every page of documentation outside of crates: the book's, and those at the repository's root and beside
+/// models.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = ["", "docs", "docs/src", "models/cifar10", "models/cifar10-weak", "models/lite0"];
@@ -104,7 +105,7 @@ fn prose(text: &str) -> String {
     outside.lines().filter(|line| !line.starts_with("    ")).map(|line| format!("{line}\n")).collect()
 }
 
-/// The anchors of a page's headings, as mdBook and others make them.
+/// The anchors of a page's headings, as created by mdBook and others.
 fn anchors(text: &str) -> BTreeSet<String> {
     let prose = prose(text);
     let headings = prose.lines().filter(|line| line.starts_with('#'));
@@ -141,7 +142,7 @@ fn links_of_the_documentation_lead_somewhere() {
     assert!(count > 80, "{count}");
 }
 
-/// What the built pages link to, in mdBook's own words: `mdbook build docs` comes first.
+/// The links of the built pages, as mdBook created them: `mdbook build docs` comes first.
 #[test]
 #[ignore = "needs the built book: mdbook build docs"]
 fn the_built_book_has_no_broken_link() {
@@ -177,7 +178,7 @@ fn the_built_book_has_no_broken_link() {
     assert!(count > 500, "{count}");
 }
 
-/// The fields of a training's config at a path, as an unknown one is answered.
+/// The fields of a training's config at a path, from the answer to an unknown one.
 fn fields<T: DeserializeOwned>(config: &str, path: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/train").join(config);
     let mut tree = Document::read(&file).unwrap();
@@ -208,4 +209,56 @@ fn the_page_on_training_has_every_setting() {
         check(fields::<TrainBackbone>("cifar10-backbone.ron", path));
     }
     assert!(told > 40, "{told}");
+}
+
+/// The blocks of a kind in a page.
+fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+    let opened = format!("```{kind}\n");
+    page.split(opened.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// As a newcomer types them, with fewer images; what they leave in a clone is no change that git would list.
+#[test]
+fn the_commands_of_the_readme_work_as_printed() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    std::os::unix::fs::symlink(project.join("configs"), root.join("configs")).unwrap();
+    std::os::unix::fs::symlink(project.join("models"), root.join("models")).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nextscale"));
+        let ran = command.args(words).current_dir(root).output().unwrap();
+        assert!(ran.status.success(), "{words:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    let mut count = 0;
+    for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()) {
+        let Some(words) = line.strip_prefix("cargo run --release -- ") else { continue };
+        let mut words: Vec<&str> = words.split(" #").next().unwrap().split_whitespace().collect();
+        if words[0] == "ablate" {
+            words.extend(["--set", "samples=8", "--set", "traces=2", "--set", "seeds=[0]"]);
+        }
+        run(&words);
+        count += 1;
+    }
+    assert!(count >= 2, "{count} commands");
+    let configs = blocks(&readme, "ron");
+    std::fs::write(root.join("my.ron"), configs[0]).unwrap();
+    assert!(readme.contains("`nextscale generate my.ron --set guidance.beta=0.3 --seed 7`"));
+    run(&["generate", "my.ron", "--set", "guidance.beta=0.3", "--seed", "7"]);
+    // `my` is a name of the reader's own.
+    let made =
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for name in made.filter(|name| !["configs", "models", "my", "my.ron"].contains(&name.as_str())) {
+        let git = std::process::Command::new("git")
+            .args(["check-ignore", "--quiet", "--no-index", &format!("{name}/")])
+            .current_dir(project)
+            .status();
+        // In a source archive there is no git.
+        if let Ok(status) = git.as_ref().map(|status| status.code())
+            && project.join(".git").exists()
+        {
+            assert_eq!(status, Some(0), "git would list {name}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Every command that writes, killed before one after another of its writes to the disk, and then given again: it ends as if it had
-//! not been killed, and leaves nothing else behind.
+//! Every command that writes, killed before each of its writes to the disk in turn and then repeated: it ends
+//! as if it had not been killed, and leaves nothing else behind.
 //!
 //! NEXTSCALE_KILLS=100 kills each command that often; by default a few times, spread over its writes.
 #![cfg(target_os = "linux")]
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use program::Place;
 
-/// The library that counts, compiled once; `None` where there is no C compiler.
+/// The library that counts, compiled once; `None` without a C compiler.
 fn counter() -> Option<&'static Path> {
     static COUNTER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let counter = COUNTER.get_or_init(|| {
@@ -37,7 +37,7 @@ fn state(place: &Place) -> BTreeMap<String, Vec<u8>> {
     place.files().into_iter().map(read).collect()
 }
 
-/// What differs from run to run by its nature: times, and the times in logs.
+/// What naturally differs between runs: times, and the times in logs.
 fn is_timed(name: &str) -> bool {
     name.ends_with("log.csv") || name.ends_with("runs.jsonl")
 }
@@ -63,7 +63,7 @@ fn killed(prepare: &dyn Fn(&Place), arguments: &[&str], again: &[&str]) {
     let kills = std::env::var("NEXTSCALE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(5_u64);
     let kills = kills.min(writes);
     for kill in 0..kills {
-        // The last writes are where most is lost.
+        // Most can be lost in the last writes.
         let at = writes - kill * writes / kills;
         let place = Place::new();
         prepare(&place);
@@ -75,7 +75,7 @@ fn killed(prepare: &dyn Fn(&Place), arguments: &[&str], again: &[&str]) {
         let names = |state: &BTreeMap<String, Vec<u8>>| state.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&found), names(&expected), "{arguments:?}, killed at {at} of {writes}");
         for (name, bytes) in &expected {
-            // Configs and what is made of them name the folder.
+            // Configs and their results name the folder.
             let here = |place: &Place, bytes: &[u8]| {
                 String::from_utf8_lossy(bytes)
                     .replace(place.path("").to_string_lossy().trim_end_matches('/'), "HERE")

@@ -1,6 +1,6 @@
-//! Damaged input of every kind that the program reads: an error at worst, never a panic.
+//! Damaged input of every kind that the program reads: at worst an error, never a panic.
 //!
-//! A few hundred mutants each by default; NEXTSCALE_MUTATION_SECONDS=30 goes on for so long with each.
+//! A few hundred mutants each by default; NEXTSCALE_MUTATION_SECONDS=30 continues for that long with each.
 
 #[path = "mutations/targets.rs"]
 mod targets;
@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-/// Numbers that sizes are mistaken for.
+/// Numbers that might be taken for sizes.
 const NUMBERS: [&str; 10] = [
     "0",
     "-1",
@@ -41,7 +41,7 @@ const NUMBERS: [&str; 10] = [
     "65536",
 ];
 
-/// One to four changes: a bit, a byte, a cut, a copy, a number in a number's place, bytes of another input.
+/// One to four changes: a bit, a byte, a cut, a copy, a number replaced by another, bytes of another input.
 fn mutant(of: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = of.to_vec();
     for _ in 0..=random.below(4) {
@@ -92,7 +92,7 @@ fn torment(Target { name, corpus, read }: &Target) {
         Some(seconds) => begun.elapsed() < Duration::from_secs(seconds),
         None => count < 300,
     };
-    // What nobody has damaged is read first: a target that refuses everything finds nothing.
+    // Undamaged input is read first: a target that refuses everything finds nothing.
     for whole in corpus {
         read(whole);
     }

@@ -1,4 +1,5 @@
-//! What `nextscale schema` prints takes the configs that the program takes, and refuses what it refuses.
+//! The output of `nextscale schema` accepts the configs that the program accepts, and refuses what it
+//! refuses.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 #[allow(dead_code)] // its main is not run
 mod disagreement_rule;
 
-/// Whether a value is what a schema says, for the keywords that ours use; any other keyword is a failure of the test.
+/// Whether a value satisfies a schema, for the keywords that ours use; any other keyword fails the test.
 fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
     let Value::Object(keywords) = schema else { return schema == &Value::Bool(true) };
     let list = |keyword: &Value| keyword.as_array().unwrap().clone();
@@ -70,7 +71,7 @@ fn read(name: &str) -> Node {
     Document::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// A run under one rule, in RON.
+/// A run with one rule, in RON.
 fn under(rule: &str) -> Value {
     let text = format!("(model: Shipped(\"cifar10\"), condition: Null, guidance: {rule})");
     to_json(&Document::parse("run.ron", &text).unwrap())

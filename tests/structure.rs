@@ -1,13 +1,13 @@
-//! No two modules beside each other in a crate use each other: what both need stands in a third.
+//! Sibling modules of a crate do not use each other: what both need is in a third.
 //!
-//! Read from the sources' paths that begin with `crate` or `super`, re-exports followed. Tests may use what they like, and a module
-//! may use its children and they it.
+//! Determined from the sources' paths that begin with `crate` or `super`, following re-exports. Tests may use
+//! anything, and a module and its children may use each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Circles that are still there: one that is gone is taken off the list.
+/// Remaining circles; one that is gone must be removed from the list.
 const KNOWN: [&str; 3] = [
     "nextscale-config: error - node",
     "nextscale-config: settings/names - settings/reader",
@@ -57,7 +57,7 @@ impl Crate {
             } else if self.0.contains_key(&child) {
                 at = child;
             } else if let Some(exported) = self.exported(&at, name) {
-                // What a module hands on is its child's.
+                // What a module re-exports belongs to its child.
                 let rest = [&["crate".to_owned()][..], &exported, &path[i + 1..]].concat();
                 return self.resolve(from, &rest);
             } else {
@@ -67,7 +67,7 @@ impl Crate {
         Some(at)
     }
 
-    /// The child that a module hands a name on from, and the name.
+    /// The child from which a module re-exports a name, and the name.
     fn exported(&self, module: &Module, name: &str) -> Option<Module> {
         let text = self.0.get(module)?;
         let exports = text.split('\n').collect::<Vec<_>>().join(" ");
@@ -78,7 +78,7 @@ impl Crate {
         })
     }
 
-    /// Pairs of modules beside each other of which each uses the other.
+    /// Pairs of sibling modules that use each other.
     fn circles(&self) -> BTreeSet<String> {
         let mut uses = BTreeSet::new();
         for (from, text) in &self.0 {
@@ -174,13 +174,13 @@ fn no_model_family_is_named_outside_the_crates_that_know_them() {
         }
     }
     assert_eq!(named, Vec::<String>::new());
-    // What is looked for is there to be found.
+    // What is looked for exists.
     let family = fs::read_to_string(root.join("crates/nextscale-families/src/var/mod.rs")).unwrap();
     assert!(families(&family).count() > 2);
     assert_eq!(families("let a = std::env::var(\"A\"); // var::Var\nuse x::vq::Resize;").count(), 1);
 }
 
-/// The lines of code that name a module or a type of a family.
+/// The lines of code that name a family's module or type.
 fn families(text: &str) -> impl Iterator<Item = &str> {
     let names = |line: &str| {
         let line = line.split("//").next().unwrap_or_default();

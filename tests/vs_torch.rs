@@ -1,4 +1,4 @@
-//! The table of `benches/vs_torch`, whose own program has no tests.
+//! The table of `benches/vs_torch`, which has no tests of its own.
 
 #[allow(dead_code)] // what the two programs say to each other
 #[path = "../benches/vs_torch/protocol.rs"]
@@ -11,7 +11,7 @@ use nextscale::pipeline::Registry;
 use protocol::{GUIDANCES, INFINITY_GUIDANCES, Seconds};
 use table::{Measured, Table};
 
-/// A run of so many seconds in all, a quarter of them the rule's and half the transformer's.
+/// A run of this many seconds in total, a quarter of them the rule's and half the transformer's.
 fn run(total: f64) -> Seconds {
     let quarter = total / 4.0;
     Seconds {

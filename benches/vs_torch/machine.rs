@@ -1,12 +1,12 @@
-//! Where it was measured.
+//! The machine of the measurement.
 
 use std::fs;
 
-/// What the system tells of itself; what it does not is "unknown".
+/// What the system reports about itself; "unknown" if it does not.
 pub struct Machine {
     /// The processor.
     pub processor: String,
-    /// Processors that this process may use.
+    /// Processors available to this process.
     pub cores: usize,
     /// Load averages over 1, 5 and 15 minutes.
     pub load: String,
@@ -30,7 +30,7 @@ impl Machine {
         }
     }
 
-    /// Whether timings are worth little.
+    /// Whether timings are unreliable.
     pub fn busy(&self) -> bool {
         self.recent > 0.5
     }

@@ -1,8 +1,8 @@
-//! nextscale against eager PyTorch, on the same weights, run by run in turns:
-//! `cargo bench --bench vs_torch -- --python PYTHON`, with a Python that has torch and numpy.
+//! nextscale compared with eager PyTorch, on the same weights, alternating run by run: `cargo bench --bench
+//! vs_torch -- --python PYTHON`, with a Python that has torch and numpy.
 //!
-//! Each side is a process of its own that has its weights and waits (`serve.rs`, `peer.py`), so that memory is its own and
-//! what else the machine does falls on both.
+//! Each side is a separate process that has loaded its weights and waits (`serve.rs`, `peer.py`), so that its
+//! memory is its own and other load on the machine affects both.
 
 mod arguments;
 mod machine;
@@ -37,30 +37,30 @@ struct Args {
     /// A Python that has torch and numpy
     #[arg(long, value_name = "PROGRAM")]
     python: PathBuf,
-    /// What is raced: VAR, or Infinity-125M at 256 × 256 from texts that are encoded already
+    /// The race: VAR, or Infinity-125M at 256 × 256 from texts that are already encoded
     #[arg(long, value_name = "NAME", default_value = "var")]
     model: Name,
     /// The depth of VAR's transformer
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive())]
     depth: usize,
-    /// Runs of every guidance on each side that count, after one that does not
+    /// Measured runs of every guidance on each side, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive())]
     runs: usize,
-    /// Threads of each side
+    /// Threads per side
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive())]
     threads: usize,
     /// Images at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
     batch: usize,
-    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with infinity_vae_d16.safetensors,
-    /// infinity_125m.safetensors and texts.safetensors; what is not there is made with random weights [default: a folder in
-    /// target/tmp]
+    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with
+    /// infinity_vae_d16.safetensors, infinity_125m.safetensors and texts.safetensors; missing files are
+    /// created with random weights [default: a folder in target/tmp]
     #[arg(long, value_name = "FOLDER")]
     weights: Option<PathBuf>,
-    /// What both sides compute in: nextscale its linear layers, PyTorch everything
+    /// The type of both sides' arithmetic: of nextscale's linear layers, and of everything in PyTorch
     #[arg(long, value_name = "TYPE", default_value_t)]
     dtype: Dtype,
-    /// Be nextscale's side
+    /// Run as nextscale's side
     #[arg(long, hide = true)]
     serve: bool,
     /// Given by `cargo bench`
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the peer runs on.
+/// The peer's Python.
 #[derive(Debug, Deserialize)]
 struct Versions {
     torch: String,
@@ -172,7 +172,7 @@ fn race(args: &Args) -> Result<()> {
         start_seconds: side.start_seconds,
         ..Measured::default()
     });
-    // Run 0 warms up. Sides take turns batch by batch, and guidances go forwards and backwards.
+    // Run 0 is the warm-up. Sides alternate batch by batch, and guidances go forward and backward.
     for run in 0..=args.runs {
         let mut order = ["cfg", "cfg+ssg", "ssg"];
         if run % 2 == 1 {

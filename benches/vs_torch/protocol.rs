@@ -1,9 +1,9 @@
-//! What both sides write on their standard output, a JSON line each.
+//! What both sides write on standard output, one line of JSON each.
 
 use serde::{Deserialize, Serialize};
 
-/// The guidances that a side can be asked for, by the names of both sides. SSG's strength is the same at every scale, so
-/// that it has to be paid for at every scale.
+/// The guidances that a side can run, by their names on both sides. SSG's strength is the same at every
+/// scale, so that its cost is incurred at every scale.
 pub const GUIDANCES: [(&str, &str); 4] = [
     ("none", "Conditional"),
     ("cfg", "Cfg(scale: Ramp(1.5))"),
@@ -22,11 +22,11 @@ pub const INFINITY_GUIDANCES: [(&str, &str); 4] = [
 /// The first line: the weights are there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ready {
-    /// From opening the files until the first batch could begin.
+    /// From opening the files until the first batch can begin.
     pub load_seconds: f64,
-    /// The threads that it computes with.
+    /// The number of threads.
     pub threads: usize,
-    /// What the process had taken before it read weights, where the system tells.
+    /// The process's memory before it reads weights, if the system reports it.
     pub imported_bytes: Option<u64>,
 }
 
@@ -52,6 +52,6 @@ pub struct Seconds {
 pub struct Answer {
     /// What it took.
     pub seconds: Seconds,
-    /// The most memory that the process had so far, where the system tells.
+    /// The peak memory of the process so far, if the system reports it.
     pub peak_bytes: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! nextscale's side, in a process of its own so that its memory is its own.
+//! nextscale's side, in its own process so that its memory is its own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -26,7 +26,7 @@ use crate::protocol::{Answer, GUIDANCES, INFINITY_GUIDANCES, Ready, Seconds};
 use crate::weights::{Family, Files, TEXT};
 use crate::{Args, Result};
 
-/// Loads, says so, and makes a batch for every line `GUIDANCE SEED` on standard input until it ends.
+/// Loads, reports it, and generates a batch for every line `GUIDANCE SEED` on standard input until it ends.
 pub fn serve(args: &Args, files: &Files) -> Result<()> {
     let imported_bytes = peak_memory();
     let begin = Instant::now();
@@ -39,13 +39,13 @@ pub fn serve(args: &Args, files: &Files) -> Result<()> {
     say(&Ready { load_seconds, threads: args.threads, imported_bytes })?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let (guidance, seed) = line.split_once(' ').ok_or_else(|| format!("{line:?} is no request"))?;
+        let (guidance, seed) = line.split_once(' ').ok_or_else(|| format!("{line:?} is not a request"))?;
         say(&served.batch(guidance, seed.parse()?)?)?;
     }
     Ok(())
 }
 
-/// A model that is loaded, and what is asked of it.
+/// A loaded model with its requests.
 struct Served {
     model: Model,
     conditions: Vec<Condition>,
@@ -54,7 +54,7 @@ struct Served {
 }
 
 impl Served {
-    /// VAR under labels, which are those of the other side.
+    /// VAR with labels, which are the same as on the other side.
     fn var(files: &Files, batch: usize, dtype: Dtype, device: &Device) -> Result<Self> {
         let labels: Vec<usize> = (0..batch).map(|image| (207 + image) % 1000).collect();
         let rules: Vec<String> = GUIDANCES.iter().map(|(name, rule)| format!("({name:?}, {rule})")).collect();
@@ -78,7 +78,7 @@ impl Served {
         })
     }
 
-    /// Infinity on the first texts of the file, of which no encoder is needed.
+    /// Infinity on the first texts of the file, which need no encoder.
     fn infinity(files: &Files, batch: usize, dtype: Dtype, device: &Device) -> Result<Self> {
         let registry = Registry::standard();
         let read = |rule: &str| Document::parse("vs_torch.ron", rule);

@@ -1,4 +1,4 @@
-//! One of the two programs, as the other end of its pipes sees it.
+//! One of the two programs, seen from the other end of its pipes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// A program that has its weights and waits for requests, lines on its standard input, which it answers with lines of JSON. It
-/// ends with this value.
+/// A program that has loaded its weights and waits for requests, lines on its standard input, which it
+/// answers with lines of JSON. It is ended when this value is dropped.
 pub struct Side<R> {
     name: &'static str,
     child: Child,
@@ -18,7 +18,7 @@ pub struct Side<R> {
     answers: BufReader<ChildStdout>,
     /// From starting the process until it was ready.
     pub start_seconds: f64,
-    /// What it said then.
+    /// Its report when ready.
     pub ready: R,
 }
 
@@ -38,7 +38,7 @@ impl<R: DeserializeOwned> Side<R> {
         Ok(Self { name, child, requests, answers, start_seconds: begin.elapsed().as_secs_f64(), ready })
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -46,20 +46,20 @@ impl<R: DeserializeOwned> Side<R> {
     /// The answer to a request.
     pub fn ask<A: DeserializeOwned>(&mut self, request: &str) -> Result<A> {
         writeln!(self.requests, "{request}")
-            .map_err(|error| format!("{} does not listen any more: {error}", self.name))?;
+            .map_err(|error| format!("{} no longer listens: {error}", self.name))?;
         read(self.name, &mut self.answers, &mut self.child)
     }
 }
 
 impl<R> Drop for Side<R> {
     fn drop(&mut self) {
-        // It may be in the middle of something that nobody waits for; one that has ended already cannot be killed.
+        // It may be working on something that nobody needs; if it has ended already, killing it fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The next line, if it is what is waited for.
+/// The next line, parsed.
 fn read<T: DeserializeOwned>(name: &str, answers: &mut impl BufRead, child: &mut Child) -> Result<T> {
     let mut line = String::new();
     if answers.read_line(&mut line)? == 0 {
@@ -68,7 +68,7 @@ fn read<T: DeserializeOwned>(name: &str, answers: &mut impl BufRead, child: &mut
     understand(name, &line)
 }
 
-/// A line as what it is to be, or the error that it tells.
+/// A line as the expected type, or the error that it reports.
 pub fn understand<T: DeserializeOwned>(name: &str, line: &str) -> Result<T> {
     let unreadable = |error| format!("cannot understand {name}: {error}: {line}");
     let value: Value = serde_json::from_str(line).map_err(unreadable)?;

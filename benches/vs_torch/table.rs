@@ -1,4 +1,4 @@
-//! What was measured, as a Markdown table.
+//! The measurements, as a Markdown table.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use nextscale::pipeline::bench::Spread;
 
 use crate::protocol::Seconds;
 
-/// What one side did.
+/// The measurements of one side.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// Runs under CFG.
     pub cfg: Vec<Seconds>,
-    /// Runs under SSG over CFG, each beside the run of the same place in `cfg`.
+    /// Runs with SSG over CFG, each next to the run at the same index in `cfg`.
     pub cfg_ssg: Vec<Seconds>,
-    /// Runs under SSG alone, likewise.
+    /// Runs with SSG over the conditional logits, likewise.
     pub ssg: Vec<Seconds>,
-    /// From opening the files until the first batch could begin.
+    /// From opening the files until the first batch can begin.
     pub load_seconds: f64,
     /// From starting the process until then.
     pub start_seconds: f64,
-    /// The most memory that the process ever had, where the system tells.
+    /// The peak memory of the process, if the system reports it.
     pub peak_bytes: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ pub struct Table {
 #[derive(Clone, Copy)]
 enum Unit {
     Seconds,
-    /// Of a share; no ratio is made of two shares.
+    /// A percentage; ratios of two percentages are not shown.
     Percent,
     /// Of bytes.
     Gigabytes,
@@ -51,7 +51,7 @@ impl Unit {
         }
     }
 
-    /// Least, middle and largest; what was measured once is shown once.
+    /// Minimum, median and maximum; a single measurement is shown once.
     fn spread(self, values: &[f64]) -> String {
         let Spread { min, median, max } = Spread::of(values.iter().copied());
         match values.len() {
@@ -68,7 +68,7 @@ fn seconds(runs: &[Seconds], part: fn(&Seconds) -> f64) -> Vec<f64> {
     runs.iter().map(part).collect()
 }
 
-/// Something of a run under CFG and of the run of another guidance beside it.
+/// A quantity of a run with CFG and of the run of another guidance next to it.
 fn pairs(cfg: &[Seconds], other: &[Seconds], of: fn(&Seconds, &Seconds) -> f64) -> Vec<f64> {
     cfg.iter().zip(other).map(|(cfg, other)| of(cfg, other)).collect()
 }

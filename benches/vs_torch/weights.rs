@@ -16,9 +16,9 @@ use nextscale::weights::{Precision, save_safetensors};
 
 use crate::Result;
 
-/// The tensor of the texts' file.
+/// The tensor in the file of texts.
 pub const TEXT: &str = "text";
-/// Images that the texts' file has rows for, and rows of each.
+/// Images that the file of texts has rows for, and rows of each.
 const TEXTS: [usize; 2] = [8, 32];
 
 /// What is raced.
@@ -26,7 +26,7 @@ const TEXTS: [usize; 2] = [8, 32];
 pub enum Family {
     /// VAR of a depth, at 256 × 256.
     Var(usize),
-    /// Infinity-125M at 0.06M pixels, from texts that are encoded already.
+    /// Infinity-125M at 0.06M pixels, from texts that are already encoded.
     Infinity,
 }
 
@@ -38,12 +38,12 @@ pub struct Files {
     pub tokenizer: PathBuf,
     /// The transformer.
     pub backbone: PathBuf,
-    /// Rows of texts, where the model reads any.
+    /// Rows of texts, if the model reads them.
     pub text: Option<PathBuf>,
 }
 
 impl Files {
-    /// Those of a folder; VAR's by the names that `examples/random_var.rs` gives them.
+    /// The files in a folder; VAR's are named as by `examples/random_var.rs`.
     pub fn of(folder: &Path, family: Family) -> Self {
         let (tokenizer, backbone, text) = match family {
             Family::Var(depth) => ("vae_ch160v4096z32", format!("var_d{depth}"), None),
@@ -53,7 +53,7 @@ impl Files {
         Self { family, tokenizer: file(tokenizer), backbone: file(&backbone), text: text.map(file) }
     }
 
-    /// Makes random weights of the published sizes where there are no files. A depth that was not published has the
+    /// Creates random weights of the published sizes if files are missing. An unpublished depth has the
     /// published proportions.
     pub fn make_missing(&self) -> Result<()> {
         let device = Device::flex();
@@ -112,7 +112,7 @@ impl Files {
     }
 }
 
-/// Rows of texts, numbers between -0.25 and 0.25 such as a text encoder gives.
+/// Rows of texts: numbers between -0.25 and 0.25, similar to a text encoder's.
 fn texts(width: usize) -> (String, TensorData) {
     let [images, rows] = TEXTS;
     let number = |i| (splitmix64(0, i) >> 40) as f32 / (1 << 25) as f32 - 0.25;

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::ablation::judge::Judges;
+use crate::ablation::report::Scatters;
 use crate::ablation::{self, Ablation, Options, Progress, Store};
 use crate::config::Node;
 use crate::files::write_atomically;
+use crate::pipeline::device::DeviceChoice;
 use crate::pipeline::{Registry, Stop, version};
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
-use super::{Failure, config_file, report};
+use super::report::{self, ScatterArgs};
+use super::{Failure, config_file, say};
 use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
@@ -29,13 +32,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    scatter: ScatterArgs,
+    #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
-/// Writes down what is run, in the folder: the ablation as it was read, --quick and --set applied, and for every run of it the command, the
-/// version, when it began, and at its end how long it took.
+/// Records the run in the folder: the ablation as read, with --quick and --set applied, and for every run of
+/// it the command, the version, when it began and, at its end, how long it took.
 fn keep(store: &Store, tree: &Node, begun: SystemTime, took: Option<Duration>) -> Result<(), Failure> {
     let unwritten = |name: &str, error: std::io::Error| {
         Failure::Run(miette::miette!("cannot write {}: {error}", store.root().join(name).display()))
@@ -63,7 +68,7 @@ struct Said {
     seconds: Option<f64>,
 }
 
-/// Makes what is missing, and writes the report.
+/// Generates what is missing, and writes the report.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
     let mut tree = config_file::read(&args.file, ConfigKind::Ablation)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -73,6 +78,16 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     }
     args.overrides.apply(&mut tree)?;
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
+    say::warn(&ablation.remarks());
+    let scatters = args.scatter.scatters()?;
+    if scatters != Scatters::default() {
+        // Before hours of images: a report at their end is too late to say that a name is wrong.
+        let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
+        let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
+        let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());
+        scatters.check(&names.collect::<Vec<_>>(), &swept.collect::<Vec<_>>())?;
+    }
+    let command = command(&args);
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
     let store = Store::open(&out)?;
@@ -87,11 +102,43 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         bar.set_position(progress.done);
         bar.set_message(progress.cell.clone());
     };
-    let options = Options { device: args.device.device, stop, progress: &mut show };
+    let options = Options { device: args.device.device, stop, command: Some(command), progress: &mut show };
     let begun = SystemTime::now();
     keep(&store, &tree, begun, None)?;
     ablation::run(&name, &ablation, judges, &store, options)?;
     bar.finish_and_clear();
     keep(&store, &tree, begun, begun.elapsed().ok())?;
-    report::write(&store, judges, args.device.device)
+    report::write(&store, judges, args.device.device, &scatters)
+}
+
+/// The command that makes the same numbers again: without the folder and the device.
+fn command(args: &Args) -> String {
+    let quick = args.quick.then(|| "--quick".to_owned());
+    let sets = args.overrides.given().iter().flat_map(|set| ["--set".to_owned(), quoted(set)]);
+    let words = ["nextscale", "ablate"].map(str::to_owned).into_iter();
+    let words = words.chain([quoted(&args.file.to_string_lossy())]).chain(quick).chain(sets);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_shell_reads_words_back() {
+        assert_eq!(quoted("configs/a.ron"), "configs/a.ron");
+        assert_eq!(quoted("measures=[Pixels]"), "'measures=[Pixels]'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -15,12 +15,12 @@ use super::{Failure, config_file};
 /// Average a rule's logits over a config's images, for the prior `Marginal`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run's config whose guidance is the rule that SSG will have as its base
+    /// A run's config whose guidance is the rule that SSG will use as its base
     config: PathBuf,
     /// The safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Use this seed instead of the config's; choose one that no measured image has
+    /// Use this seed instead of the config's; choose one that no measured image uses
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Makes the images, keeps their averages, and says where those are.
+/// Generates the images, averages their logits, and prints where the averages are.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let mut tree = config_file::read(&args.config, ConfigKind::Run)?;
     args.overrides.apply(&mut tree)?;
@@ -49,10 +49,10 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     on_interrupt(move || stop.request())?;
     let done = calibrate(&prepared, &options)?;
     let (file, images) = (done.file.display(), done.images);
-    // A config's paths start from its own folder, wherever that is.
+    // A config's paths are relative to its own folder, wherever that is.
     let path = std::path::absolute(&done.file).unwrap_or_else(|_| done.file.clone());
     match done.made {
-        0 => say!("{file} is there already, over {images} images"),
+        0 => say!("{file} exists already, over {images} images"),
         _ => say!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
     }
     if let Some(halves) = done.halves {

@@ -22,7 +22,7 @@ pub fn run(args: Args, mut command: clap::Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     generate(args.shell, &mut command, name, &mut script);
     match std::io::stdout().write_all(&script) {
-        // `nextscale completions bash | head` has seen enough.
+        // `nextscale completions bash | head` closes the pipe early.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Run(miette::miette!("cannot write the script: {error}")))
         }

@@ -1,4 +1,4 @@
-//! Reading a config, for every command that takes one: what is given in its place is told by what it is.
+//! Reading a config, for every command that takes one. Other files in its place are recognised and named.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub fn read_any(path: &Path) -> Result<Node, Failure> {
             "{shown} is a folder, not a config"
         )));
     }
-    // What cannot be read is told below.
+    // Unreadable files are reported below.
     match FileKind::of(path) {
         Ok(FileKind::Text | FileKind::Empty | FileKind::Other) | Err(_) => {
             Document::read(path).map_err(Failure::usage)
@@ -42,7 +42,7 @@ pub fn read_any(path: &Path) -> Result<Node, Failure> {
     }
 }
 
-/// A training's own fields are checked by it, and other crates add trainings with fields of their own.
+/// A training checks its own fields, and other crates add trainings with other fields.
 fn same(found: ConfigKind, wanted: ConfigKind) -> bool {
     found == wanted || matches!((found, wanted), (ConfigKind::Training(_), ConfigKind::Training(_)))
 }

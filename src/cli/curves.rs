@@ -12,7 +12,7 @@ use super::say::say;
 
 /// Draw a training's log as a line chart
 ///
-/// If an evaluation.csv lies beside the log, losses on held-out images are drawn as rings.
+/// If an evaluation.csv is beside the log, losses on held-out images are drawn as rings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The log.csv in the folder of a training, finished or not
@@ -33,7 +33,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let columns: Vec<&str> =
         if losses { table.losses() } else { args.columns.iter().map(String::as_str).collect() };
     let beside = args.log.with_file_name("evaluation.csv");
-    // A training that has not come to its first evaluation has none.
+    // A training that has not reached its first evaluation has none.
     let held_out = beside.is_file().then(|| Table::read(&beside)).transpose()?;
     let line = |(style, column): (usize, &&str)| {
         let points = table.points(column).ok_or_else(|| {
@@ -56,7 +56,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The same loss on held-out images: a backbone's with classes, a classifier's cross entropy.
+/// The same loss on held-out images: a backbone's with classes, a classifier's cross-entropy.
 fn held_out_points(table: &Table, column: &str) -> Option<Vec<(f64, f64)>> {
     let names: &[&str] = if column == "loss" { &["class.all", "cross_entropy"] } else { &[] };
     let own = [column.to_owned(), format!("class.{column}")];

@@ -1,10 +1,11 @@
-//! Images on the command line, one notation for every command:
+//! Images on the command line, in one notation for every command:
 //!
-//! - a folder of images, or of folders of them by class; an `.npz` file of images; a run folder, or one rule's folder in it;
-//! - `DIR/CELL`, a cell of an ablation by its name, its number or its id;
-//! - a data set as a training's `data` says it: a folder of CIFAR-10 or Fashion-MNIST, `Cifar10("DIR")`, `FashionMnist("DIR")`,
-//!   `Folder(root: "DIR", size: 64)`. Of one with a training and a test split, commands that take images want `Train(..)`
-//!   or `Test(..)` around it.
+//! - a folder of images, or of one folder per class; an `.npz` file of images; a run folder, or one rule's
+//!   folder in it;
+//! - `DIR/CELL`, a cell of an ablation by name, number or id;
+//! - a data set in the notation of a training's `data`: a folder of CIFAR-10 or Fashion-MNIST,
+//!   `Cifar10("DIR")`, `FashionMnist("DIR")`, `Folder(root: "DIR", size: 64)`. If it has a training and a
+//!   test split, commands that take images need `Train(..)` or `Test(..)` around it.
 
 use std::io::Write;
 use std::ops::Range;
@@ -21,10 +22,10 @@ use crate::train::data::{Dataset, Images, Source};
 use super::Failure;
 use super::failure::failure;
 
-/// Images that go through a network at a time.
+/// Images passed through a network at a time.
 pub const BATCH: usize = 64;
 
-/// What an argument named.
+/// What an argument refers to.
 pub enum Data {
     /// A data set with classes and held-out images, in memory as bytes.
     Set(Dataset),
@@ -40,7 +41,7 @@ enum Split {
 }
 
 impl Data {
-    /// Opens what an argument names; `side` brings images to squares of so many pixels.
+    /// Opens what an argument refers to; `side` resizes images to squares of this many pixels.
     pub fn open(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
         if text.exists() {
             return Self::at(text, side);
@@ -63,7 +64,7 @@ impl Data {
                 "{path} is an ablation; name one of its cells, as in {path}/0"
             )));
         }
-        // A cell's own folder; any other folder that lies in an ablation's is what it holds.
+        // A cell's own folder; another folder inside an ablation's counts as its contents.
         if path.parent().and_then(Path::file_name).is_some_and(|name| name == "cells")
             && let Some(cell) = CellImages::find(path)?
         {
@@ -73,7 +74,7 @@ impl Data {
             let text = path.display().to_string();
             let Some(side) = side else {
                 return Err(Failure::Usage(miette::miette!(
-                    "{text} has folders train and test; say of what size images are to be: 'Folder(root: {text:?}, size: \
+                    "{text} has folders train and test; give the size of images: 'Folder(root: {text:?}, size: \
                      64)'"
                 )));
             };
@@ -86,7 +87,7 @@ impl Data {
         }
     }
 
-    /// What a training's `data` says, or one split of it.
+    /// A training's `data`, or one split of it.
     fn said(text: &str, side: Option<u32>) -> Result<Self, Failure> {
         let tree = Document::parse("DATA", text).map_err(Failure::usage)?;
         let split = match tree.variant().map_err(Failure::usage)?.name() {
@@ -125,7 +126,7 @@ impl Data {
             && !root.join("train").is_dir()
             && !root.join("test").is_dir()
         {
-            // Without splits it says of what size images are to be, and no more.
+            // Without splits it only gives the size of images.
             let size = u32::try_from(*size).unwrap_or(u32::MAX);
             return ImageSource::open_at(root, Some(side.unwrap_or(size))).map(Self::Images).map_err(failure);
         }
@@ -148,19 +149,19 @@ impl Data {
     }
 }
 
-/// Says what was passed over beside the images of a set, for commands whose output has no place for it.
+/// Prints what was left out beside the images of a set, for commands whose output has no place for it.
 pub fn tell_left_out(source: &ImageSource) {
     if let Some(words) = words_of_left_out(source.left_out()) {
         let _ = writeln!(std::io::stderr(), "{}: {words}", source.path().display());
     }
 }
 
-/// The images that an argument names.
+/// The images that an argument refers to.
 pub fn images(text: &Path, side: Option<u32>) -> Result<ImageSource, Failure> {
     Data::open(text, side)?.images(text)
 }
 
-/// What an argument of `evaluate` names: images, or a file of statistics or moments.
+/// An argument of `evaluate`: images, or a file of statistics or moments.
 pub fn input(text: &Path, side: Option<u32>) -> Result<Input, Failure> {
     if text.is_file() || (text == Path::new("cifar10") && !text.exists()) {
         return Input::open(text, side).map_err(failure);
@@ -168,7 +169,7 @@ pub fn input(text: &Path, side: Option<u32>) -> Result<Input, Failure> {
     images(text, side).map(Input::Images)
 }
 
-/// Images of a split by index, as a network takes them.
+/// Images of a split by index, in a network's format.
 pub fn batch(images: &Images, picks: &[usize]) -> Result<ImageBatch, Failure> {
     let pixels = picks.iter().flat_map(|&index| images.interleaved(index)).collect();
     ImageBatch::new(images.size, images.size, pixels).map_err(failure)

@@ -1,4 +1,4 @@
-//! `nextscale evaluate SAMPLES --reference REF`, `nextscale evaluate SAMPLES --probe FILE`.
+//! `nextscale evaluate SAMPLES` with `--reference REF`, `--probe FILE` or `--classifier FILE`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,33 +13,39 @@ use clap::ValueEnum;
 
 use super::device::DeviceArgs;
 use super::failure::failure;
+use super::judge::Judge;
 use super::say;
 use super::{Failure, data};
 use crate::pipeline::progress;
 
 /// Measure images against a reference: FID and related measures, or the same on shipped features
 ///
-/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
-/// (DIR/CELL), a data set as a training's `data` says it ('Test(Cifar10("DIR"))'), or a statistics file that --save-statistics
-/// wrote; REF may also be cifar10, whose test images' statistics on Lite0 are shipped, or an .npz file with mu and sigma.
+/// SAMPLES, REF and REC are each a folder of images, an .npz file of images (arr_0), a run folder, a cell of
+/// an ablation (DIR/CELL), a data set in the notation of a training's `data` ('Test(Cifar10("DIR"))'), or a
+/// statistics file from --save-statistics. REF may also be cifar10, for the shipped Lite0 statistics of its
+/// test images, or an .npz file with mu and sigma.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to measure
     samples: PathBuf,
     /// What to measure it against
-    #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe"])]
+    #[arg(long, value_name = "REF", required_unless_present_any = ["save_statistics", "probe", "classifier"])]
     reference: Option<PathBuf>,
     /// The reference's reconstructions by the tokenizer: adds every distance to them
     #[arg(long, value_name = "REC", requires = "reference")]
     rec: Option<PathBuf>,
-    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept. Without it all
-    /// must have one size
+    /// Resize images to squares of this many pixels: the shorter side is resized, the middle of the longer
+    /// one kept. Without it, all images must have one size
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
     /// Add the share of samples that a linear probe assigns to their own class: cifar10 (shipped) or a file from
     /// `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file with labels (arr_1)
     #[arg(long, value_name = "cifar10|FILE", conflicts_with = "save_statistics")]
     probe: Option<PathBuf>,
+    /// Add the share of samples that a classifier assigns to their own class: a file from `nextscale train classifier`. Samples are
+    /// as for --probe, with the size of the classifier's training images
+    #[arg(long, value_name = "FILE", conflicts_with = "save_statistics")]
+    classifier: Option<PathBuf>,
     /// The feature network: lite0 (shipped), your pt_inception-2015-12-05-6726825d.pth (for FID), or other weights of
     /// EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
@@ -72,9 +78,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum InceptionInput {
-    /// As the pytorch-fid package
+    /// As in the pytorch-fid package
     PytorchFid,
-    /// As the ADM suite, which made its reference batches this way, and torch-fidelity
+    /// As in torch-fidelity and the ADM suite, whose reference batches use it
     Tensorflow,
 }
 
@@ -113,9 +119,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
             "--save-statistics takes a file that ends in .safetensors"
         )));
     }
-    if json.is_some() && args.reference.is_none() && args.probe.is_none() {
+    let measures = args.reference.is_some() || args.probe.is_some() || args.classifier.is_some();
+    if json.is_some() && !measures {
         return Err(Failure::Usage(miette::miette!(
-            "--json needs a --reference to measure against, or a --probe"
+            "--json needs a --reference to measure against, a --probe or a --classifier"
         )));
     }
     let net = network(&args)?;
@@ -129,6 +136,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let rec = args.rec.as_ref().map(|path| open(path, true)).transpose()?;
     let probe = args.probe.as_deref().map(open_probe).transpose()?;
     let probing = probe.as_ref().map(|probe| probing(&*net, probe, &input)).transpose()?;
+    let classifier = args.classifier.as_deref().map(|file| Judge::open(file, &args.device)).transpose()?;
+    let judging = classifier
+        .as_ref()
+        .map(|classifier| classifier.watching(probing.as_ref().map_or(&*net, |probing| probing), &input))
+        .transpose()?;
     let options =
         GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
     let samples = gathered("samples", |progress| match saved {
@@ -137,8 +149,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
             Statistics::of_samples_saved(&input, &*net, &options, file, kept_as, progress)
         }
         None => {
-            let net = probing.as_ref().map_or(&*net, |probing| probing);
-            Statistics::of_samples(&input, net, &options, progress)
+            let watched: &dyn FeatureNet = match (&judging, &probing) {
+                (Some(judging), _) => judging,
+                (None, Some(probing)) => probing,
+                (None, None) => &*net,
+            };
+            Statistics::of_samples(&input, watched, &options, progress)
         }
     })?;
     let mut report = match &reference {
@@ -148,7 +164,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let (Some(probe), Some(probing)) = (&probe, &probing) {
         report.add_probe(probe, probing.accuracy());
     }
-    if args.reference.is_none() && args.probe.is_none() {
+    if let (Some(classifier), Some(judging)) = (&classifier, &judging) {
+        let accuracy = judging.accuracy();
+        report.add_classifier(classifier.origin(accuracy.images), accuracy);
+    }
+    if !measures {
         return Ok(());
     }
     if let Some(file) = json {
@@ -164,7 +184,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The samples against the reference and what belongs to it.
+/// The samples compared with the reference and its reconstructions.
 fn compared(
     args: &Args,
     samples: &Statistics,
@@ -201,7 +221,7 @@ fn open_probe(probe: &Path) -> Result<Probe, Failure> {
     Probe::read(probe).map_err(failure)
 }
 
-/// The network, watched by a probe that knows what the samples show.
+/// The network, with a probe that sees its features and knows the samples' labels.
 fn probing<'a>(net: &'a dyn FeatureNet, probe: &'a Probe, samples: &Input) -> Result<Probing<'a>, Failure> {
     let Input::Images(source) = samples else {
         return Err(Failure::Usage(miette::miette!(
@@ -231,7 +251,7 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
         )));
     }
     let file = WeightFile::open(&args.features).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
-    // Only EfficientNet has blocks by that name, in either of its two namings.
+    // Only EfficientNet has blocks of that name, in either of its two namings.
     if file.names().any(|name| name.starts_with("blocks.") || name.starts_with("_blocks.")) {
         return Ok(Box::new(Lite0::load(&args.features, &device).map_err(failure)?));
     }
@@ -242,25 +262,26 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
     Ok(Box::new(Inception::load(&args.features, &device).map_err(failure)?.with_protocol(protocol)))
 }
 
-/// Claims a file that will be written: found out before the work, not after, and no other process can make it meanwhile.
+/// Claims a file that will be written, so that problems appear before the work and no other process can write
+/// it meanwhile.
 pub(super) fn claim(file: &Path) -> Result<Lock, Failure> {
     check_place(file)?;
     Lock::beside(file).map_err(|error| match error {
         LockError::Held { .. } => Failure::Usage(miette::miette!(
-            "another process is making {}; wait for it, or name another file",
+            "another process is writing {}; wait for it, or name another file",
             file.display()
         )),
         other => Failure::Run(miette::miette!("{other}")),
     })
 }
 
-/// Whether a file could be written: found out before the work, not after.
+/// Whether a file could be written: checked before the work, not after.
 pub(super) fn check_place(file: &Path) -> Result<(), Failure> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() && !file.is_dir() {
         return Ok(());
     }
-    Err(Failure::Usage(miette::miette!("{} cannot be written: make its folder first", file.display())))
+    Err(Failure::Usage(miette::miette!("{} cannot be written: create its folder first", file.display())))
 }
 
 /// Gathers a set under a progress bar.

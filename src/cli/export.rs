@@ -1,4 +1,4 @@
-//! `nextscale export DIR [CELL] --out FOLDER`: the images of an ablation as files that other programs read.
+//! `nextscale export DIR [CELL] --out FOLDER`: the images of an ablation as files for other programs.
 
 use std::path::{Path, PathBuf};
 
@@ -12,29 +12,30 @@ use super::Failure;
 use super::failure::failure;
 use super::say::say;
 
-/// Write the images of an ablation's cells as PNG files, with a table of what each is of
+/// Write the images of an ablation's cells as PNG files, with a table of seeds and labels
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder that `nextscale ablate` made
+    /// The folder of an ablation
     dir: PathBuf,
-    /// A cell by its name, its number or its id; all of them if not given, each into a folder of its own
+    /// A cell by name, number or id [default: all cells, each into its own folder]
     cell: Option<String>,
-    /// The folder to make
+    /// The folder to create
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// Write images.npz too (arr_0; arr_1 with classes where every image has one), as evaluators of ImageNet models read it
+    /// Also write images.npz (arr_0; with classes for all images also arr_1), the format of evaluators for
+    /// ImageNet models
     #[arg(long)]
     npz: bool,
 }
 
-/// Images that are read at a time.
+/// Images read at a time.
 const BLOCK: u64 = 64;
 
-/// Writes them, and says where they are.
+/// Writes them, and prints where they are.
 pub fn run(args: Args) -> Result<(), Failure> {
     let unfound = || {
         Failure::Usage(miette::miette!(
-            "{} is no ablation's folder; `nextscale ablate FILE --out DIR` makes one",
+            "{} is not an ablation's folder; `nextscale ablate FILE --out DIR` creates one",
             args.dir.display()
         ))
     };
@@ -54,7 +55,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if std::fs::read_dir(&args.out).is_ok_and(|mut found| found.next().is_some()) {
         let out = args.out.display();
         return Err(Failure::Usage(miette::miette!(
-            "{out} is there already and not empty; choose another folder"
+            "{out} exists already and is not empty; choose another folder"
         )));
     }
     let bar = progress::bar("images");
@@ -103,7 +104,7 @@ fn write(cell: &CellImages, folder: &Path, npz: bool, mut tell: impl FnMut(u64))
     Ok(())
 }
 
-/// A row an image: its file, the seed and its number there, and what it shows.
+/// One row per image: its file, its seed and number there, and what it shows.
 fn table(cell: &CellImages, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(["file", "seed", "image", "class", "shows", "cell"])?;

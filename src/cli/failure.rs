@@ -1,4 +1,4 @@
-//! What a command ends with when it does not succeed, and the exit code that says so.
+//! How a command fails, with its exit code.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,14 +7,14 @@ use miette::Report;
 
 use crate::{ablation, metrics, pipeline, train};
 
-/// A command's failure: one message for a person, and one code for a script.
+/// A command's failure: one message for people, and one code for scripts.
 #[derive(Debug)]
 pub enum Failure {
     /// The command line or a config is wrong: exit code 2.
     Usage(Report),
-    /// The run went wrong: exit code 1.
+    /// The run failed: exit code 1.
     Run(Report),
-    /// The user stopped it; what is on disk can be resumed: exit code 130, as shells have it for Ctrl-C.
+    /// The user stopped it, and what is on disk can be resumed: exit code 130, as in shells for Ctrl-C.
     Stopped(Report),
 }
 
@@ -24,7 +24,8 @@ impl Failure {
         Self::Usage(error.into())
     }
 
-    /// The same with the file whose settings are wrong, where the message does not show a place in it.
+    /// The same with the name of the file whose settings are wrong, if the message does not show a place in
+    /// it.
     pub fn of_file(self, file: &Path) -> Self {
         match self {
             Self::Usage(report) if report.source_code().is_none() => {
@@ -88,14 +89,14 @@ impl From<train::Error> for Failure {
     fn from(error: train::Error) -> Self {
         let usage = error.is_usage();
         if let train::Error::Stopped { .. } = error {
-            return Self::Stopped(miette::miette!(help = "the same command goes on from there", "{error}"));
+            return Self::Stopped(miette::miette!(help = "repeat the command to resume", "{error}"));
         }
         let report = miette::miette!("{error}");
         if usage { Self::Usage(report) } else { Self::Run(report) }
     }
 }
 
-/// How a failure of a measure, or of the images that it is taken of, ends a command.
+/// How a failure of a measure, or of its images, ends a command.
 pub fn failure(error: metrics::Error) -> Failure {
     let report = miette::miette!("{error}");
     if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }

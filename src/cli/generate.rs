@@ -1,10 +1,12 @@
-//! `nextscale generate [CONFIG]`: a config to a folder of images.
+//! `nextscale generate [CONFIG]`: from a config to a folder of images.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::config::{Document, Node};
+use crate::families::Shipped;
+use crate::pipeline::config::{self, TraceDtype, TraceField, TraceSpec};
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::device::{DeviceArgs, DtypeArgs};
@@ -14,7 +16,7 @@ use super::recognise::ConfigKind;
 use super::say::{self, say};
 use super::{Failure, config_file};
 
-/// What runs without a config; compiled in, so that it works from any folder.
+/// The default config, compiled in so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 
 /// Generate images: with no config, ten classes of the shipped model under four guidances
@@ -28,12 +30,15 @@ pub struct Args {
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A text to make an image of, in place of the config's condition; may be given several times
+    /// A text to draw, instead of the config's condition; can be repeated; without a config, the shipped model that
+    /// takes texts draws it under four guidances
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// Keep every scale's logits, priors, tokens and canvases in a safetensors file
+    /// Write every scale's logits, priors, tokens and canvases to a safetensors file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    traced: Traced,
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
@@ -42,15 +47,85 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
-/// A condition as configs write it.
+/// What of a run a trace keeps, in place of the config's `trace`.
+#[derive(Debug, clap::Args)]
+struct Traced {
+    /// Keep only these scales in the trace, like 0,3-5
+    #[arg(long, value_name = "SCALES", requires = "trace", value_parser = numbers)]
+    trace_scales: Option<Numbers>,
+    /// Keep only these images in the trace, like 0-19
+    #[arg(long, value_name = "IMAGES", requires = "trace", value_parser = numbers)]
+    trace_images: Option<Numbers>,
+    /// Keep only these in the trace: logits, prior, guided, tokens, canvas, images
+    #[arg(long, value_name = "FIELDS", requires = "trace", value_delimiter = ',', value_parser = field)]
+    trace_fields: Vec<TraceField>,
+    /// The type of the trace's numbers: f32, or f16 in half the room
+    #[arg(long, value_name = "TYPE", requires = "trace", value_parser = dtype)]
+    trace_dtype: Option<TraceDtype>,
+}
+
+/// Numbers of a list, which clap takes for one value.
+#[derive(Debug, Clone)]
+struct Numbers(Vec<u64>);
+
+fn numbers(text: &str) -> Result<Numbers, String> {
+    config::numbers(text).map(Numbers)
+}
+
+fn field(text: &str) -> Result<TraceField, String> {
+    let names = || TraceField::ALL.map(TraceField::name).join(", ");
+    let found = TraceField::ALL.into_iter().find(|field| field.name() == text.trim());
+    found.ok_or_else(|| format!("a trace has {}", names()))
+}
+
+fn dtype(text: &str) -> Result<TraceDtype, String> {
+    match text {
+        "f32" => Ok(TraceDtype::F32),
+        "f16" => Ok(TraceDtype::F16),
+        _ => Err("a trace's numbers are f32 or f16".into()),
+    }
+}
+
+impl Traced {
+    /// Puts what the command line says into the config.
+    fn apply(self, tree: &mut Node) -> Result<(), Failure> {
+        let Self { trace_scales, trace_images, trace_fields, trace_dtype } = self;
+        if trace_scales.is_none()
+            && trace_images.is_none()
+            && trace_fields.is_empty()
+            && trace_dtype.is_none()
+        {
+            return Ok(());
+        }
+        let given = tree.get("trace").ok().filter(|node| node.name() != Some("None"));
+        let mut spec = given.map(TraceSpec::read).transpose()?.unwrap_or_default();
+        if let Some(Numbers(scales)) = trace_scales {
+            spec.scales = scales.into_iter().map(|scale| scale as usize).collect();
+        }
+        if let Some(Numbers(images)) = trace_images {
+            spec.images = images;
+        }
+        if !trace_fields.is_empty() {
+            spec.fields = trace_fields;
+        }
+        spec.dtype = trace_dtype.unwrap_or(spec.dtype);
+        let node = Node::from_serialize(&spec).map_err(Failure::usage)?;
+        tree.set_node("trace", node).map_err(Failure::usage)
+    }
+}
+
+/// A condition in config notation.
 #[derive(Serialize)]
 enum Condition<'a> {
     Prompts(&'a [String]),
 }
 
-/// Makes the images, and says where they are and what they took.
+/// Generates the images, and prints where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
-    let (mut tree, name, folder) = read(args.config.as_deref())?;
+    let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
+        (None, false) => quickstart_of_prompts()?,
+        (config, _) => read(config.as_deref())?,
+    };
     args.overrides.apply(&mut tree)?;
     if let Some(seed) = args.seed {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
@@ -59,6 +134,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let prompts = Node::from_serialize(&Condition::Prompts(&args.prompt)).map_err(Failure::usage)?;
         tree.set_node("condition", prompts).map_err(Failure::usage)?;
     }
+    args.traced.apply(&mut tree)?;
     let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
     say::warn(prepared.remarks());
     let stop = Stop::new();
@@ -76,7 +152,26 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The config, the name of what it makes, and the folder that its paths start from.
+/// The config of prompts given without one: the quickstart, on a shipped model that takes texts.
+fn quickstart_of_prompts() -> Result<(Node, String, PathBuf), Failure> {
+    #[derive(Serialize)]
+    #[serde(rename = "Model")]
+    enum Model<'a> {
+        Shipped(&'a str),
+    }
+    let Some(model) = Shipped::of_prompts() else {
+        return Err(Failure::Usage(miette::miette!(
+            help = "give a config whose model takes texts, as in configs/infinity-125m.ron",
+            "none of this program's shipped models takes prompts"
+        )));
+    };
+    let (mut tree, _, folder) = read(None)?;
+    let model = Node::from_serialize(&Model::Shipped(model.name)).map_err(Failure::usage)?;
+    tree.set_node("model", model).map_err(Failure::usage)?;
+    Ok((tree, "prompts".into(), folder))
+}
+
+/// The config, its output's name, and the folder for relative paths in it.
 pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
     match path {
         None => {

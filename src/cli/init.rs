@@ -19,12 +19,12 @@ pub struct Args {
     /// The file to write
     #[arg(default_value = "nextscale.ron")]
     file: PathBuf,
-    /// Write a crate in place of it: a program with every command and a rule of its own, with a config and a test
+    /// Write a crate instead: a program with every command and its own rule, with a config and a test
     #[arg(long = "crate", value_name = "DIR", conflicts_with = "file")]
     folder: Option<PathBuf>,
 }
 
-/// A program of one file with a rule of its own, and a config that uses it.
+/// A program in one file with its own rule, and a config that uses it.
 const PROGRAM: &str = include_str!("../../examples/disagreement_rule.rs");
 const PROGRAMS_CONFIG: &str = include_str!("../../examples/disagreement.ron");
 const PROGRAMS_TEST: &str = "
@@ -32,7 +32,8 @@ const PROGRAMS_TEST: &str = "
 mod tests {
     use super::*;
 
-    /// Zero strength is the base, batches and grids do not matter, numbers stay finite: what every rule promises.
+    /// What every rule promises: zero strength is the base, batches and grids do not matter, numbers stay
+    /// finite.
     #[test]
     fn every_rule_keeps_what_all_of_them_promise() {
         nextscale::conformance::check_all(&registry()).unwrap();
@@ -40,16 +41,16 @@ mod tests {
 }
 ";
 
-/// Writes the template and what else may stand in it, unless something is there already.
+/// Writes the template and a list of alternatives, unless the file exists.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if let Some(folder) = &args.folder {
         return write_crate(folder);
     }
     let path = args.file.display();
-    // A config that somebody has edited is never written over.
+    // An edited config is never overwritten.
     let mut file = OpenOptions::new().write(true).create_new(true).open(&args.file).map_err(|error| {
         if error.kind() == ErrorKind::AlreadyExists {
-            Failure::Usage(miette::miette!("{path} is there already; name another file, or remove it"))
+            Failure::Usage(miette::miette!("{path} exists already; name another file, or remove it"))
         } else {
             Failure::Run(miette::miette!("cannot create {path}: {error}"))
         }
@@ -62,7 +63,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A crate that depends on the nextscale that this program was built from.
+/// A crate that depends on the nextscale from which this program was built.
 fn write_crate(folder: &Path) -> Result<(), Failure> {
     let shown = folder.display();
     let unwritten = |what: &str, error: std::io::Error| {
@@ -70,7 +71,7 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
     };
     if std::fs::read_dir(folder).is_ok_and(|mut found| found.next().is_some()) || folder.is_file() {
         return Err(Failure::Usage(miette::miette!(
-            "{shown} is there already and not empty; name another folder"
+            "{shown} exists already and is not empty; name another folder"
         )));
     }
     std::fs::create_dir_all(folder.join("src")).map_err(|error| unwritten("src", error))?;
@@ -89,11 +90,11 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// With the profile that a dependency's is not inherited from.
+/// With the build profile, which is not inherited from a dependency.
 fn manifest(name: &str, nextscale: &Path) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let plain = plain.trim_matches('-').to_lowercase();
-    // Cargo takes no name that begins with a digit.
+    // Cargo accepts no name that begins with a digit.
     let letters = if plain.starts_with(|c: char| c.is_ascii_alphabetic()) { "" } else { "my-" };
     format!(
         "[package]\nname = \"{letters}{plain}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nnextscale = {{ path = {0:?} }}\n\n\
@@ -106,7 +107,7 @@ fn manifest(name: &str, nextscale: &Path) -> String {
     )
 }
 
-/// The template, and below it as comments every model, rule, prior and sampler with nothing but what must be given.
+/// The template, followed by comments with every model, rule, prior and sampler in its shortest form.
 fn text(registry: &Registry) -> String {
     let mut text = String::from(TEMPLATE);
     things(&mut text, "Models", registry.models());

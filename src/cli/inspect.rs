@@ -10,7 +10,7 @@ use crate::weights::WeightFile;
 use super::say::say;
 use super::{Failure, recognise};
 
-/// Say what a file or folder is, which command takes it, and of a checkpoint which tensors it has
+/// Tell what a file or folder is and which command takes it; for a checkpoint, list its tensors
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A .pth or .safetensors file, or anything else that nextscale reads or writes
@@ -20,11 +20,17 @@ pub struct Args {
     tensors: bool,
 }
 
-/// Prints it; what no command here can use is a failure, after what it holds has been printed.
+/// Prints it. What no command can use is a failure, after its contents have been printed.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let failed = |message: String| Failure::Run(miette::miette!("{message}"));
     if args.file.is_dir() {
         say!("{}", recognise::folder(&args.file).map_err(failed)?);
+        return Ok(());
+    }
+    if !args.file.exists()
+        && let Some(words) = recognise::cell(&args.file)?
+    {
+        say!("{words}");
         return Ok(());
     }
     let kind = FileKind::of(&args.file)
@@ -41,7 +47,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         say!("  found under `{}`", file.prefix().trim_end_matches('.'));
     }
     for (key, value) in file.metadata() {
-        say!("  {key}: {}", value.replace('\n', ", "));
+        say!("  {key}: {}", short(value));
     }
     let verdict = recognise::weights(&args.file, &file, registry);
     if let Ok(words) = &verdict {
@@ -57,7 +63,17 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     verdict.map(|_| ()).map_err(failed)
 }
 
-/// How many tensors are stored as what.
+/// A header's entry in a line: the beginning of what is long, as a trace's config and labels are.
+fn short(value: &str) -> String {
+    const LONGEST: usize = 400;
+    let line = value.replace('\n', ", ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ..", &line[..end]),
+        None => line,
+    }
+}
+
+/// How many tensors are stored in which type.
 fn types(file: &WeightFile) -> String {
     let mut counts = BTreeMap::new();
     for info in file.names().filter_map(|name| file.info(name)) {

@@ -1,4 +1,4 @@
-//! `nextscale list`: everything that a config may name.
+//! `nextscale list`: everything that a config can name.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::pipeline::Registry;
 use super::Failure;
 use super::say;
 
-/// List the rules, priors, samplers and models that a config may name
+/// List the rules, priors, samplers and models that a config can name
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

@@ -23,7 +23,7 @@ pub fn run(args: Args, command: clap::Command) -> Result<(), Failure> {
         Failure::Run(miette::miette!("cannot write {}: {error}", path.display()))
     };
     std::fs::create_dir_all(&args.out).map_err(|error| failed(&args.out, error))?;
-    // `help` would be a page for every command once more.
+    // `help` would be another page for every command.
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let mut count = 0;

@@ -1,7 +1,7 @@
-//! The `nextscale` command as a function, so that a program of one's own has every command, with its rules, priors and
-//! samplers in them.
+//! The `nextscale` command as a function, so that your own program has every command, with its rules, priors
+//! and samplers in them.
 //!
-//! `src/main.rs` is one such program; `examples/disagreement_rule.rs` is one with a rule of its own:
+//! `src/main.rs` is such a program; `examples/disagreement_rule.rs` has its own rule:
 //!
 //! ```no_run
 //! use nextscale::pipeline::Registry;
@@ -26,6 +26,7 @@ mod generate;
 mod init;
 mod inspect;
 mod interrupt;
+mod judge;
 mod list;
 mod man;
 mod neighbours;
@@ -109,14 +110,14 @@ impl Command {
     }
 }
 
-/// What a program's `main` calls: the process's own command line, with what `registry` has in every config.
+/// For a program's `main`: runs the process's own command line, with the names of `registry` in every config.
 ///
-/// Call it first, before any thread exists: it sets up the allocator.
+/// Call it first, before any threads exist: it configures the allocator.
 pub fn main(registry: Registry) -> ExitCode {
     Program::new(registry).main()
 }
 
-/// The commands, with what configs, ablation files and `nextscale train` may name in them.
+/// The commands, and the names that configs, ablation files and `nextscale train` accept.
 #[derive(Clone)]
 pub struct Program {
     registry: Registry,
@@ -125,7 +126,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// What configs may name; ablations measure what nextscale itself can, and `nextscale train` trains what it can.
+    /// With these names for configs, the measures of nextscale for ablations, and its trainings for
+    /// `nextscale train`.
     pub fn new(registry: Registry) -> Self {
         Self { registry, judges: Judges::standard(), trainings: Trainings::standard() }
     }
@@ -136,7 +138,7 @@ impl Program {
         Self { judges, ..self }
     }
 
-    /// The same with these trainings under `nextscale train`.
+    /// The same with these trainings in `nextscale train`.
     #[must_use]
     pub fn with_trainings(self, trainings: Trainings) -> Self {
         Self { trainings, ..self }
@@ -144,17 +146,17 @@ impl Program {
 
     /// As [`main`].
     pub fn main(&self) -> ExitCode {
-        // Before any thread exists: large tensors would otherwise fault in fresh pages at every step.
+        // Before any thread exists; otherwise large tensors would fault in fresh pages at every step.
         crate::kernels::allocator::tune();
         self.run(std::env::args_os())
     }
 
-    /// Runs one command line, the program's name being its first word: exit code 0 is success, 1 a failed run, 2 wrong usage
-    /// and 130 an interrupted run.
+    /// Runs one command line, whose first word is the program's name. Exit code 0 is success, 1 a failed run,
+    /// 2 wrong usage and 130 an interrupted run.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let cli = match self.parse(arguments) {
             Ok(cli) => cli,
-            // Help and version too; a closed pipe is no reason to fail then.
+            // Also for help and version, which must not fail because of a closed pipe.
             Err(told) => {
                 let _ = told.print();
                 return ExitCode::from(told.exit_code() as u8);
@@ -168,14 +170,14 @@ impl Program {
         if !crate::kernels::is_optimised() && cli.command.computes() {
             let _ = writeln!(
                 std::io::stderr(),
-                "warning: built without optimisation, which takes about a hundred times as long; a dependency's profile is not inherited: \
+                "warning: built without optimisation, which is about a hundred times slower; a dependency's profile is not inherited: \
                  use --release, or copy the profile that `nextscale init --crate` writes"
             );
         }
         match self.command(cli.command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                // Whoever read standard error may be gone: the exit code still says it.
+                // The reader of standard error may be gone; the exit code still tells.
                 let _ = writeln!(std::io::stderr(), "{:?}", failure.report());
                 failure.code()
             }
@@ -191,13 +193,13 @@ impl Program {
         Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
 
-    /// The form of all command lines.
+    /// The grammar of all command lines.
     fn form(&self) -> clap::Command {
         let what = |argument: clap::Arg| argument.value_parser(self.trainings.parser());
         Cli::command().mut_subcommand("train", |train| train.mut_arg("what", what))
     }
 
-    /// The same under the name of the process, which is what a shell completes and a reader looks up.
+    /// The same under the process's name, which shells complete and readers look up.
     fn named_form(&self) -> clap::Command {
         let process = std::env::args_os().next().map(PathBuf::from);
         let stem = process.as_deref().and_then(Path::file_stem).and_then(OsStr::to_str);
@@ -231,13 +233,14 @@ impl Program {
     }
 }
 
-/// What the libraries log, to standard error, as RUST_LOG asks: a level, or `nextscale_pipeline=debug,info`.
+/// The libraries' log, to standard error, at the level of RUST_LOG: a level, or
+/// `nextscale_pipeline=debug,info`.
 fn log_where_asked() {
     let Ok(asked) = std::env::var("RUST_LOG") else { return };
     match asked.parse::<Targets>() {
         Ok(targets) => {
             let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-            // Fails only where a program has its own log already, and then that one stands.
+            // Fails only if the program has its own log already, which then stays.
             let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
         }
         Err(error) => {
@@ -246,10 +249,10 @@ fn log_where_asked() {
     }
 }
 
-/// Failures are wrapped to a terminal's width only: in a file or a pipe a path would be torn where its length says.
+/// Failures are wrapped to a terminal's width, but not in files or pipes, where wrapping would break paths.
 fn unwrap_where_no_one_reads_columns() {
     if !std::io::stderr().is_terminal() {
-        // Fails only where a hook is set already, and then that one stands.
+        // Fails only if a hook is set already, which then stays.
         let _ = miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build())));
     }
 }

@@ -1,4 +1,5 @@
-//! `nextscale neighbours IMAGES --data DATA --out SHEET`: whether images are copies of training images.
+//! `nextscale neighbours IMAGES --data DATA --out SHEET`: whether images are copies of training images
+//! (memorisation).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,24 +17,27 @@ use super::failure::failure;
 use super::say::say;
 use crate::pipeline::progress;
 
-/// Held-out images whose distances to the training images are the yardstick.
+/// Held-out images, whose distances to the training images serve as a yardstick.
 const HELD_OUT: usize = 500;
 
 /// Show images beside their nearest training images, by distance of the shipped features
 ///
-/// Also prints the distances and, if the data set has held-out images, how near those are to the training images.
+/// Also prints the distances and, if the data set has held-out images, how near those are to the training
+/// images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation (DIR/CELL), or a data
-    /// set as a training's `data` says it
+    /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
+    /// (DIR/CELL), or a data set in the notation of a training's `data`
     images: PathBuf,
-    /// The training images: a folder of CIFAR-10 or Fashion-MNIST, what a training's `data` says, or images as IMAGES
+    /// The training images: a folder of CIFAR-10 or Fashion-MNIST, a data set in the notation of a training's
+    /// `data`, or images as for IMAGES
     #[arg(long)]
     data: PathBuf,
-    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept
+    /// Resize images to squares of this many pixels: the shorter side is resized, the middle of the longer
+    /// one kept
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
-    /// The PNG file to write: a row is an image and its nearest training images, the nearest first
+    /// The PNG file to write: each row is an image and its nearest training images, nearest first
     #[arg(long, value_name = "SHEET")]
     out: PathBuf,
     /// Training images to show beside each image
@@ -87,7 +91,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// So many indices below `count`, evenly, or all.
+/// This many indices below `count`, evenly spaced, or all.
 fn evenly(count: u64, few: usize) -> Vec<u64> {
     let few = count.min(few as u64);
     (0..few).map(|i| i * count / few).collect()
@@ -107,8 +111,8 @@ fn some(source: &ImageSource, picks: &[u64]) -> Result<ImageBatch, Error> {
     ImageBatch::new(height, width, pixels)
 }
 
-/// Shows all training images to both searches, and returns the pictures of those that the first search found, by index. No
-/// others are held.
+/// Passes all training images to both searches, and returns the pictures that the first search found, by
+/// index. No others are held in memory.
 fn pass(
     net: &Lite0,
     data: &Data,

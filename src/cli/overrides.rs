@@ -1,4 +1,4 @@
-//! `--set PATH=VALUE`, as every command that reads a config has it.
+//! `--set PATH=VALUE`, for every command that reads a config.
 
 use crate::config::Node;
 
@@ -13,6 +13,11 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// As they were given.
+    pub fn given(&self) -> &[String] {
+        &self.set
+    }
+
     /// Applies them in order.
     pub fn apply(&self, config: &mut Node) -> Result<(), Failure> {
         self.set.iter().try_for_each(|assignment| config.assign(assignment).map_err(Failure::usage))

@@ -33,9 +33,11 @@ enum Command {
 /// deterministic.
 #[derive(Debug, clap::Args)]
 struct FitArgs {
-    /// A folder of CIFAR-10 or Fashion-MNIST, or what a training's `data` says: 'Folder(root: "images", size: 64)'
+    /// A folder of CIFAR-10 or Fashion-MNIST, or a data set in the notation of a training's `data`:
+    /// 'Folder(root: "images", size: 64)'
     data: PathBuf,
-    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept
+    /// Resize images to squares of this many pixels: the shorter side is resized, the middle of the longer
+    /// one kept
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
     /// The .safetensors file to write
@@ -61,7 +63,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::Usage(miette::miette!(
             help = "give CIFAR-10's or Fashion-MNIST's folder, or images as train/CLASS/ and test/CLASS/ in a folder: \
                     'Folder(root: \"images\", size: 64)'",
-            "{} is no data set with classes and a training and a test split",
+            "{} is not a data set with classes and a training and a test split",
             args.data.display()
         )));
     };

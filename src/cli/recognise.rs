@@ -1,17 +1,20 @@
-//! What a file or folder is, and which command takes it: one answer for `inspect` and for every command that was given
-//! another kind than it takes.
+//! What a file or folder is, and which command takes it: one answer for `inspect` and for every command that
+//! was given the wrong kind.
 
 use std::path::Path;
 
 use burn::tensor::Device;
 
+use super::Failure;
+use crate::ablation::store::CellImages;
 use crate::config::{Document, Node};
 use crate::files::FileKind;
+use crate::metrics::source::ImageList;
 use crate::metrics::{Inception, Lite0, Probe, Statistics};
 use crate::pipeline::{Registry, calibration};
 use crate::weights::WeightFile;
 
-/// What a file of weights, or of numbers that nextscale wrote, is in words.
+/// A description of a weight file, or of another file of numbers that nextscale wrote.
 ///
 /// # Errors
 /// Why it cannot be used.
@@ -19,7 +22,7 @@ pub fn weights(path: &Path, file: &WeightFile, registry: &Registry) -> Result<St
     own(path, file).or_else(|| features(path, file)).unwrap_or_else(|| registry.recognise(file))
 }
 
-/// What nextscale writes itself, told by what its header says or by its only tensor; `None` for anything else.
+/// nextscale's own files, recognised by header or by their only tensor; `None` for anything else.
 fn own(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
     let says = |key: &str| file.metadata().get(key);
     let words = |error: &dyn std::fmt::Display| error.to_string();
@@ -54,7 +57,7 @@ fn own(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
         )));
     }
     if says("nextscale.checkpoint").is_some() {
-        return Some(Ok("A training's state, not weights to generate with: `nextscale train .. --resume` goes on from it, and the \
+        return Some(Ok("A training's state, not weights to generate with: `nextscale train .. --resume` continues from it, and the \
                         weights are written beside it when the training ends"
             .into()));
     }
@@ -66,7 +69,7 @@ fn own(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
                 .into(),
         )),
         ["rows"] => {
-            Some(Ok("What a measure saw in images of an ablation; `nextscale report DIR` reads it".into()))
+            Some(Ok("A measure's data on images of an ablation; `nextscale report DIR` reads it".into()))
         }
         _ => None,
     }
@@ -89,7 +92,7 @@ fn features(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
     }
     if file.metadata().contains_key("classes") && file.names().any(|name| name.ends_with("widen.weight")) {
         return Some(crate::train::check_classifier(path, &device).map_err(|error| error.to_string()).map(
-            |()| "A classifier: a tokenizer's training takes it as `perceptual: (classifier: ..)`".into(),
+            |()| "A classifier: `nextscale evaluate` takes it as --classifier, and a tokenizer's training as `perceptual: (classifier: ..)`".into(),
         ));
     }
     None
@@ -102,12 +105,12 @@ pub enum ConfigKind {
     Run,
     /// An ablation's.
     Ablation,
-    /// A training's, of what `nextscale train` calls so.
+    /// A training's, by its name in `nextscale train`.
     Training(&'static str),
 }
 
 impl ConfigKind {
-    /// By the fields that only one kind has; `None` if it has none of them.
+    /// By fields that only one kind has; `None` if it has none of them.
     pub fn of(tree: &Node) -> Option<Self> {
         let has = |field: &str| tree.get(field).is_ok();
         if has("base") || has("measures") {
@@ -119,7 +122,7 @@ impl ConfigKind {
         } else if has("data") {
             Some(Self::Training("tokenizer"))
         } else if has("steps") {
-            // A training of another crate's, which may need no data set.
+            // A training from another crate, which may need no data set.
             None
         } else if has("model") || has("condition") || has("guidance") {
             Some(Self::Run)
@@ -149,10 +152,10 @@ impl std::fmt::Display for ConfigKind {
     }
 }
 
-/// What a file is that is neither weights nor numbers: a config, a table, images.
+/// A description of a file that is neither weights nor numbers: a config, a table, images.
 ///
 /// # Errors
-/// If it is nothing that any command takes.
+/// If no command takes it.
 pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
     let shown = path.display();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -183,7 +186,7 @@ pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
             Ok(format!("A table; if it is a training's log: nextscale curves {shown} --out FILE.svg"))
         }
         FileKind::Text => {
-            let tree = Document::read(path).map_err(|error| format!("{shown} is text and no config: {error}"))?;
+            let tree = Document::read(path).map_err(|error| format!("{shown} is text and not a config: {error}"))?;
             match ConfigKind::of(&tree) {
                 Some(kind) => {
                     let (kind, command) = (kind.to_string(), kind.command(path));
@@ -197,15 +200,15 @@ pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
     }
 }
 
-/// What a folder is.
+/// A description of a folder.
 ///
 /// # Errors
-/// If it is nothing that any command takes.
+/// If no command takes it.
 pub fn folder(path: &Path) -> Result<String, String> {
     let shown = path.display();
     if path.join("ablation.json").is_file() {
         return Ok(format!(
-            "An ablation: `nextscale report {shown}` makes its report again, and commands that take images take {shown}/CELL"
+            "An ablation: `nextscale report {shown}` rewrites its report, and commands that take images take {shown}/CELL"
         ));
     }
     if let Ok(Some(contents)) = crate::files::run::Contents::read(path) {
@@ -216,15 +219,15 @@ pub fn folder(path: &Path) -> Result<String, String> {
     }
     if path.join("checkpoint.safetensors").is_file() {
         return Ok(
-            "A training's folder; --resume goes on in it, and `nextscale curves` draws its log.csv".into()
+            "A training's folder; --resume continues it, and `nextscale curves` draws its log.csv".into()
         );
     }
     if let Some(source) = crate::train::data::Source::find(path) {
-        return Ok(format!("A data set: {source:?}, as a training's `data` says it"));
+        return Ok(format!("A data set: {source:?}, in the notation of a training's `data`"));
     }
     if path.join("train").is_dir() {
         return Ok(format!(
-            "A data set by class, if its folders hold images: 'Folder(root: {:?}, size: 64)', as a training's `data` says it",
+            "A data set by class, if its folders hold images: 'Folder(root: {:?}, size: 64)', in the notation of a training's `data`",
             shown.to_string()
         ));
     }
@@ -234,6 +237,21 @@ pub fn folder(path: &Path) -> Result<String, String> {
         "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them",
         source.count()
     ))
+}
+
+/// What `DIR/CELL` names; `None` if that is no ablation.
+///
+/// # Errors
+/// If it is, and has no such cell.
+pub fn cell(path: &Path) -> Result<Option<String>, Failure> {
+    let Some(cell) = CellImages::find(path)? else { return Ok(None) };
+    let ([height, width], shown) = (cell.size(), path.display());
+    Ok(Some(format!(
+        "{} images of {width} × {height} pixels, the cell `{}` of an ablation: `nextscale evaluate`, `neighbours` and `reconstruct` \
+         take them as {shown}, and `nextscale export` makes files of them",
+        cell.count(),
+        cell.cell().name
+    )))
 }
 
 fn capital(text: &str) -> String {

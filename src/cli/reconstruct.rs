@@ -1,4 +1,4 @@
-//! `nextscale reconstruct CONFIG IMAGES --out FILE`: what a tokenizer makes of images.
+//! `nextscale reconstruct CONFIG IMAGES --out FILE`: a tokenizer's reconstructions of images.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,14 +24,16 @@ use crate::pipeline::progress;
 /// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file that says which model, as a run's config does: (model: Shipped("cifar10")) is enough; or a tokenizer's
-    /// weights, .pth or .safetensors, with the scales that its header says or else the published list for images of this size
+    /// A file that names a model, like a run's config: (model: Shipped("cifar10")) is enough. Or a
+    /// tokenizer's weights, .pth or .safetensors, with the scales from its header or else the published list
+    /// for images of this size
     #[arg(value_name = "CONFIG|TOKENIZER")]
     model: PathBuf,
-    /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation (DIR/CELL), or a data
-    /// set as a training's `data` says it
+    /// The images: a folder of images, an .npz file of images (arr_0), a run folder, a cell of an ablation
+    /// (DIR/CELL), or a data set in the notation of a training's `data`
     images: PathBuf,
-    /// Bring images to squares of so many pixels: the shorter side is resized, the middle of the longer one kept
+    /// Resize images to squares of this many pixels: the shorter side is resized, the middle of the longer
+    /// one kept
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
     /// The .npz file to write
@@ -44,7 +46,7 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Writes the reconstructions, and says where they are.
+/// Writes the reconstructions, and prints where they are.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let _claimed = evaluate::claim(&args.out)?;
     let source = data::images(&args.images, args.size)?;
@@ -55,7 +57,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if tokenizer.image_size() != (height, width) {
         let (rows, columns) = tokenizer.image_size();
         return Err(Failure::Usage(miette::miette!(
-            "{} holds images of {width} × {height} pixels, and the model's are {columns} × {rows}; resize them, or let it be done by --size",
+            "{} holds images of {width} × {height} pixels, and the model's are {columns} × {rows}; resize them, or use --size",
             args.images.display()
         )));
     }
@@ -69,7 +71,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The tokenizer of a config's model, or of a file of weights, for images of `(rows, columns)` pixels.
+/// The tokenizer of a config's model, or of a weight file, for images of `(rows, columns)` pixels.
 fn open(
     model: &Path,
     registry: &Registry,
@@ -87,7 +89,7 @@ fn open(
     Ok(open.load(&options)?.tokenizer)
 }
 
-/// One thread reads and reconstructs while this one writes; few batches lie in between.
+/// One thread reads and reconstructs while this one writes, with few batches in between.
 fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &Stop) -> Result<(), Failure> {
     let [height, width] = source.size();
     let bar = progress::bar("images");
@@ -99,7 +101,7 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
             let read = source.read(args.batch.into(), |batch| {
                 match pictures(tokenizer, &batch, stop) {
                     Ok(pictures) => pictures.into_iter().for_each(|picture| {
-                        // Nobody listens once writing failed, and that failure is what is told.
+                        // If writing failed nobody listens any more, and that failure is reported.
                         let _ = send.send(picture);
                     }),
                     Err(error) => {
@@ -120,7 +122,7 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
         });
         drop(receive);
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // Reading failed first where both did.
+        // If both failed, reading failed first.
         read.and(written.map_err(Failure::from))
     });
     bar.finish_and_clear();

@@ -1,10 +1,10 @@
-//! `nextscale report DIR`: the report of an ablation, made again from what is on disk.
+//! `nextscale report DIR`: rewrites the report of an ablation from what is on disk.
 
 use std::path::PathBuf;
 
 use crate::ablation::Store;
 use crate::ablation::judge::Judges;
-use crate::ablation::report;
+use crate::ablation::report::{self, Scatters};
 use crate::pipeline::device::DeviceChoice;
 
 use super::Failure;
@@ -12,31 +12,70 @@ use super::say;
 use super::say::say;
 use crate::pipeline::progress;
 
-/// Write the report of an ablation again from its folder, without the model
+/// Rewrite the report of an ablation from its folder, without the model
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder that `nextscale ablate` made
+    /// The folder of an ablation
     dir: PathBuf,
+    #[command(flatten)]
+    scatter: ScatterArgs,
 }
 
-/// Reads what is there, and writes the report.
+/// Which measures a report draws against each other.
+#[derive(Debug, clap::Args)]
+pub struct ScatterArgs {
+    /// Draw two measures against each other, by their names, like 'FD-Lite0,Probe accuracy-Lite0'; can be repeated
+    #[arg(long, value_name = "X,Y")]
+    scatter: Vec<String>,
+    /// Join the points of a scatter along this axis, by its path or its last part [default: each variant's first axis]
+    #[arg(long, value_name = "PATH")]
+    along: Option<String>,
+}
+
+impl ScatterArgs {
+    /// What was asked for.
+    pub fn scatters(&self) -> Result<Scatters, Failure> {
+        let pair = |text: &String| match text.split_once(',') {
+            Some((x, y)) if !x.trim().is_empty() && !y.trim().is_empty() => {
+                Ok((x.trim().into(), y.trim().into()))
+            }
+            _ => Err(Failure::Usage(miette::miette!(
+                help = "write --scatter 'FD-Lite0,Probe accuracy-Lite0'",
+                "--scatter takes two measures with a comma between them, not `{text}`"
+            ))),
+        };
+        let pairs = self.scatter.iter().map(pair).collect::<Result<_, Failure>>()?;
+        Ok(Scatters { pairs, along: self.along.clone() })
+    }
+}
+
+/// Reads the folder, and writes the report.
 pub fn run(args: Args, judges: &Judges) -> Result<(), Failure> {
     let store = Store::open_existing(&args.dir)?;
-    write(&store, judges, DeviceChoice::Cpu)
+    write(&store, judges, DeviceChoice::Cpu, &args.scatter.scatters()?)
 }
 
-/// Writes the report, and says where it is.
-pub fn write(store: &Store, judges: &Judges, device: DeviceChoice) -> Result<(), Failure> {
+/// Writes the report, and prints where it is.
+pub fn write(
+    store: &Store,
+    judges: &Judges,
+    device: DeviceChoice,
+    scatters: &Scatters,
+) -> Result<(), Failure> {
     let device = device.open()?;
     let bar = progress::bar("cells judged");
     let show = |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     };
-    let report = report::build(store, judges, &device, show)?;
+    let mut report = report::build(store, judges, &device, show)?;
+    report.set_scatters(scatters)?;
     report.write(store)?;
     bar.finish_and_clear();
     say!("{}", store.root().join("report.html").display());
     say::out(format_args!("{}", report.summary()));
+    for sentence in report.sentences() {
+        say!("{sentence}");
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `nextscale schema`: what may stand in a config, for editors and programs.
+//! `nextscale schema`: the schema of configs, for editors and programs.
 
 use std::io::{ErrorKind, Write};
 
@@ -8,11 +8,11 @@ use super::Failure;
 
 /// Print the JSON Schema of a config, for editors and programs that write configs
 ///
-/// A config is RON and a schema describes JSON, so an editor cannot check a .ron file with it directly. It serves tools that
-/// offer settings (names, help, defaults, required ones), programs that write configs, and RON plugins that
-/// convert. RON maps to JSON as serde writes enums: Ssg(beta: 0.5) is {"Ssg": {"beta": 0.5}}, Ramp(1.5) is {"Ramp":
-/// 1.5}, During(1, 2, 0.5) is {"During": [1, 2, 0.5]}, a bare name is a string, (1, 2) and [1, 2] are [1, 2], (a: 1) is {"a":
-/// 1}, None is null.
+/// A config is RON and a schema describes JSON, so an editor cannot check a .ron file with it directly. It
+/// serves tools that list settings (names, help, defaults, required ones), programs that write configs, and
+/// RON plugins that convert. RON maps to JSON as serde writes enums: Ssg(beta: 0.5) is {"Ssg": {"beta":
+/// 0.5}}, Ramp(1.5) is {"Ramp": 1.5}, During(1, 2, 0.5) is {"During": [1, 2, 0.5]}, a bare name is a string,
+/// (1, 2) and [1, 2] are [1, 2], (a: 1) is {"a": 1}, None is null.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
@@ -20,7 +20,7 @@ pub struct Args {}
 pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
     let schema = registry::schema(registry);
     match writeln!(std::io::stdout(), "{schema:#}") {
-        // `nextscale schema | head` has seen enough.
+        // `nextscale schema | head` closes the pipe early.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Run(miette::miette!("cannot write the schema: {error}")))
         }

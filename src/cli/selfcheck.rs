@@ -1,4 +1,4 @@
-//! `nextscale selfcheck`: this program's numbers against upstream's, on a device.
+//! `nextscale selfcheck`: this program's numbers compared with upstream's, on a device.
 
 use std::path::PathBuf;
 
@@ -8,20 +8,20 @@ use super::Failure;
 use super::device::DeviceArgs;
 use super::say::say;
 
-/// Compare this program's numbers on a device with those of VAR's original code
+/// Compare this program's numbers on a device with those of the models' original code
 ///
-/// The program contains tiny models with random weights, and what the original PyTorch code computes from them. Each line has
-/// what was compared, the largest difference and the tolerance.
+/// The program contains tiny models with random weights, and the numbers that the original PyTorch code
+/// computes from them. Each line has what was compared, the largest difference and the tolerance.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Use the files in this folder instead of the built-in ones, in the form of tests/fixtures/var
+    /// Use VAR's files in this folder instead of the built-in ones, with the layout of tests/fixtures/var
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
 }
 
-/// Prints a line a group; one that fails is a failure of the command, after all of them.
+/// Prints one line per group; a failed one is a failure of the command, after all of them.
 pub fn run(args: Args) -> Result<(), Failure> {
     let device = args.device.device.open()?;
     let fixtures = args.fixtures.map_or_else(Fixtures::compiled_in, Fixtures::in_folder);

@@ -16,11 +16,12 @@ use super::say::say;
 use super::trainings::Trainings;
 use super::{Failure, config_file};
 
-/// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss
+/// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss or as a measure
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to train
-    // Places are said: this argument is given the program's names later, which puts it behind the others.
+    // Explicit indices: this argument receives the program's names later, which would put it after the
+    // others.
     #[arg(index = 1)]
     what: String,
     /// The training's config, a RON file; configs/train/ has some
@@ -44,7 +45,7 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Trains, and says where the results are.
+/// Trains, and prints where the results are.
 pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(), Failure> {
     let mut tree = config_file::read(&args.config, ConfigKind::Training("model"))?;
     args.overrides.apply(&mut tree)?;
@@ -68,14 +69,14 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     let claimed = claim(&out)?;
     let trained = trainings.run(&args.what, registry, (&tree, &base), &options, &device);
     drop(claimed);
-    // What a wrong config has left empty.
+    // Removes the folder if a wrong config has left it empty.
     if std::fs::remove_dir(&out).is_ok() && named_here {
         let _ = std::fs::remove_dir("runs");
     }
     report(&trained.map_err(|failure| failure.of_file(&args.config))?, &out)
 }
 
-/// The run's folder, this process's alone: of two trainings in one, rows of the log and weights would be mixed.
+/// Locks the run's folder: two trainings in one would mix rows of the log and weights.
 fn claim(out: &Path) -> Result<Lock, Failure> {
     std::fs::create_dir_all(out)
         .map_err(|error| Failure::Run(miette::miette!("cannot create {}: {error}", out.display())))?;
@@ -92,7 +93,7 @@ fn claim(out: &Path) -> Result<Lock, Failure> {
 fn report(outcome: &Outcome, out: &Path) -> Result<(), Failure> {
     if !outcome.finished {
         return Err(Failure::Stopped(miette::miette!(
-            help = "the same command with --resume goes on from the checkpoint",
+            help = "repeat the command with --resume to continue from the checkpoint",
             "stopped after {} steps; the checkpoint is in {}",
             outcome.step,
             out.display()

@@ -1,4 +1,4 @@
-//! What `nextscale train` may train; open to other crates.
+//! What `nextscale train` can train; open to other crates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::pipeline::Registry;
 use crate::train::config::TrainClassifier;
 use crate::train::{self, Options, Outcome, train_classifier};
 
-/// Decodes a config and trains as it says.
+/// Decodes a config and trains accordingly.
 type Run = Arc<dyn Fn(&Registry, &Node, &Path, &Options, &Device) -> Result<Outcome, Failure> + Send + Sync>;
 
 #[derive(Clone)]
@@ -24,7 +24,7 @@ struct Entry {
     run: Run,
 }
 
-/// The names that `nextscale train` takes, with what they train.
+/// The names that `nextscale train` accepts, with what they train.
 ///
 /// ```
 /// use nextscale::cli::{Program, Trainings};
@@ -50,12 +50,12 @@ impl Trainings {
         Self::default()
     }
 
-    /// Everything that nextscale itself trains.
+    /// The trainings of nextscale itself.
     pub fn standard() -> Self {
         Self::new()
             .with(
                 "classifier",
-                "The network whose features a tokenizer's perceptual loss compares",
+                "A classifier, for a tokenizer's perceptual loss and for `evaluate --classifier`",
                 |config: TrainClassifier, folder, options, device| {
                     train_classifier(&config.relative_to(folder), options, device)
                 },
@@ -64,7 +64,8 @@ impl Trainings {
             .with_part("backbone", "The transformer that predicts the token grids", ModelPart::Backbone)
     }
 
-    /// The same with the trainings of a part of models, each family's its own: the config's `model` names the family.
+    /// The same with the trainings of a part of models by their families: the config's `model` names the
+    /// family.
     fn with_part(self, name: &'static str, about: &'static str, part: ModelPart) -> Self {
         let run: Run = Arc::new(move |registry, node, folder, options, device| {
             Ok(registry.architecture(part, node)?.train(node, folder, options, device)?)
@@ -72,9 +73,9 @@ impl Trainings {
         self.with_run(name, about, run)
     }
 
-    /// The same with another training, in place of one of that name. `about` is its line in the help of `nextscale train`. `train` is given
-    /// the config, with `--set` and `--seed` in it, the folder that relative paths in it are taken from, what the command line says of the
-    /// run, and the device, which is not an autodiff one.
+    /// The same with another training, replacing one of that name. `about` is its line in the help of
+    /// `nextscale train`. `train` receives the config, with `--set` and `--seed` applied, the folder for
+    /// relative paths in it, the run's command-line options, and the device, which is not an autodiff device.
     #[must_use]
     pub fn with<C: DeserializeOwned>(
         self,
@@ -101,7 +102,7 @@ impl Trainings {
         PossibleValuesParser::new(values.collect::<Vec<_>>())
     }
 
-    /// Trains what `name` says.
+    /// Runs the training `name`.
     pub(super) fn run(
         &self,
         name: &str,
@@ -111,7 +112,7 @@ impl Trainings {
         device: &Device,
     ) -> Result<Outcome, Failure> {
         let entry = self.0.iter().find(|entry| entry.name == name);
-        let entry = entry.ok_or_else(|| Failure::Usage(miette::miette!("nothing is called `{name}`")))?;
+        let entry = entry.ok_or_else(|| Failure::Usage(miette::miette!("unknown training `{name}`")))?;
         (entry.run)(registry, config, folder, options, device)
     }
 }

@@ -34,6 +34,8 @@ fn ablation(place: &Place, name: &str, samples: usize) {
             samples: {samples},
             reference: Images(\"real\"),
             traces: 4,
+            // Times differ from run to run.
+            timing: 0,
             completion: (images: \"real\", condition: Labels([3, 4])),
             quick: {{\"samples\": 4}},
         )"
@@ -55,7 +57,7 @@ fn a_killed_ablation_goes_on_and_its_report_is_that_of_a_straight_one() {
         .spawn()
         .unwrap();
     let begin = Instant::now();
-    // In the third of six: some cells and seeds are finished, one is begun, the rest are not.
+    // In the third of six: some cells and seeds are finished, one has begun, the rest have not.
     while chunks() < 3 && begin.elapsed() < Duration::from_secs(120) {
         assert!(child.try_wait().unwrap().is_none(), "ended before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
@@ -75,7 +77,7 @@ fn a_killed_ablation_goes_on_and_its_report_is_that_of_a_straight_one() {
         let read = |out: &str| fs::read(place.path(out).join(name)).unwrap();
         assert!(read("killed") == read("straight"), "{name} differs");
     }
-    // And once more from what is on disk alone.
+    // And once more, only from what is on disk.
     let before = fs::read(place.path("straight/report.html")).unwrap();
     for name in REPORTS {
         fs::remove_file(place.path("straight").join(name)).unwrap();
@@ -118,12 +120,45 @@ fn finished_cells_are_not_made_again_and_new_ones_join_them() {
     assert!(before.iter().all(|image| after.contains(image)), "an image was made again");
     let table = fs::read_to_string(place.path("a-quick/measures.csv")).unwrap();
     assert!(table.contains("beta = 2.0"), "{table}");
-    // What a user sets goes before the preset.
+    // A user's setting has priority over the preset.
     let fewer =
         place.run(&["ablate", "a.ron", "--quick", "--set", "samples=3", "--set", "traces=0", "--out", "few"]);
     assert_eq!(fewer.code, Some(0), "{fewer:?}");
     let text = fs::read_to_string(place.path("few/report.md")).unwrap();
     assert!(text.contains("Images: 3 a cell and seed"), "{text}");
+}
+
+#[test]
+fn measures_are_drawn_against_each_other_along_an_axis() {
+    let place = Place::new();
+    ablation(&place, "a.ron", 3);
+    let unknown = place.run(&["ablate", "a.ron", "--out", "out", "--scatter", "contrast,FID"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(
+        unknown.err.contains("no measure `FID`") && unknown.err.contains("`gradient`"),
+        "{}",
+        unknown.err
+    );
+    // Before any image is made.
+    assert!(!place.path("out/cells").exists());
+    let one = place.run(&["ablate", "a.ron", "--out", "out", "--scatter", "contrast"]);
+    assert!(one.code == Some(2) && one.err.contains("two measures with a comma"), "{one:?}");
+    let ran = place.run(&["ablate", "a.ron", "--out", "out", "--set", "traces=0", "--set", "timing=2"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let along = ["--along", "beta"];
+    let ran = place.run(&[&["report", "out", "--scatter", "contrast,gradient"], &along[..]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let svg = fs::read_to_string(place.path("out/report.scatter-1.svg")).unwrap();
+    for part in ["ssg, by beta", ">0.5<", ">1.0<", "contrast", "gradient"] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    let page = fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("nextscale ablate a.ron --set traces=0 --set timing=2"));
+    assert!(page.contains("Completions of real images") && page.contains("ms an image"));
+    // One rule and another twice were timed; the filter takes as long as what it filters.
+    let table = fs::read_to_string(place.path("out/cells.csv")).unwrap();
+    let last = |row: &str| row.rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    assert!(table.lines().count() == 5 && table.lines().skip(1).all(|row| last(row) > 0.0), "{table}");
 }
 
 #[test]
@@ -173,7 +208,7 @@ fn faults_are_named() {
     fs::remove_file(place.path("real/0.png")).unwrap();
     fs::remove_file(place.path("real/1.png")).unwrap();
     let empty = place.run(&["ablate", "a.ron", "--out", "empty"]);
-    // As `evaluate` ends for such a folder.
+    // As `evaluate` fails for such a folder.
     assert_eq!(empty.code, Some(1), "{empty:?}");
     assert!(empty.err.contains("real: holds no PNG"), "{}", empty.err);
 }

@@ -19,7 +19,7 @@ fn a_calibration_makes_the_file_that_marginal_asks_for() {
     assert!(ran.out.contains("averages over every other image differ by"), "{}", ran.out);
     assert_eq!(place.files(), ["m.safetensors", "run.ron"]);
     let again = place.run(&calibrate);
-    assert!(again.code == Some(0) && again.out.contains("is there already"), "{again:?}");
+    assert!(again.code == Some(0) && again.out.contains("exists already"), "{again:?}");
     assert_eq!(again.out.lines().nth(1), ran.out.lines().nth(1));
     let other = place.run(&["calibrate", "run.ron", "--out", "m.safetensors", "--seed", "8"]);
     assert_eq!(other.code, Some(2), "{other:?}");

@@ -13,7 +13,7 @@ fn place() -> Place {
     place
 }
 
-/// A table without its values, hashes and the network's words, which are tested where they are made.
+/// A table without its values, hashes and network, which have their own tests.
 fn shape(text: &str) -> String {
     let word = |word: &str| {
         let word = word.trim_end_matches(',');

@@ -22,7 +22,7 @@ fn a_wrong_config_is_answered_with_the_place_and_the_remedy_and_leaves_nothing()
         assert_eq!(ran.code, Some(2), "{what}: {ran:?}");
         assert_eq!(place.files(), ["run.ron"], "{what}");
         assert_eq!(ran.out, "", "{what}");
-        // The model's line is long and holds a path; the message is what matters here.
+        // The model's line is long and contains a path; only the message matters here.
         let lines = ran.err.lines().filter(|line| !line.contains("model: Var"));
         told += &format!("{what}\n{}\n\n", lines.collect::<Vec<_>>().join("\n"));
     }

@@ -5,7 +5,7 @@ use super::program::Place;
 
 const MANY: &str = "condition: PerClass(30), guidance: Cfg(scale: 1.5), batch: 3";
 
-/// A place with a run of many images in the making.
+/// A folder with a run of many images in progress.
 struct Making {
     place: Place,
     child: Child,
@@ -25,7 +25,7 @@ impl Making {
         std::fs::read_dir(self.place.path("out.partial/images")).map_or(0, |entries| entries.count())
     }
 
-    /// Sends a signal once so many images are there.
+    /// Sends a signal once there are this many images.
     fn signal(&mut self, signal: &str, images: usize) {
         let begin = Instant::now();
         while self.images() < images && begin.elapsed() < Duration::from_secs(60) {
@@ -39,7 +39,7 @@ impl Making {
         assert!(sent.success());
     }
 
-    /// So many images are kept, and no run.
+    /// This many images are kept, but no finished run.
     fn assert_stopped(&self, signal: &str, least: usize) {
         let kept = self.images();
         assert!((least..300).contains(&kept), "{signal}: {kept} images");
@@ -73,7 +73,7 @@ fn an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been() {
     }
 }
 
-/// What a launcher sends before a time limit, a closed terminal sends, and Ctrl-C beside a reader that has gone.
+/// The signals of a launcher's time limit, a closed terminal, and Ctrl-C with a reader that has gone.
 #[test]
 fn every_signal_that_asks_to_stop_stops_where_it_can_be_resumed() {
     for (signal, reader_gone) in [("-TERM", false), ("-HUP", false), ("-INT", true)] {
@@ -84,7 +84,7 @@ fn every_signal_that_asks_to_stop_stops_where_it_can_be_resumed() {
         making.signal(signal, 3);
         let stopped = making.child.wait().unwrap();
         making.assert_stopped(signal, 3);
-        // Whoever cannot print its last message still ends as stopped.
+        // A process that cannot print its last message still ends as stopped.
         assert_eq!(stopped.code(), Some(130), "{signal}");
     }
 }

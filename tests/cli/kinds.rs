@@ -1,4 +1,4 @@
-//! What every command makes of the kinds of files and folders that there are.
+//! How every command treats all kinds of files and folders.
 
 use super::program::Place;
 
@@ -43,7 +43,7 @@ fn images_are_named_the_same_way_for_every_command() {
     // Without it the first that differs is named, before any image is measured.
     let mixed = place.run(&["evaluate", "set/train", "--reference", "set/test"]);
     assert!(mixed.code == Some(1) && mixed.err.contains("--size N"), "{mixed:?}");
-    // A data set with two splits is no set of images, and the remedy is a line to copy.
+    // A data set with two splits is not a set of images, and the remedy is a line to copy.
     let both =
         place.run(&["evaluate", "Folder(root: \"set\", size: 8)", "--reference", "set/test", "--size", "8"]);
     assert!(both.code == Some(2) && both.err.contains("Test(Folder(root"), "{both:?}");
@@ -110,7 +110,7 @@ fn a_tokenizer_alone_is_taken_in_either_format_or_the_config_to_write_is_told() 
     assert!(ran.err.contains("(model: Var(tokenizer:") || ran.err.contains("norm_groups"), "{ran:?}");
     let backbone = format!("{PROJECT}/models/cifar10/backbone.safetensors");
     let none = place.run(&["reconstruct", &backbone, "set", "--out", "rec.npz"]);
-    assert!(none.code == Some(2) && none.err.contains("is no tokenizer"), "{none:?}");
+    assert!(none.code == Some(2) && none.err.contains("is not a tokenizer"), "{none:?}");
     assert_eq!(place.files(), ["set/0.png"]);
 }
 
@@ -153,7 +153,7 @@ fn inspect_knows_everything_that_the_program_reads_and_writes() {
     assert!(page.code == Some(1) && page.err.contains("web page"), "{page:?}");
 }
 
-/// What becomes of a tensor by name; `None` leaves it out.
+/// Replaces a tensor by name; `None` drops it.
 type Change = dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>;
 
 #[test]
@@ -209,7 +209,7 @@ fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_
     assert_eq!(place.files(), ["ablation.ron", "run.ron"]);
 }
 
-/// A reader that has gone, a full disk under the words, and no terminal: none is an error of the work.
+/// A reader that has gone, a full disk under the output, no terminal: none is an error of the work.
 #[cfg(target_os = "linux")]
 #[test]
 fn words_that_cannot_be_printed_do_not_end_a_command() {
@@ -223,11 +223,98 @@ fn words_that_cannot_be_printed_do_not_end_a_command() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = place.command(arguments);
         let status = command.stdout(full.try_clone().unwrap()).stderr(full).status().unwrap();
-        // The schema is all that its command is for.
+        // Printing the schema is the command's only purpose.
         let expected = if arguments == ["schema"] { 1 } else { 0 };
         assert_eq!(status.code(), Some(expected), "{arguments:?}");
     }
     let mut child = place.command(&["list"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Every argument that names a file, with a folder in its place.
+#[test]
+fn a_folder_in_a_file_s_place_is_named() {
+    let place = Place::new();
+    set(&place);
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    std::fs::create_dir(place.path("folder")).unwrap();
+    std::fs::write(place.path("folder/inside.txt"), "x").unwrap();
+    let commands: [&[&str]; 16] = [
+        &["generate", "folder"],
+        &["generate", "run.ron", "--out", "out", "--trace", "folder"],
+        &["calibrate", "folder", "--out", "a"],
+        &["calibrate", "run.ron", "--out", "folder"],
+        &["ablate", "folder"],
+        &["train", "classifier", "folder"],
+        &["bench", "folder"],
+        &["bench", "run.ron", "--runs", "1", "--json", "folder"],
+        &["curves", "folder", "--out", "a.svg"],
+        &["evaluate", "set/test", "--size", "8", "--features", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--probe", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--json", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--save-statistics", "folder"],
+        &["reconstruct", "folder", "set/test", "--out", "a.npz"],
+        &["reconstruct", "run.ron", "set/test", "--size", "64", "--out", "folder"],
+        &["probe", "fit", "Folder(root: \"set\", size: 8)", "--out", "folder"],
+    ];
+    let before = place.files();
+    let mut wrong = String::new();
+    for command in commands {
+        let ran = place.run(command);
+        let named = ran.err.replace("\n  │ ", "").contains("folder");
+        if !matches!(ran.code, Some(1 | 2))
+            || !named
+            || ran.err.contains("panicked")
+            || place.files() != before
+        {
+            wrong += &format!("{command:?}: {ran:?}\n{:?}\n", place.files());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    // The same where the model's own file, or the averages of a prior, is a folder.
+    let fixtures = format!("{PROJECT}/tests/fixtures/var");
+    for text in [
+        format!("(model: Var(tokenizer: \"folder\", backbone: \"{fixtures}/var_aln.safetensors\"), condition: Null, guidance: Conditional)"),
+        format!("(model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"folder\"), condition: Null, guidance: Conditional)"),
+        "(model: Shipped(\"cifar10\"), condition: Null, guidance: Ssg(prior: Marginal(file: \"folder\"), beta: 1))".into(),
+        "(model: Shipped(\"cifar10\"), condition: Null, guidance: Conditional, edit: Keep(image: \"folder\", rows: (0, 1), columns: (0, 1)))".into(),
+    ] {
+        std::fs::write(place.path("wrong.ron"), &text).unwrap();
+        let ran = place.run(&["generate", "wrong.ron"]);
+        let named = ran.err.replace("\n  │ ", "").contains("folder");
+        assert!(matches!(ran.code, Some(1 | 2)) && named && !ran.err.contains("panicked"), "{text}: {ran:?}");
+    }
+}
+
+#[test]
+fn logits_that_are_not_finite_name_the_model_s_file() {
+    let place = Place::new();
+    let mut bytes = std::fs::read(format!("{PROJECT}/tests/fixtures/var/var_aln.safetensors")).unwrap();
+    let at = {
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        file.tensor("head.bias").unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize
+    };
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(place.path("diverged.safetensors"), &bytes).unwrap();
+    let tokenizer = format!("{PROJECT}/tests/fixtures/var/vae.safetensors");
+    let model = format!("(tokenizer: {tokenizer:?}, backbone: \"diverged.safetensors\", norm_groups: 4)");
+    let run = format!("(model: Var{model}, condition: Labels([1]), guidance: Conditional, batch: 2)");
+    std::fs::write(place.path("run.ron"), &run).unwrap();
+    let base = run.replace("Labels([1])", "PerClass(1)");
+    let ablation = format!(
+        "(base: {base}, variants: [(name: \"none\")], baseline: \"none\", seeds: [1], samples: 2, measures: [Pixels])"
+    );
+    std::fs::write(place.path("ablation.ron"), ablation).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["generate", "run.ron", "--out", "out"],
+        &["calibrate", "run.ron", "--out", "a.safetensors"],
+        &["ablate", "ablation.ron", "--out", "out"],
+        &["bench", "run.ron", "--runs", "1"],
+    ];
+    for command in commands {
+        let ran = place.run(command);
+        let told = ran.err.replace("\n  │ ", "").contains("diverged.safetensors");
+        assert!(ran.code == Some(1) && told && ran.err.contains("not finite"), "{command:?}: {ran:?}");
+    }
 }

@@ -37,7 +37,7 @@ fn a_copy_is_found_at_no_distance_and_stands_beside_its_image() {
     assert_eq!(search(set, "b.png", &["--count", "2"]), said.replace("a.png", "b.png"));
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert!(bytes("a.png") == bytes("b.png"));
-    // Images alone are training images too, without a yardstick.
+    // Images without splits are training images too, without a yardstick.
     let said = search("set/train", "c.png", &["--count", "2"]);
     assert!(said.contains("\n00001   0.000 (7)  ") && !said.contains("held-out"), "{said}");
     assert!(bytes("c.png") == bytes("a.png"));

@@ -34,7 +34,7 @@ fn a_probe_is_fitted_the_same_every_time_and_asked_of_runs_and_folders() {
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert!(bytes("probe.safetensors") == bytes("again.safetensors"));
     assert!(fit("few.safetensors", &["--per-class", "1"]).contains("on 10 training images"));
-    // Without a reference a probe's accuracy is all that is measured.
+    // Without a reference, only the probe's accuracy is measured.
     let ran = place.run(&["evaluate", "set/test", "--probe", "probe.safetensors", "--json", "a.json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
@@ -46,11 +46,8 @@ fn a_probe_is_fitted_the_same_every_time_and_asked_of_runs_and_folders() {
     assert_eq!(json["measures"][0]["value"], 1.0);
     assert_eq!(json["protocol"]["probe"]["images"], 10);
     let other = place.run(&["evaluate", "set/test", "--probe", "cifar10"]);
-    assert!(
-        other.code == Some(1) && other.err.contains("`class0` is none of the probe's classes"),
-        "{other:?}"
-    );
-    // A run's config says what its images are of; the distances stand beside the accuracy.
+    assert!(other.code == Some(1) && other.err.contains("`class0` is not one of the classes"), "{other:?}");
+    // A run's config has the labels of its images; the distances appear beside the accuracy.
     place.config("run.ron", "condition: PerClass(2), guidance: Conditional, sampling: TopKTopP(top_k: 20)");
     assert_eq!(place.run(&["generate", "run.ron"]).code, Some(0));
     let measured = ["evaluate", "run", "--reference", "set/train", "--probe", "probe.safetensors"];
@@ -93,4 +90,51 @@ fn what_a_probe_cannot_be_fitted_to_or_asked_is_answered_with_the_remedy() {
     }
     assert_eq!(place.files(), before);
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_trained_classifier_measures_samples_beside_a_probe() {
+    let place = Place::new();
+    set(&place);
+    let config = "(data: Folder(root: \"set\", size: 8), steps: 60, batch: 10, channels: 8, stages: 2, flips: false, \
+                  training: (learning_rate: 1e-2, sample_every: 60, log_every: 60))";
+    std::fs::write(place.path("classifier.ron"), config).unwrap();
+    let trained = place.run(&["train", "classifier", "classifier.ron", "--out", "c"]);
+    assert_eq!(trained.code, Some(0), "{trained:?}");
+    let file = "c/classifier.safetensors";
+    // Its accuracy on the test images is the last one that the training itself measured.
+    let log = std::fs::read_to_string(place.path("c/evaluation.csv")).unwrap();
+    let found: f64 = log.lines().last().unwrap().split(',').nth(1).unwrap().parse().unwrap();
+    assert!(found > 0.3, "it has learnt nothing: {log}");
+    let ran = place.run(&["evaluate", "set/test", "--classifier", file, "--json", "a.json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.starts_with("Classifier accuracy  "), "{}", ran.out);
+    assert!(
+        ran.out.contains("n = 10\n") && ran.out.contains("classifier c/classifier.safetensors, sha256 "),
+        "{}",
+        ran.out
+    );
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path("a.json")).unwrap()).unwrap();
+    let value = json["measures"][0]["value"].as_f64().unwrap();
+    assert!((value - found).abs() < 0.11, "{value}, {found}");
+    assert_eq!(json["protocol"]["classifier"]["images"], 10);
+    // Beside a probe and a reference, in one pass.
+    let fitted = place.run(&["probe", "fit", SET, "--out", "probe.safetensors"]);
+    assert_eq!(fitted.code, Some(0), "{fitted:?}");
+    let all = ["--reference", "set/train", "--probe", "probe.safetensors", "--classifier", file];
+    let ran = place.run(&[&["evaluate", "set/test"], &all[..]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for name in ["FD-Lite0", "Probe accuracy-Lite0", "Classifier accuracy"] {
+        assert!(ran.out.contains(name), "{name}: {}", ran.out);
+    }
+    let mistakes: [(&[&str], &str); 3] = [
+        (&["--classifier", "none.safetensors"], "there is no file none.safetensors"),
+        (&["--classifier", "probe.safetensors"], "probe.safetensors: is not a classifier"),
+        (&["--classifier", file, "--size", "16"], "trained on 8×8 pixels, and the images have 16×16"),
+    ];
+    for (more, expected) in mistakes {
+        let ran = place.run(&[&["evaluate", "set/test"], more].concat());
+        assert!(ran.code != Some(0) && ran.err.contains(expected), "{ran:?}");
+    }
 }

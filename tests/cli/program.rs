@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder that goes away with the test, and the program in it.
+/// A temporary folder for the program.
 pub struct Place(tempfile::TempDir);
 
 impl Place {
@@ -46,7 +46,7 @@ impl Place {
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// What the program answers to command lines that are mistakes of usage, without the config's line that names this folder.
+    /// The program's answers to wrong command lines, without the config's line that names this folder.
     pub fn usage_errors(&self, mistakes: &[&[&str]]) -> String {
         let mut told = String::new();
         for arguments in mistakes {
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-/// What a command said and how it ended.
+/// A command's output and exit code.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,

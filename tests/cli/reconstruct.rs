@@ -15,7 +15,7 @@ fn images_come_back_through_the_tokens_of_the_model_whatever_the_batch() {
         std::fs::read(place.path(out)).unwrap()
     };
     let once = bytes("3", "a.npz");
-    // A file that says no more than which model is enough.
+    // A file that only names the model is enough.
     let config = std::fs::read_to_string(place.path("run.ron")).unwrap();
     let (model, _) = config.split_once(",\n").unwrap();
     std::fs::write(place.path("model.ron"), format!("{model})")).unwrap();

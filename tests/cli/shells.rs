@@ -2,7 +2,7 @@ use std::process::Command;
 
 use super::program::Place;
 
-/// The commands that the help lists, but for `help`.
+/// The commands in the help, except `help`.
 fn commands(place: &Place) -> Vec<String> {
     let help = place.run(&["--help"]).out;
     let listed =

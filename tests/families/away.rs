@@ -1,4 +1,4 @@
-//! A rule from outside that reads passes of its own: another prefix, another model.
+//! A rule from outside that requests passes of its own: another prefix, another model.
 
 use nextscale::core::{
     Alphabet, Corruption, LogitMap, Pass, PassModel, Passes, Prefix, Replacement, Result, ScaleSchedule,

@@ -1,4 +1,4 @@
-//! A model family from outside, registered with one line, has what every family has.
+//! A model family from outside, registered with one line, has everything that every family has.
 
 mod away;
 mod sketch;
@@ -25,7 +25,7 @@ fn registry() -> Registry {
     Registry::standard().with_family(SketchFamily).with_rule::<Away>()
 }
 
-/// Writes a sketch's file, whose numbers depend on a name.
+/// Writes a sketch's file, with numbers that depend on a name.
 fn save(folder: &Path, file: &str, name: &str) {
     let tensors = [(HEAD.to_owned(), head(name))];
     save_safetensors(folder.join(file), tensors, Precision::F32, &BTreeMap::new()).unwrap();
@@ -51,7 +51,7 @@ fn go(folder: &Path, text: &str, out: &str) -> Result<Vec<RgbImage>, Error> {
     traced(folder, text, out, None)
 }
 
-/// Runs a config, and gives the images of its only rule.
+/// Runs a config, and returns the images of its only rule.
 fn traced(folder: &Path, text: &str, out: &str, trace: Option<&str>) -> Result<Vec<RgbImage>, Error> {
     let prepared = Config::from_node(&Document::parse("run.ron", text)?, folder, &registry())?.prepare()?;
     let out = folder.join(out);
@@ -73,7 +73,7 @@ fn images_follow_text_and_negative_and_are_the_same_in_every_batch() {
         let text = config(PROMPTS, &format!("{CFG}, batch: {batch}"));
         assert_eq!(go(place.path(), &text, &format!("of {batch}")).unwrap(), first, "{batch}");
     }
-    // The resolved config makes the same images.
+    // The resolved config gives the same images.
     let resolved = fs::read_to_string(place.path().join("one/config.ron")).unwrap();
     assert_eq!(go(place.path(), &resolved, "again").unwrap(), first);
     for (other, what) in [
@@ -107,8 +107,9 @@ fn a_trace_has_bits_on_every_grid_and_a_session_without_a_cache_runs_where_it_is
         assert_eq!(trace.tensor(&format!("scale.{k}.unconditional")).is_ok(), k == 2);
         assert_eq!(trace.tensor(&format!("scale.{k}.prior")).is_ok(), k > 0);
     }
-    assert_eq!(shape("scale.3.canvas"), [3, 2, 3, 4]);
-    // The continuous part: what bits alone add up to is a multiple of 1/8 less 1/16.
+    // The canvas is twice as fine as the last grid.
+    assert_eq!(shape("scale.3.canvas"), [3, 2, 6, 8]);
+    // The continuous part: bits by themselves sum to a multiple of 1/8 minus 1/16.
     let canvas: Vec<f32> = bytemuck::pod_collect_to_vec(trace.tensor("scale.3.canvas").unwrap().data());
     let apart = canvas.iter().map(|value| ((value + 1.0 / 16.0) * 8.0).rem_euclid(1.0));
     assert!(apart.filter(|rest| *rest > 0.01 && *rest < 0.99).count() > canvas.len() / 2, "{canvas:?}");
@@ -150,7 +151,7 @@ fn a_config_leads_away_from_a_corrupted_prefix_and_from_a_second_model() {
     let missing = draw("", "Away(model: \"guide\", weight: 2.0)", 3, "missing").unwrap_err().to_string();
     assert!(missing.contains("`guide`") && missing.contains("there is none"), "{missing}");
     let share = draw("", "Away(corrupted: 1.5, weight: 2.0)", 3, "share").unwrap_err().to_string();
-    assert!(share.contains("1.5 is no share"), "{share}");
+    assert!(share.contains("1.5 is not in [0, 1]"), "{share}");
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_config_chooses_the_scales() {
     let resolved = fs::read_to_string(place.path().join("out/config.ron")).unwrap();
     assert!(resolved.contains("wide: true"), "{resolved}");
     assert_eq!(go(place.path(), &resolved, "again").unwrap(), made);
-    // A run of other scales is another run.
+    // A run with other scales is another run.
     let error = go(place.path(), &config(PROMPTS, CFG), "out").unwrap_err().to_string();
     assert!(error.contains("choose another folder"), "{error}");
 }
@@ -183,7 +184,7 @@ fn a_sketch_can_be_part_of_the_program() {
     let shipped = Shipped { name: "sketch", about, family: &SketchFamily, class_names: &[], files };
     let node = Document::parse("run.ron", "Shipped(\"sketch\")").unwrap();
     let open = shipped.open(&node).unwrap();
-    assert_eq!((open.describe(), open.resolved()), ("Shipped(\"sketch\")".into(), &node));
+    assert_eq!((open.describe(), open.resolved()), ("Shipped(\"sketch\")", &node));
     assert!(open.takes().prompts && !open.fingerprint().is_empty());
     assert!(open.load(&LoadOptions::new(&Device::flex())).is_ok());
     let nothing = Shipped { files: &[], ..shipped };
@@ -246,7 +247,7 @@ fn a_sketch_is_inspected_listed_and_measured() {
     let file = WeightFile::open(&path).unwrap();
     assert_eq!(registry().recognise(&file).unwrap(), "A sketch that can be used: scales 1 1×2 2×3 3×4");
     let refused = Registry::standard().recognise(&file).unwrap_err();
-    assert!(refused.contains("is no model that can be used here: neither VAR's"), "{refused}");
+    assert!(refused.contains("is not a usable model: neither VAR's"), "{refused}");
     let program = Program::new(registry());
     assert_eq!(program.run(["nextscale".as_ref(), "inspect".as_ref(), path.as_os_str()]), ExitCode::SUCCESS);
     assert_ne!(

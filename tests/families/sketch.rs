@@ -1,5 +1,6 @@
-//! A model family from outside the workspace's crates, as another crate would write it: bits, text, grids that are neither
-//! square nor doubled and which a config chooses, no cache, a second model, and a continuous part at the last scale.
+//! A model family from outside the workspace's crates, as another crate would write it: bits, text, grids
+//! that are neither square nor doubled and which a config chooses, no cache, a second model, and a continuous
+//! part at the last scale.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use nextscale::core::{
     PassCondition, PassLogits, PassPlan, Result, ScaleSchedule,
 };
 use nextscale::families::{
-    self, Architecture, EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Takes, fingerprint,
+    self, Architecture, EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Takes,
+    fingerprint,
 };
 use nextscale::generate::{Guide, Model};
 use nextscale::settings::Settings;
@@ -183,43 +185,27 @@ impl Head {
 struct OpenSketch {
     head: Head,
     guide: Option<Head>,
-    schedule: ScaleSchedule,
-    takes: Takes,
-    fingerprint: String,
-    resolved: Node,
+    facts: ModelFacts,
 }
 
 impl OpenSketch {
     fn new(head: Head, guide: Option<Head>, wide: bool, fingerprint: &str, resolved: Node) -> Self {
-        let takes = Takes { prompts: true, ..Takes::default() };
-        let schedule = if wide { self::wide() } else { schedule() };
-        Self { head, guide, schedule, takes, fingerprint: fingerprint.into(), resolved }
+        let facts = ModelFacts {
+            schedule: if wide { self::wide() } else { schedule() },
+            alphabet: Alphabet::bits(BITS),
+            takes: Takes { prompts: true, ..Takes::default() },
+            fingerprint: fingerprint.into(),
+            tokenizer: String::new(),
+            resolved,
+            words: "a sketch".into(),
+        };
+        Self { head, guide, facts }
     }
 }
 
 impl OpenModel for OpenSketch {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::bits(BITS)
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        "a sketch".into()
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> families::Result<Model> {
@@ -229,7 +215,7 @@ impl OpenModel for OpenSketch {
             let (backbone, conditioner) = drawing(guide.values()?, device);
             model = model.with_guide("guide", Guide { backbone, conditioner })?;
         }
-        Ok(model.on_scales(&self.schedule)?)
+        Ok(model.on_scales(self.schedule())?)
     }
 }
 
@@ -245,8 +231,8 @@ fn drawing(head: Vec<f32>, device: &Device) -> (Arc<dyn Backbone>, Arc<dyn Condi
     (Arc::new(backbone), Arc::new(Words { device: device.clone() }))
 }
 
-/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input `[h·w · BITS]`, what earlier
-/// inputs were on average, and the mean of the text's rows.
+/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input
+/// `[h·w · BITS]`, what earlier inputs were on average, and the mean of the text's rows.
 pub fn features(input: &[f32], earlier: [f32; BITS], text: &[f32], grid: Grid) -> Vec<f32> {
     let each = input.chunks(BITS).enumerate().flat_map(|(position, own)| {
         let place = [position / grid.width, position % grid.width].map(|at| at as f32 / 4.0);
@@ -402,7 +388,8 @@ impl Drawing<'_> {
     }
 }
 
-/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green.
+/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green. The
+/// canvas has the grid of the pixels, which is finer than the last scale's.
 #[derive(Clone)]
 pub struct Paper {
     schedule: ScaleSchedule,
@@ -434,6 +421,10 @@ impl Paper {
 impl Tokenizer for Paper {
     sizes!();
 
+    fn canvas_grid(&self) -> Grid {
+        self.pixels()
+    }
+
     fn image_size(&self) -> (usize, usize) {
         (self.pixels().height, self.pixels().width)
     }
@@ -444,7 +435,7 @@ impl Tokenizer for Paper {
     }
 
     fn blank(&self, batch: usize) -> Canvas {
-        let Grid { height, width } = self.schedule.last();
+        let Grid { height, width } = self.pixels();
         Canvas { features: Tensor::zeros([batch, BITS, height, width], &self.device) }
     }
 
@@ -454,7 +445,8 @@ impl Tokenizer for Paper {
     }
 
     fn accumulate(&self, canvas: Canvas, embedding: Tensor<4>, _: usize) -> Result<Canvas> {
-        Ok(Canvas { features: canvas.features + self.resized(embedding, self.schedule.last()) })
+        let embedding = self.resized(self.resized(embedding, self.schedule.last()), self.pixels());
+        Ok(Canvas { features: canvas.features + embedding })
     }
 
     fn next_input(&self, canvas: &Canvas, k: usize) -> Result<Tensor<3>> {
@@ -462,7 +454,7 @@ impl Tokenizer for Paper {
     }
 
     fn decode(&self, canvas: &Canvas) -> Result<Tensor<4>> {
-        let colours = self.resized(canvas.features.clone(), self.pixels());
+        let colours = canvas.features.clone();
         let blue = colours.clone().mean_dim(1);
         Ok(Tensor::cat(vec![colours, blue], 1).mul_scalar(0.5).add_scalar(0.5).clamp(0.0, 1.0))
     }
@@ -473,7 +465,8 @@ impl Tokenizer for Paper {
         let wanted = wanted.mul_scalar(2.0).sub_scalar(1.0);
         let mut canvas = self.blank(batch);
         let scales = (0..self.schedule.len()).map(|k| {
-            let missing = Canvas { features: wanted.clone() - canvas.features.clone() };
+            let drawn = self.resized(canvas.features.clone(), self.schedule.last());
+            let missing = Canvas { features: wanted.clone() - drawn };
             let tokens = self.next_input(&missing, k)?.greater_elem(0.0).int();
             let embedding = self.embed(&Draw::tokens(tokens.clone()), k)?;
             canvas = self.accumulate(canvas.clone(), embedding, k)?;

@@ -1,5 +1,5 @@
-//! The sketch is trained by the loop of the built-in trainings, as another crate would write it: with log, sample sheets, averages of
-//! weights, micro-batches, checkpoints, and the export that the family opens.
+//! The sketch is trained by the loop of the built-in trainings, as another crate would write it: with a log,
+//! sample sheets, averages of weights, micro-batches, checkpoints, and an export that the family opens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-// All that a crate with a training needs.
+// Everything that a crate with a training needs.
 use nextscale::burn;
 use nextscale::burn::module::{Module, Param};
 use nextscale::burn::tensor::{Device, Int, Tensor, TensorData};
@@ -32,12 +32,12 @@ use super::{go, registry};
 use nextscale::backbones::Conditioner;
 
 const WEIGHTS: &str = "sketch.safetensors";
-/// Made images to learn from, and those behind them to measure on.
+/// Generated training images, followed by those for evaluation.
 const TRAIN: usize = 40;
 const TEST: usize = 24;
 /// An image's text says which of its colours are bright.
 const TEXTS: [&str; 4] = ["dark", "red", "green", "red green"];
-/// Keys of the streams of random numbers.
+/// Keys of the random streams.
 const START: u64 = 1;
 const DROPOUT: u64 = 2;
 const PIXELS: u64 = 3;
@@ -54,7 +54,7 @@ struct TrainSketch {
     model: Sizes,
 }
 
-/// There is one size of sketch.
+/// There is only one size of sketch.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sizes {}
@@ -71,7 +71,7 @@ impl Learner {
     }
 }
 
-/// What `nextscale train backbone` trains where a config's `model` is a `Sketch`.
+/// What `nextscale train backbone` trains if a config's `model` is a `Sketch`.
 pub fn architecture() -> Architecture {
     Architecture::new(ModelPart::Backbone, "Sketch", train_sketch)
 }
@@ -109,8 +109,8 @@ struct SketchTask {
 }
 
 impl SketchTask {
-    /// What the head reads at every position of these images, `[images · positions, FEATURES]`, and the bits that it should say,
-    /// `[images · positions · BITS]`.
+    /// What the head reads at every position of these images, `[images · positions, FEATURES]`, and the bits
+    /// that it should say, `[images · positions · BITS]`.
     fn examples(&self, picks: &[(usize, Condition)]) -> Result<(Tensor<2>, Tensor<1, Int>)> {
         let tokenizer = Paper::new(&self.device);
         let schedule = tokenizer.schedule();
@@ -260,7 +260,7 @@ fn a_training_from_outside_stopped_after_every_step_equals_a_straight_one() {
         assert_eq!(go("resumed", &["--resume", "--minutes", "0"]), ExitCode::from(130));
         assert!(!place.path().join("resumed").join(WEIGHTS).exists());
     }
-    // A checkpoint is not overwritten unasked, nor gone on from under another config.
+    // A checkpoint is not overwritten without being asked, nor resumed with another config.
     assert_eq!(go("resumed", &[]), ExitCode::from(2));
     assert_eq!(go("resumed", &["--resume", "--set", "batch=4"]), ExitCode::from(2));
     assert_eq!(go("resumed", &["--resume"]), ExitCode::SUCCESS);
@@ -293,7 +293,7 @@ fn a_config_that_names_the_family_trains_its_backbone() {
     let go = |more: &[&str]| {
         program.run(["nextscale", "train", "backbone", &paths[0], "--out", &paths[1]].iter().chain(more))
     };
-    // The first family of the program has other settings.
+    // The program's first family has other settings.
     assert_eq!(train(&program, "backbone", place.path(), "of-the-first", &[]), ExitCode::from(2));
     assert_eq!(go(&["--set", "model=Skech"]), ExitCode::from(2));
     assert_eq!(go(&["--set", "model=Sketch(depth: 1)"]), ExitCode::from(2));

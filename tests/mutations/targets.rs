@@ -1,4 +1,4 @@
-//! What is fed damaged bytes: every reader of files that other programs, or people, write.
+//! The targets of damaged bytes: every reader of files that other programs, or people, write.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use nextscale::pipeline::{Config, Registry};
 use nextscale::train::data::Source;
 use nextscale::weights::WeightFile;
 
-/// Reads bytes, and passes over what it finds.
+/// Reads bytes, ignoring the result.
 type Read = Box<dyn Fn(&[u8])>;
 
 /// A reader, and sound input for it.
@@ -24,10 +24,13 @@ pub struct Target {
 }
 
 fn project() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The fuzz targets, which read with these readers too, are a folder deeper.
+    let deeper = here.ends_with("fuzz").then(|| here.parent()).flatten();
+    deeper.unwrap_or(here).into()
 }
 
-/// All files of a folder whose names end so.
+/// All files of a folder with this ending.
 fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
     let mut paths: Vec<_> =
         std::fs::read_dir(project().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -36,7 +39,7 @@ fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
     paths.iter().filter(|path| named(path)).map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// Reads bytes from a file of a name, in a folder that goes away.
+/// Reads bytes from a file of this name, in a temporary folder.
 fn from_file(name: &'static str, read: impl Fn(&Path) + 'static) -> Read {
     let folder = tempfile::tempdir().unwrap();
     Box::new(move |bytes| {

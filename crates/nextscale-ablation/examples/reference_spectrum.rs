@@ -1,4 +1,4 @@
-//! Prints the spectrum of images as JSON: how `data/cifar10-spectrum.json` was made.
+//! Prints the spectrum of images as JSON, the format of `data/cifar10-spectrum.json`.
 //!
 //! `cargo run -p nextscale-ablation --example reference_spectrum IMAGES NAME`
 

@@ -1,25 +1,30 @@
-//! Line charts as SVG: figures of reports, and files of their own.
+//! Line charts as SVG: the figures of reports, and separate files.
 
 use maud::{Markup, PreEscaped, html};
 
 use crate::numbers::number;
 
-/// The colours of text, ground, rules and lines, for light and dark: eight hues that stay apart for most eyes, one set for each
-/// ground; lines beyond them are dashed.
+/// The colours of text, background, rules and lines, for light and dark: eight hues that most eyes can
+/// distinguish, one set per background. Further lines are dashed.
 pub(crate) const COLOURS: &str = "
 :root { color-scheme: light dark; --ground: #fff; --card: #f6f7f9; --ink: #16181d; --soft: #5d6470; --rule: #d5d9e0;
+  --good: #0b6b57; --bad: #b3401a;
   --c0: #0b6fb8; --c1: #c25700; --c2: #00805a; --c3: #a43d87; --c4: #8a6d00; --c5: #4a55c9; --c6: #b3261e; --c7: #3f7d8c; }
 @media (prefers-color-scheme: dark) {
   :root { --ground: #14161a; --card: #1d2026; --ink: #e6e8ec; --soft: #9aa2af; --rule: #363b45;
+    --good: #4fd0b0; --bad: #ff9a6b;
     --c0: #5db4f0; --c1: #f29a4a; --c2: #3fc596; --c3: #e08cc6; --c4: #d9bd45; --c5: #9aa4ff; --c6: #ff8a80; --c7: #7cc4d4; } }
 ";
 
-/// What charts are drawn with.
+/// The settings of charts.
 pub(crate) const STROKES: &str = "
 svg text { fill: var(--soft); font-size: 11px; font-family: inherit; }
 svg .axis { stroke: var(--rule); }
 svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .line { fill: none; stroke-width: 1.8; }
+svg .cross { stroke-width: 1.2; opacity: .55; }
+svg .label { fill: var(--ink); paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
+svg .name { fill: var(--ink); }
 ";
 
 const HUES: usize = 8;
@@ -27,13 +32,13 @@ const HUES: usize = 8;
 /// A line of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// What it is, in the legend.
+    /// Its name in the legend.
     pub name: String,
-    /// Its colour and dashes, by number; none for the colour of text.
+    /// The number of its colour and dashes; `None` for the colour of text.
     pub style: Option<usize>,
-    /// Where it goes, `(x, y)`, from left to right.
+    /// Its points `(x, y)`, from left to right.
     pub points: Vec<(f64, f64)>,
-    /// Single points of its colour, drawn as rings.
+    /// Separate points in its colour, drawn as rings.
     pub marks: Vec<(f64, f64)>,
 }
 
@@ -43,16 +48,16 @@ impl Line {
         Self { name: name.into(), style, points, marks: Vec::new() }
     }
 
-    fn colour(&self) -> String {
+    pub(crate) fn colour(&self) -> String {
         self.style.map_or("var(--ink)".into(), |style| format!("var(--c{})", style % HUES))
     }
 
-    fn dashes(&self) -> &'static str {
+    pub(crate) fn dashes(&self) -> &'static str {
         ["none", "6 3", "2 3", "9 3 2 3"][self.style.map_or(0, |style| style / HUES) % 4]
     }
 }
 
-/// Where values stand on a side of the chart.
+/// Where values are along a side of the chart.
 pub(crate) struct Side {
     low: f64,
     high: f64,
@@ -61,7 +66,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// From the least to the greatest of the values, a little wider where they are all the same.
+    /// From the smallest to the largest of the values, slightly wider if they are equal.
     pub fn new(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (mut low, mut high) = values
             .filter(|value| value.is_finite())
@@ -76,14 +81,14 @@ impl Side {
         Self { low, high, from, to }
     }
 
-    /// The place of a value.
+    /// The position of a value.
     pub fn at(&self, value: f64) -> f64 {
-        // In halves: the whole range may be beyond the largest number.
+        // In halves, because the whole range may overflow.
         self.from
             + (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0) * (self.to - self.from)
     }
 
-    /// Round values on it, from two to six.
+    /// Round values in the range, two to six of them.
     pub fn ticks(&self) -> Vec<f64> {
         let rough = self.high / 5.0 - self.low / 5.0;
         let magnitude = 10f64.powf(rough.log10().floor());
@@ -95,12 +100,12 @@ impl Side {
     }
 }
 
-/// A place, short enough to be read in a source.
+/// A position, short enough to be readable in the source.
 pub(crate) fn px(value: f64) -> String {
     format!("{value:.1}")
 }
 
-/// A tick in few digits.
+/// The label of a tick.
 pub(crate) fn short(value: f64) -> String {
     let text = number(value);
     if text.contains('.') && !text.contains('e') {
@@ -110,9 +115,23 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// Lines over common axes; `level` draws a dashed line at a height that means something.
+/// Lines over common axes; `level` draws a dashed line at a meaningful height.
 pub(crate) fn chart(lines: &[Line], x_name: &str, y_name: &str, level: Option<f64>) -> Markup {
-    let (width, height) = (460.0, 270.0);
+    sized(lines, x_name, y_name, level, (520.0, 290.0))
+}
+
+/// The same for charts side by side: letters keep their size.
+pub(crate) fn small_chart(lines: &[Line], x_name: &str, y_name: &str) -> Markup {
+    sized(lines, x_name, y_name, None, (340.0, 230.0))
+}
+
+fn sized(
+    lines: &[Line],
+    x_name: &str,
+    y_name: &str,
+    level: Option<f64>,
+    (width, height): (f64, f64),
+) -> Markup {
     html! {
         svg.chart viewBox={ "0 0 " (width) " " (height) } role="img" {
             title { (y_name) " against " (x_name) }
@@ -160,11 +179,11 @@ fn plot(
     }
 }
 
-/// A chart as an SVG file, with its legend below; `marks` says what rings are. It paints its own ground, light or dark as
-/// the viewer wants.
+/// A chart as an SVG file, with its legend below; `marks` explains the rings. It draws its own background,
+/// light or dark by the viewer's preference.
 pub fn svg(title: &str, lines: &[Line], x_name: &str, y_name: &str, marks: &str) -> String {
     let (width, height, row) = (680.0, 400.0, 18.0);
-    // Letters are about so wide; a legend that is a little loose does no harm.
+    // The approximate width of letters; a slightly loose legend does no harm.
     let wide = |name: &str| 50.0 + 6.5 * name.chars().count() as f64;
     let (mut x, mut y) = (48.0, height + row);
     let mut places = Vec::new();
@@ -198,7 +217,7 @@ pub fn svg(title: &str, lines: &[Line], x_name: &str, y_name: &str, marks: &str)
     markup.into_string() + "\n"
 }
 
-/// What the lines are.
+/// The legend of the lines.
 pub(crate) fn legend(lines: &[Line]) -> Markup {
     html! {
         div.legend {

@@ -2,38 +2,38 @@ use std::path::{Path, PathBuf};
 
 use nextscale_config::ConfigError;
 
-/// What can go wrong between an ablation file and its report.
+/// Errors between an ablation file and its report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The pipeline refused a cell's config, or failed while it made images.
+    /// The pipeline refused a cell's config, or failed while it generated images.
     #[error(transparent)]
     Pipeline(#[from] nextscale_pipeline::Error),
-    /// The ablation file is wrong; carries the place in the text.
+    /// The ablation file is wrong; holds the place in the text.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Features or a distance could not be had.
+    /// Features or a distance could not be computed.
     #[error(transparent)]
     Metrics(#[from] nextscale_metrics::Error),
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "write", "create", …
+        /// What was attempted: "write", "create", …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file in the out folder is not what was written there.
-    #[error("{} {problem}; delete it and run the ablation again: what is missing will be made anew", path.display())]
+    /// A file in the output folder is not what was written there.
+    #[error("{} {problem}; delete it and repeat the ablation, which recreates what is missing", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// The out folder cannot be used.
+    /// The output folder cannot be used.
     #[error("{0}")]
     Folder(String),
     /// Things do not fit each other.
@@ -44,7 +44,7 @@ pub enum Error {
     Measure {
         /// Its name.
         measure: String,
-        /// Why, and what helps.
+        /// Why, and the remedy.
         message: String,
     },
 }
@@ -56,7 +56,7 @@ impl From<nextscale_generate::Error> for Error {
 }
 
 impl Error {
-    /// An input/output error of `path`.
+    /// An I/O error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
@@ -72,7 +72,7 @@ impl Error {
         Self::Measure { measure: measure.into(), message: message.into() }
     }
 
-    /// Whether the fault is in what the user asked for (exit code 2), rather than in the run (exit code 1).
+    /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Pipeline(error) => error.is_usage(),
@@ -82,7 +82,7 @@ impl Error {
         }
     }
 
-    /// Whether someone asked to stop.
+    /// Whether a stop was requested.
     pub fn is_stop(&self) -> bool {
         matches!(self, Self::Pipeline(nextscale_pipeline::Error::Stopped))
     }

@@ -1,4 +1,4 @@
-//! Images as bytes, and where they lie on disk.
+//! Images as bytes, and reading them from disk.
 
 use image::RgbImage;
 use nextscale_metrics::source::{ContentHash, ImageSource};
@@ -17,10 +17,10 @@ pub struct Images {
 }
 
 impl Images {
-    /// Takes the bytes of whole images.
+    /// From the bytes of whole images.
     ///
     /// # Errors
-    /// If an image has no pixels, or the bytes are no whole number of images.
+    /// If an image has no pixels, or the bytes are not a whole number of images.
     pub fn new(height: usize, width: usize, pixels: Vec<u8>) -> Result<Self> {
         let bytes = height * width * 3;
         if bytes == 0 || !pixels.len().is_multiple_of(bytes) {
@@ -65,7 +65,7 @@ impl Images {
         self
     }
 
-    /// These and then others of the same size.
+    /// Appends others of the same size.
     ///
     /// # Errors
     /// If the sizes differ.
@@ -77,6 +77,15 @@ impl Images {
         Ok(self)
     }
 
+    /// One of them, separately.
+    ///
+    /// # Errors
+    /// If there is no such image.
+    pub fn one(&self, index: usize) -> Result<Self> {
+        let bytes = self.each().nth(index).ok_or_else(|| Error::Usage(format!("no image {index}")))?;
+        Self::new(self.height, self.width, bytes.to_vec())
+    }
+
     /// One of them as a picture.
     pub fn picture(&self, index: usize) -> Option<RgbImage> {
         let bytes = self.each().nth(index)?.to_vec();
@@ -84,14 +93,14 @@ impl Images {
     }
 }
 
-/// Images read at once.
+/// Images read at a time.
 const BLOCK: usize = 64;
 
-/// Reads a source, some images at a time so that memory does not grow with their number; all of one size, as the source
-/// has made sure. Gives its name with the beginning of the hash of its content.
+/// Reads a source, some images at a time so that memory does not grow with their number; the source
+/// guarantees that all have one size. Returns its name with the beginning of its content's hash.
 ///
 /// # Errors
-/// If an image cannot be read or has another size than the first; whatever `see` returns.
+/// If an image cannot be read or has another size than the first; and the errors of `see`.
 pub(crate) fn read(source: &ImageSource, mut see: impl FnMut(Images) -> Result<()>) -> Result<String> {
     let mut hash = ContentHash::new(source.size());
     let mut refused = None;

@@ -1,9 +1,11 @@
 //! Variants of guidance, compared on the same random numbers, with reports.
 //!
-//! An ablation file ([`Ablation`]) names a base config, variants and axes over it, seeds and measures. [`run`] makes the
-//! images of every cell in a [`Store`], once and for all; judges ([`judge::Judge`]) keep what they see in them.
+//! An ablation file ([`Ablation`]) names a base config, variants and axes over it, seeds and measures. A cell
+//! is one variant at one point of its axes. [`run`] generates the images of every cell once, in a [`Store`];
+//! judges ([`judge::Judge`]) keep a row per image and compute the measures from them.
 
 pub mod chart;
+pub mod cost;
 mod error;
 pub mod images;
 pub mod judge;
@@ -13,6 +15,7 @@ pub mod plan;
 mod reference;
 pub mod report;
 mod run;
+mod scatter;
 pub mod stats;
 pub mod store;
 pub mod why;

@@ -2,7 +2,7 @@
 
 use crate::stats::Difference;
 
-/// Four significant digits, without an exponent where that is readable.
+/// Four significant digits, without an exponent if that is readable.
 pub(crate) fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".into() } else { value.to_string() };
@@ -14,7 +14,16 @@ pub(crate) fn number(value: f64) -> String {
     format!("{value:.*}", (3 - digits).max(0) as usize)
 }
 
-/// The same with its sign.
+/// Three significant digits, for sentences.
+pub(crate) fn brief(value: f64) -> String {
+    if value == 0.0 || !(1e-4..1e6).contains(&value.abs()) {
+        return number(value);
+    }
+    let digits = value.abs().log10().floor() as i32;
+    format!("{value:.*}", (2 - digits).max(0) as usize)
+}
+
+/// [`number`] with its sign.
 pub(crate) fn signed(value: f64) -> String {
     let text = number(value.abs());
     if value < 0.0 { format!("−{text}") } else { format!("+{text}") }
@@ -50,6 +59,7 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+        assert_eq!([0.0, 123.4, 98765.4, 0.012346].map(brief), ["0", "123", "98765", "0.0123"]);
         assert_eq!(signed(-0.5), "−0.5000");
         let difference = Difference { value: 0.2, low: Some(-0.1), high: Some(0.5) };
         assert_eq!(interval(&difference).unwrap(), "[−0.1000, +0.5000]");

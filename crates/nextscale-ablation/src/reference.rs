@@ -1,4 +1,4 @@
-//! What images are compared with.
+//! The reference images of a comparison.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// The images that others are compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reference {
-    /// What comes with the program: `Shipped("cifar10")`.
+    /// Shipped with the program: `Shipped("cifar10")`.
     Shipped(String),
     /// A folder of PNG or JPEG files, or folders of them.
     Images(PathBuf),

@@ -18,7 +18,7 @@ fn read(name: &str, quick: bool) -> Result<Ablation> {
 
 #[test]
 fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
-    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair"] {
+    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair", "guidance-scale"] {
         for quick in [false, true] {
             let ablation = read(name, quick).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(
@@ -56,7 +56,7 @@ fn cells_choose_by_a_distance_of_images_on_seeds_of_their_own() {
 
 #[test]
 fn quick_makes_less() {
-    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair"] {
+    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair", "guidance-scale"] {
         let images = |quick| {
             let ablation = read(name, quick).unwrap();
             let points = |ablation: &Ablation| {

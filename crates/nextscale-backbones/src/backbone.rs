@@ -8,32 +8,32 @@ use nextscale_core::{
     Result, ScaleSchedule,
 };
 
-/// A model that predicts the logits of each scale from the scales before it.
+/// A model that predicts the logits of each scale from the earlier scales.
 ///
-/// It knows no rule, and neither which other models run beside it nor what its input was made of.
+/// It knows nothing of rules, of other models beside it, or of how its input was made.
 pub trait Backbone: Send + Sync {
     /// The scales that it generates.
     fn schedule(&self) -> &ScaleSchedule;
 
-    /// What one position's channels mean.
+    /// The meaning of one position's channels.
     fn alphabet(&self) -> Alphabet;
 
-    /// The channels of its input.
+    /// The number of channels of its input.
     fn input_channels(&self) -> usize;
 
     /// The device that it computes on.
     fn device(&self) -> Device;
 
-    /// Whether it can run under this condition. By default under every one.
+    /// Whether it can run under this condition. By default it can under every one.
     fn runs(&self, condition: PassCondition) -> bool {
         let _ = condition;
         true
     }
 
-    /// Makes sure that it can mix the hidden states of an image's two sides so. By default it cannot.
+    /// Checks that it can mix the hidden states of an image's two sides in this way. By default it cannot.
     ///
     /// # Errors
-    /// If it cannot, with what it can.
+    /// If it cannot; the message says what it can do.
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
         let _ = mixing;
         Err(Error::Unsupported(
@@ -60,7 +60,7 @@ pub trait Backbone: Send + Sync {
         true
     }
 
-    /// The same model on other scales than [`schedule`](Self::schedule). By default there are none.
+    /// The same model on other scales than [`schedule`](Self::schedule). By default there are no others.
     ///
     /// # Errors
     /// If it cannot generate them; the message names those that it can.
@@ -70,11 +70,12 @@ pub trait Backbone: Send + Sync {
         Err(Error::setting("scales", message))
     }
 
-    /// Begins the generation of one image a condition. The session owns the caches and all that is constant over the
-    /// scales; the passes that run at a scale are the plan's, and their rows are stacked in its order.
+    /// Begins the generation of one image per condition. The session owns the caches and everything that is
+    /// constant over the scales. The plan says which passes run at a scale, and their rows are stacked in its
+    /// order.
     ///
     /// # Errors
-    /// If the conditions are none that it reads, or are out of range, or the plan does not fit its scales.
+    /// If it cannot read the conditions, they are out of range, or the plan does not fit its scales.
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>>;
 
     /// What several sessions of the same conditions, each on a prefix of its own, share: all that is constant over scales and
@@ -119,17 +120,18 @@ impl Constants {
     }
 }
 
-/// One batch in the making. Scales are taken in order, each once.
+/// A batch in progress. Scales are taken in order, each once.
 pub trait Session {
-    /// Runs the next scale, and gives the logits of the passes that the plan wants there. `input` is `[batch, h·w, channels]`
-    /// from the tokenizer, and `None` at scale 0.
+    /// Runs the next scale and returns the logits of the passes that the plan requests there. `input` is
+    /// `[batch, h·w, channels]` from the tokenizer, and `None` at scale 0.
     ///
     /// # Errors
-    /// If the input does not fit the scale, or there is no scale left.
+    /// If the input does not fit the scale, or no scale is left.
     fn step(&mut self, input: Option<Tensor<3>>) -> Result<PassLogits>;
 
-    /// What becomes of a draw's embedding by what the session knows (a continuous part that a head adds, say); `None` leaves
-    /// it as it is. Asked once a scale, after [`step`](Self::step), of the session of the guided model on what was drawn.
+    /// Refines a draw's embedding with what the session knows, such as a continuous part from a second head;
+    /// `None` leaves it unchanged. Called once per scale, after [`step`](Self::step), on the session of the
+    /// guided model and the drawn prefix.
     ///
     /// # Errors
     /// If the draw does not fit the scale.
@@ -144,12 +146,12 @@ pub trait Session {
 pub struct Refinement<'a> {
     /// The scale, from 0.
     pub scale: usize,
-    /// The images of the batch, by their number in the run.
+    /// The images of the batch, by number in the run.
     pub images: &'a [u64],
     /// What was drawn.
     pub draw: &'a Draw,
     /// The draw's embedding by the tokenizer, `[batch, channels, h, w]`.
     pub embedding: &'a Tensor<4>,
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub noise: &'a dyn Noise,
 }

@@ -3,10 +3,10 @@ use nextscale_core::{Condition, ConditionRows, Error, PassCondition, Result};
 use crate::Conditioner;
 use crate::conditioner::of_side;
 
-/// The conditioner of models that have a table of classes.
+/// The conditioner of models with a table of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassConditioner {
-    /// The number of classes, the null class not counted.
+    /// The number of classes without the null class.
     pub classes: usize,
 }
 

@@ -1,18 +1,19 @@
 use nextscale_core::{BatchConditions, Condition, ConditionRows, PassCondition, PassPlan, Passes, Result};
 
-/// Turns conditions into what a backbone reads: rows of a table of classes, or embeddings of a text encoder.
+/// Turns conditions into what a backbone reads: rows of a table of classes, or embeddings from a text
+/// encoder.
 pub trait Conditioner: Send + Sync {
-    /// The rows of a batch on one side of guidance, one an image.
+    /// The rows of a batch on one side of guidance, one per image.
     ///
     /// # Errors
-    /// If a condition is of a kind that the model does not take, or out of range.
+    /// If a condition is of a kind that the model does not take, or is out of range.
     fn rows(&self, conditions: &[Condition], side: PassCondition) -> Result<ConditionRows>;
 }
 
-/// The rows of every side that a plan runs, made once, before the loop.
+/// The rows of every side that a plan runs, computed once, before the loop.
 ///
 /// # Errors
-/// If there is no condition, and as [`Conditioner::rows`].
+/// If there is no condition, and those of [`Conditioner::rows`].
 pub fn prepare(
     conditioner: &dyn Conditioner,
     conditions: &[Condition],
@@ -37,7 +38,7 @@ pub fn prepare_for(
     BatchConditions::new(conditions.len(), rows.collect::<Result<Vec<_>>>()?)
 }
 
-/// What an image is conditioned on, on one side of guidance.
+/// The condition of an image on one side of guidance.
 pub fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
     match side {
         PassCondition::Given => condition.shown(),

@@ -5,10 +5,11 @@ use nextscale_core::{Condition, ConditionRows, Error, PassCondition, Result};
 
 use crate::Conditioner;
 
-/// The conditioner of models that read texts, from the rows that an encoder has made of every prompt of a run.
+/// The conditioner of text-to-image models, from an encoder's rows for every prompt of a run.
 ///
-/// An image's null side has the model's learned rows of no text, as many of the first as its prompt has; an explicit negative
-/// replaces them and has rows of its own number. An image without a prompt ([`Condition::Null`]) has all of them.
+/// An image's null side gets the model's learned rows for no text, as many of the first as its prompt has; an
+/// explicit negative replaces them with its own rows. An image without a prompt ([`Condition::Null`]) gets
+/// all of them.
 #[derive(Debug, Clone)]
 pub struct TextConditioner {
     prompts: HashMap<String, Tensor<2>>,
@@ -16,10 +17,11 @@ pub struct TextConditioner {
 }
 
 impl TextConditioner {
-    /// From the model's rows of no text, `[rows, width]`, and each prompt with its own, the end mark's among them.
+    /// From the model's rows for no text, `[rows, width]`, and each prompt with its own rows, including the
+    /// end mark's.
     ///
     /// # Errors
-    /// If a prompt has no row, more than the model has of no text, or rows of another width.
+    /// If a prompt has no rows, more than there are for no text, or rows of another width.
     pub fn new(null: Tensor<2>, prompts: impl IntoIterator<Item = (String, Tensor<2>)>) -> Result<Self> {
         let [most, width] = null.dims();
         let prompts: HashMap<_, _> = prompts.into_iter().collect();
@@ -33,7 +35,7 @@ impl TextConditioner {
         Ok(Self { prompts, null })
     }
 
-    /// The rows of an image on a side.
+    /// The rows of an image on one side.
     fn of(&self, condition: &Condition, side: PassCondition) -> Result<Tensor<2>> {
         let shown = condition.shown();
         match (side, condition.avoided()) {

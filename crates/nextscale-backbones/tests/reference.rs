@@ -1,4 +1,4 @@
-//! Logits against upstream's numbers, through what other crates may call.
+//! Logits against upstream's numbers, through the public interface.
 
 use burn::tensor::Device;
 use nextscale_parity::backbone::{cached, teacher_forced};

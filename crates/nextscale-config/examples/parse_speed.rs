@@ -1,4 +1,4 @@
-//! Times the parsing of a config of 1 MB beside ron's own `Value` of the same text, in turns.
+//! Times the parsing of a 1 MB config against ron's own `Value`, alternating.
 //!
 //!     cargo run --release -p nextscale-config --example parse_speed
 
@@ -8,7 +8,7 @@ use nextscale_config::Document;
 
 const ROUNDS: usize = 60;
 
-/// An ablation's config, over and over, and a long row of numbers.
+/// An ablation's config, repeated, and a long row of numbers.
 fn text() -> String {
     let variant = include_str!("../tests/texts/ablation.ron");
     let variant = variant.trim_end().rsplit_once("\n)").map_or(variant, |(variant, _)| variant);
@@ -24,8 +24,9 @@ fn text() -> String {
     text + "])"
 }
 
-/// The milliseconds that this thread has had a processor, which other programs do not change much; of the clock where the
-/// system does not tell. Linux counts them in ticks of up to 4 ms: compare means, in which the ticks cancel out.
+/// This thread's CPU time in milliseconds, which other programs hardly affect, or wall-clock time if the
+/// system does not report it. Linux counts in ticks of up to 4 ms: compare means, in which the ticks average
+/// out.
 fn now(start: Instant) -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse::<f64>().ok());
@@ -41,7 +42,7 @@ fn milliseconds(call: impl FnOnce()) -> f64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = text();
-    // Both read it, or the times say nothing.
+    // Both must read it, or the times mean nothing.
     Document::parse("speed.ron", &text)?;
     ron::from_str::<ron::Value>(&text)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Serde values to trees, by way of the text that `ron` writes, which has the names of enum variants.
+//! Serde values to trees, through the text that `ron` writes, which includes the names of enum variants.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use serde::Serialize;
 use crate::{ConfigError, Document, Node, Result, Source, Value};
 
 impl Node {
-    /// The tree of a serde value. It has no text, so errors that point at it show none; parse [`Node::to_ron_string`]
-    /// for that.
+    /// The tree of a serde value. It has no text, so errors that point at it show none; parse
+    /// [`Node::to_ron_string`] if they should.
     ///
     /// # Errors
-    /// A whole number beyond `i128`, or what the type's own `Serialize` refuses.
+    /// An integer beyond `i128`, or whatever the type's own `Serialize` refuses.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Node> {
-        // Depth is bounded where the text is parsed. A newtype is what it holds.
+        // Depth is bounded when the text is parsed. A newtype becomes its content.
         let options =
             Options::default().without_recursion_limit().with_default_extension(Extensions::UNWRAP_NEWTYPES);
         let text = options.to_string(value).map_err(|error| ConfigError::new(error.to_string()))?;
@@ -24,7 +24,8 @@ impl Node {
         Ok(node)
     }
 
-    /// Takes a tree from its text, and writes `Name((a: 1))`, the variant that holds a struct, as `Name(a: 1)`.
+    /// Detaches a tree from its text, and turns `Name((a: 1))`, a variant that holds a struct, into `Name(a:
+    /// 1)`.
     fn settle(&mut self, nowhere: &Arc<Source>) -> Result<()> {
         let text = self.source.text.get(self.span.clone()).unwrap_or("");
         if matches!(self.value, Value::Float(_)) && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,38 +1,70 @@
-//! What a config's `condition` says, as plain data: the one reader of its grammar, for those who generate and those who
-//! measure.
+//! A config's `condition` as plain data: one reader of its grammar, shared by generation and measurement.
 
 use serde::de::DeserializeOwned;
 
 use crate::{Node, Result, Value, suggest::cut};
 
-/// What images are asked for. Readers give the classes their meaning: this knows no model.
+/// The requested images. What the classes mean is up to the reader: this module knows no model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Conditions<'a> {
-    /// `Labels([207, 360])`: one image a label.
+    /// `Labels([207, 360])`: one image per label.
     Labels(Vec<Item<'a, i64>>),
-    /// `Names(["ship"])`: one image a class name.
+    /// `Names(["ship"])`: one image per class name.
     Names(Vec<Item<'a, String>>),
-    /// `PerClass(50)`: so many images of every class, class by class; at least 1.
+    /// `PerClass(50)`: this many images of every class, class by class; at least 1.
     PerClass(usize),
-    /// `Prompts(["a red truck"])`, `Prompts(texts: ["a red truck"], negative: "blur")`: one image a text.
+    /// `Prompts(["a red truck"])`, `Prompts(texts: ["a red truck"], negative: "blur")`: one image per text.
     Prompts {
-        /// The texts, one an image.
+        /// The texts, one per image.
         texts: Vec<Item<'a, String>>,
-        /// What guidance leads all of them away from, in place of the null condition.
-        negative: Option<Item<'a, String>>,
+        /// What guidance moves them away from, in place of the null condition.
+        negative: Negatives<'a>,
     },
-    /// `Prompts(file: "prompts.txt")`: one image a line of a text file.
+    /// `Prompts(file: "prompts.txt")`: one image per line of a text file.
     PromptFile {
-        /// The file, as the config says it.
+        /// The file, as written in the config.
         file: Item<'a, String>,
-        /// As of prompts in the config.
-        negative: Option<Item<'a, String>>,
+        /// As for `Prompts`.
+        negative: Negatives<'a>,
     },
-    /// `Null`, `Null(8)`: one or so many images of no condition; at least 1.
+    /// `Null`, `Null(8)`: one or more images without a condition.
     Null(usize),
 }
 
-/// An item of a list, and where it stands, for errors about it.
+/// What guidance moves images of prompts away from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Negatives<'a> {
+    /// The null condition.
+    None,
+    /// One text for all of them.
+    All(Item<'a, String>),
+    /// A text for each of them, and the list's node.
+    Each(Vec<Item<'a, String>>, &'a Node),
+}
+
+impl Negatives<'_> {
+    /// The text for each of `prompts` images.
+    ///
+    /// # Errors
+    /// If a list has another number of them.
+    pub fn of_each(&self, prompts: usize) -> Result<Vec<Option<String>>> {
+        match self {
+            Self::None => Ok(vec![None; prompts]),
+            Self::All(text) => Ok(vec![Some(text.value.clone()); prompts]),
+            Self::Each(texts, _) if texts.len() == prompts => {
+                Ok(texts.iter().map(|text| Some(text.value.clone())).collect())
+            }
+            Self::Each(texts, node) => {
+                let error = node.error(format!("{} negatives for {prompts} prompts", texts.len()));
+                Err(error.with_help(
+                    "give one for each prompt in their order, or one text for all: negative: \"blur\"",
+                ))
+            }
+        }
+    }
+}
+
+/// An item of a list, with its place for errors about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item<'a, T> {
     /// What it says.
@@ -42,23 +74,24 @@ pub struct Item<'a, T> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Every form with an example, and what it means, as a reference lists them.
+    /// Every form with an example and its meaning, for reference pages.
     pub const FORMS: [(&'static str, &'static str); 5] = [
-        ("Labels([207, 360])", "one image a label, from 0"),
-        ("Names([\"ship\"])", "one image a class name, for models that have names"),
-        ("PerClass(50)", "so many images of every class, class by class"),
+        ("Labels([207, 360])", "one image per label, from 0"),
+        ("Names([\"ship\"])", "one image per class name, for models that have names"),
+        ("PerClass(50)", "this many images of every class, class by class"),
         (
             "Prompts([\"a red truck\"])",
-            "one image a text, for models that take texts; `Prompts(texts: [\"a red truck\"], negative: \"blur\")` leads away from \
-             the negative, and `Prompts(file: \"prompts.txt\")` takes one text a line of a file",
+            "one image per text, for text-to-image models; `Prompts(texts: [\"a red truck\"], negative: \"blur\")` guides away from \
+             the negative (a list has one for each text), and `Prompts(file: \"prompts.txt\")` takes one text per line of a file",
         ),
-        ("Null(8)", "so many images of the unconditional model; `Null` is one"),
+        ("Null(8)", "this many images of the unconditional model; `Null` is one"),
     ];
 
     /// Reads the value of `condition`.
     ///
     /// # Errors
-    /// A name that is none of these, an empty list, no images, or an item of another type; each points at its place.
+    /// A name that is none of these, an empty list, no images, or an item of another type. Each error points
+    /// at its place.
     pub fn read(node: &'a Node) -> Result<Self> {
         let variant = node.variant()?;
         match variant.name() {
@@ -81,32 +114,38 @@ fn positive(node: &Node, count: usize) -> Result<usize> {
 /// `Prompts([..])`, `Prompts(texts: [..], negative: "..")`, or `Prompts(file: "..", negative: "..")`.
 fn prompts(node: &Node) -> Result<Conditions<'_>> {
     if !matches!(&node.value, Value::Struct { .. }) {
-        return Ok(Conditions::Prompts { texts: list(node)?, negative: None });
+        return Ok(Conditions::Prompts { texts: list(node)?, negative: Negatives::None });
     }
     let item = |node| Ok(Item { value: Node::decode(node)?, node });
     let mut fields = node.fields()?;
     let (texts, file) = (fields.node_option("texts"), fields.node_option("file"));
     let negative = fields.node_option("negative");
     fields.finish()?;
-    let negative = negative.map(item).transpose()?;
+    let negative = match negative {
+        None => Negatives::None,
+        Some(node) => match items(node)? {
+            Some(texts) => Negatives::Each(texts, node),
+            None => Negatives::All(item(node)?),
+        },
+    };
     match (texts, file) {
         (None, Some(file)) => Ok(Conditions::PromptFile { file: item(file)?, negative }),
         (Some(texts), None) => match items(texts)? {
             Some(texts) => Ok(Conditions::Prompts { texts, negative }),
             None => {
-                let error = texts.error("expected a list of at least one text");
+                let error = texts.error("expected a list with at least one text");
                 Err(error.with_help("write texts: [\"..\"]"))
             }
         },
-        (Some(_), Some(file)) => Err(file.error("`file` stands beside `texts`; give one of them")),
+        (Some(_), Some(file)) => Err(file.error("`file` and `texts` cannot be combined; give one of them")),
         (None, None) => {
             let error = node.error("missing field `texts`");
-            Err(error.with_help("write texts: [\"..\"], or file: \"prompts.txt\" with one a line"))
+            Err(error.with_help("write texts: [\"..\"], or file: \"prompts.txt\" with one per line"))
         }
     }
 }
 
-/// The items of a list, if it is one of at least one.
+/// The items of a list with at least one item.
 fn items<T: DeserializeOwned>(node: &Node) -> Result<Option<Vec<Item<'_, T>>>> {
     let Value::List(items) = &node.value else { return Ok(None) };
     let items: Vec<_> =
@@ -123,7 +162,7 @@ fn list<T: DeserializeOwned>(node: &Node) -> Result<Vec<Item<'_, T>>> {
         return Ok(items);
     }
     let name = node.name().unwrap_or_default();
-    let error = node.error(format!("`{name}` needs a list of at least one"));
+    let error = node.error(format!("`{name}` needs a list with at least one item"));
     let items = match &node.value {
         Value::Tuple { items, .. } if !items.iter().all(|item| matches!(item.value, Value::List(_))) => {
             items.iter().map(|item| cut(&item.to_string()).into_owned()).collect::<Vec<_>>().join(", ")
@@ -156,7 +195,8 @@ mod tests {
             assert!(example.contains(&found), "{example}: {found}");
         }
         let file = Document::parse("run.ron", "Prompts(file: \"p.txt\", negative: \"c\")").unwrap();
-        let Conditions::PromptFile { file, negative: Some(negative) } = Conditions::read(&file).unwrap()
+        let Conditions::PromptFile { file, negative: Negatives::All(negative) } =
+            Conditions::read(&file).unwrap()
         else {
             panic!("other")
         };
@@ -167,7 +207,17 @@ mod tests {
         let Conditions::Prompts { texts, negative } = Conditions::read(&both).unwrap() else {
             panic!("other")
         };
-        assert_eq!((texts[1].value.as_str(), negative.unwrap().value.as_str()), ("b", "c"));
+        assert_eq!(texts[1].value, "b");
+        assert_eq!(negative.of_each(2).unwrap(), [Some("c".to_owned()), Some("c".to_owned())]);
+        let each = "Prompts(texts: [\"a\", \"b\"], negative: [\"c\", \"d\"])";
+        let each = Document::parse("run.ron", each).unwrap();
+        let Conditions::Prompts { negative, .. } = Conditions::read(&each).unwrap() else { panic!("other") };
+        assert_eq!(negative.of_each(2).unwrap(), [Some("c".to_owned()), Some("d".to_owned())]);
+        let error = negative.of_each(3).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.location()),
+            ("2 negatives for 3 prompts", Some(("run.ron", 1, 38)))
+        );
     }
 
     #[test]
@@ -191,16 +241,16 @@ mod tests {
         let error = labels[1].node.error("out of range");
         assert_eq!((labels[1].value, error.location()), (-7, Some(("run.ron", 1, 12))));
         for (text, told) in [
-            ("Labels([])", "`Labels` needs a list of at least one"),
-            ("Labels(3)", "`Labels` needs a list of at least one"),
-            ("Names", "`Names` needs a list of at least one"),
+            ("Labels([])", "`Labels` needs a list with at least one item"),
+            ("Labels(3)", "`Labels` needs a list with at least one item"),
+            ("Names", "`Names` needs a list with at least one item"),
             ("PerClass(0)", "0 images"),
             ("Null(0)", "0 images"),
-            ("Prompts([])", "`Prompts` needs a list of at least one"),
+            ("Prompts([])", "`Prompts` needs a list with at least one item"),
             ("Prompts(texts: [])", "a list of at least one text"),
             ("Prompts(texts: [\"a\"], negativ: \"b\")", "unknown field `negativ`"),
             ("Prompts(negative: \"b\")", "missing field `texts`"),
-            ("Prompts(texts: [\"a\"], file: \"b\")", "`file` stands beside `texts`"),
+            ("Prompts(texts: [\"a\"], file: \"b\")", "`file` and `texts` cannot be combined"),
             ("Label([1])", "unknown condition `Label`"),
         ] {
             let node = Document::parse("run.ron", text).unwrap();

@@ -1,4 +1,4 @@
-//! Reading by hand, for registries: a name picks the reader, which takes its fields one by one.
+//! Reading by hand, for registries: a name selects the reader, which takes its fields one by one.
 
 use serde::de::DeserializeOwned;
 
@@ -11,7 +11,7 @@ pub struct Variant<'a> {
     node: &'a Node,
 }
 
-/// The fields of a struct, which are taken by name; what is left over at the end is an error.
+/// The fields of a struct, taken by name. Whatever is left at the end is an error.
 #[derive(Debug)]
 pub struct Fields<'a> {
     node: &'a Node,
@@ -29,11 +29,11 @@ impl Node {
             Some(name) => Ok(Variant { name, node: self }),
             None => Err(self
                 .error(format!("expected a name such as `Name(..)`, found {}", self.found()))
-                .with_help("write the name of the thing before its parentheses")),
+                .with_help("write a name before the parentheses")),
         }
     }
 
-    /// The fields of this struct, whether it has a name or not.
+    /// The fields of this struct, with or without a name.
     ///
     /// # Errors
     /// A value without named fields.
@@ -53,7 +53,7 @@ impl Node {
         Ok(Fields { node: self, fields, asked: Vec::new() })
     }
 
-    /// The error of a field that this struct does not have. An override may have meant one further in.
+    /// The error of an unknown field. An override may have meant a field further inside.
     pub(crate) fn unknown_field<'a>(
         &self,
         field: &Field,
@@ -69,10 +69,10 @@ impl Node {
         let list = suggest::list("allowed", allowed);
         error.with_help(match self.path_to(&field.name).or(near) {
             Some(near) => format!("did you mean `{near}`? {list}"),
-            // It was written without a path before it.
+            // It was written without a path.
             None if field.span.start == 0 => {
                 let name = suggest::cut(&field.name);
-                format!("what is inside one of these is set by its path, `FIELD.{name}`; {list}")
+                format!("set a field inside one of these by its path, `FIELD.{name}`; {list}")
             }
             None => list,
         })
@@ -90,7 +90,7 @@ impl<'a> Variant<'a> {
         self.name
     }
 
-    /// The whole value, name and all.
+    /// The whole value, including its name.
     pub fn node(&self) -> &'a Node {
         self.node
     }
@@ -103,15 +103,15 @@ impl<'a> Variant<'a> {
         self.node.fields()
     }
 
-    /// Decodes what is in the parentheses: a struct of the fields, or the single item.
+    /// Decodes the content of the parentheses: a struct of the fields, or the single item.
     ///
     /// # Errors
-    /// What does not fit `T`, as [`Node::decode`].
+    /// Whatever does not fit `T`, as in [`Node::decode`].
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.node.decode_payload()
     }
 
-    /// The error for a name that no reader answers to; `what` is its kind, such as "guidance rule".
+    /// The error for a name without a reader; `what` is its kind, such as "guidance rule".
     pub fn unknown<'b>(&self, what: &str, allowed: impl IntoIterator<Item = &'b str> + Clone) -> ConfigError {
         let end = self.node.span.start + self.name.len();
         ConfigError::new(format!("unknown {what} `{}`", suggest::cut(self.name)))
@@ -121,7 +121,7 @@ impl<'a> Variant<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// A field that must be there, decoded.
+    /// A required field, decoded.
     ///
     /// # Errors
     /// A missing field, or one that does not fit `T`.
@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
         self.node(name)?.decode().map_err(|error| error.inside(name))
     }
 
-    /// A field, decoded, or `default` where it is not given.
+    /// A field, decoded, or `default` if it is absent.
     ///
     /// # Errors
     /// A field that does not fit `T`.
@@ -137,7 +137,7 @@ impl<'a> Fields<'a> {
         Ok(self.take_option(name)?.unwrap_or(default))
     }
 
-    /// A field, decoded, or `None` where it is not given or is written `None`.
+    /// A field, decoded, or `None` if it is absent or written `None`.
     ///
     /// # Errors
     /// A field that does not fit `T`.
@@ -146,7 +146,7 @@ impl<'a> Fields<'a> {
         node.decode().map_err(|error| error.inside(name))
     }
 
-    /// A field that must be there, as it stands.
+    /// A required field, undecoded.
     ///
     /// # Errors
     /// A missing field.
@@ -156,13 +156,13 @@ impl<'a> Fields<'a> {
             let of = self.node.name().map_or(String::new(), |name| format!(" of `{name}`"));
             let error = self.node.error(format!("missing field `{name}`{of}"));
             match suggest::nearest(name, self.fields.iter().map(|field| field.name.as_str())) {
-                Some(near) => error.with_help(format!("did you mean `{name}` where `{near}` stands?")),
+                Some(near) => error.with_help(format!("did you mean `{name}` instead of `{near}`?")),
                 None => error.with_help(format!("add `{name}: ..` here")),
             }
         })
     }
 
-    /// A field as it stands, where it is given and is not `None`.
+    /// An undecoded field, if it is present and not `None`.
     pub fn node_option(&mut self, name: &'static str) -> Option<&'a Node> {
         self.asked.push(name);
         self.find(name).filter(|node| !matches!(&node.value, Value::Ident(name) if name == "None"))
@@ -175,7 +175,7 @@ impl<'a> Fields<'a> {
     /// Ends the reading.
     ///
     /// # Errors
-    /// A field that nobody took: it is unknown, and those that were asked for are the ones allowed.
+    /// A field that nobody took: it is unknown, and the allowed ones are those that were asked for.
     pub fn finish(&self) -> Result<()> {
         let asked = &self.asked;
         match self.fields.iter().find(|field| !asked.contains(&field.name.as_str())) {
@@ -225,7 +225,7 @@ mod tests {
         let node = parse("Cfg(sacle: 2)");
         let error = node.fields().unwrap().take::<f64>("scale").unwrap_err();
         assert_eq!(error.message(), "missing field `scale` of `Cfg`");
-        assert_eq!(error.help_text(), Some("did you mean `scale` where `sacle` stands?"));
+        assert_eq!(error.help_text(), Some("did you mean `scale` instead of `sacle`?"));
     }
 
     #[test]

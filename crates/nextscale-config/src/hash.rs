@@ -1,34 +1,36 @@
-//! What a config says, as one number.
+//! The hash of a config's meaning.
 
 use nextscale_files::sha256;
 
 use crate::{Node, Value};
 
 impl Node {
-    /// The SHA-256 of what is said, in hex: 64 digits.
+    /// The SHA-256 of the config's meaning in hex: 64 digits.
     ///
-    /// It does not depend on comments, layout, the order of fields and map entries, or spelling: `0x10` and `16`; `1`
-    /// and `1.0`, which decode alike wherever both are allowed; `Dse` and `Dse()`; `x` and `Some(x)`. It does depend on
-    /// the order of lists, on names, and on whether a default is written out: hash the resolved config, not the file.
+    /// It ignores comments, layout, the order of fields and map entries, and spelling: `0x10` and `16`; `1`
+    /// and `1.0`, which decode alike wherever both are allowed; `Dse` and `Dse()`; `x` and `Some(x)`. It
+    /// depends on the order of lists, on names, and on whether a default is written out: hash the resolved
+    /// config, not the file.
     pub fn hash(&self) -> String {
         sha256(identity(self))
     }
 }
 
-/// A byte string that two nodes share exactly when they mean the same.
+/// A byte string that two nodes share exactly if they mean the same.
 pub(crate) fn identity(node: &Node) -> Vec<u8> {
     let mut bytes = Vec::new();
     canonical(node, &mut bytes);
     bytes
 }
 
-/// Appends a byte string that two nodes share exactly when they mean the same. Lengths come first, so no two run together.
+/// Appends a byte string that two nodes share exactly if they mean the same. Lengths come first, so that
+/// neighbours cannot be confused.
 fn canonical(node: &Node, out: &mut Vec<u8>) {
     match &node.value {
         Value::Unit => out.push(b'u'),
         Value::Bool(value) => out.extend([b'b', u8::from(*value)]),
         Value::Int(value) => integer(*value, out),
-        // Whole numbers that f64 holds exactly; -0.0 is not 0.
+        // Integers that f64 represents exactly; -0.0 is not 0.
         Value::Float(value)
             if value.fract() == 0.0 && value.abs() <= 2f64.powi(53) && !is_minus_zero(*value) =>
         {
@@ -84,7 +86,7 @@ fn canonical(node: &Node, out: &mut Vec<u8>) {
     }
 }
 
-/// `Some(None)` and `Some(Some(x))` mean something that `None` and `Some(x)` do not.
+/// `Some(None)` and `Some(Some(x))` mean something other than `None` and `Some(x)`.
 fn is_plain_some(items: &[Node]) -> bool {
     matches!(items, [item] if !matches!(item.name(), Some("None" | "Some")))
 }

@@ -1,10 +1,11 @@
 //! A RON document as a tree with spans: overrides, decoding with precise errors, hashes.
 //!
-//! A config is parsed once, by [`Document::parse`], into [`Node`]s which remember where they stand. The same tree
-//! then serves every reader: `--set` and sweeps change it ([`Node::assign`], [`Node::set`]), registries look at its
-//! names ([`Node::variant`]), serde types are read from it ([`Node::decode`]), the resolved config of a run is
-//! printed from it ([`Node::to_ron_string`]) and identified by it ([`Node::hash`]). Every error points into the text.
-//! The language is that of the `ron` crate, which reads the text, the serde types, and writes the scalars.
+//! A config is parsed once, by [`Document::parse`], into [`Node`]s that remember their place. The same tree
+//! then serves every reader: `--set` and sweeps change it ([`Node::assign`], [`Node::set`]), registries look
+//! at its names ([`Node::variant`]), serde types are read from it ([`Node::decode`]), and the resolved config
+//! of a run is printed from it ([`Node::to_ron_string`]) and identified by it ([`Node::hash`]). Every error
+//! points into the text. The language is that of the `ron` crate, which reads the text and the serde types
+//! and writes the scalars.
 //!
 //! ```
 //! use nextscale_config::Document;
@@ -49,7 +50,7 @@ mod source;
 mod step;
 mod suggest;
 
-pub use conditions::{Conditions, Item};
+pub use conditions::{Conditions, Item, Negatives};
 pub use decode::NumberOr;
 pub use error::ConfigError;
 pub use fields::{Fields, Variant};

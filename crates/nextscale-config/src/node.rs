@@ -1,4 +1,4 @@
-//! The tree: a value, and where it stands in which text.
+//! The tree: values with their places in the text.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use crate::{ConfigError, Source, Span, suggest::cut};
 
 /// One value of a RON document, with the place it was read from.
 ///
-/// Two nodes are equal when their values are; where they stand does not matter.
+/// Two nodes are equal if their values are, wherever they were read from.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// What is written there.
     pub value: Value,
-    /// The bytes of `source` that it covers.
+    /// The bytes of `source` that it spans.
     pub span: Span,
     /// The text it was read from.
     pub source: Arc<Source>,
@@ -49,7 +49,7 @@ pub enum Value {
     Struct {
         /// The name before the parenthesis.
         name: Option<String>,
-        /// The fields in the order written, each name once.
+        /// The fields in the order written, with distinct names.
         fields: Vec<Field>,
     },
 }
@@ -92,7 +92,7 @@ impl Node {
         }
     }
 
-    /// So many values are within one another here; 1 for a number or a name.
+    /// The depth of nesting; 1 for a number or a name.
     pub(crate) fn depth(&self) -> usize {
         let deepest = match &self.value {
             Value::List(items) | Value::Tuple { items, .. } => items.iter().map(Node::depth).max(),
@@ -103,14 +103,14 @@ impl Node {
         1 + deepest.unwrap_or(0)
     }
 
-    /// What a caret should cover: the whole of a value on one line, the first line of a longer one.
+    /// The span for a caret: the whole of a value on one line, or the first line of a longer one.
     pub(crate) fn head(&self) -> Span {
         let text = self.source.text.get(self.span.clone()).unwrap_or("");
         let first = text.lines().next().unwrap_or("").trim_end().len();
         self.span.start..self.span.start + first
     }
 
-    /// What was found, for people: "the number 3", "the list [..]".
+    /// A description of the value for messages: "the number 3", "the list [..]".
     pub fn found(&self) -> String {
         match &self.value {
             Value::Unit => "`()`".into(),

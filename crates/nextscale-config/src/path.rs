@@ -1,7 +1,8 @@
 //! Paths into a tree: `guidance.base.scale`, `variants[1].1.beta`.
 //!
-//! A path is field names (or keys of maps) joined by points; an item of a list or tuple is `[1]` or `.1`, from 0.
-//! A newtype such as `Var((tokenizer: ..))` or `Some(..)` is looked through: its fields belong to its holder.
+//! A path consists of field names (or keys of maps) joined by points; an item of a list or tuple is `[1]` or
+//! `.1`, from 0. Newtypes such as `Var((tokenizer: ..))` or `Some(..)` are transparent: their fields belong
+//! to their holder.
 
 use crate::{
     ConfigError, Field, Node, Result, Span, Value,
@@ -23,7 +24,8 @@ pub(crate) fn steps(path: &str) -> Result<Vec<(Step, Span)>> {
         match name.parse() {
             Ok(index) => steps.push((Step::Index(index), at..at + name.len())),
             Err(_) if !name.is_empty() => steps.push((Step::Name(name.to_owned()), at..at + name.len())),
-            // `variants[1]` has one name; a part may begin with an index only at the very start, `[1].beta`.
+            // `variants[1]` has one name; a part may begin with an index only at the start of the path,
+            // `[1].beta`.
             Err(_) if steps.is_empty() && !indices.is_empty() => {}
             Err(_) => return Err(bad()),
         }
@@ -45,7 +47,7 @@ impl Node {
     /// The node at a path such as `guidance.beta` or `variants[1].1.beta`.
     ///
     /// # Errors
-    /// A path that leads nowhere; the hint names what is there.
+    /// A path that leads nowhere; the hint lists what is there.
     pub fn get(&self, path: &str) -> Result<&Node> {
         let mut node = self;
         for (step, _) in &steps(path)? {
@@ -70,7 +72,7 @@ impl Node {
         }
     }
 
-    /// The node that a step leads to, and how many levels below this one it is.
+    /// The node that a step leads to, and how many levels deeper it is.
     pub(crate) fn child_mut(&mut self, step: &Step) -> Option<(&mut Node, usize)> {
         let child = match (&mut self.value, step) {
             (Value::Struct { fields, .. }, Step::Name(name)) => {
@@ -88,7 +90,7 @@ impl Node {
         child.map(|node| (node, 1))
     }
 
-    /// The field of this name, which may be that of what a name holds alone.
+    /// The field of this name, possibly inside the only content of a name.
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         match &self.value {
             Value::Struct { fields, .. } => fields.iter().find(|field| field.name == name),
@@ -97,7 +99,7 @@ impl Node {
         }
     }
 
-    /// The path to the first field of this name in what this node holds.
+    /// The path to the first field of this name inside this node.
     pub(crate) fn path_to(&self, name: &str) -> Option<String> {
         let alone = matches!(&self.value, Value::Tuple { name: Some(_), items } if items.len() == 1);
         Group::of(self)?.parts.into_iter().find_map(|(lead, child)| {
@@ -122,7 +124,7 @@ impl Node {
         }
     }
 
-    /// The error for a step that leads nowhere from here, naming what is here.
+    /// The error for a step that leads nowhere from here, with a list of what is here.
     pub(crate) fn nothing_at(&self, step: &Step, path: &str) -> ConfigError {
         let holder = self.name().map_or("here".to_owned(), |name| format!("in `{}`", suggest::cut(name)));
         let (path_start, missing) = (suggest::cut(path), step.to_string());
@@ -147,7 +149,7 @@ impl Node {
             (Value::List(items) | Value::Tuple { items, .. }, _) if !items.is_empty() => {
                 error.with_help(format!("its items are [0] to [{}]", items.len() - 1))
             }
-            _ => error.with_help("it holds nothing by that name"),
+            _ => error.with_help("it has nothing of that name"),
         }
     }
 }

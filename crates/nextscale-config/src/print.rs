@@ -1,19 +1,19 @@
-//! Tree to text: RON that parses to the same tree, the same for the same tree, pleasant to read. Numbers, characters and
-//! strings are written by `ron`; brackets, names and lines are laid out here.
+//! Tree to text: RON that parses to the same tree, is deterministic, and is pleasant to read. Numbers,
+//! characters and strings are written by `ron`; brackets, names and line breaks are chosen here.
 
 use ron::{Serializer, ser::PrettyConfig};
 use serde::Serialize;
 
 use crate::{Node, Value, parse::is_keyword};
 
-/// Lines are kept this short where the values allow it.
+/// The maximum length of lines, if the values allow it.
 const WIDTH: usize = 100;
 
 impl Node {
     /// This value as RON over several lines, with all names, ending in a newline.
     pub fn to_ron_string(&self) -> String {
         let mut text = String::new();
-        // The outermost struct always has a line for each field.
+        // The outermost struct always has one line per field.
         match &self.value {
             Value::Struct { .. } => broken(self, 0, &mut text),
             _ => pretty(self, 0, 0, &mut text),
@@ -32,7 +32,7 @@ impl std::fmt::Display for Node {
     }
 }
 
-/// What stands in brackets.
+/// The contents of brackets.
 pub(crate) struct Group<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) open: char,
@@ -40,7 +40,7 @@ pub(crate) struct Group<'a> {
     pub(crate) parts: Vec<(Lead<'a>, &'a Node)>,
 }
 
-/// What leads to a part of a group.
+/// What precedes a part of a group.
 #[derive(Clone, Copy)]
 pub(crate) enum Lead<'a> {
     Item(usize),
@@ -79,7 +79,7 @@ fn pretty(node: &Node, indent: usize, column: usize, out: &mut String) {
     }
 }
 
-/// Writes a node with a line for each thing it holds, or with lines full of numbers.
+/// Writes a node with one line per item, or with lines full of numbers.
 fn broken(node: &Node, indent: usize, out: &mut String) {
     let Some(group) = Group::of(node) else { return scalar(node, out) };
     let numbers = matches!(&node.value, Value::List(items) if items.iter().all(is_number));
@@ -142,7 +142,7 @@ pub(crate) fn begin(group: &Group<'_>, out: &mut String) {
     out.push(group.open);
 }
 
-/// What stands before a value: `name: `, or `key: `.
+/// The text before a value: `name: `, or `key: `.
 fn push_lead(lead: Lead<'_>, out: &mut String) {
     match lead {
         Lead::Item(_) => return,
@@ -152,14 +152,14 @@ fn push_lead(lead: Lead<'_>, out: &mut String) {
     out.push_str(": ");
 }
 
-/// A value that is no group.
+/// A value that is not a group.
 pub(crate) fn scalar(node: &Node, out: &mut String) {
     match &node.value {
         Value::Bool(value) => by_ron(value, true, out),
         Value::Int(value) => by_ron(value, true, out),
         Value::Float(value) => by_ron(value, true, out),
         Value::Char(value) => by_ron(value, true, out),
-        // Nothing is escaped where nothing must be: ron escapes apostrophes too.
+        // Escapes only where necessary: ron would escape apostrophes too.
         Value::Str(text) => {
             by_ron(text, text.contains(|c: char| c.is_control() || matches!(c, '"' | '\\')), out);
         }
@@ -170,11 +170,11 @@ pub(crate) fn scalar(node: &Node, out: &mut String) {
 
 fn by_ron<T: Serialize>(value: &T, escaped: bool, out: &mut String) {
     let config = PrettyConfig::new().escape_strings(escaped);
-    // A scalar has nothing that ron refuses, and a string takes whatever is written.
+    // Neither a scalar nor writing to a string can fail.
     Serializer::new(out, Some(config)).and_then(|mut ron| value.serialize(&mut ron)).ok();
 }
 
-/// A name, as `r#name` where the plain one would be read as something else.
+/// A name, written `r#name` if the plain one would be read as something else.
 pub(crate) fn push_name(name: &str, as_value: bool, out: &mut String) {
     let plain = name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
         && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());

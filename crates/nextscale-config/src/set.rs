@@ -11,12 +11,12 @@ use crate::{
     suggest::cut,
 };
 
-/// What reports call the text of an override.
+/// The name of an override's text in reports.
 pub(crate) const SET: &str = "--set";
 
 impl Node {
-    /// An error about what this value means as a whole: it points at what an override made of it, if one did, or else at the
-    /// value.
+    /// An error about this value as a whole: points at what an override changed in it, if anything, or else
+    /// at the value.
     pub fn refused(&self, message: impl Into<String>) -> ConfigError {
         self.overridden().unwrap_or(self).error(message)
     }
@@ -29,11 +29,11 @@ impl Node {
         Group::of(self)?.parts.iter().rev().find_map(|(_, value)| value.overridden())
     }
 
-    /// Carries out one `PATH=VALUE`, as `--set` takes it. The value is RON; a single word with a point or a slash in it
-    /// that is no RON, such as `weights/vae.pth`, is taken as a string, because shells eat quotes.
+    /// Carries out one `PATH=VALUE`, as in `--set`. The value is RON. A single word with a point or a slash
+    /// that is not RON, such as `weights/vae.pth`, is read as a string, because shells remove quotes.
     ///
-    /// A last field that is not there yet is added, so that defaults can be overridden; if it does not exist for the
-    /// struct, decoding says so and points into this text.
+    /// A missing last field is added, so that defaults can be overridden. If the struct has no such field,
+    /// decoding reports it and points into this text.
     ///
     /// # Errors
     /// No `=`, a value that is not RON, a path that leads nowhere.
@@ -45,7 +45,7 @@ impl Node {
         self.set(path.trim(), value)
     }
 
-    /// Puts a value, given as RON text, in place of the one at a path; see [`Node::assign`].
+    /// Replaces the value at a path by RON text; see [`Node::assign`].
     ///
     /// # Errors
     /// A value that is not RON, a path that leads nowhere.
@@ -61,7 +61,7 @@ impl Node {
         self.set_node(path, node)
     }
 
-    /// Puts a node in place of the one at a path, or adds it as a struct's last field; see [`Node::assign`].
+    /// Replaces the node at a path, or adds it as a struct's last field; see [`Node::assign`].
     ///
     /// # Errors
     /// A path that leads nowhere.
@@ -74,7 +74,7 @@ impl Node {
         self.replace(&steps, target, value, 1)
     }
 
-    /// `level` is how many values are around this one, itself included.
+    /// `level` is the number of enclosing values, including this one.
     fn replace(
         &mut self,
         steps: &[(Step, Span)],
@@ -99,7 +99,7 @@ impl Node {
                     let error = ConfigError::new(format!("`{}` is not the name of a field", cut(name)));
                     return Err(target.point(error, &value, span.clone()));
                 }
-                // The name's place in `PATH=VALUE`; elsewhere the value stands for it.
+                // The name's place in `PATH=VALUE`; otherwise the value's.
                 let span = if target.in_text { span.clone() } else { value.span.clone() };
                 holder.add(Field { name: name.clone(), span, node: value });
                 Ok(())
@@ -111,12 +111,12 @@ impl Node {
     /// Refuses what would be nested too deep with `level` values around its innermost neighbour.
     fn fits_at(&self, level: usize) -> Result<()> {
         if level - 1 + self.depth() > MAX_DEPTH {
-            return Err(self.error(format!("with this, values are nested more than {MAX_DEPTH} deep")));
+            return Err(self.error(format!("this would nest values more than {MAX_DEPTH} deep")));
         }
         Ok(())
     }
 
-    /// The value that takes new fields, and how many levels below this one they are.
+    /// The value that receives new fields, and how many levels deeper it is.
     fn holder(&mut self) -> Option<(&mut Node, usize)> {
         let takes = match &self.value {
             // `Dse()` and `Dse` have their defaults until the first field is given.
@@ -158,7 +158,7 @@ impl Node {
 #[derive(Clone, Copy)]
 struct Target<'a> {
     path: &'a str,
-    /// Whether the path stands before the value, as in `PATH=VALUE`.
+    /// Whether the path precedes the value, as in `PATH=VALUE`.
     in_text: bool,
 }
 
@@ -169,7 +169,7 @@ impl Target<'_> {
     }
 }
 
-/// Whether a text may stand for a string without quotes: one word, as file names are.
+/// Whether a text can be a string without quotes: a single word, like a file name.
 fn is_word(text: &str) -> bool {
     text.chars().all(|c| c.is_alphanumeric() || "._-/~+@".contains(c))
         && text.contains(['.', '/'])

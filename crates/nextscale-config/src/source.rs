@@ -7,16 +7,16 @@ use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanConten
 /// A byte range of a [`Source`]'s text.
 pub type Span = Range<usize>;
 
-/// So many characters of a line are shown before a place, at it, and after it.
+/// How many characters of a line are shown before a place, at it, and after it.
 pub(crate) const EXCERPT: usize = 200;
 
-/// Lines of more bytes than this, all shown together, are cut.
+/// Excerpts whose lines have more bytes in total are shortened.
 const LONG: usize = 4000;
 
-/// A text and the name that reports give it: a path, or `--set` for a command line's override.
+/// A text and its name in reports: a path, or `--set` for a command line's override.
 #[derive(PartialEq, Eq)]
 pub struct Source {
-    /// The name that reports show.
+    /// The name in reports.
     pub name: String,
     /// The whole text, which spans index by byte.
     pub text: String,
@@ -44,14 +44,14 @@ impl Source {
 }
 
 impl std::fmt::Debug for Source {
-    /// Without the text, which may be long and is part of every error.
+    /// Without the text, which can be long and is part of every error.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Source").field("name", &self.name).field("bytes", &self.text.len()).finish()
     }
 }
 
 impl SourceCode for Source {
-    /// The lines about a span; of very long ones, what stands next to it.
+    /// The lines around a span; of very long lines, only what is near it.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -70,7 +70,7 @@ impl SourceCode for Source {
             )));
         }
         let (start, end) = (span.offset(), span.offset() + span.len());
-        // Two places that are far apart have an excerpt each.
+        // Two places that are far apart get separate excerpts.
         if span.len() > LONG || !self.text.is_char_boundary(start) || !self.text.is_char_boundary(end) {
             return Err(MietteError::OutOfBounds);
         }
@@ -95,7 +95,7 @@ impl SourceCode for Source {
 mod tests {
     use super::*;
 
-    /// What is handed over is bounded, whatever the lines and wherever the span.
+    /// The excerpt is bounded, whatever the lines and wherever the span.
     #[test]
     fn excerpts_are_cut_to_a_window() {
         let long = "é".repeat(1 << 20);

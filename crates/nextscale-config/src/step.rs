@@ -16,7 +16,7 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// A step and the path behind it.
+/// A step and the rest of the path.
 pub(crate) fn join(step: &str, rest: &str) -> String {
     if rest.starts_with('[') { format!("{step}{rest}") } else { format!("{step}.{rest}") }
 }

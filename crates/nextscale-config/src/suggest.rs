@@ -1,18 +1,18 @@
-//! "Did you mean": the nearest of the names that are allowed. Names come from a file, so their length and number are
-//! bounded before they are compared or shown.
+//! "Did you mean": the nearest allowed name. Names come from files, so their length and number are bounded
+//! before they are compared or shown.
 
 use std::borrow::Cow;
 
-/// A longer name than this is no slip of one that is allowed.
+/// A longer name is not a misspelling of an allowed one.
 const LONGEST: usize = 100;
 
-/// So many names are compared.
+/// How many names are compared.
 const COMPARED: usize = 1000;
 
-/// So many names are listed.
+/// How many names are listed.
 const LISTED: usize = 50;
 
-/// A text for a message: its beginning, where it is long.
+/// A text for a message: only its beginning if it is long.
 pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}..", &text[..end]).into(),
@@ -20,7 +20,8 @@ pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The name most like `given`, if one is like enough to be a slip of the hand: the same beginning, or few letters off.
+/// The name most similar to `given`, if it is similar enough for a misspelling: the same beginning, or few
+/// letters different.
 pub(crate) fn nearest<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > LONGEST {
         return None;
@@ -39,7 +40,7 @@ pub(crate) fn nearest<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str
         .map(|(_, _, name)| name)
 }
 
-/// The help under an unknown name: the nearest one, then all of them after `lead`.
+/// The help for an unknown name: the nearest one, then all of them after `lead`.
 pub(crate) fn help<'a>(
     given: &str,
     lead: &str,
@@ -52,7 +53,7 @@ pub(crate) fn help<'a>(
     }
 }
 
-/// All names after `lead`, as far as they are listed.
+/// All names after `lead`, up to the limit.
 pub(crate) fn list<'a>(lead: &str, allowed: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = allowed.into_iter();
     let list: Vec<String> = names.by_ref().take(LISTED).map(|name| format!("`{}`", cut(name))).collect();

@@ -1,4 +1,4 @@
-//! What a person sees after the usual slips.
+//! What a person sees after common mistakes.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use nextscale_config::{ConfigError, Document, Node};
@@ -306,7 +306,7 @@ fn override_of_a_field_that_may_be_further_in() {
     let mut tree = tree();
     tree.assign("beta=0.3").unwrap();
     let error = tree.decode::<Config>().err().unwrap();
-    let help = "what is inside one of these is set by its path, `FIELD.beta`; \
+    let help = "set a field inside one of these by its path, `FIELD.beta`; \
                 allowed: `model`, `guidance`, `seed`, `batch`";
     assert_eq!(error.help_text(), Some(help));
 }

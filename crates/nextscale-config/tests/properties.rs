@@ -79,7 +79,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     )
 }
 
-/// A tree as the `ron` crate sees it: names of structs and variants dropped.
+/// A tree as the `ron` crate sees it: without the names of structs and variants.
 fn as_ron(node: &Node) -> ron::Value {
     match &node.value {
         Value::Unit => ron::Value::Unit,
@@ -112,7 +112,7 @@ fn as_ron(node: &Node) -> ron::Value {
     }
 }
 
-/// Numbers by value: ron's own width of a number is not ours.
+/// Numbers by value, because ron stores them in other widths.
 fn same(a: &ron::Value, b: &ron::Value) -> bool {
     use ron::Value as R;
     match (a, b) {

@@ -1,4 +1,4 @@
-//! Every shipped config and every snippet of the documentation, as `ron` reads it and as it is read here.
+//! Every shipped config and every snippet of the documentation, read by `ron` and by this crate.
 
 use nextscale_config::{Document, Node, Value};
 
@@ -46,7 +46,7 @@ fn each_config_is_printed_as_the_same_config() {
     }
 }
 
-/// Run folders, cells of ablations and calibrations are found again by these.
+/// Run folders, cells of ablations and calibrations are found by these.
 #[test]
 fn hashes_stay_what_they_were() {
     let mut table = String::new();

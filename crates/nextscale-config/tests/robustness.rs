@@ -1,4 +1,4 @@
-//! Hostile and damaged configs: an error that points somewhere, soon, on little paper.
+//! Hostile and damaged configs give an error with a place, quickly and in few lines.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ fn render(error: &ConfigError) -> String {
     text
 }
 
-/// A small generator of its own, so that the same texts are made for ever.
+/// A small generator of its own, so that the texts never change.
 struct Random(u64);
 
 impl Random {
@@ -120,11 +120,11 @@ fn overrides_cannot_nest_deeper_either() {
     let path = format!("a{}", "[0]".repeat(99));
     // The innermost list is empty; the one around it holds it.
     let error = tree.assign(&format!("{path}={deep}")).unwrap_err();
-    assert_eq!(error.message(), "with this, values are nested more than 128 deep");
+    assert_eq!(error.message(), "this would nest values more than 128 deep");
     tree.assign(&format!("{path}=[1]")).unwrap();
 }
 
-/// Each is short, and all of them together go deep.
+/// Each is short, but together they are deep.
 #[test]
 fn many_overrides_cannot_nest_deeper_either() {
     for (first, step, value) in
@@ -137,18 +137,18 @@ fn many_overrides_cannot_nest_deeper_either() {
             path.push_str(step);
             error
         });
-        assert_eq!(refused.unwrap().message(), "with this, values are nested more than 128 deep");
+        assert_eq!(refused.unwrap().message(), "this would nest values more than 128 deep");
         assert_eq!(Document::parse("again", &tree.to_ron_string()).unwrap(), tree);
     }
 }
 
-/// A newtype is looked through without a step of the path.
+/// A newtype has no step in a path.
 #[test]
 fn newtypes_count_as_levels() {
     let chain = format!("{}(x: 0){}", "A(".repeat(100), ")".repeat(100));
     let mut tree = Document::parse("a.ron", &format!("(a: {chain})")).unwrap();
     let error = tree.assign(&format!("a.x={chain}")).unwrap_err();
-    assert_eq!(error.message(), "with this, values are nested more than 128 deep");
+    assert_eq!(error.message(), "this would nest values more than 128 deep");
     tree.assign("a.x=A((x: 1))").unwrap();
     assert_eq!(tree.get("a.x.x").unwrap().decode::<u8>().unwrap(), 1);
 }
@@ -254,7 +254,7 @@ fn many_names_are_found_at_once() {
     let Value::List(items) = &tree.get("variants").unwrap().value else { panic!() };
     assert_eq!(items.len(), 20_000);
     assert_eq!(tree.get("variants[19999].1.base.scale").unwrap().decode::<f64>().unwrap(), 19_999.0);
-    // A quadratic step here takes minutes.
+    // A quadratic step here would take minutes.
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 

@@ -1,4 +1,4 @@
-//! Things of a kind, with settings of every form: how they are read, written down, described and refused.
+//! Kinds with settings of every form: reading, recording, describing and refusing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,7 +179,7 @@ fn what_was_measured_on_a_model_is_refused_with_another() {
     assert_eq!(built.measured.len(), 2);
     built.measured[0].check("c0ffee").unwrap();
     let error = built.measured[1].check("decaf").unwrap_err();
-    assert!(error.to_string().contains("a is of the model with the weights c0ffee"), "{error}");
+    assert!(error.to_string().contains("a was measured on the model with the weights c0ffee"), "{error}");
     assert_eq!(error.location().map(|(_, _, column)| column), Some(43));
 }
 

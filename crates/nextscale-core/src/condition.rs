@@ -1,4 +1,4 @@
-/// What one image is to show, as a user writes it.
+/// What one image should show, as a user writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Condition {
@@ -8,24 +8,24 @@ pub enum Condition {
     Prompt(String),
     /// Nothing: the unconditional model.
     Null,
-    /// A condition, and what guidance leads away from in place of [`Condition::Null`].
+    /// A condition with a negative: what guidance moves away from in place of [`Condition::Null`].
     Negative {
-        /// What the image is to show.
+        /// What the image should show.
         shown: Box<Condition>,
-        /// What it is not to show.
+        /// What it should not show.
         avoided: Box<Condition>,
     },
 }
 
 impl Condition {
-    /// This condition, with `avoided` in place of the null condition on the other side of guidance. A negative that it
-    /// had is replaced.
+    /// This condition with `avoided` in place of the null condition on the other side of guidance. Replaces
+    /// an earlier negative.
     #[must_use]
     pub fn avoiding(self, avoided: Condition) -> Self {
         Self::Negative { shown: Box::new(self.shown().clone()), avoided: Box::new(avoided.shown().clone()) }
     }
 
-    /// What the image is to show.
+    /// What the image should show.
     pub fn shown(&self) -> &Condition {
         match self {
             Self::Negative { shown, .. } => shown.shown(),
@@ -33,7 +33,7 @@ impl Condition {
         }
     }
 
-    /// What guidance leads away from: the negative, and [`Condition::Null`] where there is none.
+    /// What guidance moves away from: the negative, or [`Condition::Null`] if there is none.
     pub fn avoided(&self) -> &Condition {
         match self {
             Self::Negative { avoided, .. } => avoided.shown(),

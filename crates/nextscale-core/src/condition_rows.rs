@@ -4,18 +4,18 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::{Error, PassCondition, Result};
 
-/// The conditions of a batch as a backbone reads them, one row an image.
+/// The conditions of a batch as a backbone reads them, one row per image.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant)] // one a batch and side
+#[allow(clippy::large_enum_variant)] // one per batch and side
 pub enum ConditionRows {
     /// Rows of a table of classes; `None` is the null class.
     Classes(Vec<Option<usize>>),
-    /// Embeddings of variable length, as a text encoder gives them.
+    /// Embeddings of variable length, as from a text encoder.
     Embeddings {
-        /// `[batch, longest, width]`; rows beyond an image's length have any value.
+        /// `[batch, longest, width]`; rows beyond an image's length may hold anything.
         values: Tensor<3>,
-        /// `[batch, longest]`, true where there is a row of the image.
+        /// `[batch, longest]`, true where the image has a row.
         mask: Tensor<2, Bool>,
     },
 }
@@ -29,10 +29,10 @@ impl ConditionRows {
         }
     }
 
-    /// Checks that every embedding has its place in the mask.
+    /// Checks that values and mask fit each other.
     ///
     /// # Errors
-    /// [`Error::Shape`] if values and mask do not fit each other.
+    /// [`Error::Shape`] if the mask does not cover every embedding.
     pub fn check(&self) -> Result<()> {
         let Self::Embeddings { values, mask } = self else { return Ok(()) };
         let [batch, longest, _] = values.dims();
@@ -47,7 +47,7 @@ impl ConditionRows {
     }
 }
 
-/// The conditions of a batch on every side of guidance that is run.
+/// The conditions of a batch, for every side of guidance that runs.
 #[derive(Debug, Clone)]
 pub struct BatchConditions {
     batch: usize,
@@ -55,17 +55,17 @@ pub struct BatchConditions {
 }
 
 impl BatchConditions {
-    /// The rows of each side, of `batch` images.
+    /// The rows of each side, for `batch` images.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no image, [`Error::Shape`] if a side has another number of images, or a mask that does
-    /// not fit.
+    /// [`Error::Setting`] if the batch is empty, [`Error::Shape`] if a side has another number of images or a
+    /// mask that does not fit.
     pub fn new(
         batch: usize,
         sides: impl IntoIterator<Item = (PassCondition, ConditionRows)>,
     ) -> Result<Self> {
         if batch == 0 {
-            return Err(Error::setting("condition", "there is none; give at least one image's"));
+            return Err(Error::setting("condition", "the batch has none; give one for each image"));
         }
         let sides: BTreeMap<_, _> = sides.into_iter().collect();
         for (side, rows) in &sides {

@@ -3,15 +3,15 @@ use std::hash::{Hash, Hasher};
 
 use crate::{Error, Result};
 
-/// A damaged copy of what was drawn: at every earlier scale, a share of the positions has another embedding than the one
-/// that was drawn there.
+/// A damaged copy of the prefix: at every earlier scale, a fraction of the positions has a different
+/// embedding from the one that was drawn there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Corruption {
     share: Share,
     replacement: Replacement,
 }
 
-/// What stands at a corrupted position.
+/// What replaces the embedding at a corrupted position.
 #[derive(
     Debug,
     Clone,
@@ -27,40 +27,43 @@ pub struct Corruption {
     schemars::JsonSchema,
 )]
 pub enum Replacement {
-    /// The whole embedding of another position of the same scale and image.
+    /// The embedding of another position of the same scale and image.
     #[default]
     OtherPosition,
     /// Zeros.
     Zeros,
-    /// The mean over the scale's positions of the same image.
+    /// The mean over all positions of the scale, for the same image.
     ScaleMean,
 }
 
 impl Corruption {
-    /// Corrupts `share` of the positions, from 0 to 1.
+    /// Corrupts the fraction `share` of the positions, from 0 to 1.
     ///
     /// # Errors
     /// [`Error::Setting`] if the share is outside [0, 1].
     pub fn new(share: f64, replacement: Replacement) -> Result<Self> {
         if !(0.0..=1.0).contains(&share) {
-            return Err(Error::setting("share", format!("{share} is no share; give a number from 0 to 1")));
+            return Err(Error::setting(
+                "share",
+                format!("{share} is not in [0, 1]; give a number from 0 to 1"),
+            ));
         }
-        // -0 would be another key than 0.
+        // -0 would be a different key from 0.
         Ok(Self { share: Share(share + 0.0), replacement })
     }
 
-    /// The share of the positions, from 0 to 1.
+    /// The fraction of corrupted positions, from 0 to 1.
     pub fn share(&self) -> f64 {
         self.share.0
     }
 
-    /// What stands at a corrupted position.
+    /// What replaces the embedding at a corrupted position.
     pub fn replacement(&self) -> Replacement {
         self.replacement
     }
 }
 
-/// A number in [0, 1], which has an order and can be a key.
+/// A number in [0, 1] that can be ordered and used as a key.
 #[derive(Debug, Clone, Copy)]
 struct Share(f64);
 

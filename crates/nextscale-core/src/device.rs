@@ -1,8 +1,9 @@
 use burn::tensor::Device;
 
-/// Whether `device` is the CPU, with autodiff or without: its tensors lie in host memory, and the CPU kernels take them.
+/// Whether `device` is the CPU, with or without autodiff: its tensors lie in host memory and the CPU kernels
+/// accept them.
 pub fn is_cpu(device: &Device) -> bool {
-    // burn compares hardware, whatever the devices' autodiff.
+    // burn compares hardware and ignores autodiff.
     *device == Device::flex()
 }
 

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What a backbone's linear layers and a decoder's 3×3 convolutions multiply. All else is f32. Users write `f32` or `bf16`.
+/// The type in which a backbone's linear layers and a decoder's 3×3 convolutions multiply; everything else is
+/// f32. Users write `f32` or `bf16`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// f32.
     #[default]
     F32,
-    /// Weights and inputs rounded to bfloat16, sums in f32; on processors with a matrix unit for them (AMX), or vectors that
-    /// multiply them (AVX512-BF16).
+    /// Weights and inputs rounded to bfloat16, sums in f32. Needs a processor with a matrix unit for bfloat16
+    /// (AMX) or vector products of it (AVX512-BF16) to be fast.
     Bf16,
 }
 
@@ -23,7 +24,7 @@ impl FromStr for Dtype {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            _ => Err(Error::Unsupported(format!("no type is called `{text}`; give f32 or bf16"))),
+            _ => Err(Error::Unsupported(format!("unknown type `{text}`; use f32 or bf16"))),
         }
     }
 }

@@ -1,18 +1,18 @@
-/// What can go wrong between the nouns, in words that name the thing and the remedy.
+/// Errors of the types that everything shares. Messages name what is wrong and the remedy.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A tensor does not have the shape that its place asks for.
+    /// A tensor does not have the shape that is needed.
     #[error("{what} has shape {found:?}, expected {expected}")]
     Shape {
         /// The tensor, in the field's words.
         what: String,
-        /// The expected shape, in words or sizes.
+        /// The expected shape, in words or as sizes.
         expected: String,
         /// The shape that was found.
         found: Vec<usize>,
     },
-    /// A setting is outside what it may be.
+    /// A setting is outside its range.
     #[error("{field}: {message}")]
     Setting {
         /// The setting's name as a user types it.
@@ -23,17 +23,17 @@ pub enum Error {
     /// A scale schedule that no generator can follow.
     #[error("scales: {0}")]
     Schedule(String),
-    /// A model cannot do what was asked of it.
+    /// A model cannot do what a rule or a user asks for.
     #[error("{0}")]
     Unsupported(String),
-    /// A value that must be finite is not.
+    /// A value is not finite.
     #[error("{what} at scale {scale} of image {image} are not finite; {remedy}")]
     NonFinite {
-        /// The values, for instance "logits".
+        /// The values, such as "logits".
         what: String,
         /// The scale, from 0.
         scale: usize,
-        /// The image, from 0 in the run.
+        /// The image's number in the run, from 0.
         image: u64,
         /// What to try.
         remedy: String,

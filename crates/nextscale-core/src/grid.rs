@@ -49,7 +49,7 @@ impl std::str::FromStr for Grid {
             None => side(text).map(Self::square),
         };
         grid.ok_or_else(|| {
-            Error::Schedule(format!("`{text}` is no grid; write a side like 4, or rows×columns like 2×3"))
+            Error::Schedule(format!("`{text}` is not a grid; write a side like 4, or rows×columns like 2×3"))
         })
     }
 }

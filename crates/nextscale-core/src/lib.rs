@@ -1,6 +1,7 @@
-//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes, randomness.
+//! The nouns of next-scale generation: grids, scale schedules, logits, draws, canvases, conditions, passes,
+//! randomness.
 //!
-//! No model, no file format and no choice of a device lives here; every other crate speaks in these types.
+//! No model, file format or device choice lives here; all other crates build on these types.
 
 mod canvas;
 mod condition;

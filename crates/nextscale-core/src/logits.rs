@@ -4,13 +4,13 @@ use crate::{Error, Grid, Result};
 
 /// What one position's channels mean: `slots` independent choices among `classes` each.
 ///
-/// VQ codes have 1 × V, bits have bits × 2 (channel `slot · classes + class`). Rules and priors never care which;
-/// samplers and entropy gates do.
+/// VQ codes are 1 × V, bits are bits × 2 (channel `slot · classes + class`). Rules and priors need not know
+/// which; samplers and entropy gates do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Alphabet {
-    /// Independent choices at a position.
+    /// Independent choices per position.
     pub slots: usize,
-    /// Alternatives of one choice.
+    /// Alternatives per choice.
     pub classes: usize,
 }
 
@@ -31,7 +31,7 @@ impl Alphabet {
     }
 }
 
-/// Logits on a grid, before temperature and unmasked.
+/// Logits on a grid, before temperature and masking.
 #[derive(Debug, Clone)]
 pub struct LogitMap {
     values: Tensor<3>,

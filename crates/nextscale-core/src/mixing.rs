@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{Error, Result};
 
-/// Classifier-free guidance inside a model: at the outputs of some blocks the hidden states of an image on its two sides
-/// are both replaced by their mix w·given + (1 − w)·negative, with a weight w for every scale (Infinity's
+/// Classifier-free guidance inside a model: at the outputs of some blocks, the hidden states of an image's
+/// two sides are both replaced by w·given + (1 − w)·negative, with one weight w per scale (Infinity's
 /// `cfg_insertion_layer`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mixing {
@@ -14,11 +14,11 @@ pub struct Mixing {
 }
 
 impl Mixing {
-    /// Mixes at the outputs of `layers`, counted from the last block, which is 1; `weights` has one for each scale, and 1
-    /// mixes nothing there.
+    /// Mixes at the outputs of `layers`, counted from the last block, which is 1. `weights` has one entry per
+    /// scale; a weight of 1 mixes nothing.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no layer, one is 0, or a weight is not finite.
+    /// [`Error::Setting`] if `layers` is empty or contains 0, or a weight is not finite.
     pub fn new(layers: &[usize], weights: &[f64]) -> Result<Self> {
         let mut layers = layers.to_vec();
         layers.sort_unstable();
@@ -30,28 +30,28 @@ impl Mixing {
         if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
             return Err(Error::setting("weight", format!("{weight} is not finite")));
         }
-        // -0 would be another key than 0.
+        // -0 would be a different key from 0.
         let weights = weights.iter().map(|weight| Weight(weight + 0.0)).collect();
         Ok(Self { layers: layers.into(), weights })
     }
 
-    /// The layers at whose outputs it mixes, each once, counted from the last block, which is 1.
+    /// The layers at whose outputs it mixes, without duplicates, counted from the last block, which is 1.
     pub fn layers(&self) -> &[usize] {
         &self.layers
     }
 
-    /// How many scales have a weight.
+    /// The number of scales that have a weight.
     pub fn scales(&self) -> usize {
         self.weights.len()
     }
 
-    /// The weight w at scale `k`; 1, which mixes nothing, where there is none.
+    /// The weight w at scale `k`; 1, which mixes nothing, beyond the last weight.
     pub fn weight(&self, k: usize) -> f64 {
         self.weights.get(k).map_or(1.0, |weight| weight.0)
     }
 }
 
-/// A finite number, which has an order and can be a key.
+/// A finite number that can be ordered and used as a key.
 #[derive(Debug, Clone, Copy)]
 struct Weight(f64);
 

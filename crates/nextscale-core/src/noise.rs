@@ -1,8 +1,9 @@
-//! Randomness that depends on where it is used and on nothing else.
+//! Randomness that depends only on where it is used.
 //!
-//! Every number is a function of (seed, image, scale, position, channel): the block cipher Philox 4x32-10 (Salmon, Moraes,
-//! Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011) applied to a counter made of these. So the
-//! numbers of an image do not change with the batch that it is in, with the order of work, or with the device.
+//! Every number is a function of (seed, image, scale, position, channel): the block cipher Philox 4x32-10
+//! (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011) applied to a
+//! counter made of these. So an image's numbers do not depend on its batch, on the order of the work or on
+//! the device.
 
 use crate::Alphabet;
 
@@ -25,7 +26,7 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// What a number is for; streams never share a counter.
+/// What a number is for. Streams never share a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     Choice = 0,
@@ -39,7 +40,7 @@ enum Stream {
 pub struct Place<'a> {
     /// The scale, from 0.
     pub scale: usize,
-    /// The images of the batch by their number in the run (below 2^40).
+    /// The images of the batch, by number in the run (below 2^40).
     pub images: &'a [u64],
     /// Positions of the scale's grid, h·w.
     pub positions: usize,
@@ -50,9 +51,9 @@ pub struct Place<'a> {
 /// The random part of a choice.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Choice {
-    /// One uniform number in [0, 1) a slot, `[batch, h·w, slots]`, for drawing by inverse CDF.
+    /// One uniform number in [0, 1) per slot, `[batch, h·w, slots]`, for drawing by inverse CDF.
     Uniforms(Vec<f32>),
-    /// One Exp(1) number a channel, `[batch, h·w, channels]`, for the exponential race argmax p/e.
+    /// One Exp(1) number per channel, `[batch, h·w, channels]`, for the exponential race argmax p/e.
     Race(Vec<f32>),
 }
 
@@ -64,14 +65,16 @@ pub trait Noise: Send + Sync {
     /// Exp(1) numbers for smoothing, `[batch, h·w, channels]`; their negative logarithm is Gumbel noise.
     fn exponential(&self, place: &Place<'_>) -> Vec<f32>;
 
-    /// Standard normal numbers, `width` a position, `[batch, h·w, width]`: for continuous parts of a token. A sampler of
-    /// several steps takes those of all steps at once. By default those of seed 0, for sources that have recorded choices only.
+    /// Standard normal numbers, `width` per position, `[batch, h·w, width]`, for continuous parts of a token.
+    /// A sampler of several steps takes those of all steps at once. The default uses seed 0, for sources that
+    /// replay recorded choices only.
     fn gaussian(&self, place: &Place<'_>, width: usize) -> Vec<f32> {
         Counter::new(0).gaussian(place, width)
     }
 
-    /// Two uniform numbers in [0, 1) a position, `[batch, h·w, 2]`: whether a prefix is corrupted there, and what stands
-    /// there instead. By default those of seed 0.
+    /// Two uniform numbers in [0, 1) per position, `[batch, h·w, 2]`: whether a prefix is corrupted there,
+    /// and what replaces the embedding. The default uses seed 0, for sources that replay recorded choices
+    /// only.
     fn corruption(&self, place: &Place<'_>) -> Vec<f32> {
         Counter::new(0).corruption(place)
     }
@@ -89,8 +92,8 @@ impl Counter {
         Self { seed }
     }
 
-    /// The four words of block `block` at a position: counter = (block, position, image's low half, image's high byte |
-    /// stream | scale).
+    /// The four words of block `block` at a position: counter = (block, position, low half of the image, high
+    /// byte of the image | stream | scale).
     fn block(&self, stream: Stream, image: u64, scale: usize, position: usize, block: usize) -> [u32; 4] {
         let last = ((image >> 32) as u32) << 24 | (stream as u32) << 16 | (scale as u32 & 0xFFFF);
         philox(
@@ -99,7 +102,7 @@ impl Counter {
         )
     }
 
-    /// Fills `[h·w, width]` of one image with the numbers of a stream.
+    /// Fills `[h·w, width]` of one image from a stream.
     fn fill(
         &self,
         stream: Stream,
@@ -156,18 +159,18 @@ impl Noise for Counter {
     }
 }
 
-/// A uniform number on the grid of multiples of 2^-24 in [0, 1): every one is exact in f32, and 1 is never reached.
+/// A uniform multiple of 2^-24 in [0, 1): exact in f32, and never 1.
 pub fn uniform(word: u32) -> f32 {
     (word >> 8) as f32 / (1 << 24) as f32
 }
 
-/// An Exp(1) number, finite and above 0: -ln of the midpoints of a grid of 2^-32.
+/// An Exp(1) number, finite and above 0: -ln of the midpoints of a grid of spacing 2^-32.
 pub fn exponential(word: u32) -> f32 {
     -((f64::from(word) + 0.5) / 4_294_967_296.0).ln() as f32
 }
 
-/// Two independent standard normal numbers (Box and Muller, "A note on the generation of random normal deviates", 1958),
-/// finite: the radius is that of midpoints of a grid of 2^-32.
+/// Two independent standard normal numbers (Box and Muller, "A note on the generation of random normal
+/// deviates", 1958). Finite, because the radius comes from midpoints of a grid of spacing 2^-32.
 pub fn normals(first: u32, second: u32) -> [f32; 2] {
     let radius = (-2.0 * ((f64::from(first) + 0.5) / 4_294_967_296.0).ln()).sqrt();
     let angle = std::f64::consts::TAU * f64::from(second) / 4_294_967_296.0;

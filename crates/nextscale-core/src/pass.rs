@@ -4,16 +4,17 @@ use crate::{Corruption, Mixing, Perturbation, PerturbationKind};
 
 /// One way of running a model at a scale: which model, on which prefix, under which condition.
 ///
-/// Passes that share model and prefix run as rows of one session; each other model or prefix is a session of its own.
+/// Passes with the same model and prefix run as rows of one session; every other model or prefix has its own
+/// session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pass {
     /// Which model.
     pub model: PassModel,
-    /// What it reads of the scales before.
+    /// What it reads of the earlier scales.
     pub prefix: Prefix,
     /// Under which condition.
     pub condition: PassCondition,
-    /// Whether the hidden states of the image's two sides are mixed on the way.
+    /// Whether the hidden states of the image's two sides are mixed inside the model.
     pub mixing: Option<Mixing>,
     /// What the model is made worse by, for rules that lead away from it.
     pub perturbation: Option<Perturbation>,
@@ -22,14 +23,14 @@ pub struct Pass {
 /// The model of a pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PassModel {
-    /// The model that is guided.
+    /// The guided model.
     #[default]
     Main,
-    /// Another one of the same tokenizer and scales, by the name that the run gives it (autoguidance).
+    /// Another model with the same tokenizer and scales, by its name in the run (autoguidance).
     Named(Arc<str>),
 }
 
-/// What a pass reads of the scales before.
+/// What a pass reads of the earlier scales.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Prefix {
     /// What was drawn.
@@ -39,44 +40,44 @@ pub enum Prefix {
     Corrupted(Corruption),
 }
 
-/// The condition of a pass, in the order in which a session stacks its rows.
+/// The condition of a pass. The order is that in which a session stacks its rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PassCondition {
     /// The image's own.
     #[default]
     Given,
-    /// The image's negative, or the null condition where it has none: the side that classifier-free guidance leads away
-    /// from.
+    /// The image's negative, or the null condition if it has none: the side that classifier-free guidance
+    /// moves away from.
     Negative,
-    /// The null condition, whether the image has a negative or not.
+    /// The null condition, even if the image has a negative.
     Null,
 }
 
 impl Pass {
-    /// The main model, on what was drawn, under the image's condition.
+    /// The main model on the drawn prefix, under the image's condition.
     pub const CONDITIONAL: Self = Self::main(PassCondition::Given);
-    /// The main model, on what was drawn, under the image's negative or none.
+    /// The main model on the drawn prefix, under the image's negative or the null condition.
     pub const UNCONDITIONAL: Self = Self::main(PassCondition::Negative);
 
-    /// The main model, on what was drawn.
+    /// The main model on the drawn prefix.
     pub const fn main(condition: PassCondition) -> Self {
         Self { model: PassModel::Main, prefix: Prefix::Drawn, condition, mixing: None, perturbation: None }
     }
 
-    /// The same on another prefix.
+    /// The same pass on another prefix.
     #[must_use]
     pub fn on(self, prefix: Prefix) -> Self {
         Self { prefix, ..self }
     }
 
-    /// The same of another model.
+    /// The same pass of another model.
     #[must_use]
     pub fn of(self, model: PassModel) -> Self {
         Self { model, ..self }
     }
 
-    /// The same with the hidden states of the image's two sides mixed on the way: its own condition's and its negative's.
-    /// Passes with the same mixing are made in one run of both sides.
+    /// The same pass with the hidden states of the image's two sides mixed inside the model. Passes with the
+    /// same mixing share one run of both sides.
     #[must_use]
     pub fn mixed(self, mixing: Mixing) -> Self {
         Self { mixing: Some(mixing), ..self }
@@ -88,7 +89,7 @@ impl Pass {
         Self { perturbation: Some(perturbation), ..self }
     }
 
-    /// The conditions whose rows a session needs to run it.
+    /// The conditions whose rows a session needs for this pass.
     pub fn sides(&self) -> impl Iterator<Item = PassCondition> + use<> {
         let both = self.mixing.is_some().then_some([PassCondition::Given, PassCondition::Negative]);
         std::iter::once(self.condition).chain(both.into_iter().flatten())
@@ -106,8 +107,8 @@ impl std::fmt::Display for PassCondition {
 }
 
 impl std::fmt::Display for Pass {
-    /// As messages and traces name it: `conditional`, `unconditional`, `null`, and what differs from the main model on
-    /// what was drawn in brackets.
+    /// The name in messages and traces: `conditional`, `unconditional` or `null`, followed by whatever
+    /// differs from the main model on the drawn prefix, in brackets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.condition {
             PassCondition::Given => "conditional",

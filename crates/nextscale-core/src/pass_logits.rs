@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::{LogitMap, Pass};
 
-/// The logits of the passes that were wanted at a scale, by pass.
+/// The logits of the requested passes at a scale.
 #[derive(Debug, Clone, Default)]
 pub struct PassLogits(BTreeMap<Pass, LogitMap>);
 
@@ -12,27 +12,27 @@ impl PassLogits {
         Self::default()
     }
 
-    /// The logits of `pass`, if it was wanted.
+    /// The logits of `pass`, if requested.
     pub fn get(&self, pass: &Pass) -> Option<&LogitMap> {
         self.0.get(pass)
     }
 
-    /// The conditional logits, if they were wanted.
+    /// The conditional logits, if requested.
     pub fn conditional(&self) -> Option<&LogitMap> {
         self.get(&Pass::CONDITIONAL)
     }
 
-    /// The unconditional logits, if they were wanted.
+    /// The unconditional logits, if requested.
     pub fn unconditional(&self) -> Option<&LogitMap> {
         self.get(&Pass::UNCONDITIONAL)
     }
 
-    /// Files the logits of a pass; those that it had are given back.
+    /// Stores the logits of a pass and returns those that were there before.
     pub fn insert(&mut self, pass: Pass, logits: LogitMap) -> Option<LogitMap> {
         self.0.insert(pass, logits)
     }
 
-    /// Takes the logits of another session in.
+    /// Adds the logits of another session.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }

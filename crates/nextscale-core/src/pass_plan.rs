@@ -1,9 +1,10 @@
 use crate::{Error, Pass, PassModel, Passes, Prefix, Result, ScaleSchedule};
 
-/// Which passes run at which scale, and of which the logits are wanted.
+/// Which passes run at which scale, and whose logits are requested.
 ///
-/// With a causal cache a pass that is needed at some scale also runs at every scale before it (its head is skipped
-/// there); after the last scale that needs it, it stops. A model without a cache runs a pass only where it is wanted.
+/// With a causal cache, a pass that is needed at some scale also runs at every earlier scale, where its head
+/// is skipped, and stops after the last scale that needs it. A model without a cache runs a pass only where
+/// its logits are requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassPlan {
     wanted: Vec<Passes>,
@@ -11,10 +12,10 @@ pub struct PassPlan {
 }
 
 impl PassPlan {
-    /// A plan for models with a causal cache, from the passes whose logits are wanted at each scale.
+    /// A plan for models with a causal cache, from the passes requested at each scale.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the number of entries is not the schedule's, or a scale wants no pass.
+    /// [`Error::Unsupported`] if the number of entries is not the schedule's, or a scale requests no pass.
     pub fn new(wanted: Vec<Passes>, schedule: &ScaleSchedule) -> Result<Self> {
         if wanted.len() != schedule.len() {
             return Err(Error::Unsupported(format!(
@@ -39,12 +40,12 @@ impl PassPlan {
         Self { wanted, run }
     }
 
-    /// The passes whose logits are wanted at scale `k`.
+    /// The passes whose logits are requested at scale `k`.
     pub fn wanted(&self, k: usize) -> &Passes {
         &self.wanted[k]
     }
 
-    /// The passes that run at scale `k`: with a cache, what it or a later scale wants.
+    /// The passes that run at scale `k`: with a cache, those requested at it or at a later scale.
     pub fn run(&self, k: usize) -> &Passes {
         &self.run[k]
     }
@@ -60,13 +61,13 @@ impl PassPlan {
         self.wanted.len()
     }
 
-    /// The last scale at which a pass is wanted; none of a plan that wants nothing.
+    /// The last scale at which a pass is requested, if any.
     pub fn last(&self) -> Option<usize> {
         self.wanted.iter().rposition(|passes| !passes.is_empty())
     }
 
-    /// The models and prefixes of all passes, each once: one session each. What was drawn comes before corrupted copies
-    /// of it, and the main model before others.
+    /// The models and prefixes of all passes, without duplicates: one session each. The drawn prefix comes
+    /// before corrupted copies, and the main model before others.
     pub fn sessions(&self) -> Vec<(PassModel, Prefix)> {
         let mut sessions: Vec<_> = self.all().iter().map(|pass| (pass.model.clone(), pass.prefix)).collect();
         sessions.dedup();
@@ -78,7 +79,7 @@ impl PassPlan {
         self.all().iter().filter(|pass| pass.model == *model).cloned().collect()
     }
 
-    /// The part of the plan that one session carries out. It may want nothing at a scale.
+    /// The part of the plan that one session carries out. It may request nothing at a scale.
     pub fn of_session(&self, model: &PassModel, prefix: &Prefix, cached: bool) -> Self {
         let of = |passes: &Passes| -> Passes {
             let own = |pass: &&Pass| pass.model == *model && pass.prefix == *prefix;

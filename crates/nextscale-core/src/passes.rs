@@ -33,7 +33,7 @@ impl Passes {
         self.0.binary_search(pass).is_ok()
     }
 
-    /// Whether all of `other` is in the set.
+    /// Whether the set contains all of `other`.
     pub fn contains_all(&self, other: &Self) -> bool {
         other.iter().all(|pass| self.contains(pass))
     }

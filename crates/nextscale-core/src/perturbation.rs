@@ -2,27 +2,27 @@ use std::sync::Arc;
 
 use crate::{Error, Result};
 
-/// A model made worse on purpose: what becomes of some of its blocks.
+/// A model made worse on purpose, by changing some of its blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Perturbation {
     kind: PerturbationKind,
     layers: Arc<[usize]>,
 }
 
-/// What becomes of a perturbed block.
+/// The change to a perturbed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PerturbationKind {
-    /// It is left out: its output is its input.
+    /// It is skipped: its output is its input.
     Skip,
-    /// The map of its self-attention is the identity: every position gets its own value.
+    /// Its self-attention is the identity: every position gets its own value.
     IdentityAttention,
 }
 
 impl Perturbation {
-    /// Leaves out the blocks of `layers`, counted from the last, which is 1.
+    /// Skips the blocks of `layers`, counted from the last, which is 1.
     ///
     /// # Errors
-    /// [`Error::Setting`] for `layers` if there is none, or one is 0.
+    /// [`Error::Setting`] for `layers` if it is empty or contains 0.
     pub fn skipping(layers: &[usize]) -> Result<Self> {
         Self::new(PerturbationKind::Skip, layers)
     }
@@ -30,7 +30,7 @@ impl Perturbation {
     /// Makes the self-attention of the blocks of `layers`, counted from the last, which is 1, the identity.
     ///
     /// # Errors
-    /// [`Error::Setting`] for `layers` if there is none, or one is 0.
+    /// [`Error::Setting`] for `layers` if it is empty or contains 0.
     pub fn identity_attention(layers: &[usize]) -> Result<Self> {
         Self::new(PerturbationKind::IdentityAttention, layers)
     }
@@ -46,17 +46,17 @@ impl Perturbation {
         Ok(Self { kind, layers: layers.into() })
     }
 
-    /// What becomes of the blocks.
+    /// The change to the blocks.
     pub fn kind(&self) -> PerturbationKind {
         self.kind
     }
 
-    /// The blocks, each once, counted from the last, which is 1.
+    /// The blocks, without duplicates, counted from the last, which is 1.
     pub fn layers(&self) -> &[usize] {
         &self.layers
     }
 
-    /// What becomes of the block that is `layer` from the end, the last being 1.
+    /// The change to the block that is `layer` from the end (the last is 1), if any.
     pub fn of(&self, layer: usize) -> Option<PerturbationKind> {
         self.layers.binary_search(&layer).is_ok().then_some(self.kind)
     }

@@ -1,13 +1,13 @@
-//! 1-D resampling from `from` samples to `to`, as PyTorch's `interpolate` does it with `align_corners = false` and no
-//! antialiasing. On grids and images it acts on rows and columns separately.
+//! 1-D resampling from `from` samples to `to`, as in PyTorch's `interpolate` with `align_corners = false` and
+//! no antialiasing. Grids and images are resampled row by row and column by column.
 //!
-//! [`nearest`], [`bilinear`], [`bicubic`] and [`area`] are matrices, row-major `[to, from]`, in f64. Every row sums to 1. A
-//! matrix with a zero side is empty. Where results must be a reference's to the bit, coordinates are [`half_pixel_f32`]'s,
-//! and [`neighbours`] are weighed there and then.
+//! [`nearest`], [`bilinear`], [`bicubic`] and [`area`] are matrices, row-major `[to, from]`, in f64. Every
+//! row sums to 1. A matrix with a zero side is empty. Where results must equal a reference's bit for bit, use
+//! [`half_pixel_f32`] for coordinates and weigh [`neighbours`] on the spot.
 
-/// Nearest neighbour: sample `i` is `floor(i · from / to)`, in whole numbers. PyTorch multiplies by the ratio rounded to float32, which
-/// takes the sample before for some `i` of a few pairs: of all that enlarge up to 64 samples 14 to 46, 26 to 44, 28 to 46 and
-/// 30 to 58.
+/// Nearest neighbour: sample `i` is `floor(i · from / to)`, in integers. PyTorch multiplies by the ratio
+/// rounded to float32, which gives the sample before for some `i` of four pairs among all enlargements to at
+/// most 64 samples: 14 to 46, 26 to 44, 28 to 46 and 30 to 58.
 pub fn nearest(from: usize, to: usize) -> Vec<f64> {
     build(from, to, |i, row| row[i * from / to] = 1.0)
 }
@@ -33,7 +33,8 @@ pub fn bicubic(from: usize, to: usize) -> Vec<f64> {
     })
 }
 
-/// Adaptive average pooling (PyTorch's `area`): the mean over `floor(i · from / to) .. ceil((i + 1) · from / to)`.
+/// Adaptive average pooling (PyTorch's `area`): the mean over `floor(i · from / to) .. ceil((i + 1) · from /
+/// to)`.
 pub fn area(from: usize, to: usize) -> Vec<f64> {
     build(from, to, |i, row| {
         let window = i * from / to..((i + 1) * from).div_ceil(to);
@@ -42,26 +43,27 @@ pub fn area(from: usize, to: usize) -> Vec<f64> {
     })
 }
 
-/// The two samples that linear interpolation takes.
+/// The two samples between which linear interpolation weighs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbours {
     /// The sample at or before the coordinate.
     pub first: usize,
-    /// The one after it; the first again where there is none.
+    /// The next sample, or the same one at the end.
     pub second: usize,
-    /// The second's weight; the first has the rest of 1.
+    /// The weight of `after`; `before` has the rest.
     pub weight: f64,
 }
 
-/// The samples beside a coordinate, which is 0 at least; beyond the last of `samples` ≥ 1 that is taken twice. A coordinate of
-/// f32 has a weight that is an f32.
+/// The samples on either side of a coordinate of at least 0. Beyond the last of `samples` ≥ 1, that sample is
+/// both. An f32 coordinate gives a weight that is an f32.
 pub fn neighbours(at: f64, samples: usize) -> Neighbours {
     let first = (at as usize).min(samples - 1);
     Neighbours { first, second: (first + 1).min(samples - 1), weight: at - first as f64 }
 }
 
-/// Where the centre of output `i` lies among the inputs, 0 at least, in f32 as PyTorch and TensorFlow compute it for images:
-/// the ratio first. The matrices' f64 differs from it in the last bits, and a threshold may fall between the two.
+/// Where the centre of output `i` lies among the inputs, clamped to 0, in f32 as PyTorch and TensorFlow
+/// compute it for images: the ratio first. It differs from the matrices' f64 in the last bits, which can move
+/// a value across a threshold.
 pub fn half_pixel_f32(i: usize, from: usize, to: usize) -> f32 {
     ((i as f32 + 0.5) * (from as f32 / to as f32) - 0.5).max(0.0)
 }

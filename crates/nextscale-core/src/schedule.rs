@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Grid, Result};
 
-/// The grids of a generation, coarse to fine: at least one, none empty, none shrinking on an axis.
+/// The grids of a generation, coarse to fine. There is at least one, none is empty, and none is smaller on an
+/// axis than the one before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Grid>", into = "Vec<Grid>")]
 pub struct ScaleSchedule {
@@ -10,10 +11,11 @@ pub struct ScaleSchedule {
 }
 
 impl ScaleSchedule {
-    /// Checks and takes a list of grids.
+    /// Checks a list of grids.
     ///
     /// # Errors
-    /// [`Error::Schedule`] if the list is empty, a side is 0, or a grid is smaller on an axis than the one before it.
+    /// [`Error::Schedule`] if the list is empty, a side is 0, or a grid is smaller on an axis than the one
+    /// before it.
     pub fn new(grids: Vec<Grid>) -> Result<Self> {
         if grids.is_empty() {
             return Err(Error::Schedule("the list is empty; give at least one scale, like [1, 2, 4]".into()));
@@ -30,7 +32,7 @@ impl ScaleSchedule {
                 )));
             }
         }
-        // Positions are counted in 32 bits by the random numbers that are drawn for them.
+        // The random numbers count positions in 32 bits.
         let most = u64::from(u32::MAX);
         let positions = grids.iter().try_fold(0_u64, |sum, grid| {
             sum.checked_add((grid.height as u64).checked_mul(grid.width as u64)?).filter(|&sum| sum <= most)
@@ -76,7 +78,7 @@ impl ScaleSchedule {
         self.grids[self.grids.len() - 1]
     }
 
-    /// The number of positions of all scales together, L.
+    /// The total number of positions of all scales, L.
     pub fn positions(&self) -> usize {
         self.grids.iter().map(|grid| grid.positions()).sum()
     }
@@ -86,7 +88,7 @@ impl ScaleSchedule {
         self.grids[..k].iter().map(|grid| grid.positions()).sum()
     }
 
-    /// How far along scale `k` is: x = k/(K-1) in [0, 1], and 0 when there is one scale.
+    /// The relative position of scale `k`: x = k/(K-1) in [0, 1], or 0 if there is only one scale.
     pub fn progress(&self, k: usize) -> f64 {
         if self.len() == 1 { 0.0 } else { k as f64 / (self.len() - 1) as f64 }
     }
@@ -120,7 +122,8 @@ impl std::fmt::Display for ScaleSchedule {
     }
 }
 
-/// Reads what [`Display`](std::fmt::Display) prints: grids with spaces between them, as in `1 2×3 4`; `2x3` is 2×3 too.
+/// Parses what [`Display`](std::fmt::Display) prints: grids separated by spaces, as in `1 2×3 4`. `2x3` means
+/// 2×3.
 impl std::str::FromStr for ScaleSchedule {
     type Err = Error;
 
@@ -159,11 +162,11 @@ mod tests {
     #[test]
     fn text_that_is_no_schedule_is_refused_with_the_item() {
         for (text, told) in [
-            ("1 two 4", "`two` is no grid"),
-            ("1 2× 4", "`2×` is no grid"),
-            ("1 2×3×4", "`2×3×4` is no grid"),
-            ("1 -2", "`-2` is no grid"),
-            ("1, 2", "`1,` is no grid"),
+            ("1 two 4", "`two` is not a grid"),
+            ("1 2× 4", "`2×` is not a grid"),
+            ("1 2×3×4", "`2×3×4` is not a grid"),
+            ("1 -2", "`-2` is not a grid"),
+            ("1, 2", "`1,` is not a grid"),
             ("1 0", "scale 1 is 0×0"),
             ("3 2", "scale 1 is 2×2"),
             (" ", "the list is empty"),

@@ -1,4 +1,5 @@
-//! Starts a training run without the rest of nextscale: `train classifier|tokenizer|backbone CONFIG OUT [--resume] [--minutes N]`.
+//! Runs a training without the rest of nextscale: `train classifier|tokenizer|backbone CONFIG OUT [--resume]
+//! [--minutes N]`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

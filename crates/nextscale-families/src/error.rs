@@ -3,32 +3,33 @@ use std::path::{Path, PathBuf};
 use nextscale_files::run::RunError;
 use nextscale_weights::LoadError;
 
-/// What can go wrong between a config and its images, or a training.
+/// Errors between a config and its images, or in a training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A noun refused what it was given.
+    /// A component refused its input.
     #[error(transparent)]
     Core(#[from] nextscale_core::Error),
-    /// The config is wrong; carries the place in the text.
+    /// The config is wrong; holds the place in the text.
     #[error(transparent)]
     Config(#[from] nextscale_config::ConfigError),
     /// A checkpoint could not be read.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
-    /// A text encoder or its vocabulary could not be read, or does not take a prompt.
+    /// A text encoder or its vocabulary could not be read, or does not accept a prompt.
     #[error(transparent)]
     Text(nextscale_text::Error),
     /// No such device.
     #[error("{0}")]
     Device(String),
-    /// A setting outside the config (a command line's, say) is wrong, or things do not fit each other.
+    /// A setting outside the config (such as a command-line option) is wrong, or things do not fit each
+    /// other.
     #[error("{0}")]
     Usage(String),
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
-        /// What was tried: "write", "create", …
+        /// What was attempted: "write", "create", …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -45,17 +46,17 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
-    /// What looked on while a batch was made could not keep what it saw.
+    /// An observer of a batch could not record what it saw.
     #[error(transparent)]
     Observer(Box<dyn std::error::Error + Send + Sync>),
     /// The run folder belongs to something else.
     #[error("{0}")]
     Folder(String),
-    /// A training refused its config, or went wrong.
+    /// A training refused its config, or failed.
     #[error(transparent)]
     Train(#[from] nextscale_train::Error),
-    /// Someone asked to stop. What is finished is kept.
-    #[error("stopped; what is finished is kept, and the same command goes on from there")]
+    /// A stop was requested. Finished work is kept.
+    #[error("stopped; finished work is kept, and repeating the command resumes it")]
     Stopped,
 }
 
@@ -66,7 +67,7 @@ impl From<nextscale_generate::Error> for Error {
             Generate::Core(error) => Self::Core(error),
             Generate::Stopped => Self::Stopped,
             Generate::Unfit(message) => Self::Usage(message),
-            // What an observer of this crate could not keep is an error of this crate.
+            // An observer of this crate fails with an error of this crate.
             Generate::Observer(error) => match error.downcast::<Self>() {
                 Ok(own) => *own,
                 Err(other) => Self::Observer(other),
@@ -127,13 +128,13 @@ impl From<nextscale_text::Error> for Error {
 }
 
 impl Error {
-    /// An input/output error of `path`.
+    /// An I/O error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
     }
 
-    /// Whether the fault is in what the user asked for (exit code 2), rather than in the run (exit code 1).
+    /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
         use nextscale_core::Error as Core;
         match self {
@@ -149,7 +150,7 @@ impl Error {
     }
 }
 
-/// What helps against the usual faults of a disk.
+/// A remedy for common faults of a disk.
 fn advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {

@@ -10,27 +10,27 @@ use nextscale_weights::WeightFile;
 
 use crate::{Architecture, EmbeddedFile, Error, OpenModel, Result};
 
-/// A family of models: one tokenizer and one backbone with all their sizes.
+/// A family of models: one tokenizer and one backbone in all their sizes.
 pub trait ModelFamily: Send + Sync {
-    /// Its name and settings as configs write them, and what people are told of it: `Entry::of(|files: MyFiles|
-    /// Arc::new(files) as Arc<dyn ModelSource>)`.
+    /// Its name, settings and descriptions in configs: `Entry::of(|files: MyFiles| Arc::new(files) as Arc<dyn
+    /// ModelSource>)`.
     fn entry(&self) -> Entry<dyn ModelSource>;
 
-    /// What a file is in words, if it is of this family: every tensor's name and shape has been checked then. `None` if it
-    /// is not.
+    /// A description of a file of this family; every tensor's name and shape has then been checked. `None`
+    /// for other files.
     ///
     /// # Errors
-    /// What is wrong with a file that is of this family and cannot be used.
+    /// What is wrong with a file of this family that cannot be used.
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>>;
 
-    /// How its files are recognised, each part in a phrase: ``its tokenizer (`quantize.embedding.weight`)``.
+    /// How its files are recognised, one phrase per part: ``its tokenizer (`quantize.embedding.weight`)``.
     fn marks(&self) -> Vec<String>;
 
-    /// The tokenizer in a file, with its encoder, for images of `(rows, columns)` pixels; `None` if the file holds none of this
-    /// family's. By default it holds none.
+    /// The tokenizer in a file, with its encoder, for images of `(rows, columns)` pixels; `None` if the file
+    /// has none of this family's. By default there is none.
     ///
     /// # Errors
-    /// If it cannot be read, or nothing tells its scales.
+    /// If it cannot be read, or its scales are unknown.
     fn tokenizer(
         &self,
         file: &WeightFile,
@@ -41,35 +41,36 @@ pub trait ModelFamily: Send + Sync {
         None
     }
 
-    /// A model of these sizes with random weights, for measurements and tests; `None` if the sizes are not written as this
-    /// family's are. By default none are.
+    /// A model of these sizes with random weights, for measurements and tests; `None` if the sizes are not in
+    /// this family's notation. By default there are none.
     ///
     /// # Errors
-    /// If they make no model.
+    /// If they are invalid.
     fn random(&self, sizes: &str) -> Option<Result<Arc<dyn OpenModel>>> {
         let _ = sizes;
         None
     }
 
-    /// What of its models is trained by a config's `model`. By default nothing.
+    /// The parts of its models that can be trained, as named by a config's `model`. By default none.
     fn architectures(&self) -> Vec<Architecture> {
         Vec::new()
     }
 
-    /// A model whose files are compiled into the program, by the names that this family gives its files; errors point at `node`.
+    /// A model whose files are compiled into the program, by this family's names for its files; errors point
+    /// at `node`.
     ///
     /// # Errors
-    /// By default that no model of this family is shipped; else as [`ModelSource::open`].
+    /// By default, that no model of this family is shipped; otherwise as [`ModelSource::open`].
     fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> Result<Arc<dyn OpenModel>> {
         let _ = files;
-        Err(Error::from(node.error("models of this family cannot be part of a program")))
+        Err(Error::from(node.error("models of this family cannot be compiled into a program")))
     }
 }
 
-/// What a config says of a model: its family and where its weights are. No file has been looked at.
+/// A model in a config: its family and where its weights are. No file has been opened.
 pub trait ModelSource: Any + Debug + Send + Sync {
-    /// Reads the headers of its files, checks every tensor's name and shape, and reads nothing else. Errors about settings
-    /// point at `node`, where the config says them.
+    /// Reads only the headers of its files and checks every tensor's name and shape. Errors about settings
+    /// point at `node`, their place in the config.
     ///
     /// # Errors
     /// If a file is missing, corrupt or of another model, or the settings do not fit it.

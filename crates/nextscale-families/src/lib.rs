@@ -1,7 +1,8 @@
-//! Model families: how the files of each are recognised, opened, described, conditioned, made at random and trained.
+//! Model families: how the files of each are recognised, opened, described, conditioned, created at random
+//! and trained.
 //!
-//! A family is a [`ModelFamily`], which a registry holds by its name; what stands behind `model:` in a config is a
-//! [`ModelSource`], and its headers, once read, are an [`OpenModel`]; what stands behind `model:` in a training's config is an
+//! A family is a [`ModelFamily`], which a registry holds by name. The value of `model:` in a config is a
+//! [`ModelSource`] and, once its headers have been read, an [`OpenModel`]; in a training's config it names an
 //! [`Architecture`]. Nothing above this crate names a family.
 
 mod embedded;
@@ -18,7 +19,7 @@ pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
 pub use infinity::InfinityFamily;
 pub use nextscale_weights::fingerprint;
-pub use open::{LoadOptions, OpenModel, Takes};
+pub use open::{LoadOptions, ModelFacts, OpenModel, Takes};
 pub use shipped::Shipped;
 pub use training::{Architecture, ModelPart};
 pub use var::VarFamily;

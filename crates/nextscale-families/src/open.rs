@@ -3,67 +3,113 @@ use nextscale_config::Node;
 use nextscale_core::{Alphabet, Condition, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 
-use crate::Result;
+use crate::{Error, Result};
 
-/// A model whose headers have been read, and nothing else.
-pub trait OpenModel: Send + Sync {
+/// What the headers of a model's files say.
+#[derive(Debug, Clone)]
+pub struct ModelFacts {
     /// The scales that it generates.
-    fn schedule(&self) -> &ScaleSchedule;
+    pub schedule: ScaleSchedule,
+    /// The meaning of its tokens.
+    pub alphabet: Alphabet,
+    /// The conditions that it accepts.
+    pub takes: Takes,
+    /// The fingerprint of its weights.
+    pub fingerprint: String,
+    /// The fingerprint of its tokenizer's weights; empty if it has none.
+    pub tokenizer: String,
+    /// The model in a resolved config, with every default filled in.
+    pub resolved: Node,
+    /// A short name for reports.
+    pub words: String,
+}
 
-    /// What its tokens mean.
-    fn alphabet(&self) -> Alphabet;
+/// A model of which only the headers have been read.
+pub trait OpenModel: Send + Sync {
+    /// What the headers say.
+    fn facts(&self) -> &ModelFacts;
 
-    /// The conditions that it takes.
-    fn takes(&self) -> &Takes;
-
-    /// What tells its weights from others.
-    fn fingerprint(&self) -> &str;
-
-    /// What tells its tokenizer's weights from others; empty where nothing does, which is the default.
-    fn tokenizer(&self) -> &str {
-        ""
-    }
-
-    /// Makes sure, as far as its headers tell, that its backbone can run a pass. By default they tell nothing, and the backbone
-    /// is asked once it is loaded.
+    /// Checks, as far as the headers say, that its backbone can run a pass. By default they say nothing, and
+    /// the backbone is asked after loading.
     ///
     /// # Errors
-    /// If it cannot, with what it can.
+    /// If it cannot; the message says what it can do.
     fn runs(&self, pass: &Pass) -> Result<()> {
         let _ = pass;
         Ok(())
     }
 
-    /// The model as a resolved config says it, every default filled in.
-    fn resolved(&self) -> &Node;
-
-    /// What it is called in reports, in a few words.
-    fn describe(&self) -> String;
-
-    /// What a person should know of conditions before images are made of them, in sentences. By default nothing.
+    /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors
-    /// If the model cannot take one of them.
+    /// If the model cannot accept one of them.
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
         let _ = conditions;
         Ok(Vec::new())
     }
 
+    /// An error of a batch, with this model's name where it is of its numbers.
+    fn named_in(&self, error: nextscale_generate::Error) -> Error {
+        use nextscale_core::Error as Core;
+        match error.into() {
+            Error::Core(Core::NonFinite { what, scale, image, remedy }) => {
+                let what = format!("{}: {what}", self.describe());
+                Core::NonFinite { what, scale, image, remedy }.into()
+            }
+            other => other,
+        }
+    }
+
     /// Reads the weights.
     ///
     /// # Errors
-    /// If a file cannot be read any more, or the device cannot compute in this type.
+    /// If a file can no longer be read, or the device does not support the type.
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model>;
+
+    /// The scales that it generates.
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.facts().schedule
+    }
+
+    /// The meaning of its tokens.
+    fn alphabet(&self) -> Alphabet {
+        self.facts().alphabet
+    }
+
+    /// The conditions that it accepts.
+    fn takes(&self) -> &Takes {
+        &self.facts().takes
+    }
+
+    /// The fingerprint of its weights.
+    fn fingerprint(&self) -> &str {
+        &self.facts().fingerprint
+    }
+
+    /// The fingerprint of its tokenizer's weights; empty if it has none.
+    fn tokenizer(&self) -> &str {
+        &self.facts().tokenizer
+    }
+
+    /// The model in a resolved config.
+    fn resolved(&self) -> &Node {
+        &self.facts().resolved
+    }
+
+    /// A short name for reports.
+    fn describe(&self) -> &str {
+        &self.facts().words
+    }
 }
 
-/// The conditions that a model takes; every model takes the null condition.
+/// The conditions that a model accepts; every model accepts the null condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Takes {
-    /// Classes, the null class not counted; 0 of a model that takes none.
+    /// The number of classes without the null class; 0 for a model without classes.
     pub classes: usize,
-    /// The names of its classes in order, where it has them.
+    /// The names of its classes in order, if it has any.
     pub class_names: Option<Vec<String>>,
-    /// Whether it takes texts.
+    /// Whether it accepts texts.
     pub prompts: bool,
 }
 
@@ -72,12 +118,12 @@ pub struct Takes {
 pub struct LoadOptions<'a> {
     /// Where it computes.
     pub device: &'a Device,
-    /// What linear layers and the decoder's convolutions multiply.
+    /// The type in which linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
-    /// Whether the tokenizer's encoder is needed: an edit or a reconstruction encodes images.
+    /// Whether the tokenizer's encoder is needed, for an edit or a reconstruction.
     pub with_encoder: bool,
-    /// What images will be asked for, so that a text encoder may be used and freed before the backbone is loaded. Others may
-    /// be asked for later, at more cost.
+    /// The conditions of the images to come, so that a text encoder can be used and freed before the backbone
+    /// is loaded. Others are possible later, at a higher cost.
     pub conditions: &'a [Condition],
 }
 

@@ -1,20 +1,22 @@
-//! Models that are compiled into the program, each opened by its family.
+//! Models compiled into the program, each opened by its family.
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
-use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
+use nextscale_core::{Condition, Pass};
 use nextscale_generate::Model;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::{
-    EmbeddedFile, LoadOptions, ModelFamily, ModelSource, OpenModel, Result, Takes, VarFamily, fingerprint,
+    EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Result, VarFamily,
+    fingerprint,
 };
 
-/// A model whose weights are part of the program.
+/// A model whose weights are compiled into the program.
 #[derive(Clone, Copy)]
 pub struct Shipped {
     /// The name in configs: `Shipped("cifar10")`.
@@ -23,54 +25,73 @@ pub struct Shipped {
     pub about: &'static str,
     /// What opens it.
     pub family: &'static dyn ModelFamily,
-    /// The names of its classes, in order; empty where it takes none, or its files say them.
+    /// The names of its classes, in order; empty if it has none or its files state them.
     pub class_names: &'static [&'static str],
-    /// Its files, by the names that the family gives them.
+    /// Its files, by the family's names for them.
     pub files: &'static [EmbeddedFile],
 }
 
-/// Every shipped model. Weights lie in the folder `models/<name>` of the workspace.
+/// A model's files in the folder `models/<name>` of the workspace, by the names that its family gives them.
+macro_rules! embedded {
+    ($($part:literal => $file:literal),+) => {
+        &[$(EmbeddedFile { name: $part, bytes: include_bytes!(concat!("../../../models/", $file)) }),+]
+    };
+}
+
+/// Every shipped model. The weights are in the workspace's folder `models/<name>`.
 pub const SHIPPED: &[Shipped] = &[
     Shipped {
         name: "cifar10",
         about: "32×32 photos of ten classes, scales 1 2 3 4 6 8; a small model, see models/cifar10",
         family: &VarFamily,
         class_names: &CIFAR10_CLASSES,
-        files: &[
-            EmbeddedFile { name: "tokenizer", bytes: CIFAR10_TOKENIZER },
-            EmbeddedFile {
-                name: "backbone",
-                bytes: include_bytes!("../../../models/cifar10/backbone.safetensors"),
-            },
-        ],
+        files: embedded!(
+            "tokenizer" => "cifar10/tokenizer.safetensors",
+            "backbone" => "cifar10/backbone.safetensors"
+        ),
     },
     Shipped {
         name: "cifar10-weak",
         about: "a weaker backbone on the tokenizer of `cifar10`, for autoguidance of it, see models/cifar10-weak",
         family: &VarFamily,
         class_names: &CIFAR10_CLASSES,
-        files: &[
-            EmbeddedFile { name: "tokenizer", bytes: CIFAR10_TOKENIZER },
-            EmbeddedFile {
-                name: "backbone",
-                bytes: include_bytes!("../../../models/cifar10-weak/backbone.safetensors"),
-            },
-        ],
+        files: embedded!(
+            "tokenizer" => "cifar10/tokenizer.safetensors",
+            "backbone" => "cifar10-weak/backbone.safetensors"
+        ),
     },
 ];
-
-const CIFAR10_TOKENIZER: &[u8] = include_bytes!("../../../models/cifar10/tokenizer.safetensors");
 
 const CIFAR10_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 impl Shipped {
-    /// The model of a name.
+    /// The model of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         SHIPPED.iter().find(|model| model.name == name)
     }
 
-    /// What there is, for messages.
+    /// The first one that takes prompts.
+    pub fn of_prompts() -> Option<&'static Self> {
+        SHIPPED.iter().find(|model| model.takes_prompts())
+    }
+
+    /// Whether images are asked for by prompts: its files have a text encoder.
+    fn takes_prompts(&self) -> bool {
+        self.files.iter().any(|file| file.name == "text")
+    }
+
+    /// What distinguishes its weights from others. They are hashed once in a process: an ablation opens a model for each of its cells.
+    fn fingerprint(&self) -> String {
+        /// By where the bytes lie, which stay there.
+        static KNOWN: Mutex<BTreeMap<Vec<(usize, usize)>, String>> = Mutex::new(BTreeMap::new());
+        let parts: Vec<&'static [u8]> = self.files.iter().map(|file| file.bytes).collect();
+        let places = parts.iter().map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(places).or_insert_with(|| fingerprint::of_bytes(&parts)).clone()
+    }
+
+    /// The available names, for messages.
     pub fn names() -> String {
         SHIPPED.iter().map(|model| format!("`{}`", model.name)).collect::<Vec<_>>().join(", ")
     }
@@ -81,7 +102,7 @@ impl Settings for Shipped {
     fn description() -> Description {
         Description {
             name: "Shipped",
-            about: "A model that is part of the program.",
+            about: "A model compiled into the program.",
             example: "Shipped(\"name\")",
             settings: vec![Setting {
                 name: Setting::ITEM,
@@ -114,18 +135,14 @@ impl ModelSource for Shipped {
             Shipped(&'a str),
         }
         let open = self.family.shipped(self.files, node)?;
-        let mut takes = open.takes().clone();
+        let mut facts = open.facts().clone();
         if !self.class_names.is_empty() {
-            takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
+            facts.takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
         }
-        let parts: Vec<&[u8]> = self.files.iter().map(|file| file.bytes).collect();
-        Ok(Arc::new(OpenShipped {
-            open,
-            takes,
-            fingerprint: fingerprint::of_bytes(&parts),
-            resolved: Node::from_serialize(&Written::Shipped(self.name))?,
-            words: format!("Shipped({:?})", self.name),
-        }))
+        facts.fingerprint = self.fingerprint();
+        facts.resolved = Node::from_serialize(&Written::Shipped(self.name))?;
+        facts.words = format!("Shipped({:?})", self.name);
+        Ok(Arc::new(OpenShipped { open, facts }))
     }
 }
 
@@ -135,46 +152,19 @@ impl Debug for Shipped {
     }
 }
 
-/// A model as its family opened it, under the name that it is shipped by.
+/// A model as opened by its family, under its shipped name.
 struct OpenShipped {
     open: Arc<dyn OpenModel>,
-    takes: Takes,
-    fingerprint: String,
-    resolved: Node,
-    words: String,
+    facts: ModelFacts,
 }
 
 impl OpenModel for OpenShipped {
-    fn schedule(&self) -> &ScaleSchedule {
-        self.open.schedule()
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        self.open.alphabet()
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn tokenizer(&self) -> &str {
-        self.open.tokenizer()
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         self.open.runs(pass)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {

@@ -1,4 +1,4 @@
-//! What a family trains, opened by the name that a training's config gives.
+//! What a family trains, selected by the name in a training's config.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 
 use crate::Result;
 
-/// A part of a model that is trained by itself.
+/// A part of a model that is trained separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ModelPart {
     /// Images to tokens and back.
     Tokenizer,
-    /// The tokens of each scale from the scales before.
+    /// The tokens of each scale from those of earlier scales.
     Backbone,
 }
 
@@ -23,8 +23,8 @@ type Run = Arc<dyn Fn(&Node, &Path, &Options, &Device) -> Result<Outcome> + Send
 
 /// How a family trains a part of its models.
 ///
-/// A config chooses it by what it calls its `model`: `model: Var(depth: 6, ..)` is of the architecture `Var`; where the name is left out,
-/// the first family that trains the part is meant.
+/// A config selects it by the name of its `model`: `model: Var(depth: 6, ..)` selects the architecture `Var`.
+/// Without a name, it is the first family that trains the part.
 #[derive(Clone)]
 pub struct Architecture {
     /// What is trained.
@@ -35,8 +35,8 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// A training whose config is `C`. `train` is given the config, the folder that relative paths in it are taken from, what the
-    /// command line says of the run, and the device, which is not an autodiff one.
+    /// A training with the config `C`. `train` receives the config, the folder for relative paths in it, the
+    /// run's command-line options, and the device, which is not an autodiff device.
     pub fn new<C: DeserializeOwned>(
         part: ModelPart,
         name: &'static str,
@@ -49,19 +49,19 @@ impl Architecture {
         Self { part, name, run }
     }
 
-    /// Decodes a config and trains as it says.
+    /// Decodes a config and trains accordingly.
     ///
     /// # Errors
-    /// Those of the config, with the place in it, and of the run.
+    /// Those of the config, with the place in it, and those of the run.
     pub fn train(&self, config: &Node, folder: &Path, options: &Options, device: &Device) -> Result<Outcome> {
         (self.run)(config, folder, options, device)
     }
 }
 
-/// The architecture that a training's config names, of those that train the part.
+/// The architecture that a training's config names, among those that train the part.
 ///
 /// # Errors
-/// If it names another, with the place and those that there are.
+/// If it names another, with the place and the available ones.
 pub fn architecture(
     part: ModelPart,
     config: &Node,
@@ -80,7 +80,7 @@ pub fn architecture(
     }
 }
 
-/// The config with the name of its `model` left out, so that the family's own type need not be called so.
+/// The config without the name of its `model`, so that the family's own type need not have that name.
 fn without_name(config: &Node, name: &str) -> nextscale_config::Result<Node> {
     let Ok(model) = config.get("model") else { return Ok(config.clone()) };
     if model.name() != Some(name) {

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, and last.
+//! Files that appear completely or not at all, and durably.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::lock::{LockError, locked};
 
-/// `.NAME.partial` beside `target`: the same name each time, so that what a killed process left is written over.
+/// `.NAME.partial` beside `target`: always the same name, so that a killed process's leftover is overwritten.
 pub fn partial_path(target: &Path) -> PathBuf {
     beside(target, "partial")
 }
 
-/// `.NAME.unfinished` beside `target`: where work lies that is gone on with after an interruption. It is no
-/// [`partial_path`], which the last write of the finished file begins by clearing.
+/// `.NAME.unfinished` beside `target`: stores work to resume after an interruption. Differs from
+/// [`partial_path`], which the final write of the finished file begins by clearing.
 pub fn unfinished_path(target: &Path) -> PathBuf {
     beside(target, "unfinished")
 }
@@ -22,16 +22,16 @@ fn beside(target: &Path, what: &str) -> PathBuf {
     target.with_file_name(format!(".{name}.{what}"))
 }
 
-/// Removes a file that is no longer needed, and what a process left that was killed while it wrote it.
+/// Removes a file that is no longer needed, with any leftover of a process killed while writing it.
 pub fn remove_with_partial(path: &Path) {
     for left in [path.to_owned(), partial_path(path)] {
-        // What cannot be removed is in the way of nothing.
+        // A leftover that cannot be removed does no harm.
         let _ = fs::remove_file(left);
     }
 }
 
-/// The place beside a file where it is written before it is renamed; removed again if it is not kept. It is this value's alone:
-/// of two processes that write one file at once the second is refused.
+/// A file that is written beside its final path before it is renamed, and removed if it is not kept. The
+/// partial file belongs to this value only: if two processes write one file at once, the second is refused.
 #[derive(Debug)]
 pub struct Partial {
     target: PathBuf,
@@ -41,10 +41,11 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Of the file `target`, at its [`partial_path`], which is empty then.
+    /// For the file `target`, at its [`partial_path`], which starts empty.
     ///
     /// # Errors
-    /// Of the kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process writes the file; else the system's.
+    /// Of the kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process is writing the file;
+    /// otherwise the system's.
     pub fn new(target: &Path) -> io::Result<Self> {
         let partial = partial_path(target);
         let lock = locked(&partial).map_err(|error| match error {
@@ -62,10 +63,10 @@ impl Partial {
         &self.partial
     }
 
-    /// Makes it the file, which lasts from here on.
+    /// Renames it to the final file, durably.
     ///
     /// # Errors
-    /// If the system cannot write it out or rename it; nothing is left then.
+    /// If the system cannot flush or rename it; nothing is left behind then.
     pub fn keep(mut self) -> io::Result<()> {
         File::open(&self.partial)?.sync_all()?;
         fs::rename(&self.partial, &self.target)?;
@@ -78,22 +79,22 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.kept {
-            // Nothing more can be done about a file that cannot be removed either.
+            // If removing fails, nothing more can be done.
             let _ = fs::remove_file(&self.partial);
         }
     }
 }
 
-/// Makes a rename itself last through a power cut; some file systems cannot, and the file is whole either way.
+/// Makes the rename itself survive a power cut. Some file systems cannot; the file is complete either way.
 fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// Writes a whole file through its partial place.
+/// Writes a whole file through its partial file.
 ///
 /// # Errors
-/// If the system cannot write it; nothing is left then, and an older file of the name is as it was.
+/// If the system cannot write it. Nothing is left behind then, and an older file of the name is unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = Partial::new(path)?;
     fs::write(partial.path(), bytes)?;
@@ -112,7 +113,7 @@ mod tests {
         let partial = Partial::new(&folder.path().join("b")).unwrap();
         fs::write(partial.path(), b"half").unwrap();
         drop(partial);
-        // A folder in the file's place: the last step fails.
+        // A folder takes the file's place: the last step fails.
         fs::create_dir_all(folder.path().join("c/d")).unwrap();
         write_atomically(&folder.path().join("c"), b"x").unwrap_err();
         let left: Vec<_> =
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(write_atomically(&path, b"second").unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         first.keep().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"first");
-        // What a killed process left is cleared.
+        // A killed process's leftover is cleared.
         fs::write(partial_path(&path), b"longer than what comes").unwrap();
         write_atomically(&path, b"third").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"third");

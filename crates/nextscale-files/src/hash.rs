@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 in the making.
+/// A SHA-256 in progress.
 #[derive(Debug, Clone, Default)]
 pub struct Hash(Sha256);
 
@@ -21,7 +21,7 @@ impl Hash {
         self.0.update(bytes);
     }
 
-    /// Adds bytes after their length, 8 bytes little-endian, so that no two parts run together.
+    /// Adds bytes preceded by their length, 8 bytes little-endian, so that adjacent parts cannot be confused.
     pub fn update_part(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         self.update((bytes.len() as u64).to_le_bytes());
@@ -38,7 +38,8 @@ impl Hash {
         self.short(32)
     }
 
-    /// The first `bytes` bytes of [`hex`](Self::hex), two digits each: a name where 64 digits would be too long.
+    /// The first `bytes` bytes of [`hex`](Self::hex), two digits each: a name where 64 digits would be too
+    /// long.
     pub fn short(&self, bytes: usize) -> String {
         self.digest().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
     }
@@ -57,7 +58,8 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     Hash::from(bytes).hex()
 }
 
-/// The SHA-256 of a file's bytes in 64 hexadecimal digits. Memory holds a small part of the file.
+/// The SHA-256 of a file's bytes in 64 hexadecimal digits. Only a small part of the file is in memory at a
+/// time.
 ///
 /// # Errors
 /// If it cannot be read.

@@ -1,4 +1,4 @@
-//! One way to find and read image files, for every command that takes a folder of them.
+//! Finding and reading image files, for every command that takes a folder of them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{ImageError, ImageFormat, ImageReader, RgbImage};
 
-/// The endings of the names of images that are read, in lower case. What a file is, its content tells.
+/// The extensions of supported image files, in lower case. The format itself is recognised by content.
 pub const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
+
+/// Whether JPEG files are decoded as by libjpeg-turbo and Pillow; the feature `libjpeg` enables it.
+pub const DECODES_AS_LIBJPEG: bool = cfg!(feature = "libjpeg");
 
 /// Why a file gives no image.
 #[derive(Debug, thiserror::Error)]
@@ -23,29 +26,29 @@ pub enum ImageFileError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file was read and is no whole image.
+    /// The file was read, but is not a complete image.
     #[error("{}: {problem}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what helps.
+        /// What is wrong, and the remedy.
         problem: String,
     },
 }
 
-/// Whether other programs keep notes under a name: `.ipynb_checkpoints`, `._1.png`, `.DS_Store`, `__MACOSX`. Such files and
-/// folders are neither images nor classes.
+/// Whether other programs keep metadata under this name: `.ipynb_checkpoints`, `._1.png`, `.DS_Store`,
+/// `__MACOSX`. Such files and folders are neither images nor classes.
 pub fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX")
 }
 
-/// Whether a name ends as an image's does.
+/// Whether the name has an image's extension.
 pub fn has_image_name(path: &Path) -> bool {
     let found = path.extension().unwrap_or(OsStr::new(""));
     IMAGE_EXTENSIONS.iter().any(|extension| found.eq_ignore_ascii_case(extension))
 }
 
-/// What something visible is that lies among images and is none: the ending of a file's name, in lower case, or "folder", "broken
+/// The kind of something visible that is not an image: a file's extension in lower case, or "folder", "broken
 /// link", "no ending".
 pub fn kind_of_other(path: &Path) -> String {
     if path.is_dir() {
@@ -57,7 +60,8 @@ pub fn kind_of_other(path: &Path) -> String {
     path.extension().map_or("no ending".into(), |extension| extension.to_string_lossy().to_lowercase())
 }
 
-/// What was passed over beside images, by [kind](kind_of_other), in words: "4 others were left out: 1 gif, 3 txt". `None` if nothing was.
+/// A sentence about what was left out beside images, by [kind](kind_of_other): "4 others were left out: 1
+/// gif, 3 txt". `None` if nothing was.
 pub fn words_of_left_out(left_out: &BTreeMap<String, u64>) -> Option<String> {
     let total: u64 = left_out.values().sum();
     let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -65,10 +69,10 @@ pub fn words_of_left_out(left_out: &BTreeMap<String, u64>) -> Option<String> {
     (total > 0).then(|| format!("{total} {others} left out: {}", kinds.join(", ")))
 }
 
-/// What lies in a folder and is not [hidden](is_hidden), sorted by name.
+/// The contents of a folder that are not [hidden](is_hidden), sorted by name.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's.
 pub fn visible_children(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = std::fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -78,16 +82,16 @@ pub fn visible_children(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What an image file's header says.
+/// The contents of an image file's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageHeader {
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// Whether it is a JPEG, which decoders do not all turn into the same pixels.
+    /// Whether it is a JPEG, whose pixels depend on the decoder.
     pub is_jpeg: bool,
 }
 
-/// Reads an image file's header; its format is told by its content.
+/// Reads an image file's header. The format is recognised by content.
 ///
 /// # Errors
 /// [`ImageFileError`] if the file cannot be read, or has no header of an image.
@@ -99,13 +103,14 @@ pub fn image_header(path: &Path) -> Result<ImageHeader, ImageFileError> {
         ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => failed(source),
         error => ImageFileError::Content {
             path: path.into(),
-            problem: format!("is no image that can be read: {error}"),
+            problem: format!("is not an image that can be read: {error}"),
         },
     })?;
     Ok(ImageHeader { size, is_jpeg })
 }
 
-/// An image of `side` × `side` pixels: the shorter side is resized to `side` (Lanczos), and the middle of the longer one is kept.
+/// An image of `side` × `side` pixels: the shorter side is resized to `side` (Lanczos), and the middle of the
+/// longer one is kept.
 pub fn centre_square(image: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     if (width, height) == (side, side) {
@@ -118,37 +123,79 @@ pub fn centre_square(image: &RgbImage, side: u32) -> RgbImage {
     crop_imm(&image, left, top, side, side).to_image()
 }
 
-/// The pixels of an image file. Its format is told by its content: sets are full of JPEGs named .png. Grey becomes RGB, and
-/// alpha is dropped.
+/// The pixels of an image file. The format is recognised by content: data sets are full of JPEGs named .png.
+/// Grey becomes RGB, and alpha is dropped.
 ///
 /// # Errors
-/// [`ImageFileError`] if the file cannot be read, is no image, or ends before its image does.
+/// [`ImageFileError`] if the file cannot be read, is not an image, or ends early.
 pub fn read_image(path: &Path) -> Result<RgbImage, ImageFileError> {
     let failed = |source| ImageFileError::Io { path: path.into(), source };
     let content = |problem| ImageFileError::Content { path: path.into(), problem };
     let bytes = std::fs::read(path).map_err(failed)?;
     let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(failed)?;
     if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(&bytes) {
-        // The decoder would fill what is missing with grey.
+        // The decoder would fill the missing part with grey.
         return Err(content("the JPEG ends early; copy or download it again".into()));
+    }
+    #[cfg(feature = "libjpeg")]
+    if reader.format() == Some(ImageFormat::Jpeg)
+        && let Some(decoded) = libjpeg::decode(&bytes)
+    {
+        return decoded.map_err(|problem| content(format!("is not an image that can be read: {problem}")));
     }
     match reader.decode() {
         Ok(picture) => Ok(picture.into_rgb8()),
         Err(ImageError::IoError(source)) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(content(format!("the image ends early ({source}); copy or download it again")))
         }
-        Err(error) => Err(content(format!("is no image that can be read: {error}"))),
+        Err(error) => Err(content(format!("is not an image that can be read: {error}"))),
     }
 }
 
-/// Whether a JPEG goes on to its end-of-image marker. Segments are stepped over by their lengths, so that the end of a
-/// thumbnail in one is not taken for the image's.
+/// Decodes JPEGs with libjpeg-turbo's C code, as shipped by mozjpeg.
+#[cfg(feature = "libjpeg")]
+mod libjpeg {
+    use image::RgbImage;
+    use mozjpeg::{ColorSpace, Decompress};
+
+    /// The largest image decoded here, in bytes: the limit of the `image` crate.
+    const LIMIT: usize = 512 << 20;
+
+    /// The pixels, or an error. `None` leaves the file to the `image` crate: CMYK, which libjpeg does not
+    /// convert to RGB, sizes that the crate refuses, and headers that libjpeg rejects.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Result<RgbImage, String>> {
+        // libjpeg reports errors by unwinding, without the panic hook. The decoder is dropped with the
+        // closure.
+        let decoded = std::panic::catch_unwind(|| {
+            let decoder = Decompress::new_mem(bytes).ok()?;
+            let (width, height) = decoder.size();
+            let cmyk = matches!(decoder.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
+            if cmyk || width.checked_mul(height)?.checked_mul(3)? > LIMIT {
+                return None;
+            }
+            let pixels = decoder.rgb().and_then(|mut started| {
+                let pixels = started.read_scanlines::<u8>()?;
+                started.finish()?;
+                Ok(pixels)
+            });
+            Some(pixels.map_err(|error| error.to_string()).and_then(|pixels| {
+                RgbImage::from_raw(width as u32, height as u32, pixels).ok_or("lines are missing".into())
+            }))
+        });
+        decoded.unwrap_or_else(|reason| {
+            Some(Err(reason.downcast_ref::<String>().cloned().unwrap_or("damaged JPEG".into())))
+        })
+    }
+}
+
+/// Whether a JPEG continues to its end-of-image marker. Segments are skipped by their lengths, so that the
+/// end of an embedded thumbnail does not count.
 ///
 /// Source: ITU-T T.81, annex B.1.1.
 fn jpeg_is_whole(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
-        // Whatever lies before the next marker: a scan's data, in which 0xFF is followed by 0, or filling.
+        // Anything before the next marker: a scan's data, in which 0xFF is followed by 0, or padding.
         let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) else {
             return false;
         };
@@ -158,7 +205,7 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
             Some(0xD9) => return true,
             // More filling.
             Some(0xFF) => {}
-            // A stuffed byte, and the markers that stand alone.
+            // A stuffed byte, or a marker without a segment.
             Some(0x00 | 0x01 | 0xD0..=0xD8) => at += 1,
             Some(_) => match bytes.get(at + 1..at + 3) {
                 Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])),
@@ -176,7 +223,7 @@ mod tests {
         RgbImage::from_fn(40, 24, |x, y| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (y * 10) as u8]))
     }
 
-    /// With a segment that holds an end-of-image marker, as a thumbnail does.
+    /// With a segment that contains an end-of-image marker, as a thumbnail does.
     fn jpeg() -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         picture().write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
@@ -206,6 +253,54 @@ mod tests {
         }
     }
 
+    /// The fixture holds JPEGs of several kinds with Pillow's pixels (13.0.0 with libjpeg-turbo 3.2.0).
+    #[test]
+    fn jpegs_are_decoded_as_pillow_does() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpeg");
+        let mut compared = 0;
+        for path in visible_children(&folder).unwrap() {
+            if path.extension() != Some("jpg".as_ref()) {
+                continue;
+            }
+            let (read, pillow) =
+                (read_image(&path).unwrap(), read_image(&path.with_extension("png")).unwrap());
+            assert_eq!(read.dimensions(), pillow.dimensions());
+            let difference = read.iter().zip(pillow.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            // libjpeg does not convert CMYK; without the feature, another decoder reads all of them.
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let bound = if name == "cmyk" {
+                1
+            } else if DECODES_AS_LIBJPEG {
+                0
+            } else {
+                6
+            };
+            assert!(difference <= bound, "{name}: {difference}");
+            compared += 1;
+        }
+        assert_eq!(compared, 6);
+    }
+
+    #[test]
+    fn a_damaged_jpeg_is_an_error_or_an_image_and_a_huge_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        let whole = jpeg();
+        for at in 2..whole.len() - 2 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x5A;
+            std::fs::write(&path, &bytes).unwrap();
+            if let Err(error) = read_image(&path) {
+                assert!(error.to_string().contains("a.jpg"), "{error}");
+            }
+        }
+        let frame = whole.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        let mut bytes = whole;
+        bytes[frame + 5..frame + 9].fill(0xF0);
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(read_image(&path).unwrap_err().to_string().contains("a.jpg"));
+    }
+
     #[test]
     fn no_beginning_of_a_jpeg_is_whole_and_what_follows_its_end_is_not_looked_at() {
         let mut bytes = jpeg();
@@ -224,7 +319,7 @@ mod tests {
         std::fs::write(&path, jpeg()).unwrap();
         assert_eq!(read_image(&path).unwrap().dimensions(), (40, 24));
         std::fs::write(&path, "not a picture").unwrap();
-        assert!(read_image(&path).unwrap_err().to_string().contains("a.png: is no image"));
+        assert!(read_image(&path).unwrap_err().to_string().contains("a.png: is not an image"));
         assert!(matches!(read_image(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
     }
 

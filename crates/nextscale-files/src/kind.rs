@@ -1,4 +1,4 @@
-//! What a file is, told by its first bytes: names lie, and a copy is often called something else.
+//! Recognises a file by its first bytes: names lie, and copies are often renamed.
 
 use std::fmt;
 use std::fs::File;
@@ -8,22 +8,22 @@ use std::path::Path;
 /// The longest header that the safetensors format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// What the first bytes of a file say that it is.
+/// What a file's first bytes show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// A safetensors file: a length, then JSON.
     Safetensors,
     /// A zip archive of numpy arrays.
     Npz,
-    /// Another zip archive; PyTorch's files are such.
+    /// Another zip archive, such as PyTorch's files.
     Zip,
-    /// A pickle; PyTorch's files of before 2020 are such.
+    /// A pickle, such as PyTorch's files before 2020.
     Pickle,
-    /// An image in a format that is read, or another that is known.
+    /// An image in a supported or otherwise known format.
     Image(image::ImageFormat),
-    /// Text that is a web page.
+    /// A web page.
     WebPage,
-    /// Text that stands for a file of Git LFS.
+    /// A pointer file of Git LFS.
     LfsPointer,
     /// Text: a config, JSON, CSV.
     Text,
@@ -44,12 +44,12 @@ impl FileKind {
         Ok(Self::of_bytes(&head))
     }
 
-    /// What a file is that begins so; some hundred bytes are enough.
+    /// Recognises the beginning of a file; some hundred bytes are enough.
     pub fn of_bytes(head: &[u8]) -> Self {
         if head.is_empty() {
             return Self::Empty;
         }
-        // Asked first: the length in front of a header may look like text.
+        // Checked first: the length before a header may look like text.
         let length = head.first_chunk().map(|&bytes| u64::from_le_bytes(bytes));
         if head.get(8) == Some(&b'{') && length.is_some_and(|length| length <= LONGEST_HEADER) {
             return Self::Safetensors;
@@ -89,14 +89,14 @@ fn first_entry(head: &[u8]) -> Option<&[u8]> {
     head.get(30..30 + length)
 }
 
-/// In a phrase: "a safetensors file".
+/// A phrase: "a safetensors file".
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Safetensors => "a safetensors file",
             Self::Npz => "an .npz file",
-            Self::Zip => "a zip archive, as PyTorch's checkpoints are",
-            Self::Pickle => "a pickle, as PyTorch's old checkpoints are",
+            Self::Zip => "a zip archive, like PyTorch's checkpoints",
+            Self::Pickle => "a pickle, like PyTorch's old checkpoints",
             Self::Image(format) => match format {
                 image::ImageFormat::Png => "one PNG image",
                 image::ImageFormat::Jpeg => "one JPEG image",
@@ -106,7 +106,7 @@ impl fmt::Display for FileKind {
             Self::LfsPointer => "a Git LFS pointer, not the file itself",
             Self::Text => "text",
             Self::Empty => "an empty file",
-            Self::Other => "a file of no kind that is known here",
+            Self::Other => "a file of unknown kind",
         })
     }
 }

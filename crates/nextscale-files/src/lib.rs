@@ -1,7 +1,7 @@
-//! What every crate needs of a disk: files that appear whole or not at all, locks against other processes, content
-//! hashes, image files, and the form of a run's folder.
+//! What every crate needs from the file system: files that appear completely or not at all, locks between
+//! processes, content hashes, image files, and the layout of run folders.
 //!
-//! Nothing here knows burn or a model.
+//! Knows nothing of burn or models.
 
 mod atomic;
 mod hash;
@@ -13,8 +13,8 @@ pub mod run;
 pub use atomic::{Partial, partial_path, remove_with_partial, unfinished_path, write_atomically};
 pub use hash::{Hash, sha256, sha256_of_file};
 pub use images::{
-    IMAGE_EXTENSIONS, ImageFileError, ImageHeader, centre_square, has_image_name, image_header, is_hidden,
-    kind_of_other, read_image, visible_children, words_of_left_out,
+    DECODES_AS_LIBJPEG, IMAGE_EXTENSIONS, ImageFileError, ImageHeader, centre_square, has_image_name,
+    image_header, is_hidden, kind_of_other, read_image, visible_children, words_of_left_out,
 };
 pub use kind::FileKind;
 pub use lock::{Lock, LockError};

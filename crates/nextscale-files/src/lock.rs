@@ -1,4 +1,4 @@
-//! Locks between processes. The system lets go of one when its process ends, however it ends.
+//! Locks between processes. The system releases them when their process ends, however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process holds it, or another value in this one.
+    /// Another process holds it, or another value in this process.
     #[error("{} is locked by another process", path.display())]
     Held {
         /// The lock's file.
@@ -16,7 +16,7 @@ pub enum LockError {
     /// The system cannot make or lock the file.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: `create` or `lock`.
+        /// What was attempted: `create` or `lock`.
         action: &'static str,
         /// The lock's file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum LockError {
     },
 }
 
-/// A locked file, this value's alone until it is dropped.
+/// A locked file, owned by this value until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -34,17 +34,18 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks the file at `path`, which is made if it is not there and stays when the lock is dropped.
+    /// Locks the file at `path`, creating it if necessary. The file stays when the lock is dropped.
     ///
     /// # Errors
-    /// [`LockError::Held`] at once if another process holds it; [`LockError::Io`] if the file cannot be made.
+    /// [`LockError::Held`], immediately, if another process holds it; [`LockError::Io`] if the file cannot be
+    /// created.
     pub fn take(path: impl Into<PathBuf>) -> Result<Self, LockError> {
         let path = path.into();
         let file = locked(&path)?;
         Ok(Self { path, temporary: false, _file: file })
     }
 
-    /// Locks a folder: `.lock` in it, removed when the lock is dropped.
+    /// Locks a folder through a file `.lock` in it, which is removed when the lock is dropped.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -54,7 +55,8 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Locks a file that is about to be made: `.NAME.lock` beside `target`, removed when the lock is dropped.
+    /// Locks a file that will be written, through `.NAME.lock` beside `target`, which is removed when the
+    /// lock is dropped.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -66,8 +68,8 @@ impl Lock {
     }
 }
 
-/// Opens or makes a file and locks it. It is the one that `path` names when this returns: whoever held the lock before may have
-/// removed or renamed the file that was opened.
+/// Opens or creates a file and locks it. `path` still names this file on return: the previous holder of the
+/// lock may have removed or renamed the file that was opened.
 pub(crate) fn locked(path: &Path) -> Result<File, LockError> {
     let failed = |action| move |source| LockError::Io { action, path: path.into(), source };
     loop {
@@ -76,7 +78,7 @@ pub(crate) fn locked(path: &Path) -> Result<File, LockError> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held { path: path.into() }),
-            // A file system without locks: better a run without one than none at all.
+            // On a file system without locks, running without one is better than not running.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
             Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
         }
@@ -106,7 +108,7 @@ fn is_at(_: &File, path: &Path) -> io::Result<bool> {
 impl Drop for Lock {
     fn drop(&mut self) {
         if self.temporary {
-            // One that stays is taken again by the next process.
+            // A leftover lock file is used by the next process.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -2,11 +2,12 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use nextscale_core::noise::{Noise, Place};
 use nextscale_core::{Alphabet, Corruption, Replacement};
 
-/// An embedding `[batch, channels, h, w]` of scale `scale` as a corrupted prefix has it: a share of its positions holds
-/// what the corruption puts there.
+/// The embedding `[batch, channels, h, w]` of scale `scale` in a corrupted prefix: a fraction of its
+/// positions is replaced as the corruption says.
 ///
-/// Which positions depends on (seed, image, scale, position) only, and a larger share corrupts those of a smaller one and
-/// more. Grids of one position have no other position, and stay as they are under [`Replacement::OtherPosition`].
+/// Which positions depends only on (seed, image, scale, position), and a larger fraction includes the
+/// positions of a smaller one. Grids of one position have no other position, and are unchanged under
+/// [`Replacement::OtherPosition`].
 pub fn corrupt(
     embedding: Tensor<4>,
     corruption: &Corruption,
@@ -27,7 +28,7 @@ pub fn corrupt(
             if positions == 1 || !hit(pair) {
                 return own as i64;
             }
-            // One of the others, each as likely: the drawn number skips the position itself.
+            // One of the others, uniformly: the drawn number skips the position itself.
             let other = ((f64::from(pair[1]) * (positions - 1) as f64) as usize).min(positions - 2);
             (other + usize::from(other >= own)) as i64
         });

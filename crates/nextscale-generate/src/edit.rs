@@ -1,4 +1,4 @@
-//! Zero-shot editing: given tokens are mixed into what is drawn (VAR's notebook).
+//! Zero-shot editing: given tokens replace drawn ones in parts of the image (VAR's notebook).
 
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use nextscale_core::resample::{Neighbours, half_pixel_f32, neighbours};
@@ -15,16 +15,18 @@ pub struct Region {
 }
 
 impl Region {
-    /// Whether it is a box inside the image.
+    /// Checks that the box is inside the image.
     ///
     /// # Errors
-    /// A setting error that names the axis.
+    /// A setting error naming the axis.
     pub fn check(&self) -> Result<()> {
         for (field, (from, to)) in [("rows", self.rows), ("columns", self.columns)] {
             if !(0.0..=1.0).contains(&from) || !(0.0..=1.0).contains(&to) || from >= to {
                 return Err(Error::setting(
                     field,
-                    format!("({from}, {to}) is no span of the image; give two fractions like (0.25, 0.75)"),
+                    format!(
+                        "({from}, {to}) is not a span of the image; give two fractions like (0.25, 0.75)"
+                    ),
                 ));
             }
         }
@@ -41,7 +43,7 @@ pub enum Keep {
     Outside,
 }
 
-/// Which positions of a grid keep the given tokens, row-major, where several boxes are one region.
+/// Which positions of a grid keep the given tokens, row-major, for the union of several boxes.
 pub fn mask_of(grid: Grid, regions: &[Region], keep: Keep) -> Vec<bool> {
     let mut inside = vec![false; grid.positions()];
     for region in regions {
@@ -54,7 +56,7 @@ pub fn mask_of(grid: Grid, regions: &[Region], keep: Keep) -> Vec<bool> {
 
 /// Which positions of a grid keep the given tokens, row-major.
 pub fn mask(grid: Grid, region: &Region, keep: Keep) -> Vec<bool> {
-    // Upstream rounds as Python does: halves to even.
+    // Upstream rounds like Python: ties to even.
     let span = |(from, to): (f64, f64), n: usize| {
         let at = |fraction: f64| (fraction * n as f64).round_ties_even() as usize;
         at(from)..at(to)
@@ -64,8 +66,8 @@ pub fn mask(grid: Grid, region: &Region, keep: Keep) -> Vec<bool> {
     (0..grid.positions()).map(|i| inside(i) == (keep == Keep::Inside)).collect()
 }
 
-/// A mask of the finest grid on a coarser one: bilinear without antialiasing, then > 0.5, so exactly one half is
-/// generated. Grids of at most three positions (the 1×1 scale) keep everything.
+/// A mask of the finest grid, resampled to a coarser one: bilinear without antialiasing, then > 0.5, so
+/// exactly one half is generated. Grids of at most three positions (the 1×1 scale) keep everything.
 pub fn resize(mask: &[bool], from: Grid, to: Grid) -> Vec<bool> {
     if to.positions() <= 3 {
         return vec![true; to.positions()];
@@ -83,8 +85,8 @@ pub fn resize(mask: &[bool], from: Grid, to: Grid) -> Vec<bool> {
     resized
 }
 
-/// The two source indices of every output index and the weight of the second, in f32 as the reference computes them:
-/// one half is a threshold, and rounding decides it.
+/// The two source indices of every output index and the weight of the second, in f32 as in the reference: one
+/// half is a threshold, and rounding decides it.
 fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
     let tap = |i| {
         let Neighbours { first, second, weight } = neighbours(half_pixel_f32(i, from, to).into(), from);
@@ -93,20 +95,20 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
     (0..to).map(tap).collect()
 }
 
-/// Given tokens and where they are kept, ready to be mixed in at every scale.
+/// Given tokens and where they are kept, ready for every scale.
 #[derive(Debug, Clone)]
 pub struct Edit {
-    /// Embeddings of the given tokens, `[given, channels, h, w]` a scale.
+    /// Embeddings of the given tokens, `[given, channels, h, w]` per scale.
     given: Vec<Tensor<4>>,
-    /// Where they are kept, `[1, 1, h, w]` a scale.
+    /// Where they are kept, `[1, 1, h, w]` per scale.
     keep: Vec<Tensor<4, Bool>>,
-    /// What the given images are before they become tokens, where they are quantised anew at every scale.
+    /// The given images' features, if they are requantised at every scale.
     features: Option<Tensor<4>>,
 }
 
 impl Edit {
-    /// From the tokens of one or more given images, `[given, h·w, slots]` a scale; image i of a run keeps those of the
-    /// given image i modulo their number. `mask` lies on the finest grid.
+    /// From the tokens of one or more given images, `[given, h·w, slots]` per scale; image i of a run keeps
+    /// those of given image i modulo their number. `mask` is on the finest grid.
     ///
     /// # Errors
     /// If tokens or mask do not fit the tokenizer's scales.
@@ -125,7 +127,7 @@ impl Edit {
         let device = tokenizer.device();
         let given = tokens.iter().enumerate().map(|(k, t)| tokenizer.embed(&Draw::tokens(t.clone()), k));
         let given = given.collect::<Result<Vec<_>>>()?;
-        // An embedding may lie on a finer grid than its tokens, each of which is kept whole or not at all.
+        // An embedding may be on a finer grid than its tokens; each token is kept completely or not at all.
         let keep = given.iter().enumerate().map(|(k, embedding)| {
             let [_, _, height, width] = embedding.dims();
             let tokens = schedule.grid(k);
@@ -140,16 +142,16 @@ impl Edit {
         Ok(Self { keep: keep.collect(), given, features: None })
     }
 
-    /// The same, with kept tokens that are quantised anew at every scale, against the canvas drawn so far: `features` of the
-    /// given images as [`Tokenizer::features`] gives them. The given tokens are those for a canvas of the given image; on
-    /// another one they do not add up to it.
+    /// The same, with kept tokens requantised at every scale against the canvas drawn so far: `features` of
+    /// the given images as from [`Tokenizer::features`]. The given tokens belong to a canvas of the given
+    /// image; on another canvas they do not sum to the image.
     #[must_use]
     pub fn requantising(self, features: Tensor<4>) -> Self {
         Self { features: Some(features), ..self }
     }
 
-    /// Keeps every given token of the first `scales` scales and none after them: the image is completed from coarse to
-    /// fine. Tokens as for [`Edit::new`].
+    /// Keeps all given tokens of the first `scales` scales and none after them: the image is completed from
+    /// coarse to fine. Tokens as for [`Edit::new`].
     ///
     /// # Errors
     /// If the tokens do not fit the tokenizer's scales.
@@ -179,11 +181,11 @@ impl Edit {
         Self::new(tokenizer, &tokenizer.encode(images)?, &mask)
     }
 
-    /// `embedding` `[batch, channels, h, w]` of scale `k` with the given tokens where they are kept; `canvas` is what was drawn
-    /// before it.
+    /// `embedding` `[batch, channels, h, w]` of scale `k` with the given tokens where they are kept; `canvas`
+    /// is the canvas before it.
     ///
     /// # Errors
-    /// If the tokenizer cannot requantise and is to.
+    /// If the tokenizer is asked to requantise and cannot.
     pub fn mix(
         &self,
         tokenizer: &dyn Tokenizer,

@@ -1,10 +1,10 @@
 use std::error::Error as StdError;
 
-/// What can end a batch.
+/// Errors that end a batch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A noun refused what it was given.
+    /// A component refused its input.
     #[error(transparent)]
     Core(#[from] nextscale_core::Error),
     /// Parts that do not fit each other.
@@ -13,10 +13,10 @@ pub enum Error {
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
-    /// An observer could not keep what it saw; its own error.
+    /// An observer could not record what it saw; holds its own error.
     #[error(transparent)]
     Observer(Box<dyn StdError + Send + Sync>),
-    /// Someone asked to stop.
+    /// A stop was requested.
     #[error("stopped")]
     Stopped,
 }

@@ -1,4 +1,4 @@
-//! Watching for logits that no draw can be made from.
+//! Detects logits from which nothing can be drawn.
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::{Error, LogitMap, Result, is_cpu};
@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use crate::host::{Floats, integers};
 
-/// Finds NaN, +inf, and rows that are -inf throughout (a rule may mask classes with -inf, but not all of a row).
+/// Finds NaN, +inf, and rows that are entirely -inf (a rule may mask classes with -inf, but not a whole row).
 ///
-/// On the CPU the fault is found at its scale. Elsewhere reading a flag would stall the loop at every scale, so flags
-/// stay on the device until [`FiniteCheck::finish`].
+/// On the CPU the fault is found at its scale. On other devices, reading a flag would stall the loop at every
+/// scale, so flags stay on the device until [`FiniteCheck::finish`].
 #[derive(Default)]
 pub(crate) struct FiniteCheck {
     flags: Vec<Tensor<1, Int>>,
@@ -26,7 +26,7 @@ fn fault(scale: usize, image: u64) -> Error {
 }
 
 impl FiniteCheck {
-    /// Looks at the guided logits of a scale.
+    /// Checks the guided logits of a scale.
     pub fn look(&mut self, logits: &LogitMap, scale: usize, images: &[u64]) -> Result<()> {
         if is_cpu(&logits.values().device()) {
             let classes = logits.alphabet().classes;
@@ -43,7 +43,7 @@ impl FiniteCheck {
         Ok(())
     }
 
-    /// Reads the flags that are still on the device; one is kept a scale, from scale 0.
+    /// Reads the flags that are still on the device, one per scale, from scale 0.
     pub fn finish(self, images: &[u64]) -> Result<()> {
         if self.flags.is_empty() {
             return Ok(());

@@ -15,16 +15,16 @@ use crate::running::Sessions;
 use crate::sampler::{Moment, Sampler};
 use crate::{Model, Result, Stop};
 
-/// The images of a batch, by their number in the run, and what each is to show.
+/// The images of a batch, by number in the run, with their conditions.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// Image numbers; randomness depends on them.
+    /// Image numbers, which determine the random numbers.
     pub images: &'a [u64],
-    /// One condition an image.
+    /// One condition per image.
     pub conditions: &'a [Condition],
 }
 
-/// A model under a rule and a sampler, checked against each other once, so that the loop need not.
+/// A model with a rule and a sampler, checked against each other once so that the loop need not.
 pub struct Generator {
     model: Model,
     rule: Arc<dyn Guidance>,
@@ -32,15 +32,16 @@ pub struct Generator {
     noise: Arc<dyn Noise>,
     edit: Option<Edit>,
     plan: PassPlan,
-    /// Histories that no batch uses now: they keep the operators of the rule's priors on the device.
+    /// Histories that no batch is using: they keep the operators of the rule's priors on the device.
     histories: Mutex<Vec<History>>,
 }
 
 impl Generator {
-    /// Puts the nouns together.
+    /// Combines the components.
     ///
     /// # Errors
-    /// If rule or sampler do not fit the scales or the alphabet, or the backbone cannot run a pass that the rule needs.
+    /// If rule or sampler do not fit the scales or the alphabet, or the backbone cannot run a pass that the
+    /// rule needs.
     pub fn new(
         model: Model,
         rule: Arc<dyn Guidance>,
@@ -70,7 +71,7 @@ impl Generator {
         Ok(Self { model, rule, sampler, noise, edit: None, plan, histories: Mutex::default() })
     }
 
-    /// The same with given tokens mixed in.
+    /// The same with an edit.
     pub fn with_edit(mut self, edit: Edit) -> Self {
         self.edit = Some(edit);
         self
@@ -86,15 +87,15 @@ impl Generator {
         &self.model
     }
 
-    /// Makes a batch: `[batch, 3, H, W]` in [0, 1].
+    /// Generates a batch: `[batch, 3, H, W]` in [0, 1].
     ///
     /// # Errors
-    /// If a condition is out of range, logits are not finite, the observer fails, or someone asks to stop.
+    /// If a condition is out of range, logits are not finite, the observer fails, or a stop is requested.
     pub fn batch(&self, batch: Batch<'_>, observer: &mut dyn Observer, stop: &Stop) -> Result<Tensor<4>> {
         let Batch { images, conditions } = batch;
         if images.len() != conditions.len() || images.is_empty() {
             return Err(
-                CoreError::shape("conditions", "one an image, at least one", &[conditions.len()]).into()
+                CoreError::shape("conditions", "one per image, at least one", &[conditions.len()]).into()
             );
         }
         let tokenizer = &*self.model.tokenizer;
@@ -150,7 +151,7 @@ impl Generator {
         Ok(pixels)
     }
 
-    /// A history without steps; a used one has the operators of an earlier batch.
+    /// A history without steps; a reused one has the operators of an earlier batch.
     fn history(&self) -> History {
         let kept = self.histories.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| History::new(self.model.schedule().clone(), self.rule.lookback()))

@@ -15,19 +15,19 @@ pub fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
 }
 
-/// The values of a tensor in row-major order, to be looked at.
+/// The values of a tensor in row-major order, for reading.
 pub enum Floats {
-    /// Where they lie, on the CPU.
+    /// In place, on the CPU.
     InPlace(Values),
     /// A copy of them.
     Copied(Vec<f32>),
 }
 
 impl Floats {
-    /// The values of a tensor, where they lie if that is in host memory.
+    /// The values of a tensor, without a copy if they are in host memory.
     ///
     /// # Errors
-    /// If the device cannot give them back.
+    /// If the device cannot return them.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
         match nextscale_kernels::read(&tensor) {
             Some(values) => Ok(Self::InPlace(values)),

@@ -1,6 +1,6 @@
 //! Conditions to images: the loop over scales, samplers, observers, editing and corrupted prefixes.
 //!
-//! Training draws its samples through the same [`Generator`] that runs do.
+//! Training draws its samples through the same [`Generator`] as runs.
 
 mod corrupt;
 pub mod edit;

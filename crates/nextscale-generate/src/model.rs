@@ -7,7 +7,7 @@ use nextscale_tokenizers::Tokenizer;
 
 use crate::{Error, Result};
 
-/// A tokenizer, a backbone and a conditioner that fit each other, and the models that guide them.
+/// A tokenizer, a backbone and a conditioner that fit each other, with additional models for guidance.
 #[derive(Clone)]
 pub struct Model {
     /// Draws to images.
@@ -19,17 +19,17 @@ pub struct Model {
     guides: BTreeMap<Arc<str>, Guide>,
 }
 
-/// Another backbone of the same tokenizer and scales, which rules may read beside the guided one.
+/// Another backbone with the same tokenizer and scales, which rules may use beside the guided one.
 #[derive(Clone)]
 pub struct Guide {
     /// Canvases to logits.
     pub backbone: Arc<dyn Backbone>,
-    /// Conditions to what it reads.
+    /// Conditions to its input.
     pub conditioner: Arc<dyn Conditioner>,
 }
 
 impl Model {
-    /// Puts the parts together.
+    /// Combines the parts.
     ///
     /// # Errors
     /// [`Error::Unfit`] if scales, alphabets, channels or devices of tokenizer and backbone differ.
@@ -42,7 +42,7 @@ impl Model {
         Ok(Self { tokenizer, backbone, conditioner, guides: BTreeMap::new() })
     }
 
-    /// The same with another backbone that rules read by this name.
+    /// The same with another backbone, which rules refer to by this name.
     ///
     /// # Errors
     /// [`Error::Unfit`] if it does not fit the tokenizer.
@@ -99,7 +99,7 @@ impl Model {
     }
 }
 
-/// Makes sure that a backbone reads and predicts what the tokenizer writes and embeds.
+/// Checks that a backbone reads and predicts what the tokenizer writes and embeds.
 fn fit(tokenizer: &dyn Tokenizer, backbone: &dyn Backbone, name: &str) -> Result<()> {
     let differ = |what: &str, t: String, b: String| {
         Err(Error::Unfit(format!(

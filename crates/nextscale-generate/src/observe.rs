@@ -1,4 +1,4 @@
-//! Looking on while a batch is made.
+//! Observing a batch while it is generated.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use nextscale_core::{Canvas, Draw, LogitMap, PassLogits};
 
 use crate::Result;
 
-/// The parts of the loop that are timed.
+/// The timed parts of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The transformer.
@@ -29,7 +29,7 @@ impl Part {
     pub const ALL: [Part; 6] =
         [Part::Backbone, Part::Guidance, Part::Sampling, Part::Canvas, Part::Decoding, Part::Writing];
 
-    /// The name that a summary gives it.
+    /// The name in summaries.
     pub fn name(self) -> &'static str {
         match self {
             Part::Backbone => "backbone",
@@ -42,15 +42,15 @@ impl Part {
     }
 }
 
-/// Everything about a scale that is done.
+/// Everything about a finished scale.
 pub struct Seen<'a> {
     /// The scale, from 0.
     pub scale: usize,
-    /// The logits of the passes that were wanted.
+    /// The logits of the requested passes.
     pub logits: &'a PassLogits,
-    /// What the outermost rule with a prior predicted, where it did.
+    /// The prediction of the outermost rule with a prior, if it made one.
     pub prior: Option<&'a LogitMap>,
-    /// The guided logits, before temperature, unmasked.
+    /// The guided logits, before temperature and masking.
     pub guided: &'a LogitMap,
     /// What was drawn.
     pub draw: &'a Draw,
@@ -58,18 +58,18 @@ pub struct Seen<'a> {
     pub canvas: &'a Canvas,
 }
 
-/// Sees every scale of a batch.
+/// Observes every scale of a batch.
 pub trait Observer {
-    /// A scale is done.
+    /// A scale is finished.
     ///
     /// # Errors
-    /// Whatever keeps the observer from keeping what it saw; the batch ends with it.
+    /// If the observer cannot record what it saw; this ends the batch.
     fn scale(&mut self, seen: &Seen<'_>) -> Result<()> {
         let _ = seen;
         Ok(())
     }
 
-    /// The images are done, `[batch, 3, H, W]` in [0, 1].
+    /// The images are finished, `[batch, 3, H, W]` in [0, 1].
     ///
     /// # Errors
     /// As [`Observer::scale`].
@@ -78,13 +78,13 @@ pub trait Observer {
         Ok(())
     }
 
-    /// A part of the loop took this long. On devices that work ahead of the host the time is that of the host, unless
-    /// [`Observer::exact_times`] holds.
+    /// A part of the loop took this long. On devices that work asynchronously, the time is that of the host,
+    /// unless [`Observer::exact_times`] is true.
     fn part(&mut self, part: Part, time: Duration) {
         let _ = (part, time);
     }
 
-    /// Whether [`Seen::prior`] is to be filled in.
+    /// Whether [`Seen::prior`] should be set.
     fn wants_prior(&self) -> bool {
         false
     }

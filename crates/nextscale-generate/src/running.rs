@@ -1,4 +1,4 @@
-//! The sessions of a batch, and what each of them reads.
+//! The sessions of a batch, and their inputs.
 
 use burn::tensor::Tensor;
 use nextscale_backbones::{Constants, Refinement, Session, prepare_for};
@@ -13,14 +13,14 @@ use crate::{Model, Result, corrupt};
 /// A model on a prefix.
 struct Running<'a> {
     main: bool,
-    /// Its place among the canvases.
+    /// Its index among the canvases.
     canvas: usize,
-    /// The last scale that it is asked about.
+    /// The last scale at which it is used.
     last: usize,
     session: Box<dyn Session + 'a>,
 }
 
-/// Every session of a batch, and a canvas for each prefix; the first is what was drawn.
+/// Every session of a batch, and a canvas per prefix; the first is that of the draws.
 pub(crate) struct Sessions<'a> {
     tokenizer: &'a dyn Tokenizer,
     running: Vec<Running<'a>>,
@@ -28,7 +28,7 @@ pub(crate) struct Sessions<'a> {
 }
 
 impl<'a> Sessions<'a> {
-    /// Begins those that the plan needs.
+    /// Begins the sessions that the plan needs.
     ///
     /// # Errors
     /// As the conditioners and backbones.
@@ -64,7 +64,7 @@ impl<'a> Sessions<'a> {
         Ok(Self { tokenizer, running, canvases })
     }
 
-    /// The inputs of scale `k`, one a prefix that is still read.
+    /// The inputs of scale `k`, one per prefix that is still read.
     ///
     /// # Errors
     /// As the tokenizer.
@@ -76,7 +76,7 @@ impl<'a> Sessions<'a> {
         self.canvases.iter().enumerate().map(input).collect()
     }
 
-    /// The logits that are wanted at scale `k`. Sessions that no later scale asks are dropped.
+    /// The requested logits at scale `k`. Drops sessions that no later scale uses.
     ///
     /// # Errors
     /// As the sessions.
@@ -111,7 +111,7 @@ impl<'a> Sessions<'a> {
         images: &[u64],
         noise: &dyn Noise,
     ) -> CoreResult<()> {
-        // Taken whole, so that the tokenizer may add in place.
+        // Moved out, so that the tokenizer can add in place.
         let add = |(prefix, canvas)| {
             let embedding = match &prefix {
                 Prefix::Drawn => embedding.clone(),
@@ -123,7 +123,7 @@ impl<'a> Sessions<'a> {
         Ok(())
     }
 
-    /// The canvas of what was drawn.
+    /// The canvas of the draws.
     pub fn canvas(&self) -> &Canvas {
         &self.canvases[0].1
     }

@@ -3,31 +3,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Error, Result};
 
-/// A request to stop, shared between whoever asks (a signal handler, say) and the loop, which looks at it between scales
-/// and between batches, where what is finished is on disk.
+/// A request to stop, shared between the requester (such as a signal handler) and the loop, which checks it
+/// between scales and between batches, where finished work is on disk.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Nothing is asked yet.
+    /// Without a request.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks to stop. Safe to call from a signal handler's thread, and more than once.
+    /// Requests a stop. Can be called from a signal handler's thread, and repeatedly.
     pub fn request(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether someone asked.
+    /// Whether a stop was requested.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Goes on, or gives [`Error::Stopped`].
+    /// Continues, or returns [`Error::Stopped`].
     ///
     /// # Errors
-    /// If someone asked to stop.
+    /// If a stop was requested.
     pub fn check(&self) -> Result<()> {
         if self.requested() { Err(Error::Stopped) } else { Ok(()) }
     }

@@ -7,22 +7,23 @@ use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, ratio};
 use crate::{Conditional, Guidance, Step, Strength};
 
-/// Adaptive projected guidance: CFG less the part of cond - uncond that is parallel to cond.
+/// Adaptive projected guidance: CFG without the part of cond - uncond that is parallel to cond.
 ///
-/// That part only makes the conditional logits larger (Sadat et al., "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models", arXiv
-/// 2410.02416, section 4 and algorithm 1).
+/// That part only makes the conditional logits larger (Sadat et al., "Eliminating Oversaturation and
+/// Artifacts of High Guidance Scales in Diffusion Models", arXiv 2410.02416, section 4 and algorithm 1).
 ///
 /// With conditional logits c, unconditional u and Δ = c − u, over an [`Extent`]:
 /// 1. Δ ← Δ · min(1, r/‖Δ‖), with r the `norm` (none is no limit);
 /// 2. Δ∥ = ⟨Δ, c⟩/⟨c, c⟩ · c, Δ⊥ = Δ − Δ∥;
 /// 3. l = c + t · (Δ⊥ + η · Δ∥), with t = w − 1 the `scale` and η the `parallel`.
 ///
-/// With η = 1 and no limit it is CFG. Norms and products are those of logits less their choice's mean, and ‖·‖ over an
-/// image is the root mean square of its positions' norms, so that r means the same on every grid.
+/// With η = 1 and no limit it is CFG. Norms and products use logits minus their choice's mean, and ‖·‖ over
+/// an image is the root mean square of its positions' norms, so that r means the same on every grid.
 ///
-/// The paper's reverse momentum, Δ_k + β·Δ_{k−1}, is left out: it adds the differences of denoising steps that share one
-/// grid and one target, while successive scales predict different residuals on different grids. Guidance away from what
-/// an earlier scale predicts is what [`Ssg`](crate::Ssg) over this rule does, with the prior said.
+/// The paper's reverse momentum, Δ_k + β·Δ_{k−1}, is left out: it adds the differences of denoising steps
+/// that share one grid and one target, whereas successive scales predict different residuals on different
+/// grids. [`Ssg`](crate::Ssg) over this rule guides away from what an earlier scale predicts, with an
+/// explicit prior.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "Apg(scale: 3.0)", check = Self::validate)]
 pub struct Apg {
@@ -31,17 +32,18 @@ pub struct Apg {
     /// η, the share of the parallel part that is kept; with 1 and no `norm` the rule is CFG.
     #[setting(default)]
     pub parallel: f64,
-    /// r, above 0: a longer cond - uncond is shortened to it; over an image its length is the root mean square of its
-    /// positions' lengths.
+    /// r, above 0: a longer cond - uncond is shortened to it; over an image its length is the root mean
+    /// square of its positions' lengths.
     pub norm: Option<f64>,
-    /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an image, or over the
-    /// channels of each position; always of logits less the mean of their choice.
+    /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an
+    /// image, or over the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }
 
 impl Apg {
-    /// The paper's projection at `scale` t: nothing of the parallel part, no limit of the norm, over the image.
+    /// The paper's projection at `scale` t: nothing of the parallel part, no limit on the norm, over the
+    /// image.
     ///
     /// # Errors
     /// [`Error::Setting`] for `scale`, as [`Strength::validate`].
@@ -51,17 +53,18 @@ impl Apg {
         Ok(rule)
     }
 
-    /// InfinityStar's form of the rule (arXiv 2511.04675), whose `guidance_scale` is w, whose `norm_threshold` is counted per
-    /// element, and which divides logits by the temperature τ first.
+    /// InfinityStar's form of the rule (arXiv 2511.04675), whose `guidance_scale` is w, whose
+    /// `norm_threshold` is counted per element, and which divides logits by the temperature τ first.
     ///
-    /// The difference of both sides' logits, already divided by τ, is shortened where the root mean square of its elements
-    /// exceeds the threshold ρ, and only its part orthogonal to c is kept. Since the projection does not depend on the size of
-    /// c, that is this rule before a sampler of temperature τ, over the image, with t = w − 1, η = 0 and
-    /// r = ρ·τ·√channels; `channels` are those of a position, [`Alphabet::channels`]. Norms and angles agree where the
-    /// logits of each choice have a mean of 0, as [`Extent`] has them.
+    /// The difference of both sides' logits, already divided by τ, is shortened if the root mean square of
+    /// its elements exceeds the threshold ρ, and only its part orthogonal to c is kept. Since the projection
+    /// does not depend on the size of c, this equals the rule here before a sampler of temperature τ, over
+    /// the image, with t = w − 1, η = 0 and r = ρ·τ·√channels; `channels` are those of a position,
+    /// [`Alphabet::channels`]. Norms and angles agree if the logits of each choice have mean 0, as for
+    /// [`Extent`].
     ///
     /// # Errors
-    /// [`Error::Setting`] for what is out of range, as [`validate`](Self::validate).
+    /// [`Error::Setting`] for anything out of range, as [`validate`](Self::validate).
     pub fn infinity_star(
         guidance_scale: f64,
         norm_threshold: f64,

@@ -11,10 +11,12 @@ use crate::{Conditional, Guidance, Step, Strength};
 ///
 /// Two named forms of the same rule, with w = 1 + t:
 /// - `Cfg(scale: t)`: (1 + t)·c − t·u, VAR's form; it is off at t = 0.
-/// - `Cfg(weight: w)`: w·c + (1 − w)·u, Infinity's form; it is off at w = 1, and outside the range of a `During`.
+/// - `Cfg(weight: w)`: w·c + (1 − w)·u, Infinity's form; it is off at w = 1, and outside the range of a
+///   `During`.
 ///
-/// Guidance in a limited interval (Kynkäänniemi et al., arXiv 2404.07724), whose noise levels are scales here, is this
-/// rule with `During(first, last, ..)` as its strength: outside the interval the unconditional pass is not even read.
+/// Guidance in a limited interval (Kynkäänniemi et al., arXiv 2404.07724), with scales in place of noise
+/// levels, is this rule with `During(first, last, ..)` as its strength: outside the interval the
+/// unconditional pass is not even read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cfg {
     form: Form,
@@ -65,7 +67,7 @@ impl Cfg {
         }
     }
 
-    /// The factors of c and u at scale `k`; none where the rule is off.
+    /// The factors of c and u at scale `k`; `None` where the rule is off.
     fn factors(&self, k: usize, schedule: &ScaleSchedule) -> Option<(f64, f64)> {
         match &self.form {
             Form::Scale(t) => Some(t.at(k, schedule)).filter(|&t| t != 0.0).map(|t| (1.0 + t, -t)),
@@ -113,14 +115,15 @@ impl Guidance for Cfg {
     }
 }
 
-/// Classifier-free guidance: (1 + t)·cond - t·uncond with `scale: t`, or w·cond + (1 - w)·uncond with `weight: w`.
+/// Classifier-free guidance: (1 + t)·cond - t·uncond with `scale: t`, or w·cond + (1 - w)·uncond with
+/// `weight: w`.
 #[derive(Settings)]
 #[setting(example = "Cfg(scale: Ramp(1.5))", builds = Cfg, build = Given::build)]
 struct Given {
     /// t, a strength, off at 0; VAR's form. Either this or `weight`.
     scale: Option<Strength>,
-    /// w = 1 + t, a strength, off at 1; the form of Infinity. With `During(first, last, w)` it is guidance in a limited
-    /// interval (arXiv 2404.07724), as `scale: During(first, last, t)` is.
+    /// w = 1 + t, a strength, off at 1; the form of Infinity. With `During(first, last, w)` it is guidance in
+    /// a limited interval (arXiv 2404.07724), as `scale: During(first, last, t)` is.
     weight: Option<Strength>,
 }
 

@@ -8,9 +8,10 @@ use crate::{Conditional, Guidance, Step, Strength};
 
 /// Classifier-free guidance of hidden states: w·cond + (1 - w)·uncond at the outputs of some layers.
 ///
-/// At the output of each layer the hidden states of the conditional and of the unconditional side are both replaced by their
-/// mix, and the layers behind it go on with that, each under its own condition (Infinity's `cfg_insertion_layer`, arXiv
-/// 2412.04431). The logits are those of the conditional side; with `logits: true` they are mixed too, with the same w.
+/// At the output of each layer, the hidden states of the conditional and of the unconditional side are both
+/// replaced by their mix, from which later layers continue, each under its own condition (Infinity's
+/// `cfg_insertion_layer`, arXiv 2412.04431). The logits are those of the conditional side; with `logits:
+/// true` they are mixed too, with the same w.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "CfgInside(layers: [2], weight: 3.0)", check = Self::validate)]
 pub struct CfgInside {
@@ -24,11 +25,11 @@ pub struct CfgInside {
 }
 
 impl CfgInside {
-    /// Guidance at the outputs of these layers only.
+    /// Guidance only at the outputs of these layers.
     ///
     /// # Errors
-    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for `weight`, as
-    /// [`Strength::validate`].
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for
+    /// `weight`, as [`Strength::validate`].
     pub fn new(layers: &[usize], weight: impl Into<Strength>) -> Result<Self> {
         let rule = Self { layers: layers.to_vec(), weight: weight.into(), logits: false };
         rule.validate()?;
@@ -44,13 +45,14 @@ impl CfgInside {
         Mixing::new(&self.layers, &[]).map(drop)
     }
 
-    /// w at scale `k`, and 1 where the rule is off.
+    /// w at scale `k`; 1 where the rule is off.
     fn weight(&self, k: usize, schedule: &ScaleSchedule) -> f64 {
         // Off is not w = 0, which would be the unconditional side.
         if self.weight.is_on(k) { self.weight.at(k, schedule) } else { 1.0 }
     }
 
-    /// The conditional side and the other, whose hidden states are mixed; none where nothing is at any scale.
+    /// The conditional side and the other, whose hidden states are mixed; `None` if nothing is mixed at any
+    /// scale.
     fn sides(&self, schedule: &ScaleSchedule) -> Result<Option<[Pass; 2]>> {
         let weights: Vec<f64> = (0..schedule.len()).map(|k| self.weight(k, schedule)).collect();
         if weights.iter().all(|&weight| weight == 1.0) {
@@ -77,7 +79,7 @@ impl Guidance for CfgInside {
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
-        // Settings that make no mixing are refused when the rule is made; guiding with them says why.
+        // Invalid mixings are refused when the rule is created; guiding with them reports the reason.
         let Ok(Some([conditional, unconditional])) = self.sides(schedule) else { return Passes::CONDITIONAL };
         match self.logits && self.weight(k, schedule) != 1.0 {
             true => [conditional, unconditional].into_iter().collect(),

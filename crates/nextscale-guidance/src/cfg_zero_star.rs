@@ -7,23 +7,24 @@ use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, combined, ratio};
 use crate::{Conditional, Guidance, Step, Strength};
 
-/// CFG-Zero*: CFG with the unconditional logits scaled to fit the conditional ones best.
+/// CFG-Zero*: CFG with the unconditional logits scaled for the best fit to the conditional ones.
 ///
-/// α·u is the multiple of u that is nearest to c (Fan et al., "CFG-Zero*: Improved Classifier-Free Guidance for Flow Matching Models", arXiv
-/// 2503.18886).
+/// α·u is the multiple of u that is nearest to c (Fan et al., "CFG-Zero*: Improved Classifier-Free Guidance
+/// for Flow Matching Models", arXiv 2503.18886).
 ///
-/// α = ⟨c, u⟩/‖u‖² over an [`Extent`], and l = α·u + w·(c − α·u) = c + t·(c − α·u) with t = w − 1 the `scale`. With u that
-/// says nothing (‖u‖ = 0), α is 0 and l = (1 + t)·c.
+/// α = ⟨c, u⟩/‖u‖² over an [`Extent`], and l = α·u + w·(c − α·u) = c + t·(c − α·u) with t = w − 1 the
+/// `scale`. With u that says nothing (‖u‖ = 0), α is 0 and l = (1 + t)·c.
 ///
-/// The paper's other half, a velocity of zero in the first steps, has no counterpart here: no logits are the uniform
-/// distribution and not "stay where you are". [`Strength::During`] leaves the first scales without guidance.
+/// The paper's other half, a velocity of zero in the first steps, has no counterpart here: zero logits mean
+/// the uniform distribution and not "stay where you are". [`Strength::During`] can leave the first scales
+/// without guidance.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "CfgZeroStar(scale: 3.0)", check = Self::validate)]
 pub struct CfgZeroStar {
     /// t = w - 1, a strength, off at 0.
     pub scale: Strength,
-    /// `Image` or `Position`: whether α is taken over all positions and channels of an image, or over the channels of each
-    /// position; always of logits less the mean of their choice.
+    /// `Image` or `Position`: whether α is taken over all positions and channels of an image, or over the
+    /// channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }

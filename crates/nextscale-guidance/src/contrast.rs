@@ -1,4 +1,4 @@
-//! Guidance away from a worse prediction of the same scale, b + w·(c − c̃): what such rules share.
+//! Guidance away from a worse prediction of the same scale, b + w·(c − c̃): shared by several rules.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use nextscale_core::{LogitMap, Pass, Passes, Result, ScaleSchedule};
 
 use crate::{Guidance, Step};
 
-/// b + w·(c − c̃) with w `weight`, b the base's logits, c the conditional ones and c̃ those of the pass `worse`; b itself at
-/// w = 0.
+/// b + w·(c − c̃) with w `weight`, b the base's logits, c the conditional ones and c̃ those of the pass
+/// `worse`; b itself at w = 0.
 ///
 /// # Errors
 /// As the base, and if a pass was not run.

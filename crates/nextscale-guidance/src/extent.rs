@@ -3,22 +3,22 @@ use nextscale_core::{LogitMap, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The logits that one size, angle or deviation is taken over.
+/// The logits over which one size, angle or deviation is taken.
 ///
-/// In every case each choice's logits are first taken less their mean: they mean the same with any number added to all of
-/// them, and a size that such a number changed would say nothing about the distribution.
+/// In every case, each choice's logits are first centred: adding a number to all of them does not change
+/// their meaning, so a size that depended on it would say nothing about the distribution.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Extent {
-    /// All positions and channels of an image, as the diffusion papers have it for latents.
+    /// All positions and channels of an image, as for latents in the diffusion papers.
     #[default]
     Image,
-    /// The channels of a position, each position by itself.
+    /// The channels of a position, separately for each position.
     Position,
 }
 
 impl Extent {
     /// The inner product of two maps of [`centred`] logits as a mean over positions: `[batch, 1, 1]`, or
-    /// `[batch, h·w, 1]` where each position stands alone.
+    /// `[batch, h·w, 1]` if each position is separate.
     ///
     /// A mean, so that one threshold on a norm serves coarse and fine grids.
     pub(crate) fn dot(self, a: &Tensor<3>, b: &Tensor<3>) -> Tensor<3> {
@@ -30,7 +30,7 @@ impl Extent {
     }
 }
 
-/// Logits less the mean of their choice, `[batch, h·w, channels]` in f32.
+/// Logits minus the mean of their choice, `[batch, h·w, channels]` in f32.
 pub(crate) fn centred(map: &LogitMap) -> Tensor<3> {
     let shape = map.values().dims();
     let rows = choices(map);
@@ -38,15 +38,15 @@ pub(crate) fn centred(map: &LogitMap) -> Tensor<3> {
     (rows - mean).reshape(shape)
 }
 
-/// Every choice's logits as a row of its own, `[batch, h·w·slots, classes]` in f32.
+/// Every choice's logits as a separate row, `[batch, h·w·slots, classes]` in f32.
 pub(crate) fn choices(map: &LogitMap) -> Tensor<3> {
     let [batch, positions, _] = map.values().dims();
     let alphabet = map.alphabet();
-    // Sums over thousands of half-precision logits would be worth nothing.
+    // Sums over thousands of half-precision logits would be useless.
     map.values().clone().cast(DType::F32).reshape([batch, positions * alphabet.slots, alphabet.classes])
 }
 
-/// a / b, and `otherwise` where b is 0.
+/// a / b, or `otherwise` where b is 0.
 pub(crate) fn ratio(a: Tensor<3>, b: Tensor<3>, otherwise: f32) -> Tensor<3> {
     let none = b.clone().equal_elem(0.0);
     (a / b).mask_fill(none, otherwise)
@@ -55,7 +55,7 @@ pub(crate) fn ratio(a: Tensor<3>, b: Tensor<3>, otherwise: f32) -> Tensor<3> {
 /// a·c + b·u, with factors of an [`Extent`]: `[batch, 1, 1]` or `[batch, h·w, 1]`, in f32.
 ///
 /// # Errors
-/// If the maps do not lie on one grid.
+/// If the maps are not on one grid.
 pub(crate) fn combined(c: &LogitMap, a: Tensor<3>, u: &LogitMap, b: Tensor<3>) -> Result<LogitMap> {
     let dtype = c.values().dtype();
     c.with_values(c.values().clone() * a.cast(dtype) + u.values().clone() * b.cast(dtype))

@@ -9,32 +9,35 @@ use serde::{Deserialize, Serialize};
 use crate::conformance::RuleClaims;
 use crate::{Conditional, Guidance, Step, Strength};
 
-/// CFG with a strength of its own for every band of spatial frequencies.
+/// CFG with a separate strength for every band of spatial frequencies.
 ///
-/// Low frequencies of c − u carry global structure and colour, high ones detail, and they bear different strengths (Sadat et al., "Guidance in the
-/// Frequency Domain Enables High-Fidelity Sampling at Low CFG Scales", arXiv 2506.19713, who split latents by a Laplacian pyramid).
+/// Low frequencies of c − u carry global structure and colour, high ones detail, and they tolerate different
+/// strengths (Sadat et al., "Guidance in the Frequency Domain Enables High-Fidelity Sampling at Low CFG
+/// Scales", arXiv 2506.19713, who split latents by a Laplacian pyramid).
 ///
-/// l = c + t·Σ_b a_b·B_b(c − u), with t = w − 1 the `scale` and a the `bands`. B_b keeps the coefficients (i, j) of the
-/// orthonormal DCT-II of each channel over the h × w grid with b ≤ n·max(i/h, j/w) < b + 1, b from 0 and n the number of
-/// bands; the bands add up to everything, so that equal factors of 1 are CFG. Grids with a side below 4 have too few
-/// frequencies to tell apart and are guided by plain CFG, c + t·(c − u).
+/// l = c + t·Σ_b a_b·B_b(c − u), with t = w − 1 the `scale` and a the `bands`. B_b keeps the coefficients (i,
+/// j) of the orthonormal DCT-II of each channel over the h × w grid with b ≤ n·max(i/h, j/w) < b + 1, b from
+/// 0 and n the number of bands; the bands add up to everything, so that equal factors of 1 are CFG. Grids
+/// with a side below 4 have too few frequencies to tell apart and are guided by plain CFG, c + t·(c − u).
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "FrequencyCfg(scale: 3.0, bands: [0.5, 1.0])", check = Self::validate)]
 pub struct FrequencyCfg {
     /// t = w - 1, a strength, off at 0.
     pub scale: Strength,
-    /// What t is multiplied by in each band, from the lowest frequencies to the highest; the bands are equally wide.
+    /// What t is multiplied by in each band, from the lowest frequencies to the highest; the bands are
+    /// equally wide.
     pub bands: Bands,
 }
 
 /// A factor for every band of frequencies.
 ///
-/// As a prior it is the filter itself, from a grid to the same grid: its operators are made once and stay on the device.
+/// As a prior it is the filter itself, from a grid to the same grid: its operators are created once and stay
+/// on the device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Bands(pub Vec<f64>);
 
-/// The shortest side of a grid whose frequencies are told apart.
+/// The smallest side of a grid on which bands are distinguished.
 const SHORTEST: usize = 4;
 
 impl FrequencyCfg {

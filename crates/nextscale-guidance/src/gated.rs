@@ -11,15 +11,15 @@ use crate::conformance::RuleClaims;
 use crate::extent::choices;
 use crate::{Guidance, Step, Strength, nested};
 
-/// A rule only where the base's distribution is sure enough, or unsure enough.
+/// A rule applied only where the base's distribution is certain enough, or uncertain enough.
 ///
-/// l = b + s · m · (g − b), where b are the base's logits, g the rule's, s the `strength`, and m is 1 on the choices whose
-/// [`Gate`] is open and 0 elsewhere: a position of a code has one choice, a position of n bits has n. What is measured is
-/// the base's own distribution. Where the gate is closed the base's logits stay to the bit; with s = 1 the rule's stand
-/// where it is open.
+/// l = b + s · m · (g − b), where b are the base's logits, g the rule's, s the `strength`, and m is 1 on the
+/// choices whose [`Gate`] is open and 0 elsewhere: a position of a code has one choice, a position of n bits
+/// has n. The gate measures the base's own distribution. Where it is closed, the base's logits are unchanged,
+/// bit for bit; with s = 1 the result is the rule's logits where it is open.
 ///
-/// That a token's uncertainty decides how strongly it is guided follows SoftCFG (arXiv 2510.00996, weights 1 − max p) and
-/// entropy-informed decoding (arXiv 2510.09012, for scale-wise models too), reduced to a threshold.
+/// Guiding a token by its uncertainty follows SoftCFG (arXiv 2510.00996, weights 1 − max p) and
+/// entropy-informed decoding (arXiv 2510.09012, also for scale-wise models), reduced to a threshold.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Gated(rule: Cfg(scale: 3.0), by: Entropy(above: 0.5))", check = Self::validate)]
 pub struct Gated {
@@ -28,15 +28,16 @@ pub struct Gated {
     base: Arc<dyn Guidance>,
     /// The rule where the gate is open.
     rule: Arc<dyn Guidance>,
-    /// `Entropy(above: a, below: b)`, as a share of the largest entropy, or `Confidence(above: a, below: b)`, the largest
-    /// probability: open from a to b, which are 0 and 1 where not given.
+    /// `Entropy(above: a, below: b)`, as a share of the largest entropy, or `Confidence(above: a, below: b)`,
+    /// the largest probability: open from a to b, which are 0 and 1 where not given.
     by: Gate,
     /// A strength, off at 0: the change by the rule is multiplied by it.
     #[setting(default = Strength::Constant(1.0))]
     strength: Strength,
 }
 
-/// What of a distribution opens a gate: a number from 0 to 1 that must lie in a range, both ends included.
+/// The property of a distribution that opens a gate: a number from 0 to 1 that must be in a range, including
+/// both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub enum Gate {
@@ -92,16 +93,17 @@ impl Gate {
         let value = match self {
             Self::Entropy { .. } => {
                 let largest = (base.alphabet().classes as f64).ln();
-                // A masked class has p = 0 and ln p = -inf, and adds nothing.
+                // A masked class has p = 0 and ln p = -inf, and contributes nothing.
                 let logs = log_softmax(rows, 2).clamp_min(f64::from(f32::MIN));
                 let entropy = (logs.clone().exp() * logs).sum_dim(2).neg();
-                // One class leaves no doubt.
+                // A single class is certain.
                 if largest > 0.0 { entropy.div_scalar(largest) } else { entropy.zeros_like() }
             }
             Self::Confidence { .. } => softmax(rows, 2).max_dim(2),
         };
         let (above, below) = self.range();
-        // Rounding must not close a gate that is open to everything, uniform and certain distributions included.
+        // Rounding must not close a gate that is open to everything, including uniform and certain
+        // distributions.
         let value = value.clamp(0.0, 1.0);
         value.clone().greater_equal_elem(above).bool_and(value.lower_equal_elem(below))
     }
@@ -177,7 +179,7 @@ impl Guidance for Gated {
             .off(Arc::new(Self { strength: 0.0.into(), ..self.clone() }), Arc::clone(&self.base))
     }
 
-    /// The rule's, or else the base's.
+    /// The rule's, or otherwise the base's.
     fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
         nested::prior_of(self.rules().into_iter().rev(), step)
     }

@@ -6,10 +6,10 @@ use nextscale_priors::DeviceOperator;
 use crate::memo::{Identity, Memo};
 use crate::{Guidance, Step};
 
-/// The steps of one batch so far, with what was computed on them: owned by the loop.
+/// The steps of one batch so far, with everything computed from them. Owned by the loop.
 ///
-/// It remembers what each rule object gave at each step, and the operators of each prior object, by the objects'
-/// addresses: rules and priors must stay where they are as long as it lives.
+/// It remembers the result of each rule object at each step, and the operators of each prior object, by the
+/// objects' addresses: rules and priors must not move during its lifetime.
 pub struct History {
     pub(crate) schedule: ScaleSchedule,
     pub(crate) operators: Memo<(Identity, Grid, Grid), DeviceOperator>,
@@ -42,19 +42,19 @@ impl History {
         self.records.push_back(Record { index, logits, guided: Memo::default(), priors: Memo::default() });
     }
 
-    /// Forgets the steps and keeps the operators, for the next batch under the same rule object.
+    /// Forgets the steps but keeps the operators, for the next batch with the same rule object.
     pub fn restart(&mut self) {
         self.pushed = 0;
         self.records.clear();
     }
 
-    /// The newest step; none before the first, nor beyond the schedule's last.
+    /// The newest step; `None` before the first, and after the schedule's last.
     pub fn current(&self) -> Option<Step<'_>> {
         let record = self.records.back().filter(|record| record.index < self.schedule.len())?;
         Some(Step { history: self, record })
     }
 
-    /// The guided logits of the newest step under `rule`, which must be the same object throughout the batch.
+    /// The guided logits of the newest step with `rule`, which must be the same object throughout the batch.
     ///
     /// # Errors
     /// As the rule.

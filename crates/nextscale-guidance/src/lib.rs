@@ -1,7 +1,7 @@
 //! Guidance rules over scales, and strengths that vary with the scale.
 //!
-//! A [`Guidance`] is a pure function of a [`Step`] and the steps before it; the [`History`] owns those steps, what rules
-//! made of them, and the operators of priors.
+//! A [`Guidance`] is a pure function of a [`Step`] and the steps before it. The [`History`] owns those steps,
+//! the results of rules on them, and the operators of priors.
 
 mod apg;
 mod autoguidance;
@@ -56,35 +56,37 @@ use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 
 use conformance::RuleClaims;
 
-/// A guidance rule: a pure function of a step and the steps before it. It holds settings, never state.
+/// A guidance rule: a pure function of a step and the steps before it. It holds settings but no state.
 pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
     /// The guided logits of a step.
     ///
-    /// Rules that it nests, itself included, are asked for by [`Step::evaluate`], which computes each once a step.
+    /// Nested rules, including itself, are evaluated with [`Step::evaluate`], which computes each once per
+    /// step.
     ///
     /// # Errors
     /// If a pass that it needs was not run, or a prior is not defined between the grids.
     fn guide(&self, step: &Step<'_>) -> Result<LogitMap>;
 
-    /// The passes whose logits it reads at scale `k`, by itself and through the rules it nests.
+    /// The passes whose logits it reads at scale `k`, itself and through nested rules.
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes;
 
-    /// How many earlier steps it reads, by itself and through the rules it nests.
+    /// How many earlier steps it reads, itself and through nested rules.
     fn lookback(&self) -> usize;
 
-    /// Whether its settings fit the scales and the alphabet (a list of strengths has one a scale, say). A rule that nests
-    /// others checks them too.
+    /// Checks its settings for the scales and the alphabet (for example, a list of strengths needs one per
+    /// scale). A rule that nests others checks them too.
     ///
     /// # Errors
-    /// A setting error that names the field.
+    /// A setting error naming the field.
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         let _ = (schedule, alphabet);
         Ok(())
     }
 
-    /// The prior that its outermost scale-aware part compares the step with, for traces; none for most rules.
+    /// For traces, the prior with which its outermost scale-aware part compares the step; `None` for most
+    /// rules.
     ///
-    /// [`Step::prior_of`] computes it once a step, so that [`guide`](Self::guide) may read it there too.
+    /// [`Step::prior_of`] computes it once per step, so [`guide`](Self::guide) can read it there too.
     ///
     /// # Errors
     /// As [`guide`](Self::guide).
@@ -93,8 +95,8 @@ pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// What it promises beyond what every rule must, for the [conformance kit](conformance): which rule it is without its
-    /// strength, whether it is linear.
+    /// What it promises beyond what every rule must, for the [conformance kit](conformance): which rule it is
+    /// without its strength, whether it is linear.
     fn claims(&self) -> RuleClaims {
         RuleClaims::none()
     }

@@ -7,13 +7,13 @@ use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, combined, ratio};
 use crate::{Conditional, Guidance, Step, Strength};
 
-/// CFG that is weaker where the two sides differ much.
+/// CFG that is weaker where the two sides differ strongly.
 ///
-/// The scale t becomes t·exp(−α·‖c − u‖/‖u‖) (MAMBO-G, arXiv 2508.03442: a difference that is large beside the prediction, as in the first steps, is
-/// not to be enlarged further).
+/// The scale t becomes t·exp(−α·‖c − u‖/‖u‖) (MAMBO-G, arXiv 2508.03442: a difference that is large relative
+/// to the prediction, as in the first steps, should not be enlarged further).
 ///
-/// l = c + t·exp(−α·‖c − u‖/‖u‖)·(c − u), with w = 1 + t the paper's weight and α the `damping`, norms over an [`Extent`].
-/// With α = 0 it is CFG; with u that says nothing (‖u‖ = 0) it is c.
+/// l = c + t·exp(−α·‖c − u‖/‖u‖)·(c − u), with w = 1 + t the paper's weight and α the `damping`, norms over
+/// an [`Extent`]. With α = 0 it is CFG; with u that says nothing (‖u‖ = 0) it is c.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "MagnitudeCfg(scale: 3.0, damping: 1.0)", check = Self::validate)]
 pub struct MagnitudeCfg {
@@ -21,8 +21,8 @@ pub struct MagnitudeCfg {
     pub scale: Strength,
     /// α, at least 0: how fast a larger difference weakens guidance; with 0 the rule is CFG.
     pub damping: f64,
-    /// `Image` or `Position`: whether norms are taken over all positions and channels of an image, or over the channels of
-    /// each position; always of logits less the mean of their choice.
+    /// `Image` or `Position`: whether norms are taken over all positions and channels of an image, or over
+    /// the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }
@@ -57,14 +57,16 @@ impl Guidance for MagnitudeCfg {
         }
         let unconditional = step.unconditional()?;
         let u = centred(unconditional);
-        // Of the difference itself: from the products of c and u little of a small one would be left.
+        // From the difference itself: computed from the products of c and u, a small one would lose most
+        // digits.
         let delta = centred(conditional) - u.clone();
         let length = |x| self.over.dot(x, x).sqrt();
         let (delta, u) = (length(&delta), length(&u));
         let damped = if self.damping == 0.0 {
             u.full_like(t)
         } else {
-            // Beside nothing every difference is large; where there is none either, the weight does not matter.
+            // Relative to zero every difference is large; if the difference is zero too, the weight does not
+            // matter.
             ratio(delta, u, f32::MAX).mul_scalar(-self.damping).exp().mul_scalar(t)
         };
         combined(conditional, damped.clone().add_scalar(1.0), unconditional, damped.neg())

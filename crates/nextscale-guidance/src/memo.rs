@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use nextscale_core::Result;
 
-/// Which object: its address, and its type, because a struct and its first field share an address.
+/// An object's identity: its address and its type, because a struct and its first field share an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     address: usize,
@@ -18,7 +18,7 @@ impl Identity {
     }
 }
 
-/// Values that are computed once a key.
+/// Values that are computed once per key.
 #[derive(Debug)]
 pub(crate) struct Memo<K, V> {
     values: RefCell<HashMap<K, V>>,
@@ -31,7 +31,7 @@ impl<K, V> Default for Memo<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Memo<K, V> {
-    /// The value of `key`, computed if it is new. `compute` may ask this memo for other keys.
+    /// The value of `key`, computed if it is new. `compute` may use this memo for other keys.
     pub(crate) fn get_or(&self, key: K, compute: impl FnOnce() -> Result<V>) -> Result<V> {
         if let Some(value) = self.values.borrow().get(&key) {
             return Ok(value.clone());

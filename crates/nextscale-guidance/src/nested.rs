@@ -1,4 +1,4 @@
-//! What a rule that is made of rules passes on from them.
+//! What a rule made of rules inherits from them.
 
 use std::sync::Arc;
 
@@ -42,8 +42,9 @@ pub(crate) fn prior_of<'a>(
     Ok(None)
 }
 
-/// Whether a rule must be evaluated at every scale, its output being wanted there or not: one that reads earlier scales
-/// may read its own output there, which exists only if it was asked for before that scale's own past was dropped.
+/// Whether a rule must be evaluated at every scale, even if its output is not needed there: a rule that reads
+/// earlier scales may read its own output there, which exists only if it was computed before that scale's own
+/// past was dropped.
 pub(crate) fn keeps_up(rule: &dyn Guidance) -> bool {
     rule.lookback() > 0
 }

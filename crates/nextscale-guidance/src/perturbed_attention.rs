@@ -6,14 +6,16 @@ use nextscale_macros::Settings;
 use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength, contrast};
 
-/// Perturbed-attention guidance: away from what the model predicts where positions see only themselves.
+/// Perturbed-attention guidance: guides away from the model's predictions when positions see only themselves.
 ///
-/// Attention whose map is the identity keeps a position's look and loses structure (Ahn et al., "Self-Rectifying Diffusion Sampling with Perturbed-Attention
-/// Guidance", arXiv 2403.17377; the attention form of 2411.18664).
+/// Attention whose map is the identity keeps a position's look and loses structure (Ahn et al.,
+/// "Self-Rectifying Diffusion Sampling with Perturbed-Attention Guidance", arXiv 2403.17377; the attention
+/// form of 2411.18664).
 ///
-/// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in which the
-/// self-attention of the blocks of `layers` gives every position its own value, so that neither other positions nor earlier
-/// scales are seen there, at every scale; w the `weight`. It is one more run of the backbone, for models that can do it.
+/// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in
+/// which the self-attention of the blocks of `layers` gives every position its own value, so that neither
+/// other positions nor earlier scales are seen there, at every scale; w the `weight`. It is one more run of
+/// the backbone, for models that can do it.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "PerturbedAttention(layers: [2], weight: 1.0)", check = Self::validate)]
 pub struct PerturbedAttention {
@@ -30,8 +32,8 @@ impl PerturbedAttention {
     /// `base` led away from the predictions of the model without the self-attention of these blocks.
     ///
     /// # Errors
-    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for `weight`, as
-    /// [`Strength::validate`].
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for
+    /// `weight`, as [`Strength::validate`].
     pub fn new(base: Arc<dyn Guidance>, layers: &[usize], weight: impl Into<Strength>) -> Result<Self> {
         let rule = Self { base, layers: layers.to_vec(), weight: weight.into() };
         rule.validate()?;
@@ -58,7 +60,7 @@ impl Guidance for PerturbedAttention {
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
         match self.perturbed() {
             Ok(worse) => contrast::passes(k, schedule, &self.base, worse, self.weight.at(k, schedule)),
-            // Such layers are refused when the rule is made; guiding with them says why.
+            // Invalid layers are refused when the rule is created; guiding with them reports the reason.
             Err(_) => self.base.passes(k, schedule),
         }
     }

@@ -9,12 +9,13 @@ use crate::{Guidance, Step, Strength, nested};
 
 /// Guidance rescale: a rule's logits with the standard deviation of the base's.
 ///
-/// The logits g of a rule are brought back to the spread of the logits b of a base (Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", arXiv 2305.08891, equations 15 and 16).
+/// The logits g of a rule are rescaled to the spread of the logits b of a base (Lin et al., "Common Diffusion
+/// Noise Schedules and Sample Steps are Flawed", arXiv 2305.08891, equations 15 and 16).
 ///
-/// l = φ · g · σ(b)/σ(g) + (1 − φ) · g, where σ is the standard deviation over an [`Extent`]. The paper takes it over all
-/// channels and pixels of a latent; of logits it is the deviation from each choice's mean, because that mean is arbitrary,
-/// and g is multiplied mean and all, which changes no probability. At φ = 0 it is the rule; logits without any spread are
-/// left as they are.
+/// l = φ · g · σ(b)/σ(g) + (1 − φ) · g, where σ is the standard deviation over an [`Extent`]. The paper takes
+/// it over all channels and pixels of a latent. For logits it is the deviation from each choice's mean,
+/// because that mean is arbitrary; g is multiplied including its mean, which changes no probability. At φ = 0
+/// it is the rule; logits without any spread are unchanged.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Rescale(rule: Cfg(scale: 3.0), amount: 0.7)")]
 pub struct Rescale {
@@ -25,14 +26,14 @@ pub struct Rescale {
     rule: Arc<dyn Guidance>,
     /// φ, a strength: 0 leaves the rule as it is, 1 rescales it wholly.
     amount: Strength,
-    /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an image, or over the
-    /// channels of each position; always of logits less the mean of their choice.
+    /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an
+    /// image, or over the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     over: Extent,
 }
 
 impl Rescale {
-    /// `rule` with the spread of `base`, by `amount` φ (1 wholly, the paper's advice is 0.7).
+    /// `rule` with the spread of `base`, by `amount` φ (1 for completely; the paper recommends 0.7).
     ///
     /// # Errors
     /// [`Error::Setting`](nextscale_core::Error::Setting) for `amount`, as [`Strength::validate`].

@@ -6,14 +6,16 @@ use nextscale_macros::Settings;
 use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength, contrast};
 
-/// Skip-layer guidance: away from what the model predicts without some of its blocks.
+/// Skip-layer guidance: guides away from the model's predictions without some of its blocks.
 ///
-/// A model that lacks a block is a weaker one at no training (Hyung et al., "Spatiotemporal Skip Guidance for Enhanced Video Diffusion Sampling", arXiv 2411.18664, whose
-/// residual form leaves blocks out; known as SLG of image models).
+/// A model that lacks a block is a weaker one at no training (Hyung et al., "Spatiotemporal Skip Guidance for
+/// Enhanced Video Diffusion Sampling", arXiv 2411.18664, whose residual form leaves blocks out; known as SLG
+/// of image models).
 ///
-/// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in which the blocks of
-/// `layers` hand on their input, attention, cross-attention and MLP left out, at every scale; w the `weight`. It is one more
-/// run of the backbone, less the blocks, and for models that can leave blocks out.
+/// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in
+/// which the blocks of `layers` hand on their input, attention, cross-attention and MLP left out, at every
+/// scale; w the `weight`. It is one more run of the backbone, less the blocks, and for models that can leave
+/// blocks out.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "SkipLayers(layers: [2], weight: 1.0)", check = Self::validate)]
 pub struct SkipLayers {
@@ -30,8 +32,8 @@ impl SkipLayers {
     /// `base` led away from the predictions of the model without these blocks.
     ///
     /// # Errors
-    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for `weight`, as
-    /// [`Strength::validate`].
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for
+    /// `weight`, as [`Strength::validate`].
     pub fn new(base: Arc<dyn Guidance>, layers: &[usize], weight: impl Into<Strength>) -> Result<Self> {
         let rule = Self { base, layers: layers.to_vec(), weight: weight.into() };
         rule.validate()?;
@@ -58,7 +60,7 @@ impl Guidance for SkipLayers {
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
         match self.perturbed() {
             Ok(worse) => contrast::passes(k, schedule, &self.base, worse, self.weight.at(k, schedule)),
-            // Such layers are refused when the rule is made; guiding with them says why.
+            // Invalid layers are refused when the rule is created; guiding with them reports the reason.
             Err(_) => self.base.passes(k, schedule),
         }
     }

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength};
 
-/// Scaled spatial guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
+/// Scaled Spatial Guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
 ///
-/// Away from what the scale before predicts for this one: l_ssg = l_k + β_k · (l_k − prior(l_{k−1})), where l is the base's logits, at k − 1 with the strength that the base
-/// has there. Scale 0 has no scale before it and keeps the base's logits.
+/// Guides away from what the previous scale predicts for this one: l_ssg = l_k + β_k · (l_k −
+/// prior(l_{k−1})), where l is the base's logits, at k − 1 with the base's strength there. Scale 0 has no
+/// previous scale and keeps the base's logits.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Ssg(prior: Dse(), beta: 0.5)")]
 pub struct Ssg {
@@ -28,7 +29,7 @@ pub struct Ssg {
     history: PriorHistory,
 }
 
-/// Whose logits at the scale before SSG's prior reads.
+/// Whose logits at the previous scale SSG's prior reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PriorHistory {
     /// The base's.
@@ -73,8 +74,8 @@ impl Guidance for Ssg {
         self.base.passes(k, schedule)
     }
 
-    /// One more than the base's. Its own output at the scale before, which `Guided` reads, was remembered with that
-    /// scale, so that nothing older is read for it.
+    /// One more than the base's. With `Guided` it reads its own output at the previous scale, which was
+    /// remembered with that scale, so nothing older is needed.
     fn lookback(&self) -> usize {
         self.base.lookback() + 1
     }

@@ -5,7 +5,7 @@ use crate::history::Record;
 use crate::memo::Identity;
 use crate::{Guidance, History};
 
-/// A scale of a batch as a rule sees it.
+/// A scale of a batch, as a rule sees it.
 #[derive(Clone, Copy)]
 pub struct Step<'a> {
     pub(crate) history: &'a History,
@@ -58,13 +58,13 @@ impl<'a> Step<'a> {
         self.on_grid(logits, || pass.to_string())
     }
 
-    /// The step before, if there is one and the rule's lookback kept it.
+    /// The previous step, if there is one and the rule's lookback kept it.
     pub fn previous(&self) -> Option<Step<'a>> {
         let record = self.history.record(self.index().checked_sub(1)?)?;
         Some(Step { history: self.history, record })
     }
 
-    /// The step before; none at scale 0 alone.
+    /// The previous step; `None` only at scale 0.
     ///
     /// # Errors
     /// If the history dropped it, because the outermost rule's lookback is too small.
@@ -80,19 +80,19 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// A nested rule's logits at this step, computed once a step and rule object.
+    /// A nested rule's logits at this step, computed once per step and rule object.
     ///
-    /// The object is told by its address: it must be one that the asking rule holds, not one made for the call.
+    /// Rules are identified by address: pass one that the calling rule owns, not a temporary.
     ///
     /// # Errors
-    /// As the rule, and if its logits do not lie on this step's grid.
+    /// Those of the rule, and if its logits are not on this step's grid.
     pub fn evaluate(&self, rule: &dyn Guidance) -> Result<LogitMap> {
         self.record
             .guided
             .get_or(Identity::of(rule), || self.on_grid(rule.guide(self)?, || "a rule's logits".into()))
     }
 
-    /// The prior of a rule's outermost scale-aware part at this step, computed once a step and rule object.
+    /// The prior of a rule's outermost scale-aware part at this step, computed once per step and rule object.
     ///
     /// # Errors
     /// As [`Guidance::prior_of`].
@@ -100,7 +100,8 @@ impl<'a> Step<'a> {
         self.record.priors.get_or(Identity::of(rule), || rule.prior_of(self))
     }
 
-    /// What `prior` predicts for this step's grid from `coarse`, with the operator made once and kept on the device.
+    /// What `prior` predicts for this step's grid from `coarse`. Its operator is created once and kept on the
+    /// device.
     ///
     /// # Errors
     /// As the prior.

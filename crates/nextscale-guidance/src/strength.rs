@@ -5,7 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A number that varies with the scale: CFG's t, SSG's β, a temperature.
 ///
-/// With x = k/(K-1), scale 0 included, and x = 0 when there is one scale. In configs a bare number is a constant.
+/// x = k/(K-1), from 0 at the first scale, and 0 if there is only one. In configs a bare number is a
+/// constant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Strength {
     /// The same at every scale.
@@ -26,9 +27,9 @@ pub enum Strength {
         /// At the last scale.
         to: f64,
     },
-    /// `from + (to − from) · k/min(K−1, scale)`: `to` is reached at this scale, or at the last if that comes first, and passed
-    /// by later ones. FlexVAR's ramp (arXiv 2502.20313), whose schedules may have more than ten scales, is that from 0 until
-    /// scale 9.
+    /// `from + (to − from) · k/min(K−1, scale)`: reaches `to` at this scale, or at the last if that comes
+    /// first, and continues beyond it. FlexVAR's ramp (arXiv 2502.20313), whose schedules may have more than
+    /// ten scales, is that from 0 until scale 9.
     LinearUntil {
         /// At the first scale.
         from: f64,
@@ -37,9 +38,9 @@ pub enum Strength {
         /// At least 1.
         scale: usize,
     },
-    /// One number a scale.
+    /// One number per scale.
     List(Vec<f64>),
-    /// The inner strength from scale `first` to scale `last`, both included; off, which is 0, elsewhere.
+    /// The inner strength from scale `first` to scale `last`, inclusive; off, which is 0, elsewhere.
     During(usize, usize, Box<Strength>),
 }
 
@@ -58,14 +59,14 @@ impl Strength {
         ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
     ];
 
-    /// The inner strength from scale `first` to scale `last`, both included; off elsewhere.
+    /// The inner strength from scale `first` to scale `last`, inclusive; off elsewhere.
     pub fn during(first: usize, last: usize, inner: impl Into<Self>) -> Self {
         Self::During(first, last, Box::new(inner.into()))
     }
 
     /// The value at scale `k`; 0 where it is off.
     ///
-    /// A list is 0 beyond its end, which [`check`](Self::check) refuses beforehand.
+    /// A list is 0 beyond its end, which [`check`](Self::check) refuses in advance.
     pub fn at(&self, k: usize, schedule: &ScaleSchedule) -> f64 {
         let x = schedule.progress(k);
         match self {
@@ -91,7 +92,7 @@ impl Strength {
 
     /// Whether scale `k` lies in every range given by `During`.
     ///
-    /// For a setting whose neutral value is not 0, a weight or a temperature say, off and 0 are not the same.
+    /// Distinguishes off from 0 for settings whose neutral value is not 0, such as weights and temperatures.
     pub fn is_on(&self, k: usize) -> bool {
         match self {
             Self::During(first, last, inner) => (*first..=*last).contains(&k) && inner.is_on(k),
@@ -99,8 +100,8 @@ impl Strength {
         }
     }
 
-    /// Refuses values that are not finite, an empty list, and a range that ends before it begins. One that was read from a
-    /// config is none of these.
+    /// Refuses values that are not finite, an empty list, and a range that ends before it begins. Reading
+    /// from a config refuses them already.
     ///
     /// # Errors
     /// [`Error::Setting`] for `field`.
@@ -135,7 +136,7 @@ impl Strength {
         infinite.map(|number| format!("{number} is not a finite number"))
     }
 
-    /// Whether it fits a schedule: a list has one number a scale, and a range lies within the scales.
+    /// Checks it for a schedule: a list has one number per scale, and a range is within the scales.
     ///
     /// # Errors
     /// [`Error::Setting`] for `field`.
@@ -160,7 +161,7 @@ impl Strength {
         }
     }
 
-    /// The strength `offset` higher wherever it is on.
+    /// Adds `offset` to the strength wherever it is on.
     pub fn plus(&self, offset: f64) -> Self {
         match self {
             Self::Constant(value) => Self::Constant(value + offset),

@@ -31,7 +31,7 @@ impl Sum {
 impl Guidance for Sum {
     fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
         let Some((first, others)) = self.rules.split_first() else { return step.evaluate(&*self.base) };
-        // r + (first − r) is first: one rule alone comes through to the bit.
+        // r + (first − r) is first: a single rule is unchanged, bit for bit.
         let sum = step.evaluate(&**first)?;
         if others.is_empty() {
             return Ok(sum);
@@ -62,7 +62,7 @@ impl Guidance for Sum {
             .channelwise_if(all().all(|claims| claims.is_channelwise()))
     }
 
-    /// The first that a rule has, in order, or else the base's.
+    /// The prior of the first rule that has one, or else the base's.
     fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
         nested::prior_of(self.rules.iter().chain([&self.base]), step)
     }

@@ -9,19 +9,20 @@ use crate::{Conditional, Guidance, Step, Strength};
 
 /// Tangential damping: CFG away from the part of the unconditional logits that both sides share.
 ///
-/// u′ is the part of u in the first right singular vector of the two rows [c; u] (Kwon et al., "TCFG: Tangential Damping Classifier-free Guidance", arXiv 2503.18137).
+/// u′ is the part of u in the first right singular vector of the two rows [c; u] (Kwon et al., "TCFG:
+/// Tangential Damping Classifier-free Guidance", arXiv 2503.18137).
 ///
-/// l = u′ + w·(c − u′) = c + t·(c − u′), with t = w − 1 the `scale`, over an [`Extent`]. The singular vector is a
-/// combination of c and u, so that only their products count: with r = √((⟨c,c⟩ − ⟨u,u⟩)² + 4⟨c,u⟩²),
-/// u′ = ⟨c,u⟩/r · c + ½(1 − (⟨c,c⟩ − ⟨u,u⟩)/r) · u. Where r is 0 every direction of the plane is as much a first one, and
-/// u′ is u.
+/// l = u′ + w·(c − u′) = c + t·(c − u′), with t = w − 1 the `scale`, over an [`Extent`]. The singular vector
+/// is a combination of c and u, so only their products matter: with r = √((⟨c,c⟩ − ⟨u,u⟩)² + 4⟨c,u⟩²), u′ =
+/// ⟨c,u⟩/r · c + ½(1 − (⟨c,c⟩ − ⟨u,u⟩)/r) · u. If r is 0, every direction of the plane is a first singular
+/// vector, and u′ is u.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "Tcfg(scale: 3.0)", check = Self::validate)]
 pub struct Tcfg {
     /// t = w - 1, a strength, off at 0.
     pub scale: Strength,
-    /// `Image` or `Position`: whether the singular vector is that of all positions and channels of an image, or of the
-    /// channels of each position; always of logits less the mean of their choice.
+    /// `Image` or `Position`: whether the singular vector is that of all positions and channels of an image,
+    /// or of the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }

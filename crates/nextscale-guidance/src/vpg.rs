@@ -8,20 +8,24 @@ use nextscale_macros::Settings;
 use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength, contrast};
 
-/// Visual prefix guidance: away from what the model predicts on a corrupted copy of the scales before.
+/// Visual prefix guidance: guides away from the model's predictions on a corrupted copy of the earlier
+/// scales.
 ///
-/// A model that sees its own prefix damaged predicts what follows less from it; the difference strengthens what the prefix supports
-/// (Liao et al., "VPG: Visual Prefix Guidance for Autoregressive Image and Video Generation", arXiv 2605.30317).
+/// A model that sees its own prefix damaged predicts what follows less from it; the difference strengthens
+/// what the prefix supports (Liao et al., "VPG: Visual Prefix Guidance for Autoregressive Image and Video
+/// Generation", arXiv 2605.30317).
 ///
-/// l = b + λ·(c(r) − c(r̃)), with b the base's logits, c the conditional ones, r the prefix as drawn and r̃ its corrupted
-/// copy, in which a `share` of the positions of every earlier scale holds another embedding; λ the `weight`. Over
-/// `Conditional` it is the paper's l + λ·(l(r) − l(r̃)). Scale 0 has no prefix and stays as it is. The corrupted pass is one
-/// more run of the backbone on every scale up to the last where λ is not 0.
+/// l = b + λ·(c(r) − c(r̃)), with b the base's logits, c the conditional ones, r the prefix as drawn and r̃
+/// its corrupted copy, in which a `share` of the positions of every earlier scale holds another embedding; λ
+/// the `weight`. Over `Conditional` it is the paper's l + λ·(l(r) − l(r̃)). Scale 0 has no prefix and stays
+/// as it is. The corrupted pass is one more run of the backbone on every scale up to the last where λ is not
+/// 0.
 ///
-/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`; which share it takes,
-/// whether positions are drawn anew at every scale, and whether the difference is of conditional logits only where CFG is
-/// the base, is read here as said above: each position of each scale is hit once for the whole generation, independently,
-/// by the counter-based randomness of (seed, image, scale, position), and the difference is of the conditional pass.
+/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`; which
+/// share it takes, whether positions are drawn anew at every scale, and whether the difference is of
+/// conditional logits only where CFG is the base, is read here as said above: each position of each scale is
+/// hit once for the whole generation, independently, by the counter-based randomness of (seed, image, scale,
+/// position), and the difference is of the conditional pass.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Vpg(share: 0.5, weight: 0.5)", check = Self::validate)]
 pub struct Vpg {
@@ -31,8 +35,8 @@ pub struct Vpg {
     /// The share of the positions of each earlier scale that is corrupted, from 0 to 1.
     #[setting(check = share)]
     share: f64,
-    /// `OtherPosition`, `Zeros` or `ScaleMean`: what stands at a corrupted position, the whole embedding of another
-    /// position of the same scale, zeros, or the scale's mean.
+    /// `OtherPosition`, `Zeros` or `ScaleMean`: what stands at a corrupted position, the whole embedding of
+    /// another position of the same scale, zeros, or the scale's mean.
     #[setting(default)]
     corrupt: Replacement,
     /// λ, a strength, off at 0; scale 0 is never changed.
@@ -86,7 +90,7 @@ impl Guidance for Vpg {
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
         match self.corrupted() {
             Ok(corrupted) => contrast::passes(k, schedule, &self.base, corrupted, self.weight(k, schedule)),
-            // Such a share is refused when the rule is made; guiding with it says why.
+            // An invalid share is refused when the rule is created; guiding with it reports the reason.
             Err(_) => self.base.passes(k, schedule),
         }
     }

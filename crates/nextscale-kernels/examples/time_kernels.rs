@@ -25,7 +25,7 @@ fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
-/// Inputs of rank D, and the other tensors an operation takes.
+/// Inputs of rank D, and an operation's other tensors.
 struct Inputs<const D: usize> {
     x: Tensor<D>,
     others: Vec<Tensor<D>>,
@@ -53,7 +53,7 @@ fn compare<const D: usize>(name: &str, x: [usize; D], others: &[[usize; D]], fle
     let both = |op: Op<D>| {
         let y = op(&tracked).inner();
         let cotangent = Tensor::from_inner(random(y.dims(), &Device::flex()));
-        // The loss's own two operations are timed apart and taken off.
+        // The two operations of the loss itself are timed separately and subtracted.
         let loss = median(|| {
             let y = Tensor::from_inner(y.clone()).require_grad();
             drop(std::hint::black_box((y * cotangent.clone()).sum().backward()));

@@ -1,6 +1,6 @@
-//! What follows a convolution.
+//! The activation after a convolution.
 
-/// What follows a convolution. NaN stays NaN.
+/// The activation after a convolution. NaN stays NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
@@ -21,7 +21,7 @@ impl Activation {
             Self::Relu6 => 6.0,
         };
         for value in values {
-            // Not `clamp` or `max`: they would turn NaN, the sign of a broken network, into a number.
+            // Not `clamp` or `max`: they would hide NaN, the sign of a broken network.
             let above = if *value < 0.0 { 0.0 } else { *value };
             *value = if above > top { top } else { above };
         }

@@ -1,7 +1,7 @@
-//! Choosing one class of a row of logits: top-k, top-p and the draw, on numbers in host memory.
+//! Choosing one class from a row of logits in host memory: top-k, top-p and the draw.
 //!
-//! No row is sorted. A threshold is found bit by bit among the numbers' keys (integers in the same order), each bit by one
-//! pass that counts, or weighs, what lies below.
+//! No row is sorted. A threshold is found bit by bit among the numbers' keys (integers in the same order),
+//! with one counting or weighing pass per bit.
 
 use crate::{
     math::exp,
@@ -9,10 +9,10 @@ use crate::{
     reduce,
 };
 
-/// The draw first finds the stretch of as many classes, then the class.
+/// The draw first finds the block of this many classes, then the class.
 const STRETCH: usize = 64;
 
-/// Whether a draw can be made from the logits: no NaN, no +inf, not -inf throughout.
+/// Whether a class can be drawn from the logits: no NaN, no +inf, not all -inf.
 pub fn is_drawable(logits: &[f32]) -> bool {
     Level::detected().run(Drawable(logits))
 }
@@ -23,7 +23,7 @@ pub fn argmax(logits: &[f32]) -> usize {
     logits.iter().position(|&value| value == top).unwrap_or(0)
 }
 
-/// A row of logits that is worked on, with its working space; one a thread is enough for any number of rows.
+/// A row of logits and its working space. One per thread serves any number of rows.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     logits: Vec<f32>,
@@ -33,34 +33,35 @@ pub struct Row {
 }
 
 impl Row {
-    /// Begins with other logits, divided by a temperature above 0.
+    /// Loads new logits, divided by a temperature above 0.
     pub fn set(&mut self, logits: &[f32], temperature: f32) {
         Level::detected().run(Set { row: self, logits, temperature });
     }
 
-    /// The logits as they are now.
+    /// The current logits.
     pub fn logits(&mut self) -> &mut [f32] {
         &mut self.logits
     }
 
-    /// Puts -inf in place of all but the k largest logits and every tie with the k-th. A `k` of 0, or of all classes,
-    /// keeps all.
+    /// Sets all but the k largest logits to -inf, keeping ties with the k-th. Keeps everything if `k` is 0 or
+    /// the number of classes.
     pub fn keep_top_k(&mut self, k: usize) {
         if k > 0 && k < self.logits.len() {
             Level::detected().run(TopK { row: self, k });
         }
     }
 
-    /// Puts -inf in place of the least likely classes whose cumulative probability, summed upwards in the order of a stable
-    /// sort, is at most `1 - p`. The largest logit (the last of equals) stays. A `p` of 0 keeps all.
+    /// Sets the least likely classes to -inf: those whose cumulative probability, in the ascending order of a
+    /// stable sort, is at most `1 - p`. The largest logit (the last among equals) stays. Keeps everything if
+    /// `p` is 0.
     pub fn keep_top_p(&mut self, p: f64) {
         if p > 0.0 {
             Level::detected().run(TopP { row: self, limit: (1.0 - p) as f32 });
         }
     }
 
-    /// The class that `uniform` in [0, 1) falls on: the first whose cumulative probability, in class order, is above it. A
-    /// class of probability 0 is never drawn.
+    /// The class that `uniform` in [0, 1) falls on: the first whose cumulative probability, in class order,
+    /// is above it. A class of probability 0 is never drawn.
     pub fn inverse_cdf(&mut self, uniform: f32) -> usize {
         Level::detected().run(InverseCdf { row: self, uniform })
     }
@@ -105,14 +106,15 @@ impl Kernel for Largest<'_> {
     }
 }
 
-/// An integer in the order of the numbers; -0 and 0 have one key. NaN has none that means anything.
+/// An integer in the order of the numbers; -0 and 0 share a key. The key of NaN is meaningless.
 #[inline(always)]
 fn key(value: f32) -> u32 {
     let bits = (value + 0.0).to_bits();
     bits ^ ((bits as i32 >> 31) as u32 | 0x8000_0000)
 }
 
-/// The largest key of which `few` holds, which holds of all keys below one of them: `few(0)` is taken for granted.
+/// The largest key for which `few` holds, where `few` holds for all smaller keys too. `few(0)` is assumed to
+/// hold.
 #[inline(always)]
 fn last_key(few: impl Fn(u32) -> bool) -> u32 {
     (0..32).rev().fold(0, |found, bit| {
@@ -158,7 +160,7 @@ impl Kernel for TopP<'_> {
         if top == f32::NEG_INFINITY {
             return;
         }
-        // Few classes are left where top-k came before: those alone are searched.
+        // After top-k only few classes are left: search only those.
         let left = |class: &u32| logits[*class as usize] > f32::NEG_INFINITY;
         classes.clear();
         classes.extend((0..logits.len() as u32).filter(left));
@@ -169,7 +171,7 @@ impl Kernel for TopP<'_> {
         weights.iter_mut().for_each(|weight| *weight = exp::<FMA>(*weight - top));
         let total = sum(weights);
         let within = |mass: f64| (mass / total) as f32 <= self.limit;
-        // All classes below this level go: together they weigh no more than the limit.
+        // All classes below this level are removed: together they weigh no more than the limit.
         let level = last_key(|tried| within(sum_below(weights, keys, tried)));
         let mut mass = sum_below(weights, keys, level);
         let largest = keys.iter().rposition(|&other| other == key(top));
@@ -249,7 +251,7 @@ impl Kernel for InverseCdf<'_> {
             }
             before = after;
         }
-        // Rounding alone leads here: the last class that can be drawn.
+        // Only rounding leads here: take the last class that can be drawn.
         last
     }
 }
@@ -349,7 +351,8 @@ mod tests {
                     (level.run(InverseCdf { row: &mut row, uniform }), row.logits().to_vec())
                 })
                 .collect();
-            // Without fused multiplication exp differs in its last digit, which can move a threshold: the fused ones agree.
+            // Without fused multiplication the last digit of exp differs, which can move a threshold; the
+            // fused variants agree.
             for pair in outcomes[1.min(outcomes.len() - 1)..].windows(2) {
                 prop_assert_eq!(&pair[0], &pair[1]);
             }

@@ -1,5 +1,5 @@
-//! The same operations written with burn's own: the route of every device, dtype and layout that has no kernel here, and
-//! what the tests compare the kernels with.
+//! The same operations composed of burn's own: used on every device, dtype and layout that has no kernel
+//! here, and as the reference in the kernels' tests.
 
 use burn::tensor::{Int, Tensor, activation, module, ops::ConvOptions};
 

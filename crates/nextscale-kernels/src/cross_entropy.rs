@@ -1,4 +1,4 @@
-//! The cross-entropy of logits with classes that are known.
+//! The cross-entropy of logits with known classes.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::{
     rows::rows_per_task,
 };
 
-/// `ln Σ exp(x) − x[target]` of every row of logits `[rows, classes]`, a number a row.
+/// `ln Σ exp(x) − x[target]` of every row of logits `[rows, classes]`, one number per row.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// The class of every row, each one of the columns.
     pub targets: Arc<[usize]>,
 }
 
-/// The largest number of a row, and the sum of all, as shares of it.
+/// The largest number of a row, and the sum of all relative to it.
 #[inline(always)]
 fn sum<const FMA: bool>(row: &[f32], shares: &mut [f32]) -> (f32, f32) {
     let top = reduce::max(row);

@@ -34,7 +34,8 @@ impl Function for Silu {
     }
 }
 
-/// `x/2·(1 + tanh u) = x·σ(2u)` with `u = √(2/π)·(x + 0.044715·x³)`: the sigmoid keeps the digits that `1 + tanh` cancels.
+/// `x/2·(1 + tanh u) = x·σ(2u)` with `u = √(2/π)·(x + 0.044715·x³)`: the sigmoid keeps the digits that `1 +
+/// tanh` cancels.
 #[derive(Clone, Copy, Debug)]
 pub struct GeluTanh;
 
@@ -103,7 +104,7 @@ pub fn forward<F: Function>(level: Level, x: &[f32]) -> Vec<f32> {
     })
 }
 
-/// F of every number, in its place and on this thread.
+/// F of every number, in place and on this thread.
 pub fn in_place<F: Function>(level: Level, x: &mut [f32]) {
     level.run(Values { x, function: PhantomData::<F> });
 }
@@ -117,8 +118,8 @@ pub fn backward<F: Function>(level: Level, x: &[f32], grad: &[f32]) -> Vec<f32> 
     })
 }
 
-/// A function applied to every number of a tensor. No type parameter says which: the loops of a generic operation would be
-/// compiled in the crates that call it, which development builds hardly optimise.
+/// A function applied to every number of a tensor. Not generic over the function: the loops of a generic
+/// operation would be compiled in the calling crates, which development builds hardly optimise.
 #[derive(Clone, Copy, Debug)]
 pub enum Elementwise {
     Silu,

@@ -1,4 +1,4 @@
-//! From tensors to buffers and back: how an operation on flex's buffers becomes one that burn differentiates.
+//! Between tensors and buffers: makes an operation on flex's buffers one that burn differentiates.
 
 use std::{fmt::Debug, ops::Deref};
 
@@ -18,23 +18,24 @@ use burn::backend::{
 };
 use burn::tensor::{Bytes, GradientCheckpointingStrategy, Shape, Tensor};
 
-/// An operation on `N` contiguous f32 tensors of the CPU backend. Its settings are its fields.
+/// An operation on `N` contiguous f32 tensors of the CPU backend. Its settings are fields.
 pub trait Operation<const N: usize>: Clone + Send + Debug + 'static {
     /// The result.
     fn forward(&self, inputs: &[FlexTensor; N]) -> FlexTensor;
 
-    /// What the backward pass reads; nothing else is kept alive for it.
+    /// The tensors saved for the backward pass; nothing else is kept alive.
     fn saved(&self, inputs: [FlexTensor; N], output: &FlexTensor) -> Vec<FlexTensor>;
 
-    /// The gradients of the inputs, given what was saved and the gradient of the result. Those not `needed` are not used.
+    /// The gradients of the inputs, from the saved tensors and the gradient of the result. Those that are not
+    /// `needed` are ignored.
     fn backward(&self, saved: &[FlexTensor], grad: &FlexTensor, needed: [bool; N])
     -> [Option<FlexTensor>; N];
 }
 
-/// Applies the operation where the inputs are f32 tensors of the CPU backend, with or without autodiff.
+/// Applies the operation if the inputs are f32 tensors of the CPU backend, with or without autodiff.
 ///
 /// # Errors
-/// Gives the inputs back where they are anything else.
+/// Returns the inputs if they are anything else.
 pub fn apply<O: Operation<N>, const N: usize, const D: usize>(
     operation: O,
     inputs: [DispatchTensor; N],
@@ -47,7 +48,7 @@ pub fn apply<O: Operation<N>, const N: usize, const D: usize>(
         match (context, input.autodiff) {
             (DispatchAutodiffContext::Disabled, other) => context = other,
             (_, DispatchAutodiffContext::Disabled) => {}
-            // Left to burn, which names the mistake.
+            // Left to burn, which reports the mistake.
             (a, b) if a != b => return Err(inputs),
             _ => {}
         }
@@ -71,7 +72,7 @@ pub fn apply<O: Operation<N>, const N: usize, const D: usize>(
 /// Applies a function of contiguous f32 tensors of the CPU backend outside autodiff.
 ///
 /// # Errors
-/// Gives the inputs back where they are anything else.
+/// Returns the inputs if they are anything else.
 pub fn outside<const N: usize, const D: usize>(
     inputs: [DispatchTensor; N],
     function: impl FnOnce(&[FlexTensor; N]) -> FlexTensor,
@@ -99,7 +100,7 @@ pub fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     on_flex(&tensor.clone().into_dispatch())
 }
 
-/// The buffer of a tensor that [`on_flex`] let through.
+/// The buffer of a tensor that [`on_flex`] accepted.
 fn plain(tensor: DispatchTensor) -> FlexTensor {
     match tensor.kind {
         DispatchTensorKind::Flex(tensor) => tensor.float(),
@@ -107,7 +108,7 @@ fn plain(tensor: DispatchTensor) -> FlexTensor {
     }
 }
 
-/// The operation inside autodiff: its step is recorded where an input is tracked.
+/// The operation inside autodiff: its step is recorded if an input is tracked.
 fn recorded<O: Operation<N>, C: CheckpointStrategy, const N: usize>(
     operation: O,
     inputs: [DispatchTensor; N],
@@ -131,7 +132,7 @@ where
     let guards = inputs.each_ref().map(|input| input.node());
     let buffers = inputs.map(|input| contiguous(input.into_primitive()));
     let output = operation.forward(&buffers);
-    // Kernels are not recomputed: what they save is their input or their output, which a neighbour mostly keeps anyway.
+    // Kernels are not recomputed: they save their input or output, which a neighbour usually keeps anyway.
     let prepared = Recorded(operation.clone()).prepare::<C>(guards).compute_bound().stateful();
     let output = match prepared {
         OpsKind::Tracked(step) => {
@@ -161,7 +162,8 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Recorded<O> {
     }
 }
 
-/// The numbers of an f32 tensor of the CPU backend, in row-major order; where the tensor lies so, they are no copy.
+/// The numbers of an f32 tensor of the CPU backend, in row-major order; without a copy if the tensor is
+/// contiguous.
 #[derive(Clone, Debug)]
 pub struct Values(FlexTensor);
 
@@ -173,13 +175,13 @@ impl Deref for Values {
     }
 }
 
-/// The numbers of an f32 tensor of the CPU backend outside autodiff; none of any other.
+/// The numbers of an f32 tensor of the CPU backend outside autodiff, otherwise `None`.
 pub fn read(tensor: DispatchTensor) -> Option<Values> {
     let outside = matches!(tensor.kind, DispatchTensorKind::Flex(_));
     (outside && on_flex(&tensor)).then(|| Values(contiguous(plain(tensor))))
 }
 
-/// The tensor itself where it is contiguous, else a copy.
+/// The tensor itself if it is contiguous, otherwise a copy.
 fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }

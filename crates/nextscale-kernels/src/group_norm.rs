@@ -1,4 +1,4 @@
-//! Group norm, alone and followed by SiLU.
+//! Group norm, with or without SiLU.
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
@@ -11,7 +11,8 @@ use crate::{
     rows::{rows_per_task, sum_over_first},
 };
 
-/// Group norm with inputs x `[batch, channels, height, width]`, weight and bias `[channels]`; with `silu`, SiLU follows.
+/// Group norm with inputs x `[batch, channels, height, width]`, weight and bias `[channels]`; with `silu`,
+/// SiLU follows.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNorm {
     pub groups: usize,
@@ -19,7 +20,7 @@ pub struct GroupNorm {
     pub silu: bool,
 }
 
-/// How a buffer divides: `groups` a sample, `channels` a group, `plane` numbers a channel.
+/// The layout of a buffer: `groups` per sample, `channels` per group, `plane` numbers per channel.
 #[derive(Clone, Copy)]
 pub struct Extent {
     pub groups: usize,
@@ -67,7 +68,7 @@ impl<const SILU: bool> Kernel for Groups<'_, SILU> {
     }
 }
 
-/// As [`Groups`]; `sums` becomes, a group, Σ dz·x̂ of its channels and, behind them, Σ dz.
+/// As [`Groups`]. `sums` holds, per group, Σ dz·x̂ of its channels followed by Σ dz.
 struct BackwardGroups<'a, const SILU: bool> {
     x: &'a [f32],
     weight: &'a [f32],
@@ -95,7 +96,7 @@ impl<const SILU: bool> Kernel for BackwardGroups<'_, SILU> {
             let (weight, bias) = (&self.weight[channel..][..channels], &self.bias[channel..][..channels]);
             let (mean, scale) = reduce::moments::<FMA>(x, self.eps);
 
-            // dz, the gradient before SiLU, and its sums a channel.
+            // dz, the gradient before SiLU, and its sums per channel.
             let (d_weight, d_bias) = sums.split_at_mut(channels);
             let (mut level, mut slope) = (0.0, 0.0);
             for c in 0..channels {

@@ -9,7 +9,7 @@ use crate::{
     rows::rows_per_task,
 };
 
-/// Norms that are divided by are no less, squared.
+/// The smallest squared norm that is divided by.
 pub const LEAST_SQUARE: f32 = 1e-24;
 
 /// Which of the projections.
@@ -20,15 +20,15 @@ pub enum Part {
     Values,
 }
 
-/// One of the projections, inputs x `[batch, positions, 3·channels]` and scale `[heads]`, as every head's own: the queries times
-/// the scale, they and the keys with norm one if `unit`.
+/// One of the projections, split into heads, from x `[batch, positions, 3·channels]` and scale `[heads]`:
+/// queries are multiplied by the scale; if `unit`, queries and keys have norm one.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
     pub part: Part,
     pub unit: bool,
 }
 
-/// Rows of `3·channels` numbers, of which `channels` from `from` on are taken.
+/// Rows of `3·channels` numbers, of which `channels` are used, starting at `from`.
 struct Rows<'a> {
     x: &'a [f32],
     from: usize,

@@ -1,4 +1,4 @@
-//! Layer norm without weight and bias, alone and with the modulation of adaptive layer norm.
+//! Layer norm without weight and bias, with or without the modulation of adaptive layer norm.
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
@@ -145,7 +145,7 @@ impl Kernel for ModulateRows<'_> {
     }
 }
 
-/// One image: `sums` becomes the gradients of its scale and, behind them, its shift.
+/// One image: `sums` receives the gradients of its scale, followed by those of its shift.
 struct ModulateBackward<'a> {
     x: &'a [f32],
     grad: &'a [f32],
@@ -196,7 +196,7 @@ pub fn modulate(
     })
 }
 
-/// The gradients of x `[batch, length, channels]` and, image by image, of scale and shift `[batch, 2, channels]`.
+/// The gradients of x `[batch, length, channels]` and, per image, of scale and shift `[batch, 2, channels]`.
 pub fn modulate_backward(
     level: Level,
     x: &[f32],

@@ -1,4 +1,4 @@
-//! Every kernel gives the same at every level of vector instructions.
+//! Every kernel gives the same result at every level of vector instructions.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const WHOLE: Precision = Precision::Whole;
 
-/// Every kernel's results on these numbers, all of one length.
+/// Every kernel's results on these numbers, all of the same length.
 fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize; 3]) -> Vec<Vec<f32>> {
     let eps = 1e-6;
     let row = |v: &[f32]| v[..batch * length].to_vec();
@@ -49,16 +49,16 @@ fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize;
     all.push(conv::input_gradient(WHOLE, level, &kernel, &grad, image));
     all.extend(group_norm::backward::<false>(level, a, [weight, bias], b, extent, eps));
     all.extend(group_norm::backward::<true>(level, a, [weight, bias], b, extent, eps));
-    // The last, because its sums run over a vector's length at a time: levels differ in their order.
+    // Last, because its sums run over a vector's length at a time: levels differ in their order.
     all.push(conv::weight_gradient(WHOLE, level, a, &grad, image));
     all
 }
 
-/// The gradients of group norm's weight and bias among the kernels, without and with SiLU.
+/// Where the gradients of group norm's weight and bias are among the kernels, without and with SiLU.
 const SUMS_OF_GROUPS: [usize; 4] = [19, 20, 22, 23];
 
-/// No less than the sum of the magnitudes of what a group's weight gradient adds up, Σ |grad · x̂|, by Cauchy and Schwarz: the
-/// squares of normalised values add up to their number.
+/// An upper bound on the sum of magnitudes in a group's weight gradient, Σ |grad · x̂|, by Cauchy and
+/// Schwarz: the squares of the normalised values add up to their number.
 fn sum_of_terms(grad: &[f32], group: usize, [batch, rows, length]: [usize; 3]) -> f32 {
     let of_group = (0..batch).flat_map(|image| &grad[(image * rows + group) * length..][..length]);
     let squares: f32 = of_group.map(|value| value * value).sum();
@@ -85,7 +85,8 @@ proptest! {
             for (kernel, (got, expected)) in vectorised.iter().zip(&portable).enumerate() {
                 let largest = expected.iter().fold(1.0f32, |m, v| m.max(v.abs()));
                 for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
-                    // A sum over all positions of a group may cancel: its rounding is that of its terms.
+                    // A sum over all positions of a group can cancel, so its rounding error is relative to
+                    // its terms.
                     let of_terms = match SUMS_OF_GROUPS.contains(&kernel) {
                         true => 1e-7 * sum_of_terms(&b, at, [batch, rows, length]),
                         false => 0.0,

@@ -1,14 +1,15 @@
 //! Fused elementwise and normalisation kernels for burn's CPU backend, with gradients.
 //!
-//! Every function takes and gives ordinary tensors and differentiates like any other operation. On the CPU backend (flex),
-//! with or without autodiff, f32 tensors go through the kernels here, which are vectorised and run on rayon's threads; any
-//! other device or dtype goes through the same operation composed of burn's own.
+//! Every function takes and returns ordinary tensors and differentiates like any other operation. On the CPU
+//! backend (flex), with or without autodiff, f32 tensors go through the kernels here, which are vectorised
+//! and run on rayon's threads; on any other device or dtype the same operation is composed of burn's own.
 //!
-//! Two modules stand apart, working on plain numbers instead of tensors: [`nhwc`], convolutional networks at inference, and
-//! [`categorical`], draws from logits. [`read`] gives the numbers of a tensor without a copy.
+//! Two modules work on plain numbers instead of tensors: [`nhwc`], convolutional networks at inference, and
+//! [`categorical`], draws from logits. [`read`] returns the numbers of a tensor without a copy.
 //!
-//! Results do not depend on the number of threads, and an image's part of a result does not depend on the other images of
-//! its batch: a row or plane is reduced by one task in a fixed order, and sums over a batch run in the batch's order.
+//! Results do not depend on the number of threads, and an image's part of a result does not depend on the
+//! other images of its batch: each row or plane is reduced by one task in a fixed order, and sums over a
+//! batch run in the batch's order.
 //!
 //! Like burn's own operations, these panic when shapes do not fit together.
 
@@ -56,8 +57,8 @@ use extension::apply;
 use precision::Precision;
 pub use product::rounds;
 
-/// Whether this crate was compiled as its profile asks (no debug assertions), and not as a dependency under a plain `dev` profile: that
-/// is not inherited, and the kernels are a hundred times slower then.
+/// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
+/// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.
 pub const fn is_optimised() -> bool {
     !cfg!(debug_assertions)
 }
@@ -74,7 +75,7 @@ pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         .unwrap_or_else(|[x]| composed::gelu_tanh(Tensor::from_dispatch(x)))
 }
 
-/// Softmax over the last dimension. Entries of -inf get probability 0; a row of nothing but -inf gives NaN.
+/// Softmax over the last dimension. Entries of -inf get probability 0; a row of only -inf gives NaN.
 pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let length = x.dims()[D - 1];
     if length == 0 {
@@ -84,11 +85,11 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         .unwrap_or_else(|[x]| composed::softmax(Tensor::from_dispatch(x)))
 }
 
-/// The cross-entropy in nats of every row of logits `[rows, classes]` with its target, `[rows]` to `[rows]`. An infinite logit
-/// that is not the target's is no class at all.
+/// The cross-entropy in nats of every row of logits `[rows, classes]` with its target, `[rows]` to `[rows]`.
+/// An infinite logit of another class contributes nothing.
 ///
 /// # Panics
-/// If there are not as many targets as rows, or on the CPU one is no class.
+/// If the numbers of targets and rows differ, or, on the CPU, a target is not a class.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let [rows, classes] = logits.dims();
     assert!(targets.dims() == [rows], "cross-entropy of {rows} rows with {:?} targets", targets.dims());
@@ -134,8 +135,9 @@ pub fn layer_norm(x: Tensor<3>, eps: f64) -> Tensor<3> {
         .unwrap_or_else(|[x]| composed::layer_norm(Tensor::from_dispatch(x), eps))
 }
 
-/// `layer_norm(x) · (1 + scale) + shift` for x `[batch, length, channels]`, scale and shift `[batch, 1, channels]`: the
-/// modulation of adaptive layer norm. Scale and shift may be of any shape that broadcasts to x's; this one is fast.
+/// `layer_norm(x) · (1 + scale) + shift` for x `[batch, length, channels]`, scale and shift `[batch, 1,
+/// channels]`: the modulation of adaptive layer norm. Other shapes of scale and shift that broadcast to x's
+/// work too, more slowly.
 pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
     if !(per_image(&x, &scale) && per_image(&x, &shift)) {
         return layer_norm(x, eps) * (scale + 1.0) + shift;
@@ -147,7 +149,8 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     })
 }
 
-/// Group norm of x `[batch, channels, height, width]` with weight and bias `[channels]`; `groups` divides the channels.
+/// Group norm of x `[batch, channels, height, width]` with weight and bias `[channels]`; `groups` divides the
+/// channels.
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
     grouped(x, weight, bias, groups, eps, false)
 }
@@ -195,8 +198,8 @@ fn grouped(
     })
 }
 
-/// `x + gate · y` for x and y `[batch, length, channels]`, gate `[batch, 1, channels]` (or any shapes that broadcast to
-/// x's; this one is fast).
+/// `x + gate · y` for x and y `[batch, length, channels]`, gate `[batch, 1, channels]`. Other shapes that
+/// broadcast to x's work too, more slowly.
 pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
     if !(per_image(&x, &gate) && x.dims() == y.dims()) {
         return composed::gated_residual(x, gate, y);
@@ -210,15 +213,16 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
 
 /// `x · weight + bias` for x `[rows, inner]`, weight `[inner, out]`, bias `[out]`, to `[rows, out]`.
 ///
-/// On the CPU backend a row's result is the same bit for bit whatever rows stand beside it.
+/// On the CPU backend, a row's result is the same, bit for bit, whatever the other rows are.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     linear_in(Precision::Whole, x, weight, bias)
 }
 
-/// As [`linear`], with x and the weight rounded to bfloat16 for the product, and in the backward pass the gradient too; sums
-/// are f32. Mixed-precision training (Micikevicius and others 2018) as far as linear layers go.
+/// As [`linear`], with x and the weight (in the backward pass also the gradient) rounded to bfloat16 for the
+/// product; sums are f32. This is mixed-precision training (Micikevicius and others 2018) restricted to
+/// linear layers.
 ///
-/// On other devices than the CPU, and where the CPU cannot ([`rounds`]), nothing is rounded.
+/// Nothing is rounded on devices other than the CPU, or on CPUs that cannot ([`rounds`]).
 pub fn linear_rounded(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     linear_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
 }
@@ -241,9 +245,9 @@ fn linear_in(precision: Precision, x: Tensor<2>, weight: Tensor<2>, bias: Option
     })
 }
 
-/// The odd polynomial `(a + b·x·xᵀ + c·(x·xᵀ)²)·x` of x `[rows, columns]`, which takes every singular value s to a·s + b·s³ + c·s⁵ and
-/// keeps the singular vectors; cheaper with fewer rows than columns. Factors of products are rounded as in [`linear_rounded`], but
-/// not where gradients are tracked.
+/// The odd polynomial `(a + b·x·xᵀ + c·(x·xᵀ)²)·x` of x `[rows, columns]`, which maps every singular value s
+/// to a·s + b·s³ + c·s⁵ and keeps the singular vectors; cheaper with fewer rows than columns. Factors of
+/// products are rounded as in [`linear_rounded`], except where gradients are tracked.
 pub fn odd_polynomial_rounded(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
     let shape = x.dims();
     if shape.contains(&0) {
@@ -259,15 +263,15 @@ pub fn odd_polynomial_rounded(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
 }
 
 /// Attention, `softmax(q·kᵀ + mask)·v` for every image and head: q `[batch, queries, heads, width]`, k and v
-/// `[batch, keys, heads, width]`, mask `[batch, queries, keys]`, to `[batch, queries, heads, width]`. Of the mask, one image may
-/// stand for all (`[1, queries, keys]`), and one query for all of its image (`[batch, 1, keys]`, as a text's padding is
-/// hidden). It is a constant: it gets no gradient.
+/// `[batch, keys, heads, width]`, mask `[batch, queries, keys]`, to `[batch, queries, heads, width]`. The
+/// mask may be shared by all images (`[1, queries, keys]`) or by all queries of an image (`[batch, 1, keys]`,
+/// as for a text's padding). It is a constant and gets no gradient.
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
     attention_in(Precision::Whole, q, k, v, mask)
 }
 
-/// As [`attention`], but all numbers that are multiplied are rounded to bfloat16 first, here and in the gradients; sums and the
-/// softmax are f32. As [`linear_rounded`] is to [`linear`].
+/// As [`attention`], with all factors rounded to bfloat16, here and in the gradients; sums and the softmax
+/// are f32. Compare [`linear_rounded`] and [`linear`].
 pub fn attention_rounded(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
     attention_in(if rounds() { Precision::Rounded } else { Precision::Whole }, q, k, v, mask)
 }
@@ -304,9 +308,9 @@ fn attention_in(
     })
 }
 
-/// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their projections side by side, x
-/// `[batch, positions, 3·heads·width]`: the queries times their head's `scale`, `[heads]`. With `unit` they and the keys are
-/// divided by their norms (no less than 1e-12) first.
+/// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their concatenated
+/// projections x `[batch, positions, 3·heads·width]`. Queries are multiplied by their head's `scale`,
+/// `[heads]`. With `unit`, queries and keys are first divided by their norms (at least 1e-12).
 pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
     assert!(
@@ -327,9 +331,9 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     }
 }
 
-/// Rotary position embedding: every pair (a, b) of neighbouring channels becomes (a·cos − b·sin, a·sin + b·cos); x
-/// `[batch, positions, heads, width]`, turns `[positions, width]` with the pair's cosine and sine at its place. Turns are constants:
-/// they get no gradient.
+/// Rotary position embedding: every pair (a, b) of neighbouring channels becomes (a·cos − b·sin, a·sin +
+/// b·cos); x `[batch, positions, heads, width]`, turns `[positions, width]` with the pair's cosine and sine
+/// in its place. Turns are constants and get no gradient.
 pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
     let [batch, positions, heads, width] = x.dims();
     assert!(
@@ -366,17 +370,17 @@ pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4>
     })
 }
 
-/// 3×3 convolution with stride 1 and one row and column of zero padding on each side: x `[batch, channels, height, width]`,
-/// weight `[out, channels, 3, 3]`, bias `[out]`, to `[batch, out, height, width]`.
+/// 3×3 convolution with stride 1 and one row and column of zero padding on each side: x `[batch, channels,
+/// height, width]`, weight `[out, channels, 3, 3]`, bias `[out]`, to `[batch, out, height, width]`.
 pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     conv2d_3x3_in(Precision::Whole, x, weight, bias)
 }
 
-/// As [`conv2d_3x3`]: where channels are many, x and the weight are rounded to bfloat16, and in the backward pass the gradient
-/// too; sums are f32.
+/// As [`conv2d_3x3`]: with many channels, x and the weight (in the backward pass also the gradient) are
+/// rounded to bfloat16; sums are f32.
 ///
-/// On other devices than the CPU, where the CPU cannot ([`rounds`]), and where it has vectors for it alone and f32 is faster (many
-/// channels of large maps), nothing is rounded.
+/// Nothing is rounded on devices other than the CPU, on CPUs that cannot ([`rounds`]), and where the CPU has
+/// only vectors for it and f32 is faster (large maps with many channels).
 pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     conv2d_3x3_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
 }
@@ -409,13 +413,13 @@ fn conv2d_3x3_in(
     })
 }
 
-/// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy where they lie so; none of a tensor
-/// on another device, of another type, or part of a graph.
+/// The numbers of an f32 tensor on the CPU backend, in row-major order, without a copy if it is contiguous.
+/// `None` for a tensor on another device, of another type, or tracked by autodiff.
 pub fn read<const D: usize>(tensor: &Tensor<D>) -> Option<Values> {
     extension::read(tensor.clone().into_dispatch())
 }
 
-/// Whether `row` holds one row of channels for each image of x, neither being empty.
+/// Whether `row` has one row of channels for each image of x, and neither is empty.
 fn per_image(x: &Tensor<3>, row: &Tensor<3>) -> bool {
     let [batch, length, channels] = x.dims();
     row.dims() == [batch, 1, channels] && batch * length * channels > 0

@@ -11,8 +11,8 @@ use crate::{
     rows::{rows_per_task, sum_over_first},
 };
 
-/// `x·weight + bias` with inputs x `[rows, inner]`, weight `[inner, out]` and bias `[out]`; products forwards and backwards are
-/// of this precision.
+/// `x·weight + bias` with inputs x `[rows, inner]`, weight `[inner, out]` and bias `[out]`. Products use this
+/// precision, forward and backward.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear(pub Precision);
 
@@ -48,7 +48,7 @@ impl Operation<3> for Linear {
     fn forward(&self, [x, weight, bias]: &[FlexTensor; 3]) -> FlexTensor {
         let ([rows, inner], [_, columns]) = (dims(x), dims(weight));
         let (bias, part) = (values(bias), rows_per_task(columns) * columns);
-        // The bias lies there first: one trip to memory less than adding it in the end.
+        // The bias is written first: one trip to memory less than adding it at the end.
         let mut out = build(rows * columns, part, |_, out| {
             out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias));
         });

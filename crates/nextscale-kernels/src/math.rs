@@ -6,9 +6,10 @@ pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// eˣ to about one unit in the last place; below e^-86.5 = 3e-38, where numbers lose digits, 0. NaN stays NaN.
+/// eˣ to about one unit in the last place; 0 below e^-86.5 = 3e-38, where numbers lose digits. NaN stays NaN.
 ///
-/// `x = n·ln 2 + r` with |r| ≤ ln 2 / 2, and eˣ = 2ⁿ·eʳ with a polynomial for eʳ (fitted at Chebyshev nodes, error 8e-9).
+/// `x = n·ln 2 + r` with |r| ≤ ln 2 / 2, and eˣ = 2ⁿ·eʳ with a polynomial for eʳ (fitted at Chebyshev nodes,
+/// error 8e-9).
 #[inline(always)]
 pub fn exp<const FMA: bool>(x: f32) -> f32 {
     // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
@@ -27,7 +28,7 @@ pub fn exp<const FMA: bool>(x: f32) -> f32 {
     p = fma::<FMA>(p, r, 0.5);
     p = fma::<FMA>(p, r, 1.0);
     p = fma::<FMA>(p, r, 1.0);
-    // 2ⁿ⁻¹ and a doubling: 2ⁿ itself is no f32 at the top of the range.
+    // 2ⁿ⁻¹, then doubled: at the top of the range 2ⁿ itself is not an f32.
     let half = f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(126) << 23);
     let y = p * half * 2.0;
     let y = if x < -86.5 { 0.0 } else { y };

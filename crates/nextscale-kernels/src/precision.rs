@@ -1,8 +1,8 @@
-/// How closely products are those of f32 numbers.
+/// The precision of products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// As exact as a plain sum in f32.
     Whole,
-    /// Of numbers rounded to bfloat16, summed in f32: on a processor's matrix unit alone.
+    /// Of numbers rounded to bfloat16, summed in f32. Only on processors that multiply such numbers.
     Rounded,
 }

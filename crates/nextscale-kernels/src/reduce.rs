@@ -1,8 +1,8 @@
-//! Sums and maxima over a row, in an order fixed by the row's length alone.
+//! Sums and maxima over a row, in an order that depends only on the row's length.
 
 use crate::math::fma;
 
-/// Independent partial results: enough for the vector units to work on while earlier sums are under way.
+/// Independent partial results, enough to keep the vector units busy while earlier sums are under way.
 const LANES: usize = 32;
 /// Numbers summed in f32 before the partial result joins an f64 total, so that long rows lose no digits.
 const BLOCK: usize = 4096;
@@ -58,7 +58,8 @@ pub fn dot_centred<const FMA: bool>(a: &[f32], centre: f32, b: &[f32]) -> f32 {
     sum_pairs(a, b, |a, b, total| fma::<FMA>(a - centre, b, total))
 }
 
-/// Mean and `1/√(variance + eps)` of a row, in two passes: the one-pass formula cancels where the mean is large.
+/// Mean and `1/√(variance + eps)` of a row, in two passes: the one-pass formula cancels where the mean is
+/// large.
 #[inline(always)]
 pub fn moments<const FMA: bool>(row: &[f32], eps: f32) -> (f32, f32) {
     let count = row.len() as f32;
@@ -67,7 +68,7 @@ pub fn moments<const FMA: bool>(row: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
-/// The largest number of a row, -inf for an empty one. NaN is passed over.
+/// The largest number of a row, -inf if it is empty. NaN is ignored.
 #[inline(always)]
 pub fn max(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn sums_equal_those_in_double_precision() {
-        // The result is an f32, so half a unit in its last place is the best there is.
+        // The result is an f32, so half a unit in its last place is the best possible error.
         let close = |got: f32, terms: Vec<f64>| {
             let size: f64 = terms.iter().map(|t| t.abs()).sum();
             assert!((got as f64 - terms.iter().sum::<f64>()).abs() <= 3e-7 * size, "{got}");

@@ -8,8 +8,9 @@ use crate::{
     rows::rows_per_task,
 };
 
-/// Every pair (a, b) of a head's channels becomes (a·cos − b·sin, a·sin + b·cos); inputs x `[batch, positions, heads, width]` and
-/// turns `[positions, width]`, cosine and sine of each pair in place of the pair. Turns are constants.
+/// Every pair (a, b) of a head's channels becomes (a·cos − b·sin, a·sin + b·cos). Inputs: x `[batch,
+/// positions, heads, width]` and turns `[positions, width]`, with the cosine and sine of each pair in its
+/// place. Turns are constants.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotate;
 

@@ -1,6 +1,6 @@
-//! How rows are dealt out to tasks.
+//! How rows are divided among tasks.
 
-/// Numbers one task works on: 64 KiB, which stay in a core's own cache.
+/// Numbers per task: 64 KiB, which stay in a core's own cache.
 pub const PART: usize = 16 * 1024;
 
 /// How many whole rows of `length` numbers make a task.

@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Shared by several tests.
 
 /// Numbers in [-1, 1) that look random.
 pub fn numbers(seed: u32, count: usize) -> Vec<f32> {

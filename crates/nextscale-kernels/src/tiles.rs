@@ -1,6 +1,7 @@
-//! The inner loop of products with packed weights: rows of inputs times a panel of columns, with bias and activation.
+//! The inner loop of products with packed weights: rows of inputs times a panel of columns, with bias and
+//! activation.
 
-// Loops over the registers of a tile run by index, so that they unroll.
+// Loops over the registers of a tile use an index so that they are unrolled.
 #![allow(clippy::needless_range_loop)]
 
 use crate::{
@@ -10,20 +11,20 @@ use crate::{
 
 /// Columns of a full panel of weights.
 pub const PANEL: usize = 32;
-/// Columns of the narrow panel, for the end of few columns.
+/// Columns of the narrow panel, used when few columns are left.
 pub const NARROW: usize = 16;
 
-/// `out [rows, columns] = activation(x [rows, inputs] · weights [inputs, width] + bias [width])` for a panel, which is `width`
-/// columns wide, [`PANEL`] or [`NARROW`].
+/// `out [rows, columns] = activation(x [rows, inputs] · weights [inputs, width] + bias [width])` for a panel,
+/// which is `width` columns wide, [`PANEL`] or [`NARROW`].
 pub struct Product<'a> {
     pub x: &'a [f32],
     pub inputs: usize,
     pub weights: &'a [f32],
     pub bias: &'a [f32],
     pub activation: Activation,
-    /// From the panel's first column in the first row on.
+    /// Starts at the panel's first column in the first row.
     pub out: &'a mut [f32],
-    /// How far rows of `out` are apart.
+    /// The distance between rows of `out`.
     pub stride: usize,
     /// How many of the panel's columns `out` has.
     pub columns: usize,
@@ -48,7 +49,7 @@ impl VectorKernel for Product<'_> {
 }
 
 impl Product<'_> {
-    /// Rows from `row` on with `VECTORS` long vectors a row; gives how many rows.
+    /// Rows from `row` on, with `VECTORS` long vectors per row. Returns the number of rows.
     #[inline(always)]
     fn rows<V: Vector, const VECTORS: usize, const WIDTH: usize>(
         &mut self,
@@ -63,7 +64,8 @@ impl Product<'_> {
         }
     }
 
-    /// Rows from `row` on where 16 registers hold 8 numbers each: half a panel at a time; gives how many rows.
+    /// Rows from `row` on if there are 16 registers of 8 numbers: half a panel at a time. Returns the number
+    /// of rows.
     #[inline(always)]
     fn small<V: Vector, const WIDTH: usize>(&mut self, row: usize, left: usize) -> usize {
         let mut done = 0;
@@ -77,7 +79,7 @@ impl Product<'_> {
         done
     }
 
-    /// `ROWS` rows × `VECTORS` vectors of the panel's columns from `offset` on. Gives `ROWS`.
+    /// `ROWS` rows × `VECTORS` vectors of the panel's columns, starting at `offset`. Returns `ROWS`.
     #[inline(always)]
     fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const WIDTH: usize>(
         &mut self,
@@ -111,8 +113,8 @@ impl Product<'_> {
                 }
             }
         }
-        // All sums leave their registers at once: a longer loop over them is not unrolled, and would make the compiler keep
-        // them in memory above.
+        // All sums leave their registers at once: a longer loop over them would not be unrolled, and the
+        // compiler would keep them in memory above.
         let mut tile = [[0.0; PANEL]; ROWS];
         for i in 0..ROWS {
             for j in 0..VECTORS {

@@ -1,4 +1,4 @@
-//! Rows brought to norm one.
+//! Rows normalised to norm one.
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
@@ -16,7 +16,7 @@ pub struct Unit {
     pub length: usize,
 }
 
-/// One over the norm of a row, and whether the norm was the least one instead.
+/// One over the norm of a row, and whether the norm was clamped.
 #[inline(always)]
 fn factor<const FMA: bool>(x: &[f32]) -> (f32, bool) {
     let square = dot::<FMA>(x, x);
@@ -45,7 +45,7 @@ impl Kernel for Rows<'_> {
     }
 }
 
-/// dx = (dy − y·Σ dy·y) / ‖x‖, and dy times the factor where that is a constant.
+/// dx = (dy − y·Σ dy·y) / ‖x‖, or dy times the factor if that is a constant.
 struct BackwardRows<'a> {
     x: &'a [f32],
     grad: &'a [f32],

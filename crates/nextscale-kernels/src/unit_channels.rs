@@ -1,4 +1,4 @@
-//! The channels of every pixel brought to length one.
+//! The channels of every pixel normalised to length one.
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 

@@ -1,4 +1,4 @@
-//! Values far out, masks, NaN, empty tensors, and what must be equal bit for bit.
+//! Extreme values, masks, NaN, empty tensors, and results that must be equal bit for bit.
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use nextscale_kernels as kernels;
@@ -98,7 +98,7 @@ fn empty_tensors_stay_empty() {
     assert_eq!(y.dims(), [0, 4, 3, 3]);
 }
 
-/// Values and gradients of everything for the images in `x`, those of the weights apart.
+/// Values and gradients of everything for the images in `x`, with those of the weights listed separately.
 fn everything(x: Tensor<4>) -> Vec<Vec<f32>> {
     let device = x.device();
     let [batch, channels, height, width] = x.dims();

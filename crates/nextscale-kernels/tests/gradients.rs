@@ -30,7 +30,7 @@ fn outcome<const D: usize>(
     all
 }
 
-/// The kernels' values and gradients are those of `reference` to within `tolerance` of the largest number.
+/// The kernels' values and gradients agree with `reference` to within `tolerance` of the largest number.
 fn agree<const D: usize>(
     inputs: &[TensorData],
     tolerance: f64,
@@ -40,7 +40,7 @@ fn agree<const D: usize>(
     agree_beside(inputs, 0.1, tolerance, kernel, reference);
 }
 
-/// As [`agree`], where the terms that make up a result may be as large as `size` and cancel.
+/// As [`agree`], if the terms of a result can be as large as `size` and cancel.
 fn agree_beside<const D: usize>(
     inputs: &[TensorData],
     size: f64,
@@ -54,7 +54,7 @@ fn agree_beside<const D: usize>(
     let exact = outcome(inputs, &cotangent, DType::F64, &reference);
     for (part, ((got, composed), exact)) in got.iter().zip(&composed).zip(&exact).enumerate() {
         assert_eq!(got.len(), exact.len());
-        // Gradients of what the images share are sums of up to a thousand terms of order one, which cancel.
+        // Gradients of what images share are sums of up to a thousand terms of order one, which cancel.
         let size = if part < 2 { size } else { size.max(10.0) };
         let largest = exact.iter().fold(size, |m, v| m.max(v.abs()));
         for (i, ((got, composed), exact)) in got.iter().zip(composed).zip(exact).enumerate() {
@@ -67,8 +67,8 @@ fn agree_beside<const D: usize>(
     }
 }
 
-/// The largest slope of rows' unit vectors, one over the shortest row's norm: terms of that size cancel in gradients, in a row
-/// of one number all of them.
+/// The largest slope of the rows' unit vectors, one over the shortest row's norm: terms of that size cancel
+/// in gradients, completely in a row of one number.
 fn steepest(rows: impl Iterator<Item = Vec<f64>>) -> f64 {
     let norms = rows.map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt());
     norms.fold(0.1, |steepest: f64, norm| steepest.max(1.0 / norm.max(1e-12)))

@@ -6,7 +6,7 @@ use nextscale_kernels as kernels;
 mod random;
 use random::random;
 
-/// How far a result and its gradients under `slopes` are from others, as a share of those.
+/// The difference between a result and its gradients under `slopes` and others, relative to those.
 fn gaps<const D: usize>(
     inputs: &[Tensor<D>],
     slopes: Tensor<D>,
@@ -23,7 +23,7 @@ fn gaps<const D: usize>(
     pairs.map(|(rounded, whole)| size(rounded - whole.clone()) / size(whole)).collect()
 }
 
-/// Each factor of so many products one after another is off by up to 2⁻⁹ of itself, or nothing is rounded here.
+/// Each of so many consecutive factors is off by a relative error of up to 2⁻⁹, or nothing is rounded here.
 fn assert_rounded(gaps: &[f32], products: usize) {
     for &gap in gaps {
         assert_eq!(gap > 1e-4, kernels::rounds(), "{gaps:?}");
@@ -45,7 +45,7 @@ fn a_rounded_linear_layer_has_gradients_of_rounded_products() {
 #[test]
 fn rounded_attention_has_gradients_of_rounded_products() {
     let device = Device::flex().autodiff();
-    // Widths that the matrix unit takes and one that it does not; more queries than a block.
+    // Widths that the matrix unit can handle and one that it cannot; more queries than a block.
     for [queries, keys, heads, width] in [[70, 90, 2, 32], [130, 130, 3, 16], [9, 40, 2, 12]] {
         let inputs = [queries, keys, keys].map(|length| {
             let data = random(&[2, length, heads, width], length as u64, 1.0, 0.0).convert::<f32>();
@@ -87,7 +87,7 @@ fn the_odd_polynomial_is_that_of_singular_values() {
     let device = Device::flex();
     let coefficients = [3.0, -4.0, 2.0];
     let odd = |s: f32| 3.0 * s - 4.0 * s.powi(3) + 2.0 * s.powi(5);
-    // On the diagonal the singular values stand themselves; the second matrix comes as a view.
+    // On a diagonal matrix the singular values are visible; the second matrix comes as a view.
     let values = [0.5f32, -1.0, 0.25];
     let diagonal = |rows: usize, columns: usize| {
         let at = |i: usize| if i / columns == i % columns { values[i / columns] } else { 0.0 };

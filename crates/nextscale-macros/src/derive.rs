@@ -14,7 +14,7 @@ pub fn settings(input: &DeriveInput, home: &TokenStream) -> Result<TokenStream> 
     let of = OfStruct::parse(&input.attrs)?;
     let refused = |message: &str| Err(Error::new(input.span(), message));
     if !input.generics.params.is_empty() {
-        return refused("a thing that configs name has no parameters");
+        return refused("a type that configs name cannot have generic parameters");
     }
     if of.builds.is_some() && of.build.is_none() {
         return refused("`builds = Type` needs `build = path`, a function that makes it of the settings");

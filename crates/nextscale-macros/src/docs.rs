@@ -2,7 +2,7 @@
 
 use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 
-/// The first paragraph of a doc comment on one line, links being their words.
+/// The first paragraph of a doc comment on one line, with links replaced by their text.
 pub fn first_paragraph(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(line).skip_while(|line| line.trim().is_empty());
     let paragraph: Vec<String> =
@@ -20,7 +20,7 @@ fn line(attribute: &Attribute) -> Option<String> {
     }
 }
 
-/// [`Name`] and [`Name`](place) are `Name`; other brackets may be mathematics and stay.
+/// [`Name`] and [`Name`](place) become `Name`; other brackets may be mathematics and stay.
 fn without_links(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;

@@ -18,11 +18,11 @@ pub struct Setting<'a> {
     about: String,
     given: OfField,
     form: Form<'a>,
-    /// Whether the field is an `Option` of the form.
+    /// Whether the field is an `Option`.
     option: bool,
 }
 
-/// What stands in the config, as the field's type says it.
+/// How the config gives the value, from the field's type.
 enum Form<'a> {
     Leaf(&'a Type),
     Path,
@@ -51,11 +51,11 @@ impl<'a> Setting<'a> {
         let refused = |message: &str| Err(Error::new(self.field.span(), message));
         match (&self.form, &self.given.default) {
             (_, Some(_)) if self.option => {
-                refused("an Option is None where it is left out; it takes no default")
+                refused("an Option is None if it is left out; it takes no default")
             }
             (Form::List(_), _) if self.option => refused("a list may be empty: leave the Option out"),
             (Form::Nested(_), Some(Given::Value(value))) if !is_text(value) => {
-                refused("the default of a nested thing is its RON text, as in default = \"Conditional\"")
+                refused("the default of a nested setting is its RON text, as in default = \"Conditional\"")
             }
             (Form::Nested(_), Some(Given::OfType)) => {
                 refused("say which thing, in RON, as in default = \"Conditional\"")
@@ -112,7 +112,8 @@ impl<'a> Setting<'a> {
         quote!(#home::Setting { name: #name, about: #about, fallback: #fallback, schema: #schema })
     }
 
-    /// What stands where it is left out: an expression of the field's type, or the RON text of a nested thing.
+    /// The value if the field is left out: an expression of the field's type, or the RON text of a nested
+    /// setting.
     fn default(&self) -> Option<TokenStream> {
         match self.given.default.as_ref()? {
             Given::OfType => Some(quote!(::core::default::Default::default())),

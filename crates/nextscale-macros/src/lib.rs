@@ -1,7 +1,7 @@
-//! `#[derive(Settings)]`: the settings of a thing that configs name, said once, in its struct.
+//! `#[derive(Settings)]`: the settings of something that configs name, stated once, in its struct.
 //!
 //! ```text
-//! /// Scaled spatial guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
+//! /// Scaled Spatial Guidance: l + beta·(l - prior(l at the scale before)), l being the base's logits.
 //! ///
 //! /// What follows the first paragraph is for readers of the code.
 //! #[derive(Debug, Clone, Settings)]
@@ -21,22 +21,26 @@
 //! ```
 //!
 //! Of the struct:
-//! - its name is the name in configs, the first paragraph of its doc comment is what `nextscale list` says of it;
-//! - `example = ".."` is one in RON with nothing but what must be given; it may be left out where nothing must be;
-//! - `check = path` names a function of a reference to the struct; its error, anything that can be displayed, is shown at the
-//!   thing's place in the config;
-//! - `build = path` names a function of the struct and the `Reader`, for what a check cannot do: read a file, say what was
-//!   measured on which weights, write a default that the file decides into the resolved config;
-//! - `builds = Type` says that the struct holds the settings of another type of the crate, which `build` then makes;
-//! - `sample = path` names a function without arguments that makes one for the conformance kit, where the example needs a file.
+//! - its name is the name in configs, and `nextscale list` prints the first paragraph of its doc comment;
+//! - `example = ".."` is one in RON with only what is required; it may be omitted if nothing is;
+//! - `check = path` names a function that takes a reference to the struct; its error, anything that
+//!   implements `Display`, is shown at the value's place in the config;
+//! - `build = path` names a function of the struct and the `Reader`, for what a check cannot do: read a file,
+//!   record which weights something was measured on, put a default that depends on a file into the resolved
+//!   config;
+//! - `builds = Type` says that the struct holds the settings of another type of the crate, which `build` then
+//!   creates;
+//! - `sample = path` names a function without arguments that creates an instance for the conformance kit,
+//!   where the example needs a file.
 //!
 //! Of a field:
 //! - the first paragraph of its doc comment is its help;
-//! - `Arc<dyn Trait>` is a nested thing and `Vec<Arc<dyn Trait>>` a list of them, `PathBuf` a path relative to the config's
-//!   folder; anything else is read by serde, and needs `Serialize`, `Deserialize` and `JsonSchema`;
-//! - an `Option` may be left out, and so may one with `default` (what `Default` gives), `default = expression`, or, of a nested
-//!   thing, `default = ".."` in RON; all others must be given;
-//! - `check = path` names a function of a reference to the value, whose error is shown at the value.
+//! - `Arc<dyn Trait>` is a nested setting and `Vec<Arc<dyn Trait>>` a list of them; `PathBuf` is a path
+//!   relative to the config's folder; anything else is read by serde and needs `Serialize`, `Deserialize` and
+//!   `JsonSchema`;
+//! - an `Option` may be omitted, and so may a field with `default` (from `Default`), `default = expression`
+//!   or, for a nested setting, `default = ".."` in RON; all others are required;
+//! - `check = path` names a function that takes a reference to the value; its error is shown at the value.
 
 mod attributes;
 mod derive;
@@ -52,7 +56,7 @@ pub fn settings(input: TokenStream) -> TokenStream {
     expand(input, &quote::quote!(::nextscale_config::settings))
 }
 
-/// For crates that depend on `nextscale` only, which have it as `nextscale::settings::Settings`.
+/// For crates that depend only on `nextscale`, which re-exports it as `nextscale::settings::Settings`.
 #[proc_macro_derive(FacadeSettings, attributes(setting))]
 pub fn facade_settings(input: TokenStream) -> TokenStream {
     expand(input, &quote::quote!(::nextscale::settings))

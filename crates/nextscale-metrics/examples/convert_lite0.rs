@@ -1,7 +1,8 @@
-//! Makes `models/lite0/lite0-f16.safetensors` from the release of EfficientNet-Lite0 for PyTorch:
-//! `cargo run -p nextscale-metrics --example convert_lite0 -- efficientnet-lite0-57934424.pth OUT.safetensors`.
+//! Creates `models/lite0/lite0-f16.safetensors` from the PyTorch release of EfficientNet-Lite0: `cargo run -p
+//! nextscale-metrics --example convert_lite0 -- efficientnet-lite0-57934424.pth OUT.safetensors`.
 //!
-//! Every tensor but the classifier's and the batch norms' counters is rounded to f16 under its own name.
+//! Every tensor is rounded to f16 under its own name, except the classifier's and the batch norms' counters,
+//! which are dropped.
 
 use std::{collections::BTreeMap, error::Error, path::Path};
 

@@ -1,5 +1,5 @@
-//! Images a second on the CPU, of 32×32 pixels each: `cargo run -p nextscale-metrics --example time_features -- [images] [INCEPTION.pth]`.
-//! Without a file the shipped network, with one the FID Inception network.
+//! Images per second on the CPU, 32×32 pixels each: `cargo run -p nextscale-metrics --example time_features
+//! -- [images] [INCEPTION.pth]`. Uses the shipped network, or the FID Inception network if a file is given.
 
 use std::{error::Error, time::Instant};
 

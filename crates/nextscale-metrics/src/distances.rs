@@ -1,4 +1,4 @@
-//! Squared Euclidean distances between two sets, a block at a time.
+//! Squared Euclidean distances between two sets, block by block.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 use crate::gram::{Block, squared_lengths, widen};
 
-/// Rows of the first set that one task has.
+/// Rows of the first set per task.
 const ROWS: usize = 128;
-/// Rows of the second set that are held in f64 at a time.
+/// Rows of the second set held in f64 at a time.
 const COLUMNS: usize = 512;
-/// Below this part of the squared lengths, a squared distance is rounding.
+/// Relative to the squared lengths, smaller squared distances are rounding errors.
 const NOTHING: f64 = 1e-13;
 
 /// Feature vectors with their lengths.
@@ -36,11 +36,12 @@ impl<'a> Points<'a> {
         widen(&self.rows[points.start * self.dims..points.end * self.dims], into);
     }
 
-    /// Folds, for every one of these points, over its squared distances to all of `others`: `step(state, point, first,
-    /// distances)` sees those to `first`, `first + 1`, …. In f64 as |a|² + |b|² − 2·a·b; what is within rounding of zero is
-    /// zero, so that equal points are at none.
+    /// Folds over the squared distances from each of these points to all of `others`: `step(state, point,
+    /// first, distances)` receives those to `first`, `first + 1`, …. Computed in f64 as |a|² + |b|² − 2·a·b;
+    /// values within rounding of zero become zero, so that equal points have distance 0.
     ///
-    /// Memory is that of a few blocks whatever the sets' sizes; the result does not depend on the number of threads.
+    /// Uses the memory of a few blocks, whatever the sets' sizes. The result does not depend on the number of
+    /// threads.
     pub fn fold<S: Send>(
         &self,
         others: &Points<'_>,
@@ -78,8 +79,8 @@ impl<'a> Points<'a> {
         blocks.into_iter().flatten().collect()
     }
 
-    /// The squared distances from every point to its k-th nearest other point, one list for each `k` of at least 1;
-    /// infinite where there are not so many.
+    /// The squared distance from every point to its k-th nearest other point, one list for each `k` of at
+    /// least 1; infinite if there are fewer points.
     pub fn radii<const N: usize>(&self, ks: [usize; N]) -> [Vec<f64>; N] {
         let most = ks.into_iter().max().unwrap_or(0);
         let nearest = self.fold(self, Nearest::new(most), |nearest, point, first, distances| {

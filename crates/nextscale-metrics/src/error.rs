@@ -3,35 +3,35 @@ use std::path::{Path, PathBuf};
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between images and a table of measures, in words that name the file and the remedy.
+/// Errors between images and a table of measures. Messages name the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "write".
+        /// What was attempted: "read", "write".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file or folder was read and is not what is needed.
+    /// A file or folder was read, but is not what is needed.
     #[error("{}: {problem}", path.display())]
     Source {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and what helps.
+        /// What is wrong, and the remedy.
         problem: String,
     },
-    /// A file that gives no image.
+    /// A file that is not a usable image.
     #[error(transparent)]
     Image(#[from] nextscale_files::ImageFileError),
-    /// Pixels that are no batch of images.
+    /// Pixels that do not form a batch of images.
     #[error("{0}")]
     Pixels(String),
-    /// Features do not have the shape that they should have.
+    /// Features do not have the expected shape.
     #[error("{what}: {found} values, expected {expected}")]
     Shape {
         /// Which features.
@@ -46,7 +46,7 @@ pub enum Error {
         "{what} of image {row} are not finite (feature {column} is {value}); check the network's weights, and the image"
     )]
     NotFinite {
-        /// Which features, and of which file.
+        /// Which features, and from which file.
         what: String,
         /// The image, counted from 0.
         row: u64,
@@ -58,7 +58,7 @@ pub enum Error {
     /// Too few images for a measure.
     #[error("{what} needs at least {needed} images; there are {found}")]
     TooFew {
-        /// The measure, or what else needs them.
+        /// The measure, or whatever else needs them.
         what: String,
         /// How many it needs.
         needed: u64,
@@ -80,16 +80,16 @@ pub enum Error {
         a: String,
         /// The other.
         b: String,
-        /// In what they differ, and what helps.
+        /// How they differ, and the remedy.
         problem: String,
     },
-    /// A matrix that is no covariance, or whose decomposition failed.
+    /// A matrix that is not a covariance, or whose decomposition failed.
     #[error("{0}")]
     Covariance(String),
     /// A network's weights could not be read.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
-    /// A weight file could not be read through for its hash.
+    /// A weight file could not be read to compute its hash.
     #[error("cannot read {}: {source}", path.display())]
     WeightBytes {
         /// The file.
@@ -100,7 +100,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// An input/output error of `path`.
+    /// An I/O error of `path`.
     pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
@@ -111,7 +111,7 @@ impl Error {
         Self::Source { path: path.as_ref().to_owned(), problem: problem.into() }
     }
 
-    /// Whether the fault is in what was asked for (exit code 2), rather than in the run (exit code 1).
+    /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::Mismatch { .. })
     }

@@ -5,9 +5,9 @@ use faer::{Accum, Mat, Par, Side};
 
 use crate::{Error, Moments, Result};
 
-/// A Gaussian whose covariance is taken apart: C = R·Rᵀ with as many columns in R as C has rank.
+/// A Gaussian with its covariance decomposed: C = R·Rᵀ, where R has as many columns as C has rank.
 ///
-/// Making one costs an eigendecomposition; a reference that is compared with many sets is taken apart once.
+/// Creating one costs an eigendecomposition; a reference is decomposed once for many comparisons.
 #[derive(Debug, Clone)]
 pub struct Gaussian {
     mean: Vec<f64>,
@@ -15,26 +15,27 @@ pub struct Gaussian {
     root: Mat<f64>,
 }
 
-/// Into how many parts products and decompositions are split, whatever the number of threads: the order of their sums, and with it
-/// the last digit, depends on it.
+/// The number of parts into which products and decompositions are split, whatever the number of threads: it
+/// determines the order of their sums and so the last digit.
 const PARTS: usize = 8;
 
-/// The same number of parts for what is told and for what faer decides by itself.
-fn parts() -> Par {
+/// The same number of parts where it is passed and where faer decides by itself.
+pub(crate) fn parts() -> Par {
     let parts = Par::rayon(PARTS);
     faer::set_global_parallelism(parts);
     parts
 }
 
 impl Gaussian {
-    /// Takes the covariance apart by a symmetric eigendecomposition, C = V·Λ·Vᵀ, R = V·Λ^½.
+    /// Decomposes the covariance by a symmetric eigendecomposition, C = V·Λ·Vᵀ, R = V·Λ^½.
     ///
-    /// Eigenvalues that rounding cannot tell from zero (below dims·ε times the largest) are left out with their
-    /// vectors. A covariance of fewer images than features has many of them, and the square root would turn each
-    /// error of 1e-16 into one of 1e-8.
+    /// Eigenvalues that rounding cannot distinguish from zero (below dims·ε times the largest) are dropped
+    /// with their vectors. A covariance of fewer images than features has many of them, and the square root
+    /// would turn each error of 1e-16 into one of 1e-8.
     ///
     /// # Errors
-    /// [`Error::Covariance`] if it has a negative eigenvalue beyond rounding, or the decomposition does not converge.
+    /// [`Error::Covariance`] if it has a negative eigenvalue beyond rounding, or the decomposition does not
+    /// converge.
     pub fn new(moments: &Moments) -> Result<Self> {
         let dims = moments.dims();
         parts();
@@ -44,10 +45,10 @@ impl Gaussian {
             .map_err(|_| Error::Covariance("the covariance's eigendecomposition does not converge".into()))?;
         let values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
         let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        // Stored covariances may have been through f32.
+        // Stored covariances may have been rounded to f32.
         if let Some(negative) = values.iter().find(|&&value| value < -1e-5 * largest) {
             return Err(Error::Covariance(format!(
-                "the covariance has the eigenvalue {negative:e} beside {largest:e}: it is no covariance"
+                "the covariance has the eigenvalue {negative:e} beside {largest:e}: it is not a covariance"
             )));
         }
         let threshold = dims as f64 * f64::EPSILON * largest;
@@ -60,13 +61,13 @@ impl Gaussian {
         Ok(Self { mean: moments.mean().into(), trace, root })
     }
 
-    /// Of vectors `[n, dims]` themselves. With fewer vectors than dimensions their products with each other, `[n, n]`, take the
-    /// covariance apart in the time of a small matrix: C = Xᵀ·X/(n − 1) and X·Xᵀ/(n − 1) = U·Λ·Uᵀ give R = Xᵀ·U/√(n − 1), X being
-    /// centred.
+    /// From vectors `[n, dims]` themselves. With fewer vectors than dimensions, their products with each
+    /// other, `[n, n]`, give the decomposition in the time of a small matrix: C = Xᵀ·X/(n − 1) and X·Xᵀ/(n −
+    /// 1) = U·Λ·Uᵀ give R = Xᵀ·U/√(n − 1), where X is centred.
     ///
     /// # Errors
-    /// [`Error::TooFew`] for fewer than two vectors; [`Error::Shape`] if the values are no whole number of them;
-    /// [`Error::Covariance`] as [`new`](Self::new).
+    /// [`Error::TooFew`] for fewer than two vectors; [`Error::Shape`] if the values do not form whole
+    /// vectors; [`Error::Covariance`] as in [`new`](Self::new).
     pub fn of_rows(rows: &[f32], dims: usize) -> Result<Self> {
         let count = rows.len() / dims.max(1);
         if dims == 0 || count * dims != rows.len() {
@@ -86,10 +87,10 @@ impl Gaussian {
         matmul(products.as_mut(), Accum::Replace, left, right, 1.0, parts());
         let eigen = products
             .self_adjoint_eigen(Side::Lower)
-            .map_err(|_| Error::Covariance("the features' products cannot be taken apart".into()))?;
+            .map_err(|_| Error::Covariance("the features' products cannot be decomposed".into()))?;
         let values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
         let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(*value));
-        // Centring makes one of them zero, which is known to rounding only.
+        // Centring makes one of them zero, but only up to rounding.
         let kept: Vec<usize> =
             (0..count).filter(|&i| values[i] > dims as f64 * f64::EPSILON * largest).collect();
         let vectors = eigen.U();
@@ -105,7 +106,7 @@ impl Gaussian {
         self.root.ncols()
     }
 
-    /// Features of a vector.
+    /// The number of features.
     pub fn dims(&self) -> usize {
         self.mean.len()
     }
@@ -113,13 +114,13 @@ impl Gaussian {
 
 /// |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁^½·C₂·C₁^½)^½), the squared 2-Wasserstein distance between two Gaussians.
 ///
-/// Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions" (1982); for images Heusel
-/// et al., "GANs trained by a two time-scale update rule" (2017), equation 6. The last term's trace is the sum of the
-/// singular values of R₁ᵀ·R₂, because R₁ᵀ·R₂·R₂ᵀ·R₁ is C₁^½·C₂·C₁^½ in another basis: no square root of a matrix is
-/// taken, and rank-deficient covariances lose nothing.
+/// Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions" (1982); for
+/// images, Heusel et al., "GANs trained by a two time-scale update rule" (2017), equation 6. The last term's
+/// trace is the sum of the singular values of R₁ᵀ·R₂, because R₁ᵀ·R₂·R₂ᵀ·R₁ is C₁^½·C₂·C₁^½ in another basis:
+/// no matrix square root is taken, and rank-deficient covariances lose no precision.
 ///
 /// # Errors
-/// [`Error::Shape`] if they are of different dimensions; [`Error::Covariance`] if the decomposition does not converge.
+/// [`Error::Shape`] if their dimensions differ; [`Error::Covariance`] if the decomposition does not converge.
 pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     if a.dims() != b.dims() {
         return Err(Error::Shape { what: "a mean".into(), found: b.dims(), expected: a.dims() });
@@ -132,7 +133,7 @@ pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     } else {
         cross
             .singular_values()
-            .map_err(|_| Error::Covariance("the covariances' product cannot be taken apart".into()))?
+            .map_err(|_| Error::Covariance("the covariances' product cannot be decomposed".into()))?
             .iter()
             .sum()
     };
@@ -142,7 +143,7 @@ pub fn frechet(a: &Gaussian, b: &Gaussian) -> Result<f64> {
             "the Fréchet distance is {distance}: the features are too large for it; check the network's weights"
         )));
     }
-    // The traces' own rounding: equal sets are at no distance, and none is below zero.
+    // Within the rounding of the traces: equal sets have distance 0, and no distance is negative.
     let rounding = a.dims() as f64 * f64::EPSILON * (a.trace + b.trace);
     Ok(if distance <= rounding { 0.0 } else { distance })
 }
@@ -200,8 +201,8 @@ mod tests {
         assert!((found - expected).abs() <= relative * expected.abs(), "{found} is not {expected}");
     }
 
-    /// pytorch-fid 0.3.0 (scipy 1.17.1) gives 5.215136125886147, torch-fidelity 0.4.0 5.215136125886204 on these
-    /// features in f64.
+    /// pytorch-fid 0.3.0 (scipy 1.17.1) gives 5.215136125886147, torch-fidelity 0.4.0 5.215136125886204 on
+    /// these features in f64.
     #[test]
     fn equals_pytorch_fid_and_torch_fidelity() {
         let (a, b) = (gaussian(&features(300, 48, 1, 0), 48), gaussian(&features(400, 48, 2, 400), 48));
@@ -210,7 +211,8 @@ mod tests {
     }
 
     /// 30 and 40 vectors of 64 features. The singular values of the centred features' product (numpy) give
-    /// 39.04350008504993; pytorch-fid, which must take the root of a singular matrix here, 39.04349864696036.
+    /// 39.04350008504993; pytorch-fid, which here takes the root of a singular matrix, gives
+    /// 39.04349864696036.
     #[test]
     fn rank_deficient_covariances_lose_nothing() {
         let (a, b) = (gaussian(&features(30, 64, 6, 0), 64), gaussian(&features(40, 64, 7, 400), 64));

@@ -1,7 +1,7 @@
 //! Products of blocks of feature rows in f64.
 //!
-//! Every product runs on one thread; callers run several side by side. So what is added in which order, and with it the
-//! last bit of every result, does not depend on how many threads there are.
+//! Every product runs on one thread; callers run several in parallel. So the order of sums, and with it the
+//! last bit of every result, does not depend on the number of threads.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -14,7 +14,7 @@ pub(crate) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// `values` holds whole rows of `dims` values.
+    /// `values` must consist of whole rows of `dims` values.
     pub fn new(values: &'a [f64], dims: usize) -> Self {
         Self { values, dims }
     }
@@ -42,8 +42,8 @@ impl<'a> Block<'a> {
         matmul(out, Accum::Add, self.matrix().transpose(), weights, 1.0, Par::Seq);
     }
 
-    /// Adds `Σ_rows x[i]·x[j]` for `i ≥ columns.start`, `j` in `columns`, to `out`: the columns `columns` of a `[dims, dims]`
-    /// matrix, column-major.
+    /// Adds `Σ_rows x[i]·x[j]` for `i ≥ columns.start`, `j` in `columns`, to `out`: the columns `columns` of
+    /// a `[dims, dims]` matrix, column-major.
     pub fn add_outer(&self, columns: std::ops::Range<usize>, out: &mut [f64]) {
         let (start, width) = (columns.start, columns.len());
         let out = MatMut::from_column_major_slice_mut(out, self.dims, width);

@@ -3,18 +3,18 @@ use crate::{Error, Result};
 /// uint8 RGB images of one size, `[count, height, width, 3]`, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageBatch {
-    /// How many images.
+    /// The number of images.
     pub count: usize,
-    /// Rows of an image.
+    /// Rows per image.
     pub height: usize,
-    /// Columns of an image.
+    /// Columns per image.
     pub width: usize,
     /// The pixels.
     pub pixels: Vec<u8>,
 }
 
 impl ImageBatch {
-    /// As many images as the pixels hold.
+    /// A batch of as many images as the pixels hold.
     ///
     /// # Errors
     /// [`Error::Pixels`] if an extent is 0 or the pixels do not divide into whole images.
@@ -23,7 +23,7 @@ impl ImageBatch {
         match image {
             None | Some(0) => Err(Error::Pixels(format!("images of {height}×{width} pixels have no pixels"))),
             Some(image) if !pixels.len().is_multiple_of(image) => Err(Error::Pixels(format!(
-                "{} bytes are no whole number of RGB images of {height}×{width} pixels ({image} bytes each)",
+                "{} bytes are not a whole number of RGB images of {height}×{width} pixels ({image} bytes each)",
                 pixels.len()
             ))),
             Some(image) => Ok(Self { count: pixels.len() / image, height, width, pixels }),
@@ -33,7 +33,7 @@ impl ImageBatch {
     /// The pixels of image `index`, `[height, width, 3]`.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn image(&self, index: usize) -> &[u8] {
         let image = self.height * self.width * 3;
         &self.pixels[index * image..][..image]

@@ -3,15 +3,15 @@
 use crate::numpy_random::RandomState;
 use crate::{Error, Result};
 
-/// What the Inception Score needs of a set: per split, sums over class probabilities.
+/// What the Inception Score needs of a set: sums over class probabilities, per split.
 ///
-/// Which split an image falls into is decided beforehand by a seeded shuffle, so logits stream through.
+/// A seeded shuffle assigns images to splits in advance, so logits can be streamed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreSums {
     classes: usize,
     /// Images in each split.
     counts: Vec<u64>,
-    /// Σ over images of Σ_c p log p, a split.
+    /// Σ over images of Σ_c p log p, per split.
     negative_entropies: Vec<f64>,
     /// Σ over images of p, `[splits, classes]`.
     probabilities: Vec<f64>,
@@ -22,11 +22,11 @@ pub struct ScoreSums {
 pub struct Score {
     /// The mean.
     pub value: f64,
-    /// The standard deviation, with the number of splits in its denominator, as torch-fidelity and the original have it.
+    /// The standard deviation, dividing by the number of splits as torch-fidelity and the original do.
     pub deviation: f64,
 }
 
-/// Which split every image of a set belongs to: the shuffled set is cut into runs of nearly equal length.
+/// The split of every image: the shuffled set is cut into runs of nearly equal length.
 #[derive(Debug, Clone)]
 pub struct Splits {
     of: Vec<u16>,
@@ -34,8 +34,8 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Cuts `images` images, shuffled by numpy's generator as in torch-fidelity, into `splits` runs; some are empty where
-    /// there are fewer images.
+    /// Cuts `images` images, shuffled by numpy's generator as in torch-fidelity, into `splits` runs. Some are
+    /// empty if there are fewer images.
     ///
     /// # Errors
     /// [`Error::Setting`] for no splits, or more than 1000.
@@ -55,7 +55,7 @@ impl Splits {
 }
 
 impl ScoreSums {
-    /// Sums of nothing yet.
+    /// Empty sums.
     pub fn new(splits: usize, classes: usize) -> Self {
         Self {
             classes,
@@ -65,10 +65,10 @@ impl ScoreSums {
         }
     }
 
-    /// Sums from what [`parts`](Self::parts) gives.
+    /// Sums from the result of [`parts`](Self::parts).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the three do not belong together.
+    /// [`Error::Shape`] if the three do not match.
     pub fn from_parts(
         counts: Vec<u64>,
         negative_entropies: Vec<f64>,
@@ -88,7 +88,7 @@ impl ScoreSums {
         (self.counts.len(), self.classes) == (other.counts.len(), other.classes)
     }
 
-    /// Class scores of an image.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -101,8 +101,8 @@ impl ScoreSums {
     /// Adds the images `first`, `first + 1`, … by their logits, `[images, classes]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are no whole number of images or more than the splits are of; [`Error::NotFinite`] if
-    /// a logit is NaN or infinite.
+    /// [`Error::Shape`] if they are not whole images or exceed the splits; [`Error::NotFinite`] if a logit is
+    /// NaN or infinite.
     pub fn push(&mut self, splits: &Splits, first: u64, logits: &[f32]) -> Result<()> {
         let images = logits.len() / self.classes.max(1);
         let fits = images * self.classes == logits.len() && splits.count == self.counts.len();

@@ -7,7 +7,7 @@ use crate::gram::{Block, widen};
 use crate::numpy_random::RandomState;
 use crate::{Error, Result};
 
-/// Rows of a kernel matrix that are held at a time.
+/// Rows of a kernel matrix held at a time.
 const ROWS: usize = 128;
 
 /// How a kernel distance is estimated. The defaults are torch-fidelity's.
@@ -15,7 +15,7 @@ const ROWS: usize = 128;
 pub struct KidOptions {
     /// Random subsets whose estimates are averaged.
     pub subsets: usize,
-    /// Images of either set in a subset; a smaller set lowers it.
+    /// Images per set in a subset; limited by the smaller set.
     pub subset_size: usize,
     /// Of the subsets.
     pub seed: u32,
@@ -30,32 +30,32 @@ impl Default for KidOptions {
 /// A kernel distance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kid {
-    /// The squared maximum mean discrepancy, the mean over the subsets.
+    /// The squared maximum mean discrepancy, averaged over the subsets.
     pub value: f64,
-    /// The standard deviation over the subsets, which torch-fidelity reports. It is no error of the value: it stays the
-    /// same however many subsets there are, and goes to zero where a subset is the whole set.
+    /// The standard deviation over the subsets, as torch-fidelity reports it. It is not the value's error: it
+    /// does not shrink with more subsets, and is zero if a subset is the whole set.
     pub deviation: f64,
-    /// The value's standard error: how far it would move with other images from the same two distributions, and with
-    /// other subsets.
+    /// The value's standard error: how much it would vary with other images from the same two distributions
+    /// and with other subsets.
     pub error: f64,
-    /// Images of either set in a subset.
+    /// Images per set in a subset.
     pub subset_size: usize,
 }
 
-/// The unbiased squared maximum mean discrepancy under the kernel k(x, y) = (x·y/dims + 1)³, averaged over subsets of
-/// `samples` `[n, dims]` and `reference` `[m, dims]`.
+/// The unbiased squared maximum mean discrepancy under the kernel k(x, y) = (x·y/dims + 1)³, averaged over
+/// subsets of `samples` `[n, dims]` and `reference` `[m, dims]`.
 ///
-/// Source: Bińkowski et al., "Demystifying MMD GANs" (2018), section 4 and appendix A; subsets and sums as
-/// torch-fidelity's, drawn by numpy's generator, so that the same features and seed give its numbers.
+/// Source: Bińkowski et al., "Demystifying MMD GANs" (2018), section 4 and appendix A. Subsets and sums
+/// follow torch-fidelity, with numpy's generator, so that the same features and seed give the same numbers.
 ///
 /// The standard error needs no bootstrap. The estimate is a U-statistic whose variance is, to first order,
-/// 4·ζ(x)/n + 4·ζ(y)/m, where ζ is the variance over one set's images of their mean kernel with their own set less that
-/// with the other (Serfling, "Approximation theorems of mathematical statistics", 1980, section 5.5); the subsets give
-/// ζ, and their own spread adds deviation²/subsets.
+/// 4·ζ(x)/n + 4·ζ(y)/m, where ζ is the variance over one set's images of their mean kernel with their own set
+/// minus that with the other (Serfling, "Approximation theorems of mathematical statistics", 1980, section
+/// 5.5). The subsets give ζ, and their own spread adds deviation²/subsets.
 ///
 /// # Errors
-/// [`Error::Shape`] if either holds no whole number of vectors, [`Error::TooFew`] if one holds fewer than two,
-/// [`Error::Setting`] if no or empty subsets are asked for.
+/// [`Error::Shape`] if either set does not consist of whole vectors, [`Error::TooFew`] if one has fewer than
+/// two, [`Error::Setting`] for no subsets or empty ones.
 pub fn kid(samples: &[f32], reference: &[f32], dims: usize, options: &KidOptions) -> Result<Kid> {
     let (n, m) = (rows(samples, dims)?, rows(reference, dims)?);
     let size = options.subset_size.min(n as usize).min(m as usize);
@@ -99,7 +99,7 @@ fn rows(values: &[f32], dims: usize) -> Result<u32> {
     }
 }
 
-/// What one subset says.
+/// The results of one subset.
 struct Subset {
     value: f64,
     zeta_x: f64,
@@ -107,7 +107,7 @@ struct Subset {
 }
 
 impl Subset {
-    /// Of as many rows of either set, `[size, dims]`.
+    /// From the same number of rows of either set, `[size, dims]`.
     fn of(x: &[f64], y: &[f64], dims: usize) -> Self {
         let size = x.len() / dims;
         let n = size as f64;
@@ -137,7 +137,8 @@ impl Subset {
     }
 }
 
-/// Calls `see(i, j, k(a_i, b_j))` for every pair, row by row; with `triangle`, for every pair of j ≤ i at least.
+/// Calls `see(i, j, k(a_i, b_j))` for every pair, row by row; with `triangle`, at least for every pair of j ≤
+/// i.
 fn for_kernel(a: &[f64], b: &[f64], dims: usize, triangle: bool, mut see: impl FnMut(usize, usize, f64)) {
     let mut products = vec![0.0; ROWS * b.len() / dims];
     for (block, rows) in a.chunks(ROWS * dims).enumerate() {
@@ -190,7 +191,7 @@ mod tests {
         let mean = found.iter().map(|kid| kid.value).sum::<f64>() / n;
         let spread = (found.iter().map(|kid| (kid.value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
         let stated = (found.iter().map(|kid| kid.error * kid.error).sum::<f64>() / n).sqrt();
-        // 120 draws give the spread to within 6.5 %, one standard deviation.
+        // 120 draws estimate the spread with a standard deviation of 6.5 %.
         assert!((stated / spread - 1.0).abs() < 0.2, "stated {stated}, seen {spread}");
     }
 

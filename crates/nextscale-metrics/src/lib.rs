@@ -1,7 +1,7 @@
 //! Features of images, and the distances between sets of them.
 //!
-//! A [`FeatureNet`] turns images into features; a [`Statistics`] gathers what the measures need of a set, in
-//! one pass and in memory that does not grow with it; [`evaluate`] compares two of them:
+//! A [`FeatureNet`] turns images into features; [`Statistics`] gather what the measures need of a set, in one
+//! pass and in memory that does not grow with the set; [`evaluate`] compares two of them:
 //!
 //! ```no_run
 //! # fn main() -> nextscale_metrics::Result<()> {
@@ -17,10 +17,11 @@
 //! # }
 //! ```
 //!
-//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`] and
+//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`], [`diversity`] and
 //! [`precision_recall`].
 
 mod distances;
+pub mod diversity;
 mod error;
 mod evaluation;
 mod features;

@@ -11,15 +11,17 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// A mean `[dims]` and a symmetric covariance `[dims, dims]`; `count`, how many vectors they are of, if that is known.
+    /// A mean `[dims]` and a symmetric covariance `[dims, dims]`, with the number of vectors behind them, if
+    /// known.
     ///
     /// # Errors
-    /// [`Error::Covariance`] if the covariance is no matrix of the mean's size, is not symmetric, or a value is not finite.
+    /// [`Error::Covariance`] if the covariance does not have the mean's size, is not symmetric, or a value is
+    /// not finite.
     pub fn new(count: Option<u64>, mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
         let dims = mean.len();
         if dims == 0 || covariance.len() != dims * dims {
             let found = covariance.len();
-            return Err(Error::Covariance(format!("{found} values are no covariance of {dims} features")));
+            return Err(Error::Covariance(format!("{found} values are not a covariance of {dims} features")));
         }
         if let Some(at) = mean.iter().chain(&covariance).position(|value| !value.is_finite()) {
             let which = if at < dims { "mean" } else { "covariance" };
@@ -35,12 +37,12 @@ impl Moments {
         Ok(Self { count, mean, covariance })
     }
 
-    /// How many vectors they are of, if that is known.
+    /// The number of vectors behind them, if known.
     pub fn count(&self) -> Option<u64> {
         self.count
     }
 
-    /// Features of a vector.
+    /// The number of features.
     pub fn dims(&self) -> usize {
         self.mean.len()
     }

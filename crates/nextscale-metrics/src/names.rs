@@ -1,7 +1,7 @@
-//! What measures are called.
+//! The names of measures.
 
-/// What measures are called. "FID" and its relatives are of Inception features alone: the same distance on other features
-/// has other values and carries its network's name.
+/// The names of measures. "FID" and its relatives mean Inception features; the same distance on other
+/// features has other values and carries its network's name.
 pub(crate) struct Names {
     pub frechet: String,
     pub spatial: String,

@@ -1,18 +1,19 @@
-//! The nearest of many images to a few, by their features.
+//! The nearest images of a large set to a few, by their features.
 
 use crate::distances::Points;
 use crate::{Error, Features, Result};
 
-/// An image of the many, and how far it is.
+/// An image of the large set, and its distance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
-    /// Which of the many it is, counted from 0.
+    /// Its index in the large set, from 0.
     pub index: u64,
     /// The Euclidean distance of the pooled features.
     pub distance: f64,
 }
 
-/// Finds the nearest of many images, which come batch by batch, to every one of a few. Memory does not grow with the many.
+/// Finds the nearest images of a large set, which arrives in batches, to each of a few. Memory does not grow
+/// with the large set.
 #[derive(Debug, Clone)]
 pub struct NearestNeighbours {
     few: Vec<f32>,
@@ -26,7 +27,7 @@ impl NearestNeighbours {
     /// The `count` nearest to each row of `few`, pooled features `[images, dims]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are no whole rows.
+    /// [`Error::Shape`] if they are not whole rows.
     pub fn new(few: Vec<f32>, dims: usize, count: usize) -> Result<Self> {
         if dims == 0 || !few.len().is_multiple_of(dims) {
             return Err(Error::Shape { what: "pooled features".into(), found: few.len(), expected: dims });
@@ -35,10 +36,10 @@ impl NearestNeighbours {
         Ok(Self { few, dims, count, seen: 0, found })
     }
 
-    /// Looks at the next of the many.
+    /// Adds the next batch of the large set.
     ///
     /// # Errors
-    /// [`Error::Shape`] if their features are of another number.
+    /// [`Error::Shape`] if they have another number of features.
     pub fn push(&mut self, features: &Features) -> Result<()> {
         if features.dims != self.dims {
             let what = "features of an image".into();
@@ -66,13 +67,13 @@ impl NearestNeighbours {
         Ok(())
     }
 
-    /// Of every one of the few its neighbours so far, the nearest first; of equally far ones the earlier.
+    /// The neighbours so far of each of the few, nearest first; ties in order of index.
     pub fn found(&self) -> &[Vec<Neighbour>] {
         &self.found
     }
 }
 
-/// Keeps the nearest; a stable sort leaves equally far ones in their order.
+/// Keeps the nearest; a stable sort keeps ties in order.
 fn keep(neighbours: &mut Vec<Neighbour>, count: usize) {
     neighbours.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     neighbours.truncate(count);

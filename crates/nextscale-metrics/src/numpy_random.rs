@@ -1,12 +1,13 @@
-//! numpy's `RandomState`, as far as the reference implementations shuffle with it.
+//! numpy's `RandomState`, as far as the reference implementations use it to shuffle.
 
 const WORDS: usize = 624;
 const MIDDLE: usize = 397;
 
-/// The Mersenne Twister MT19937 (Matsumoto & Nishimura, 1998), seeded and read as numpy's legacy `RandomState` does.
+/// The Mersenne Twister MT19937 (Matsumoto & Nishimura, 1998), seeded and read as numpy's legacy
+/// `RandomState` does.
 ///
-/// torch-fidelity draws KID's subsets and Inception Score's splits with it: with the same generator the same features
-/// give the same numbers.
+/// torch-fidelity draws KID's subsets and the Inception Score's splits with it: with the same generator, the
+/// same features give the same numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct RandomState {
     words: [u32; WORDS],
@@ -44,7 +45,7 @@ impl RandomState {
         y ^ (y >> 18)
     }
 
-    /// A number from 0 to `last`, both included, by rejection under a mask.
+    /// An integer from 0 to `last`, inclusive, by masked rejection.
     fn up_to(&mut self, last: u32) -> u32 {
         let mask = u32::MAX.checked_shr(last.leading_zeros()).unwrap_or(0);
         loop {
@@ -55,7 +56,7 @@ impl RandomState {
         }
     }
 
-    /// `permutation(n)`: 0 to n - 1 in another order.
+    /// `permutation(n)`: 0 to n - 1 in random order.
     pub fn permutation(&mut self, n: u32) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n).collect();
         for i in (1..n).rev() {

@@ -1,4 +1,4 @@
-//! What is chosen before sets are compared.
+//! Options chosen before sets are compared.
 
 use crate::kid::KidOptions;
 use crate::precision_recall::Neighbours;

@@ -22,22 +22,23 @@ impl Default for Neighbours {
     }
 }
 
-/// How two sets overlap; every number but density lies in [0, 1].
+/// How two sets overlap; every number except density lies in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overlap {
-    /// The share of samples within the neighbourhood of a reference image.
+    /// The fraction of samples within the neighbourhood of a reference image.
     pub precision: f64,
-    /// The share of reference images within the neighbourhood of a sample.
+    /// The fraction of reference images within the neighbourhood of a sample.
     pub recall: f64,
-    /// How many reference neighbourhoods a sample lies in on average, in units of the neighbours.
+    /// The mean number of reference neighbourhoods that contain a sample, divided by the number of
+    /// neighbours.
     pub density: f64,
-    /// The share of reference images whose neighbourhood holds a sample.
+    /// The fraction of reference images whose neighbourhood contains a sample.
     pub coverage: f64,
 }
 
 /// A set with the neighbourhoods of its members.
 ///
-/// Making one costs all distances within the set; a reference that is compared with many sets is made once.
+/// Creating one computes all distances within the set; a reference is prepared once for many comparisons.
 #[derive(Debug, Clone)]
 pub struct Manifold<'a> {
     points: Points<'a>,
@@ -58,8 +59,8 @@ impl<'a> Manifold<'a> {
     /// The set of `features`, `[images, dims]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are no whole number of images; [`Error::Setting`] for no neighbours; [`Error::TooFew`]
-    /// if there are not so many.
+    /// [`Error::Shape`] if they are not whole images; [`Error::Setting`] for no neighbours; [`Error::TooFew`]
+    /// if there are too few images.
     pub fn new(features: &'a [f32], dims: usize, neighbours: Neighbours) -> Result<Self> {
         let points = checked(features, dims, neighbours)?;
         let [precision_recall, density_coverage] =
@@ -67,10 +68,10 @@ impl<'a> Manifold<'a> {
         Ok(Self { points, dims, neighbours, radii: Radii { precision_recall, density_coverage } })
     }
 
-    /// The same set, with radii that were found before.
+    /// The same set, with radii computed earlier.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::Shape`] if the radii are of another set.
+    /// As [`new`](Self::new), and [`Error::Shape`] if the radii belong to another set.
     pub fn with_radii(
         features: &'a [f32],
         dims: usize,
@@ -86,7 +87,7 @@ impl<'a> Manifold<'a> {
         Ok(Self { points, dims, neighbours, radii })
     }
 
-    /// The radii, to be kept for [`with_radii`](Self::with_radii).
+    /// The radii, for [`with_radii`](Self::with_radii).
     pub fn radii(&self) -> &Radii {
         &self.radii
     }
@@ -112,9 +113,10 @@ fn checked(features: &[f32], dims: usize, neighbours: Neighbours) -> Result<Poin
 
 /// How samples and reference overlap.
 ///
-/// Source of precision and recall: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative
-/// models" (2019), equations 1 and 2, where the ball is closed; of density and coverage: Naeem et al., "Reliable
-/// fidelity and diversity metrics for generative models" (2020), equations 5 and 6, where it is open.
+/// Source of precision and recall: Kynkäänniemi et al., "Improved precision and recall metric for assessing
+/// generative models" (2019), equations 1 and 2, where the ball is closed; of density and coverage: Naeem et
+/// al., "Reliable fidelity and diversity metrics for generative models" (2020), equations 5 and 6, where it
+/// is open.
 ///
 /// # Errors
 /// [`Error::Shape`] if the features have different dimensions, [`Error::Setting`] if the neighbours differ.
@@ -125,7 +127,7 @@ pub fn overlap(samples: &Manifold<'_>, reference: &Manifold<'_>) -> Result<Overl
     if samples.neighbours != reference.neighbours {
         return Err(Error::Setting { name: "neighbours", problem: "must be the same for both sets".into() });
     }
-    // Set by many tasks and only ever to true: the order cannot matter.
+    // Set by many tasks, only ever to true, so the order does not matter.
     let precise: Vec<AtomicBool> = (0..samples.points.len()).map(|_| AtomicBool::new(false)).collect();
     let of_samples = &samples.radii.precision_recall;
     #[derive(Default)]
@@ -168,7 +170,7 @@ mod tests {
 
     fn same(found: Overlap, [precision, recall, density, coverage]: [f64; 4]) {
         let expected = Overlap { precision, recall, density, coverage };
-        // Density is a quotient of whole numbers that numpy divides in another order.
+        // Density is a quotient of integers that numpy divides in another order.
         assert!((found.density - density).abs() < 1e-15, "{found:?} {expected:?}");
         assert_eq!(Overlap { density, ..found }, expected);
     }

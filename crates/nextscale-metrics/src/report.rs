@@ -1,4 +1,4 @@
-//! What an evaluation found, and how it was found.
+//! The results of an evaluation, and how they were obtained.
 
 use std::fmt;
 use std::path::Path;
@@ -15,39 +15,43 @@ use crate::{Error, EvaluateOptions, Origin, Result, Statistics};
 /// One number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
-    /// "FID", "FD-Lite0", …; with "-rec" it is against the reconstructions of the reference.
+    /// "FID", "FD-Lite0", …; the suffix "-rec" means against the reconstructions of the reference.
     pub name: String,
     /// The value.
     pub value: f64,
-    /// The standard error or deviation, as the note says; absent where nothing short of a bootstrap gives one.
+    /// The standard error or deviation, as the note says; absent if only a bootstrap could give one.
     pub error: Option<f64>,
-    /// How the value was taken, in words.
+    /// How the value was obtained, in words.
     pub note: Option<String>,
 }
 
-/// All that numbers depend on beside the code: two reports of equal protocols can be compared.
+/// Everything besides the code that the numbers depend on: reports with equal protocols can be compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// The network's short name.
     pub features: String,
-    /// The network, its weights' hash, resize and input range; absent where only other programs' moments are compared.
+    /// The network, its weights' hash, resize and input range; absent if only other programs' moments are
+    /// compared.
     pub network: Option<String>,
-    /// Features of an image.
+    /// The number of features.
     pub dims: usize,
-    /// What is measured.
+    /// The samples.
     pub samples: Origin,
-    /// Against what; absent where a probe alone was asked.
+    /// The reference; absent if only a probe was applied.
     pub reference: Option<Origin>,
     /// The reference's reconstructions.
     pub rec: Option<Origin>,
-    /// Images whose features were compared one by one: of the samples, the reference, and the reconstructions.
+    /// The number of images whose features were compared individually: of the samples, the reference, and the
+    /// reconstructions.
     pub kept: [Option<usize>; 3],
     /// The kernel distance's subsets.
     pub kid: KidOptions,
     /// The neighbourhoods of precision, recall, density and coverage.
     pub neighbours: Neighbours,
-    /// The probe whose accuracy was taken.
+    /// The probe whose accuracy was measured.
     pub probe: Option<ProbeFile>,
+    /// The classifier whose accuracy was measured.
+    pub classifier: Option<ProbeFile>,
     /// The program's version.
     pub version: String,
 }
@@ -55,7 +59,7 @@ pub struct Protocol {
 /// Named values with their protocol. Prints as a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// How they were found.
+    /// How they were obtained.
     pub protocol: Protocol,
     /// The values.
     pub measures: Vec<Measure>,
@@ -64,7 +68,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of samples that were compared with nothing: no measure yet.
+    /// A report of samples that were not compared with anything: no measures yet.
     pub fn of_samples(samples: &Statistics, options: &EvaluateOptions) -> Self {
         let kept = samples.kept.as_ref().map(|kept| kept.count());
         Self {
@@ -79,6 +83,7 @@ impl Report {
                 kid: options.kid,
                 neighbours: options.neighbours,
                 probe: None,
+                classifier: None,
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             measures: Vec::new(),
@@ -86,7 +91,7 @@ impl Report {
         }
     }
 
-    /// Adds the share of the samples that a probe assigns to their own class.
+    /// Adds the fraction of samples that a probe assigns to their class.
     pub fn add_probe(&mut self, probe: &Probe, accuracy: Accuracy) {
         self.measures.push(Measure {
             name: Names::of(&self.protocol.features).probe,
@@ -97,23 +102,34 @@ impl Report {
         self.protocol.probe = Some(probe.origin(accuracy.images));
     }
 
+    /// Adds the fraction of samples that a trained classifier, named in `file`, assigns to their class.
+    pub fn add_classifier(&mut self, file: ProbeFile, accuracy: Accuracy) {
+        self.measures.push(Measure {
+            name: "Classifier accuracy".into(),
+            value: accuracy.value(),
+            error: Some(accuracy.error()),
+            note: Some(format!("± standard error; n = {}", accuracy.images)),
+        });
+        self.protocol.classifier = Some(file);
+    }
+
     /// The value of a measure.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.measures.iter().find(|measure| measure.name == name).map(|measure| measure.value)
     }
 
-    /// Writes the report as JSON, whole or not at all.
+    /// Writes the report as JSON, completely or not at all.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the disk refuses.
+    /// [`Error::Io`](crate::Error::Io) if writing fails.
     pub fn save_json(&self, path: &Path) -> Result<()> {
-        // Strings, numbers and lists: nothing that JSON refuses.
+        // Strings, numbers and lists, which JSON can always express.
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         write_atomically(path, text.as_bytes()).map_err(Error::io("write", path))
     }
 }
 
-/// Six significant digits, without an exponent where one is not needed.
+/// Six significant digits, with an exponent only if needed.
 fn number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 {
@@ -126,7 +142,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Enough of a hash to tell it from others.
+/// Enough of a hash to identify it.
 fn short(hash: &str) -> &str {
     hash.get(..16).unwrap_or(hash)
 }
@@ -163,7 +179,7 @@ impl fmt::Display for Report {
         }
         let protocol = &self.protocol;
         writeln!(f)?;
-        let unknown = "of another program";
+        let unknown = "from another program";
         writeln!(f, "features   {}", protocol.network.as_deref().unwrap_or(unknown))?;
         writeln!(f, "samples    {}", origin(&protocol.samples))?;
         if let Some(reference) = &protocol.reference {
@@ -174,6 +190,9 @@ impl fmt::Display for Report {
         }
         if let Some(ProbeFile { name, sha256, .. }) = &protocol.probe {
             writeln!(f, "probe      {name}, sha256 {}", short(sha256))?;
+        }
+        if let Some(ProbeFile { name, sha256, .. }) = &protocol.classifier {
+            writeln!(f, "classifier {name}, sha256 {}", short(sha256))?;
         }
         writeln!(f, "seed       {}", protocol.kid.seed)?;
         for warning in &self.warnings {

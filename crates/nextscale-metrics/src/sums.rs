@@ -1,33 +1,34 @@
-//! Sums of features that can be added to one another.
+//! Sums of features, which can be merged.
 
 use rayon::prelude::*;
 
 use crate::gram::{Block, widen};
 use crate::{Error, Moments, Result};
 
-/// Rows that are multiplied at a time.
+/// Rows multiplied at a time.
 const ROWS: usize = 512;
-/// Columns of the product that one task has.
+/// Columns of the product per task.
 const COLUMNS: usize = 128;
 
-/// n, Σx and Σxxᵀ over feature vectors x, in f64: all that a Fréchet distance needs of a set.
+/// n, Σx and Σxxᵀ over feature vectors x, in f64: everything that a Fréchet distance needs of a set.
 ///
-/// Features stream in, and memory stays at `dims²` numbers. Sums of shards [`merge`](Self::merge) into the sums of the
-/// whole. Rows are added in blocks that are counted from the first row, so the result is the same, bit for bit, however
-/// the rows were batched and on however many threads.
+/// Features are streamed, and memory stays at `dims²` numbers. Sums of shards [`merge`](Self::merge) into the
+/// sums of the whole. Rows are added in blocks counted from the first row, so the result is the same, bit for
+/// bit, however the rows were batched and on any number of threads.
 #[derive(Debug, Clone)]
 pub struct FeatureSums {
     dims: usize,
     count: u64,
     sum: Vec<f64>,
-    /// `[dims, dims]`, column-major; the part below the diagonal and some of what is above, which is never read.
+    /// `[dims, dims]`, column-major: the part below the diagonal, and some of the part above, which is never
+    /// read.
     products: Vec<f64>,
     /// Rows that do not fill a block yet.
     pending: Vec<f64>,
 }
 
 impl FeatureSums {
-    /// Sums of nothing yet, of vectors of `dims` features.
+    /// Empty sums for vectors of `dims` features.
     pub fn new(dims: usize) -> Self {
         Self { dims, count: 0, sum: vec![0.0; dims], products: vec![0.0; dims * dims], pending: Vec::new() }
     }
@@ -52,17 +53,18 @@ impl FeatureSums {
         Ok(Self { dims, count, sum, products, pending: Vec::new() })
     }
 
-    /// Features of a vector.
+    /// The number of features.
     pub fn dims(&self) -> usize {
         self.dims
     }
 
-    /// Vectors that were added.
+    /// The number of vectors added.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Whether no rows wait for their block to fill: then going on from [`to_parts`](Self::to_parts) changes no bit.
+    /// Whether no rows wait for a block to fill: resuming from [`to_parts`](Self::to_parts) then changes no
+    /// bit.
     pub(crate) fn is_flushed(&self) -> bool {
         self.pending.is_empty()
     }
@@ -70,8 +72,8 @@ impl FeatureSums {
     /// Adds feature vectors, `[rows, dims]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are no whole number of vectors, [`Error::NotFinite`] if one holds NaN or an infinity;
-    /// nothing is added then.
+    /// [`Error::Shape`] if they are not whole vectors, [`Error::NotFinite`] if one contains NaN or an
+    /// infinity; nothing is added then.
     pub fn push(&mut self, rows: &[f32]) -> Result<()> {
         if self.dims == 0 || !rows.len().is_multiple_of(self.dims) {
             let expected = rows.len() / self.dims.max(1) * self.dims;
@@ -130,7 +132,7 @@ impl FeatureSums {
         Ok(())
     }
 
-    /// Σx, and the lower triangle of Σxxᵀ row by row: what [`from_parts`](Self::from_parts) takes.
+    /// Σx, and the lower triangle of Σxxᵀ row by row: the input of [`from_parts`](Self::from_parts).
     pub fn to_parts(&self) -> (Vec<f64>, Vec<f64>) {
         let mut whole = self.clone();
         whole.flush();
@@ -139,7 +141,7 @@ impl FeatureSums {
         (whole.sum, triangle)
     }
 
-    /// The mean, and the covariance with n - 1 in its denominator, as numpy's `cov` has it.
+    /// The mean, and the covariance with denominator n - 1, as in numpy's `cov`.
     ///
     /// # Errors
     /// [`Error::TooFew`] for fewer than two vectors.
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn shards_add_up_to_the_whole() {
         let dims = 20;
-        // Small whole numbers: every sum is exact in f64, so order cannot matter.
+        // Small integers: every sum is exact in f64, so order does not matter.
         let rows: Vec<f32> = features(900, dims, 3, 0).iter().map(|value| (value * 8.0).floor()).collect();
         let of = |rows: &[f32]| {
             let mut sums = FeatureSums::new(dims);

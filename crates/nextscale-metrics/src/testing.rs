@@ -1,4 +1,4 @@
-//! Features by a formula that the scripts with the reference implementations repeat, and a small network.
+//! Features by a formula that the reference scripts repeat, and a small network.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ fn mix(z: u64) -> u64 {
     splitmix64(z, 1)
 }
 
-/// Correlated features, `[n, dims]`. With h(i, j) the low 12 bits of splitmix64's finaliser of `seed·2⁴⁸ + i·2²⁰ + j`:
-/// `(h(i, j)·(1 + j mod 4) + 2·h(i, j mod 8 + 2¹⁹) + shift·(1 + j mod 3)) / 4096`, exact in f32.
+/// Correlated features, `[n, dims]`. With h(i, j) the low 12 bits of splitmix64's finaliser of `seed·2⁴⁸ +
+/// i·2²⁰ + j`: `(h(i, j)·(1 + j mod 4) + 2·h(i, j mod 8 + 2¹⁹) + shift·(1 + j mod 3)) / 4096`, exact in f32.
 pub(crate) fn features(n: usize, dims: usize, seed: u64, shift: u64) -> Vec<f32> {
     let low = |i: usize, j: usize| mix((seed << 48) + ((i as u64) << 20) + j as u64) & 0xFFF;
     let value = |i: usize, j: usize| {
@@ -67,11 +67,12 @@ pub(crate) fn write_npz(path: &Path, pictures: &[image::RgbImage]) {
     write_array(path, "arr_0", &[pictures.len() as u64, u64::from(height), u64::from(width), 3], &pixels);
 }
 
-/// A network of random projections of histograms of pixels, with every kind of feature; by default it passes for Inception.
+/// A network of random projections of pixel histograms, with every kind of feature; by default it passes for
+/// Inception.
 #[derive(Debug, Clone)]
 pub(crate) struct Toy {
     pub name: &'static str,
-    /// A value to put among the features.
+    /// A value to insert among the features.
     pub fault: Option<f32>,
 }
 
@@ -125,7 +126,7 @@ impl FeatureNet for Toy {
     }
 }
 
-/// Where statistics of 8-bit images could come from.
+/// A possible origin of statistics of 8-bit images.
 pub(crate) fn origin(name: &str) -> Origin {
     Origin {
         name: name.into(),

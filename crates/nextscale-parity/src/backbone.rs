@@ -1,4 +1,4 @@
-//! The transformer's logits: all scales at once, and scale by scale over the key-value cache.
+//! The transformer's logits: all scales at once, and scale by scale with the KV cache.
 
 use burn::tensor::Tensor;
 use nextscale_backbones::{Backbone, Conditioner, prepare, var::Var};
@@ -10,7 +10,7 @@ use crate::{Fixture, Gap, Kind, Line, RUNS, Setting, loading};
 /// Teacher-forced logits, with labels and without.
 ///
 /// # Errors
-/// If something recorded is not there or does not fit the model.
+/// If a recorded tensor is missing or does not fit the model.
 pub fn teacher_forced(model: &Var, reference: &Fixture) -> Result<Gap> {
     let features: Tensor<3> = reference.tensor("tf.x_BLCv", &model.device())?;
     let labels = reference.conditions("labels")?;
@@ -51,7 +51,7 @@ pub fn cached(model: &Var, reference: &Fixture, run: &str) -> Result<Gap> {
     Ok(gap)
 }
 
-/// What the images of a run are conditioned on: painting has labels of its own.
+/// The conditions of a run's images; painting has its own labels.
 pub(crate) fn conditions(reference: &Fixture, run: &str) -> Result<Vec<Condition>> {
     match run {
         "inpaint" | "outpaint" => reference.conditions(&format!("{run}.labels")),
@@ -59,7 +59,7 @@ pub(crate) fn conditions(reference: &Fixture, run: &str) -> Result<Vec<Condition
     }
 }
 
-/// Two lines a kind of AdaLN.
+/// Two lines per kind of AdaLN.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let Setting { fixtures, device, tolerances } = setting;
     let mut lines = Vec::new();
@@ -73,7 +73,7 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
         for run in RUNS {
             gap.join(&cached(&model, &reference, run)?);
         }
-        lines.push(line("logits over the KV cache", gap));
+        lines.push(line("logits with the KV cache", gap));
     }
     Ok(lines)
 }

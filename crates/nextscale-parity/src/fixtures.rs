@@ -6,13 +6,15 @@ use nextscale_pipeline::Result;
 use nextscale_weights::WeightFile;
 
 macro_rules! compiled_in {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_bytes!(concat!("../../../tests/fixtures/var/", $name)))),*]
+    ($folder:literal, $prefix:literal, $($name:literal),* $(,)?) => {
+        &[$((concat!($prefix, $name), include_bytes!(concat!("../../../tests/fixtures/", $folder, $name)))),*]
     };
 }
 
-/// The files that the comparisons read, 7 MB together; single modules and pickles stay with the tests.
+/// The files of VAR that the comparisons read, 7 MB together. Single modules and pickles stay with the tests.
 const COMPILED_IN: &[(&str, &[u8])] = compiled_in![
+    "var/",
+    "",
     "interpolate.safetensors",
     "reference_aln.safetensors",
     "reference_saln.safetensors",
@@ -23,10 +25,20 @@ const COMPILED_IN: &[(&str, &[u8])] = compiled_in![
     "var_saln.safetensors",
 ];
 
+/// Those of Infinity, 5 MB together.
+const INFINITY: &[(&str, &[u8])] = compiled_in![
+    "infinity/base/",
+    "infinity/base/",
+    "infinity.safetensors",
+    "reference.safetensors",
+    "reference_vae_train.safetensors",
+    "vae.safetensors",
+];
+
 /// Groups of the fixture tokenizer's norms.
 pub const GROUPS: usize = 4;
 
-/// The runs that were recorded of each transformer.
+/// The recorded runs of each transformer.
 pub const RUNS: [&str; 5] = ["greedy", "sampled", "smooth", "inpaint", "outpaint"];
 
 /// Classes of the fixture transformers; upstream writes the null class as the next label.
@@ -40,12 +52,12 @@ pub fn schedule() -> Result<ScaleSchedule> {
     Ok(ScaleSchedule::square(&[1, 2, 3, 4])?)
 }
 
-/// The fixture transformers, by where their modulation comes from.
+/// The fixture transformers, by the kind of their modulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// AdaLN of each block's own.
+    /// Each block has its own AdaLN.
     PerBlock,
-    /// One AdaLN for all blocks.
+    /// All blocks share one AdaLN.
     Shared,
 }
 
@@ -53,7 +65,7 @@ impl Kind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::PerBlock, Self::Shared];
 
-    /// As the files' names have it.
+    /// As in the files' names.
     pub fn short(self) -> &'static str {
         match self {
             Self::PerBlock => "aln",
@@ -77,7 +89,7 @@ pub struct Fixtures {
 }
 
 impl Fixtures {
-    /// Those that are part of the program.
+    /// Those compiled into the program.
     pub fn compiled_in() -> Self {
         Self { folder: None }
     }
@@ -95,13 +107,13 @@ impl Fixtures {
         if let Some(folder) = &self.folder {
             return Ok(Fixture(WeightFile::open(folder.join(name))?));
         }
-        let Some((_, bytes)) = COMPILED_IN.iter().find(|(known, _)| *known == name) else {
+        let Some((_, bytes)) = COMPILED_IN.iter().chain(INFINITY).find(|(known, _)| *known == name) else {
             return Err(CoreError::setting("fixture", format!("{name} is not part of the program")).into());
         };
         Ok(Fixture(WeightFile::from_bytes(*bytes, format!("the compiled-in {name}"))?))
     }
 
-    /// What was recorded of a transformer.
+    /// The recordings of a transformer.
     ///
     /// # Errors
     /// As [`open`](Self::open).

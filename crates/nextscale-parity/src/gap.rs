@@ -5,23 +5,24 @@ use nextscale_pipeline::Result;
 use crate::Fixture;
 use crate::host::{floats, integers};
 
-/// How far tensors are from recorded ones, over all that were added.
+/// The difference between tensors and recorded ones, over all that were added.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gap {
-    /// Tensors compared.
+    /// The number of tensors compared.
     pub tensors: usize,
     /// Values in them.
     pub values: usize,
-    /// The largest difference of a value; infinite where ours is not a number.
+    /// The largest difference of a value; infinite if ours is NaN.
     pub largest: f64,
-    /// The largest difference of a tensor's values over the largest of its recorded values, at its worst tensor.
+    /// The largest difference of a tensor's values relative to the largest of its recorded values, for the
+    /// worst tensor.
     pub relative: f64,
-    /// Values that are not equal.
+    /// The number of values that differ.
     pub differing: usize,
 }
 
 impl Gap {
-    /// Takes in what another has compared.
+    /// Merges another's comparisons.
     pub fn join(&mut self, other: &Self) {
         self.tensors += other.tensors;
         self.values += other.values;
@@ -33,7 +34,7 @@ impl Gap {
     /// Compares with the recorded tensor `name`.
     ///
     /// # Errors
-    /// If there is none, or its shape is another.
+    /// If it does not exist, or its shape differs.
     pub fn add<const D: usize>(&mut self, found: &Tensor<D>, file: &Fixture, name: &str) -> Result<()> {
         let (expected, shape) = file.values(name)?;
         if found.dims()[..] != shape[..] {
@@ -42,10 +43,10 @@ impl Gap {
         self.add_floats(&floats(found)?, &expected, name)
     }
 
-    /// Compares with the recorded tokens `name`, of as many values.
+    /// Compares with the recorded tokens `name`.
     ///
     /// # Errors
-    /// If there are none, or their number is another.
+    /// If they do not exist, or their number differs.
     pub fn add_tokens<const D: usize>(
         &mut self,
         found: &Tensor<D, Int>,
@@ -59,7 +60,7 @@ impl Gap {
     /// Compares values in the same order.
     ///
     /// # Errors
-    /// If there are not as many.
+    /// If their number differs.
     pub fn add_floats(&mut self, found: &[f32], expected: &[f32], name: &str) -> Result<()> {
         self.count(found.len(), expected.len(), name)?;
         let (mut largest, mut reach) = (0.0_f64, 0.0_f64);
@@ -80,10 +81,10 @@ impl Gap {
         Ok(())
     }
 
-    /// Compares integers in the same order, by whether they are equal.
+    /// Compares integers in the same order, for equality.
     ///
     /// # Errors
-    /// If there are not as many.
+    /// If their number differs.
     pub fn add_integers(&mut self, found: &[i64], expected: &[i64], name: &str) -> Result<()> {
         self.count(found.len(), expected.len(), name)?;
         self.differing += found.iter().zip(expected).filter(|(found, expected)| found != expected).count();

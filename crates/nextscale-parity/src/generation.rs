@@ -1,34 +1,34 @@
-//! The whole loop on recorded noise: greedy, sampled, `more_smooth`, in- and out-painting.
+//! The whole loop with recorded noise: greedy, sampled, `more_smooth`, in- and out-painting.
 //!
-//! The sampler draws, its tokens are counted against the recorded ones, and the run goes on with the recorded ones: where
-//! all are equal, as they must be on the CPU, that changes nothing; where one differs, as may be on a GPU, it is one
-//! difference and not another image.
+//! The sampler's tokens are compared with the recorded ones, and the run continues with the recorded ones. If
+//! all are equal, as they must be on the CPU, this changes nothing; if one differs, as can happen on a GPU,
+//! it counts as one difference and does not lead to another image.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
+use nextscale_core::Grid;
 use nextscale_core::noise::{Choice, Noise, Place};
-use nextscale_core::{Draw, Grid, LogitMap, Result as CoreResult};
 use nextscale_generate::edit::{Edit, Keep, Region, mask};
 use nextscale_generate::observe::{Observer, Seen};
-use nextscale_generate::sampler::{Argmax, Moment, Sampler, TopKTopP};
+use nextscale_generate::sampler::{Argmax, Sampler, TopKTopP};
 use nextscale_pipeline::{Batch, Generator, Model, Result, Stop};
 
 use crate::{
-    Fixture, Fixtures, Gap, Kind, Line, RUNS, Setting, backbone, guidance, host::integers, loading, schedule,
-    tokenizer,
+    Fixture, Fixtures, Gap, Kind, Line, RUNS, Setting, backbone, following::Following, guidance, loading,
+    schedule, tokenizer,
 };
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Generated {
     /// Guided logits, canvases and images.
     pub values: Gap,
-    /// Tokens as drawn, and the mask of an edit.
+    /// Drawn tokens, and the mask of an edit.
     pub tokens: Gap,
 }
 
-/// The noise that a run of upstream's used.
+/// The noise of one of upstream's runs.
 struct Recorded {
     choice: Vec<Vec<f32>>,
     smoothing: Vec<Vec<f32>>,
@@ -54,22 +54,6 @@ impl Noise for Recorded {
 
     fn exponential(&self, place: &Place<'_>) -> Vec<f32> {
         self.smoothing[place.scale].clone()
-    }
-}
-
-/// Keeps what a sampler draws, and gives the recorded tokens.
-#[derive(Debug)]
-struct Following {
-    sampler: Box<dyn Sampler>,
-    recorded: Vec<Tensor<3, Int>>,
-    drawn: Mutex<Vec<Tensor<3, Int>>>,
-}
-
-impl Sampler for Following {
-    fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> CoreResult<Draw> {
-        let Draw { tokens, weights } = self.sampler.draw(logits, moment)?;
-        self.drawn.lock().unwrap_or_else(PoisonError::into_inner).push(tokens);
-        Ok(Draw { tokens: self.recorded[moment.scale].clone(), weights })
     }
 }
 
@@ -119,7 +103,7 @@ fn sampler(run: &str) -> Box<dyn Sampler> {
     }
 }
 
-/// Makes the two images of a recorded run.
+/// Generates the two images of a recorded run.
 ///
 /// # Errors
 /// If something recorded is not there or does not fit the model.
@@ -129,11 +113,8 @@ pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> R
     let recorded = |file: &Fixture, name: &dyn Fn(usize) -> String| -> Result<Vec<Tensor<3, Int>>> {
         (0..scales).map(|k| Ok(file.tokens(&name(k), &device)?.unsqueeze_dim(2))).collect()
     };
-    let following = Arc::new(Following {
-        sampler: sampler(run),
-        recorded: recorded(&reference, &|k| format!("{run}.s{k}.idx"))?,
-        drawn: Mutex::default(),
-    });
+    let recorded_run = recorded(&reference, &|k| format!("{run}.s{k}.idx"))?;
+    let following = Arc::new(Following::new(sampler(run), recorded_run));
     let rule = Arc::new(guidance::rule(&reference)?);
     let noise = Arc::new(Recorded::of(&reference, run)?);
     let mut generator = Generator::new(model.clone(), rule, following.clone(), noise)?;
@@ -150,15 +131,12 @@ pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> R
     let conditions = backbone::conditions(&reference, run)?;
     let mut watch = Watch { reference: &reference, run, gap: Gap::default() };
     generator.batch(Batch { images: &[0, 1], conditions: &conditions }, &mut watch, &Stop::new())?;
-    let drawn = following.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-    for (k, drawn) in drawn.iter().enumerate() {
-        let name = format!("{run}.s{k}.idx");
-        tokens.add_integers(&integers(drawn.clone())?, &integers(following.recorded[k].clone())?, &name)?;
-    }
+    following
+        .compare(|k, drawn, recorded| tokens.add_integers(drawn, recorded, &format!("{run}.s{k}.idx")))?;
     Ok(Generated { values: watch.gap, tokens })
 }
 
-/// Three lines a kind of AdaLN: tokens, values, and values under `more_smooth`.
+/// Three lines per kind of AdaLN: tokens, values, and values under `more_smooth`.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let Setting { fixtures, device, tolerances } = setting;
     let mut lines = Vec::new();

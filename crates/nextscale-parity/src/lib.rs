@@ -1,15 +1,18 @@
-//! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny models with random
-//! weights (`tests/fixtures/var/README.md`), compiled in, and how far this program is from them on any device.
+//! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny
+//! models with random weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity`),
+//! compiled in, and how far this program differs from them on any device.
 //!
-//! The golden tests of the crates and `nextscale selfcheck` both ask the functions here, so that a comparison is written
-//! once: the crates below know this one as a development dependency.
+//! Both the crates' golden tests and `nextscale selfcheck` call these functions, so that each comparison is
+//! written once: lower crates have this one as a development dependency.
 
 pub mod backbone;
 mod fixtures;
+mod following;
 mod gap;
 pub mod generation;
 pub mod guidance;
 mod host;
+pub mod infinity;
 mod line;
 pub mod loading;
 pub mod priors;
@@ -25,22 +28,22 @@ pub use tolerances::Tolerances;
 use burn::tensor::Device;
 use nextscale_pipeline::Result;
 
-/// What a group of comparisons is given.
+/// The inputs of a group of comparisons.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
     /// Upstream's numbers.
     pub fixtures: &'a Fixtures,
-    /// Where ours are computed.
+    /// The device under test.
     pub device: &'a Device,
-    /// How far apart they may be.
+    /// The allowed differences.
     pub tolerances: &'a Tolerances,
 }
 
-/// A group of comparisons: its name, and what makes its lines.
+/// A group of comparisons: its name, and the function that computes its lines.
 type Group = (&'static str, fn(&Setting<'_>) -> Result<Vec<Line>>);
 
-/// Every group, each resting on those before it.
-const CHECKS: [Group; 7] = [
+/// Every group; each depends on those before it.
+const CHECKS: [Group; 8] = [
     ("loading", loading::lines),
     ("priors", priors::lines),
     ("tokenizer", tokenizer::lines),
@@ -48,9 +51,11 @@ const CHECKS: [Group; 7] = [
     ("guidance", guidance::lines),
     ("sampler", sampler::lines),
     ("generation", generation::lines),
+    ("infinity", infinity::lines),
 ];
 
-/// Compares everything; `show` sees each line when it is there. A group that cannot be computed at all is one failed line.
+/// Makes all comparisons; `show` receives each line when it is ready. A group that cannot be computed is one
+/// failed line.
 pub fn run(setting: &Setting<'_>, mut show: impl FnMut(&Line)) -> Vec<Line> {
     let mut all = Vec::new();
     for (name, check) in CHECKS {

@@ -4,23 +4,23 @@ use nextscale_pipeline::Error;
 
 use crate::Gap;
 
-/// What a comparison may come to.
+/// The allowed result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Allowed {
     /// The largest difference of a value.
     Within(f64),
-    /// The share of values that differ.
+    /// The fraction of values that differ.
     Differing(f64),
 }
 
-/// The outcome of a group of comparisons.
+/// The result of a group of comparisons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// What was compared.
     pub name: String,
-    /// What it came to; none where it could not be computed.
+    /// The differences; `None` if they could not be computed.
     pub gap: Result<Gap, String>,
-    /// What it may come to.
+    /// The allowed differences.
     pub allowed: Allowed,
 }
 
@@ -30,7 +30,7 @@ impl Line {
         Self { name: name.into(), gap: Ok(gap), allowed: Allowed::Within(tolerance) }
     }
 
-    /// Compared by whether values are equal; `share` of them may differ.
+    /// Compared for equality; the fraction `share` may differ.
     pub fn equal(name: impl Into<String>, gap: Gap, share: f64) -> Self {
         Self { name: name.into(), gap: Ok(gap), allowed: Allowed::Differing(share) }
     }
@@ -40,7 +40,7 @@ impl Line {
         Self { name: name.into(), gap: Err(error.to_string()), allowed: Allowed::Differing(0.0) }
     }
 
-    /// Whether it came to no more than it may. Where nothing was compared, nothing was shown.
+    /// Whether the differences are allowed. Comparing nothing does not pass.
     pub fn is_ok(&self) -> bool {
         match (&self.gap, self.allowed) {
             (Ok(gap), Allowed::Within(tolerance)) => gap.values > 0 && gap.largest <= tolerance,
@@ -52,7 +52,7 @@ impl Line {
     }
 }
 
-/// A size in two digits.
+/// A size with two digits.
 struct Short(f64);
 
 impl fmt::Display for Short {

@@ -1,4 +1,4 @@
-//! Checkpoints under upstream's keys: every tensor that a model holds is the file's, to the bit.
+//! Checkpoints under upstream's keys: every tensor of a model equals the file's, bit for bit.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn held(
     tensors: impl IntoIterator<Item = (String, TensorData)>,
 ) -> Result<()> {
     for (key, data) in tensors {
-        // A count of training, which no model here keeps.
+        // A counter from training, which no model here keeps.
         if key.ends_with("ema_vocab_hit_SV") {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Interpolation as torch has it, in priors and in the tokenizer, and DSE against its definition.
+//! Interpolation compared with torch's, in priors and in the tokenizer, and DSE compared with its definition.
 
 use burn::tensor::Tensor;
 use nextscale_core::{Grid, resample};
@@ -27,10 +27,10 @@ fn predicted(prior: &dyn Prior, from: Grid, to: Grid, map: Tensor<4>) -> Result<
     Ok(y.swap_dims(1, 2).reshape([1, channels, to.height, to.width]))
 }
 
-/// The tokenizer's bicubic and area resampling at every pair of the published scales.
+/// The tokenizer's bicubic and area resampling for every pair of the published scales.
 ///
 /// # Errors
-/// If something recorded is not there.
+/// If a recorded tensor is missing.
 pub fn resampled(setting: &Setting<'_>) -> Result<Gap> {
     let file = setting.fixtures.open("interpolate.safetensors")?;
     let mut gap = Gap::default();
@@ -47,7 +47,8 @@ pub fn resampled(setting: &Setting<'_>) -> Result<Gap> {
     Ok(gap)
 }
 
-/// The priors that interpolate, where torch's numbers were recorded: bicubic at every pair, nearest at a doubling.
+/// The interpolating priors, where torch's numbers were recorded: bicubic for every pair, nearest for a
+/// doubling.
 ///
 /// # Errors
 /// As [`resampled`].
@@ -65,7 +66,8 @@ pub fn interpolated(setting: &Setting<'_>) -> Result<Gap> {
     Ok(gap)
 }
 
-/// DSE between neighbours of the published scales against its definition, transform by transform in double precision.
+/// DSE between neighbouring published scales compared with its definition, transform by transform in double
+/// precision.
 ///
 /// # Errors
 /// As [`resampled`].
@@ -86,7 +88,7 @@ pub fn dse(setting: &Setting<'_>) -> Result<Gap> {
     Ok(gap)
 }
 
-/// u = bilinear(x), its low band of spectrum replaced by x's times √(m²/n²), and back.
+/// u = bilinear(x), with the low band of its spectrum replaced by x's times √(m²/n²), and back.
 fn definition(x: &[f64], n: usize, m: usize) -> Vec<f64> {
     let (coarse, fine) = (dct::matrix(n), dct::matrix(m));
     let u = both_axes(&resample::bilinear(n, m), x, m, n);

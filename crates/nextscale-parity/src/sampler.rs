@@ -1,5 +1,5 @@
-//! Filters and draws. Which classes a filter keeps is found out by races with chosen noise, so that the route of any
-//! device is asked, through the sampler that runs use.
+//! Filters and draws. Which classes a filter keeps is determined by races with chosen noise, through the
+//! sampler that runs use, so that any device's implementation is tested.
 
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::noise::{Choice, Noise, Place};
@@ -9,10 +9,10 @@ use nextscale_pipeline::Result;
 
 use crate::{Fixture, Gap, Kind, Line, Setting, host::integers, schedule};
 
-/// Noise of a class that wins its race wherever its probability is not 0.
+/// Noise with which a class wins its race unless its probability is 0.
 const HEAD_START: f32 = 1e-30;
 
-/// Noise that was recorded or chosen.
+/// Recorded or chosen noise.
 struct Given<'a> {
     race: &'a [f32],
     gumbel: &'a [f32],
@@ -51,8 +51,8 @@ fn draw(sampler: &TopKTopP, logits: &LogitMap, noise: &Given<'_>) -> Result<Draw
     Ok(sampler.draw(logits, &moment)?)
 }
 
-/// Every recorded filter: no class that upstream removes may win a race with a head start, and of those that it keeps the
-/// least likely, with all its ties, must.
+/// Every recorded filter: no class that upstream removes may win a race with a head start, and of those that
+/// it keeps the least likely, with all its ties, must win.
 ///
 /// # Errors
 /// If something recorded is not there.
@@ -99,7 +99,7 @@ fn filter(sampler: &TopKTopP, map: &LogitMap, filtered: &[f32], name: &str) -> R
     Ok(gap)
 }
 
-/// The classes of least logit that are kept; the largest value of all where none is.
+/// The kept classes with the smallest logit; the largest value of all if none is kept.
 fn least(row: &[f32]) -> Vec<usize> {
     let kept = row.iter().copied().filter(|value| *value > f32::NEG_INFINITY);
     let least = kept.fold(f32::INFINITY, f32::min);
@@ -122,7 +122,7 @@ pub fn races(setting: &Setting<'_>) -> Result<Gap> {
     Ok(gap)
 }
 
-/// The weights of `more_smooth` with recorded noise, and the tokens drawn beside them.
+/// The weights of `more_smooth` with recorded noise, and the tokens drawn with them.
 ///
 /// # Errors
 /// As [`filters`].

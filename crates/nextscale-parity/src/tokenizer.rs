@@ -7,10 +7,10 @@ use nextscale_tokenizers::{Tokenizer, vq::MultiScaleVq};
 
 use crate::{Fixture, Fixtures, Gap, Kind, Line, Setting, loading, schedule};
 
-/// What was recorded of the tokenizer.
+/// The recordings of the tokenizer.
 ///
 /// # Errors
-/// If it is not there.
+/// If they are missing.
 pub fn reference(fixtures: &Fixtures) -> Result<Fixture> {
     fixtures.open("reference_vae.safetensors")
 }
@@ -18,7 +18,7 @@ pub fn reference(fixtures: &Fixtures) -> Result<Fixture> {
 /// Every activation of the encoder, and the features f.
 ///
 /// # Errors
-/// If something recorded is not there or does not fit the model, or the tokenizer has no encoder.
+/// If a recorded tensor is missing or does not fit the model, or the tokenizer has no encoder.
 pub fn encoder(vq: &MultiScaleVq, reference: &Fixture) -> Result<Gap> {
     let Some(encoder) = &vq.vqvae.encoder else {
         return Err(CoreError::Unsupported("the tokenizer was loaded without its encoder".into()).into());
@@ -42,7 +42,7 @@ pub fn encoder(vq: &MultiScaleVq, reference: &Fixture) -> Result<Gap> {
 /// # Errors
 /// As [`encoder`].
 pub fn tokens(vq: &MultiScaleVq, reference: &Fixture) -> Result<Gap> {
-    // The trait takes [0, 1].
+    // The trait takes images in [0, 1].
     let images = (reference.tensor::<4>("image", &vq.device())? + 1.0) / 2.0;
     let mut gap = Gap::default();
     for (k, tokens) in vq.encode(images)?.iter().enumerate() {
@@ -87,7 +87,8 @@ pub fn decoder(vq: &MultiScaleVq, reference: &Fixture) -> Result<Gap> {
     Ok(gap)
 }
 
-/// A recorded run's embeddings, apart; and its canvases, inputs and image, from its tokens or mixes scale by scale.
+/// A recorded run's embeddings, separately; and its canvases, inputs and image, from its tokens or mixes
+/// scale by scale.
 ///
 /// # Errors
 /// As [`encoder`].
@@ -119,7 +120,7 @@ pub fn steps(vq: &MultiScaleVq, reference: &Fixture, run: &str) -> Result<(Gap, 
 /// The runs whose every embedding was recorded.
 pub const STEPPED: [&str; 3] = ["greedy", "sampled", "smooth"];
 
-/// Encoding, tokens, decoding, and what generation asks for.
+/// Encoding, tokens, decoding, and what generation needs.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let Setting { fixtures, device, tolerances } = setting;
     let (vq, file) = (loading::tokenizer(fixtures, device)?, reference(fixtures)?);

@@ -1,12 +1,12 @@
 use burn::tensor::Device;
 use nextscale_core::is_cpu;
 
-/// How far from upstream's numbers ours may be, by what they are.
+/// The allowed differences from upstream's numbers, by kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerances {
     /// Interpolated maps.
     pub resampling: f64,
-    /// DSE against its definition in double precision.
+    /// DSE compared with its definition in double precision.
     pub dse: f64,
     /// Embeddings of tokens.
     pub embeddings: f64,
@@ -18,12 +18,12 @@ pub struct Tolerances {
     pub guided: f64,
     /// Whole generations under `more_smooth`.
     pub smooth: f64,
-    /// The share of tokens that may differ where arithmetic decides them.
+    /// The fraction of tokens that may differ where arithmetic decides them.
     pub tokens: f64,
 }
 
 impl Tolerances {
-    /// Of the CPU: those of the golden tests.
+    /// For the CPU: those of the golden tests.
     pub const CPU: Self = Self {
         resampling: 1e-5,
         dse: 2e-4,
@@ -35,8 +35,8 @@ impl Tolerances {
         tokens: 0.0,
     };
 
-    /// Of a GPU, whose matrix units may round the factors of a product to ten bits of mantissa (TF32, f16), each by up to
-    /// 5e-4 of itself where f32 rounds by 6e-8. Chosen from that, and not yet seen on a GPU.
+    /// For a GPU, whose matrix units may round the factors of a product to ten bits of mantissa (TF32, f16),
+    /// a relative error of up to 5e-4 each where f32 has 6e-8. Derived from this, and not yet tried on a GPU.
     pub const GPU: Self = Self {
         resampling: 5e-3,
         dse: 2e-2,
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_cpu_has_the_tolerances_of_the_golden_tests() {
-        // As tests/fixtures/var/README.md states them.
+        // As stated in tests/fixtures/var/README.md.
         let Tolerances { resampling, activations, guided, smooth, tokens, .. } =
             *Tolerances::of(&Device::flex());
         assert_eq!((resampling, activations, guided, smooth, tokens), (1e-5, 1e-4, 5e-4, 2e-3, 0.0));

@@ -1,4 +1,4 @@
-//! The one place where a device is chosen. `Device::default()` is never used: it depends on cargo features.
+//! The only place where a device is chosen. `Device::default()` is never used: it depends on cargo features.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// A device as a user names it: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// CUDA where there is one, else the CPU.
+    /// CUDA if there is a device, otherwise the CPU.
     Auto,
     /// The CPU.
     #[default]
@@ -19,12 +19,12 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// How a device and a type are named where images are kept, which are others on others: `cpu`, `cuda`, `cpu, bf16`.
+/// The name of a device and type in the identity of images, which depend on both: `cpu`, `cuda`, `cpu, bf16`.
 pub fn kind(device: &Device, dtype: Dtype) -> String {
     named(if is_cpu(device) { "cpu" } else { "cuda" }, dtype)
 }
 
-/// A device with the type, where that is not f32: `cuda:1`, `cpu, bf16`.
+/// A device with its type, unless that is f32: `cuda:1`, `cpu, bf16`.
 pub fn named(device: impl Display, dtype: Dtype) -> String {
     match dtype {
         Dtype::F32 => device.to_string(),
@@ -41,7 +41,7 @@ impl FromStr for DeviceChoice {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda).ok_or_else(
-                || Error::Device(format!("no device is called `{text}`; give auto, cpu, cuda or cuda:N")),
+                || Error::Device(format!("unknown device `{text}`; use auto, cpu, cuda or cuda:N")),
             ),
         }
     }
@@ -58,7 +58,7 @@ impl Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The choice with `auto` decided by what is there.
+    /// The choice, with `auto` resolved to an available device.
     pub fn decide(self) -> Self {
         match self {
             Self::Auto if cuda_devices() > 0 => Self::Cuda(0),
@@ -70,7 +70,7 @@ impl DeviceChoice {
     /// The device.
     ///
     /// # Errors
-    /// If it is not there; the message says what is.
+    /// If it does not exist; the message lists the available devices.
     pub fn open(self) -> Result<Device> {
         let Self::Cuda(index) = self.decide() else { return Ok(Device::flex()) };
         cuda(index).ok_or_else(|| {
@@ -87,7 +87,7 @@ impl DeviceChoice {
     }
 }
 
-/// The names of the devices of this machine.
+/// The names of this machine's devices.
 pub fn available() -> Vec<String> {
     std::iter::once("cpu".into()).chain((0..cuda_devices()).map(|index| format!("cuda:{index}"))).collect()
 }

@@ -1,4 +1,4 @@
-//! How far something is: a bar on a terminal, a line every half minute anywhere else.
+//! Progress: a bar on a terminal, otherwise a line every half minute.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between lines where standard error is no terminal.
+/// The time between lines if standard error is not a terminal.
 const LINES: Duration = Duration::from_secs(30);
 
 static QUIET: AtomicBool = AtomicBool::new(false);
@@ -16,12 +16,12 @@ pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Whether nothing is to be shown.
+/// Whether nothing should be shown.
 pub fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// A bar over things of a kind ("images"), with their rate, the time left and a message.
+/// A bar over items ("images"), with their rate, the remaining time and a message.
 pub fn bar(unit: &str) -> ProgressBar {
     if is_quiet() {
         return ProgressBar::hidden();
@@ -36,7 +36,7 @@ pub fn bar(unit: &str) -> ProgressBar {
     bar
 }
 
-/// A sign of life with a message, where nobody knows how long it takes.
+/// A spinner with a message, for work of unknown length.
 pub fn spinner() -> ProgressBar {
     if is_quiet() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -46,14 +46,15 @@ pub fn spinner() -> ProgressBar {
     spinner
 }
 
-/// Writes a line after each `every`, until the bar is finished or dropped. Whoever read them may be gone: that is no error.
+/// Writes a line after each `every`, until the bar is finished or dropped. The reader may be gone: that is
+/// not an error.
 fn lines<W: Write>(bar: &ProgressBar, unit: &str, every: Duration, to: impl Fn() -> W + Send + 'static) {
     let (bar, unit) = (bar.downgrade(), unit.to_owned());
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(every);
             let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else { return };
-            // Before its length is known there is nothing to say.
+            // Until its length is known there is nothing to report.
             if let Some(length) = bar.length().filter(|&length| length > 0) {
                 let _ =
                     writeln!(to(), "{}", line(bar.position(), length, &unit, bar.per_sec(), &bar.message()));
@@ -97,7 +98,7 @@ mod tests {
     impl Write for To {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
-            // As a closed pipe: the next line is tried all the same.
+            // As on a closed pipe: the next line is still attempted.
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
 
@@ -117,7 +118,7 @@ mod tests {
             assert!(receive.recv().unwrap().starts_with("3/10 images"));
         }
         bar.finish_and_clear();
-        // The sender goes with the thread.
+        // The sender is dropped with the thread.
         while receive.recv_timeout(Duration::from_secs(60)).is_ok() {}
     }
 }

@@ -1,4 +1,4 @@
-//! Images to tokens and back: what the best of draws could look like.
+//! Images to tokens and back: the best that draws could look like.
 
 use burn::tensor::Tensor;
 use nextscale_core::Draw;
@@ -6,10 +6,10 @@ use nextscale_tokenizers::Tokenizer;
 
 use crate::Result;
 
-/// What the tokenizer makes of images `[batch, 3, H, W]` in [0, 1]: its tokens' images, of the same shape and range.
+/// The tokenizer's reconstruction of images `[batch, 3, H, W]` in [0, 1], of the same shape and range.
 ///
-/// No rule can bring samples closer to real images than these are, on average: distances to them separate what guidance
-/// does from what the tokenizer loses.
+/// On average, no rule can bring samples closer to real images than these: distances to them separate the
+/// effect of guidance from the loss in the tokenizer.
 ///
 /// # Errors
 /// If the images do not have the tokenizer's size, or it has no encoder.

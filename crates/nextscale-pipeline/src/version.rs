@@ -1,13 +1,13 @@
-//! Which program made something, for everything that is kept on disk and gone on with later.
+//! Identifies the program that wrote something which may be resumed later.
 
-/// Raise this by one in every change after which the same config may give other results, if only in the last digit: another
-/// order of summation in a kernel, another sampler, another decoder.
+/// Raise this by one with every change after which the same config may give other results, even in the last
+/// digit: another order of summation in a kernel, another sampler, another decoder.
 ///
-/// Images, cells of ablations and calibrations that were begun under another number are not gone on with, so that no folder
-/// mixes what two programs made.
+/// Images, cells of ablations and calibrations that were begun under another number are not resumed, so that
+/// no folder mixes the results of two programs.
 pub const RESULTS: u32 = 4;
 
-/// The program's version and the number of its results, as in `0.1.0, results 1`.
+/// The program's version and results number, as in `0.1.0, results 1`.
 pub fn words() -> String {
     format!("{}, results {RESULTS}", env!("CARGO_PKG_VERSION"))
 }

@@ -1,4 +1,4 @@
-//! An image does not depend on the batch that it is in.
+//! An image does not depend on its batch.
 
 mod common;
 
@@ -14,7 +14,7 @@ use nextscale_priors::Dse;
 
 const IMAGES: u64 = 8;
 
-/// Tokens of every image, scale after scale, and its PNG's bytes.
+/// Tokens of every image, scale by scale, and its PNG's bytes.
 fn generated(generator: &Generator, batch: usize) -> Vec<(Vec<i64>, Vec<u8>)> {
     let all: Vec<u64> = (0..IMAGES).collect();
     let folder = tempfile::tempdir().unwrap();

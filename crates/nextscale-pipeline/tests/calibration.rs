@@ -1,4 +1,5 @@
-//! Averages of logits: what they are of, that neither batches nor interruptions show in them, and SSG over them.
+//! Averages of logits: what they average, that neither batches nor interruptions affect them, and SSG with
+//! them.
 
 mod common;
 
@@ -48,7 +49,7 @@ fn averages_are_those_of_every_position_of_every_image() {
     }
 }
 
-/// CFG that asks to stop in a given scale.
+/// CFG that requests a stop at a given scale.
 #[derive(Debug)]
 struct Interrupting {
     rule: Cfg,
@@ -97,7 +98,7 @@ fn neither_batches_nor_interruptions_show() {
     assert!(!path("cut").exists() && path(".cut.unfinished").exists());
     let other = prepare(&text(RULE).replace("1.5", "2")).unwrap();
     let error = calibrate(&other, &CalibrationOptions::new(path("cut"))).unwrap_err().to_string();
-    assert!(error.contains(".cut.unfinished is of another unfinished calibration"), "{error}");
+    assert!(error.contains(".cut.unfinished belongs to another unfinished calibration"), "{error}");
     let done = calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(path("cut"))).unwrap();
     assert_eq!(done.made, 1);
     assert!(!path(".cut.unfinished").exists());
@@ -145,7 +146,7 @@ fn a_config_names_the_file_beside_it_and_the_resolved_one_what_was_in_it() {
 
     let again = of(&resolved).unwrap();
     assert_eq!(again.identity(), prepared.identity());
-    // Another file under the name: the resolved config is of the first alone.
+    // Another file of the same name: the resolved config accepts only the first.
     std::fs::remove_file(&out).unwrap();
     calibrate(&prepare(&text("guidance: Conditional")).unwrap(), &CalibrationOptions::new(&out)).unwrap();
     let error = of(&resolved).err().unwrap();
@@ -158,7 +159,7 @@ fn averages_of_other_weights_are_refused_with_the_place_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("a.safetensors");
     calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(&out)).unwrap();
-    // The same shapes, and another value: what shapes alone cannot tell.
+    // The same shapes with another value, which shapes alone cannot reveal.
     let mut bytes = std::fs::read(common::path("var_aln.safetensors")).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     let other = folder.path().join("other.safetensors");
@@ -175,7 +176,10 @@ fn averages_of_other_weights_are_refused_with_the_place_and_the_remedy() {
     let nested = SSG.replace("guidance: ", "guidance: Sum(rules: [Conditional, ") + "])";
     for guidance in [SSG, &nested] {
         let Err(Error::Config(error)) = of(&other, guidance) else { panic!("taken: {guidance}") };
-        assert!(error.to_string().contains("a.safetensors is of the model with the weights"), "{error}");
+        assert!(
+            error.to_string().contains("a.safetensors was measured on the model with the weights"),
+            "{error}"
+        );
         assert!(error.help_text().unwrap().contains("nextscale calibrate"), "{error:?}");
         assert!(error.location().is_some(), "{error:?}");
     }

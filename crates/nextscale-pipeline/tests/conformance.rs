@@ -1,4 +1,4 @@
-//! Every rule, prior and sampler that a config can name keeps what all of them promise, the newest included.
+//! Every rule, prior and sampler that a config can name keeps what all of them promise, including the newest.
 
 use nextscale_pipeline::Registry;
 use nextscale_pipeline::registry::{Entry, check_all};
@@ -9,11 +9,11 @@ fn everything_with_a_name_conforms() {
     let registry = Registry::standard();
     let reports = check_all(&registry).unwrap();
     let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    // Two reports a rule and a prior, one a sampler and a family.
+    // Two reports per rule and prior, one per sampler and family.
     let twice = registry.rules().len() + registry.priors().len();
     let expected = 2 * twice + registry.samplers().len() + registry.families().count();
     assert_eq!(reports.len(), expected, "{told}");
-    // What rules say of themselves is tried, and not only what all must keep.
+    // What rules claim is checked, and not only what all must promise.
     let tried = |subject: &str, check: &str| {
         let report = reports.iter().find(|report| report.to_string().starts_with(subject));
         let report = report.unwrap_or_else(|| panic!("no {subject} in {told}"));
@@ -64,7 +64,7 @@ fn an_example_that_is_not_read_is_named() {
     use nextscale_generate::sampler::{Argmax, Moment, Sampler};
     use nextscale_macros::Settings;
 
-    /// The likeliest class, whatever is said.
+    /// The likeliest class, whatever the noise.
     #[derive(Debug, Settings)]
     #[setting(example = "Stubborn(deaf: 1)")]
     struct Stubborn {

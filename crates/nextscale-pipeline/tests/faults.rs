@@ -1,4 +1,4 @@
-//! What a run refuses, in which words, and what it leaves behind: nothing.
+//! What a run refuses, with which message, and that it leaves nothing behind.
 
 mod common;
 
@@ -82,7 +82,7 @@ fn another_config_or_a_late_trace_is_refused() {
     go(&text, &RunOptions::new(&out)).unwrap();
     let error = go(&text.replace("seed: 3", "seed: 4"), &RunOptions::new(&out)).unwrap_err().to_string();
     assert!(error.contains("another config"), "{error}");
-    // The batch is no part of what images are.
+    // The batch is not part of images' identity.
     let batch = text.replace("seed: 3", "seed: 3, batch: 5");
     assert_eq!(go(&batch, &RunOptions::new(&out)).unwrap().found, 1);
     let late = RunOptions { trace: Some(root.path().join("t.safetensors")), ..RunOptions::new(&out) };

@@ -1,4 +1,4 @@
-//! Passes run exactly where the plan says: counted by a backbone that does nothing else.
+//! Passes run exactly where the plan says, counted by a backbone that does nothing else.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,7 @@ use nextscale_tokenizers::Tokenizer;
 const CLASSES: usize = 5;
 const BOTH: [PassCondition; 2] = [PassCondition::Given, PassCondition::Negative];
 
-/// What ran at every scale, and what was wanted.
+/// What ran at every scale, and what was requested.
 type Log = Arc<Mutex<Vec<(Vec<Pass>, Vec<Pass>)>>>;
 
 struct Counting {
@@ -90,7 +90,7 @@ impl Session for CountingSession<'_> {
     }
 }
 
-/// Adds up the mean token; enough of a tokenizer for the loop.
+/// Adds the mean token; enough of a tokenizer for the loop.
 struct Plain(ScaleSchedule);
 
 impl Tokenizer for Plain {
@@ -149,7 +149,7 @@ fn generator(
     runs: &[PassCondition],
     poison: f32,
 ) -> nextscale_generate::Result<(Generator, Log)> {
-    // Not square, and with ratios that are no integers.
+    // Not square, and with ratios that are not integers.
     let grids = [(1, 1), (1, 2), (2, 3), (3, 5)].map(|(h, w)| nextscale_core::Grid::new(h, w));
     let schedule = ScaleSchedule::new(grids.to_vec()).unwrap();
     let log = Log::default();
@@ -160,7 +160,7 @@ fn generator(
     Ok((Generator::new(model, rule, Arc::new(Argmax), Arc::new(Counter::new(0)))?, log))
 }
 
-/// The passes that ran at every scale: `c`, `u` or `cu`, in capitals where the logits were wanted.
+/// The passes that ran at every scale: `c`, `u` or `cu`, in capitals where the logits were requested.
 fn passes(rule: impl Guidance + 'static) -> Vec<String> {
     let (generator, log) = generator(Arc::new(rule), &BOTH, 0.0).unwrap();
     let conditions = [Condition::Class(1), Condition::Null];
@@ -195,7 +195,7 @@ fn ssg_alone_never_runs_the_unconditional_pass() {
 #[test]
 fn cfg_runs_both_throughout_and_skips_the_head_where_it_is_off() {
     assert_eq!(passes(Cfg::scale(1.5).unwrap()), ["CU", "CU", "CU", "CU"]);
-    // VAR's ramp is 0 at scale 0: the pass runs for its cache alone.
+    // VAR's ramp is 0 at scale 0: the pass runs only for its cache.
     assert_eq!(passes(Cfg::scale(Strength::Ramp(1.5)).unwrap()), ["Cu", "CU", "CU", "CU"]);
     assert_eq!(passes(Cfg::scale(0.0).unwrap()), ["C", "C", "C", "C"]);
 }

@@ -1,5 +1,5 @@
-//! The whole loop against upstream's numbers: greedy, sampled with recorded noise, `more_smooth`, in- and out-painting,
-//! with both kinds of AdaLN.
+//! The whole loop compared with upstream's numbers: greedy, sampled with recorded noise, `more_smooth`, in-
+//! and out-painting, with both kinds of AdaLN.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn check(run: &str) {
         assert_eq!(tokens.differing, 0, "{kind:?} {run}");
         let tolerance = if run == "smooth" { 2e-3 } else { 5e-4 };
         assert!(values.largest <= tolerance, "{kind:?} {run}: {} > {tolerance}", values.largest);
-        // Guided logits and canvases of four scales, and the images; tokens, and the mask where there is one.
+        // Guided logits and canvases of four scales, and the images; tokens, and the mask if there is one.
         assert_eq!((values.tensors, tokens.tensors), (9, if run.ends_with("paint") { 5 } else { 4 }));
     }
 }

@@ -1,4 +1,4 @@
-//! A config to a folder: what is in it, going on after an interruption, traces, editing.
+//! From a config to a folder: its contents, resuming after an interruption, traces, editing.
 
 mod common;
 
@@ -62,7 +62,7 @@ fn a_folder_holds_config_images_grid_and_npz() {
         ]
     );
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
-    // The resolved config is a config, and of the same images.
+    // The resolved config is a valid config for the same images.
     let resolved = fs::read_to_string(out.join("config.ron")).unwrap();
     assert_eq!(prepare(&resolved).unwrap().identity(), prepare(&text).unwrap().identity());
     // The same run again finds everything there.
@@ -70,7 +70,7 @@ fn a_folder_holds_config_images_grid_and_npz() {
     assert_eq!((again.made, again.found), (0, 4));
 }
 
-/// The conditional logits, and a request to stop after so many of them.
+/// The conditional logits, with a request to stop after a number of calls.
 #[derive(Debug)]
 struct Interrupting {
     left: AtomicUsize,
@@ -94,10 +94,10 @@ impl Guidance for Interrupting {
     }
 }
 
-/// A run whose rule asks to stop after `calls` scales.
+/// A run whose rule requests a stop after `calls` scales.
 fn go_until(text: &str, options: RunOptions, calls: usize) -> Result<Summary> {
     let rule = Arc::new(Interrupting { left: AtomicUsize::new(calls), stop: options.stop.clone() });
-    // It shares a counter with this test, which no config could give it.
+    // It shares a counter with this test, which no config could provide.
     let rule: Arc<dyn Guidance> = rule;
     let registry = Registry::standard().with(Entry::value("Interrupting", "For this test.", rule));
     let config = Config::from_node(&Document::parse("run.ron", text)?, Path::new(""), &registry)?;
@@ -114,7 +114,7 @@ fn an_interrupted_run_goes_on_and_equals_a_straight_one() {
         trace: Some(root.path().join(format!("{name}-trace.safetensors"))),
         ..RunOptions::new(root.path().join(name))
     };
-    // Ten images a rule, three a batch, four scales.
+    // Ten images per rule, three per batch, four scales.
     let straight = go_until(&text, options("straight"), usize::MAX).unwrap();
     assert_eq!(straight.made, 20);
 
@@ -126,8 +126,8 @@ fn an_interrupted_run_goes_on_and_equals_a_straight_one() {
             .filter(|e| e.path().extension() == Some("png".as_ref()))
             .count()
     };
-    // In the second batch of the first rule; in the second of the second, when the rest of the first is done; at the end
-    // of a batch.
+    // In the second batch of the first rule; in the second of the second, after the rest of the first; at the
+    // end of a batch.
     for (calls, finished) in [(6, (3, 0)), (4 * 3 + 4 + 1, (10, 3)), (8, (10, 6))] {
         let error = go_until(&text, options("broken"), calls).unwrap_err();
         assert!(matches!(error, Error::Stopped), "{error}");
@@ -201,6 +201,74 @@ fn a_trace_has_everything_in_order() {
 }
 
 #[test]
+fn a_trace_is_cut_to_scales_images_and_fields_and_says_what_it_is_of() {
+    let root = tempfile::tempdir().unwrap();
+    let rest = "batch: 2, guidance: Ssg(base: Cfg(scale: Ramp(3.0)), prior: Dse(), beta: 0.5)";
+    let traced = |name: &str, rest: &str| {
+        let trace = root.path().join(format!("{name}.safetensors"));
+        let options = RunOptions { trace: Some(trace.clone()), ..RunOptions::new(root.path().join(name)) };
+        go(&config("Labels([1, 2, 3, 4, 5])", rest), &options).unwrap();
+        fs::read(trace).unwrap()
+    };
+    let cut = "trace: (scales: [3, 1], images: [4, 1], fields: [Guided, Tokens], dtype: f16)";
+    let (whole, cut) = (traced("whole", rest), traced("cut", &format!("{rest}, {cut}")));
+    let (whole, few) = (SafeTensors::deserialize(&whole).unwrap(), SafeTensors::deserialize(&cut).unwrap());
+    let mut names = few.names();
+    names.sort_unstable();
+    assert_eq!(names, ["scale.1.guided", "scale.1.tokens", "scale.3.guided", "scale.3.tokens"]);
+    for k in [1, 3] {
+        let positions = (k + 1) * (k + 1);
+        let tensor = |file: &SafeTensors<'_>, what: &str| {
+            let tensor = file.tensor(&format!("scale.{k}.{what}")).unwrap();
+            (tensor.dtype(), tensor.shape().to_vec(), tensor.data().to_vec())
+        };
+        let (_, _, all) = tensor(&whole, "tokens");
+        let (_, shape, kept) = tensor(&few, "tokens");
+        let image = |i: usize| &all[i * positions * 8..(i + 1) * positions * 8];
+        assert_eq!((shape, kept), (vec![2, positions], [image(1), image(4)].concat()));
+        let (_, _, all) = tensor(&whole, "guided");
+        let (dtype, shape, kept) = tensor(&few, "guided");
+        assert_eq!((dtype, shape), (safetensors::Dtype::F16, vec![2, positions, 64]));
+        let all: Vec<f32> = bytemuck::pod_collect_to_vec(&all);
+        let kept: Vec<half::f16> = bytemuck::pod_collect_to_vec(&kept);
+        let image = |i: usize| all[i * positions * 64..(i + 1) * positions * 64].iter();
+        let rounded: Vec<half::f16> = image(1).chain(image(4)).map(|&v| half::f16::from_f32(v)).collect();
+        assert_eq!(kept, rounded);
+    }
+    // The images are the same ones, and the file says of which run it is.
+    let pngs = |name: &str| files(&root.path().join(name).join("images"));
+    assert_eq!(pngs("cut"), pngs("whole"));
+    let (_, metadata) = SafeTensors::read_metadata(&cut).unwrap();
+    let about = metadata.metadata().clone().unwrap();
+    assert_eq!((about["labels"].as_str(), about["indices"].as_str()), ("[\"2\",\"5\"]", "[1,4]"));
+    assert_eq!(about["scales"], "1 2 3 4");
+    let strengths: BTreeMap<String, Vec<f64>> = serde_json::from_str(&about["strengths"]).unwrap();
+    assert_eq!(strengths["guidance.base.scale"], [0.0, 1.0, 2.0, 3.0]);
+    assert_eq!(strengths["guidance.beta"], [0.5; 4]);
+    prepare(&about["config"]).unwrap();
+    let error = prepare(&config("Labels([1])", "guidance: Conditional, trace: (scales: [4])")).err().unwrap();
+    assert!(error.to_string().contains("there is no scale 4"), "{error}");
+}
+
+#[test]
+fn a_cut_trace_is_gone_on_with() {
+    let root = tempfile::tempdir().unwrap();
+    let text = config("PerClass(1)", "batch: 3, guidance: Interrupting, trace: (images: [4, 9])");
+    let options = |name: &str| RunOptions {
+        trace: Some(root.path().join(format!("{name}.safetensors"))),
+        ..RunOptions::new(root.path().join(name))
+    };
+    go_until(&text, options("straight"), usize::MAX).unwrap();
+    // In the second batch, when no image that is kept is done, and in the third.
+    for calls in [6, 6] {
+        go_until(&text, options("broken"), calls).unwrap_err();
+    }
+    go_until(&text, options("broken"), usize::MAX).unwrap();
+    let trace = |name: &str| fs::read(root.path().join(format!("{name}.safetensors"))).unwrap();
+    assert!(trace("broken") == trace("straight"));
+}
+
+#[test]
 fn editing_keeps_what_it_is_told_to() {
     let root = tempfile::tempdir().unwrap();
     let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 4, 90]));
@@ -214,13 +282,13 @@ fn editing_keeps_what_it_is_told_to() {
     let whole = edited("rows: (0, 1), columns: (0, 1)", "whole");
     let half = edited("rows: (0, 1), columns: (0, 0.5)", "half");
     assert_ne!(whole, half);
-    // With everything kept, seeds cannot matter.
+    // With everything kept, seeds have no effect.
     let rest = format!("guidance: Conditional, edit: Keep(image: {given:?}, rows: (0, 1), columns: (0, 1))");
     let text = config("Null", &rest).replace("seed: 3", "seed: 4");
     go(&text, &RunOptions::new(root.path().join("other"))).unwrap();
     assert_eq!(fs::read(root.path().join("other/images/00000.png")).unwrap(), whole);
 
-    // Several images and boxes, tokens that follow the canvas, and the given pixels put over what is kept.
+    // Several images and boxes, requantised tokens, and given pixels pasted over the kept part.
     let other = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([200, x as u8, (x * y) as u8]));
     other.save(root.path().join("other.png")).unwrap();
     let boxes = "boxes: [(rows: (0, 0.5), columns: (0, 1)), (rows: (0.5, 1), columns: (0.5, 1))]";
@@ -254,7 +322,8 @@ fn editing_keeps_what_it_is_told_to() {
     assert!(!root.path().join("small.partial").exists());
 }
 
-/// With a trained tokenizer, tokens that follow the canvas bring the kept part back to about what the tokenizer alone costs.
+/// With a trained tokenizer, requantised tokens reduce the kept part's error to about that of the tokenizer
+/// alone.
 #[test]
 fn requantised_tokens_keep_more_than_those_of_the_given_image() {
     let root = tempfile::tempdir().unwrap();

@@ -1,13 +1,16 @@
-//! The file that [`Marginal`] reads: average logits, one tensor a coarse grid, and what they are of.
+//! The file that [`Marginal`] reads: average logits, one tensor per coarse grid, and what they were measured
+//! on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
-use nextscale_config::settings::{self, Reader};
+use nextscale_config::Value;
+use nextscale_config::settings::{self, Description, Reader, Settings};
 use nextscale_core::Grid;
 use nextscale_macros::Settings;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Marginal;
@@ -15,78 +18,102 @@ use crate::Marginal;
 const FORMAT: &str = "nextscale marginals";
 const PREFIX: &str = "marginal.";
 
-/// What a file of averages holds.
+/// The contents of a file of averages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Averages {
     /// The prior.
     pub prior: Marginal,
     /// The file's sha256.
     pub sha256: String,
-    /// What identifies the weights of the model that was calibrated.
+    /// The fingerprint of the calibrated model's weights.
     pub weights: String,
-    /// How far the averages over even and over odd images lie apart, as a share of the averages; none for one image.
+    /// The relative difference between the averages over even and over odd images; `None` for one image.
     pub halves: Option<f64>,
-    /// What the file says of itself.
+    /// The file's own description.
     pub about: BTreeMap<String, String>,
 }
 
 /// A file of averages that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AveragesError {
-    /// The file cannot be read or written, or is no checkpoint.
+    /// The file cannot be read or written, or is not a checkpoint.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
-    /// It holds something else, or no prior can be made of it.
+    /// It holds something else, or the averages are not valid.
     #[error("{}: {message}", file.display())]
     Other {
         /// The file.
         file: PathBuf,
-        /// What is wrong, and what helps.
+        /// What is wrong, and the remedy.
         message: String,
     },
 }
 
-/// Reads a file of `nextscale calibrate`.
+/// Reads a file written by `nextscale calibrate`.
 ///
 /// # Errors
-/// If the file cannot be read, or is no such file, or damaged.
+/// If the file cannot be read, is of another kind, or is damaged.
 pub fn read(path: &Path) -> Result<Averages, AveragesError> {
-    let other = |message: String| AveragesError::Other { file: path.into(), message };
     let bytes =
         std::fs::read(path).map_err(|source| nextscale_weights::Error::Read { path: path.into(), source })?;
+    of_bytes(bytes, path)
+}
+
+/// The averages of a shipped model, by its name in configs.
+///
+/// # Errors
+/// If none of that name are shipped: those that are, in the message.
+pub fn shipped(name: &str) -> Result<Averages, AveragesError> {
+    let file = Path::new(name);
+    let Some((_, bytes)) = SHIPPED.iter().find(|(known, _)| *known == name) else {
+        let known = SHIPPED.iter().map(|(known, _)| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+        let message = format!("no averages of this name are shipped; there is {known}");
+        return Err(AveragesError::Other { file: file.into(), message });
+    };
+    of_bytes(bytes.to_vec(), file)
+}
+
+/// What `configs/calibrate-cifar10.ron` made of the shipped model; 50 kB.
+const SHIPPED: [(&str, &[u8]); 1] =
+    [("cifar10", include_bytes!("../../../models/cifar10/marginal.safetensors"))];
+
+fn of_bytes(bytes: Vec<u8>, path: &Path) -> Result<Averages, AveragesError> {
+    let other = |message: String| AveragesError::Other { file: path.into(), message };
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let file = WeightFile::from_bytes(bytes, path.display().to_string())?;
     let about = file.metadata().clone();
     if about.get("format").map(String::as_str) != Some(FORMAT) {
         return Err(other(
-            "it holds no averages of logits; make such a file with `nextscale calibrate`".into(),
+            "it holds no averages of logits; write such a file with `nextscale calibrate`".into(),
         ));
     }
     let weights = about.get("weights").cloned();
-    let weights = weights.ok_or_else(|| other("it does not say of which weights; calibrate again".into()))?;
+    let weights =
+        weights.ok_or_else(|| other("it does not name the calibrated weights; calibrate again".into()))?;
     let mut averages = Vec::new();
     for tensor in file.names() {
         let side = |text: &str| text.parse::<usize>().ok().filter(|&side| side > 0);
         let grid = tensor.strip_prefix(PREFIX).and_then(|grid| grid.split_once('x'));
         let grid = grid.and_then(|(height, width)| Some(Grid::new(side(height)?, side(width)?)));
-        let grid = grid.ok_or_else(|| other(format!("no grid is called `{tensor}`; calibrate again")))?;
+        let grid = grid.ok_or_else(|| other(format!("`{tensor}` is not a grid; calibrate again")))?;
         averages.push((grid, file.values(tensor)?.0));
     }
     let prior = Marginal::new(averages).map_err(|error| other(error.to_string()))?;
+    let prior = prior.read_from(&path.display().to_string());
     let halves = about.get("halves").and_then(|halves| halves.parse().ok());
     Ok(Averages { prior, sha256, weights, halves, about })
 }
 
-/// Writes averages, with what they are of: `weights` among it, and `halves` where it is known.
+/// Writes averages and what they were measured on: the fingerprint `weights`, and `halves` if known.
 ///
 /// # Errors
-/// If no prior can be made of them, or the file cannot be written.
+/// If the averages are not valid, or the file cannot be written.
 pub fn write(
     path: &Path,
     averages: &[(Grid, Vec<f32>)],
     about: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Result<(), AveragesError> {
-    // What no prior could be made of is told now and not when it is used.
+    // Invalid averages should fail here and not when they are used.
     Marginal::new(averages.iter().cloned())
         .map_err(|error| AveragesError::Other { file: path.into(), message: error.to_string() })?;
     let about: BTreeMap<String, String> = std::iter::once(("format", FORMAT.to_owned()))
@@ -100,18 +127,14 @@ pub fn write(
     Ok(save_safetensors(path, tensors, Precision::F32, &about)?)
 }
 
-/// Control: each channel's average at the coarse scale over many images, from a file of `nextscale calibrate`.
+/// Control: each channel's average at the coarse scale over many images, from a file of `nextscale
+/// calibrate`; those of the shipped model are `Marginal(Shipped("cifar10"))`.
 #[derive(Settings)]
-#[setting(
-    example = "Marginal(file: \"marginal.safetensors\")",
-    builds = Marginal,
-    build = Given::build,
-    sample = sample
-)]
+#[setting(example = "Marginal(file: \"marginal.safetensors\")")]
 struct Given {
     /// The averages, relative to the config's folder.
     file: PathBuf,
-    /// The file's sha256; by default whichever it has, which the resolved config then says.
+    /// The file's sha256. By default any file is accepted, and the resolved config records its hash.
     sha256: Option<String>,
 }
 
@@ -120,25 +143,55 @@ impl Given {
         let file = self.file.display();
         let Averages { prior, sha256, weights, .. } = reader.accept(read(&self.file))?;
         match self.sha256 {
-            // Written down, so that a run is identified by what the file says and not by its name alone.
+            // Recorded so that a run is identified by the file's content and not only by its name.
             None => reader.write("sha256", &sha256)?,
             Some(expected) if expected != sha256 => {
                 let message = format!("{file} has the sha256 {sha256}, not {expected}");
-                let help = "calibrate again, or leave out `sha256` to take the file as it is";
+                let help = "calibrate again, or leave out `sha256` to accept the file as it is";
                 return Err(reader.error(message).with_help(help));
             }
             Some(_) => {}
         }
-        let remedy = "measure this model and name the file that comes out, or leave the prior away: `nextscale calibrate \
+        let remedy = "calibrate this model and name the resulting file, or remove the prior: `nextscale calibrate \
                       RUN.ron --out FILE --seed 1000`, where RUN.ron is a run of this model under the base of SSG";
         reader.measured_on(&weights, file.to_string(), remedy);
         Ok(prior)
     }
 }
 
-/// One to try without a file: three channels on two grids.
-fn sample() -> Marginal {
-    Marginal::of_grids([Grid::square(1), Grid::new(2, 3)], &[0.5, -1.0, 2.0])
+/// What stands in the parentheses in place of a file.
+#[derive(Serialize, Deserialize)]
+enum Named {
+    Shipped(String),
+}
+
+/// `Marginal(file: ..)`, or `Marginal(Shipped(".."))`.
+impl Settings for Marginal {
+    fn description() -> Description {
+        Description { name: "Marginal", ..Given::description() }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> settings::Result<Self> {
+        let item = match &reader.node().value {
+            Value::Tuple { items, .. } => items.first(),
+            _ => None,
+        };
+        let Some(item) = item else { return Given::read(reader)?.build(reader) };
+        if let Value::Str(file) = &item.value {
+            let help = format!("write Marginal(file: {file:?}), or Marginal(Shipped(\"cifar10\"))");
+            return Err(reader.error("a file needs its name, `file`").with_help(help));
+        }
+        let Named::Shipped(name) = reader.item()?;
+        let Averages { prior, weights, .. } = reader.accept(shipped(&name))?;
+        let remedy = "`nextscale calibrate RUN.ron --out FILE` measures another model; then write Marginal(file: FILE)";
+        reader.measured_on(&weights, format!("Shipped({name:?})"), remedy);
+        Ok(prior)
+    }
+
+    /// An instance to try without a file: three channels on two grids.
+    fn sample() -> Option<Self> {
+        Some(Self::of_grids([Grid::square(1), Grid::new(2, 3)], &[0.5, -1.0, 2.0]))
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +233,26 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_averages_are_those_of_their_file() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/cifar10/marginal.safetensors");
+        assert_eq!(shipped("cifar10").unwrap(), read(Path::new(file)).unwrap());
+        let error = shipped("imagenet").unwrap_err().to_string();
+        assert!(error.contains("imagenet") && error.contains("there is `cifar10`"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_fit_names_its_file() {
+        let (_folder, read) = saved(&[("marginal.1x1", vec![0.5, 1.0])], FORMAT);
+        let prior = read.unwrap().prior;
+        let schedule = nextscale_core::ScaleSchedule::square(&[1, 2, 4]).unwrap();
+        for alphabet in [2, 3] {
+            let error = crate::Prior::check(&prior, &schedule, nextscale_core::Alphabet::codes(alphabet));
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("a.safetensors"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
@@ -198,8 +271,8 @@ mod tests {
         let fine = vec![0.5];
         let cases = [
             (saved(&[("marginal.1x1", fine.clone())], "something"), "nextscale calibrate"),
-            (saved(&[("scale.0", fine.clone())], FORMAT), "no grid is called `scale.0`"),
-            (saved(&[("marginal.0x1", fine)], FORMAT), "no grid is called `marginal.0x1`"),
+            (saved(&[("scale.0", fine.clone())], FORMAT), "`scale.0` is not a grid"),
+            (saved(&[("marginal.0x1", fine)], FORMAT), "`marginal.0x1` is not a grid"),
             (saved(&[("marginal.1x1", vec![f32::NAN])], FORMAT), "NaN on the grid 1×1"),
             (saved(&[], FORMAT), "there are none"),
             (

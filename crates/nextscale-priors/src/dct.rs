@@ -4,7 +4,7 @@ use rustdct::DctPlanner;
 
 /// D_n, row-major `[n frequencies, n samples]`: the orthonormal DCT-II of the unit vectors, column by column.
 ///
-/// It is orthogonal, so its transpose is the inverse. The constant is frequency 0.
+/// It is orthogonal, so its transpose is its inverse. Frequency 0 is the constant.
 pub fn matrix(n: usize) -> Vec<f64> {
     if n == 0 {
         return Vec::new();

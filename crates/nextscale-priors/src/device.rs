@@ -5,8 +5,8 @@ use crate::{PriorFunction, Term, check_grids};
 
 /// An [`Operator`](crate::Operator) whose matrices lie on a device.
 ///
-/// Every image is its own matrix product, whose sizes do not depend on the batch: on the CPU device an image's result
-/// is the same to the bit in every batch.
+/// Every image is its own matrix product, of a size that does not depend on the batch: on the CPU device, an
+/// image's result is the same in every batch, bit for bit.
 #[derive(Clone)]
 pub struct DeviceOperator {
     form: Form,
@@ -25,9 +25,9 @@ enum Map {
     Zero,
     /// `[1, H·W, h·w]`.
     Dense(Box<Tensor<3>>),
-    /// All terms at once, so that their sum happens inside the second product and nothing is ever transposed:
-    /// `rows` `[1, H·T, h]` (term fastest) makes `[batch, H·T, w·channels]`, which read as
-    /// `[batch·H, T·w, channels]` is what `columns` `[1, W, T·w]` takes.
+    /// All terms at once, so that they are summed inside the second product and nothing is transposed: `rows`
+    /// `[1, H·T, h]` (term fastest) gives `[batch, H·T, w·channels]`, which read as `[batch·H, T·w,
+    /// channels]` is the input of `columns` `[1, W, T·w]`.
     Products(Box<[Tensor<3>; 2]>),
 }
 
@@ -59,7 +59,7 @@ impl DeviceOperator {
         Self { form: Form::Linear { from, to, map } }
     }
 
-    /// Applies it to `x` `[batch, h·w, channels]`; the result is `[batch, H·W, channels]`, of `x`'s dtype.
+    /// Applies it to `x` `[batch, h·w, channels]`. The result is `[batch, H·W, channels]`, with `x`'s dtype.
     ///
     /// # Errors
     /// If `x` does not lie on the operator's coarse grid.
@@ -103,8 +103,9 @@ impl Map {
     }
 }
 
-/// Compares multiplications a channel. Each value of the intermediate costs as much as `MEMORY` of them on its way
-/// through memory: measured on the CPU device with 4096 channels, where one matrix wins up to about 16 × 16 for DSE.
+/// Compares multiplications per channel. Writing and reading a value of the intermediate costs as much as
+/// `MEMORY` multiplications, measured on the CPU device with 4096 channels, where one matrix wins up to about
+/// 16 × 16 for DSE.
 fn dense_is_cheaper(from: Grid, to: Grid, terms: usize) -> bool {
     const MEMORY: usize = 64;
     let dense = to.positions() * from.positions();

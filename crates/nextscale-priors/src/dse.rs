@@ -7,9 +7,9 @@ use crate::{Operator, Prior, Term, check_grids, dct, matrix};
 
 /// Discrete spatial enhancement: interpolation with the coarse spectrum in the low band.
 ///
-/// From h×w to H×W, channel by channel: u = interpolate(x) to H×W, û and x̂ the orthonormal DCT-II of u and x; the low
-/// band û[0..h, 0..w] becomes s·x̂, and the inverse DCT of the result is the prior (SSG's DSE, with the choices that the
-/// paper leaves open as settings).
+/// From h×w to H×W, channel by channel: u = interpolate(x) to H×W, û and x̂ the orthonormal DCT-II of u and
+/// x; the low band û[0..h, 0..w] becomes s·x̂, and the inverse DCT of the result is the prior (SSG's DSE,
+/// with the choices that the paper leaves open as settings).
 #[derive(Debug, Clone, PartialEq, Settings)]
 pub struct Dse {
     /// `Nearest`, `Bilinear` or `Bicubic`: what fills the high band.
@@ -17,7 +17,8 @@ pub struct Dse {
     /// It makes u.
     #[setting(default)]
     pub interpolation: Interpolation,
-    /// `Amplitude` or `Verbatim`: whether the coarse spectrum is scaled so that values keep their size, or copied as it is.
+    /// `Amplitude` or `Verbatim`: whether the coarse spectrum is scaled so that values keep their size, or
+    /// copied as it is.
     ///
     /// The scale s.
     #[setting(default)]
@@ -77,7 +78,8 @@ impl Dse {
         check_crossover(&self.crossover).map_err(|message| Error::setting("crossover", message))
     }
 
-    /// The interpolation I, the low band's synthesis L and the low band of the interpolation, P·I: `[m, n]` each.
+    /// The interpolation I, the low band's synthesis L and the low band of the interpolation, P·I: `[m, n]`
+    /// each.
     fn axis(&self, n: usize, m: usize) -> [Vec<f64>; 3] {
         let interpolate = self.interpolation.matrix(n, m);
         let (coarse, fine) = (dct::matrix(n), dct::matrix(m));
@@ -90,9 +92,9 @@ impl Dse {
         [interpolate, low, interpolated]
     }
 
-    /// The weight of x̂ at the frequencies that are taken over, from the lowest.
+    /// The weight of x̂ at each replaced frequency, from the lowest.
     fn weights(&self, n: usize) -> Vec<f64> {
-        // Less a hair, so that a product that is whole but for rounding is not rounded up.
+        // Slightly less, so that a product that should be an integer is not rounded up.
         let rows = ((self.fraction * n as f64 - 1e-9).ceil() as usize).clamp(1, n);
         let width = (self.crossover * n as f64).min((rows - 1) as f64);
         (0..rows)

@@ -1,7 +1,7 @@
 //! Prior constructions: what the previous scale predicts for the next.
 //!
-//! A [`Prior`] is settings alone and makes an [`Operator`] for a pair of grids, on the host; its [`DeviceOperator`]
-//! is what the loop applies.
+//! A [`Prior`] holds only settings and makes an [`Operator`] for a pair of grids, on the host. The loop
+//! applies its [`DeviceOperator`].
 
 pub mod averages;
 mod bicubic;
@@ -38,7 +38,7 @@ use conformance::PriorClaims;
 
 /// A way of predicting the logits on a fine grid from those on a coarse one.
 ///
-/// A prior is settings alone; it makes an [`Operator`] a pair of grids, once, on the host.
+/// A prior holds only settings. It makes one [`Operator`] per pair of grids, once, on the host.
 pub trait Prior: Any + std::fmt::Debug + Send + Sync {
     /// The operator from `from` to `to`, which is at least as large on both axes.
     ///
@@ -46,7 +46,8 @@ pub trait Prior: Any + std::fmt::Debug + Send + Sync {
     /// If the prior is not defined between these grids.
     fn operator(&self, from: Grid, to: Grid) -> Result<Operator>;
 
-    /// Whether it can be used on all of the scales, and on logits of this alphabet: asked once, before anything runs.
+    /// Whether the prior can be used on all of the scales and on logits of this alphabet. Called once, before
+    /// anything runs.
     ///
     /// # Errors
     /// If it cannot. Most priors can be used everywhere.
@@ -55,7 +56,7 @@ pub trait Prior: Any + std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// What it promises beyond what every prior must, and the grids that it can be tried on, for the
+    /// What the prior promises beyond what every prior must, and the grids on which it can be tried, for the
     /// [conformance kit](conformance).
     fn claims(&self) -> PriorClaims {
         PriorClaims::of(self)
@@ -67,14 +68,14 @@ impl Kind for dyn Prior {
     const SCHEMA: &'static str = "Prior";
 }
 
-/// Refuses grids that are empty, or that shrink on an axis.
+/// Refuses grids that are empty or that shrink on an axis.
 ///
 /// # Errors
 /// [`Error::Unsupported`] with both grids.
 pub fn check_grids(from: Grid, to: Grid) -> Result<()> {
     if from.positions() == 0 || to.height < from.height || to.width < from.width {
         return Err(Error::Unsupported(format!(
-            "a prior from {from} to {to}: the grids must not be empty, nor the second smaller on an axis; \
+            "a prior from {from} to {to}: the grids must not be empty or shrink on an axis; \
              list the scales coarse to fine"
         )));
     }

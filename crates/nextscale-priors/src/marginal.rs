@@ -7,25 +7,36 @@ use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
 use crate::conformance::PriorClaims;
 use crate::{Operator, Prior, check_grids};
 
-/// What each channel's logit is on average at the coarse scale: a constant that was measured beforehand, a control.
+/// Each channel's average logit at the coarse scale: a constant that was measured beforehand, used as a
+/// control.
 ///
-/// It says which codes are likely at a scale, in whatever image and wherever in it, and nothing of the coarse map that the
-/// prior is applied to: out(i, ·) = m for every position i, m `[channels]` the average over images and positions of the
-/// logits on the coarse grid. Scales on equal grids share one average.
-#[derive(Clone, PartialEq)]
+/// It knows which codes are likely at a scale, over all images and positions, and nothing of the coarse map
+/// that it is applied to: out(i, ·) = m for every position i, where m `[channels]` is the average of the
+/// logits on the coarse grid over images and positions. Scales on equal grids share one average.
+#[derive(Clone)]
 pub struct Marginal {
     channels: usize,
     averages: BTreeMap<(usize, usize), Arc<[f32]>>,
+    /// Where they were read, for messages.
+    source: Option<Arc<str>>,
+}
+
+/// Where it was read is no part of it.
+impl PartialEq for Marginal {
+    fn eq(&self, other: &Self) -> bool {
+        (self.channels, &self.averages) == (other.channels, &other.averages)
+    }
 }
 
 impl Marginal {
     /// From the average logits `[channels]` of each coarse grid.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if there is none, a grid stands twice, the averages differ in length, or one is not finite.
+    /// [`Error::Unsupported`] if there are no averages, a grid occurs twice, the lengths differ, or a value
+    /// is not finite.
     pub fn new(averages: impl IntoIterator<Item = (Grid, Vec<f32>)>) -> Result<Self> {
         let refuse = |message: String| Err(Error::Unsupported(format!("averages of logits: {message}")));
-        let mut prior = Self { channels: 0, averages: BTreeMap::new() };
+        let mut prior = Self { channels: 0, averages: BTreeMap::new(), source: None };
         for (grid, average) in averages {
             if prior.averages.is_empty() {
                 prior.channels = average.len();
@@ -33,7 +44,7 @@ impl Marginal {
             if average.is_empty() || average.len() != prior.channels {
                 let (found, first) = (average.len(), prior.channels);
                 return refuse(format!(
-                    "{found} channels on the grid {grid} and {first} on another; all need one number"
+                    "{found} channels on the grid {grid} and {first} on another; all must have the same number"
                 ));
             }
             if let Some(value) = average.iter().find(|value| !value.is_finite()) {
@@ -42,19 +53,33 @@ impl Marginal {
                 ));
             }
             if prior.averages.insert((grid.height, grid.width), average.into()).is_some() {
-                return refuse(format!("the grid {grid} stands there twice"));
+                return refuse(format!("the grid {grid} occurs twice"));
             }
         }
         if prior.averages.is_empty() { refuse("there are none".into()) } else { Ok(prior) }
     }
 
-    /// The same average on each of some grids, for trying.
+    /// The same average on several grids, for tests.
     pub(crate) fn of_grids<const N: usize>(grids: [Grid; N], average: &[f32]) -> Self {
         let averages = grids.map(|grid| ((grid.height, grid.width), average.into()));
-        Self { channels: average.len(), averages: averages.into() }
+        Self { channels: average.len(), averages: averages.into(), source: None }
     }
 
-    /// The channels of the logits that it was measured on.
+    /// The same, whose messages say that it was read from `source`.
+    #[must_use]
+    pub fn read_from(self, source: &str) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// What messages call it.
+    fn words(&self) -> String {
+        match &self.source {
+            Some(source) => format!("the averages of Marginal in {source}"),
+            None => "the averages of Marginal".into(),
+        }
+    }
+
+    /// The number of channels of the logits that it was measured on.
     pub fn channels(&self) -> usize {
         self.channels
     }
@@ -73,7 +98,8 @@ impl Marginal {
         self.averages.get(&(from.height, from.width)).cloned().ok_or_else(|| {
             let grids: Vec<String> = self.grids().map(|grid| grid.to_string()).collect();
             Error::Unsupported(format!(
-                "the averages of Marginal have no grid {from}, only {}; calibrate with the model that is run",
+                "{} have no grid {from}, only {}; calibrate the model of this run",
+                self.words(),
                 grids.join(", ")
             ))
         })
@@ -99,12 +125,12 @@ impl Prior for Marginal {
         })))
     }
 
-    /// Every scale but the last must have its average, and its channels must be the alphabet's.
+    /// Every scale but the last must have an average with the alphabet's channels.
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         if alphabet.channels() != self.channels {
             return Err(Error::Unsupported(format!(
-                "the averages of Marginal have {} channels and the model's logits {}; calibrate with the model that is \
-                 run",
+                "{} have {} channels and the model's logits {}; calibrate the model of this run",
+                self.words(),
                 self.channels,
                 alphabet.channels()
             )));
@@ -112,7 +138,7 @@ impl Prior for Marginal {
         schedule.grids()[..schedule.len() - 1].iter().try_for_each(|&grid| self.of(grid).map(drop))
     }
 
-    /// Of the grids and channels that it was measured on.
+    /// Restricted to the grids and channels that it was measured on.
     fn claims(&self) -> PriorClaims {
         let finer = |grid: Grid| Grid::new(grid.height + 1, 2 * grid.width);
         let grids = self.grids().flat_map(|grid| [(grid, grid), (grid, finer(grid))]);
@@ -120,7 +146,7 @@ impl Prior for Marginal {
     }
 }
 
-// Thousands of numbers would bury what a rule's Debug is read for.
+// Thousands of numbers would make a rule's Debug unreadable.
 impl std::fmt::Debug for Marginal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let grids: Vec<String> = self.grids().map(|grid| grid.to_string()).collect();
@@ -173,7 +199,7 @@ mod tests {
         let two = |average: Vec<f32>| vec![one(), (Grid::square(2), average)];
         for (averages, part) in [
             (vec![], "there are none"),
-            (vec![one(), one()], "1×1 stands there twice"),
+            (vec![one(), one()], "1×1 occurs twice"),
             (two(vec![1.0]), "1 channels on the grid 2×2"),
             (two(vec![1.0, f32::NEG_INFINITY]), "-inf on the grid 2×2"),
             (vec![(Grid::square(1), vec![])], "0 channels"),

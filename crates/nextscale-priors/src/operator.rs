@@ -12,7 +12,7 @@ pub enum Operator {
         from: Grid,
         /// H × W.
         to: Grid,
-        /// The terms; none is the zero map.
+        /// The terms. Without any it is the zero map.
         terms: Vec<Term>,
     },
     /// Any other map.
@@ -27,14 +27,14 @@ impl Operator {
         Self::Separable { from, to, terms: vec![Term { coefficient: 1.0, rows, columns }] }
     }
 
-    /// The map that leaves everything as it is.
+    /// The identity.
     pub fn identity(grid: Grid) -> Self {
         Self::interpolation(grid, grid, |n, _| matrix::identity(n))
     }
 
     /// The operator's matrices in f32 on `device`, in the form that is cheapest to apply.
     ///
-    /// Terms whose matrices do not fit the grids are refused when the result is applied.
+    /// Terms whose matrices do not fit the grids give an error when the operator is applied.
     pub fn to_device(&self, device: &Device) -> DeviceOperator {
         match self {
             Self::Separable { from, to, terms } => DeviceOperator::separable(*from, *to, terms, device),

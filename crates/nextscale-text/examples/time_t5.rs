@@ -1,5 +1,6 @@
-//! Times the encoding of one prompt by a T5 encoder of random weights on the CPU; `benches/vs_torch/text.py` is the same in
-//! PyTorch: `cargo run --release -p nextscale-text --example time_t5 [xl|small] [tokens] [runs]`.
+//! Times the encoding of one prompt by a T5 encoder with random weights on the CPU;
+//! `benches/vs_torch/text.py` does the same in PyTorch: `cargo run --release -p nextscale-text --example
+//! time_t5 [xl|small] [tokens] [runs]`.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Rows of prompts on disk, so that a run with the same prompts needs no encoder.
+//! Rows of prompts on disk, so that a run with known prompts needs no encoder.
 
 use std::{
     collections::BTreeMap,
@@ -15,17 +15,17 @@ use crate::{Error, Result};
 const ROWS: &str = "rows";
 const DIGEST: &str = "sha256";
 
-/// A folder of rows, one file a prompt, keyed by encoder and tokens. Several processes may share it.
+/// A folder of rows, one file per prompt, keyed by encoder and tokens. Several processes can share it.
 #[derive(Debug, Clone)]
 pub struct TextCache {
     folder: PathBuf,
 }
 
 impl TextCache {
-    /// Opens a folder, which is made if it is not there.
+    /// Opens a folder, creating it if necessary.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(|source| Error::Io {
@@ -41,7 +41,7 @@ impl TextCache {
         self.folder.join(encoder).join(format!("{}.safetensors", Hash::from(bytes).short(16)))
     }
 
-    /// The rows that an encoder gave these tokens; `None` where there are none, or they are damaged.
+    /// An encoder's rows for these tokens; `None` if there are none or they are damaged.
     pub(crate) fn get(&self, encoder: &str, tokens: &[u32], width: usize) -> Option<Vec<f32>> {
         let file = WeightFile::open(self.path(encoder, tokens)).ok()?;
         let info = file.info(ROWS)?;
@@ -52,10 +52,10 @@ impl TextCache {
         (file.metadata().get(DIGEST) == Some(&digest(&rows))).then_some(rows)
     }
 
-    /// Keeps the rows of a prompt's tokens.
+    /// Stores the rows of a prompt's tokens.
     ///
     /// # Errors
-    /// In words, if they cannot be written.
+    /// A message, if they cannot be written.
     pub(crate) fn put(
         &self,
         encoder: &str,
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(cache.get("e", &tokens, 2), None);
         cache.put("e", "a truck", &tokens, &rows).unwrap();
         assert_eq!(cache.get("e", &tokens, 2).as_deref(), Some(&rows[..]));
-        // Of another encoder, other tokens, another width.
+        // Another encoder, other tokens, another width.
         assert_eq!(cache.get("f", &tokens, 2), None);
         assert_eq!(cache.get("e", &[1, 3], 2), None);
         assert_eq!(cache.get("e", &tokens, 4), None);

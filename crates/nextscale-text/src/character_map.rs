@@ -1,15 +1,16 @@
 //! The table of character replacements in a sentencepiece model, a double-array trie.
 //!
-//! The `tokenizers` crate follows the trie's places unchecked, and gives up the process on a table that it cannot read; so they
-//! are checked here first.
+//! The `tokenizers` crate follows the trie without bounds checks and aborts the process on a table that it
+//! cannot read, so tables are checked here first.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
-/// Checks that no text leads out of a table: a length in bytes, so many of a trie's 32-bit units, and texts that end in 0.
+/// Checks that no text leads out of a table: a length in bytes, that many bytes of 32-bit trie units, and
+/// zero-terminated texts.
 ///
 /// # Errors
-/// In words, if one could.
+/// A message, if one could.
 pub(crate) fn check(table: &[u8]) -> Result<(), &'static str> {
     const DAMAGED: &str = "its table of character replacements is damaged";
     let (length, rest) = table.split_first_chunk::<4>().ok_or(DAMAGED)?;
@@ -19,23 +20,23 @@ pub(crate) fn check(table: &[u8]) -> Result<(), &'static str> {
     let units: Vec<usize> =
         trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit) as usize).collect();
     let leads = |at: usize, unit: usize| {
-        // A unit's children lie at its own place, exclusive-or its offset, exclusive-or their byte.
+        // A unit's children are at its own position XOR its offset XOR their byte.
         let base = at ^ ((unit >> 10) << ((unit & (1 << 9)) >> 6));
         let value = units.get(base).map(|unit| unit & ((1 << 31) - 1));
         let has_value = unit >> 8 & 1 == 1;
         (base | 0xff) < units.len()
             && (!has_value || value.is_some_and(|value| texts.is_char_boundary(value)))
     };
-    // Units with the highest bit are values and have no children.
+    // Units with the highest bit set are values and have no children.
     let mut nodes = units.iter().enumerate().filter(|(_, unit)| *unit >> 31 == 0);
     let sound = !units.is_empty() && nodes.all(|(at, &unit)| leads(at, unit));
     if sound { Ok(()) } else { Err(DAMAGED) }
 }
 
-/// Checks the tables of a `tokenizer.json`, wherever they stand in it.
+/// Checks all tables in a `tokenizer.json`.
 ///
 /// # Errors
-/// In words, if there is one that could lead out of itself.
+/// A message, if one could lead out of its table.
 pub(crate) fn check_json(value: &Value) -> Result<(), String> {
     match value {
         Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
@@ -43,7 +44,7 @@ pub(crate) fn check_json(value: &Value) -> Result<(), String> {
                 return check_json(field);
             }
             let table = field.as_str().and_then(|text| BASE64_STANDARD.decode(text).ok());
-            Ok(check(&table.ok_or("`precompiled_charsmap` is no text in base64")?)?)
+            Ok(check(&table.ok_or("`precompiled_charsmap` is not base64 text")?)?)
         }),
         Value::Array(items) => items.iter().try_for_each(check_json),
         _ => Ok(()),
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn places_and_values_must_lie_inside() {
-        // From the root's children, at 0 to 255, `a` has a value at its own place exclusive-or 1.
+        // From the root's children, at 0 to 255, `a` has a value at its own position XOR 1.
         let mut units = [0; 256];
         units[usize::from(b'a')] = u32::from(b'a') | 1 << 8 | 1 << 10;
         units[usize::from(b'a') ^ 1] = 1 << 31 | 2;

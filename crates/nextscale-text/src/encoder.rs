@@ -14,12 +14,12 @@ use crate::{
     t5::{Described, check},
 };
 
-/// Tokens that are encoded at once at most: enough for products at full speed.
+/// The most tokens encoded at once: enough for products at full speed.
 const TOKENS: usize = 2048;
-/// Attention scores of a block at once at most, 128 MiB.
+/// The largest attention scores of a block at once, 128 MiB.
 const SCORES: usize = 1 << 25;
 
-/// A text encoder and its vocabulary, whose headers have been read and whose weights have not.
+/// A text encoder and its vocabulary, with headers read but no weights.
 #[derive(Debug, Clone)]
 pub struct TextEncoder {
     file: WeightFile,
@@ -29,7 +29,7 @@ pub struct TextEncoder {
     fingerprint: String,
 }
 
-/// The rows of prompts, and what a person should know of them.
+/// The rows of prompts, with warnings.
 #[derive(Debug, Clone)]
 pub struct Encoded {
     /// The rows of every prompt.
@@ -39,12 +39,12 @@ pub struct Encoded {
 }
 
 impl TextEncoder {
-    /// Opens an encoder, a file of weights, an index of shards or a folder that has them, with the `config.json` beside it
-    /// where there is one; and its vocabulary, a `tokenizer.json` or `spiece.model`.
+    /// Opens an encoder, given as a file of weights, an index of shards or a folder with them, and the
+    /// `config.json` beside it if there is one; and its vocabulary, a `tokenizer.json` or `spiece.model`.
     ///
     /// # Errors
-    /// If a file cannot be read or is something else, a tensor is missing, unexpected or misshapen, or the vocabulary is
-    /// another encoder's.
+    /// If a file cannot be read or is of another kind, a tensor is missing, unexpected or misshapen, or the
+    /// vocabulary belongs to another encoder.
     pub fn open(encoder: impl AsRef<Path>, tokenizer: impl AsRef<Path>) -> Result<Self> {
         let encoder = encoder.as_ref();
         let tokenizer = PromptTokenizer::open(tokenizer)?;
@@ -60,7 +60,7 @@ impl TextEncoder {
         Self::new(file, sizes, tokenizer, end)
     }
 
-    /// An encoder of a file and a vocabulary that are open, for instance compiled in.
+    /// An encoder from an open file and vocabulary, for instance compiled in.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -86,7 +86,7 @@ impl TextEncoder {
         &self.config
     }
 
-    /// Channels of a row.
+    /// Channels per row.
     pub fn width(&self) -> usize {
         self.config.width
     }
@@ -96,31 +96,32 @@ impl TextEncoder {
         &self.tokenizer
     }
 
-    /// What tells this encoder with its vocabulary from others.
+    /// Identifies this encoder with its vocabulary.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// What it is called in reports, in a few words.
+    /// A short name for reports.
     pub fn describe(&self) -> String {
         let T5Config { depth, width, heads, vocabulary, .. } = self.config;
         format!("T5 encoder of {depth} blocks, width {width}, {heads} heads, {vocabulary} tokens")
     }
 
-    /// Loads the weights, to encode only.
+    /// Loads the weights for encoding only.
     ///
     /// # Errors
-    /// If the file cannot be read any more.
+    /// If the file can no longer be read.
     pub fn load(&self, device: &Device) -> Result<T5> {
         T5::load_to_encode(&self.file, &self.config, device)
     }
 
-    /// The rows of prompts. The weights are loaded if a prompt is not in the cache, and freed at the end. Equal prompts are
-    /// encoded once; those of a length together, so that none is filled up and no row depends on the others. `progress` hears
-    /// how many of how many prompts that are not in the cache have been encoded.
+    /// The rows of prompts. Loads the weights if a prompt is not in the cache, and frees them at the end.
+    /// Equal prompts are encoded once. Prompts of equal length are encoded together, so that there is no
+    /// padding and no row depends on other prompts. `progress` receives the number of uncached prompts
+    /// encoded so far, and their total.
     ///
     /// # Errors
-    /// If a prompt cannot be turned into tokens, or the weights cannot be read.
+    /// If a prompt cannot be tokenised, or the weights cannot be read.
     pub fn encode<S: AsRef<str>>(
         &self,
         prompts: &[S],
@@ -167,7 +168,7 @@ impl TextEncoder {
                         let failed = kept
                             .and_then(|cache| cache.put(&self.weights, prompts[0], tokens, &values).err());
                         if let Some(detail) = failed {
-                            // Once: a full disk refuses them all.
+                            // Only once: a full disk refuses all of them.
                             warnings.push(Warning::NotKept { detail });
                             kept = None;
                         }
@@ -196,7 +197,7 @@ fn warnings_of(index: usize, prompt: &str, tokens: &Tokens) -> Vec<Warning> {
     warnings
 }
 
-/// The rows of prompts of the same number of tokens.
+/// The rows of prompts with the same number of tokens.
 fn encode_alike(model: &T5, prompts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
     let ConditionRows::Embeddings { values, .. } = model.rows(prompts)? else {
         unreachable!("the rows of texts are embeddings")

@@ -3,27 +3,27 @@ use std::path::PathBuf;
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between a prompt and its embeddings, in words that name the file, the field and the remedy.
+/// Errors between a prompt and its embeddings. Messages name the file, the field and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The encoder's weights cannot be read, or its tensors do not fit.
     #[error(transparent)]
     Weights(#[from] nextscale_weights::Error),
-    /// A setting is outside what it may be.
+    /// A setting is outside its range.
     #[error(transparent)]
     Core(#[from] nextscale_core::Error),
     /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "create".
+        /// What was attempted: "read", "create".
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system says.
         source: std::io::Error,
     },
-    /// A `config.json` is none of a T5 encoder, or not this file's.
+    /// A `config.json` does not describe a T5 encoder, or describes another file.
     #[error("{}: {detail}", path.display())]
     Config {
         /// The file.
@@ -31,7 +31,7 @@ pub enum Error {
         /// What is wrong, and the remedy.
         detail: String,
     },
-    /// A file of weights is one of another text encoder than those that are read here.
+    /// A weight file belongs to another kind of text encoder than those supported.
     #[error("{file}: {detail}")]
     Encoder {
         /// The file.
@@ -39,15 +39,15 @@ pub enum Error {
         /// What is wrong, and the remedy.
         detail: String,
     },
-    /// A file is no vocabulary.
-    #[error("{file} is no vocabulary that can be read: {detail}; give a tokenizer.json or a spiece.model")]
+    /// A file is not a vocabulary.
+    #[error("{file} is not a readable vocabulary: {detail}; give a tokenizer.json or a spiece.model")]
     Vocabulary {
         /// The file.
         file: String,
         /// What is wrong.
         detail: String,
     },
-    /// A vocabulary is another encoder's.
+    /// A vocabulary belongs to another encoder.
     #[error(
         "{vocabulary} is not the vocabulary of {encoder}: {detail}; give the one that was published with it"
     )]
@@ -59,15 +59,15 @@ pub enum Error {
         /// Both sizes.
         detail: String,
     },
-    /// A prompt cannot be turned into tokens.
+    /// A prompt cannot be tokenised.
     #[error("prompt {prompt:?} cannot be turned into tokens: {detail}")]
     Prompt {
-        /// The prompt, cut short.
+        /// The prompt, shortened.
         prompt: String,
         /// What the tokenizer says.
         detail: String,
     },
-    /// A file is none of prompts.
+    /// A file does not contain prompts.
     #[error("{}: {detail}", path.display())]
     PromptFile {
         /// The file.
@@ -75,7 +75,7 @@ pub enum Error {
         /// What is wrong, and the remedy.
         detail: String,
     },
-    /// A prompt was not among those that were encoded.
+    /// A prompt was not among those encoded.
     #[error("prompt {0:?} has not been encoded; give all prompts of a run to the encoder at once")]
     NotEncoded(String),
 }

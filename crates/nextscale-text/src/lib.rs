@@ -1,7 +1,8 @@
-//! Text encoders as their files have them: prompts to tokens to rows of embeddings.
+//! Text encoders in their published formats: prompts to tokens to rows of embeddings.
 //!
-//! [`TextEncoder::open`] reads headers and the vocabulary, and checks that they belong together. [`TextEncoder::encode`] loads
-//! the weights, encodes all prompts of a run at once and frees them again; [`TextRows`] are what a backbone is conditioned on:
+//! [`TextEncoder::open`] reads headers and the vocabulary, and checks that they belong together.
+//! [`TextEncoder::encode`] loads the weights, encodes all prompts of a run at once and frees the weights
+//! again. A backbone is conditioned on the resulting [`TextRows`]:
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -20,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! A small encoder that is trained along with its backbone is a [`T5`] too: [`T5Config::init`] makes one and [`word_level`] its
-//! vocabulary.
+//! A small encoder that is trained together with its backbone is also a [`T5`]: [`T5Config::init`] creates
+//! one and [`word_level`] its vocabulary.
 
 mod cache;
 mod character_map;

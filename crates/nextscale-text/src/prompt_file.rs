@@ -2,10 +2,11 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// The prompts of a text file, one a line; an empty line is the empty text. The file's last line may end or not.
+/// The prompts of a text file, one per line; an empty line is the empty text. The last line may lack a
+/// newline.
 ///
 /// # Errors
-/// If the file cannot be read, has no line, or a line is not UTF-8, which is named by its number.
+/// If the file cannot be read or has no lines, or a line is not UTF-8; the message has its number.
 pub fn read_prompts(path: impl AsRef<Path>) -> Result<Vec<String>> {
     let path = path.as_ref();
     let bytes =
@@ -15,11 +16,11 @@ pub fn read_prompts(path: impl AsRef<Path>) -> Result<Vec<String>> {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         refuse(format!("line {line} is not UTF-8; save the file as UTF-8 text"))
     })?;
-    // Some editors mark UTF-8 so.
+    // Some editors add a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let prompts: Vec<String> = text.lines().map(String::from).collect();
     if prompts.is_empty() {
-        return Err(refuse("it has no line; write one prompt a line".into()));
+        return Err(refuse("it has no lines; write one prompt per line".into()));
     }
     Ok(prompts)
 }

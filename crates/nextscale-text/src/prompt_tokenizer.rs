@@ -4,12 +4,12 @@ use tokenizers::Tokenizer;
 
 use crate::{Error, Result, character_map, error::shortened, sentencepiece};
 
-/// The most tokens that a prompt has, its end included, as upstream's encoders read it.
+/// The most tokens of a prompt including its end, as read by upstream's encoders.
 pub const MAX_TOKENS: usize = 512;
-/// A table of embeddings may be longer than the vocabulary: published ones are filled up to a multiple of this.
+/// A table of embeddings may be longer than the vocabulary: published ones are padded to a multiple of this.
 const FILLED_UP_TO: usize = 128;
 
-/// Turns prompts into token numbers.
+/// Turns prompts into token ids.
 #[derive(Debug, Clone)]
 pub struct PromptTokenizer {
     label: String,
@@ -21,9 +21,9 @@ pub struct PromptTokenizer {
 /// A prompt's tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
-    /// Their numbers, the end's last; no more than [`MAX_TOKENS`].
+    /// Their ids, the end's last; at most [`MAX_TOKENS`].
     pub ids: Vec<u32>,
-    /// How many the prompt would have had, the end included.
+    /// How many tokens the prompt would have had, including the end.
     pub untruncated: usize,
     /// The parts of the prompt that the vocabulary does not know.
     pub unknown: Vec<String>,
@@ -33,7 +33,7 @@ impl PromptTokenizer {
     /// Opens a `tokenizer.json`, a sentencepiece `spiece.model` of a T5, or a folder that has one of them.
     ///
     /// # Errors
-    /// If the file cannot be read or is no vocabulary whose texts end in `</s>`.
+    /// If the file cannot be read or is not a vocabulary whose texts end in `</s>`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let candidates = ["tokenizer.json", "spiece.model"].map(|name| path.join(name));
@@ -43,7 +43,7 @@ impl PromptTokenizer {
         Self::from_bytes(&bytes, path.display().to_string())
     }
 
-    /// Reads a vocabulary of either kind, told apart by content; `name` stands for it in errors.
+    /// Reads a vocabulary of either kind, recognised by content; `name` stands for it in errors.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -59,7 +59,7 @@ impl PromptTokenizer {
         character_map::check_json(&value).map_err(refuse)?;
         let read = Tokenizer::from_bytes(&json);
         let mut tokenizer = read.map_err(|error| refuse(error.to_string()))?;
-        // Prompts are cut here, where it can be said which.
+        // Prompts are truncated here, where it can be reported.
         tokenizer.with_truncation(None).map_err(|error| refuse(error.to_string()))?;
         tokenizer.with_padding(None);
         let empty = tokenizer.encode("", true).map_err(|error| refuse(error.to_string()))?;
@@ -71,26 +71,26 @@ impl PromptTokenizer {
         Ok(Self { label, tokenizer, end, unknown })
     }
 
-    /// The number of tokens, special ones included.
+    /// The number of tokens, including special ones.
     pub fn len(&self) -> usize {
         let vocabulary = self.tokenizer.get_vocab(true);
         vocabulary.values().max().map_or(0, |&last| last as usize + 1)
     }
 
-    /// Whether there is no token.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of the token that ends every prompt.
+    /// The id of the token that ends every prompt.
     pub fn end(&self) -> u32 {
         self.end
     }
 
-    /// What tells this vocabulary from others.
+    /// Identifies this vocabulary.
     ///
     /// # Errors
-    /// If it cannot be written out.
+    /// If it cannot be serialised.
     pub fn fingerprint(&self) -> Result<String> {
         let text = self.tokenizer.to_string(false);
         let text =
@@ -98,7 +98,7 @@ impl PromptTokenizer {
         Ok(nextscale_files::Hash::from(text).short(12))
     }
 
-    /// Checks that this is the vocabulary of an encoder with a table of `rows` and this end of texts.
+    /// Checks that this is the vocabulary of an encoder with a table of `rows` rows and this end token.
     ///
     /// # Errors
     /// [`Error::OtherVocabulary`] with both sizes.
@@ -116,10 +116,10 @@ impl PromptTokenizer {
         Ok(())
     }
 
-    /// The tokens of a prompt. The empty prompt is the empty text, which has its end only.
+    /// The tokens of a prompt. The empty prompt has only the end token.
     ///
     /// # Errors
-    /// If the vocabulary knows no token for some of it, not even one for unknown text.
+    /// If the vocabulary has no token for part of it, not even one for unknown text.
     pub fn tokens(&self, prompt: &str) -> Result<Tokens> {
         let encoding = self
             .tokenizer
@@ -177,7 +177,7 @@ mod tests {
             }
             assert_eq!(found.ids, ids, "{text:?}");
         }
-        // T5's sentinels stand behind the pieces.
+        // T5's sentinels follow the pieces.
         assert_eq!(tokenizer.len(), expected["pieces"].as_u64().unwrap() as usize + 100);
         assert_eq!(tokenizer.tokens("<extra_id_0>").unwrap().ids, [399, 1]);
         assert_eq!(tokenizer.tokens("<extra_id_99>").unwrap().ids, [300, 1]);

@@ -5,7 +5,7 @@ use nextscale_core::ConditionRows;
 
 use crate::{Error, Result, error::shortened};
 
-/// The embeddings of prompts, on the host: for each prompt a row a token.
+/// The embeddings of prompts, on the host: one row per token.
 #[derive(Debug, Clone)]
 pub struct TextRows {
     width: usize,
@@ -21,7 +21,7 @@ impl TextRows {
         self.rows.insert(prompt, rows);
     }
 
-    /// Channels of a row.
+    /// Channels per row.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -31,7 +31,7 @@ impl TextRows {
         self.rows.keys().map(String::as_str)
     }
 
-    /// Adds the rows of other prompts of the same encoder.
+    /// Adds the rows of other prompts from the same encoder.
     pub fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
     }
@@ -45,11 +45,11 @@ impl TextRows {
         rows.map(|rows| rows.as_slice()).ok_or_else(|| Error::NotEncoded(shortened(prompt)))
     }
 
-    /// The rows of a batch of prompts: values `[batch, longest, width]`, zeros beyond a prompt's end, and the mask that tells
-    /// where there is a token.
+    /// The rows of a batch of prompts: values `[batch, longest, width]`, zero beyond a prompt's end, and a
+    /// mask of where there are tokens.
     ///
     /// # Errors
-    /// [`Error::NotEncoded`] if a prompt has no rows; [`Error::Core`] if there is no prompt.
+    /// [`Error::NotEncoded`] if a prompt has no rows; [`Error::Core`] if the batch is empty.
     pub fn batch<S: AsRef<str>>(&self, prompts: &[S], device: &Device) -> Result<ConditionRows> {
         let rows = prompts.iter().map(|prompt| self.get(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
         let Some(longest) = rows.iter().map(|rows| rows.len()).max() else {

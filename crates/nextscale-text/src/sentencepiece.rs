@@ -1,15 +1,15 @@
-//! `spiece.model`, a sentencepiece unigram model, as the `tokenizer.json` that says the same.
+//! Converts `spiece.model`, a sentencepiece unigram model, to the equivalent `tokenizer.json`.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use prost::Message;
 use serde_json::{Value, json};
 
-/// Sentinels that T5's tokenizer has behind the pieces, numbered backwards: `<extra_id_99>` comes first.
+/// Sentinels that T5's tokenizer adds after the pieces, numbered backwards: `<extra_id_99>` comes first.
 const SENTINELS: usize = 100;
-/// What stands for a space in pieces.
+/// Stands for a space in pieces.
 const SPACE: char = '▁';
 
-/// What is read of a sentencepiece `ModelProto`.
+/// The fields that are read of a sentencepiece `ModelProto`.
 #[derive(Message)]
 struct Model {
     #[prost(message, repeated, tag = "1")]
@@ -64,10 +64,11 @@ struct Normalizer {
     escape_whitespaces: Option<bool>,
 }
 
-/// The `tokenizer.json` of a T5 sentencepiece model: its pieces, T5's sentinels behind them, and `</s>` after every text.
+/// The `tokenizer.json` of a T5 sentencepiece model: its pieces, then T5's sentinels, with `</s>` after every
+/// text.
 ///
 /// # Errors
-/// In words, if the bytes are no such model.
+/// A message, if the bytes are not such a model.
 pub(crate) fn tokenizer_json(bytes: &[u8]) -> Result<Value, String> {
     let model = Model::decode(bytes).map_err(|error| format!("as a sentencepiece model, {error}"))?;
     let kind = model.trainer.as_ref().and_then(|trainer| trainer.model_type).unwrap_or(UNIGRAM);
@@ -75,7 +76,7 @@ pub(crate) fn tokenizer_json(bytes: &[u8]) -> Result<Value, String> {
         return Err(format!("its pieces are not those of a unigram model but of kind {kind}"));
     }
     if model.trainer.as_ref().and_then(|trainer| trainer.byte_fallback).unwrap_or(false) {
-        return Err("it falls back on bytes, which T5's does not".into());
+        return Err("it falls back to bytes, which T5's does not".into());
     }
     let normalizer = model.normalizer.as_ref().ok_or("it has no rules of normalisation")?;
     for (rule, holds) in [
@@ -114,7 +115,7 @@ pub(crate) fn tokenizer_json(bytes: &[u8]) -> Result<Value, String> {
     if let Some(map) = normalizer.precompiled_charsmap.as_ref().filter(|map| !map.is_empty()) {
         steps.push(json!({"type": "Precompiled", "precompiled_charsmap": BASE64_STANDARD.encode(map)}));
     }
-    // Spaces at both ends go, several become one.
+    // Spaces at both ends are removed; several become one.
     steps.push(json!({"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""}));
     steps.push(json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}));
     Ok(json!({

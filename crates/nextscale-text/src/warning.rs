@@ -2,34 +2,34 @@ use std::fmt;
 
 use crate::{MAX_TOKENS, error::shortened};
 
-/// What a person should know of prompts that were encoded all the same.
+/// Warnings about prompts that were encoded anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
     /// A prompt has more tokens than an encoder reads.
     Truncated {
-        /// The prompt's place among those that were given, from 0.
+        /// The prompt's index, from 0.
         index: usize,
         /// The prompt.
         prompt: String,
         /// How many tokens it has.
         tokens: usize,
     },
-    /// A prompt is empty, which is not the same as none.
+    /// A prompt is empty, which differs from no prompt.
     Empty {
-        /// The prompt's place among those that were given, from 0.
+        /// The prompt's index, from 0.
         index: usize,
     },
     /// A prompt has parts that the vocabulary does not know.
     Unknown {
-        /// The prompt's place among those that were given, from 0.
+        /// The prompt's index, from 0.
         index: usize,
         /// The prompt.
         prompt: String,
         /// The parts.
         parts: Vec<String>,
     },
-    /// Rows could not be kept on disk.
+    /// Rows could not be stored on disk.
     NotKept {
         /// Why.
         detail: String,
@@ -41,24 +41,24 @@ impl fmt::Display for Warning {
         match self {
             Self::Truncated { index, prompt, tokens } => write!(
                 f,
-                "prompt {} ({:?}) has {tokens} tokens: the first {} and the end are read; shorten it",
+                "prompt {} ({:?}) has {tokens} tokens; only the first {} and the end are read; shorten it",
                 index + 1,
                 shortened(prompt),
                 MAX_TOKENS - 1
             ),
             Self::Empty { index } => write!(
                 f,
-                "prompt {} is empty: that is the empty text, not the null condition; write Null for that",
+                "prompt {} is empty, which means the empty text and not the null condition; write Null for that",
                 index + 1
             ),
             Self::Unknown { index, prompt, parts } => write!(
                 f,
-                "prompt {} ({:?}) has what the vocabulary does not know: {}",
+                "prompt {} ({:?}) has parts that the vocabulary does not know: {}",
                 index + 1,
                 shortened(prompt),
                 parts.iter().map(|part| format!("{:?}", shortened(part))).collect::<Vec<_>>().join(", ")
             ),
-            Self::NotKept { detail } => write!(f, "rows of prompts are not kept on disk: {detail}"),
+            Self::NotKept { detail } => write!(f, "rows of prompts could not be stored on disk: {detail}"),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
         let prompt = "ä".repeat(100);
         let text = Warning::Truncated { index: 7, prompt, tokens: 613 }.to_string();
         assert!(text.starts_with("prompt 8 (\"ä"), "{text}");
-        assert!(text.contains("…\") has 613 tokens: the first 511"), "{text}");
+        assert!(text.contains("…\") has 613 tokens; only the first 511"), "{text}");
         assert!(text.chars().count() < 200, "{text}");
         let parts = vec!["spaceship".into(), "x".into()];
         let text = Warning::Unknown { index: 0, prompt: "a spaceship x".into(), parts }.to_string();

@@ -1,4 +1,4 @@
-//! A vocabulary of whole words, for encoders that are trained on captions of few words.
+//! A vocabulary of whole words, for encoders trained on captions with few different words.
 
 use serde_json::json;
 use tokenizers::{
@@ -8,14 +8,14 @@ use tokenizers::{
 
 use crate::{Error, Result};
 
-/// The tokens that T5 has first, by their numbers.
+/// T5's first tokens, by id.
 const SPECIAL: [&str; 3] = ["<pad>", "</s>", "<unk>"];
 
-/// The `tokenizer.json` of all words of `texts`, in lower case, the most frequent first: `<pad>` is 0, `</s>`, which ends every
-/// text, 1 and `<unk>`, for words that are not there, 2. Punctuation marks are words of their own.
+/// The `tokenizer.json` of all words of `texts`, in lower case, most frequent first: `<pad>` is 0, `</s>`,
+/// which ends every text, is 1, and `<unk>`, for unknown words, is 2. Punctuation marks are separate words.
 ///
 /// # Errors
-/// If there is no word.
+/// If there are no words.
 pub fn word_level<S: AsRef<str> + Send>(
     texts: impl IntoIterator<Item = S, IntoIter: Send>,
 ) -> Result<String> {
@@ -59,7 +59,7 @@ pub fn word_level<S: AsRef<str> + Send>(
     let mut trainer = TrainerWrapper::WordLevelTrainer(trainer);
     tokenizer.train(&mut trainer, texts.into_iter()).map_err(|error| refuse(error.to_string()))?;
     if tokenizer.get_vocab_size(true) == SPECIAL.len() {
-        return Err(refuse("the texts have no word".into()));
+        return Err(refuse("the texts have no words".into()));
     }
     tokenizer.to_string(true).map_err(|error| refuse(error.to_string()))
 }

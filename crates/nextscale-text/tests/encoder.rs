@@ -1,4 +1,4 @@
-//! From prompts to rows, with files as a user has them.
+//! From prompts to rows, with files as users have them.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -102,7 +102,7 @@ fn kept_rows_need_no_weights_and_damaged_ones_are_made_again() {
         assert_eq!(first.rows.get(prompt).unwrap(), mended.rows.get(prompt).unwrap());
     }
     assert_eq!(encode(&encoder, &PROMPTS, Some(&cache)).1, []);
-    // Another encoder doesn't read them.
+    // Another encoder does not read them.
     config()
         .init(6, &Device::flex())
         .unwrap()

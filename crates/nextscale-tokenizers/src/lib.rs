@@ -13,19 +13,19 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_core::{Alphabet, Canvas, Draw, Error, Grid, Result, ScaleSchedule};
 
-/// A tokenizer bound to a scale schedule: it turns images into one grid of tokens a scale, and draws into a canvas and
-/// then an image.
+/// A tokenizer bound to a scale schedule: turns images into one grid of tokens per scale, and draws into a
+/// canvas and then an image.
 pub trait Tokenizer: Send + Sync {
-    /// The scales that it encodes to and draws from.
+    /// The scales that it encodes to and decodes from.
     fn schedule(&self) -> &ScaleSchedule;
 
-    /// What one position's channels mean.
+    /// The meaning of one position's channels.
     fn alphabet(&self) -> Alphabet;
 
-    /// The channels of the backbone's input.
+    /// The number of channels of the backbone's input.
     fn input_channels(&self) -> usize;
 
-    /// The channels of the canvas. By default those of the backbone's input.
+    /// The number of channels of the canvas. By default those of the backbone's input.
     fn canvas_channels(&self) -> usize {
         self.input_channels()
     }
@@ -35,10 +35,10 @@ pub trait Tokenizer: Send + Sync {
         self.schedule().last()
     }
 
-    /// The same tokenizer on other scales than [`schedule`](Self::schedule). By default there are none.
+    /// The same tokenizer on other scales than [`schedule`](Self::schedule). By default there are no others.
     ///
     /// # Errors
-    /// If it has no such scales; the message names those that it has.
+    /// If it does not support these scales; the message names those that it does.
     fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Tokenizer>> {
         let message =
             format!("the tokenizer has the scales {}, and {schedule} were asked for", self.schedule());
@@ -54,8 +54,8 @@ pub trait Tokenizer: Send + Sync {
     /// An empty canvas for `batch` images.
     fn blank(&self, batch: usize) -> Canvas;
 
-    /// The features of a draw at scale `k`: `[batch, channels, h, w]`, on that scale's grid or a finer one of its own. A draw with weights is
-    /// embedded as the convex mix.
+    /// The features of a draw at scale `k`: `[batch, channels, h, w]`, on that scale's grid or a finer one of
+    /// its own. A draw with weights is embedded as the convex mix.
     ///
     /// # Errors
     /// If the draw does not fit the scale.
@@ -79,27 +79,29 @@ pub trait Tokenizer: Send + Sync {
     /// If the canvas does not fit.
     fn decode(&self, canvas: &Canvas) -> Result<Tensor<4>>;
 
-    /// The tokens of images `[batch, 3, H, W]` in [0, 1]: for every scale `[batch, h·w, slots]`.
+    /// The tokens of images `[batch, 3, H, W]` in [0, 1]: `[batch, h·w, slots]` for every scale.
     ///
     /// # Errors
     /// If the images do not have the tokenizer's size, or it was loaded without its encoder.
     fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>>;
 
-    /// What images `[batch, 3, H, W]` in [0, 1] are before they become tokens, for [`requantise`](Self::requantise):
-    /// `[batch, channels, H, W]` on the canvas's grid. By default a tokenizer cannot.
+    /// The features of images `[batch, 3, H, W]` in [0, 1] before quantisation, for
+    /// [`requantise`](Self::requantise): `[batch, channels, H, W]` on the canvas's grid. By default
+    /// unsupported.
     ///
     /// # Errors
-    /// If it cannot, or as [`encode`](Self::encode).
+    /// If unsupported, or as [`encode`](Self::encode).
     fn features(&self, images: Tensor<4>) -> Result<Tensor<4>> {
         let _ = images;
         Err(Error::Unsupported("this tokenizer cannot requantise against a canvas".into()))
     }
 
-    /// The tokens `[batch, h·w, slots]` of scale `k` that are nearest to what `features` `[batch, channels, H, W]` still lack of
-    /// the canvas. On the canvas of an image's own coarser tokens they are those of [`encode`](Self::encode).
+    /// The tokens `[batch, h·w, slots]` of scale `k` nearest to what `features` `[batch, channels, H, W]`
+    /// still lack on the canvas. On the canvas of an image's own coarser tokens they equal those of
+    /// [`encode`](Self::encode).
     ///
     /// # Errors
-    /// If it cannot, or the shapes do not fit.
+    /// If unsupported, or the shapes do not fit.
     fn requantise(&self, features: Tensor<4>, canvas: &Canvas, k: usize) -> Result<Tensor<3, Int>> {
         let _ = (features, canvas, k);
         Err(Error::Unsupported("this tokenizer cannot requantise against a canvas".into()))

@@ -15,7 +15,7 @@ pub(crate) fn map(positions: Tensor<3>, grid: Grid) -> Tensor<4> {
     positions.swap_dims(1, 2).reshape([batch, channels, grid.height, grid.width])
 }
 
-/// The grid of scale `k`, which there must be.
+/// The grid of scale `k`, which must exist.
 pub(crate) fn grid(schedule: &ScaleSchedule, k: usize) -> Result<Grid> {
     schedule
         .grids()

@@ -1,10 +1,10 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use nextscale_core::{Grid, resample};
 
-/// Separable resampling between two grids: two small matrix products, kept on the device.
+/// Separable resampling between two grids: two small matrix products, with matrices kept on the device.
 #[derive(Debug, Clone)]
 pub struct Resize {
-    /// Cᵀ and Rᵀ, `[1, from, to]`; nothing where the grids are equal, where every kind is the identity.
+    /// Cᵀ and Rᵀ, `[1, from, to]`; `None` if the grids are equal, where every kind is the identity.
     matrices: Option<(Tensor<3>, Tensor<3>)>,
     to: Grid,
 }
@@ -15,12 +15,12 @@ impl Resize {
         Self::new(resample::bicubic, from, to, device)
     }
 
-    /// Bilinear (half-pixel centres, no antialiasing: it takes two samples an axis even where it shrinks).
+    /// Bilinear (half-pixel centres, no antialiasing: two samples per axis even when it shrinks).
     pub fn bilinear(from: Grid, to: Grid, device: &Device) -> Self {
         Self::new(resample::bilinear, from, to, device)
     }
 
-    /// Means over windows that overlap where the ratio is not whole.
+    /// Means over windows, which overlap if the ratio is not an integer.
     pub fn area(from: Grid, to: Grid, device: &Device) -> Self {
         Self::new(resample::area, from, to, device)
     }
@@ -39,7 +39,7 @@ impl Resize {
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let Some((columns, rows)) = &self.matrices else { return x };
         let [batch, channels, height, width] = x.dims();
-        // One product an image, so that the batch does not decide how a product is summed.
+        // One product per image, so that the batch does not affect how a product is summed.
         let x = x.reshape([batch, channels * height, width]).matmul(columns.clone());
         let x = x.reshape([batch, channels, height, self.to.width]).swap_dims(2, 3);
         let x = x.reshape([batch, channels * self.to.width, height]).matmul(rows.clone());

@@ -1,23 +1,25 @@
-//! The game between a tokenizer and a discriminator that tells its reconstructions from photographs, in the hinge form of
-//! Lim and Ye, 2017 ("Geometric GAN"), as VQGAN has it (Esser and others, 2021, "Taming Transformers").
+//! Adversarial training of a tokenizer against a discriminator that distinguishes its reconstructions from
+//! photographs, with the hinge loss of Lim and Ye, 2017 ("Geometric GAN"), as in VQGAN (Esser and others,
+//! 2021, "Taming Transformers").
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::discriminator::Discriminator;
 
-/// The losses of the two players, `[1]` each.
+/// The losses of both networks, `[1]` each.
 #[derive(Debug)]
 pub struct Game {
-    /// −mean D(output): its gradient reaches the output and no weight of D.
+    /// −mean D(output). Its gradient reaches the output, but no weights of D.
     pub generator: Tensor<1>,
-    /// ½·mean max(0, 1 − D(image)) + ½·mean max(0, 1 + D(output)): its gradient reaches D's weights and no output.
+    /// ½·mean max(0, 1 − D(image)) + ½·mean max(0, 1 + D(output)). Its gradient reaches D's weights, but no
+    /// output.
     pub discriminator: Tensor<1>,
 }
 
 impl Game {
-    /// A turn on reconstructions `output` of `images`, both `[batch, 3, h, w]` in [-1, 1]. The generator's loss is a number
-    /// without a graph unless it is `felt`.
+    /// Both losses on reconstructions `output` of `images`, both `[batch, 3, h, w]` in [-1, 1]. The
+    /// generator's loss has a graph only if it is `felt`.
     pub fn turn(discriminator: &Discriminator, output: Tensor<4>, images: Tensor<4>, felt: bool) -> Self {
         let [batch, ..] = output.dims();
         let both = Tensor::cat(vec![output.clone().inner(), images.inner()], 0).autodiff();
@@ -50,7 +52,7 @@ mod tests {
         Tensor::random([4, 3, 16, 16], Distribution::Uniform(-1.0, 1.0), &Device::flex())
     }
 
-    /// Noise whose neighbours are alike.
+    /// Noise with similar neighbours.
     fn smooth() -> Tensor<4> {
         let coarse = Tensor::<4>::random([4, 3, 4, 4], Distribution::Uniform(-1.0, 1.0), &Device::flex());
         coarse.reshape([4, 3, 4, 1, 4, 1]).repeat_dim(3, 4).repeat_dim(5, 4).reshape([4, 3, 16, 16])

@@ -1,21 +1,21 @@
-//! How a codebook is used.
+//! The usage of a codebook.
 
 use burn::tensor::{Int, Tensor};
 
-/// Counts of how often each code was chosen.
+/// Counts how often each code was used.
 #[derive(Debug, Clone)]
 pub struct CodeUse {
-    /// f32, as checkpoints hold it: exact up to 2²⁴ choices of one code between two clearings.
+    /// f32, as in checkpoints: exact up to 2²⁴ uses of one code between two resets.
     counts: Vec<f32>,
 }
 
 impl CodeUse {
-    /// No code of `vocabulary` chosen yet.
+    /// Counts of `vocabulary` codes, all zero.
     pub fn new(vocabulary: usize) -> Self {
         Self { counts: vec![0.0; vocabulary] }
     }
 
-    /// Takes in the tokens of all scales.
+    /// Counts the tokens of all scales.
     pub fn count<const D: usize>(&mut self, tokens: &[Tensor<D, Int>]) {
         for scale in tokens {
             for token in scale.to_data().iter::<i64>() {
@@ -32,7 +32,7 @@ impl CodeUse {
         &self.counts
     }
 
-    /// Puts back what [`counts`](Self::counts) gave.
+    /// Restores the result of [`counts`](Self::counts).
     pub fn set(&mut self, counts: &[f32]) {
         self.counts = counts.to_vec();
     }
@@ -42,17 +42,18 @@ impl CodeUse {
         self.counts.fill(0.0);
     }
 
-    /// The codes that were never chosen.
+    /// The codes that were never used.
     pub fn unused(&self) -> Vec<usize> {
         (0..self.counts.len()).filter(|&code| self.counts[code] == 0.0).collect()
     }
 
-    /// How many codes were chosen.
+    /// How many codes were used.
     pub fn used(&self) -> usize {
         self.counts.iter().filter(|&&count| count > 0.0).count()
     }
 
-    /// e to the entropy of the choices: the number of codes, if all were chosen alike. 0 when nothing was counted.
+    /// The exponential of the entropy of the uses: the number of codes if all are used equally. 0 without
+    /// counts.
     pub fn perplexity(&self) -> f64 {
         let total: f64 = self.counts.iter().map(|&count| f64::from(count)).sum();
         if total == 0.0 {

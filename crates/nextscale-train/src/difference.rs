@@ -1,15 +1,15 @@
-//! Where two settings differ.
+//! Differences between two settings.
 
 use serde_json::Value;
 
-/// A place where two trees differ, with what either has there.
+/// A place where two trees differ, with both values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference<'a> {
-    /// Names from the root, with dots between them.
+    /// Names from the root, separated by dots.
     pub at: String,
-    /// What the first has there; null where nothing.
+    /// The first tree's value; null if it has none.
     pub first: &'a Value,
-    /// What the second has there; null where nothing.
+    /// The second tree's value; null if it has none.
     pub second: &'a Value,
 }
 

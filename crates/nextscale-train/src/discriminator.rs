@@ -1,4 +1,4 @@
-//! A network that says of every patch of an image whether it is of a photograph or of a reconstruction.
+//! A network that judges every patch of an image: photograph or reconstruction.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -9,12 +9,13 @@ use crate::layer::{GROUP, Layer, fresh, halve, zeros};
 use crate::params::replace;
 use crate::{Error, Result};
 
-/// The patch discriminator of Isola and others, 2017 ("Image-to-Image Translation with Conditional Adversarial Networks"):
-/// two halvings and four convolutions, so that a score is of 26 × 26 pixels. Halvings are means rather than strides, and
-/// norms are over groups rather than batches, so that an image's scores are its own.
+/// The patch discriminator of Isola and others, 2017 ("Image-to-Image Translation with Conditional
+/// Adversarial Networks"): two halvings and four convolutions, so that a score covers 26 × 26 pixels.
+/// Halvings are means rather than strides, and norms are over groups rather than batches, so that an image's
+/// scores do not depend on other images.
 #[derive(Module, Debug)]
 pub struct Discriminator {
-    /// Without a norm, which would hide from the rest how strong the edges are.
+    /// Without a norm, which would hide the strength of edges from later layers.
     edges: Param<Tensor<4>>,
     edges_bias: Param<Tensor<1>>,
     half: Layer,
@@ -27,7 +28,8 @@ impl Discriminator {
     /// The sides of an image must be multiples of this many pixels.
     pub const GRANULARITY: usize = 4;
 
-    /// A network with `channels` at full size and twice as many from the first halving on; `seed` decides its weights.
+    /// A network with `channels` at full size and twice as many from the first halving on; `seed` determines
+    /// its weights.
     ///
     /// # Errors
     /// [`Error::Setting`] for channels that no norm divides.
@@ -45,7 +47,8 @@ impl Discriminator {
         Ok(replace(empty, |parameter| Some(fresh(seed, &parameter))))
     }
 
-    /// The same network, whose convolutions multiply `dtype` where they have channels enough and the processor can.
+    /// The same network with convolutions multiplying in `dtype`, if they have enough channels and the
+    /// processor supports it.
     #[must_use]
     pub fn computing_in(mut self, dtype: Dtype) -> Self {
         self.half.dtype = dtype;
@@ -53,7 +56,8 @@ impl Discriminator {
         self
     }
 
-    /// Images `[batch, 3, h, w]` in [-1, 1] to scores `[batch, 1, h/4, w/4]`, high for what looks like a photograph.
+    /// Images `[batch, 3, h, w]` in [-1, 1] to scores `[batch, 1, h/4, w/4]`, high for what looks like a
+    /// photograph.
     pub fn scores(&self, images: Tensor<4>) -> Tensor<4> {
         let x = silu(conv2d_3x3(images, self.edges.val(), Some(self.edges_bias.val())));
         let x = self.half.forward(halve(x));
@@ -62,7 +66,7 @@ impl Discriminator {
     }
 }
 
-/// What the norms can take.
+/// Checks what the norms require.
 pub fn check_channels(channels: usize) -> Result<()> {
     if channels == 0 || !channels.is_multiple_of(GROUP) {
         return Err(Error::setting(
@@ -71,8 +75,8 @@ pub fn check_channels(channels: usize) -> Result<()> {
         ));
     }
     let bytes = (channels as u128).saturating_mul(channels as u128).saturating_mul(64);
-    memory::check("channels", &format!("a discriminator of {channels} channels"), bytes)
-        .map_err(|error| Error::setting("adversarial.channels", error.to_string()))
+    memory::check("adversarial.channels", &format!("a discriminator of {channels} channels"), bytes)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The moving average of weights.
+//! The moving average of weights (EMA).
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 
 use crate::params::{parameters, replace};
 
-/// An exponential moving average of every parameter. Its decay grows as (1 + t) / (10 + t) up to the one asked for, so
-/// that the first, poor weights are soon forgotten.
+/// An exponential moving average of every parameter. Its decay grows as (1 + t) / (10 + t) up to the
+/// configured value, so that the poor initial weights are soon forgotten.
 #[derive(Debug, Clone)]
 pub struct Ema {
     decay: f64,
@@ -22,8 +22,8 @@ impl Ema {
         Self { decay, values: parameters(module).into_iter().map(|p| (p.name, p.values)).collect() }
     }
 
-    /// Takes in the weights after `updates` updates. Those that are not `trained`, by name, stay bit for bit: the rounding
-    /// of an average would move them.
+    /// Updates the averages with the weights after `updates` updates. Untrained parameters, by name, stay the
+    /// same bit for bit: rounding would change their averages.
     pub fn update<M: Module>(&mut self, module: &M, updates: u64, trained: impl Fn(&str) -> bool) {
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
         for parameter in parameters(module).into_iter().filter(|parameter| trained(&parameter.name)) {

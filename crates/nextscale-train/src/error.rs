@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
-/// What can go wrong in training, in words that name the thing and the remedy.
+/// Errors of training. Messages name what is wrong and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A model or a shape refused.
+    /// A model refused its input, or a shape is wrong.
     #[error(transparent)]
-    Core(#[from] nextscale_core::Error),
-    /// A setting is outside what it may be.
+    Core(nextscale_core::Error),
+    /// A setting is outside its range.
     #[error("{field}: {message}")]
     Setting {
         /// The setting's name as a user types it.
@@ -18,12 +18,12 @@ pub enum Error {
     /// A config could not be read.
     #[error("{0}")]
     Config(String),
-    /// A data set is missing or not what it should be.
+    /// A data set is missing or not what was expected.
     #[error("{}: {message}", .path.display())]
     Data {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and what is expected there.
+        /// What is wrong, and what was expected.
         message: String,
     },
     /// A checkpoint does not belong to this run, or is damaged.
@@ -34,7 +34,7 @@ pub enum Error {
         /// What is wrong, and what to do.
         message: String,
     },
-    /// A file of a data set gives no image.
+    /// A file of a data set is not a usable image.
     #[error(transparent)]
     Image(#[from] nextscale_files::ImageFileError),
     /// A file could not be read or written.
@@ -45,7 +45,7 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// Someone asked to stop while images were tokenised; those that are done are kept.
+    /// A stop was requested during tokenising; finished images are kept.
     #[error("stopped after tokenising {done} of {total} images")]
     Stopped {
         /// Images done.
@@ -53,20 +53,20 @@ pub enum Error {
         /// All images.
         total: usize,
     },
-    /// A sample could not be made.
+    /// A sample could not be generated.
     #[error(transparent)]
     Generate(#[from] nextscale_generate::Error),
-    /// A task gave something else than it had said.
+    /// A task returned something other than announced.
     #[error("the task names {named} parts of its loss, and gave {given} in step {step}")]
     Parts {
-        /// Columns that it names.
+        /// Columns that it announced.
         named: usize,
-        /// Parts that it gave.
+        /// Parts that it returned.
         given: usize,
         /// The step, from 0.
         step: u64,
     },
-    /// The loss left the numbers.
+    /// The loss is not finite.
     #[error(
         "the loss is {loss} at step {step}; lower `learning_rate` or set `clip`, and resume from the last checkpoint"
     )]
@@ -78,8 +78,19 @@ pub enum Error {
     },
 }
 
+impl From<nextscale_core::Error> for Error {
+    /// What is wrong with a setting stays that.
+    fn from(error: nextscale_core::Error) -> Self {
+        match error {
+            nextscale_core::Error::Setting { field, message } => Self::Setting { field, message },
+            nextscale_core::Error::Schedule(message) => Self::setting("scales", message),
+            other => Self::Core(other),
+        }
+    }
+}
+
 impl Error {
-    /// Whether the fault is in what the user asked for, rather than in the run.
+    /// Whether the request is at fault rather than the run.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::Config(_) | Self::Data { .. } | Self::Checkpoint { .. })
     }
@@ -99,7 +110,7 @@ impl Error {
         Self::Checkpoint { path: path.as_ref().to_owned(), message: message.into() }
     }
 
-    /// Wraps an input or output error at `path`, for `map_err`.
+    /// Wraps an I/O error at `path`, for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { path, source }

@@ -1,21 +1,22 @@
-//! The batches of an evaluation, side by side, with their progress.
+//! The batches of an evaluation, run in parallel, with progress.
 
 use crate::Result;
 use crate::lanes::Lanes;
 use crate::progress::Progress;
 
-/// What an evaluation runs its batches on: as many side by side as there are threads on the CPU, one at a time on another device.
+/// How an evaluation runs its batches: as many in parallel as there are threads on the CPU, one at a time on
+/// other devices.
 pub struct Evaluation<'a> {
     pub(crate) lanes: &'a Lanes,
-    /// Where their progress is shown.
+    /// Where progress is shown.
     pub(crate) progress: &'a mut Progress,
 }
 
 impl Evaluation<'_> {
-    /// What `each` makes of the items, in their order. `what` names the work to a person who waits.
+    /// The results of `each` for the items, in order. `what` describes the work to a waiting user.
     ///
     /// # Errors
-    /// The first of `each`.
+    /// The first error of `each`.
     pub fn map<I: Sync, R: Send>(
         &mut self,
         what: &str,

@@ -1,7 +1,7 @@
-//! Work side by side: each lane has its own share of the threads.
+//! Parallel work: each lane has its own share of the threads.
 //!
-//! A pass through a network is a chain of operations, many of them too small for all threads; whole passes beside each other
-//! keep every thread busy.
+//! A pass through a network is a chain of operations, many of them too small for all threads; running whole
+//! passes in parallel keeps every thread busy.
 
 use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
@@ -10,17 +10,17 @@ use burn::tensor::Device;
 use nextscale_core::is_cpu;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-/// The threads at hand, shared out among pieces of work.
+/// The available threads, divided among pieces of work.
 pub struct Lanes {
-    /// Empty where work goes one piece at a time on all threads.
+    /// Empty if work is done one piece at a time on all threads.
     pools: Vec<ThreadPool>,
 }
 
 impl Lanes {
-    /// So many lanes, at most one a thread.
+    /// This many lanes, at most one per thread.
     ///
     /// # Errors
-    /// Where the threads cannot be started.
+    /// If the threads cannot be started.
     pub fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
         let threads = rayon::current_num_threads();
         let count = count.min(threads);
@@ -30,7 +30,8 @@ impl Lanes {
         Ok(Self { pools })
     }
 
-    /// Lanes for work on a device: one a thread on the CPU, one on any other, which a single piece of work keeps busy.
+    /// Lanes for work on a device: one per thread on the CPU, one on any other device, which a single piece
+    /// of work keeps busy.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -38,12 +39,12 @@ impl Lanes {
         Self::new(if is_cpu(device) { rayon::current_num_threads() } else { 1 })
     }
 
-    /// How many pieces of work are done at a time, at least 1.
+    /// How many pieces of work run at a time, at least 1.
     pub fn count(&self) -> usize {
         self.pools.len().max(1)
     }
 
-    /// What `each` makes of the items, in their order.
+    /// The results of `each` for the items, in order.
     pub fn map<I: Sync, R: Send>(&self, items: &[I], each: impl Fn(&I) -> R + Sync) -> Vec<R> {
         if self.pools.is_empty() {
             return items.iter().map(each).collect();
@@ -62,7 +63,7 @@ impl Lanes {
     }
 }
 
-/// What a lane found; its panic goes on in the caller.
+/// The result of a lane; its panic continues in the caller.
 fn join<R>(lane: ScopedJoinHandle<'_, R>) -> R {
     lane.join().unwrap_or_else(|panic| resume_unwind(panic))
 }

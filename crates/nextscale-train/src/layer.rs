@@ -1,4 +1,4 @@
-//! What the small networks beside the models are made of, and their first values.
+//! Layers of the small auxiliary networks, and their initial values.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -8,7 +8,7 @@ use nextscale_kernels::{conv2d_3x3, conv2d_3x3_rounded, group_norm_silu, linear}
 use crate::params::Parameter;
 use crate::random::{hash, uniform};
 
-/// Channels of a group of the norms.
+/// Channels per group of the norms.
 pub const GROUP: usize = 8;
 const EPS: f64 = 1e-5;
 
@@ -21,13 +21,13 @@ pub struct Layer {
     pub weight: Param<Tensor<1>>,
     /// The norm's, `[out]`.
     pub bias: Param<Tensor<1>>,
-    /// What the convolution multiplies.
+    /// The type in which the convolution multiplies.
     #[module(skip)]
     pub dtype: Dtype,
 }
 
 impl Layer {
-    /// A layer of zeros, for [`fresh`] or a file to fill; `outputs` is a multiple of [`GROUP`].
+    /// A layer of zeros, to be filled by [`fresh`] or from a file; `outputs` is a multiple of [`GROUP`].
     pub fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
         Self {
             conv: zeros([outputs, inputs, 3, 3], device),
@@ -50,8 +50,8 @@ impl Layer {
 
 /// The means over 2 × 2 pixels: `[batch, channels, h, w]` to `[batch, channels, h/2, w/2]`, for even h and w.
 ///
-/// As a product: two rows lie one after the other, so that a mean is a sum over four of `2·w` numbers. On the CPU that is
-/// many times faster than burn's pooling, most of all its gradient.
+/// As a matrix product: two rows are adjacent, so that a mean is a sum over four of `2·w` numbers. On the CPU
+/// this is many times faster than burn's pooling, especially its gradient.
 pub fn halve(x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let half = width / 2;
@@ -67,12 +67,12 @@ pub fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor
     Param::from_tensor(Tensor::zeros(shape, device))
 }
 
-/// First values: convolutions and matrices uniform in ±√(3/inputs) (He and others, 2015, for unit gain), norms at one and
-/// zero.
+/// Initial values: convolutions and matrices uniform in ±√(3/inputs) (He and others, 2015, for unit gain),
+/// norms at one and zero.
 pub fn fresh(seed: u64, parameter: &Parameter) -> Tensor<1> {
     let count = parameter.values.dims()[0];
     let stream = hash(&parameter.name.bytes().map(u64::from).collect::<Vec<_>>());
-    // What an output is a sum over: a convolution's input channels and taps, a matrix's rows.
+    // The number of terms in an output: a convolution's input channels times taps, or a matrix's rows.
     let inputs = match parameter.shape.as_slice() {
         [_, inputs, kernel @ ..] if kernel.len() == 2 => Some(inputs * kernel[0] * kernel[1]),
         [inputs, _] => Some(*inputs),

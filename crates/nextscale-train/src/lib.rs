@@ -1,15 +1,16 @@
-//! Training of tokenizers and backbones, and of the classifier that a tokenizer's perceptual loss looks through.
+//! Training of tokenizers and backbones, and of the classifier behind a tokenizer's perceptual loss.
 //!
-//! [`train_tokenizer`] trains whatever is a [`TrainableTokenizer`], [`train_backbone`] whatever is a [`TrainableBackbone`]: a model family
-//! brings these, and this crate knows none. Each run writes a folder: `log.csv`, `evaluation.csv` and sample sheets on the way,
-//! `checkpoint.safetensors` every few minutes, and the weights at the end.
+//! [`train_tokenizer`] trains any [`TrainableTokenizer`], [`train_backbone`] any [`TrainableBackbone`]. Model
+//! families provide these; this crate knows none. Each run writes a folder: `log.csv`, `evaluation.csv` and
+//! sample sheets during training, `checkpoint.safetensors` every few minutes, and the weights at the end.
 //!
-//! They and [`train_classifier`] are a [`task::Task`] under one loop, [`train_task`], which takes a task of another crate as well.
+//! They and [`train_classifier`] are [`task::Task`]s under one loop, [`train_task`], which also accepts tasks
+//! of other crates.
 //!
-//! A run that is stopped and resumed goes on as if never interrupted. Whatever is random is a function of the seed and the
-//! step, and the checkpoint holds the rest: on the CPU the losses and weights are the same bit for bit. On CUDA sums into
-//! one place (gradients of embeddings, of convolutions) may be made in another order every time, so that two runs agree
-//! closely and not exactly, interrupted or not.
+//! A run that is stopped and resumed continues as if never interrupted. All randomness is a function of the
+//! seed and the step, and the checkpoint holds the rest: on the CPU, losses and weights are the same bit for
+//! bit. On CUDA, sums into one place (gradients of embeddings and convolutions) may be computed in a
+//! different order each time, so that two runs agree closely but not exactly, interrupted or not.
 
 mod adversarial;
 mod backbone;
@@ -46,7 +47,7 @@ mod tokenizer;
 mod toy;
 
 pub use backbone::{Drawing, Lesson, Material, TrainableBackbone, teacher_features, train_backbone};
-pub use classifier::{check_classifier, train_classifier};
+pub use classifier::{NamedClassifier, check_classifier, train_classifier};
 pub use error::{Error, Result};
 pub use muon::MuonConfig;
 pub use run::{Options, Outcome, Training, train_task};

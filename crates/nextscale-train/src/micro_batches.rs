@@ -1,4 +1,4 @@
-//! A step's images in micro-batches, whose passes run side by side.
+//! A step's images in micro-batches, which run in parallel.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,19 +12,20 @@ use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
 
 /// What the passes of a step, or of a micro-batch, found.
-pub struct Pass<S> {
+pub struct StepResult<S> {
     /// The gradients by parameter name, flat.
     pub gradients: BTreeMap<String, Tensor<1>>,
     /// The means over images.
     pub numbers: Numbers,
-    /// What each micro-batch left, in their order.
+    /// What each micro-batch reported, in order.
     pub seen: Vec<S>,
-    /// Seconds forwards and backwards.
+    /// Seconds of the forward and backward passes.
     pub seconds: [f64; 2],
 }
 
-/// Loss and gradients of a step's images in so many micro-batches. A micro-batch weighs as many images as it has, and sums run in
-/// the order of micro-batches: the result does not depend on the number of threads.
+/// Loss and gradients of a step's images in this many micro-batches. A micro-batch is weighted by its number
+/// of images, and sums run in the order of micro-batches: the result does not depend on the number of
+/// threads.
 ///
 /// # Errors
 /// Those of the task's loss.
@@ -35,14 +36,15 @@ pub fn pass<T: Task>(
     model: &T::Model,
     step: u64,
     picks: &[T::Pick],
-) -> Result<Pass<T::Seen>> {
+) -> Result<StepResult<T::Seen>> {
     let parts = parts(picks, micro_batches);
     if let [whole] = parts[..] {
         return one(task, model, step, whole, 1.0);
     }
     let begun = Instant::now();
     let mut sum = None;
-    // Gradients of as many parts at a time as there are lanes: more would take the memory that parts are to save.
+    // As many parts' gradients at a time as there are lanes: more would use the memory that parts are meant
+    // to save.
     for group in parts.chunks(lanes.count()) {
         let share = |part: &[T::Pick]| part.len() as f64 / picks.len() as f64;
         for pass in lanes.map(group, |part| one(task, &copy(model), step, part, share(part))) {
@@ -53,33 +55,33 @@ pub fn pass<T: Task>(
         }
     }
     let mut sum = sum.ok_or_else(|| Error::setting("batch", "must be at least 1"))?;
-    // Lanes work at the same time: their seconds are scaled to those that passed.
+    // Lanes run at the same time, so their seconds are scaled to elapsed time.
     let scale = begun.elapsed().as_secs_f64() / sum.seconds.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     sum.seconds = sum.seconds.map(|seconds| seconds * scale);
     Ok(sum)
 }
 
-/// `picks` in `count` parts, or as many as there are picks, whose lengths differ by one at most.
+/// `picks` in `count` parts, or as many as there are picks, whose lengths differ by at most one.
 fn parts<P>(picks: &[P], count: usize) -> Vec<&[P]> {
     let count = count.clamp(1, picks.len().max(1));
     let bound = |part: usize| part * picks.len() / count;
     (0..count).map(|part| &picks[bound(part)..bound(part + 1)]).collect()
 }
 
-/// The model with the same values as parameters of their own: autodiff locks the graph that parameters belong to, so that passes
-/// that shared them would wait for each other.
+/// The model with the same values in its own parameters: autodiff locks the graph that parameters belong to,
+/// so passes that share them would wait for each other.
 fn copy<M: Module>(model: &M) -> M {
     replace(model.clone(), |parameter| Some(parameter.values))
 }
 
-/// The pass of one micro-batch, weighed by its `share` of the step.
+/// The pass of one micro-batch, weighted by its `share` of the step.
 fn one<T: Task>(
     task: &T,
     model: &T::Model,
     step: u64,
     picks: &[T::Pick],
     share: f64,
-) -> Result<Pass<T::Seen>> {
+) -> Result<StepResult<T::Seen>> {
     let begun = Instant::now();
     let Loss { scalar, numbers, seen } = task.loss(model, step, picks)?;
     let forwards = begun.elapsed().as_secs_f64();
@@ -92,10 +94,10 @@ fn one<T: Task>(
     };
     let gradients = take_gradients(model, scalar.backward());
     let backwards = begun.elapsed().as_secs_f64() - forwards;
-    Ok(Pass { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
+    Ok(StepResult { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
 }
 
-fn add<S>(mut sum: Pass<S>, pass: Pass<S>) -> Pass<S> {
+fn add<S>(mut sum: StepResult<S>, pass: StepResult<S>) -> StepResult<S> {
     for (name, gradient) in pass.gradients {
         let gradient = match sum.gradients.remove(&name) {
             Some(before) => before.add(gradient),

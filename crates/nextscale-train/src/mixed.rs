@@ -1,11 +1,11 @@
-//! Whether a run can be in mixed precision.
+//! Whether a run can use mixed precision.
 
 use burn::tensor::Device;
 use nextscale_core::{Dtype, is_cpu};
 
 use crate::{Error, Result};
 
-/// Checks that the device computes in `dtype`, so that no run is in another precision than its config says.
+/// Checks that the device supports `dtype`, so that a run never uses another precision than its config says.
 ///
 /// # Errors
 /// [`Error::Setting`] for `dtype`.

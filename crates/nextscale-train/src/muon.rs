@@ -1,12 +1,13 @@
-//! Muon: matrices that move by orthogonalised momentum.
+//! Muon: updates matrices by orthogonalised momentum.
 //!
-//! A gradient of a matrix has few large singular values, and a step along it changes little else. Muon makes all singular values of
-//! the step one (Jordan and others, 2024, "Muon: An optimizer for hidden layers in neural networks").
+//! The gradient of a matrix has few large singular values, and a step along it changes little else. Muon sets
+//! all singular values of the step to one (Jordan and others, 2024, "Muon: An optimizer for hidden layers in
+//! neural networks").
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Settings of Muon, for the matrices of a transformer's blocks; all else moves by AdamW.
+/// Settings of Muon, for the matrices of a transformer's blocks; AdamW updates everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MuonConfig {
@@ -24,17 +25,18 @@ impl Default for MuonConfig {
     }
 }
 
-/// Iterations, and the coefficients of the odd polynomial a·x + b·x³ + c·x⁵ that takes every singular value near to one (the authors'
-/// own: steep at zero, and within about 0.7 to 1.2 after five).
+/// Iterations, and the coefficients of the odd polynomial a·x + b·x³ + c·x⁵ that maps every singular value
+/// close to one (the authors' own: steep at zero, and within about 0.7 to 1.2 after five iterations).
 const ITERATIONS: usize = 5;
 const POLYNOMIAL: [f64; 3] = [3.4445, -4.775, 2.0315];
-/// The root mean square of a step's numbers at rate one: about AdamW's, so that rates are of one size (Liu and others, 2025, "Muon is
-/// Scalable for LLM Training", §2.2).
+/// The root mean square of a step's numbers at rate one: about AdamW's, so that rates are comparable (Liu and
+/// others, 2025, "Muon is Scalable for LLM Training", §2.2).
 const SIZE: f64 = 0.2;
 
 impl MuonConfig {
-    /// The change of a matrix `[rows, columns]` at rate one, from its gradient and the momentum with that gradient in it. The matrix
-    /// is `parts` of as many columns, one beside the other, that work apart from each other.
+    /// The change of a matrix `[rows, columns]` at rate one, from its gradient and the momentum that already
+    /// includes it. The matrix consists of `parts` of equal width, side by side, which are treated
+    /// separately.
     pub fn step(&self, gradient: Tensor<2>, momentum: Tensor<2>, parts: usize) -> Tensor<2> {
         let parts = (gradient + momentum * self.momentum).chunk(parts, 1);
         let steps = parts.into_iter().map(|part| {
@@ -45,14 +47,14 @@ impl MuonConfig {
     }
 }
 
-/// The matrix with all singular values near one, and the same singular vectors. Products are rounded to bfloat16 where the
-/// processor can.
+/// The matrix with all singular values close to one, and the same singular vectors. Products are rounded to
+/// bfloat16 if the processor supports it.
 fn orthogonalised(x: Tensor<2>) -> Tensor<2> {
     let [rows, columns] = x.dims();
     if rows > columns {
         return orthogonalised(x.transpose()).transpose();
     }
-    // No singular value is above one where the root of the sum of all squares is one.
+    // If the root of the sum of all squares is one, no singular value exceeds one.
     let norm: f32 = (x.clone() * x.clone()).sum().sqrt().into_scalar();
     let scaled = x / f64::from(norm).max(1e-12);
     (0..ITERATIONS).fold(scaled, |x, _| nextscale_kernels::odd_polynomial_rounded(x, POLYNOMIAL))
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn singular_values_come_near_one_and_vectors_stay() {
-        // On the diagonal the singular values stand themselves.
+        // On a diagonal matrix the singular values are visible.
         let x = matrix([[900.0, 0.0, 0.0, 0.0], [0.0, -90.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0]]);
         for (x, columns) in [(x.clone(), 4), (x.transpose(), 3)] {
             for (i, value) in numbers(orthogonalised(x)).into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! AdamW with decay by group, Muon for the matrices of blocks, the global gradient norm and its clipping.
 //!
-//! Our own rather than burn's, because its state is named by parameter (so that a checkpoint can hold and check it), and
-//! the clip is over the norm of all gradients together.
+//! Our own rather than burn's, because its state is named by parameter (so that a checkpoint can hold and
+//! check it), and clipping uses the norm of all gradients together.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,7 +23,7 @@ pub struct AdamWConfig {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
-    /// Weight decay, of the parameters that [`is_decayed`] tells by their upstream keys.
+    /// Weight decay, for the parameters that [`is_decayed`] selects by their upstream keys.
     pub weight_decay: f64,
     /// The largest norm of all gradients together; beyond it they are scaled down. 0 is off.
     pub clip: f64,
@@ -38,22 +38,23 @@ impl Default for AdamWConfig {
 /// Parts of names that are never decayed, besides vectors and biases (VAR, `filter_params`).
 const UNDECAYED: [&str; 5] = ["pos_1LC", "pos_start", "lvl_embed", "ada_gss", "scale_mul"];
 
-/// Whether the parameter under upstream's `key` is decayed: matrices and kernels, but no position or level embedding and no
-/// learned scale.
+/// Whether the parameter under upstream's `key` is decayed: matrices and kernels are, but no position or
+/// level embeddings and no learned scales.
 pub fn is_decayed(key: &str, axes: usize) -> bool {
     axes > 1 && !key.ends_with("bias") && !UNDECAYED.iter().any(|part| key.contains(part))
 }
 
-/// What applies to which parameters, by what burn knows them by.
+/// Which treatment applies to which parameters, by burn's ids.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
-    /// Those that AdamW's weight decay applies to.
+    /// Those with AdamW's weight decay.
     pub decayed: HashSet<ParamId>,
-    /// The matrices of blocks, which Muon moves where it is asked for, and how many matrices each is of, one beside the other.
+    /// The matrices of blocks, which Muon updates if enabled, with the number of matrices side by side in
+    /// each.
     pub matrices: HashMap<ParamId, usize>,
 }
 
-/// What is kept of a parameter's gradients, flat.
+/// The state kept per parameter, flat.
 #[derive(Debug, Clone)]
 pub struct Moments {
     /// AdamW's mean of gradients, or Muon's momentum.
@@ -62,7 +63,7 @@ pub struct Moments {
     pub second: Option<Tensor<1>>,
 }
 
-/// AdamW, with Muon for matrices where asked for, and their state.
+/// AdamW, with Muon for matrices if enabled, and their state.
 #[derive(Debug, Clone)]
 pub struct Optimiser {
     adam_w: AdamWConfig,
@@ -75,24 +76,24 @@ pub struct Optimiser {
 }
 
 impl Optimiser {
-    /// An optimiser that has seen nothing.
+    /// An optimiser without state.
     pub fn new(adam_w: AdamWConfig, muon: Option<MuonConfig>, groups: Groups) -> Self {
         Self { adam_w, muon, groups, updates: 0, moments: BTreeMap::new() }
     }
 
-    /// Muon's settings and the number of matrices in this parameter, where Muon moves it.
+    /// Muon's settings and the number of matrices in this parameter, if Muon updates it.
     pub fn muon(&self, parameter: ParamId) -> Option<(MuonConfig, usize)> {
         self.muon.zip(self.groups.matrices.get(&parameter).copied())
     }
 
-    /// One [`update`](Self::update) with what a backward pass found.
+    /// One [`update`](Self::update) with the gradients of a backward pass.
     pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rate: f64) -> (M, f64) {
         let gradients = take_gradients(&module, gradients);
         self.update(module, gradients, rate)
     }
 
-    /// One update at `rate` of the parameters that `gradients` names, flat. Returns the module and the norm of all gradients
-    /// before clipping.
+    /// One update at `rate` of the parameters that `gradients` names, flat. Returns the module and the norm
+    /// of all gradients before clipping.
     pub fn update<M: Module>(
         &mut self,
         module: M,
@@ -115,8 +116,9 @@ impl Optimiser {
         (module, norm)
     }
 
-    /// Takes the gradients of what Muon moves, times `scale`, into its momentum, and returns the steps at rate one, by name and flat.
-    /// Matrices are worked on side by side: a thread each is faster than all threads for one after another.
+    /// Adds the gradients of Muon's parameters, times `scale`, to its momentum, and returns the steps at rate
+    /// one, by name and flat. Matrices are processed in parallel: one thread each is faster than all threads
+    /// on one after another.
     fn muon_steps<M: Module>(
         &mut self,
         module: &M,
@@ -162,7 +164,8 @@ impl Optimiser {
     }
 }
 
-/// The L2 norm of all gradients together. Sums a tensor on its device, and the tensors in f64 in the order of names.
+/// The L2 norm of all gradients together. Sums a tensor on its device, and the tensors in f64 in the order of
+/// names.
 fn global_norm(gradients: &BTreeMap<String, Tensor<1>>) -> f64 {
     if gradients.is_empty() {
         return 0.0;
@@ -253,7 +256,8 @@ mod tests {
         let gradients = loss(&module).backward();
         let (moved, _) = optimiser.step(module, gradients, 0.1);
         assert_eq!(moved.bias.val().into_data(), by_adam_w.bias.val().into_data());
-        // Two matrices of one number: each moves against its gradient's sign by about 0.2 at rate 0.1 · 2, after the decay.
+        // Two matrices of one number: each moves against its gradient's sign by about 0.2 at rate 0.1 · 2,
+        // after the decay.
         let kernel: Vec<f32> = moved.kernel.val().into_data().try_to_vec().unwrap();
         for (kernel, before) in kernel.into_iter().zip([1.0_f32, -2.0]) {
             let change = before * (1.0 - 0.1 * 2.0 * 0.5) - kernel;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor};
 
-/// A parameter on its way through a traversal.
+/// A parameter during a traversal.
 #[derive(Debug)]
 pub struct Parameter {
-    /// The path of field names, joined with dots. The variant of an enum is no part of it.
+    /// The path of field names, joined with dots, without enum variants.
     pub name: String,
-    /// What burn knows it by, within this process.
+    /// burn's id, within this process.
     pub id: ParamId,
     /// The number of axes.
     pub axes: usize,
@@ -30,7 +30,7 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
     }
 }
 
-/// Takes the gradients of all parameters that have one out of `gradients`.
+/// Removes the gradients of all parameters that have one from `gradients`.
 pub fn take_gradients<M: Module>(module: &M, gradients: Gradients) -> BTreeMap<String, Tensor<1>> {
     let mut visitor =
         Visitor { path: Path::default(), each: Gather::Gradients(Box::new(gradients), BTreeMap::new()) };
@@ -41,20 +41,20 @@ pub fn take_gradients<M: Module>(module: &M, gradients: Gradients) -> BTreeMap<S
     }
 }
 
-/// The module with the parameters that `change` returns in place of its own; `None` leaves one as it is. Whether a
-/// parameter is trained stays.
+/// The module with its parameters replaced by those that `change` returns; `None` leaves one unchanged.
+/// Whether a parameter is trained does not change.
 pub fn replace<M: Module>(module: M, change: impl FnMut(Parameter) -> Option<Tensor<1>>) -> M {
     module.map(&mut Mapper { path: Path::default(), change })
 }
 
-/// A name as it is now, from one that has variants in it, as earlier checkpoints do: fields begin with a small letter, variants
-/// with a capital.
+/// The current form of a name that may contain variants, as in earlier checkpoints: fields begin with a
+/// lower-case letter, variants with a capital.
 pub fn without_variants(name: &str) -> String {
     let fields: Vec<&str> = name.split('.').filter(|part| !part.starts_with(char::is_uppercase)).collect();
     fields.join(".")
 }
 
-/// Where a traversal is.
+/// The position of a traversal.
 #[derive(Default)]
 struct Path(Vec<String>);
 
@@ -76,7 +76,7 @@ impl Path {
     }
 }
 
-/// Whether what is entered in this container, as burn names it, is a variant and not a field.
+/// Whether what is entered in this container, by burn's name for it, is a variant and not a field.
 fn is_enum(container: &str) -> bool {
     container.starts_with("Enum:")
 }

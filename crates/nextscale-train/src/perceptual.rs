@@ -1,4 +1,4 @@
-//! How far a reconstruction is from its image in the eyes of a classifier.
+//! The distance between a reconstruction and its image in a classifier's features.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -9,20 +9,21 @@ use crate::classifier::Classifier;
 /// Keeps the division of a feature by its length finite.
 const EPS: f64 = 1e-8;
 
-/// The distance of Zhang and others, 2018 (LPIPS), with all channels weighing the same: at every position of every stage
-/// the features are brought to length 1 and compared; positions are averaged, stages added.
+/// The distance of Zhang and others, 2018 (LPIPS), with equal weights for all channels: at every position of
+/// every stage the features are normalised to length 1 and compared; positions are averaged, stages added.
 #[derive(Debug)]
 pub struct Perceptual {
     classifier: Classifier,
 }
 
 impl Perceptual {
-    /// The distance as this classifier sees it. Its weights stay as they are.
+    /// The distance in this classifier's features. Its weights stay fixed.
     pub fn new(classifier: Classifier) -> Self {
         Self { classifier: classifier.no_grad() }
     }
 
-    /// The mean distance over the images, `[1]`; both `[batch, 3, h, w]` in [-1, 1], `a` inside autodiff, `b` a constant.
+    /// The mean distance over the images, `[1]`; both `[batch, 3, h, w]` in [-1, 1], `a` inside autodiff, `b`
+    /// a constant.
     pub fn distance(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
         let (a, b) = (self.classifier.features(a), self.classifier.features(b));
         let stages = a.into_iter().zip(b).map(|(a, b)| {

@@ -1,4 +1,4 @@
-//! How far a reconstruction is from its image.
+//! The distance between a reconstruction and its image in pixels.
 
 use burn::tensor::Tensor;
 
@@ -8,8 +8,8 @@ pub fn squared_error(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
     (difference.clone() * difference).mean()
 }
 
-/// The mean absolute error of the differences between neighbours, down and across: it asks for the edges that the squared
-/// error smooths away.
+/// The mean absolute error of the differences between neighbours, vertical and horizontal: it rewards the
+/// edges that the squared error smooths away.
 pub fn gradient_error(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
     let error = a - b;
     let [.., height, width] = error.dims();
@@ -18,7 +18,8 @@ pub fn gradient_error(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
     down.abs().mean() + across.abs().mean()
 }
 
-/// The mean squared error of every image in [-1, 1] against another, clamped, on the scale of [0, 1]; for PSNR.
+/// The mean squared error of every image in [-1, 1], clamped, relative to another, on the scale of [0, 1];
+/// for PSNR.
 pub fn image_errors(a: Tensor<4>, b: Tensor<4>) -> Vec<f64> {
     let [batch, channels, height, width] = a.dims();
     let difference = (a.clamp(-1.0, 1.0) - b) / 2.0;

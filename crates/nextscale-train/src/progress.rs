@@ -1,19 +1,19 @@
-//! What a person sees while a run goes on: loss, images a second, time left.
+//! What the user sees during a run: loss, images per second, remaining time.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between lines where standard error is no terminal.
+/// The time between lines if standard error is not a terminal.
 const LINES: Duration = Duration::from_secs(30);
 
-/// Writes a line to standard error. Whoever read it may be gone, which is no error of the run.
+/// Writes a line to standard error. The reader may be gone, which is not an error of the run.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A progress bar on a terminal; a line now and then elsewhere.
+/// A progress bar on a terminal, otherwise a line at intervals.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -25,7 +25,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Progress over `steps` steps of `batch` images, `done` of which are behind.
+    /// Progress over `steps` steps of `batch` images, of which `done` are finished.
     pub fn new(steps: u64, done: u64, batch: usize, quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(steps).with_position(done);
@@ -38,13 +38,13 @@ impl Progress {
         Self { bar, quiet, steps, batch, begun: (now, done), printed: now }
     }
 
-    /// Images a second since the run began or resumed.
+    /// Images per second since the run began or was resumed.
     pub fn rate(&self, step: u64) -> f64 {
         let seconds = self.begun.0.elapsed().as_secs_f64();
         if seconds > 0.0 { (step - self.begun.1) as f64 * self.batch as f64 / seconds } else { 0.0 }
     }
 
-    /// Shows how much is done of work between steps.
+    /// Shows the progress of work between steps.
     pub fn share(&mut self, what: &str, done: usize, all: usize) {
         let message = format!("{what}: {} %", 100 * done / all.max(1));
         match &self.bar {
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// Shows the state after `step` steps; `loss` is asked for only when something is shown.
+    /// Shows the state after `step` steps; `loss` is called only if something is shown.
     pub fn show(&mut self, step: u64, loss: impl FnOnce() -> f64) {
         if self.quiet || (self.bar.is_none() && self.printed.elapsed() < LINES && step < self.steps) {
             return;
@@ -77,7 +77,7 @@ impl Progress {
         }
     }
 
-    /// Prints a line without tearing the bar.
+    /// Prints a line without disturbing the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
             _ if self.quiet => {}

@@ -1,4 +1,5 @@
-//! Random choices as pure functions of a key, so that a resumed run makes the same ones without any saved state.
+//! Random choices as pure functions of a key, so that a resumed run makes the same choices without any saved
+//! state.
 
 use nextscale_core::random::{WEYL, splitmix64};
 
@@ -12,7 +13,7 @@ pub fn uniform(key: &[u64]) -> f64 {
     (hash(key) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// A whole number below `bound` from a key; `bound` is far below 2⁶⁴, so the bias of the reduction is too small to matter.
+/// An integer below `bound` from a key; `bound` is far below 2⁶⁴, so the bias of the reduction is negligible.
 pub fn below(bound: usize, key: &[u64]) -> usize {
     ((u128::from(hash(key)) * bound as u128) >> 64) as usize
 }
@@ -27,8 +28,8 @@ pub fn permutation(length: usize, key: &[u64]) -> Vec<u32> {
     order
 }
 
-/// The samples of every step: each epoch visits every sample once, in an order keyed by (seed, epoch), and batches run on
-/// across the ends of epochs.
+/// The samples of every step: each epoch visits every sample once, in an order keyed by (seed, epoch), and
+/// batches continue across the ends of epochs.
 #[derive(Debug)]
 pub struct Order {
     seed: u64,
@@ -47,13 +48,14 @@ impl Order {
     pub fn batch(&mut self, step: u64, batch: usize) -> Vec<(usize, u64)> {
         (0..batch as u64)
             .map(|i| {
-                let position = step * batch as u64 + i;
-                let epoch = position / self.length as u64;
+                // Steps and batches may both be so large that their product leaves 64 bits.
+                let position = u128::from(step) * batch as u128 + u128::from(i);
+                let epoch = (position / self.length as u128) as u64;
                 if epoch != self.epoch {
                     self.epoch = epoch;
                     self.permutation = permutation(self.length, &[self.seed, epoch]);
                 }
-                (self.permutation[(position % self.length as u64) as usize] as usize, epoch)
+                (self.permutation[(position % self.length as u128) as usize] as usize, epoch)
             })
             .collect()
     }

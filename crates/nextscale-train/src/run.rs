@@ -1,4 +1,4 @@
-//! The loop that every training shares: loss, gradients, update, log, samples, checkpoints.
+//! The loop of all trainings: loss, gradients, update, log, samples, checkpoints.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
+use nextscale_core::memory;
 use nextscale_files::write_atomically;
 use rayon::ThreadPoolBuildError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,8 +17,8 @@ use crate::checkpoint::{self, State};
 use crate::ema::Ema;
 use crate::evaluation::Evaluation;
 use crate::lanes::Lanes;
-use crate::log::Log;
-use crate::micro_batches::{Pass, pass};
+use crate::log::{Log, SECONDS};
+use crate::micro_batches::{StepResult, pass};
 use crate::muon::MuonConfig;
 use crate::optimiser::{AdamWConfig, Optimiser};
 use crate::progress::Progress;
@@ -25,25 +26,25 @@ use crate::schedule::Schedule;
 use crate::task::{Numbers, Task};
 use crate::{Error, Result};
 
-/// How a run is carried out; nothing here changes what is learnt.
+/// Execution options; they do not affect the result.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder that the run writes: log, sample sheets, checkpoint, and the weights at the end.
     pub out: PathBuf,
-    /// Go on from the checkpoint in `out`, if there is one.
+    /// Resume from the checkpoint in `out`, if there is one.
     pub resume: bool,
-    /// Stop with a checkpoint after so many minutes.
+    /// Stop with a checkpoint after this many minutes.
     pub max_minutes: Option<f64>,
     /// Minutes between checkpoints.
     pub checkpoint_minutes: f64,
-    /// Set from outside (a signal handler) to stop with a checkpoint after the step at hand.
+    /// Set from outside (such as a signal handler) to stop with a checkpoint after the current step.
     pub stop: Arc<AtomicBool>,
     /// Print nothing.
     pub quiet: bool,
 }
 
 impl Options {
-    /// A run into `out` from the start, without a limit, a checkpoint every two minutes.
+    /// A run into `out` from the start, without a time limit, with a checkpoint every two minutes.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self {
             out: out.into(),
@@ -56,7 +57,7 @@ impl Options {
     }
 }
 
-/// Settings that every training has.
+/// Settings of every training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
@@ -68,14 +69,14 @@ pub struct Training {
     pub optimiser: AdamWConfig,
     /// Muon for the matrices of a backbone's blocks, in place of AdamW.
     pub muon: Option<MuonConfig>,
-    /// The decay of the moving average of weights, which is what is evaluated and exported. 0 is off.
+    /// The decay of the moving average of weights, which is evaluated and exported; 0 is off.
     pub ema: f64,
-    /// Parts that a step's images are split into, whose passes run side by side or, where there are more parts than threads, one
-    /// after another. The gradient is that of the whole up to the order of its sums.
+    /// Parts that a step's images are split into, which run in parallel or, if there are more parts than
+    /// threads, in turn. The gradient is that of the whole up to the order of its sums.
     pub micro_batches: usize,
     /// Steps between rows of the log.
     pub log_every: u64,
-    /// Steps between sample sheets and short evaluations. 0 is at the end only.
+    /// Steps between sample sheets and short evaluations; 0 for only at the end.
     pub sample_every: u64,
 }
 
@@ -94,14 +95,14 @@ impl Default for Training {
     }
 }
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// Steps done, of all that the config asks for.
+    /// Finished steps, of those that the config asks for.
     pub step: u64,
-    /// Whether that is all of them; otherwise a checkpoint is there to go on from.
+    /// Whether all steps are finished; otherwise there is a checkpoint to resume from.
     pub finished: bool,
-    /// The final evaluation, by name. Empty when the run is not finished.
+    /// The final evaluation, by name. Empty if the run is not finished.
     pub evaluation: Vec<(String, f64)>,
     /// Seconds spent on the loss (data and forward pass), on gradients, and on the update.
     pub seconds: [f64; 3],
@@ -109,20 +110,22 @@ pub struct Outcome {
 
 const WINDOW: &str = "log.window";
 
-/// Trains `model` on `task` for `steps` updates of `batch` images each (the batch counts for checks and speeds alone: the task picks
-/// the images), and writes the run's folder, `options.out`: `log.csv`, sample sheets and `evaluation.csv` on the way,
-/// `checkpoint.safetensors`, and at the end what the task exports, `samples.png` and `evaluation.json`.
+/// Trains `model` on `task` for `steps` updates of `batch` images each, and writes the run's folder,
+/// `options.out`: `log.csv`, sample sheets and `evaluation.csv` during training, `checkpoint.safetensors`,
+/// and at the end what the task exports, `samples.png` and `evaluation.json`. The batch is only used for
+/// checks and speeds: the task picks the images.
 ///
-/// The model's parameters must be on `device.clone().autodiff()`. They are known by the path of their fields in the checkpoint, so
-/// fields may not be renamed between a run and its resumption. The same `model` must be given again to resume: what the checkpoint has
-/// takes the place of its values.
+/// The model's parameters must be on `device.clone().autodiff()`. The checkpoint identifies them by the path
+/// of their fields, so fields must not be renamed between a run and its resumption. To resume, pass the same
+/// `model` again: the checkpoint's values replace its own.
 ///
-/// `config` is all that decides what is learnt, `training` being part of it: it is kept in the checkpoint, and a run is resumed under the
-/// same one only. `steps` and `dtype`, and `micro_batches` and a trapezoid's `from` in a field called `training`, may differ.
+/// `config` contains everything that affects the result, including `training`. It is stored in the
+/// checkpoint, and a run is only resumed under the same config, except that `steps` and `dtype`, and
+/// `micro_batches` and a trapezoid's `from` in a field called `training`, may differ.
 ///
 /// # Errors
-/// [`Error::Setting`] as [`Training::check`], and for Muon where the task names no matrices; [`Error::Diverged`] when the loss is no number;
-/// [`Error::Parts`] where the task gives other parts of it than it names;
+/// [`Error::Setting`] as [`Training::check`], and for Muon if the task names no matrices; [`Error::Diverged`]
+/// if the loss is not finite; [`Error::Parts`] if the task returns other parts of it than it names;
 /// [`Error::Io`] and [`Error::Checkpoint`] for the run's folder; and the task's.
 pub fn train_task<T: Task>(
     task: &mut T,
@@ -136,12 +139,16 @@ pub fn train_task<T: Task>(
     training.check(steps, batch)?;
     let out = &options.out;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    let weights = model.num_params();
+    let copies = if training.ema > 0.0 { 5 } else { 4 };
+    let what = format!("training {weights} weights, with a gradient and moments of each,");
+    memory::check("model", &what, memory::of_f32(&[weights, copies]))?;
     let ema = (training.ema > 0.0).then(|| Ema::new(&model, training.ema));
     let groups = task.groups(&model);
     if training.muon.is_some() && groups.matrices.is_empty() {
         return Err(Error::setting(
             "training.muon",
-            "moves the matrices of a transformer's blocks, and this training has none; leave it out",
+            "updates the matrices of a transformer's blocks, and this training has none; leave it out",
         ));
     }
     let optimiser = Optimiser::new(training.optimiser, training.muon, groups);
@@ -150,7 +157,12 @@ pub fn train_task<T: Task>(
         if !options.resume {
             return Err(Error::checkpoint(
                 checkpoint::path(out),
-                "is there already; go on from it with --resume, or choose another folder with --out",
+                match checkpoint::step(out) {
+                    Some(step) => format!(
+                        "exists already, after step {step}; resume it with --resume, or choose another folder with --out"
+                    ),
+                    None => "exists already; choose another folder with --out".into(),
+                },
             ));
         }
         state = checkpoint::load(out, config, state, device)?;
@@ -162,13 +174,24 @@ pub fn train_task<T: Task>(
     let extra = task
         .window_columns()
         .into_iter()
-        .chain(["gradient_norm", "learning_rate", "images_per_second"].map(String::from));
+        .chain(["gradient_norm", "learning_rate", "images_per_second", SECONDS].map(String::from));
     let log_columns: Vec<String> = columns.iter().cloned().chain(extra).collect();
     let mut log = Log::open(&out.join("log.csv"), &log_columns, state.step)?;
+    let before = log.seconds();
     let mut evaluations = Evaluations { log: None, done: state.step };
-    // The rows of the window so far, so that its means are the same after a resume.
+    // The rows of the window so far, so that its means are the same after resuming.
     let mut window = state.counters.remove(WINDOW).unwrap_or_default();
     let mut progress = Progress::new(steps, state.step, batch, options.quiet);
+    match state.step {
+        0 if options.resume => {
+            progress.line(&format!("{} holds no checkpoint: this begins at step 0", out.display()))
+        }
+        0 => {}
+        step if step < steps => {
+            progress.line(&format!("resumed from the checkpoint, after step {step} of {steps}"))
+        }
+        step => progress.line(&format!("all {step} steps are done; only what follows them is made again")),
+    }
     let begun = Instant::now();
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
@@ -179,7 +202,7 @@ pub fn train_task<T: Task>(
     while state.step < steps {
         let step = state.step;
         let picks = task.picks(step);
-        let Pass { gradients, numbers, seen, seconds: passed } =
+        let StepResult { gradients, numbers, seen, seconds: passed } =
             pass(&lanes, training.micro_batches, task, &state.model, step, &picks)?;
         let Numbers { loss: value, parts } = numbers;
         if parts.len() + 1 != width {
@@ -211,7 +234,7 @@ pub fn train_task<T: Task>(
                 |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
             let mut row: Vec<f64> = (0..width).map(mean).collect();
             row.extend(task.window());
-            row.extend([norm, rate, progress.rate(state.step)]);
+            row.extend([norm, rate, progress.rate(state.step), before + begun.elapsed().as_secs_f64()]);
             log.row(state.step, &row)?;
             window.clear();
         }
@@ -234,7 +257,10 @@ pub fn train_task<T: Task>(
             saved = Instant::now();
         }
         if stop && state.step < steps {
-            progress.line(&format!("stopped after {} of {steps} steps; resume to go on", state.step));
+            progress.line(&format!(
+                "stopped after step {} of {steps}; --resume continues from there",
+                state.step
+            ));
             progress.finish();
             return Ok(Outcome { step: state.step, finished: false, evaluation: Vec::new(), seconds });
         }
@@ -254,7 +280,7 @@ pub fn train_task<T: Task>(
     Ok(Outcome { step: state.step, finished: true, evaluation, seconds })
 }
 
-/// The model to look at: the averages if the run keeps them, outside of autodiff.
+/// The model to evaluate: the averages if the run keeps them, outside of autodiff.
 fn averaged<M: Module>(state: &State<M>) -> M {
     let model = state.model.valid();
     match &state.ema {

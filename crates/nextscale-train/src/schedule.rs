@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Schedule {
     /// Steps over which the rate grows linearly from `warmup_from` to 1, times the peak.
     pub warmup: u64,
-    /// The share of the peak at the first step of the warm-up.
+    /// The fraction of the peak at the first step of the warm-up.
     pub warmup_from: f64,
     /// What follows.
     pub shape: Shape,
@@ -20,7 +20,7 @@ impl Default for Schedule {
     }
 }
 
-/// The rate after the warm-up, as a share of the peak.
+/// The rate after the warm-up, relative to the peak.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Shape {
@@ -28,27 +28,27 @@ pub enum Shape {
     Constant,
     /// Half a cosine from the peak to `end` times the peak.
     Cosine {
-        /// The share of the peak at the last step.
+        /// The fraction of the peak at the last step.
         end: f64,
     },
     /// Upstream's `lin0`: the peak for a twentieth of the run, then a line to `end` times the peak.
     Lin0 {
-        /// The share of the peak at the last step.
+        /// The fraction of the peak at the last step.
         end: f64,
     },
-    /// The peak, then a line to `end` times the peak. A run that is stopped before the line begins can be made longer, and any
-    /// of its checkpoints can be cooled down (Hägele and others, 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed
-    /// Training Durations").
+    /// The peak, then a line to `end` times the peak. A run that is stopped before the line begins can be
+    /// extended, and any of its checkpoints can be cooled down (Hägele and others, 2024, "Scaling Laws and
+    /// Compute-Optimal Training Beyond Fixed Training Durations").
     Trapezoid {
-        /// The share of the run after its warm-up at which the line begins, from 0 to 1.
+        /// The fraction of the run after its warm-up at which the line begins, from 0 to 1.
         from: f64,
-        /// The share of the peak at the last step.
+        /// The fraction of the peak at the last step.
         end: f64,
     },
 }
 
 impl Schedule {
-    /// The share of the peak at `step` of a run of `steps`.
+    /// The fraction of the peak at `step` of a run of `steps`.
     pub fn factor(&self, step: u64, steps: u64) -> f64 {
         let (now, warmup) = (step as f64, self.warmup as f64);
         if step < self.warmup {
@@ -99,7 +99,7 @@ mod tests {
     fn a_trapezoid_is_flat_and_then_a_line() {
         let shape = Shape::Trapezoid { from: 0.75, end: 0.1 };
         let schedule = Schedule { warmup: 10, shape, ..Schedule::default() };
-        // The span after the warm-up is 100 steps: flat up to step 85, where longer runs are no different.
+        // The span after the warm-up is 100 steps: flat up to step 85, where longer runs are the same.
         for step in 10..=85 {
             assert_eq!(schedule.factor(step, 111), 1.0);
             assert_eq!(schedule.factor(step, 1000), 1.0);

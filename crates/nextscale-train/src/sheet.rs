@@ -1,4 +1,4 @@
-//! Sheets of images, to look at while a run goes on.
+//! Sheets of images, to look at during a run.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use nextscale_generate::pictures::{LabelledGrid, to_pictures};
 
 use crate::{Error, Result};
 
-/// Writes images `[n, 3, h, w]` in [0, 1] (others are cut to it) as a PNG with `columns` images a row.
+/// Writes images `[n, 3, h, w]`, clamped to [0, 1], as a PNG with `columns` images per row.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be written.

@@ -1,4 +1,5 @@
-//! A tokenizer small enough to reason about, for tests: 4 × 4 images, scales 1 and 2, codes by mean brightness.
+//! A tokenizer small enough to reason about, for tests: 4 × 4 images, scales 1 and 2, codes by mean
+//! brightness.
 
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Int, Tensor};
@@ -11,7 +12,7 @@ pub const CODES: usize = 8;
 /// Bits of a code.
 pub const BITS: usize = 3;
 
-/// The tokenizer. The canvas has one channel; scale 0 adds its level over all of it, scale 1 each quarter's.
+/// The tokenizer. The canvas has one channel; scale 0 adds its level everywhere, scale 1 each quarter's.
 pub struct Toy {
     schedule: ScaleSchedule,
 }

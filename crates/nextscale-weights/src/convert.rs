@@ -11,7 +11,7 @@ fn map<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| from(*chunk)).collect()
 }
 
-/// Floats of any width as f32, where they lie if they are f32 there and a processor can read them so; `None` for integers.
+/// Floats of any width as f32, without a copy if they are stored as aligned f32; `None` for integers.
 pub(crate) fn floats(bytes: &[u8], dtype: StoredType) -> Option<Cow<'_, [f32]>> {
     if dtype == StoredType::F32
         && cfg!(target_endian = "little")
@@ -28,7 +28,8 @@ pub(crate) fn floats(bytes: &[u8], dtype: StoredType) -> Option<Cow<'_, [f32]>> 
     }))
 }
 
-/// A matrix of floats of any width `[rows, columns]`, turned to `[columns, rows]`, as f32; `None` for integers.
+/// A matrix of floats of any width `[rows, columns]`, transposed to `[columns, rows]`, as f32; `None` for
+/// integers.
 pub(crate) fn transposed(bytes: &[u8], dtype: StoredType, [rows, columns]: [usize; 2]) -> Option<Vec<f32>> {
     let sizes = [rows, columns];
     Some(match dtype {
@@ -40,7 +41,7 @@ pub(crate) fn transposed(bytes: &[u8], dtype: StoredType, [rows, columns]: [usiz
     })
 }
 
-/// Square by square, so that whole cache lines are read and written, on all threads.
+/// Block by block, so that whole cache lines are read and written, on all threads.
 fn turn<const N: usize>(
     bytes: &[u8],
     [rows, columns]: [usize; 2],
@@ -67,7 +68,7 @@ fn turn<const N: usize>(
     out
 }
 
-/// Integers of any width as i64; `None` for floats. Unsigned values beyond i64 wrap, which no index reaches.
+/// Integers of any width as i64; `None` for floats. Unsigned values beyond i64 wrap; no index is that large.
 pub(crate) fn to_i64(bytes: &[u8], dtype: StoredType) -> Option<Vec<i64>> {
     Some(match dtype {
         StoredType::I64 => map(bytes, i64::from_le_bytes),

@@ -32,7 +32,7 @@ impl StoredType {
         matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
     }
 
-    /// The bytes of one element.
+    /// The size of an element in bytes.
     pub const fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -47,7 +47,7 @@ impl StoredType {
         format!("{self:?}").to_uppercase()
     }
 
-    /// The type of a safetensors entry, unless it is one of the packed or complex ones that no model here uses.
+    /// The type of a safetensors entry; `None` for packed and complex ones, which no model here uses.
     pub(crate) fn from_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
         use safetensors::Dtype as S;
         Some(match dtype {

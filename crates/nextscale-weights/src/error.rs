@@ -5,7 +5,7 @@ use crate::StoredType;
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a checkpoint does not become a tokenizer or a backbone.
+/// Why a checkpoint cannot become a tokenizer or a backbone.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read, or its tensors do not fit.
@@ -16,7 +16,7 @@ pub enum LoadError {
     Settings(#[from] nextscale_core::Error),
 }
 
-/// What can go wrong with a checkpoint, in words that name the file, the tensor and the remedy.
+/// Errors of checkpoints. Messages name the file, the tensor and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,7 +36,7 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file is something else.
+    /// The file is of another kind.
     #[error("{file} is not a checkpoint: {found}; expected a .pth or .safetensors file")]
     NotACheckpoint {
         /// The file.
@@ -60,10 +60,10 @@ pub enum Error {
         /// What is not supported.
         detail: String,
     },
-    /// A pickle has objects with items that are not read beside its tensors.
+    /// Besides its tensors, a pickle has objects with items that are not read.
     #[error(
-        "{file} is sound, but beside its tensors it holds a defaultdict, a deque, or a subclass of dict or list with items, \
-         which is not read here; save its tensors alone, if you trust the file: python -c \"import torch; d = lambda x: {{k: d(v) for k, v \
+        "{file} is sound, but besides its tensors it holds a defaultdict, a deque, or a subclass of dict or list with items, \
+         which nextscale does not read; save only its tensors, if you trust the file: python -c \"import torch; d = lambda x: {{k: d(v) for k, v \
          in x.items() if isinstance(v, (dict, torch.Tensor))}} if isinstance(x, dict) else x; \
          torch.save(d(torch.load('{file}', map_location='cpu', weights_only=False)), 'weights.pth')\""
     )]
@@ -71,9 +71,9 @@ pub enum Error {
         /// The file.
         file: String,
     },
-    /// A tensor of a pickle is stored with its sign turned.
+    /// A tensor of a pickle is stored with its sign flipped.
     #[error(
-        "{file}: tensor `{name}` is stored with torch's negative bit, and its values would come with the wrong sign; save it as \
+        "{file}: tensor `{name}` is stored with torch's negative bit, and its values would have the wrong sign; save it as \
          `tensor.resolve_neg()`"
     )]
     Negated {
@@ -93,7 +93,7 @@ pub enum Error {
         /// The tensor.
         name: String,
     },
-    /// Two tensors of a pickle have one dotted path.
+    /// Two tensors of a pickle have the same dotted path.
     #[error(
         "{file} has two tensors that are both called `{name}`, a key with points in it and a path through dictionaries; save \
          one of them under another name"
@@ -112,7 +112,7 @@ pub enum Error {
         /// The tensor.
         name: String,
     },
-    /// A tensor has another number of axes than asked for.
+    /// A tensor does not have the requested number of axes.
     #[error("{file}: tensor `{name}` has shape {found:?}, expected {expected} axes")]
     Rank {
         /// The file.
@@ -124,7 +124,7 @@ pub enum Error {
         /// The number of axes.
         expected: usize,
     },
-    /// A tensor's elements are of another kind than asked for.
+    /// A tensor's elements are of another kind than requested.
     #[error("{file}: tensor `{name}` holds {found}, expected {expected}")]
     Kind {
         /// The file.
@@ -136,7 +136,7 @@ pub enum Error {
         /// "floating-point numbers" or "integers".
         expected: &'static str,
     },
-    /// None of the model's tensors is in the file.
+    /// The file has none of the model's tensors.
     #[error(
         "{file} is not {model}: it has none of its tensors, but {found}; check which file the config names"
     )]
@@ -160,7 +160,7 @@ pub enum Error {
         /// How many more there are.
         more: usize,
     },
-    /// A file holds several models, and which one is meant is open.
+    /// A file holds several models, and it is not clear which one is meant.
     #[error(
         "{file} has `{marker}` under several prefixes: {prefixes}; save the one you want as a file of its own"
     )]
@@ -172,7 +172,7 @@ pub enum Error {
         /// The prefixes.
         prefixes: String,
     },
-    /// A folder holds no weights, or which of several is meant is open.
+    /// A folder holds no weights, or several and it is not clear which are meant.
     #[error(
         "{}: {found}; expected a .pth or .safetensors file, or an index of shards (model.safetensors.index.json) and its shards",
         .folder.display()
@@ -184,7 +184,7 @@ pub enum Error {
         found: String,
     },
     /// An index of shards contradicts itself or its shards.
-    #[error("{} is no sound index of shards: {detail}; download it again together with its shards", .file.display())]
+    #[error("{} is not a sound index of shards: {detail}; download it again together with its shards", .file.display())]
     Index {
         /// The index.
         file: PathBuf,
@@ -202,10 +202,10 @@ pub enum Error {
         file: PathBuf,
         /// Its folder.
         folder: PathBuf,
-        /// The shards that are not there, and how many tensors they hold.
+        /// The missing shards, and how many tensors they hold.
         missing: String,
     },
-    /// A value cannot be stored as asked.
+    /// A value cannot be stored as requested.
     #[error("tensor `{name}` cannot be saved as {precision}: {detail}")]
     Unsaveable {
         /// The tensor.
@@ -220,7 +220,7 @@ pub enum Error {
 /// One way in which a file's tensors do not fit a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The model needs it and the file lacks it.
+    /// The model needs it, but the file lacks it.
     #[error("missing tensor `{name}` {shape:?}")]
     Missing {
         /// The tensor.
@@ -228,7 +228,7 @@ pub enum Problem {
         /// The shape that the model needs.
         shape: Vec<usize>,
     },
-    /// The file has it and the model has no place for it.
+    /// The file has it, but the model does not use it.
     #[error("unexpected tensor `{name}` {shape:?}")]
     Unexpected {
         /// The tensor.

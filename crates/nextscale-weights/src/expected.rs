@@ -5,7 +5,7 @@ use crate::{Error, Problem, Result, WeightFile};
 /// How many problems an error lists.
 const LISTED: usize = 6;
 
-/// Every tensor that a model reads, by name and shape, and those that it passes over.
+/// Every tensor that a model reads, by name and shape, and those that it ignores.
 #[derive(Debug, Clone)]
 pub struct ExpectedTensors {
     model: String,
@@ -19,7 +19,7 @@ impl ExpectedTensors {
         Self { model: model.into(), tensors: BTreeMap::new(), ignored: Vec::new() }
     }
 
-    /// Adds a tensor that must be there with this shape, holding floats.
+    /// Adds a required tensor of floats with this shape.
     #[must_use]
     pub fn tensor(mut self, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         self.insert(name, shape);
@@ -31,7 +31,7 @@ impl ExpectedTensors {
         self.tensors.insert(name.into(), shape.into());
     }
 
-    /// Passes over tensors that may be there or not; `*` in the pattern stands for any text.
+    /// Ignores tensors that may be present; `*` in the pattern matches any text.
     #[must_use]
     pub fn ignore(mut self, pattern: impl Into<String>) -> Self {
         self.ignored.push(pattern.into());
@@ -43,11 +43,11 @@ impl ExpectedTensors {
         self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
     }
 
-    /// Compares with a file's header; no value is read.
+    /// Compares the list with a file's header without reading values.
     ///
     /// # Errors
-    /// [`Error::OtherModel`] if nothing agrees, else [`Error::Misfit`] with the first problems: misshapen tensors,
-    /// then missing ones, then unexpected ones.
+    /// [`Error::OtherModel`] if nothing matches, otherwise [`Error::Misfit`] with the first problems: wrong
+    /// shapes, then missing tensors, then unexpected ones.
     pub fn check(&self, file: &WeightFile) -> Result<()> {
         let (mut problems, mut missing) = (Vec::new(), Vec::new());
         for (name, shape) in &self.tensors {

@@ -12,15 +12,16 @@ use crate::pickle::Stored;
 use crate::pth::Found;
 use crate::{Error, Result, StoredType, TensorInfo, convert, fingerprint, pth, safe, shards};
 
-/// Dictionaries that training code wraps a state dict in. Upstream's training checkpoints hold the transformer under
-/// `trainer.var_wo_ddp`, beside the tokenizer and the optimiser's moments.
+/// Dictionaries in which training code wraps a state dict. Upstream's training checkpoints hold the
+/// transformer under `trainer.var_wo_ddp`, beside the tokenizer and the optimiser's moments.
 const WRAPPERS: [&str; 6] =
     ["trainer.var_wo_ddp", "state_dict", "model_state_dict", "model", "module", "net"];
 
-/// A checkpoint whose header has been read and whose tensors have not. Cheap to clone.
+/// A checkpoint whose header has been read, but not its tensors. Cheap to clone.
 ///
-/// It is one file, or several shards under an index. Names are those of the file, less a prefix: where a training checkpoint nests the state dict, the wrapping
-/// dictionaries' names are stripped (see [`rooted`](Self::rooted)).
+/// It is one file, or several shards under an index. Names are those in the file without a prefix: if a
+/// training checkpoint nests the state dict, the names of the wrapping dictionaries are stripped (see
+/// [`rooted`](Self::rooted)).
 #[derive(Clone)]
 pub struct WeightFile {
     label: String,
@@ -41,7 +42,7 @@ enum Source {
     Bytes { part: usize, range: Range<usize> },
 }
 
-/// A file, and its bytes where they can be had without reading it.
+/// A file, and its bytes if they are mapped.
 enum Part {
     Pickle(PathBuf),
     Map(PathBuf, memmap2::Mmap),
@@ -78,8 +79,9 @@ impl Contents {
             return Err(Error::NotACheckpoint { file: label, found: found.into() });
         }
         if safe::looks_like(&head) {
-            // SAFETY: the map is only read, as bytes, for which every value is valid. Another process that shortens
-            // the file meanwhile faults this one, as with every mapped checkpoint; the documentation says so.
+            // SAFETY: the map is only read, as bytes, for which every value is valid. If another process
+            // shortens the file meanwhile, this one faults, as with every mapped checkpoint; the
+            // documentation says so.
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)?;
             return Self::of_safetensors(Part::Map(path.into(), map), &label);
         }
@@ -106,7 +108,7 @@ impl Contents {
         Ok(Self { entries, metadata: header.metadata, parts: vec![part] })
     }
 
-    /// Adds another file's tensors, whose names are others.
+    /// Adds another file's tensors, whose names must differ.
     fn append(&mut self, other: Self) {
         let before = self.parts.len();
         self.entries.extend(other.entries.into_iter().map(|(name, (info, source))| {
@@ -122,13 +124,15 @@ impl Contents {
 }
 
 impl WeightFile {
-    /// Opens a `.pth` (zip, legacy, tar; plain or nested) or `.safetensors` file, told apart by content; shards by their index
-    /// (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); or a folder that holds one of these.
+    /// Opens a `.pth` (zip, legacy, tar; plain or nested) or `.safetensors` file, recognised by content;
+    /// shards, by their index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); or a folder
+    /// that holds one of these.
     ///
     /// A safetensors file is mapped into memory: do not change it while it is open.
     ///
     /// # Errors
-    /// If a file cannot be read, is no checkpoint, is truncated or corrupt; if a shard that the index names is not there.
+    /// If a file cannot be read, is not a checkpoint, is truncated or corrupt, or if a shard that the index
+    /// names is missing.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let path = &if path.is_dir() { shards::weights_in(path)? } else { path.to_owned() };
@@ -145,10 +149,10 @@ impl WeightFile {
         Ok(Self::unwrapped(label, contents))
     }
 
-    /// Reads a safetensors file that lies in memory, for instance compiled in; `name` stands for it in errors.
+    /// Reads a safetensors file in memory, such as one compiled in; `name` stands for it in errors.
     ///
     /// # Errors
-    /// If the bytes are no safetensors file, or truncated or corrupt.
+    /// If the bytes are not a safetensors file, or are truncated or corrupt.
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, name: impl Into<String>) -> Result<Self> {
         let (bytes, name) = (bytes.into(), name.into());
         if !safe::looks_like(&bytes) {
@@ -160,7 +164,8 @@ impl WeightFile {
 
     fn unwrapped(label: String, contents: Contents) -> Self {
         let mut prefix = String::new();
-        // Wrappers nest, as in `state_dict.module`. All but the trainer's must hold everything in the file.
+        // Wrappers nest, as in `state_dict.module`. Except for the trainer's, each must hold everything in
+        // the file.
         while let Some(wrapper) =
             WRAPPERS.iter().map(|wrapper| format!("{prefix}{wrapper}.")).find(|wrapper| {
                 let mut below = contents.entries.keys().filter(|name| name.starts_with(&prefix));
@@ -181,14 +186,14 @@ impl WeightFile {
         &self.label
     }
 
-    /// What is stripped from the file's own names, with its final dot; empty for a plain state dict.
+    /// What is stripped from the names in the file, with its final dot; empty for a plain state dict.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The same file seen from the dictionary that holds a tensor called `marker`, for files of several models:
-    /// upstream's training checkpoints have the tokenizer under `trainer.vae_local`. Unchanged where `marker` is
-    /// already found, or nowhere.
+    /// The same file seen from the dictionary that holds a tensor called `marker`, for files of several
+    /// models: upstream's training checkpoints have the tokenizer under `trainer.vae_local`. Unchanged if
+    /// `marker` is already visible, or does not exist.
     ///
     /// # Errors
     /// [`Error::Ambiguous`] if several dictionaries hold such a tensor.
@@ -210,7 +215,7 @@ impl WeightFile {
         }
     }
 
-    /// The same file seen from a dictionary inside it, of which nothing is known: it may have no tensors.
+    /// The same file seen from a dictionary inside it, which may have no tensors.
     #[must_use]
     pub fn within(&self, dictionary: &str) -> Self {
         Self { prefix: format!("{}{dictionary}.", self.prefix), ..self.clone() }
@@ -226,7 +231,7 @@ impl WeightFile {
         self.entries().map(|(name, _)| name)
     }
 
-    /// What the file says about a tensor.
+    /// What the header says about a tensor.
     pub fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.contents.entries.get(&format!("{}{name}", self.prefix)).map(|(info, _)| info)
     }
@@ -236,7 +241,7 @@ impl WeightFile {
         &self.contents.metadata
     }
 
-    /// What tells these weights from others without reading them all; see [`fingerprint`].
+    /// Identifies these weights without reading all of them; see [`fingerprint`].
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -248,7 +253,7 @@ impl WeightFile {
         })
     }
 
-    /// The bytes of all tensors together, as stored.
+    /// The size of all tensors together in bytes, as stored.
     pub fn byte_len(&self) -> u64 {
         self.entries()
             .map(|(_, info)| (info.shape.iter().product::<usize>() * info.dtype.size()) as u64)
@@ -273,11 +278,11 @@ impl WeightFile {
         Ok((info, bytes))
     }
 
-    /// Reads every tensor once and keeps none: a header may list storages that the file does not hold, or that are damaged, and
-    /// weights may be no numbers. Infinities stand in masks, and are left alone.
+    /// Reads every tensor once without keeping it: a header may list storages that are missing or damaged,
+    /// and weights may be NaN. Infinities occur in masks and are allowed.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] or [`Error::NotANumber`] for the first that cannot be read or used.
+    /// [`Error::Corrupt`] or [`Error::NotANumber`] for the first tensor that cannot be read or used.
     pub fn verify(&self) -> Result<()> {
         let names: Vec<&str> = self.names().collect();
         names.into_iter().try_for_each(|name| {
@@ -314,7 +319,8 @@ impl WeightFile {
         self.with_values(name, |values, shape| (values.into_owned(), shape.to_vec()))
     }
 
-    /// What `read` makes of a float tensor's values, row-major, and its shape. The values are no copy where the file is mapped and has them as f32.
+    /// The result of `read` on a float tensor's values, row-major, and its shape. If the file is mapped and
+    /// stores f32, the values are not copied.
     ///
     /// # Errors
     /// As [`values`](Self::values).
@@ -327,14 +333,15 @@ impl WeightFile {
         Ok(made)
     }
 
-    /// Lets the system take back the memory under a mapped tensor that was read: the process holds the weights once.
+    /// Lets the system reclaim the memory of a mapped tensor that has been read, so that the process holds
+    /// the weights only once.
     fn forget(&self, name: &str) {
         let entry = self.contents.entries.get(&format!("{}{name}", self.prefix));
         if let Some((_, Source::Bytes { part, range })) = entry
             && let Part::Map(_, map) = &self.contents.parts[*part]
         {
-            // SAFETY: the map is shared with the file and never written: pages that are read again come from there.
-            // A refusal changes nothing but how much memory is in use.
+            // SAFETY: the map is shared with the file and never written, so pages that are read again come
+            // from the file. A refusal only affects how much memory is in use.
             let _ = unsafe {
                 map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
             };
@@ -372,14 +379,14 @@ impl WeightFile {
         Ok(Tensor::from_data(TensorData::new(values, shape), device))
     }
 
-    /// A linear layer's weight, stored `[out, in]`, as burn has it: `[in, out]`, contiguous.
+    /// A linear layer's weight, stored `[out, in]`, in burn's layout: `[in, out]`, contiguous.
     ///
     /// # Errors
     /// As [`tensor`](Self::tensor).
     pub fn linear(&self, name: &str, device: &Device) -> Result<Tensor<2>> {
         let (info, bytes) = self.bytes(name)?;
         let sizes @ [rows, columns] = self.rank::<2>(name, &info.shape)?;
-        // Transposed on the host: a transposed view would make every later product slow.
+        // Transposed on the host: a transposed view would slow down every later product.
         let values = convert::transposed(&bytes, info.dtype, sizes)
             .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
         self.forget(name);
@@ -397,11 +404,11 @@ impl std::fmt::Debug for WeightFile {
     }
 }
 
-/// What a file plainly is instead of a checkpoint, for the mistakes that downloads make.
+/// What a file is instead of a checkpoint, for common mistakes with downloads.
 fn disguise(head: &[u8]) -> Option<&'static str> {
     let text = head.trim_ascii_start();
     if safe::is_likely(head) {
-        // Its length may begin with `<`.
+        // The length may begin with the byte of `<`.
         None
     } else if head.is_empty() {
         Some("it is empty")

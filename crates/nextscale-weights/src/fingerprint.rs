@@ -1,4 +1,4 @@
-//! What tells weights from other weights without reading gigabytes.
+//! Identifies weights without reading gigabytes.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 const BLOCKS: u64 = 64;
 const BLOCK: u64 = 16 * 1024;
 
-/// Bytes of a hash that tell weights apart.
+/// How many bytes of a hash identify weights.
 const BYTES: usize = 12;
 
 /// Of bytes in memory.
@@ -23,7 +23,7 @@ pub fn of_bytes(parts: &[&[u8]]) -> String {
     hash.short(BYTES)
 }
 
-/// Of a file: its length, and blocks evenly spread over it, the first and the last among them.
+/// Of a file: its length, and blocks evenly spread over it, including the first and the last.
 ///
 /// # Errors
 /// If it cannot be read.

@@ -1,5 +1,5 @@
-//! The headers of safetensors files that are written: by ourselves, where values are written as they come or several metadata
-//! entries must have an order, and by the format's own writer.
+//! The headers of safetensors files that nextscale writes: its own, where values are written one by one or
+//! metadata entries need an order, and otherwise those of the format's own writer.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -17,8 +17,8 @@ const LONGEST: u64 = 100_000_000;
 
 const METADATA: &str = "__metadata__";
 
-/// A header in the making, or read back: what tensors a file has, and where their bytes lie. The same tensors and metadata
-/// give the same bytes.
+/// A header that is being built or has been read back: a file's tensors and where their bytes are. The same
+/// tensors and metadata give the same bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     entries: Map<String, Value>,
@@ -27,7 +27,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Of a file without tensors, which says `metadata` of itself.
+    /// For a file without tensors, with `metadata`.
     pub fn new(metadata: &BTreeMap<String, String>) -> Self {
         let mut entries = Map::new();
         if !metadata.is_empty() {
@@ -36,7 +36,7 @@ impl Header {
         Self { entries, end: 0 }
     }
 
-    /// Adds a tensor behind the others. Wide elements first keep every tensor aligned.
+    /// Appends a tensor. Add wide elements first to keep every tensor aligned.
     pub fn push(&mut self, name: &str, dtype: StoredType, shape: &[usize]) {
         let size = shape.iter().map(|&side| side as u64).product::<u64>() * dtype.size() as u64;
         let end = self.end + size;
@@ -45,8 +45,8 @@ impl Header {
         self.end = end;
     }
 
-    /// The beginning of the file: the length of the text in 8 bytes, and the text, with spaces behind it so that the values
-    /// lie on boundaries of 8 bytes.
+    /// The beginning of the file: the length of the text in 8 bytes, then the text, padded with spaces so
+    /// that the values are aligned to 8 bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let text = Value::Object(self.entries.clone()).to_string();
         let length = text.len().next_multiple_of(8);
@@ -61,7 +61,7 @@ impl Header {
         self.end
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) gave; `None` if it is anything else.
+    /// Parses the result of [`to_bytes`](Self::to_bytes); `None` for anything else.
     pub fn read(mut from: impl Read) -> Option<Self> {
         let mut bytes = vec![0; 8];
         from.read_exact(&mut bytes).ok()?;
@@ -76,19 +76,19 @@ impl Header {
         (header.to_bytes() == bytes).then_some(header)
     }
 
-    /// What the file says of itself under a key.
+    /// The metadata under a key.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.entries.get(METADATA)?[key].as_str()
     }
 
-    /// Where the bytes of a tensor lie among the values.
+    /// Where the bytes of a tensor are among the values.
     pub fn place(&self, name: &str) -> Option<Range<u64>> {
         let offsets = &self.entries.get(name)?["data_offsets"];
         Some(offsets[0].as_u64()?..offsets[1].as_u64()?)
     }
 }
 
-/// A whole file of tensors that are bytes already, by the format's own writer, which decides on their order.
+/// A whole file of tensors given as bytes, by the format's own writer, which chooses their order.
 ///
 /// # Errors
 /// If bytes do not fit a type and shape.

@@ -1,7 +1,8 @@
-//! Checkpoints by their own key names: `.pth` and `.safetensors`, read without running a pickle.
+//! Checkpoints by their own key names: `.pth` and `.safetensors`, read without executing a pickle.
 //!
-//! A [`WeightFile`] is opened by its header alone; tensors are read one by one into f32 on a device. A model states
-//! every name and shape as [`ExpectedTensors`] and checks them before it reads a value, so nothing loads in part:
+//! Opening a [`WeightFile`] reads only its header; tensors are then read one by one into f32 on a device. A
+//! model lists every name and shape as [`ExpectedTensors`] and checks them before it reads a value, so
+//! nothing loads partially:
 //!
 //! ```no_run
 //! # use nextscale_weights::{ExpectedTensors, WeightFile};

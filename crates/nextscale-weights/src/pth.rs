@@ -10,9 +10,9 @@ use crate::{Error, Result};
 
 /// A tensor of a `.pth` file.
 pub(crate) enum Found {
-    /// As the reader of such files gives it.
+    /// As read by the reader of such files.
     Read(Tensor),
-    /// Of a file whose other objects that reader refuses.
+    /// From a file with other objects that this reader refuses.
     Stored(Stored),
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn open(path: &Path, file: &str) -> Result<Vec<(String, Found)>> {
     }
     let reader = match PytorchReader::new(path).map_err(|error| explain(error, path, file)) {
         Ok(reader) => reader,
-        // What lies beside the weights is passed over where the weights themselves are plain.
+        // Whatever accompanies the weights is ignored if the weights themselves are plain.
         Err(error @ Error::Container { .. }) => {
             let mut found = tensors(path).ok_or(error)?;
             found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -48,7 +48,8 @@ pub(crate) fn open(path: &Path, file: &str) -> Result<Vec<(String, Found)>> {
     Ok(reader.into_tensors().into_iter().map(|(name, tensor)| (name, Found::Read(tensor))).collect())
 }
 
-/// A dotted path that two tensors have, as `{"a": {"b": ..}, "a.b": ..}` has: the reader keeps one of them, now this, now that.
+/// A dotted path that two tensors share, as in `{"a": {"b": ..}, "a.b": ..}`: the reader keeps one of them at
+/// random.
 fn twice(root: &PickleValue) -> Option<String> {
     fn walk(value: &PickleValue, path: &str, seen: &mut BTreeSet<String>) -> Option<String> {
         let under = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -77,7 +78,7 @@ fn explain(error: PytorchError, path: &Path, file: &str) -> Error {
         PytorchError::Pickle(PickleError::UnsupportedType(_) | PickleError::UnsupportedOpCode(_)) => {
             Error::Unsupported { file, detail: error.to_string() }
         }
-        // Items are put into something that is neither a plain dict nor a plain list.
+        // Items are added to something that is neither a plain dict nor a plain list.
         PytorchError::Pickle(PickleError::UnexpectedOpCode(
             OpCode::SetItem | OpCode::SetItems | OpCode::Append | OpCode::Appends,
         )) => Error::Container { file },
@@ -85,7 +86,7 @@ fn explain(error: PytorchError, path: &Path, file: &str) -> Error {
             Error::NotACheckpoint { file, found: "a pickle that names tensors but does not hold them".into() }
         }
         PytorchError::InvalidFormat(detail) if detail.starts_with("not a PyTorch checkpoint") => {
-            Error::NotACheckpoint { file, found: "it starts like no known container".into() }
+            Error::NotACheckpoint { file, found: "it does not start like any known container".into() }
         }
         PytorchError::InvalidFormat(detail) if detail.starts_with("Expected a dictionary") => {
             Error::NotACheckpoint { file, found: detail }

@@ -7,27 +7,27 @@ use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::{Error, Result, StoredType, TensorInfo};
 
-/// What a header says.
+/// The contents of a header.
 pub(crate) struct Header {
-    /// Name, type and shape, and where the bytes lie in the file.
+    /// Name, type and shape, and where the bytes are in the file.
     pub tensors: Vec<(String, TensorInfo, Range<usize>)>,
-    /// The free strings of `__metadata__`.
+    /// The strings of `__metadata__`.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Whether a file of these first bytes claims to be one: a length, then JSON.
+/// Whether a file with these first bytes claims to be safetensors: a length, then JSON.
 pub(crate) fn looks_like(head: &[u8]) -> bool {
     head.get(8) == Some(&b'{')
 }
 
-/// Whether a file of these first bytes is one that is not damaged there, whatever its length looks like as text: nobody's header
-/// is longer than the 100 MB that the format allows, and eight characters read as a number are.
+/// Whether a file with these first bytes is safetensors and undamaged so far, even if its length looks like
+/// text: the format allows headers of at most 100 MB, and eight characters read as a number are far more.
 pub(crate) fn is_likely(head: &[u8]) -> bool {
     let length = head.first_chunk().map(|&bytes| u64::from_le_bytes(bytes));
     looks_like(head) && length.is_some_and(|length| length <= 100_000_000)
 }
 
-/// Reads and checks the header: offsets, sizes and the file's length agree.
+/// Reads and checks the header: offsets, sizes and the file's length must agree.
 pub(crate) fn header(bytes: &[u8], file: &str) -> Result<Header> {
     let (length, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
         let detail = match error {

@@ -14,7 +14,7 @@ use nextscale_files::Partial;
 pub enum Precision {
     /// 16-bit floats: half the size, for shipped models.
     F16,
-    /// 32-bit floats: nothing is lost.
+    /// 32-bit floats, without loss.
     F32,
 }
 
@@ -34,14 +34,14 @@ impl Precision {
     }
 }
 
-/// Writes a safetensors file with `metadata` in its header: whole or not at all.
+/// Writes a safetensors file with `metadata` in its header, completely or not at all.
 ///
-/// Floats are stored as `precision` says, integers as i64. The file is written beside its place under another name,
-/// synced and renamed, so that a reader never sees half of it. The same content gives the same bytes.
+/// Floats are stored as `precision` says, integers as i64. The file is written under a temporary name, synced
+/// and renamed, so that a reader never sees half of it. The same content gives the same bytes.
 ///
 /// # Errors
 /// [`Error::Unsaveable`] if a finite value overflows f16 or a tensor holds neither floats nor integers;
-/// [`Error::Write`] if the disk refuses.
+/// [`Error::Write`] if writing fails.
 pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: impl IntoIterator<Item = (String, TensorData)>,
@@ -55,7 +55,8 @@ pub fn save_safetensors(
         let (dtype, bytes) = encode(&name, data, precision)?;
         encoded.push((name, dtype, shape, bytes));
     }
-    // As the format's own writer: wide elements first, so that every tensor lies aligned; then by name.
+    // In the order of the format's own writer: wide elements first, so that every tensor is aligned, then by
+    // name.
     encoded.sort_by(|a, b| (a.1 != StoredType::I64, &a.0).cmp(&(b.1 != StoredType::I64, &b.0)));
     let mut header = Header::new(metadata);
     for (name, dtype, shape, _) in &encoded {

@@ -1,4 +1,5 @@
-//! Checkpoints in several files, as the Hugging Face libraries write them: an index names the shard of every tensor.
+//! Checkpoints in several files, as the Hugging Face libraries write them: an index names the shard of every
+//! tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,9 +8,9 @@ use serde::Deserialize;
 
 use crate::{Error, Result};
 
-/// How an index's name ends, whatever its shards are.
+/// The end of an index's name, whatever its shards are.
 const INDEX: &str = ".index.json";
-/// The files that a folder's weights are looked for under, the first found being meant.
+/// Where a folder's weights are looked for; the first one found is used.
 const USUAL: [&str; 4] = [
     "model.safetensors.index.json",
     "model.safetensors",
@@ -30,44 +31,44 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Checks that the file holds the tensors that the index says it holds, and no others: one that stands in two shards
-    /// would be the one or the other.
+    /// Checks that the file holds exactly the tensors that the index assigns to it: a tensor in two shards
+    /// would be ambiguous.
     pub fn check<'a>(&self, index: &Path, held: impl Iterator<Item = &'a String>) -> Result<()> {
         let held: BTreeSet<_> = held.cloned().collect();
         let Some(name) = held.symmetric_difference(&self.tensors).next() else { return Ok(()) };
         let shard = self.path.file_name().unwrap_or_default().display();
         let detail = if held.contains(name) {
-            format!("{shard} holds `{name}`, which the index does not say")
+            format!("{shard} holds `{name}`, which the index does not list")
         } else {
-            format!("it looks for `{name}` in {shard}, which does not hold it")
+            format!("it lists `{name}` in {shard}, which does not hold it")
         };
         Err(Error::Index { file: index.into(), detail })
     }
 }
 
-/// Whether a path is that of an index.
+/// Whether a path is an index.
 pub(crate) fn is_index(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(INDEX))
 }
 
-/// The shards of an index, all of which are there.
+/// The shards of an index, all of which must exist.
 ///
 /// # Errors
-/// If the index cannot be read or is none, or shards are missing.
+/// If the index cannot be read or is not an index, or shards are missing.
 pub(crate) fn read_index(path: &Path) -> Result<Vec<Shard>> {
     let text = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
     let unsound = |detail: String| Error::Index { file: path.into(), detail };
     let index: Index = serde_json::from_slice(&text).map_err(|error| unsound(error.to_string()))?;
     let mut shards = BTreeMap::<String, BTreeSet<String>>::new();
     for (tensor, shard) in index.weight_map {
-        // A name and nothing else: an index from elsewhere doesn't lead out of its folder.
+        // A plain file name: an index from elsewhere must not lead out of its folder.
         if Path::new(&shard).file_name() != Some(shard.as_ref()) {
-            return Err(unsound(format!("`{shard}` is no file name")));
+            return Err(unsound(format!("`{shard}` is not a file name")));
         }
         shards.entry(shard).or_default().insert(tensor);
     }
     if shards.is_empty() {
-        return Err(unsound("it names no tensor".into()));
+        return Err(unsound("it names no tensors".into()));
     }
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let missing: Vec<_> = shards.iter().filter(|(shard, _)| !folder.join(shard).is_file()).collect();
@@ -84,7 +85,7 @@ pub(crate) fn read_index(path: &Path) -> Result<Vec<Shard>> {
 /// The file or index that holds a folder's weights.
 ///
 /// # Errors
-/// If the folder cannot be read, or holds none or several.
+/// If the folder cannot be read, or holds no weights or several.
 pub(crate) fn weights_in(folder: &Path) -> Result<PathBuf> {
     if let Some(usual) = USUAL.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
         return Ok(usual);
@@ -105,7 +106,7 @@ pub(crate) fn weights_in(folder: &Path) -> Result<PathBuf> {
             let names: Vec<_> = names.map(|name| name.display().to_string()).collect();
             let more = several.len().saturating_sub(names.len());
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let found = format!("it holds {}{more}, and nothing says which is meant", names.join(", "));
+            let found = format!("it holds {}{more}, and it is not clear which is meant", names.join(", "));
             Err(Error::Folder { folder: folder.into(), found })
         }
     }

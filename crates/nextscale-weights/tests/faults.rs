@@ -1,4 +1,4 @@
-//! What is wrong with a file is said before anything is loaded, by name.
+//! Faults of a file are reported by name before anything is loaded.
 
 mod support;
 
@@ -145,7 +145,7 @@ fn a_safetensors_file_whose_length_reads_as_the_beginning_of_a_page_is_read() {
         assert_eq!(opened(&bytes, "a.safetensors").unwrap().values("a").unwrap().0, [1.5], "{length}");
         assert_eq!(WeightFile::from_bytes(bytes, "a").unwrap().values("a").unwrap().0, [1.5], "{length}");
     }
-    // Text of eight characters before a brace is no length.
+    // Eight characters of text before a brace are not a length.
     let error = opened(b"<script>{}</script>", "a.safetensors").unwrap_err().to_string();
     assert!(error.contains("web page"), "{error}");
 }
@@ -196,7 +196,7 @@ fn weights_beside_items_of_unread_containers_are_read() {
             assert_eq!(file.values(name).unwrap(), plain.values(name).unwrap(), "{name}");
         }
         assert_eq!(file.values("b").unwrap().0, [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
-        // Its storages are compared with what the pickle says before one is read.
+        // Its storages are compared with the pickle's sizes before any is read.
         let bytes = zip(&value);
         for at in (0..bytes.len()).step_by(7) {
             let mut damaged = bytes.clone();

@@ -1,4 +1,4 @@
-//! What is saved can be read again, and a failed save leaves what was there.
+//! What is saved can be read again, and a failed save leaves the earlier file untouched.
 
 use std::collections::BTreeMap;
 

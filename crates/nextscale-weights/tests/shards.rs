@@ -103,16 +103,16 @@ fn an_index_that_is_not_of_its_shards_is_refused() {
     index(folder.path(), INDEX, &with("d", "2.safetensors"));
     let error = refused(folder.path());
     assert!(error.contains("looks for `d` in 2.safetensors"), "{error}");
-    // In another shard than the index says, or in none of its entries.
+    // In a shard other than the index says, or in none of its entries.
     index(folder.path(), INDEX, &[("a", "1.safetensors"), ("b", "1.safetensors"), ("c", "2.safetensors")]);
     assert!(refused(folder.path()).contains("`b`"));
     index(folder.path(), INDEX, &[("a", "1.safetensors"), ("b", "2.safetensors")]);
     let error = refused(folder.path());
-    assert!(error.contains("2.safetensors holds `c`, which the index does not say"), "{error}");
+    assert!(error.contains("2.safetensors holds `c`, which the index does not list"), "{error}");
     for elsewhere in ["../2.safetensors", "/2.safetensors", "sub/2.safetensors", "..", ""] {
         index(folder.path(), INDEX, &with("d", elsewhere));
         let error = refused(folder.path());
-        assert!(error.contains("is no file name"), "{elsewhere}: {error}");
+        assert!(error.contains("is not a file name"), "{elsewhere}: {error}");
     }
     for text in ["", "[]", "{}", "{\"weight_map\": {}}", "{\"weight_map\": {\"a\": 1}}", "\u{fffd}"] {
         fs::write(folder.path().join(INDEX), text).unwrap();
@@ -132,7 +132,7 @@ fn a_folder_of_one_file_is_that_file_and_of_several_is_ambiguous() {
     save(&path("two.safetensors"), &[("a", 2.0)]);
     let error = refused(folder.path());
     assert!(error.contains("holds one.safetensors, two.safetensors, and nothing says"), "{error}");
-    // The usual name is meant before any other.
+    // The usual name takes precedence.
     save(&path("model.safetensors"), &[("a", 3.0)]);
     assert_eq!(WeightFile::open(folder.path()).unwrap().values("a").unwrap().0, [3.0; 2]);
 }

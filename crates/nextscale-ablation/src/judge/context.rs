@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use crate::reference::Reference;
 
-/// What judges are built with besides their own settings.
+/// What judges are built with, besides their own settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The ablation's reference.

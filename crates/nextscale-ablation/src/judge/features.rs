@@ -6,21 +6,21 @@ use nextscale_config::Fields;
 use nextscale_metrics::frechet::frechet;
 use nextscale_metrics::kid::KidOptions;
 use nextscale_metrics::{
-    Collector, EvaluateOptions, FeatureNet, Features, GatherOptions, ImageBatch, Input, Origin, Statistics,
-    evaluate,
+    Collector, EvaluateOptions, FeatureNet, GatherOptions, Input, Origin, Statistics, evaluate,
 };
 
 use super::context::Context;
-use super::{Better, Judge, Judged, Measure, Rows};
+use super::{Better, Judge, Judged, Measure, Rows, network};
 use crate::images::Images;
 use crate::reference::Reference;
 use crate::{Error, Result};
 
-/// Subsets of a kernel distance: fewer than the reference implementation's 100, because an ablation takes one for every cell and
-/// seed. The protocol says so.
+/// Subsets of a kernel distance: fewer than the reference implementation's 100, because an ablation computes
+/// one for every cell and seed. The protocol states it.
 const SUBSETS: usize = 20;
 
-/// Compares the features of images with the statistics of a reference, and of its reconstructions if there are any.
+/// Compares the features of images with the statistics of a reference, and of its reconstructions if there
+/// are any.
 pub struct FeatureJudge {
     net: Box<dyn FeatureNet>,
     reference: Statistics,
@@ -28,8 +28,8 @@ pub struct FeatureJudge {
 }
 
 impl FeatureJudge {
-    /// With the statistics files that the settings `reference` and `rec` name. Where Lite0 has no `reference`, the shipped
-    /// statistics of the ablation's own reference are taken.
+    /// With the statistics files in the settings `reference` and `rec`. Without a `reference`, Lite0 uses the
+    /// shipped statistics of the ablation's own reference.
     ///
     /// # Errors
     /// If one is missing, damaged, or of other features.
@@ -51,15 +51,11 @@ impl FeatureJudge {
         Ok(Self { net, reference, rec })
     }
 
-    fn width(&self) -> usize {
-        self.net.dims() + self.net.spatial_dims().unwrap_or(0) + self.net.classes().unwrap_or(0)
-    }
-
     /// The statistics of a set of samples.
     fn samples(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Statistics> {
         let mut collector = Collector::new(&*self.net, images, &GatherOptions::default())?;
         for block in rows {
-            collector.push(&self.features(&block?))?;
+            collector.push(&network::features(&*self.net, &block?))?;
         }
         Ok(collector.finish(Origin {
             name: "the samples".into(),
@@ -73,24 +69,9 @@ impl FeatureJudge {
             left_out: Default::default(),
         })?)
     }
-
-    /// One image's row apart: pooled features, spatial ones, logits.
-    fn features(&self, rows: &Rows) -> Features {
-        let (dims, spatial) = (self.net.dims(), self.net.spatial_dims().unwrap_or(0));
-        let part = |from: usize, to: usize| -> Vec<f32> {
-            rows.values.chunks(rows.width).flat_map(|row| row[from..to].iter().copied()).collect()
-        };
-        Features {
-            count: rows.count(),
-            dims,
-            pooled: part(0, dims),
-            spatial: self.net.spatial_dims().map(|_| part(dims, dims + spatial)),
-            logits: self.net.classes().map(|_| part(dims + spatial, rows.width)),
-        }
-    }
 }
 
-/// A statistics file, or moments that other programs wrote: features of whole references are gathered once, by
+/// A statistics file, or moments from another program: the features of whole references are gathered once, by
 /// `nextscale evaluate`.
 fn statistics(path: &Path, net: &dyn FeatureNet) -> Result<Statistics> {
     if !path.is_file() {
@@ -163,21 +144,7 @@ impl Judge for FeatureJudge {
     }
 
     fn look(&self, images: &Images) -> Result<Rows> {
-        let batch = ImageBatch::new(images.height, images.width, images.pixels.clone())?;
-        let features = self.net.extract(&batch)?;
-        let width = self.width();
-        let mut values = Vec::with_capacity(features.count * width);
-        let part = |of: &Option<Vec<f32>>, image: usize| -> Vec<f32> {
-            let Some(of) = of else { return Vec::new() };
-            let each = of.len() / features.count.max(1);
-            of[image * each..][..each].to_vec()
-        };
-        for image in 0..features.count {
-            values.extend_from_slice(&features.pooled[image * features.dims..][..features.dims]);
-            values.extend(part(&features.spatial, image));
-            values.extend(part(&features.logits, image));
-        }
-        Rows::new(width, values)
+        network::look(&*self.net, images)
     }
 
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
@@ -228,7 +195,7 @@ mod tests {
     use crate::judge::Judges;
     use burn::tensor::Device;
     use nextscale_config::Document;
-    use nextscale_metrics::{KeptAs, Lite0};
+    use nextscale_metrics::{ImageBatch, KeptAs, Lite0};
 
     fn noise(count: usize, salt: u32) -> Images {
         let byte = |i: u32| (i.wrapping_add(salt).wrapping_mul(2_654_435_761) >> 20) as u8;
@@ -267,7 +234,7 @@ mod tests {
         assert!(names.iter().all(|name| name.ends_with("-Lite0")), "{names:?}");
         let judged = |images: &Images| {
             let rows = judge.look(images).unwrap();
-            // In two blocks, as they come from disk.
+            // In two blocks, as they are read from disk.
             let (half, width) = (rows.values.len() / 2, rows.width);
             let blocks = [&rows.values[..half], &rows.values[half..]];
             let blocks = || blocks.into_iter().map(|values| Rows::new(width, values.to_vec()));

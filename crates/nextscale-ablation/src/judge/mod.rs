@@ -1,16 +1,23 @@
-//! Measures of images: what is kept of every image, and what a set of images comes to.
+//! Measuring images: a judge keeps a row per image, and turns the rows of a set into its measures.
 
 mod context;
+mod diversity;
 mod features;
+mod network;
 mod pixels;
+mod probe;
 mod registry;
 mod spectrum;
 
 pub use context::Context;
+pub use diversity::DiversityJudge;
 pub use features::FeatureJudge;
 pub use pixels::PixelJudge;
+pub use probe::ProbeJudge;
 pub use registry::{Judges, needed};
 pub use spectrum::{Spectrum, SpectrumJudge};
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,14 +32,14 @@ pub enum Better {
     Lower,
     /// A quality.
     Higher,
-    /// It describes, and is neither good nor bad.
+    /// It is descriptive, neither good nor bad.
     Neither,
 }
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
-    /// Its name, which always names its features too: "FD-Lite0", never "FID" where it is none.
+    /// Its name, which always includes its features: "FD-Lite0", never "FID" for anything else.
     pub name: String,
     /// What it is, in one line.
     pub about: String,
@@ -47,27 +54,30 @@ impl Measure {
     }
 }
 
-/// What is kept of every image: `[images, width]`, row-major.
+/// What a judge keeps of every image: `[images, width]`, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
-    /// Values of one image.
+    /// Values per image.
     pub width: usize,
     /// The values.
     pub values: Vec<f32>,
-    /// How often each image counts, in resampling; once where there are none.
+    /// How often each image counts, in resampling; empty if each counts once.
     pub weights: Option<Vec<u32>>,
+    /// What each image shows, by the name of its condition: a class by name or number, or a text. Empty if
+    /// unknown.
+    pub shows: Vec<Arc<str>>,
 }
 
 impl Rows {
     /// Rows that count once.
     ///
     /// # Errors
-    /// If the values are no whole number of rows.
+    /// If the values do not form whole rows.
     pub fn new(width: usize, values: Vec<f32>) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
             return Err(Error::Usage(format!("{} values are no rows of {width}", values.len())));
         }
-        Ok(Self { width, values, weights: None })
+        Ok(Self { width, values, weights: None, shows: Vec::new() })
     }
 
     /// The number of images.
@@ -75,50 +85,65 @@ impl Rows {
         self.values.len() / self.width
     }
 
-    /// Every image's values with how often it counts.
+    /// Every image's values with its count.
     pub fn each(&self) -> impl Iterator<Item = (&[f32], u32)> {
         let weight = |i: usize| self.weights.as_ref().map_or(1, |weights| weights[i]);
         self.values.chunks(self.width).enumerate().map(move |(i, row)| (row, weight(i)))
     }
 }
 
-/// What a set of images comes to.
+/// The result for a set of images.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Judged {
-    /// One value a measure, in the order of [`Judge::measures`].
+    /// One value per measure, in the order of [`Judge::measures`].
     pub values: Vec<f64>,
-    /// A curve for the report, `(x, y)`; empty for none.
+    /// A curve for the report, `(x, y)`; empty if there is none.
     pub curve: Vec<(f64, f64)>,
 }
 
-/// A way of measuring images, in two steps: what it keeps of every image, which is stored, and what sets of that come
-/// to. So nothing is computed twice, and memory need not hold the images.
+/// Measures images in two steps: a row per image, which is stored, and the values of sets of rows. So nothing
+/// is computed twice, and the images need not be in memory.
 pub trait Judge: Send + Sync {
-    /// Everything that its values depend on besides the images: features, reference and its hash, resize, … in one line.
+    /// Everything besides the images that its values depend on: features, reference and its hash, resize, …
+    /// in one line.
     fn protocol(&self) -> String;
 
-    /// What its rows depend on besides the images: less than its values do, where a reference comes in later.
+    /// What its rows depend on besides the images: less than its values, if a reference is only used later.
     fn rows_protocol(&self) -> String {
         self.protocol()
     }
 
-    /// What it measures.
+    /// Its measures.
     fn measures(&self) -> Vec<Measure>;
 
-    /// What it keeps of every image. It must not depend on the other images.
+    /// The rows of images. A row must not depend on other images.
     ///
     /// # Errors
-    /// If the images have a size that it cannot take.
+    /// If it does not support the images' size.
     fn look(&self, images: &Images) -> Result<Rows>;
 
-    /// What the rows of a set of `images` images come to; they come block by block.
+    /// What [`judge`](Self::judge) reads of a block of rows. Judges that need less than what is kept of every
+    /// image, or what it shows, say so here: this is done once, and judging as often as images are resampled.
+    ///
+    /// # Errors
+    /// If an image shows what the judge does not know.
+    fn condense(&self, rows: Rows) -> Result<Rows> {
+        Ok(rows)
+    }
+
+    /// Whether its measures lead a report, or describe images once the question is answered.
+    fn leads(&self) -> bool {
+        true
+    }
+
+    /// What the condensed rows of a set of `images` images come to; they come block by block.
     ///
     /// # Errors
     /// If there are too few images, or a block cannot be read.
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged>;
 
-    /// One of its measures alone, the n-th of [`measures`](Self::measures): what a choice of settings is decided by, over and
-    /// over. A judge whose measures take long gives the one without the others.
+    /// One of its measures alone, the n-th of [`measures`](Self::measures): what a choice of settings is
+    /// decided by, over and over. A judge whose measures take long gives the one without the others.
     ///
     /// # Errors
     /// As [`judge`](Self::judge).
@@ -126,14 +151,14 @@ pub trait Judge: Send + Sync {
         Ok(self.judge(images, rows)?.values[at])
     }
 
-    /// How often it may be asked to judge resampled images for an interval, where there are too few seeds; 0 for a
-    /// measure that takes too long.
+    /// How often it may be asked to judge resampled images for an interval, where there are too few seeds; 0
+    /// for a measure that takes too long.
     fn resamples(&self) -> usize {
         0
     }
 
-    /// Why values of its n-th measure over so many images must not be compared with those over other numbers; none where they
-    /// may be.
+    /// Why values of its n-th measure over so many images must not be compared with those over other numbers;
+    /// none where they may be.
     fn caution(&self, at: usize, images: u64) -> Option<String> {
         let _ = (at, images);
         None

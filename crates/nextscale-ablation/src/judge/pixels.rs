@@ -53,6 +53,10 @@ impl Judge for PixelJudge {
         Ok(Judged { values: vec![mean, deviation, contrast, gradient], curve: Vec::new() })
     }
 
+    fn leads(&self) -> bool {
+        false
+    }
+
     fn resamples(&self) -> usize {
         1000
     }

@@ -1,21 +1,21 @@
-//! Names in an ablation file to judges; open to other crates.
+//! From names in an ablation file to judges; open to other crates.
 
 use std::sync::Arc;
 
 use nextscale_config::{Document, Fields, Node};
 use nextscale_metrics::source::ImageSource;
-use nextscale_metrics::{Inception, InceptionProtocol, Lite0};
+use nextscale_metrics::{FeatureNet, Inception, InceptionProtocol, Lite0, Probe};
 use serde::Deserialize;
 
 use super::context::Context;
-use super::{FeatureJudge, Judge, PixelJudge, Spectrum, SpectrumJudge};
+use super::{DiversityJudge, FeatureJudge, Judge, PixelJudge, ProbeJudge, Spectrum, SpectrumJudge};
 use crate::reference::Reference;
 use crate::{Error, Result};
 
 /// Builds a judge from the settings after its name.
 type Build = Arc<dyn Fn(&mut Fields<'_>, &Context<'_>) -> Result<Box<dyn Judge>> + Send + Sync>;
 
-/// A name that ablation files may use.
+/// A name for use in ablation files.
 #[derive(Clone)]
 pub struct Entry {
     /// The name.
@@ -37,7 +37,7 @@ impl Judges {
         Self::default()
     }
 
-    /// Everything that nextscale itself has.
+    /// Everything that nextscale itself provides.
     pub fn standard() -> Self {
         Self::new()
             .with("Pixels", "mean, spread, contrast and gradients of pixels", false, |_, _| {
@@ -64,18 +64,28 @@ impl Judges {
                 true,
                 |fields, context| {
                     let weights: String = fields.take("weights")?;
-                    let input = match fields.take_or("input", Input::PytorchFid)? {
-                        Input::PytorchFid => InceptionProtocol::PytorchFid,
-                        Input::TensorFlow => InceptionProtocol::TensorFlow,
-                    };
-                    let net =
-                        Inception::load(context.folder.join(weights), context.device)?.with_protocol(input);
-                    Ok(Box::new(FeatureJudge::read(Box::new(net), fields, context)?))
+                    let net = inception(&weights, fields, context)?;
+                    Ok(Box::new(FeatureJudge::read(net, fields, context)?))
                 },
+            )
+            .with(
+                "Probe",
+                "the share of images that a linear probe assigns to their own class",
+                true,
+                |fields, context| {
+                    let net = network(fields, context)?;
+                    Ok(Box::new(ProbeJudge::read(net, fields, context.folder)?))
+                },
+            )
+            .with(
+                "Diversity",
+                "how much images of one condition differ: mean distance of features, Vendi score",
+                true,
+                |fields, context| Ok(Box::new(DiversityJudge::new(network(fields, context)?))),
             )
     }
 
-    /// Adds a judge, or replaces the one of that name. `compares` tells whether it needs a reference.
+    /// Adds a judge, replacing one of the same name. `compares` says whether it needs a reference.
     pub fn with(
         mut self,
         name: &str,
@@ -88,12 +98,12 @@ impl Judges {
         self
     }
 
-    /// All of them, in the order in which they were added.
+    /// All of them, in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter()
     }
 
-    /// The judge that an ablation file names.
+    /// Builds the judge that an ablation file names.
     ///
     /// # Errors
     /// An unknown name or field, a wrong value, or a reference that it cannot use.
@@ -118,11 +128,20 @@ impl Judges {
         Ok(judge)
     }
 
-    /// What is measured where a file does not say: every judge that can be had.
-    pub(crate) fn default_for(&self, reference: Option<&Reference>) -> Result<Vec<Node>> {
-        // Those of a network need a statistics file, which only a person can name, but for what is shipped.
+    /// The default measures: every judge that needs no further file. `shown` are the names of the conditions
+    /// of the cells' images.
+    pub(crate) fn default_for(&self, reference: Option<&Reference>, shown: &[String]) -> Result<Vec<Node>> {
+        let probed = match reference {
+            Some(Reference::Shipped(name)) => {
+                let probe = Probe::shipped(name).ok();
+                probe.is_some_and(|probe| shown.iter().all(|class| probe.label(class).is_ok()))
+            }
+            _ => false,
+        };
+        // Network judges need a statistics file, which only the user can name, except for shipped ones.
         let alone = |entry: &&Entry| match (entry.name.as_str(), reference) {
             ("Lite0", Some(Reference::Shipped(_))) | ("Spectrum", Some(_)) => true,
+            ("Probe", _) => probed,
             _ => !entry.compares,
         };
         let names = self.0.iter().filter(alone);
@@ -130,7 +149,7 @@ impl Judges {
     }
 }
 
-/// The reference, which a measure cannot do without.
+/// The reference, which a measure requires.
 ///
 /// # Errors
 /// If there is none.
@@ -140,7 +159,23 @@ pub fn needed<'a>(measure: &str, reference: Option<&'a Reference>) -> Result<&'a
     })
 }
 
-/// How images become Inception's input.
+/// The network of a measure's features: Inception if its weights are given, otherwise the shipped one.
+fn network(fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Box<dyn FeatureNet>> {
+    match fields.take_option::<String>("weights")? {
+        Some(weights) => inception(&weights, fields, context),
+        None => Ok(Box::new(Lite0::shipped(context.device)?)),
+    }
+}
+
+fn inception(weights: &str, fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Box<dyn FeatureNet>> {
+    let input = match fields.take_or("input", Input::PytorchFid)? {
+        Input::PytorchFid => InceptionProtocol::PytorchFid,
+        Input::TensorFlow => InceptionProtocol::TensorFlow,
+    };
+    Ok(Box::new(Inception::load(context.folder.join(weights), context.device)?.with_protocol(input)))
+}
+
+/// Inception's input convention.
 #[derive(Deserialize)]
 enum Input {
     PytorchFid,
@@ -189,7 +224,14 @@ mod tests {
         assert!(error.help_text().unwrap().contains("Inception(weights:"), "{error}");
         assert!(build("Pixel", None).err().unwrap().to_string().contains("unknown measure"));
         assert!(build("Pixels(x: 1)", None).err().unwrap().to_string().contains("unknown field"));
-        assert_eq!(Judges::standard().default_for(None).unwrap().len(), 1);
-        assert_eq!(Judges::standard().default_for(Some(&shipped)).unwrap().len(), 3);
+        let default = |reference, shown: &[&str]| {
+            let shown: Vec<String> = shown.iter().map(|&shown| shown.to_owned()).collect();
+            let nodes = Judges::standard().default_for(reference, &shown).unwrap();
+            nodes.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(default(None, &["cat"]), ["Pixels"]);
+        assert_eq!(default(Some(&shipped), &["cat", "9"]), ["Pixels", "Spectrum", "Lite0", "Probe"]);
+        // The probe knows ten classes.
+        assert_eq!(default(Some(&shipped), &["cat", "null"]), ["Pixels", "Spectrum", "Lite0"]);
     }
 }

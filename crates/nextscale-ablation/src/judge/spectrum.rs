@@ -1,4 +1,4 @@
-//! The radially averaged spectral amplitude as a ratio to that of real images.
+//! The radially averaged spectral amplitude relative to that of real images.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use crate::{Error, Result};
 pub struct Spectrum {
     /// What it is of.
     pub of: String,
-    /// Images that were averaged.
+    /// The number of averaged images.
     pub images: u64,
     /// Rows of an image.
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
-    /// Ring r, from 1, holds the frequencies within half a cycle a shorter side of r; up to Nyquist.
+    /// Ring r, from 1, holds the frequencies within half a cycle per shorter side of r; up to Nyquist.
     pub amplitude: Vec<f64>,
 }
 
 impl Spectrum {
-    /// Averages the images of a folder, an `.npz` file or a run, some at a time; it is named after them and the hash of
-    /// their content.
+    /// Averages the images of a folder, an `.npz` file or a run, some at a time; its name includes the hash
+    /// of their content.
     ///
     /// # Errors
     /// If one cannot be read, or they are too small to have frequencies.
@@ -107,11 +107,15 @@ impl Judge for SpectrumJudge {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let bounds = [0, 1, 2, 3].map(|i| ratios.len() * i / 3);
         let thirds = [0, 1, 2].map(|i| mean(&ratios[bounds[i]..bounds[i + 1]]));
-        // A ring without any amplitude is as far off as numbers go, and not infinitely.
+        // A ring without any amplitude counts as very far off, but not infinitely.
         let error = mean(&ratios.iter().map(|ratio| ratio.max(1e-6).ln().abs()).collect::<Vec<_>>());
         let side = self.reference.height.min(self.reference.width) as f64;
         let curve = ratios.iter().enumerate().map(|(i, &ratio)| ((i + 1) as f64 / side, ratio)).collect();
         Ok(Judged { values: thirds.into_iter().chain([error]).collect(), curve })
+    }
+
+    fn leads(&self) -> bool {
+        false
     }
 
     fn resamples(&self) -> usize {
@@ -154,7 +158,7 @@ fn amplitudes(images: &Images) -> Result<Rows> {
     Rows::new(rings, values)
 }
 
-/// The ring of every coefficient, from 0; none for the mean and the corners beyond Nyquist.
+/// The ring of every coefficient, from 0; `None` for the mean and the corners beyond Nyquist.
 fn rings_of(height: usize, width: usize, rings: usize) -> Vec<Option<usize>> {
     let side = height.min(width) as f64;
     let frequency = |i: usize, n: usize| i.min(n - i) as f64 / n as f64 * side;
@@ -185,7 +189,7 @@ fn transform(
 mod tests {
     use super::*;
 
-    /// A grey cosine of so many cycles across and down.
+    /// A grey cosine with this many cycles across and down.
     fn wave(height: usize, width: usize, (down, across): (usize, usize), amplitude: f64) -> Images {
         let pixels = (0..height * width).flat_map(|i| {
             let phase =

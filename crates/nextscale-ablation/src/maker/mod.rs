@@ -1,13 +1,14 @@
-//! Making the images that are missing, and having them looked at.
+//! Generates missing images, and passes them to the judges.
 
 mod progress;
 mod rows;
 
 pub use progress::Progress;
-pub use rows::{catch_up, rows};
+pub use rows::{Set, catch_up, rows};
 
 use rows::{key, look};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -22,7 +23,7 @@ use crate::plan::{Ablation, Cell, Pixels};
 use crate::store::{Shelf, Store, chunks};
 use crate::{Error, Result};
 
-/// Holds the model that was used last: cells mostly share one.
+/// Keeps the model that was used last: most cells share one.
 pub struct Maker<'a> {
     store: &'a Store,
     device: Device,
@@ -35,7 +36,7 @@ pub struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// Nothing is loaded yet.
+    /// Without a model.
     pub fn new(
         store: &'a Store,
         device: Device,
@@ -62,23 +63,23 @@ impl<'a> Maker<'a> {
         self.store
     }
 
-    /// What tells a cell's images from others.
+    /// The key of a cell's images.
     pub fn id(&self, cell: &Cell) -> String {
         cell.id(&self.kind)
     }
 
-    /// Where someone may ask to stop.
+    /// For requests to stop.
     pub fn stop(&self) -> &Stop {
         &self.stop
     }
 
-    /// So many images are still to come.
+    /// The number of images to come.
     pub fn expect(&mut self, images: u64) {
         self.so_far.total = self.so_far.done + images;
         (self.progress)(&self.so_far);
     }
 
-    /// So many images of a cell are done.
+    /// The number of a cell's images that are done.
     pub fn advance(&mut self, cell: &Cell, images: u64) {
         self.so_far.done += images;
         self.so_far.cell.clone_from(&cell.name);
@@ -90,7 +91,10 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
-        let name = format!("{} {} {}", cell.said("model"), cell.said("guides"), cell.prepared.weights());
+        // A model holds the rows of the texts given when it was loaded.
+        let texts = texts(&cell.prepared.conditions);
+        let weights = cell.prepared.weights();
+        let name = format!("{} {} {weights} {texts:?}", cell.said("model"), cell.said("guides"));
         match &self.loaded {
             Some((loaded, model)) if *loaded == name => Ok(model.clone()),
             _ => {
@@ -106,7 +110,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// A generator of a cell's images on a seed.
+    /// A generator for a cell's images on a seed.
     ///
     /// # Errors
     /// If the rule does not fit the model.
@@ -118,8 +122,11 @@ impl<'a> Maker<'a> {
         Ok(Generator::new(self.model(cell)?, rule, sampler, Arc::new(Counter::new(seed)))?)
     }
 
-    /// The same with the edit of the cell's config, where it has one.
-    fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
+    /// The same with the edit of the cell's config, if it has one.
+    ///
+    /// # Errors
+    /// As [`generator`](Self::generator), and if the edit's images cannot be read.
+    pub fn edited(&mut self, cell: &Cell, seed: u64) -> Result<(Generator, Option<Given>)> {
         let mut generator = self.generator(cell, seed)?;
         let model = self.model(cell)?;
         let edit = cell.prepared.config.edit.as_ref();
@@ -130,7 +137,7 @@ impl<'a> Maker<'a> {
         Ok((generator, given))
     }
 
-    /// Images of a cell and seed that are to be made or looked at, in whole chunks.
+    /// Images of a cell and seed that are to be generated or judged, in whole chunks.
     ///
     /// # Errors
     /// If a file is damaged.
@@ -145,10 +152,11 @@ impl<'a> Maker<'a> {
         Ok(missing)
     }
 
-    /// Makes the first `samples` images of a cell and seed where they are missing, and has every judge look at them.
+    /// Generates the missing images among the first `samples` of a cell and seed, and passes them to every
+    /// judge.
     ///
     /// # Errors
-    /// If the run fails, the disk does, or someone asks to stop. What is finished is kept, to the last batch.
+    /// If the run fails, the disk fails, or a stop is requested. Finished work is kept, to the last batch.
     pub fn fill(&mut self, cell: &Cell, seed: u64, samples: u64, judges: &[&dyn Judge]) -> Result<()> {
         let shelf = self.store.shelf(&self.id(cell), seed);
         let mut generator = None;
@@ -172,7 +180,7 @@ impl<'a> Maker<'a> {
                     Some(images) => images.and(&more)?,
                     None => more,
                 };
-                // After every batch: on a large model one batch is minutes.
+                // After every batch: on a large model one batch takes minutes.
                 shelf.write_images(chunk, &all)?;
                 images = Some(all);
                 have += count;
@@ -188,6 +196,19 @@ impl<'a> Maker<'a> {
     }
 }
 
+/// The texts of some conditions.
+fn texts(conditions: &[Condition]) -> BTreeSet<&str> {
+    let both = conditions.iter().flat_map(|condition| [condition.shown(), condition.avoided()]);
+    both.filter_map(text).collect()
+}
+
+fn text(condition: &Condition) -> Option<&str> {
+    match condition {
+        Condition::Prompt(text) => Some(text),
+        _ => None,
+    }
+}
+
 /// One batch of a cell.
 fn batch(
     generator: &Generator,
@@ -199,7 +220,9 @@ fn batch(
     let numbers: Vec<u64> = numbers.collect();
     let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
     let batch = Batch { images: &numbers, conditions: &conditions };
-    let mut pictures = images::to_pictures(generator.batch(batch, &mut (), stop)?)?;
+    let pixels =
+        generator.batch(batch, &mut (), stop).map_err(|error| cell.prepared.model.named_in(error))?;
+    let mut pictures = images::to_pictures(pixels)?;
     if let Some(given) = given {
         pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));
     }

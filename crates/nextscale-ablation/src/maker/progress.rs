@@ -1,10 +1,10 @@
-/// How far a run is, in images over all cells.
+/// The progress of a run, in images over all cells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Images that this run has made or looked at.
+    /// Images that this run has generated or judged.
     pub done: u64,
-    /// Images that it will have.
+    /// Images in total.
     pub total: u64,
-    /// The cell that it is at.
+    /// The current cell.
     pub cell: String,
 }

@@ -1,10 +1,11 @@
-//! Swept values: axes over any path of a config.
+//! Axes: values to sweep at any path of a config.
 
 use nextscale_config::{Node, Value};
+use nextscale_core::memory;
 
 use crate::Result;
 
-/// One axis of a sweep: a path and its values, or several paths that are walked in step.
+/// One axis of a sweep: a path and its values, or several paths that advance together.
 #[derive(Debug, Clone)]
 pub struct Axis {
     paths: Vec<(String, Vec<Node>)>,
@@ -14,10 +15,11 @@ pub struct Axis {
 pub type Point = Vec<(String, Node)>;
 
 impl Axis {
-    /// Reads `{"path": [values]}`. Several paths in one map are paired: their lists, equally long, are walked in step.
+    /// Reads `{"path": [values]}`. Several paths in one map are paired: their lists, of equal length, advance
+    /// together.
     ///
     /// # Errors
-    /// If it is no such map, or the lists are empty or differ in length.
+    /// If it is not such a map, or the lists are empty or differ in length.
     pub fn read(node: &Node) -> Result<Self> {
         let wanted = "write {\"guidance.beta\": [0.25, 0.5]}; several paths in one map are walked in step";
         let Value::Map(entries) = &node.value else {
@@ -52,7 +54,7 @@ impl Axis {
     /// Reads a list of axes.
     ///
     /// # Errors
-    /// If it is no list, or one of them is wrong.
+    /// If it is not a list, or an axis is wrong.
     pub fn read_all(node: Option<&Node>) -> Result<Vec<Self>> {
         let Some(node) = node else { return Ok(Vec::new()) };
         match &node.value {
@@ -71,7 +73,22 @@ impl Axis {
     }
 }
 
-/// Every combination of the axes' points, the last axis fastest; one empty point where there are no axes.
+/// The least memory of a cell, in bytes.
+const LISTED: u128 = 4096;
+
+/// Refuses axes whose combinations could not be listed.
+///
+/// # Errors
+/// At `node`, with their number.
+pub(super) fn fits<'a>(axes: impl IntoIterator<Item = &'a Axis>, node: &Node) -> Result<()> {
+    let values = |axis: &Axis| axis.paths.first().map_or(0, |(_, values)| values.len());
+    let count = axes.into_iter().fold(1_u128, |count, axis| count.saturating_mul(values(axis) as u128));
+    memory::check("axes", &format!("the list of {count} cells"), count.saturating_mul(LISTED))
+        .map_err(|error| node.error(error.to_string()).with_help("give fewer axes or values").into())
+}
+
+/// Every combination of the axes' points, with the last axis fastest; a single empty point if there are no
+/// axes.
 pub fn product<'a>(axes: impl IntoIterator<Item = &'a Axis>) -> Vec<Point> {
     axes.into_iter().fold(vec![Vec::new()], |points, axis| {
         points
@@ -81,7 +98,7 @@ pub fn product<'a>(axes: impl IntoIterator<Item = &'a Axis>) -> Vec<Point> {
     })
 }
 
-/// A point in words: `beta = 0.5, top_p = 0.9`. A path is named by its last part where that is clear.
+/// A point in words: `beta = 0.5, top_p = 0.9`. A path is named by its last part if that is unambiguous.
 pub fn label(point: &[(String, Node)]) -> String {
     let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
     let name = |path: &str| {
@@ -136,5 +153,16 @@ mod tests {
             };
             assert!(error.location().is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn combinations_beyond_all_memory_are_not_listed() {
+        let values = format!("{{\"a.t\": [{}]}}", "0, ".repeat(1000));
+        let text = format!("[{}]", vec![values; 8].join(", "));
+        let node = Document::parse("a.ron", &text).unwrap();
+        let axes = Axis::read_all(Some(&node)).unwrap();
+        let error = fits(&axes, &node).unwrap_err().to_string();
+        assert!(error.contains("the list of 1000000000000000000000000 cells"), "{error}");
+        fits(&axes[..1], &node).unwrap();
     }
 }

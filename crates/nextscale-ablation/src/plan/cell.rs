@@ -1,4 +1,4 @@
-//! A cell: one config whose images are made for every seed.
+//! A cell: one config whose images are generated for every seed.
 
 use std::path::Path;
 
@@ -11,15 +11,19 @@ use super::Pixels;
 use super::axes::{self, Axis, Point};
 use crate::Result;
 
-/// A config of the pipeline without a seed, and what is done to its images.
+/// A config of the pipeline without a seed, with the filter on its images.
 pub struct Cell {
     /// The name in reports.
     pub name: String,
-    /// What was swept or tuned to get here, in words.
+    /// Its variant: its name without swept values.
+    pub variant: String,
+    /// The swept values: path and value of every axis.
+    pub swept: Vec<(String, String)>,
+    /// The swept or tuned values, in words.
     pub settings: Vec<(String, String)>,
     /// Axes of which its variant chooses a point too, besides the common ones.
     pub tune: Vec<Axis>,
-    /// What is done to finished images.
+    /// The filter on finished images.
     pub pixels: Pixels,
     /// The config, checked against the model's headers; its seed is 0 and not used.
     pub prepared: Prepared,
@@ -31,12 +35,13 @@ impl Cell {
     /// Checks a config; paths in it are relative to `folder`.
     ///
     /// # Errors
-    /// If the config is wrong or holds what an ablation decides by itself: a seed, variants.
+    /// If the config is wrong or contains what an ablation decides by itself: a seed, variants.
     pub fn new(name: String, tree: Node, pixels: Pixels, folder: &Path, registry: &Registry) -> Result<Self> {
         for (field, help) in [
             ("seed", "give the ablation's `seeds`"),
             ("variants", "give the ablation's `variants`, and here one `guidance`"),
             ("npz", "leave it out: images are kept beside the report"),
+            ("trace", "leave it out: `traces` says how many images are looked at, scale by scale"),
         ] {
             if let Ok(node) = tree.get(field)
                 && node.name() != Some("None")
@@ -48,7 +53,9 @@ impl Cell {
             }
         }
         let prepared = Config::from_node(&tree, folder, registry)?.prepare()?;
-        Ok(Self { name, settings: Vec::new(), tune: Vec::new(), pixels, prepared, tree })
+        let variant = name.clone();
+        let (swept, settings, tune) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { name, variant, swept, settings, tune, pixels, prepared, tree })
     }
 
     /// The same with other values at some paths.
@@ -61,13 +68,15 @@ impl Cell {
             tree.set_node(path, value.clone())?;
         }
         let mut cell = Self::new(self.name.clone(), tree, self.pixels, folder, registry)?;
+        cell.variant.clone_from(&self.variant);
+        cell.swept = self.swept.clone();
         cell.tune.clone_from(&self.tune);
         cell.settings = self.settings.clone();
         cell.settings.extend(point.iter().map(|(path, value)| (path.clone(), value.to_string())));
         Ok(cell)
     }
 
-    /// The same under the name of a point of a sweep.
+    /// The same, named after a point of a sweep.
     pub fn named(mut self, point: &Point) -> Self {
         if !point.is_empty() {
             self.name = format!("{}, {}", self.name, axes::label(point));
@@ -75,14 +84,14 @@ impl Cell {
         self
     }
 
-    /// What tells its images from others, for every seed: the hash of the resolved config, the weights, the kind of
-    /// device and the program's version. Neither the number of images nor the batch matters, nor what is done to the pixels
-    /// afterwards.
+    /// Identifies its images, for every seed: the hash of the resolved config, the weights, the kind of
+    /// device and the program's version. Neither the number of images nor the batch matters, nor filters on
+    /// finished pixels.
     pub fn id(&self, device: &str) -> String {
         self.id_under(device, &version::words())
     }
 
-    /// As [`id`](Self::id), made by a program of another version.
+    /// As [`id`](Self::id), for a program of another version.
     pub(crate) fn id_under(&self, device: &str, version: &str) -> String {
         let mut hash = Hash::from(self.prepared.identity());
         for part in [device, version] {
@@ -91,10 +100,17 @@ impl Cell {
         hash.short(8)
     }
 
-    /// What image `i` shows: the conditions of the config over and over, so that more images change no earlier one.
+    /// What image `i` shows: the conditions of the config repeat, so that more images do not change earlier
+    /// ones.
     pub fn condition(&self, image: u64) -> Condition {
         let conditions = &self.prepared.conditions;
         conditions[(image % conditions.len() as u64) as usize].clone()
+    }
+
+    /// What its images show, one entry per condition of the config, repeating: classes by name or number,
+    /// texts, "null".
+    pub fn shows(&self) -> Vec<String> {
+        (0..self.prepared.conditions.len() as u64).map(|image| self.prepared.label(image)).collect()
     }
 
     /// A field of the resolved config on one line.
@@ -102,7 +118,7 @@ impl Cell {
         self.prepared.resolved().get(field).map(ToString::to_string).unwrap_or_default()
     }
 
-    /// The resolved config, without the seed that it does not have.
+    /// The resolved config, without a seed.
     pub fn resolved(&self) -> Node {
         let mut node = self.prepared.resolved().clone();
         if let Value::Struct { fields, .. } = &mut node.value {

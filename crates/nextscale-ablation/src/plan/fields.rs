@@ -1,21 +1,23 @@
 //! The fields of an ablation file, one by one.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nextscale_config::{Node, Value};
 use nextscale_core::memory;
 
+use super::axes::fits;
 use super::{Axis, Cell, take_out};
 use crate::Result;
 
-/// What every cell chooses for itself before it is measured, on other seeds than those it is measured on.
+/// What every cell chooses for itself before it is measured, on other seeds than those of the measurement.
 #[derive(Debug, Clone)]
 pub struct Tune {
     /// The grid.
     pub axes: Vec<Axis>,
     /// The seeds on which it is chosen.
     pub seeds: Vec<u64>,
-    /// Images of every point and seed.
+    /// Images per point and seed.
     pub samples: u64,
     /// The measure that decides.
     pub by: String,
@@ -26,7 +28,9 @@ pub struct Tune {
 impl Tune {
     pub(super) fn read(node: &Node) -> Result<Self> {
         let mut fields = node.fields()?;
-        let axes = Axis::read_all(Some(fields.node("axes")?))?;
+        let axes_node = fields.node("axes")?;
+        let axes = Axis::read_all(Some(axes_node))?;
+        fits(&axes, axes_node)?;
         let seeds = seeds(fields.node("seeds")?)?;
         let samples = samples(fields.node("samples")?)?;
         let by_node = fields.node("by")?.clone();
@@ -35,12 +39,12 @@ impl Tune {
     }
 }
 
-/// Real images that are completed from their coarse scales under every rule.
+/// Real images that are completed from their coarse scales by every rule.
 #[derive(Debug, Clone)]
 pub struct Completion {
     /// A folder of PNG or JPEG files of the model's size.
     pub images: PathBuf,
-    /// What they show: the `condition` of a config, image by image over the sorted files.
+    /// What they show: a config's `condition`, image by image over the sorted files.
     pub condition: Node,
     /// The place of `images` in the file, for errors.
     pub node: Node,
@@ -61,7 +65,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(crate::Error::io("find", path))
 }
 
-/// The overrides of `--quick`, taken out of the tree.
+/// The overrides of `--quick`, removed from the tree.
 pub(super) fn quick(node: &mut Node) -> Result<Vec<(String, Node)>> {
     let quick = take_out(node, "quick");
     map(quick.as_ref().map(|field| &field.node))
@@ -82,8 +86,9 @@ pub(super) fn seeds(node: &Node) -> Result<Vec<u64>> {
     if seeds.is_empty() {
         return Err(node.error("no seeds; give at least one").into());
     }
-    if let Some(twice) = seeds.iter().enumerate().find(|(i, seed)| seeds[..*i].contains(seed)) {
-        return Err(node.error(format!("the seed {} is given twice", twice.1)).into());
+    let mut known = BTreeSet::new();
+    if let Some(twice) = seeds.iter().find(|seed| !known.insert(**seed)) {
+        return Err(node.error(format!("the seed {twice} is given twice")).into());
     }
     Ok(seeds)
 }
@@ -91,7 +96,7 @@ pub(super) fn seeds(node: &Node) -> Result<Vec<u64>> {
 pub(super) fn samples(node: &Node) -> Result<u64> {
     match node.decode()? {
         samples @ 2.. => {
-            // An image's pixels and what a measure keeps of it are far more.
+            // An image's pixels and a measure's data about it take far more memory.
             memory::check("samples", &format!("{samples} images a cell and seed"), u128::from(samples) * 128)
                 .map_err(|error| node.error(error.to_string()))?;
             Ok(samples)
@@ -100,9 +105,10 @@ pub(super) fn samples(node: &Node) -> Result<u64> {
     }
 }
 
-/// What is chosen must not be measured on the numbers that it was chosen on.
+/// A choice must not be measured on the seeds that it was made on.
 pub(super) fn apart(tune: &[u64], seeds: &[u64], node: &Node) -> Result<()> {
-    match seeds.iter().find(|seed| tune.contains(seed)) {
+    let tune: BTreeSet<u64> = tune.iter().copied().collect();
+    match seeds.iter().find(|seed| tune.contains(*seed)) {
         None => Ok(()),
         Some(seed) => Err(node
             .error(format!("the seed {seed} is among those of `tune`"))

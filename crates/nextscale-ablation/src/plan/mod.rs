@@ -1,15 +1,17 @@
-//! The ablation file: a base config, variants and axes over it, seeds, and what is measured.
+//! The ablation file: a base config, variants and axes over it, seeds, and measures.
 
 mod axes;
 mod cell;
 mod fields;
 mod pixels;
 
+use axes::fits;
 pub use axes::{Axis, Point, label, product};
 pub use cell::Cell;
 pub use fields::{Completion, Tune};
 pub use pixels::Pixels;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -20,35 +22,39 @@ use crate::Result;
 use crate::judge::{Context, Judge, Judges};
 use crate::reference::Reference;
 
-/// An ablation file that has been read, all of whose configs fit their models.
+/// An ablation file that has been read, whose configs all fit their models.
 pub struct Ablation {
     /// The cells, before tuning.
     pub cells: Vec<Cell>,
-    /// Which of them the others are compared with.
+    /// The cell that the others are compared with.
     pub baseline: usize,
-    /// The seeds on which everything is measured.
+    /// The seeds of the measurement.
     pub seeds: Vec<u64>,
-    /// Images of every cell and seed.
+    /// Images per cell and seed.
     pub samples: u64,
     /// What every cell chooses for itself first.
     pub tune: Option<Tune>,
-    /// What is measured.
+    /// The measures.
     pub measures: Vec<Node>,
     /// The images that others are compared with.
     pub reference: Option<Reference>,
-    /// Images of every cell that are looked at scale by scale.
+    /// Images per cell that are analysed scale by scale.
     pub traces: u64,
     /// Real images that are completed from their coarse scales.
     pub completion: Option<Completion>,
+    /// Images that every cell generates at once for timing; 0 for no timing.
+    pub timing: u64,
     folder: PathBuf,
     registry: Registry,
+    hash: String,
 }
 
 impl Ablation {
-    /// Applies a tree's own `quick`, the smallest useful numbers. What a user sets beside it is applied after, and wins.
+    /// Applies a tree's own `quick`, the smallest useful numbers. The user's settings are applied afterwards,
+    /// and win.
     ///
     /// # Errors
-    /// If `quick` is no map of paths and values, or a path leads nowhere.
+    /// If `quick` is not a map of paths and values, or a path leads nowhere.
     pub fn quicken(node: &mut Node) -> Result<()> {
         for (path, value) in fields::quick(node)? {
             node.set_node(&path, value)?;
@@ -56,13 +62,13 @@ impl Ablation {
         Ok(())
     }
 
-    /// Reads a tree, overrides being applied; paths in it are relative to `folder`.
+    /// Reads a tree to which overrides have been applied; paths in it are relative to `folder`.
     ///
     /// # Errors
     /// If it or the config of a cell is wrong, with the place; if a model's file is missing or wrong.
     pub fn from_node(node: &Node, folder: &Path, registry: &Registry, judges: &Judges) -> Result<Self> {
         let mut node = node.clone();
-        // Its form is checked also where it is not asked for.
+        // Its form is checked even if it is not used.
         fields::quick(&mut node)?;
         let mut given = node.fields()?;
         let base = given.node("base")?;
@@ -77,12 +83,16 @@ impl Ablation {
             given.node_option("reference").map(|node| Reference::read(node, folder)).transpose()?;
         let measures = match given.node_option("measures") {
             Some(node) => fields::measures(node)?,
-            None => judges.default_for(reference.as_ref())?,
+            None => {
+                let shown: Vec<String> = cells.iter().flat_map(Cell::shows).collect();
+                judges.default_for(reference.as_ref(), &shown)?
+            }
         };
         let traces = given.take_or("traces", 0)?;
+        let timing = given.take_or("timing", 4)?;
         let completion =
             given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;
-        // Taken out above; asked for here so that it is among the fields that are allowed.
+        // Removed above; read here so that it is among the allowed fields.
         given.node_option("quick");
         given.finish()?;
         let baseline = fields::baseline(baseline_node, &cells)?;
@@ -99,18 +109,31 @@ impl Ablation {
             reference,
             traces,
             completion,
+            timing,
             folder: folder.into(),
             registry: registry.clone(),
+            hash: node.hash(),
         })
     }
 
     /// The judges of its measures.
     ///
     /// # Errors
-    /// If one is unknown or its settings are wrong, or it needs a reference that is not given.
+    /// If one is unknown or its settings are wrong, or it needs a reference and there is none.
     pub fn judges(&self, judges: &Judges, device: &Device) -> Result<Vec<Box<dyn Judge>>> {
         let context = Context { reference: self.reference.as_ref(), folder: &self.folder, device };
         self.measures.iter().map(|node| judges.build(node, &context)).collect()
+    }
+
+    /// Remarks on the cells' conditions that a person should read before images are generated, each once.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> = Vec::new();
+        for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {
+            if !remarks.contains(remark) {
+                remarks.push(remark.clone());
+            }
+        }
+        remarks
     }
 
     /// The folder that paths in the configs are relative to.
@@ -118,13 +141,18 @@ impl Ablation {
         &self.folder
     }
 
-    /// The names that the configs may use.
+    /// The hash of the file's values after overrides.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The names for use in configs.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 }
 
-/// Every variant at every point of its own axes and the common ones.
+/// Every variant at every point of its own and the common axes.
 fn cells(
     base: &Node,
     variants: &Node,
@@ -138,7 +166,7 @@ fn cells(
         return Err(variants.error("expected a list of variants").with_help(help).into());
     };
     let common = Axis::read_all(common)?;
-    let mut cells: Vec<Cell> = Vec::new();
+    let (mut cells, mut names) = (Vec::new(), BTreeSet::new());
     for item in items {
         let mut given = item.fields()?;
         let name: String = given.take("name")?;
@@ -158,6 +186,7 @@ fn cells(
         for (path, value) in set {
             tree.set_node(&path, value)?;
         }
+        fits(own.iter().chain(&common), item)?;
         for point in product(own.iter().chain(&common)) {
             let mut tree = tree.clone();
             for (path, value) in &point {
@@ -165,8 +194,10 @@ fn cells(
             }
             let mut cell = Cell::new(name.clone(), tree, pixels, folder, registry)?.named(&point);
             cell.tune.clone_from(&tune);
-            cell.settings = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
-            if cells.iter().any(|known| known.name == cell.name) {
+            cell.variant.clone_from(&name);
+            cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+            cell.settings = cell.swept.clone();
+            if !names.insert(cell.name.clone()) {
                 return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
             }
             cells.push(cell);
@@ -178,7 +209,7 @@ fn cells(
     Ok(cells)
 }
 
-/// Takes a field out of a struct.
+/// Removes a field from a struct.
 fn take_out(node: &mut Node, name: &str) -> Option<Field> {
     let Value::Struct { fields, .. } = &mut node.value else { return None };
     let at = fields.iter().position(|field| field.name == name)?;
@@ -186,4 +217,4 @@ fn take_out(node: &mut Node, name: &str) -> Option<Field> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

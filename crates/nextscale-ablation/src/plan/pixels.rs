@@ -1,4 +1,4 @@
-//! What a control does to finished images.
+//! Controls on finished images.
 
 use nextscale_config::Node;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::images::Images;
 
-/// A change of finished images: controls that tell what guidance does from what any filter does.
+/// A change to finished images: controls that separate the effect of guidance from that of any filter.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub enum Pixels {
-    /// The images as they are.
+    /// No change.
     #[default]
     AsTheyAre,
     /// Unsharp masking: x + amount·(x − blur(x)), the blur a Gaussian of one pixel's standard deviation.
@@ -22,7 +22,7 @@ impl Pixels {
     /// Reads a variant's `pixels`.
     ///
     /// # Errors
-    /// An unknown name, or an amount that is no finite number.
+    /// An unknown name, or an amount that is not finite.
     pub fn read(node: Option<&Node>) -> Result<Self> {
         let Some(node) = node else { return Ok(Self::default()) };
         let pixels: Self = node.decode()?;
@@ -77,7 +77,7 @@ fn to_byte(value: f32) -> u8 {
     value.round().clamp(0.0, 255.0) as u8
 }
 
-/// A Gaussian of standard deviation one over seven pixels, borders repeated, of `[height, width, 3]`.
+/// A Gaussian of standard deviation one over seven pixels, with repeated borders, on `[height, width, 3]`.
 fn blur(image: &[u8], height: usize, width: usize) -> Vec<f32> {
     const REACH: usize = 3;
     let weights: Vec<f32> =

@@ -40,13 +40,13 @@ fn variants_and_axes_make_cells() {
         ]
     );
     assert_eq!((ablation.samples, ablation.baseline), (7, 0));
-    // What is done to the pixels changes no image that is made, and everything else does.
+    // A filter on pixels changes no generated image; everything else does.
     let ids: Vec<String> = ablation.cells.iter().map(|cell| cell.id("cpu")).collect();
     assert_eq!(ids[0], ids[2]);
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), 6);
     assert_ne!(ids[0], ablation.cells[0].id("cuda"));
-    // Nor do programs mix whose results may differ in the last digit.
+    // Programs whose results may differ in the last digit do not mix.
     let under = |version: &str| ablation.cells[0].id_under("cpu", version);
     assert_eq!(ids[0], under(&nextscale_pipeline::version::words()));
     let versions = ["0.1.0, results 1", "0.1.0, results 2", "0.2.0, results 1"].map(under);

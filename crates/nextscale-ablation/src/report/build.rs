@@ -1,23 +1,25 @@
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use nextscale_config::Document;
 use serde::{Deserialize, Serialize};
 
-use super::{Completion, Curve, Measured, Report, Value};
-use crate::judge::{Context, Judge, Judged, Judges, Rows};
-use crate::maker::{catch_up, rows};
+use super::{Completion, Curve, Measured, Report, Scatter, Value};
+use crate::judge::{Better, Context, Judge, Judged, Judges, Rows};
+use crate::maker::{Set, catch_up, rows};
 use crate::plan::Pixels;
 use crate::stats::{Difference, Draws, over_seeds, percentiles};
 use crate::store::{Manifest, Planned, Store};
 use crate::why::{Completed, Traced, trace_key};
 use crate::{Error, Result};
 
-/// With so many seeds, intervals are over seeds; with fewer, over resampled images.
+/// From this many seeds on, intervals are over seeds; with fewer, over resampled images.
 const SEEDS: usize = 5;
 
-/// Gathers what is on disk into a report. `progress` is told how many cells of how many have been judged.
+/// Gathers what is on disk into a report. `progress` receives the number of judged cells and their total.
 ///
 /// # Errors
-/// If images or what was seen in them is missing or damaged, or a measure cannot be taken.
+/// If images or rows are missing or damaged, or a measure cannot be computed.
 pub fn build(
     store: &Store,
     judges: &Judges,
@@ -40,42 +42,55 @@ pub fn build(
             progress(at * ablation.cells.len() + i, built.len() * ablation.cells.len());
             cells.push(jury.judge(cell)?);
         }
-        let differences = jury.differences(&cells)?;
-        let first = measures.len();
+        let compared = jury.compare(&cells)?;
         for (m, measure) in judge.measures().into_iter().enumerate() {
-            let values = cells.iter().zip(&differences).map(|(cell, differences)| Value {
+            let values = cells.iter().zip(&compared).map(|(cell, compared)| Value {
                 value: shown(cell, m),
                 pooled: cell.all.values[m],
                 seeds: cell.seeds.iter().map(|seed| seed[m]).collect(),
-                difference: differences.as_ref().map(|differences| differences[m]),
+                interval: compared[m].interval,
+                difference: compared[m].difference,
             });
             let caution = judge.caution(m, images(&ablation));
             measures.push(Measured {
                 measure,
+                leads: judge.leads(),
+                of: at,
                 protocol: judge.protocol(),
                 caution,
                 values: values.collect(),
             });
         }
-        // Those that bear as few images as there are come first.
-        measures[first..].sort_by_key(|measured| measured.caution.is_some());
         if let Some([title, x, y]) = judge.curve() {
             let cells = cells.into_iter().map(|cell| cell.all.curve).collect();
             curves.push(Curve { title: title.into(), x: x.into(), y: y.into(), cells });
         }
     }
+    // What answers the question comes first, then what is better one way, then what only describes; and of
+    // each judge those measures that bear as few images as there are.
+    measures.sort_by_key(|measured| {
+        let neither = measured.measure.better == Better::Neither;
+        (neither, !measured.leads, measured.of, measured.caution.is_some())
+    });
+    let times = |cell: &Planned| match &ablation.times {
+        Some(key) => store.kept(&cell.id, "times", key),
+        None => Ok(None),
+    };
+    let times = ablation.cells.iter().map(times).collect::<Result<_>>()?;
     let (traces, completions) = (traces(store, &ablation)?, completions(store, &ablation)?);
     Ok(Report {
         interval: interval_words(&ablation, &built),
+        scatters: Scatter::chosen(&measures, &ablation),
         measures,
         curves,
         traces,
         completions,
+        times,
         ablation,
     })
 }
 
-/// What a report shows of a measure: the number that its differences are differences of.
+/// What a report shows of a measure: the number to which its differences refer.
 fn shown(cell: &Verdict, measure: usize) -> f64 {
     if cell.seeds.len() < SEEDS {
         return cell.all.values[measure];
@@ -83,7 +98,7 @@ fn shown(cell: &Verdict, measure: usize) -> f64 {
     cell.seeds.iter().map(|seed| seed[measure]).sum::<f64>() / cell.seeds.len() as f64
 }
 
-/// How many images such a number is over.
+/// The number of images behind such a number.
 fn images(ablation: &Manifest) -> u64 {
     let seeds = ablation.seeds.len();
     if seeds < SEEDS { ablation.samples * seeds as u64 } else { ablation.samples }
@@ -105,7 +120,7 @@ fn interval_words(ablation: &Manifest, judges: &[Box<dyn Judge>]) -> String {
     )
 }
 
-/// What the images of a cell come to.
+/// The results for a cell's images.
 #[derive(Serialize, Deserialize)]
 struct Verdict {
     all: Stored,
@@ -124,6 +139,16 @@ impl From<Judged> for Stored {
     }
 }
 
+/// The uncertainty of a cell's measure.
+struct Compared {
+    interval: Option<(f64, f64)>,
+    difference: Option<Difference>,
+}
+
+fn ends(difference: &Difference) -> Option<(f64, f64)> {
+    Some((difference.low?, difference.high?))
+}
+
 /// One judge over all cells.
 struct Jury<'a> {
     store: &'a Store,
@@ -132,8 +157,19 @@ struct Jury<'a> {
 }
 
 impl<'a> Jury<'a> {
+    fn set(&self, cell: &'a Planned, seeds: &'a [u64]) -> Set<'a> {
+        Set {
+            store: self.store,
+            cell: &cell.id,
+            pixels: cell.pixels,
+            seeds,
+            samples: self.ablation.samples,
+            shows: cell.shows.iter().map(|shows| Arc::from(shows.as_str())).collect(),
+        }
+    }
+
     fn rows(&self, cell: &'a Planned, seeds: &'a [u64]) -> impl Iterator<Item = Result<Rows>> + 'a {
-        rows(self.store, &cell.id, cell.pixels, self.judge, seeds, self.ablation.samples)
+        rows(self.set(cell, seeds), self.judge)
     }
 
     fn judge(&self, cell: &'a Planned) -> Result<Verdict> {
@@ -144,12 +180,12 @@ impl<'a> Jury<'a> {
             let whole = kept.all.values.len() == measures
                 && kept.seeds.len() == seeds.len()
                 && kept.seeds.iter().all(|seed| seed.len() == measures);
-            // A damaged one is judged anew.
+            // A damaged one is computed again.
             if whole {
                 return Ok(kept);
             }
         }
-        catch_up(self.store, &cell.id, cell.pixels, self.judge, seeds, *samples)?;
+        catch_up(&self.set(cell, seeds), self.judge)?;
         let all = self.judge.judge(samples * seeds.len() as u64, &mut self.rows(cell, seeds))?;
         if let Some(at) = all.values.iter().position(|value| !value.is_finite()) {
             let measure = self.judge.measures()[at].name.clone();
@@ -160,47 +196,68 @@ impl<'a> Jury<'a> {
         });
         let verdict = Verdict { all: all.into(), seeds: each.collect::<Result<_>>()? };
         self.store.keep(&cell.id, "judged", &key, &verdict)?;
-        // Read back, so that a report is the same to the last digit however often it is made.
+        // Read back, so that rewriting a report does not change the last digit.
         Ok(self.store.kept(&cell.id, "judged", &key)?.unwrap_or(verdict))
     }
 
-    /// Every cell's differences to the baseline, measure by measure; none for the baseline.
-    fn differences(&self, cells: &[Verdict]) -> Result<Vec<Option<Vec<Difference>>>> {
+    /// Every cell's intervals and differences from the baseline, measure by measure.
+    fn compare(&self, cells: &[Verdict]) -> Result<Vec<Vec<Compared>>> {
         let at = self.ablation.baseline;
         let baseline = &cells[at];
         let measures = baseline.all.values.len();
         let rounds = self.judge.resamples() as u32;
-        let resample = self.ablation.seeds.len() < SEEDS && rounds > 0;
-        let base = if resample { self.resampled(&self.ablation.cells[at], rounds)? } else { Vec::new() };
-        let mut differences = Vec::new();
-        for (i, cell) in cells.iter().enumerate() {
-            if i == at {
-                differences.push(None);
-                continue;
-            }
-            let own = if resample { self.resampled(&self.ablation.cells[i], rounds)? } else { Vec::new() };
-            let each = (0..measures).map(|m| {
-                if self.ablation.seeds.len() >= SEEDS {
-                    let paired = cell.seeds.iter().zip(&baseline.seeds).map(|(a, b)| a[m] - b[m]);
-                    return over_seeds(&paired.collect::<Vec<_>>());
-                }
-                let value = cell.all.values[m] - baseline.all.values[m];
-                percentiles(value, own.iter().zip(&base).map(|(a, b)| a[m] - b[m]).collect())
-            });
-            differences.push(Some(each.collect()));
+        if self.ablation.seeds.len() >= SEEDS {
+            let over = |cell: &Verdict, m: usize, base: Option<&Verdict>| {
+                let seeds = cell.seeds.iter().enumerate();
+                over_seeds(
+                    &seeds
+                        .map(|(i, seed)| seed[m] - base.map_or(0.0, |base| base.seeds[i][m]))
+                        .collect::<Vec<_>>(),
+                )
+            };
+            let of = |(i, cell): (usize, &Verdict)| {
+                let each = (0..measures).map(|m| Compared {
+                    interval: ends(&over(cell, m, None)),
+                    difference: (i != at).then(|| over(cell, m, Some(baseline))),
+                });
+                each.collect()
+            };
+            return Ok(cells.iter().enumerate().map(of).collect());
         }
-        Ok(differences)
+        let resampled = |i: usize| self.resampled(&self.ablation.cells[i], rounds);
+        let base = resampled(at)?;
+        let mut compared = Vec::new();
+        for (i, cell) in cells.iter().enumerate() {
+            let own = if i == at { base.clone() } else { resampled(i)? };
+            let each = (0..measures).map(|m| {
+                let value = cell.all.values[m];
+                let difference = || {
+                    let differences = own.iter().zip(&base).map(|(a, b)| a[m] - b[m]).collect();
+                    percentiles(value - baseline.all.values[m], differences)
+                };
+                Compared {
+                    interval: ends(&percentiles(value, own.iter().map(|own| own[m]).collect())),
+                    difference: (i != at).then(difference),
+                }
+            });
+            compared.push(each.collect());
+        }
+        Ok(compared)
     }
 
-    /// The measures of so many resamplings of a cell's images, the same ones for every cell.
+    /// The measures of this many resamplings of a cell's images, the same resamplings for every cell.
     fn resampled(&self, cell: &'a Planned, rounds: u32) -> Result<Vec<Vec<f64>>> {
+        if rounds == 0 {
+            return Ok(Vec::new());
+        }
         let mut seeds = Vec::new();
         for seed in &self.ablation.seeds {
-            let mut all = Rows { width: 1, values: Vec::new(), weights: None };
+            let mut all = Rows { width: 1, values: Vec::new(), weights: None, shows: Vec::new() };
             for block in self.rows(cell, std::slice::from_ref(seed)) {
                 let block = block?;
                 all.width = block.width;
                 all.values.extend(block.values);
+                all.shows.extend(block.shows);
             }
             seeds.push(all);
         }
@@ -260,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_difference_is_that_of_the_values_beside_it() {
-        // A biased measure: over the images of all seeds it moves the other way than on each of them.
+        // A biased measure: over the images of all seeds it moves in the opposite direction from each seed.
         let (a, b) = (verdict(605.0, &[900.0, 910.0, 905.0, 915.0, 920.0]), verdict(652.0, &[890.0; 5]));
         let paired: Vec<f64> = a.seeds.iter().zip(&b.seeds).map(|(a, b)| a[0] - b[0]).collect();
         assert!((over_seeds(&paired).value - (shown(&a, 0) - shown(&b, 0))).abs() < 1e-9);

@@ -1,17 +1,32 @@
-//! A row for every cell and measure.
+//! One row per cell and measure.
 
 use super::Report;
+use crate::cost::Times;
 use crate::{Error, Result};
 
-/// A row a cell: its number, name, id and all that it is made of.
+/// One row per cell: its number, name, id and settings.
 pub(super) fn cells(report: &Report) -> Result<String> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Usage(format!("the table cannot be written: {error}"));
     let mut table = csv::Writer::from_writer(Vec::new());
-    let head =
-        ["number", "cell", "id", "folder", "guidance", "sampling", "pixels", "settings", "model", "weights"];
+    let head = [
+        "number",
+        "cell",
+        "id",
+        "folder",
+        "guidance",
+        "sampling",
+        "pixels",
+        "settings",
+        "model",
+        "weights",
+        "passes",
+        "caches",
+        "milliseconds",
+    ];
     table.write_record(head).map_err(|error| failed(&error))?;
     for (number, cell) in report.ablation.cells.iter().enumerate() {
+        let times = report.times.get(number).and_then(Option::as_ref);
         let settings: Vec<String> =
             cell.settings.iter().map(|(path, value)| format!("{path}={value}")).collect();
         table
@@ -26,6 +41,9 @@ pub(super) fn cells(report: &Report) -> Result<String> {
                 settings.join("; "),
                 cell.model.clone(),
                 cell.weights.clone(),
+                cell.work.map_or(String::new(), |work| work.passes.to_string()),
+                cell.work.map_or(String::new(), |work| work.caches.to_string()),
+                times.and_then(Times::median).map_or(String::new(), |median| median.to_string()),
             ])
             .map_err(|error| failed(&error))?;
     }
@@ -33,7 +51,7 @@ pub(super) fn cells(report: &Report) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| failed(&error))
 }
 
-/// The table as CSV; empty fields where there is nothing to say.
+/// The table as CSV; fields without a value are empty.
 pub(super) fn write(report: &Report) -> Result<String> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Usage(format!("the table cannot be written: {error}"));

@@ -1,4 +1,4 @@
-//! What the page and the Markdown both say.
+//! Texts shared by the page and the Markdown.
 
 use super::Report;
 use crate::judge::Better;
@@ -12,7 +12,95 @@ pub(super) const ABOUT_COMPLETION: &str = "The tokens of real images are kept up
      differences of bytes to the real image; in parentheses the difference to the baseline, paired by image, with its 95 % \
      interval over images.";
 
-/// What the reader has to know before any number.
+pub(super) const SUMMARY_TABLE: &str = "Every cell by every measure, and how far it is from the baseline. An arrow is the way that the value went: \
+     bold and coloured where the 95 % interval excludes zero, teal for better and orange for worse; grey where it cannot be told. \
+     Values lead to the images that they are of, names to configs.";
+
+/// The scope of the ablation, on one line.
+pub(super) fn scope(report: &Report) -> String {
+    let ablation = &report.ablation;
+    let cells = ablation.cells.len();
+    let baseline = &ablation.cells[ablation.baseline];
+    let models = models(report).into_iter().map(|(model, _)| model).collect::<Vec<_>>().join(", ");
+    format!(
+        "{cells} cells × {} × {} images of {models}, paired by seed and number; baseline “{}”.",
+        seeds(ablation.seeds.len()),
+        ablation.samples,
+        baseline.name
+    )
+}
+
+/// The number of images behind a number, for captions.
+pub(super) fn setting(report: &Report) -> String {
+    let ablation = &report.ablation;
+    format!("{} × {} images a cell", seeds(ablation.seeds.len()), ablation.samples)
+}
+
+fn seeds(count: usize) -> String {
+    if count == 1 { "1 seed".into() } else { format!("{count} seeds") }
+}
+
+/// The models with their weights, without duplicates.
+fn models(report: &Report) -> Vec<(String, String)> {
+    let mut models: Vec<(String, String)> = Vec::new();
+    for cell in &report.ablation.cells {
+        let model = (cell.model.clone(), cell.weights.clone());
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    models
+}
+
+/// Each protocol once, with its measures; a network that several share is described at the first.
+pub(super) fn protocols(report: &Report) -> Vec<(Vec<&str>, String)> {
+    let mut protocols: Vec<(Vec<&str>, &str)> = Vec::new();
+    for measured in &report.measures {
+        let name = measured.measure.name.as_str();
+        match protocols.iter_mut().find(|(_, protocol)| *protocol == measured.protocol) {
+            Some((names, _)) => names.push(name),
+            None => protocols.push((vec![name], &measured.protocol)),
+        }
+    }
+    let mut networks: Vec<String> = Vec::new();
+    let once = |(names, protocol): (Vec<_>, &str)| match protocol.split_once("; ") {
+        Some((network, rest)) if networks.iter().any(|known| known == network) => {
+            (names, format!("the same features; {rest}"))
+        }
+        Some((network, _)) => {
+            networks.push(network.to_owned());
+            (names, protocol.to_owned())
+        }
+        None => (names, protocol.to_owned()),
+    };
+    protocols.into_iter().map(once).collect()
+}
+
+/// What a paper needs to state about a run: versions, hashes, command.
+pub(super) fn citation(report: &Report) -> String {
+    let ablation = &report.ablation;
+    let seeds: Vec<String> = ablation.seeds.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        format!("nextscale {}, ablation “{}”, device {}", ablation.version, ablation.name, ablation.device),
+        format!(
+            "{} cells, baseline “{}”, seeds {}, {} images a cell and seed",
+            ablation.cells.len(),
+            ablation.cells[ablation.baseline].name,
+            seeds.join(" "),
+            ablation.samples
+        ),
+    ];
+    lines.extend(
+        models(report).into_iter().map(|(model, weights)| format!("model {model}, weights {weights}")),
+    );
+    lines.extend(
+        ablation.file_hash.as_ref().map(|hash| format!("ablation file, sha256 of its values: {hash}")),
+    );
+    lines.extend(ablation.command.as_ref().map(|command| format!("command: {command}")));
+    lines.join("\n") + "\n"
+}
+
+/// What the reader must know before any number.
 pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let ablation = &report.ablation;
     let seeds: Vec<String> = ablation.seeds.iter().map(ToString::to_string).collect();
@@ -22,9 +110,8 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         Some(Reference::Images(path)) => path.display().to_string(),
         None => "none".into(),
     };
-    let mut models: Vec<String> =
-        ablation.cells.iter().map(|cell| format!("{}, weights {}", cell.model, cell.weights)).collect();
-    models.dedup();
+    let models: Vec<String> =
+        models(report).into_iter().map(|(model, weights)| format!("{model}, weights {weights}")).collect();
     let mut facts = vec![
         ("Model", models.join("; ")),
         ("Device", ablation.device.clone()),
@@ -39,11 +126,20 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Which way a measure is better, in words.
+/// The better direction of a measure, in words.
 pub(super) fn better(better: Better) -> &'static str {
     match better {
         Better::Lower => "lower is better",
         Better::Higher => "higher is better",
         Better::Neither => "neither way is better",
+    }
+}
+
+/// The same as an arrow.
+pub(super) fn arrow(better: Better) -> &'static str {
+    match better {
+        Better::Lower => "↓",
+        Better::Higher => "↑",
+        Better::Neither => "",
     }
 }

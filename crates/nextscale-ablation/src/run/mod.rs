@@ -1,5 +1,6 @@
-//! An ablation file to a folder of images and what judges saw in them.
+//! From an ablation file to a folder of images with judges' rows.
 
+mod timing;
 mod tune;
 
 use std::path::{Path, PathBuf};
@@ -8,26 +9,29 @@ use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
 
+use crate::cost::Work;
 use crate::judge::{Judge, Judges};
 use crate::maker::{Maker, Progress};
 use crate::plan::{Ablation, Cell};
 use crate::store::{Manifest, Planned, Store};
 use crate::{Error, Result, why};
 
-/// How a run goes about it; only the kind of device changes its images.
+/// Execution options; only the kind of device changes the images.
 pub struct Options<'a> {
     /// The device.
     pub device: DeviceChoice,
-    /// Where someone may ask to stop.
+    /// For requests to stop.
     pub stop: Stop,
-    /// Told how far it is.
+    /// The command that repeats the run, for citation in reports.
+    pub command: Option<String>,
+    /// Receives the progress.
     pub progress: &'a mut dyn FnMut(&Progress),
 }
 
-/// Makes what is missing in the folder, and writes down what is there. What is finished is never made again.
+/// Generates what is missing in the folder, and records what is there. Finished work is never repeated.
 ///
 /// # Errors
-/// Anything from the device to the disk. What is finished is kept, and the same run goes on from there.
+/// Anything from the device to the disk. Finished work is kept, and the same run resumes from it.
 pub fn run<'a>(
     name: &str,
     ablation: &Ablation,
@@ -39,8 +43,9 @@ pub fn run<'a>(
     let kind = kind(&device, Dtype::F32);
     let judges = ablation.judges(judges, &device)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let mut maker = Maker::new(store, device, kind.clone(), ablation, options.stop, options.progress);
-    // A report of what is half there would mislead.
+    let Options { stop, command, progress, .. } = options;
+    let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);
+    // A report of an incomplete folder would mislead.
     store.remove_manifest()?;
 
     let tuned = tune::tune(ablation, &all, &mut maker)?;
@@ -56,6 +61,7 @@ pub fn run<'a>(
         }
         total += why::missing(ablation, &cells, cell, completion.as_ref(), &maker)?;
     }
+    total += timing::missing(ablation, &cells, &maker)?;
     maker.expect(total);
     for cell in &cells {
         for &seed in &ablation.seeds {
@@ -65,17 +71,23 @@ pub fn run<'a>(
     for cell in &cells {
         why::look(ablation, &cells, cell, completion.as_ref(), &mut maker)?;
     }
+    timing::time(ablation, &cells, &mut maker)?;
 
+    let works = cells.iter().map(|cell| Work::of(cell)).collect::<Result<Vec<_>>>()?;
     let planned = cells.iter().enumerate().map(|(i, cell)| Planned {
         name: cell.name.clone(),
+        variant: cell.variant.clone(),
         id: cell.id(&kind),
         model: cell.said("model"),
         weights: cell.prepared.weights(),
         guidance: cell.said("guidance"),
         sampling: cell.said("sampling"),
         pixels: cell.pixels,
-        shows: (0..cell.prepared.conditions.len() as u64).map(|image| cell.prepared.label(image)).collect(),
+        shows: cell.shows(),
         classes: cell.prepared.conditions.iter().map(class).collect(),
+        config: cell.resolved().to_ron_string(),
+        work: Some(works[i]),
+        swept: cell.swept.clone(),
         settings: cell.settings.clone(),
         chosen: tuned.as_ref().map(|tuned| tuned[i].1.clone()),
     });
@@ -93,6 +105,9 @@ pub fn run<'a>(
         tuned: ablation.tune.as_ref().map(tune::words),
         traces: ablation.traces,
         completion: completion.map(|given| given.key().into()),
+        command,
+        times: timing::key(ablation, &cells),
+        file_hash: Some(ablation.hash().into()),
         cells: planned.collect(),
     };
     store.write_manifest(&manifest)?;
@@ -106,7 +121,7 @@ fn class(condition: &Condition) -> Option<u32> {
     }
 }
 
-/// The empty path is the current folder, which the system's own call does not take it for.
+/// The empty path means the current folder, but not to the system's own call.
 fn absolute(folder: &Path) -> Result<PathBuf> {
     let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::path::absolute(named).map_err(Error::io("find", named))

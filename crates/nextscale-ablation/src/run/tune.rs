@@ -1,12 +1,14 @@
-//! Every cell at its own best settings, chosen on other seeds than it is measured on.
+//! Every cell at its own best settings, chosen on other seeds than those of the measurement.
+
+use std::sync::Arc;
 
 use crate::judge::{Better, Judge};
-use crate::maker::{Maker, rows};
+use crate::maker::{Maker, Set, rows};
 use crate::plan::{Ablation, Cell, Tune, label, product};
 use crate::store::Chosen;
 use crate::{Error, Result};
 
-/// The cells at their best points, with what each chose from; none where nothing is tuned.
+/// The cells at their best points, with what each chose from; `None` if nothing is tuned.
 pub(super) fn tune(
     ablation: &Ablation,
     judges: &[&dyn Judge],
@@ -28,7 +30,7 @@ pub(super) fn tune(
         }
         candidates.push((row, points));
     }
-    // What comes after is not known before the choice; this is what it will be unless some of it is there.
+    // The later work is unknown before the choice; this is the estimate if none of it exists yet.
     let after = ablation.samples * (ablation.seeds.len() * ablation.cells.len()) as u64;
     maker.expect(total + after);
     let mut best = Vec::new();
@@ -39,7 +41,15 @@ pub(super) fn tune(
                 maker.fill(candidate, seed, tune.samples, &[judge])?;
             }
             let id = maker.id(candidate);
-            let mut rows = rows(maker.store(), &id, candidate.pixels, judge, &tune.seeds, tune.samples);
+            let set = Set {
+                store: maker.store(),
+                cell: &id,
+                pixels: candidate.pixels,
+                seeds: &tune.seeds,
+                samples: tune.samples,
+                shows: candidate.shows().into_iter().map(Arc::from).collect(),
+            };
+            let mut rows = rows(set, judge);
             let images = tune.samples * tune.seeds.len() as u64;
             values.push(judge.value(at, images, &mut rows)?);
         }
@@ -58,7 +68,7 @@ pub(super) fn words(tune: &Tune) -> String {
     format!("{} on {} images of each of the seeds {}", tune.by, tune.samples, seeds.join(", "))
 }
 
-/// The judge whose measure decides, which of its measures it is, and which way is better.
+/// The judge with the deciding measure, its index among the judge's measures, and its better direction.
 fn decider<'a>(tune: &Tune, judges: &[&'a dyn Judge]) -> Result<(&'a dyn Judge, usize, Better)> {
     let mut known = Vec::new();
     for judge in judges {

@@ -1,8 +1,8 @@
-//! Which images are drawn, with replacement, in a resampling.
+//! Resampling of images with replacement.
 
 use nextscale_core::noise::philox;
 
-/// A seeded source of resamplings. Every cell gets the same, so that images stay paired.
+/// A seeded source of resamplings, the same for every cell, so that images stay paired.
 #[derive(Debug, Clone, Copy)]
 pub struct Draws {
     seed: u64,
@@ -14,8 +14,8 @@ impl Draws {
         Self { seed }
     }
 
-    /// How often each of `images` images of group `group` (a seed's, say) is drawn in resampling `round`: they add up to
-    /// their number.
+    /// How often each of `images` images of group `group` (such as a seed) is drawn in resampling `round`;
+    /// the counts sum to their number.
     pub fn weights(&self, round: u32, group: u32, images: usize) -> Vec<u32> {
         let mut weights = vec![0; images];
         let key = [self.seed as u32, (self.seed >> 32) as u32];

@@ -1,4 +1,4 @@
-//! Values, paired differences, and how certain they are.
+//! Values, paired differences, and their uncertainty.
 
 mod bootstrap;
 mod paired;

@@ -2,12 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use super::t_95;
 
-/// A difference to the baseline with its 95 % interval.
+/// A difference from the baseline with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The difference, cell minus baseline.
     pub value: f64,
-    /// The lower end of the interval; none where there is no interval.
+    /// The lower end of the interval, if there is one.
     pub low: Option<f64>,
     /// The upper end.
     pub high: Option<f64>,
@@ -19,13 +19,13 @@ impl Difference {
         Self { value, low: None, high: None }
     }
 
-    /// Whether the interval excludes zero; none where there is no interval.
+    /// Whether the interval excludes zero; `None` without an interval.
     pub fn excludes_zero(&self) -> Option<bool> {
         Some(self.low? > 0.0 || self.high? < 0.0)
     }
 }
 
-/// From one paired difference a seed: their mean, and the interval of Student's t for it.
+/// From one paired difference per seed: their mean, and Student's t interval for it.
 pub fn over_seeds(differences: &[f64]) -> Difference {
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
@@ -40,7 +40,7 @@ pub fn over_seeds(differences: &[f64]) -> Difference {
 /// A difference with the 2.5 and 97.5 % points of its resampled values.
 pub fn percentiles(value: f64, mut resampled: Vec<f64>) -> Difference {
     if resampled.len() < 40 {
-        // Fewer than one value in each tail say nothing about it.
+        // Fewer than one value in each tail are not enough.
         return Difference::bare(value);
     }
     resampled.sort_by(f64::total_cmp);

@@ -1,7 +1,7 @@
-/// The two-sided 95 % quantile of Student's t, that is its 0.975 quantile, for some degrees of freedom; infinite for none.
+/// The two-sided 95 % quantile of Student's t, its 0.975 quantile, by degrees of freedom; infinite for zero.
 ///
-/// A table up to 30 (to four places), then the expansion of Cornish and Fisher about the normal quantile, which is exact
-/// to four places there.
+/// A table up to 30 (to four places), then the Cornish–Fisher expansion about the normal quantile, which is
+/// exact to four places there.
 pub fn t_95(freedom: usize) -> f64 {
     const TABLE: [f64; 30] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788,

@@ -1,4 +1,4 @@
-//! The images of one cell as other commands read images: `DIR/CELL`.
+//! The images of one cell, in the form in which other commands read images: `DIR/CELL`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::{CHUNK, MANIFEST, Manifest, Planned, Shelf, files};
 use crate::images::Images;
 use crate::{Error, Result};
 
-/// The images of a cell of an ablation that was run: those of the first seed, then of the second, and so on.
+/// The images of a cell of a finished ablation: those of the first seed, then of the second, and so on.
 #[derive(Debug)]
 pub struct CellImages {
     name: PathBuf,
@@ -20,18 +20,18 @@ pub struct CellImages {
     size: [usize; 2],
     cell: Planned,
     seeds: Vec<u64>,
-    /// The chunk that was read last, by seed and number: images come in order.
+    /// The chunk that was read last, by seed and number: images are read in order.
     last: Mutex<Option<(usize, u64, Images)>>,
 }
 
 impl CellImages {
-    /// What `path` names as `DIR/CELL`: DIR is the folder of an ablation, and CELL the name of a cell, its id or its number from
-    /// 0. `None` if DIR is no such folder.
+    /// The images that `path` names as `DIR/CELL`: DIR is the folder of an ablation, and CELL a cell's name,
+    /// id or number, counted from zero. `None` if DIR is not such a folder.
     ///
     /// # Errors
-    /// If there is no such cell, or its images are not all there.
+    /// If there is no such cell, or some of its images are missing.
     pub fn find(path: &Path) -> Result<Option<Self>> {
-        // A name may have slashes in it, and `DIR/cells/ID` is a folder that is there.
+        // A name may contain slashes, and `DIR/cells/ID` is an existing folder.
         for root in path.ancestors().skip(1) {
             let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
             if root.join(MANIFEST).is_file() {
@@ -43,10 +43,11 @@ impl CellImages {
         Ok(None)
     }
 
-    /// Whether `path` is the folder of an ablation that was run, of which a cell must be named; then the cells in words.
+    /// Whether `path` is the folder of a finished ablation, so that a cell must be named; if so, a list of
+    /// the cells.
     ///
     /// # Errors
-    /// If what was run cannot be read.
+    /// If the ablation's description cannot be read.
     pub fn choices(path: &Path) -> Result<Option<String>> {
         if !path.join(MANIFEST).is_file() {
             return Ok(None);
@@ -54,10 +55,10 @@ impl CellImages {
         Ok(Some(named(&manifest(path)?)))
     }
 
-    /// How many cells the ablation in a folder has; `None` if none was run there.
+    /// How many cells the ablation in a folder has; `None` if there is no ablation.
     ///
     /// # Errors
-    /// If what was run cannot be read.
+    /// If the ablation's description cannot be read.
     pub fn count_in(root: &Path) -> Result<Option<usize>> {
         if !root.join(MANIFEST).is_file() {
             return Ok(None);
@@ -96,12 +97,12 @@ impl CellImages {
         })
     }
 
-    /// What its images are of, as reports say it: rule, sampler, pixels, settings.
+    /// What its images were made with, for reports: rule, sampler, pixels, settings.
     pub fn cell(&self) -> &Planned {
         &self.cell
     }
 
-    /// What an image shows, where that is known.
+    /// What an image shows, if known.
     pub fn shows(&self, image: u64) -> Option<&str> {
         let shown = &self.cell.shows;
         shown.get((image % self.samples.max(1)) as usize % shown.len().max(1)).map(String::as_str)
@@ -113,7 +114,7 @@ impl CellImages {
         (self.seeds.get((image / samples) as usize).copied().unwrap_or_default(), image % samples)
     }
 
-    /// The class of an image by number, where it has one.
+    /// The number of an image's class, if it has one.
     pub fn class(&self, image: u64) -> Option<u32> {
         let classes = &self.cell.classes;
         *classes.get((image % self.samples.max(1)) as usize % classes.len().max(1))?
@@ -180,5 +181,5 @@ fn named(manifest: &Manifest) -> String {
 }
 
 fn lacking(folder: &Path) -> Error {
-    Error::Folder(format!("{} lacks images; run the same `nextscale ablate` again", folder.display()))
+    Error::Folder(format!("{} lacks images; repeat `nextscale ablate`", folder.display()))
 }

@@ -1,4 +1,4 @@
-//! A chunk of images, or of what a judge saw in them, as a safetensors file.
+//! A chunk of images, or of a judge's data about them, as a safetensors file.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::images::Images;
 use crate::judge::Rows;
 use crate::{Error, Result};
 
-/// Images of a file, at most.
+/// The most images per file.
 pub const CHUNK: u64 = 200;
 
 pub(super) fn write_images(path: &Path, images: &Images) -> Result<()> {
@@ -44,7 +44,7 @@ pub(super) fn read_rows(path: &Path) -> Result<Option<Rows>> {
     })
 }
 
-/// The first side of the tensor in a file; 0 where there is no file.
+/// The first side of the tensor in a file; 0 if there is no file.
 pub(super) fn count(path: &Path, name: &str) -> Result<u64> {
     let count = with(path, name, |tensor| tensor.shape().first().map(|&count| count as u64))?;
     Ok(count.unwrap_or(0))
@@ -53,7 +53,7 @@ pub(super) fn count(path: &Path, name: &str) -> Result<u64> {
 fn with<T>(path: &Path, name: &str, take: impl FnOnce(TensorView<'_>) -> Option<T>) -> Result<Option<T>> {
     let Some(bytes) = read(path)? else { return Ok(None) };
     let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| Error::damaged(path, format!("is no whole safetensors file ({error})")))?;
+        .map_err(|error| Error::damaged(path, format!("is not a complete safetensors file ({error})")))?;
     let tensor = file.tensor(name).map_err(|_| Error::damaged(path, format!("holds no `{name}`")))?;
     take(tensor)
         .map(Some)

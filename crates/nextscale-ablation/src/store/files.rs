@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-/// The bytes of a file; none where there is none.
+/// The bytes of a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

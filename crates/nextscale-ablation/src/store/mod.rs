@@ -1,4 +1,4 @@
-//! What an ablation keeps on disk: images by cell, seed and chunk, and what judges saw in them.
+//! What an ablation keeps on disk: images by cell, seed and chunk, and judges' data about them.
 
 mod cell_images;
 mod chunk;
@@ -23,7 +23,7 @@ use crate::{Error, Result};
 const LOCK: &str = ".lock";
 const MANIFEST: &str = "ablation.json";
 
-/// An ablation's folder, this process's alone until it is dropped.
+/// An ablation's folder, owned by this process until it is dropped.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
@@ -31,10 +31,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes the folder.
+    /// Opens or creates the folder.
     ///
     /// # Errors
-    /// If another process has it, it holds something else, or it cannot be written.
+    /// If another process uses it, it holds something else, or it cannot be written.
     pub fn open(root: &Path) -> Result<Self> {
         let foreign = match fs::read_dir(root) {
             Ok(entries) => {
@@ -43,22 +43,22 @@ impl Store {
             Err(_) => root.exists(),
         };
         if foreign {
-            return Err(refused(root, "is there already and is no ablation's folder"));
+            return Err(refused(root, "exists already and is not an ablation's folder"));
         }
         fs::create_dir_all(root).map_err(Error::io("create", root))?;
         Self::lock(root)
     }
 
-    /// Opens the folder of an ablation that was run.
+    /// Opens the folder of a finished ablation.
     ///
     /// # Errors
-    /// If it is no such folder, or another process has it.
+    /// If it is not such a folder, or another process uses it.
     pub fn open_existing(root: &Path) -> Result<Self> {
         if !root.join(MANIFEST).exists() {
             let why = if root.join(LOCK).exists() {
-                "holds an ablation that has not been run to its end; run the same `nextscale ablate` again"
+                "holds an unfinished ablation; repeat `nextscale ablate`"
             } else {
-                "is no ablation's folder; `nextscale ablate FILE --out DIR` makes one"
+                "is not an ablation's folder; `nextscale ablate FILE --out DIR` creates one"
             };
             return Err(Error::Folder(format!("{} {why}", root.display())));
         }
@@ -78,7 +78,7 @@ impl Store {
         &self.root
     }
 
-    /// What was run here.
+    /// The description of the ablation.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -91,7 +91,7 @@ impl Store {
         sound(manifest, &path)
     }
 
-    /// Writes down what was run.
+    /// Writes the description of the ablation.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -99,7 +99,7 @@ impl Store {
         files::write_json(&self.root.join(MANIFEST), manifest)
     }
 
-    /// Takes the manifest away: what is in the folder is being added to.
+    /// Removes the manifest, because the folder's contents are about to change.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -123,23 +123,23 @@ impl Store {
         self.root.join("cells").join(cell)
     }
 
-    /// Something that was worked out for a cell, if it is there. `key` says of what.
+    /// A result for a cell, if it exists. `key` identifies its inputs.
     ///
     /// # Errors
-    /// If it is there and cannot be read.
+    /// If it exists and cannot be read.
     pub fn kept<T: DeserializeOwned>(&self, cell: &str, what: &str, key: &str) -> Result<Option<T>> {
         files::read_json(&self.cell(cell).join(format!("{what}-{}.json", short(key))))
     }
 
-    /// Images that were kept for a cell beside its own.
+    /// Additional images stored for a cell.
     ///
     /// # Errors
-    /// If they are there and cannot be read.
+    /// If they exist and cannot be read.
     pub fn kept_images(&self, cell: &str, what: &str, key: &str) -> Result<Option<Images>> {
         chunk::read_images(&self.cell(cell).join(format!("{what}-{}.safetensors", short(key))))
     }
 
-    /// Keeps images for a cell beside its own.
+    /// Stores additional images for a cell.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -149,7 +149,7 @@ impl Store {
         chunk::write_images(&folder.join(format!("{what}-{}.safetensors", short(key))), images)
     }
 
-    /// Keeps something that was worked out for a cell.
+    /// Stores a result for a cell.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -158,7 +158,7 @@ impl Store {
     }
 }
 
-/// The images of one cell and seed, in chunks of [`CHUNK`], and what judges saw in them.
+/// The images of one cell and seed, in chunks of [`CHUNK`], and judges' data about them.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     folder: PathBuf,
@@ -173,7 +173,7 @@ impl Shelf {
         self.folder.join(format!("{chunk:05}.{}.safetensors", short(key)))
     }
 
-    /// How many images of a chunk are there.
+    /// How many images of a chunk exist.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -181,7 +181,7 @@ impl Shelf {
         chunk::count(&self.images_path(chunk), "images")
     }
 
-    /// The images of a chunk that are there; none where there is no file.
+    /// The existing images of a chunk; `None` if there is no file.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -189,7 +189,7 @@ impl Shelf {
         chunk::read_images(&self.images_path(chunk))
     }
 
-    /// Writes the images of a chunk in place of those that were there.
+    /// Replaces the images of a chunk.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -198,7 +198,7 @@ impl Shelf {
         chunk::write_images(&self.images_path(chunk), images)
     }
 
-    /// How many rows of a chunk a judge has.
+    /// How many rows of a chunk a judge has computed.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -206,7 +206,7 @@ impl Shelf {
         chunk::count(&self.rows_path(chunk, key), "rows")
     }
 
-    /// What a judge saw in the first `count` images of a chunk.
+    /// A judge's rows for the first `count` images of a chunk.
     ///
     /// # Errors
     /// If it is missing or damaged.
@@ -214,13 +214,13 @@ impl Shelf {
         let path = self.rows_path(chunk, key);
         let rows = chunk::read_rows(&path)?.filter(|rows| rows.count() as u64 >= count);
         let mut rows = rows.ok_or_else(|| {
-            Error::Folder(format!("{} lacks images; run the same `nextscale ablate` again", path.display()))
+            Error::Folder(format!("{} lacks images; repeat `nextscale ablate`", path.display()))
         })?;
         rows.values.truncate(count as usize * rows.width);
         Ok(rows)
     }
 
-    /// Writes what a judge saw in a chunk.
+    /// Writes a judge's rows for a chunk.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -229,7 +229,7 @@ impl Shelf {
     }
 }
 
-/// A manifest whose places and counts may be taken as they are.
+/// A manifest with valid indices and counts.
 fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
     match manifest.contradiction() {
         None => Ok(manifest),
@@ -237,8 +237,8 @@ fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
     }
 }
 
-/// Whether a name is one that an ablation's folder has, or that a new volume has: the lock may have been removed with the folder
-/// while an ablation ran, which then went on.
+/// Whether a name belongs to an ablation's folder or a new volume: the lock may have been removed with the
+/// folder while an ablation was running.
 fn is_own(name: &std::ffi::OsStr) -> bool {
     let name = name.to_string_lossy();
     ["cells", MANIFEST, "lost+found"].contains(&&*name)
@@ -246,7 +246,7 @@ fn is_own(name: &std::ffi::OsStr) -> bool {
         || ["measures.csv", "cells.csv", "ablation.ron", "runs.jsonl"].contains(&&*name)
 }
 
-/// The chunks of `samples` images, and how many images of each are wanted.
+/// The chunks of `samples` images, with how many images of each are needed.
 pub fn chunks(samples: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..samples.div_ceil(CHUNK)).map(move |chunk| (chunk, CHUNK.min(samples - chunk * CHUNK)))
 }
@@ -282,7 +282,7 @@ mod tests {
         let error = Store::open_existing(&out).unwrap_err().to_string();
         assert!(error.contains("has not been run to its end"), "{error}");
         fs::write(root.path().join("thesis.tex"), "x").unwrap();
-        assert!(Store::open(root.path()).unwrap_err().to_string().contains("is no ablation's folder"));
+        assert!(Store::open(root.path()).unwrap_err().to_string().contains("is not an ablation's folder"));
         assert!(Store::open(&root.path().join("thesis.tex")).is_err());
         assert!(Store::open_existing(root.path()).unwrap_err().to_string().contains("`nextscale ablate"));
     }
@@ -335,7 +335,7 @@ mod tests {
         assert!(error.contains("has no cell `ssg`; it has `cfg, scale 1/2`"), "{error}");
         assert_eq!(CellImages::choices(&out).unwrap().unwrap(), "`cfg, scale 1/2`");
         store.manifest().unwrap();
-        // Places and counts that contradict each other are told here, and not taken.
+        // Contradicting indices and counts are reported and not used.
         for (from, to) in [
             ("\"baseline\": 0", "\"baseline\": 1"),
             ("\"seeds\": [4, 7]", "\"seeds\": []"),

@@ -6,8 +6,9 @@ use nextscale_core::Grid;
 use rustdct::{DctPlanner, TransformType2And3};
 use serde::{Deserialize, Serialize};
 
-/// The energy of maps in every band: band r holds the DCT coefficients (u, v) at the rounded distance r from (0, 0), with v
-/// counted in steps of the vertical index. A sum over bands is the sum of squares of the map (Parseval).
+/// The energy of maps in every band: band r holds the DCT coefficients (u, v) at the rounded distance r from
+/// (0, 0), with v in units of the vertical index. The sum over bands is the sum of squares of the map
+/// (Parseval).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Bands(pub Vec<f64>);
 
@@ -20,7 +21,7 @@ impl Bands {
         self.0.iter_mut().zip(&other.0).for_each(|(sum, value)| *sum += value);
     }
 
-    /// Every band divided.
+    /// Divides every band.
     pub fn over(&self, count: f64) -> Self {
         Self(self.0.iter().map(|value| value / count).collect())
     }

@@ -1,4 +1,4 @@
-//! Real images completed from their coarse scales: what a rule adds to what is given.
+//! Real images completed from their coarse scales: what a rule adds to given content.
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::Condition;
@@ -7,6 +7,7 @@ use nextscale_metrics::source::ImageSource;
 use nextscale_pipeline::{Batch, images};
 use serde::{Deserialize, Serialize};
 
+use super::STRIPS;
 use crate::Result;
 use crate::images::{Images, read};
 use crate::maker::Maker;
@@ -36,35 +37,36 @@ impl Given {
         Ok(Self { images, completion: completion.clone(), key })
     }
 
-    /// What tells them from others: name, hash and what they show.
+    /// Identifies them: name, hash and what they show.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// How many there are.
+    /// The number of images.
     pub fn count(&self) -> u64 {
         self.images.count() as u64
     }
 }
 
-/// How far completions are from the images that they were given.
+/// The distance of completions from the given images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     /// For every number of kept scales, from 1, the root mean square difference of bytes of every image.
     pub distances: Vec<Vec<f64>>,
 }
 
-/// Completes every image from its first scale, its first two, and so on up to all but the last.
+/// Completes every image from its first scale, its first two, and so on up to all but the last. The pictures
+/// are of the first [`STRIPS`] images: each as it was given, and then completed from ever more scales.
 pub(super) fn complete(
     cell: &Cell,
     given: &Given,
     ablation: &Ablation,
     maker: &mut Maker<'_>,
-) -> Result<Completed> {
-    // The condition is read as a config's is: labels and names are checked against the model.
+) -> Result<(Completed, Images)> {
+    // The condition is read like a config's: labels and names are checked against the model.
     let point = vec![("condition".to_owned(), given.completion.condition.clone())];
     let shown = cell.with(&point, ablation.folder(), ablation.registry())?;
-    let model = maker.model(cell)?;
+    let model = maker.model(&shown)?;
     let tokenizer = &*model.tokenizer;
     let (height, width) = tokenizer.image_size();
     if (given.images.height, given.images.width) != (height, width) {
@@ -79,25 +81,36 @@ pub(super) fn complete(
     let tokens = encode(given, tokenizer, cell.prepared.config.batch)?;
     let scales = model.schedule().len();
     let mut distances = Vec::new();
+    let pictured = (0..count.min(STRIPS as usize)).map(|image| given.images.one(image).map(|one| vec![one]));
+    let mut strips: Vec<Vec<Images>> = pictured.collect::<Result<_>>()?;
     for kept in 1..scales {
         let edit = Edit::of_scales(tokenizer, &tokens, kept)?;
-        let generator = maker.generator(cell, ablation.seeds[0])?.with_edit(edit);
+        let generator = maker.generator(&shown, ablation.seeds[0])?.with_edit(edit);
         let mut row = Vec::with_capacity(count);
         for images in numbers.chunks(cell.prepared.config.batch) {
             let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();
             let batch = Batch { images, conditions: &conditions };
-            let pictures = images::to_pictures(generator.batch(batch, &mut (), maker.stop())?)?;
+            let pixels = generator.batch(batch, &mut (), maker.stop());
+            let pixels = pixels.map_err(|error| cell.prepared.model.named_in(error))?;
+            let pictures = images::to_pictures(pixels)?;
             let made = Images::from_pictures(&pictures)?;
+            for (i, &image) in images.iter().enumerate() {
+                if let Some(strip) = strips.get_mut(image as usize) {
+                    strip.push(made.one(i)?);
+                }
+            }
             let from = given.images.each().skip(images[0] as usize);
             row.extend(made.each().zip(from).map(|(made, given)| distance(made, given)));
             maker.advance(cell, images.len() as u64);
         }
         distances.push(row);
     }
-    Ok(Completed { distances })
+    let empty = Images::new(height, width, Vec::new())?;
+    let strips = strips.iter().flatten().try_fold(empty, |all, picture| all.and(picture))?;
+    Ok((Completed { distances }, strips))
 }
 
-/// The tokens of all images, `[images, h·w, slots]` a scale.
+/// The tokens of all images, `[images, h·w, slots]` per scale.
 fn encode(
     given: &Given,
     tokenizer: &dyn nextscale_tokenizers::Tokenizer,

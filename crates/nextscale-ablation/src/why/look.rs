@@ -14,7 +14,7 @@ use super::numbers::{ScaleNumbers, Traced};
 use crate::Result;
 use crate::images::Images;
 
-/// Looks on while images are made, and asks the baseline's rule what it would have done.
+/// Observes images while they are generated, and asks the baseline's rule what it would have done.
 pub(super) struct Looker {
     model: Model,
     schedule: ScaleSchedule,
@@ -26,7 +26,7 @@ pub(super) struct Looker {
     history: History,
     sums: Vec<Sums>,
     shown: u64,
-    /// For every shown image its scales.
+    /// The scales of every shown image.
     strips: Vec<Vec<Images>>,
 }
 
@@ -68,7 +68,7 @@ impl Looker {
         }
     }
 
-    /// The next batch has these images; those below `shown` are kept as they form.
+    /// Starts a batch with these images; those below `shown` are kept as they form.
     pub fn begin(&mut self, images: &[u64], shown: u64) {
         self.batch = images.to_vec();
         self.history.restart();
@@ -168,20 +168,20 @@ fn entropy(logits: &[f32]) -> f64 {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = logits.iter().map(|&logit| f64::from(logit - max).exp());
     let (sum, weighted) = weights.zip(logits).fold((0.0, 0.0), |(sum, weighted), (weight, &logit)| {
-        // A masked class has no weight, and 0·inf would be no number.
+        // A masked class has no weight, and 0·inf would be NaN.
         let part = if weight > 0.0 { weight * f64::from(logit - max) } else { 0.0 };
         (sum + weight, weighted + part)
     });
     sum.ln() - weighted / sum
 }
 
-/// The values `[batch, h·w, channels]` with the mean over every slot's classes taken off.
+/// The values `[batch, h·w, channels]` minus the mean over every slot's classes.
 fn centred(map: &LogitMap) -> nextscale_core::Result<Vec<f32>> {
     let mut values = floats(map.values().clone())?;
     let classes = map.alphabet().classes;
     values.par_chunks_mut(classes).for_each(|slot| {
         let mean = slot.iter().map(|&v| f64::from(v)).sum::<f64>() / classes as f64;
-        // A masked class has no finite mean to take off; such a slot stays as it is.
+        // A masked class has no finite mean to subtract; such a slot is left unchanged.
         if mean.is_finite() {
             slot.iter_mut().for_each(|value| *value -= mean as f32);
         }

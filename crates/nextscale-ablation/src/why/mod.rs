@@ -1,4 +1,4 @@
-//! Why a rule does what it does: scale by scale, and on real images that it completes.
+//! Why a rule has its effect: scale by scale, and on real images that it completes.
 
 mod bands;
 mod completion;
@@ -14,16 +14,17 @@ pub use numbers::{ScaleNumbers, Traced};
 use crate::Result;
 use crate::maker::Maker;
 use crate::plan::{Ablation, Cell, Pixels};
+use crate::store::Store;
 
-/// Images of a cell that are shown as they form.
+/// Images of a cell that are shown as they form, and as they are completed.
 pub const STRIPS: u64 = 4;
 
-/// Under which name and key a cell's numbers are kept.
+/// The name and key under which a cell's numbers are stored.
 pub fn trace_key(traces: u64, seed: u64, baseline: &str) -> String {
     format!("{traces} images of seed {seed} against {baseline}")
 }
 
-/// Images of a cell that are still to be looked at.
+/// Images of a cell that are still to be analysed.
 ///
 /// # Errors
 /// If a file is damaged.
@@ -46,17 +47,23 @@ pub fn missing(
         }
     }
     if let Some(given) = given
-        && maker.store().kept::<Completed>(&id, "completion", given.key())?.is_none()
+        && !is_completed(maker.store(), &id, given.key())?
     {
         missing += given.count() * (cell.prepared.model.schedule().len() as u64 - 1);
     }
     Ok(missing)
 }
 
-/// Looks at a cell scale by scale, and has it complete the given images, unless that was done.
+/// Whether a cell's completions exist, both numbers and pictures.
+fn is_completed(store: &Store, id: &str, key: &str) -> Result<bool> {
+    Ok(store.kept::<Completed>(id, "completion", key)?.is_some()
+        && store.kept_images(id, "completions", key)?.is_some())
+}
+
+/// Analyses a cell scale by scale, and completes the given images with it, unless that was done before.
 ///
 /// # Errors
-/// If the run fails, the disk does, or someone asks to stop.
+/// If the run fails, the disk fails, or a stop is requested.
 pub fn look(
     ablation: &Ablation,
     cells: &[&Cell],
@@ -79,9 +86,10 @@ pub fn look(
         }
     }
     if let Some(given) = given
-        && maker.store().kept::<Completed>(&id, "completion", given.key())?.is_none()
+        && !is_completed(maker.store(), &id, given.key())?
     {
-        let completed = completion::complete(cell, given, ablation, maker)?;
+        let (completed, strips) = completion::complete(cell, given, ablation, maker)?;
+        maker.store().keep_images(&id, "completions", given.key(), &strips)?;
         maker.store().keep(&id, "completion", given.key(), &completed)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A cell's images made once more, to look at every scale.
+//! Generates a cell's images once more, to analyse every scale.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::maker::Maker;
 use crate::plan::Cell;
 use crate::{Error, Result};
 
-/// Makes images of a cell, looking on, and the first few of them as they form, image by image, scale by scale.
+/// Generates images of a cell with an observer, and returns the first few as they form, image by image, scale
+/// by scale.
 pub(super) fn trace(
     cell: &Cell,
     baseline: &Cell,
@@ -40,7 +41,8 @@ pub(super) fn trace(
     for images in numbers.chunks(cell.prepared.config.batch) {
         let conditions: Vec<Condition> = images.iter().map(|&image| cell.condition(image)).collect();
         looker.begin(images, STRIPS.min(count));
-        generator.batch(Batch { images, conditions: &conditions }, &mut looker, maker.stop())?;
+        let pixels = generator.batch(Batch { images, conditions: &conditions }, &mut looker, maker.stop());
+        pixels.map_err(|error| cell.prepared.model.named_in(error))?;
         maker.advance(cell, images.len() as u64);
     }
     looker.finish(count)

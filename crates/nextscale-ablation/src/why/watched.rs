@@ -3,10 +3,10 @@ use std::sync::Arc;
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
 use nextscale_guidance::{Guidance, Step};
 
-/// A rule as it is, run with the passes that another one needs too, so that both can be asked about the same step.
+/// A rule that is run with the passes of another rule too, so that both can be evaluated on the same step.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// The rule whose logits are drawn from.
+    /// The rule from whose logits tokens are drawn.
     pub rule: Arc<dyn Guidance>,
     /// The rule that it is compared with.
     pub beside: Arc<dyn Guidance>,

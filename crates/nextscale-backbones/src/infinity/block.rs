@@ -15,8 +15,8 @@ use crate::transformer::{
     ops,
 };
 
-/// One transformer block: self-attention and MLP, each between an adaptive norm and a gate, and cross-attention over the text
-/// between them.
+/// One transformer block: self-attention and MLP, each between an adaptive norm and a gate, with
+/// cross-attention over the text between them.
 #[derive(Module, Debug)]
 pub struct Block {
     pub(super) modulator: Modulator,
@@ -55,10 +55,11 @@ impl Block {
         self.feed_forward.list(&format!("{prefix}ffn."), names);
     }
 
-    /// x + γ1 ⊙ SA(LN(x) ⊙ (1 + s1) + b1), then x + CA(LN(x) ⊙ w + b), then x + γ2 ⊙ MLP(LN(x) ⊙ (1 + s2) + b2).
+    /// x + γ1 ⊙ SA(LN(x) ⊙ (1 + s1) + b1), then x + CA(LN(x) ⊙ w + b), then x + γ2 ⊙ MLP(LN(x) ⊙ (1 + s2) +
+    /// b2).
     ///
-    /// `attend` turns queries, keys and values, which no position has turned yet, into the mixture of values: the session's
-    /// reads a cache, the teacher's has a mask.
+    /// `attend` turns queries, keys and values, before rotary embeddings, into the weighted sum of values: a
+    /// session reads a cache, training applies a mask.
     pub(super) fn forward(
         &self,
         x: Tensor<3>,

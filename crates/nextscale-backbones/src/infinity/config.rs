@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 use super::templates;
 use crate::transformer::streams;
 
-/// Level embeddings that upstream's models have.
+/// Level embeddings of upstream's models.
 const LEVELS: usize = 15;
 /// Text tokens of upstream's models.
 const TEXT_ROWS: usize = 512;
 /// Channels of flan-t5-xl.
 const TEXT_WIDTH: usize = 2048;
 
-/// The architecture of an Infinity transformer ("Infinity: Scaling Bitwise AutoRegressive Modeling for High-Resolution Image
-/// Synthesis", CVPR 2025): bits of a token in, bits of the next scale's out, text by cross-attention.
+/// The architecture of an Infinity transformer ("Infinity: Scaling Bitwise AutoRegressive Modeling for
+/// High-Resolution Image Synthesis", CVPR 2025): the bits of tokens in, the bits of the next scale out, text
+/// by cross-attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InfinityConfig {
     /// The scales, coarse to fine; the first is 1 × 1.
@@ -21,30 +22,31 @@ pub struct InfinityConfig {
     pub positions: Grid,
     /// Blocks.
     pub depth: usize,
-    /// Groups of blocks in the file's names, `block_chunks.{i}.module.{j}`; one is plain `blocks.{n}`.
+    /// Groups of blocks in the file's names, `block_chunks.{i}.module.{j}`; with one group names are plain
+    /// `blocks.{n}`.
     pub chunks: usize,
     /// Channels of the hidden states, C.
     pub width: usize,
-    /// Attention heads; they divide the width.
+    /// Attention heads; they must divide the width.
     pub heads: usize,
     /// Channels inside the MLP, about 4·C.
     pub hidden: usize,
-    /// Bits of a token: the tokenizer's, or four times as many where it puts 2 × 2 cells into a token (patchify).
+    /// Bits per token: the tokenizer's, or four times as many if 2 × 2 cells form a token (patchify).
     pub bits: usize,
-    /// Level embeddings: the most scales that it generates.
+    /// Level embeddings: the largest number of scales.
     pub levels: usize,
     /// Channels of the text encoder's rows.
     pub text_width: usize,
-    /// Learned rows that stand for no text: the most tokens of a prompt.
+    /// Learned rows for the absence of text: the largest number of tokens in a prompt.
     pub text_rows: usize,
-    /// Heads of the attention that pools the text; they divide the width.
+    /// Heads of the attention that pools the text; they must divide the width.
     pub pool_heads: usize,
 }
 
 /// A published size: name, depth, chunks, width, heads, bits and the size of its images.
 type Size = (&'static str, usize, usize, usize, usize, usize, &'static str);
 
-/// Upstream's sizes. Bits of those without a published file are those of the 2B model.
+/// Upstream's sizes. Those without a published file get the bits of the 2B model.
 const SIZES: [Size; 8] = [
     ("125m", 12, 4, 768, 8, 16, "0.06M"),
     ("layer16", 16, 4, 1152, 12, 32, "0.25M"),
@@ -84,7 +86,8 @@ impl InfinityConfig {
         }
     }
 
-    /// The model of a published size, by its name, at square images: `125m`, `1b`, `2b`, `8b`, or `layer12` to `layer48`.
+    /// The model of a published size, by name, for square images: `125m`, `1b`, `2b`, `8b`, or `layer12` to
+    /// `layer48`.
     ///
     /// # Errors
     /// If no model of this name was published.
@@ -99,20 +102,20 @@ impl InfinityConfig {
             SIZES.iter().find(|(known, ..)| *known == lower)
         else {
             let known: Vec<_> = SIZES.iter().map(|(known, ..)| *known).collect();
-            let message = format!("{name} is none that was published; they are {}", known.join(", "));
+            let message = format!("{name} was not published; choose one of {}", known.join(", "));
             return Err(Error::setting("size", message));
         };
         let schedule = templates::schedule("1.0", size)?;
         Ok(Self { chunks, ..Self::new([depth, width, heads], bits, schedule) })
     }
 
-    /// The published size that has this depth and width.
+    /// The published size with this depth and width.
     pub fn name(&self) -> Option<&'static str> {
         let of = |&&(_, depth, _, width, ..): &&Size| (depth, width) == (self.depth, self.width);
         SIZES.iter().find(of).map(|(name, ..)| *name)
     }
 
-    /// The same on other scales: a template's, or any that are no more than its level embeddings.
+    /// The same on other scales: a template's, or any others if there are enough level embeddings.
     ///
     /// # Errors
     /// If there are more scales than level embeddings, or the first is not 1 × 1.
@@ -126,20 +129,21 @@ impl InfinityConfig {
         Ok(config)
     }
 
-    /// Whether positions are counted on a grid that was chosen, rather than the one that follows from the scales.
+    /// Whether positions are counted on an explicitly chosen grid rather than the one that follows from the
+    /// scales.
     fn is_own_grid(&self) -> bool {
         self.positions != templates::reference_grid(&self.schedule)
     }
 
-    /// What a token's channels mean.
+    /// The meaning of a token's channels.
     pub fn alphabet(&self) -> Alphabet {
         Alphabet::bits(self.bits)
     }
 
-    /// Whether a token holds 2 × 2 cells of a tokenizer of so many bits.
+    /// Whether a token holds 2 × 2 cells of a tokenizer with this many bits.
     ///
     /// # Errors
-    /// If its bits are neither a token's nor a quarter of them.
+    /// If its bits are neither those of a token nor a quarter of them.
     pub fn patchifies(&self, tokenizer_bits: usize) -> Result<bool> {
         match tokenizer_bits {
             bits if bits == self.bits => Ok(false),
@@ -158,12 +162,12 @@ impl InfinityConfig {
         }
     }
 
-    /// Channels of a head.
+    /// Channels per head.
     pub(super) fn head_width(&self) -> usize {
         self.width / self.heads
     }
 
-    /// The names of a block's tensors begin with this.
+    /// The prefix of a block's tensor names.
     pub(super) fn prefix(&self, block: usize) -> String {
         match self.chunks {
             1 => format!("blocks.{block}."),
@@ -174,7 +178,7 @@ impl InfinityConfig {
         }
     }
 
-    /// Checks that the sizes make a model.
+    /// Checks the sizes.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -193,7 +197,7 @@ impl InfinityConfig {
             ("positions", self.positions.positions()),
         ];
         if let Some((field, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(Error::setting(*field, "0 makes no model; it must be at least 1"));
+            return Err(Error::setting(*field, "is 0; it must be at least 1"));
         }
         let divides = [
             ("heads", self.heads, "width", self.width),
@@ -207,7 +211,7 @@ impl InfinityConfig {
         }
         if !self.head_width().is_multiple_of(4) {
             let message = format!(
-                "{} make heads of {} channels, and rows and columns need a multiple of 4",
+                "{} give heads of {} channels; rows and columns need a multiple of 4",
                 self.heads,
                 self.head_width()
             );
@@ -230,12 +234,12 @@ impl InfinityConfig {
     }
 }
 
-/// Four times the width in multiples of 256, halves to the even one.
+/// Four times the width, rounded to multiples of 256, ties to even.
 pub(super) fn hidden(width: usize) -> usize {
     ((4 * width) as f64 / 256.0).round_ties_even().max(1.0) as usize * 256
 }
 
-/// Upstream's number of heads of the attention that pools the text.
+/// Upstream's number of heads for the attention that pools the text.
 pub(super) fn pool_heads(text_width: usize, width: usize) -> usize {
     (text_width / if width <= 4096 { 128 } else { 64 }).max(1)
 }
@@ -254,7 +258,7 @@ mod tests {
         assert_eq!((of("8b").bits, of("8b").chunks, of("8b").hidden), (56, 8, 14336));
         assert_eq!((of("layer12"), of("layer12").name()), (small, Some("125m")));
         assert!(InfinityConfig::published("3b").unwrap_err().to_string().contains("125m, layer16"));
-        // As many parameters as upstream counts in millions.
+        // As many parameters as upstream reports in millions.
         for (name, millions) in [("125m", 125.1), ("2b", 2204.6), ("8b", 8375.8)] {
             let count: usize =
                 of(name).expected().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();

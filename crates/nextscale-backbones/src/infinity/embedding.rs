@@ -9,7 +9,7 @@ use crate::transformer::{
     keys::{Supply, Value, linear, list_linear},
 };
 
-/// Bits of the scales before, the start and the scale's number: all that enters the first block.
+/// The bits of the earlier scales, the start and the scale's number: everything that enters the first block.
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// `[1, 1, width]`, added to the text's vector at scale 0.

@@ -1,4 +1,4 @@
-//! The reference numbers that the tests compare with: upstream's code on tiny models (tests/fixtures/infinity/README.md).
+//! The reference numbers for tests: upstream's code on tiny models (tests/fixtures/infinity/README.md).
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/infinity").join(name)
 }
 
-/// A fixture that is a JSON file.
+/// A JSON fixture.
 pub fn json(name: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
 }
 
-/// A fixture that is a file of tensors.
+/// A fixture of tensors.
 pub fn opened(name: &str) -> WeightFile {
     WeightFile::open(path(name)).unwrap()
 }
@@ -46,7 +46,7 @@ pub fn list(reference: &Reference, name: &str) -> Vec<f64> {
     reference.tensor::<1>(name).into_data().iter::<f64>().collect()
 }
 
-/// Texts that lie one behind the other, `[rows, width]`, as a padded batch.
+/// Concatenated texts, `[rows, width]`, as a padded batch.
 pub fn texts(rows: &Tensor<2>, lengths: &[usize]) -> ConditionRows {
     let [_, width] = rows.dims();
     let device = rows.device();
@@ -55,7 +55,7 @@ pub fn texts(rows: &Tensor<2>, lengths: &[usize]) -> ConditionRows {
     let values = lengths.iter().map(|&length| {
         let own = rows.clone().slice_dim(0, start..start + length);
         start += length;
-        // What stands beyond a text is not to matter.
+        // Padding must have no effect.
         let rest = Tensor::full([longest - length, width], 7.0, &device);
         Tensor::cat(vec![own, rest], 0).unsqueeze::<3>()
     });
@@ -75,7 +75,7 @@ pub fn given(reference: &Reference) -> ConditionRows {
     texts(&reference.tensor("text"), &lengths(reference, "text_lens"))
 }
 
-/// The texts of a run, and on the negative side either its negatives or the learned rows of no text.
+/// The texts of a run; on the negative side, its negatives or the learned rows for no text.
 pub fn conditions(model: &Infinity, reference: &Reference) -> BatchConditions {
     let lengths_given = lengths(reference, "text_lens");
     let negative = match reference.names().any(|name| name == "neg_text") {
@@ -90,10 +90,10 @@ pub fn conditions(model: &Infinity, reference: &Reference) -> BatchConditions {
     BatchConditions::new(lengths_given.len(), sides).unwrap()
 }
 
-/// What bits add up to, written out by hand: codes ±1/√d, each scale resized to the finest grid.
+/// The sum of the bits, written out by hand: codes ±1/√d, each scale resized to the finest grid.
 pub struct Canvas {
     schedule: ScaleSchedule,
-    /// Bits of a cell, and cells on a token's side.
+    /// Bits per cell, and cells along a token's side.
     bits: usize,
     side: usize,
     batch: usize,

@@ -1,4 +1,4 @@
-//! Tests that an image's logits are the same bits whatever runs beside it.
+//! Tests that an image's logits are the same, bit for bit, whatever runs beside it.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Condition, Dtype, Mixing, Pass, PassPlan, Passes, Perturbation, ScaleSchedule};
@@ -6,14 +6,14 @@ use nextscale_core::{Condition, Dtype, Mixing, Pass, PassPlan, Passes, Perturbat
 use super::{Infinity, InfinityConfig, Initialisation};
 use crate::{Backbone, TextConditioner, prepare};
 
-/// The logits of an image at each scale, flat; `None` where they were not wanted.
+/// The logits of an image at each scale, flattened; `None` where they were not requested.
 type Image = Vec<Option<Vec<f32>>>;
 
 fn numbers(count: usize, salt: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * (7 + salt) + 31 * salt) as f32 * 0.618).sin()).collect()
 }
 
-/// Prompts of unlike lengths; the third is as long as the first.
+/// Prompts of different lengths, except that the third is as long as the first.
 fn conditioner(model: &Infinity) -> TextConditioner {
     let width = model.config().text_width;
     let prompts = [3, 7, 3, 1, 5].into_iter().enumerate().map(|(i, length)| {
@@ -25,11 +25,11 @@ fn conditioner(model: &Infinity) -> TextConditioner {
 
 fn prompt(i: usize) -> Condition {
     let prompt = Condition::Prompt(format!("prompt {}", i % 5));
-    // Every fourth has a negative of another length.
+    // Every fourth has a negative of a different length.
     if i % 4 == 3 { prompt.avoiding(Condition::Prompt("prompt 4".into())) } else { prompt }
 }
 
-/// Runs as many images as asked for; `wanted` says the passes of each scale, the last entry those of the rest.
+/// Runs this many images; `wanted` gives the passes of each scale, its last entry those of the rest.
 fn run(model: &Infinity, images: usize, wanted: &[&Passes], pass: &Pass) -> Vec<Image> {
     let conditions: Vec<_> = (0..images).map(prompt).collect();
     let scales = model.schedule().len();
@@ -97,7 +97,7 @@ fn an_image_does_not_depend_on_the_batch_nor_on_the_lengths_of_other_prompts() {
         pool_heads: 2,
         ..InfinityConfig::new(size, 5, ScaleSchedule::square(sides).unwrap())
     };
-    // Open gates, so that the blocks show in the logits.
+    // With open gates, so that the blocks affect the logits.
     let start = Initialisation { seed: 1, gate: 1.0 };
     for (size, sides) in [([2, 64, 4], &[1, 2, 3][..]), ([2, 160, 5], &[1, 3, 9]), ([2, 768, 8], &[1, 2, 4])]
     {

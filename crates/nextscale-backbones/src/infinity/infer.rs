@@ -3,7 +3,8 @@ use nextscale_weights::{Error as WeightError, LoadError, WeightFile};
 
 use super::{config::InfinityConfig, templates};
 
-/// The tensors whose shapes tell the architecture, and their ranks; those of the first block come behind its prefix.
+/// The tensors whose shapes determine the architecture, with their ranks; names of the first block follow its
+/// prefix.
 const TELLING: [(&str, usize); 5] = [
     ("cfg_uncond", 2),
     ("lvl_embed.weight", 2),
@@ -13,13 +14,14 @@ const TELLING: [(&str, usize); 5] = [
 ];
 
 impl InfinityConfig {
-    /// Reads the architecture from a checkpoint's header.
+    /// Infers the architecture from a checkpoint's header.
     ///
-    /// The scales are `scales` where given; else those of the file's metadata, which models trained here have; else those of
-    /// square images, of the published size with as many blocks and channels, or of 256² pixels.
+    /// The scales are `scales` if given; otherwise those in the file's metadata, which models trained here
+    /// have; otherwise those of square images, at the published size with as many blocks and channels, or at
+    /// 256² pixels.
     ///
     /// # Errors
-    /// If the file is no Infinity transformer, or the scales do not fit it.
+    /// If the file is not an Infinity transformer, or the scales do not fit it.
     pub fn infer(file: &WeightFile, scales: Option<&ScaleSchedule>) -> Result<Self, LoadError> {
         let file = Self::rooted(file)?;
         if !Self::is_of(&file) {
@@ -40,7 +42,7 @@ impl InfinityConfig {
         let scale = shape(&format!("{first}sa.scale_mul_1H11"), 4)?;
         let hidden = shape(&format!("{first}ffn.fc1.weight"), 2)?;
         let config = Self {
-            // What the file says, or the caller, below.
+            // From the file or the caller, below.
             schedule: ScaleSchedule::square(&[1])?,
             positions: Grid::square(1),
             depth: chunks.saturating_mul(each),
@@ -83,8 +85,8 @@ fn shape(file: &WeightFile, name: &str, rank: usize) -> Result<Vec<usize>, Weigh
     Ok(info.shape.clone())
 }
 
-/// Groups of blocks, and blocks of a group: as far as they are numbered without a gap. What is left over is unexpected in the check of
-/// all names.
+/// The number of groups of blocks and of blocks per group, as far as they are numbered without a gap. The
+/// check of all names reports the rest as unexpected.
 fn blocks(file: &WeightFile) -> (usize, usize) {
     let has = |prefix: &str| file.info(&format!("{prefix}ffn.fc1.weight")).is_some();
     let chunks = (0..).take_while(|i| has(&format!("block_chunks.{i}.module.0."))).count();

@@ -13,21 +13,23 @@ use crate::transformer::{
 };
 
 impl InfinityConfig {
-    /// A model with fresh weights, as upstream's training begins. With [`published`](Self::published) and [`Infinity::save`] this
-    /// makes a random checkpoint of an official size under upstream's keys.
+    /// A model with fresh weights, as at the start of upstream's training. Together with
+    /// [`published`](Self::published) and [`Infinity::save`] this creates a random checkpoint of an official
+    /// size under upstream's keys.
     ///
     /// # Errors
-    /// If the sizes make no model.
+    /// If the sizes are invalid.
     pub fn init(&self, initialisation: &Initialisation, device: &Device) -> Result<Infinity> {
         self.check()?;
         self.build(&mut Fresh { config: self, initialisation, device })
     }
 
-    /// The same model to train. In bf16 that is mixed precision: products of linear layers and of attention are of numbers rounded
-    /// to bfloat16, forwards and backwards; weights, sums and all else are f32.
+    /// The same model for training. In bf16 this is mixed precision: the inputs of products in linear layers
+    /// and attention are rounded to bfloat16, forward and backward; weights, sums and everything else are
+    /// f32.
     ///
     /// # Errors
-    /// If the sizes make no model, or the processor or the device cannot compute so.
+    /// If the sizes are invalid, or the processor or the device does not support the precision.
     pub fn init_to_train(
         &self,
         initialisation: &Initialisation,
@@ -38,10 +40,10 @@ impl InfinityConfig {
         to_train::build(Fresh { config: self, initialisation, device }, self, device, dtype)
     }
 
-    /// The same model for generation alone, as [`Infinity::load_to_generate`] gives it from a file.
+    /// The same model for generation only, as from [`Infinity::load_to_generate`].
     ///
     /// # Errors
-    /// If the sizes make no model, or the processor or the device cannot compute so.
+    /// If the sizes are invalid, or the processor or the device does not support the precision.
     pub fn init_to_generate(
         &self,
         initialisation: &Initialisation,
@@ -54,11 +56,11 @@ impl InfinityConfig {
 }
 
 impl InfinityConfig {
-    /// The tensors of [`init`](Self::init) under upstream's keys, made one at a time: no model is held, so that the file of a large one
-    /// can be made in little memory.
+    /// The tensors of [`init`](Self::init) under upstream's keys, created one at a time: no model is held, so
+    /// a large model's file can be written with little memory.
     ///
     /// # Errors
-    /// If the sizes make no model.
+    /// If the sizes are invalid.
     pub fn fresh_tensors(
         &self,
         initialisation: &Initialisation,
@@ -103,7 +105,7 @@ impl Fresh<'_> {
     }
 }
 
-/// What upstream multiplies the weights by that make scales and shifts.
+/// Upstream's factor for the weights that produce scales and shifts.
 const MODULATION: f32 = 1e-3;
 
 impl Fresh<'_> {
@@ -134,7 +136,7 @@ impl Fresh<'_> {
         let gain = match key {
             "head.weight" => 0.02,
             "head_nm.ada_lin.1.weight" => f64::from(MODULATION),
-            // What a block ends in.
+            // The last layers of a block.
             _ if key.starts_with("block") && ends.iter().any(|end| key.ends_with(end)) => {
                 1.0 / (2.0 * self.config.depth as f64).sqrt()
             }

@@ -12,18 +12,20 @@ use crate::transformer::{
     to_train,
 };
 
-/// A tensor that every Infinity transformer has at its top, and no other model.
+/// A tensor at the top level of every Infinity transformer, and of no other model.
 const MARKER: &str = "cfg_uncond";
-/// Where upstream's training keeps the weights that it generates with, beside their average and the optimiser's moments.
+/// Where upstream's training stores the weights for generation, beside their average and the optimiser's
+/// moments.
 const FINE_TUNED: &str = "trainer.gpt_fsdp";
 
 impl Infinity {
-    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
-    /// width. The architecture is read from its tensors; see [`InfinityConfig::infer`] for the scales.
+    /// Opens a checkpoint, upstream's own or one in its format: `.pth` or `.safetensors`, flat or nested, of
+    /// any float width. The architecture is inferred from its tensors; see [`InfinityConfig::infer`] for the
+    /// scales.
     ///
     /// # Errors
-    /// If the file cannot be read or is no Infinity transformer, a tensor is missing, unexpected or misshapen, or `scales`
-    /// do not fit it.
+    /// If the file cannot be read or is not an Infinity transformer, a tensor is missing, unexpected or
+    /// misshapen, or `scales` do not fit it.
     pub fn open(
         path: impl AsRef<Path>,
         scales: Option<&ScaleSchedule>,
@@ -33,8 +35,8 @@ impl Infinity {
         Self::load(&file, &InfinityConfig::infer(&file, scales)?, device)
     }
 
-    /// Reads a model of this architecture. Every name and shape is checked before a value is read, and tensors are read
-    /// one by one straight into their place: no more than one tensor is held twice.
+    /// Loads a model of this architecture. Every name and shape is checked before any value is read, and
+    /// tensors are read one by one: at most one is held twice.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -43,11 +45,11 @@ impl Infinity {
         config.build(&mut Loader { file: &file, device })
     }
 
-    /// As [`load`](Self::load), for generation alone: on the CPU the weights of linear layers are laid out for its products,
-    /// which are faster then. Such a model gives logits and can be saved, but has no gradients.
+    /// As [`load`](Self::load), for generation only: on the CPU, the weights of linear layers are packed,
+    /// which makes products faster. Such a model gives logits and can be saved, but has no gradients.
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if the processor or the device cannot compute so.
+    /// As [`open`](Self::open), or if the processor or the device does not support the precision.
     pub fn load_to_generate(
         file: &WeightFile,
         config: &InfinityConfig,
@@ -58,10 +60,11 @@ impl Infinity {
         laid_out::build(Loader { file: &file, device }, config, device, dtype)
     }
 
-    /// As [`load`](Self::load), to go on training: as [`InfinityConfig::init_to_train`] makes fresh weights.
+    /// As [`load`](Self::load), to continue training; compare [`InfinityConfig::init_to_train`] for fresh
+    /// weights.
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if the processor or the device cannot compute so.
+    /// As [`open`](Self::open), or if the processor or the device does not support the precision.
     pub fn load_to_train(
         file: &WeightFile,
         config: &InfinityConfig,
@@ -73,7 +76,7 @@ impl Infinity {
     }
 }
 
-/// The file at the dictionary that has a model of this architecture, its names and shapes checked.
+/// The file at the dictionary that holds a model of this architecture, after checking names and shapes.
 fn fitting(file: &WeightFile, config: &InfinityConfig) -> Result<WeightFile, LoadError> {
     config.check()?;
     let file = InfinityConfig::rooted(file)?;
@@ -82,23 +85,23 @@ fn fitting(file: &WeightFile, config: &InfinityConfig) -> Result<WeightFile, Loa
 }
 
 impl InfinityConfig {
-    /// Whether a file is an Infinity transformer's by its names.
+    /// Whether a file is an Infinity transformer, judging by its names.
     pub fn is_of(file: &WeightFile) -> bool {
         Self::rooted(file).is_ok_and(|file| file.info(MARKER).is_some())
     }
 
-    /// The file at the dictionary that has the transformer: that of fine-tuned checkpoints, or whichever there is. Unchanged
-    /// where there is none.
+    /// The file at the dictionary that holds the transformer, that of fine-tuned checkpoints if there is one.
+    /// Unchanged if there is none.
     ///
     /// # Errors
-    /// If several dictionaries have one.
+    /// If several dictionaries hold one.
     pub fn rooted(file: &WeightFile) -> Result<WeightFile, nextscale_weights::Error> {
         let tuned = file.within(FINE_TUNED);
         if tuned.info(MARKER).is_some() { Ok(tuned) } else { file.rooted(MARKER) }
     }
 
-    /// The tensors that a checkpoint of this architecture has, by upstream's keys. Buffers that upstream drops or that are zeros
-    /// may be there or not.
+    /// The tensors of a checkpoint of this architecture, by upstream's keys. Buffers that upstream drops or
+    /// that are zero may be absent.
     pub fn expected(&self) -> ExpectedTensors {
         let name = match self.name() {
             Some(name) => format!("an Infinity transformer ({name})"),
@@ -178,7 +181,7 @@ mod tests {
             .chain(old)
             .map(|(key, data)| (format!("trainer.gpt_fsdp.{key}"), data));
         let other = ("trainer.gpt_opt.step".into(), TensorData::new(vec![0.0_f32; 8], [8]));
-        // An average beside the weights, which upstream does not generate with.
+        // An average beside the weights, which upstream does not use for generation.
         let average = ("trainer.gpt_ema_fsdp.cfg_uncond".into(), TensorData::new(vec![0.0_f32; 8], [8]));
         let file = saved(folder.path(), nested.chain([other, average]));
         assert!(InfinityConfig::is_of(&file));

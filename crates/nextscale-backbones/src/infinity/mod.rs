@@ -1,9 +1,9 @@
-//! The Infinity transformer ("Infinity: Scaling Bitwise AutoRegressive Modeling for High-Resolution Image Synthesis", CVPR
-//! 2025), in upstream's arithmetic and under upstream's key names.
+//! The Infinity transformer ("Infinity: Scaling Bitwise AutoRegressive Modeling for High-Resolution Image
+//! Synthesis", CVPR 2025), in upstream's arithmetic and under upstream's key names.
 //!
-//! What of upstream is easily missed: the positions of every scale are counted on the template's largest grid, whatever the
-//! size of the image; the level embedding is added once, before the first block; and the rows that stand for no text are as many
-//! as the prompt's.
+//! Details of upstream that are easily missed: the positions of every scale are counted on the template's
+//! largest grid, whatever the image size; the level embedding is added once, before the first block; and an
+//! image without text gets as many learned rows as its prompt has.
 
 mod backbone;
 mod block;

@@ -18,9 +18,11 @@ use crate::transformer::{
     streams::Streams,
 };
 
-/// The Infinity transformer: predicts the bits of each scale from the features of the scales before it and a text.
+/// The Infinity transformer: predicts the bits of each scale from the features of the earlier scales and a
+/// text.
 ///
-/// The same modules generate (through [`Backbone`](crate::Backbone)) and train (through [`Infinity::logits`]).
+/// The same modules are used for generation (through [`Backbone`](crate::Backbone)) and training (through
+/// [`Infinity::logits`]).
 #[derive(Module, Debug)]
 pub struct Infinity {
     pub(super) text: Text,
@@ -32,12 +34,12 @@ pub struct Infinity {
     pub(super) config: InfinityConfig,
 }
 
-/// All that a batch of rows is conditioned on: constant over scales, computed once.
+/// Everything that a batch of rows is conditioned on. Constant over scales, computed once.
 #[derive(Debug, Clone)]
 pub(super) struct Conditioning {
     /// The texts' vectors, `[rows, width]`.
     pub texts: Tensor<2>,
-    /// A block's modulation, and the keys and values that its cross-attention reads.
+    /// A block's modulation, and the keys and values for its cross-attention.
     pub blocks: Vec<(Modulation, Attended)>,
     pub head: HeadModulation,
 }
@@ -100,8 +102,8 @@ impl Infinity {
         &self.config
     }
 
-    /// The learned rows that stand for no text, `[text_rows, text_width]`: an image's null side has as many of the first as
-    /// its prompt has rows.
+    /// The learned rows for the absence of text, `[text_rows, text_width]`: an image's null side uses as many
+    /// of the first as its prompt has rows.
     pub fn null_text(&self) -> Tensor<2> {
         self.text.unconditional()
     }
@@ -126,7 +128,7 @@ impl Infinity {
         Ok(OfSides { conditioning: self.condition(ragged(rows, self.config.text_width)?), sides })
     }
 
-    /// What rows of texts make of all blocks.
+    /// The inputs of all blocks from rows of texts.
     pub(super) fn condition(&self, rows: Rows) -> Conditioning {
         let normed = self.text.normed(rows);
         let texts = self.text.pooled(&normed);

@@ -1,18 +1,18 @@
-//! Rotary position embeddings of rows and columns (upstream's `rope2d_normalized_by_hw = 2`): a token is where it lies on
-//! one grid that all scales share.
+//! Rotary position embeddings of rows and columns (upstream's `rope2d_normalized_by_hw = 2`): a token's
+//! position is that on a grid shared by all scales.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::Grid;
 
-/// Where a scale's `count` rows (or columns) lie among the `reference` ones: row r at r·reference/count, halves to the even
-/// neighbour, in upstream's f32.
+/// The positions of a scale's `count` rows (or columns) among the `reference` ones: row r is at
+/// r·reference/count, rounded with ties to even, in upstream's f32.
 fn places(count: usize, reference: usize) -> impl Iterator<Item = f32> + Clone {
     let ratio = (reference as f64 / count as f64) as f32;
     (0..count).map(move |i| (i as f32 * ratio).round_ties_even())
 }
 
-/// Cosine and sine of every pair of a head's channels at every position of a grid, `[positions, width]`: the first half of the pairs
-/// turns with the row, the second with the column.
+/// Cosine and sine of every pair of a head's channels at every position of a grid, `[positions, width]`: the
+/// first half of the pairs rotates with the row, the second with the column.
 fn turns(grid: Grid, reference: Grid, width: usize) -> Vec<f32> {
     let half = width / 2;
     let frequencies: Vec<f32> =
@@ -31,7 +31,7 @@ fn turns(grid: Grid, reference: Grid, width: usize) -> Vec<f32> {
     turns
 }
 
-/// The turns of some grids, one behind the other, for `nextscale_kernels::rotate`: `[positions, width]`.
+/// The rotations of several grids, concatenated, for `nextscale_kernels::rotate`: `[positions, width]`.
 pub(super) fn table(grids: &[Grid], reference: Grid, width: usize, device: &Device) -> Tensor<2> {
     let turns: Vec<f32> = grids.iter().flat_map(|&grid| turns(grid, reference, width)).collect();
     let positions = turns.len() / width.max(1);

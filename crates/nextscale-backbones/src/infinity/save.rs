@@ -6,7 +6,8 @@ use nextscale_weights::{Precision, save_safetensors};
 use super::model::Infinity;
 
 impl Infinity {
-    /// Every trained parameter under upstream's key and in upstream's layout, taken off the device one by one.
+    /// Every trained parameter under upstream's key and in upstream's layout, copied from the device one by
+    /// one.
     pub fn tensors(&self) -> impl Iterator<Item = (String, TensorData)> + '_ {
         self.parameters().into_iter().map(|named| {
             let data = named.data();
@@ -14,7 +15,7 @@ impl Infinity {
         })
     }
 
-    /// The buffers that upstream's files have beside the parameters: key biases of zeros.
+    /// The buffers in upstream's files besides the parameters: key biases of zeros.
     pub fn buffers(&self) -> Vec<(String, TensorData)> {
         let width = self.config.width;
         let blocks = (0..self.config.depth).flat_map(|block| {
@@ -26,11 +27,11 @@ impl Infinity {
         prefixes.map(|prefix| (format!("{prefix}zero_k_bias"), zeros())).collect()
     }
 
-    /// Writes a `.safetensors` file with upstream's keys that [`Infinity::open`] opens without further settings; with
-    /// `buffers` all that upstream's files have.
+    /// Writes a `.safetensors` file with upstream's keys that [`Infinity::open`] opens without further
+    /// settings. With `buffers` it has everything that upstream's files have.
     ///
     /// # Errors
-    /// If the disk refuses, or a value does not fit f16.
+    /// If writing fails, or a value does not fit f16.
     pub fn save(
         &self,
         path: impl AsRef<Path>,
@@ -41,7 +42,7 @@ impl Infinity {
         save_safetensors(path, self.tensors().chain(buffers), precision, &self.metadata())
     }
 
-    /// What a file says in its header: the scales, and the grid on which positions are counted, of which tensors have no trace.
+    /// The header's metadata: the scales, and the grid on which positions are counted, which no tensor shows.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
             ("scales".into(), self.config.schedule.to_string()),

@@ -13,19 +13,19 @@ use crate::transformer::{
     streams::{Streams, check, filed, picked},
 };
 
-/// The generation of one batch: the rows of all streams are stacked, each of `batch` rows.
+/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
 pub(super) struct InfinitySession<'a> {
     model: &'a Infinity,
     plan: PassPlan,
     batch: usize,
-    /// The scale to come.
+    /// The next scale.
     scale: usize,
-    /// Whose rows are stacked now.
+    /// The streams whose rows are stacked now.
     running: Streams,
     conditioning: Conditioning,
     /// One a block.
     caches: Vec<Cache>,
-    /// The turns of all scales, one behind the other, so that none crosses to the device between scales.
+    /// The rotations of all scales, concatenated, so that nothing is copied to the device between scales.
     turns: Tensor<2>,
 }
 
@@ -120,11 +120,11 @@ impl<'a> InfinitySession<'a> {
             return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
         }
         let x = self.model.embedding.features(input, k);
-        // The streams differ through modulation, text and cache only.
+        // The streams differ only in modulation, text and cache.
         Ok(self.running.repeat(x))
     }
 
-    /// The next scale; `watch` sees the input of the first block, then the output of each.
+    /// The next scale; `watch` receives the input of the first block, then the output of each block.
     fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
         let k = self.scale;
         let config = &self.model.config;
@@ -192,7 +192,7 @@ mod tests {
     const LOGITS: f32 = 5e-4;
     const HIDDEN: f32 = 5e-4;
 
-    /// Both sides' hidden states of the reference lie as ours do: given rows first.
+    /// The reference stacks both sides' hidden states in the same order: given rows first.
     #[test]
     fn texts_become_upstreams_vectors_and_rows() {
         for (name, run) in [("base", "reference"), ("base", "reference_b"), ("patchify", "reference")] {
@@ -208,7 +208,7 @@ mod tests {
             assert_close(&pooled, &reference.tensor("sos"), 2e-5, "sos");
             assert_close(&flat(&model.text.source(normed)), &reference.tensor("ca_kv"), 2e-5, "ca_kv");
 
-            // A padded batch makes the same of each text.
+            // Texts give the same in a padded batch.
             let side = padded(conditions.rows(PassCondition::Given).unwrap(), 256).unwrap();
             let alike = model.text.pooled(&model.text.normed(side));
             let batch = conditions.batch();
@@ -220,7 +220,7 @@ mod tests {
         PassPlan::new((0..schedule.len()).map(passes).collect(), schedule).unwrap()
     }
 
-    /// The recorded bits of scale `k`, and those of greatest logits.
+    /// The recorded bits of scale `k`, and those with the largest logits.
     fn assert_greedy(reference: &Reference, logits: &Tensor<3>, canvas: &mut Canvas, k: usize) {
         let [batch, positions, channels] = logits.dims();
         let bits = logits.clone().reshape([batch, positions, channels / 2, 2]).argmax(3);
@@ -236,7 +236,7 @@ mod tests {
         Canvas::new(schedule, bits, side, batch)
     }
 
-    /// Guidance of logits, run by run with what was drawn: runs A and C.
+    /// Guidance of logits, following the recorded draws: runs A and C.
     #[test]
     fn greedy_runs_with_guidance_of_logits_are_upstreams() {
         for name in ["base", "patchify"] {

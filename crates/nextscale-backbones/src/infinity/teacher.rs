@@ -9,24 +9,26 @@ use super::{
 use crate::transformer::{attention::Attention, mask, sequence::scales_of};
 
 impl Infinity {
-    /// Teacher-forced logits of all scales at once, `[batch, L, 2·bits]`; position i's are of the bits of token i.
+    /// Teacher-forced logits of all scales at once, `[batch, L, 2·bits]`; those at position i predict the
+    /// bits of token i.
     ///
-    /// `features` is `[batch, L − 1, bits]`: for each scale from 1 on, the features of the scales before it (the tokenizer's
-    /// `next_input`), concatenated. Fewer whole scales than the schedule's may be given, and the logits are theirs. Gradients reach
-    /// the embeddings of the texts, so that their encoder can train along. Nothing is dropped here: a trainer that drops
-    /// texts passes [`without_text`](Self::without_text).
+    /// `features` is `[batch, L − 1, bits]`: for each scale from 1 on, the features of the earlier scales
+    /// (the tokenizer's `next_input`), concatenated. With features of fewer whole scales, the logits are
+    /// those of these scales. Gradients reach the embeddings of the texts, so that their encoder can be
+    /// trained too. Nothing is dropped here: a trainer that drops texts passes
+    /// [`without_text`](Self::without_text).
     ///
     /// # Errors
-    /// If the conditions are no embeddings of the model's width, or the features fit no whole number of scales.
+    /// If the conditions are not embeddings of the model's width, or the features do not form whole scales.
     pub fn logits(&self, features: Tensor<3>, conditions: &ConditionRows) -> Result<Tensor<3>> {
         self.teach(features, conditions, |_| {})
     }
 
-    /// Texts of which the `dropped` have the learned rows of no text in place of their own, as many as they have.
+    /// Texts in which the `dropped` ones are replaced by as many learned rows for no text.
     ///
     /// # Errors
-    /// If the conditions are no embeddings, there is not one flag for each, or a text that is dropped is longer than the learned
-    /// rows.
+    /// If the conditions are not embeddings, the number of flags differs, or a dropped text is longer than
+    /// the learned rows.
     pub fn without_text(&self, conditions: &ConditionRows, dropped: &[bool]) -> Result<ConditionRows> {
         conditions.check()?;
         let ConditionRows::Embeddings { values, mask } = conditions else {
@@ -53,7 +55,8 @@ impl Infinity {
         Ok(ConditionRows::Embeddings { values, mask: mask.clone() })
     }
 
-    /// As [`logits`](Self::logits); `watch` sees the input of the first block, then the output of each.
+    /// As [`logits`](Self::logits); `watch` receives the input of the first block, then the output of each
+    /// block.
     fn teach(
         &self,
         features: Tensor<3>,
@@ -67,7 +70,7 @@ impl Infinity {
         let device = x.device();
         let grids = &config.schedule.grids()[..scales];
         let turns = rope::table(grids, config.positions, config.head_width(), &device);
-        // A position sees its own scale and all before it.
+        // A position sees its own scale and all earlier ones.
         let schedule = ScaleSchedule::new(grids.to_vec())?;
         let length = schedule.positions();
         let mask = TensorData::new(mask::additive(&schedule), [length, length]);

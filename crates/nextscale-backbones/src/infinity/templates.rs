@@ -1,5 +1,5 @@
-//! The scales that Infinity generates: a template of thirteen grids for each aspect ratio, of which an image of some size in
-//! pixels takes the first ones.
+//! The scales that Infinity generates: a template of thirteen grids per aspect ratio, of which an image of a
+//! given size takes the first ones.
 
 use nextscale_core::{Error, Grid, Result, ScaleSchedule};
 
@@ -7,7 +7,7 @@ use nextscale_core::{Error, Grid, Result, ScaleSchedule};
 struct Template {
     /// Height over width, as upstream writes it.
     ratio: &'static str,
-    /// Width over height, cut off after three digits as upstream writes it.
+    /// Width over height, truncated to three digits as upstream writes it.
     inverse: &'static str,
     grids: [(usize, usize); 13],
 }
@@ -24,10 +24,10 @@ const TEMPLATES: [Template; 8] = [
     Template { ratio: "3.0", inverse: "0.333", grids: [(1, 1), (2, 2), (6, 2), (9, 3), (15, 5), (21, 7), (27, 9), (36, 12), (45, 15), (54, 18), (72, 24), (90, 30), (111, 37)] },
 ];
 
-/// The sizes of images, and how many of a template's grids they take: about 256², 512², 768² and 1024² pixels.
+/// The sizes of images, and how many of a template's grids they use: about 256², 512², 768² and 1024² pixels.
 const BUDGETS: [(&str, usize); 4] = [("0.06M", 7), ("0.25M", 10), ("0.60M", 12), ("1M", 13)];
 
-/// Scales by which a template is told.
+/// The number of scales that identify a template.
 const SHORTEST: usize = 5;
 
 /// The sizes of images in millions of pixels, as upstream writes them.
@@ -57,10 +57,10 @@ pub fn nearest(height_over_width: f64) -> &'static str {
     aspects().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or("1.0")
 }
 
-/// The scales of a ratio of height to width and a size, both by their names.
+/// The scales for a ratio of height to width and a size, both by name.
 ///
 /// # Errors
-/// If there is no such template, or no such size; the message names those that there are.
+/// If there is no such template or size; the message lists the available ones.
 pub fn schedule(aspect: &str, budget: &str) -> Result<ScaleSchedule> {
     let Some((_, count)) = BUDGETS.into_iter().find(|(name, _)| *name == budget) else {
         let known: Vec<_> = budgets().collect();
@@ -68,13 +68,14 @@ pub fn schedule(aspect: &str, budget: &str) -> Result<ScaleSchedule> {
     };
     let Some((_, grids)) = ratios().find(|(name, _)| *name == aspect) else {
         let known: Vec<_> = aspects().collect();
-        let message = format!("{aspect} is no template of height over width; they are {}", known.join(", "));
+        let message =
+            format!("{aspect} is not a template's height over width; choose one of {}", known.join(", "));
         return Err(Error::setting("aspect", message));
     };
     ScaleSchedule::new(grids[..count].to_vec())
 }
 
-/// Whether the scales are the first ones of a template, five at least: fewer are of several.
+/// Whether the scales are the first ones of a template, at least five: fewer are ambiguous.
 pub fn is_template(schedule: &ScaleSchedule) -> bool {
     template_of(schedule).is_some()
 }
@@ -84,8 +85,8 @@ fn template_of(schedule: &ScaleSchedule) -> Option<Vec<Grid>> {
     ratios().map(|(_, grids)| grids).find(of)
 }
 
-/// The grid on which a schedule's positions are counted: a template's largest, whatever the size of the image, and
-/// the last one of any other schedule.
+/// The grid on which a schedule's positions are counted: a template's largest grid, whatever the image size,
+/// or the last grid of any other schedule.
 pub fn reference_grid(schedule: &ScaleSchedule) -> Grid {
     template_of(schedule).and_then(|grids| grids.last().copied()).unwrap_or_else(|| schedule.last())
 }
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!([0.1, 3.0 / 4.0, 1.05, 1.4, 9.0].map(nearest), ["0.333", "0.75", "1.0", "1.333", "3.0"]);
         let own = ScaleSchedule::square(&[1, 2, 3, 4]).unwrap();
         assert_eq!((reference_grid(&own), is_template(&own)), (Grid::square(4), false));
-        // Two templates begin so.
+        // Two templates begin like this.
         let short = ScaleSchedule::square(&[1, 2, 3]).unwrap();
         assert_eq!((reference_grid(&short), is_template(&short)), (Grid::square(3), false));
     }

@@ -17,10 +17,11 @@ use crate::transformer::{
 /// The epsilon of the text's norm.
 const EPSILON: f64 = 1e-6;
 
-/// What becomes of the text encoder's rows: a norm, a vector for the whole text, and the source of every cross-attention.
+/// Processes the text encoder's rows: a norm, a vector for the whole text, and the source of every
+/// cross-attention.
 #[derive(Module, Debug)]
 pub struct Text {
-    /// The rows of no text, `[text_rows, text_width]`.
+    /// The learned rows for no text, `[text_rows, text_width]`.
     unconditional: Param<Tensor<2>>,
     norm: Param<Tensor<1>>,
     pool: Pool,
@@ -46,14 +47,14 @@ pub struct KeysValues {
     heads: usize,
 }
 
-/// Which rows are whose.
+/// Which rows belong to which text.
 #[derive(Debug, Clone)]
-#[allow(clippy::large_enum_variant)] // one a batch and side
+#[allow(clippy::large_enum_variant)] // one per batch and side
 pub(super) enum Extent {
-    /// Texts of these lengths, one behind the other in a batch of one. A text's results are then the same bit for bit
-    /// whatever texts stand beside it.
+    /// Texts of these lengths, concatenated in a batch of one. A text's results are then the same, bit for
+    /// bit, whatever other texts there are.
     Ragged(Vec<usize>),
-    /// A row of the batch each; this is added to the scores, `[batch, 1, longest]`.
+    /// One row of the batch each; this is added to the scores, `[batch, 1, longest]`.
     Padded(Tensor<3>),
 }
 
@@ -73,7 +74,8 @@ struct Group {
     mask: Option<Tensor<3>>,
 }
 
-/// Keys and values of a batch of texts in one attention: texts of one length that stand together are one group.
+/// Keys and values of a batch of texts for one attention call: consecutive texts of equal length form a
+/// group.
 #[derive(Debug, Clone)]
 pub(super) struct Attended {
     groups: Vec<Group>,
@@ -98,7 +100,7 @@ impl KeysValues {
         names.push(Named::new(format!("{prefix}mat_kv.weight"), Value::Matrix(&self.weight)));
     }
 
-    /// The keys, divided by the root of a head's width as its scores are, and the values of rows.
+    /// The keys, divided by the square root of a head's width as its scores are, and the values.
     fn of(&self, rows: &Rows) -> Attended {
         let [batch, length, _] = rows.values.dims();
         let v_bias = self.v_bias.val();
@@ -118,7 +120,7 @@ impl KeysValues {
     }
 }
 
-/// Keys and values `[1, rows, heads, head width]` of texts one behind the other.
+/// Keys and values `[1, rows, heads, head width]` of concatenated texts.
 fn grouped(keys: Tensor<4>, values: Tensor<4>, lengths: &[usize]) -> Vec<Group> {
     let [_, _, heads, width] = keys.dims();
     let (mut groups, mut text, mut row) = (Vec::new(), 0, 0);
@@ -197,7 +199,7 @@ impl Pool {
         })
     }
 
-    /// One vector a text, `[texts, width]`.
+    /// One vector per text, `[texts, width]`.
     fn forward(&self, rows: &Rows, texts: usize) -> Tensor<2> {
         let query = self.query.val();
         let [_, heads, head_width] = query.dims();
@@ -228,7 +230,7 @@ impl Text {
         list_linear(&self.down, "text_proj_for_ca.2", names);
     }
 
-    /// The learned rows that stand for no text, `[text_rows, text_width]`.
+    /// The learned rows for the absence of text, `[text_rows, text_width]`.
     pub(super) fn unconditional(&self) -> Tensor<2> {
         self.unconditional.val()
     }
@@ -241,7 +243,8 @@ impl Text {
         Rows { values: x / size.sqrt() * self.norm.val().reshape([1, 1, width]), extent }
     }
 
-    /// One vector a text from its normed rows, `[texts, width]`: what blocks are modulated by, and scale 0 starts from.
+    /// One vector per text from its normalised rows, `[texts, width]`: it modulates the blocks, and scale 0
+    /// starts from it.
     pub(super) fn pooled(&self, rows: &Rows) -> Tensor<2> {
         let texts = match &rows.extent {
             Extent::Ragged(lengths) => lengths.len(),
@@ -250,7 +253,7 @@ impl Text {
         self.pool.forward(rows, texts)
     }
 
-    /// What every cross-attention takes keys and values from, given normed rows.
+    /// The source of every cross-attention's keys and values, from normalised rows.
     pub(super) fn source(&self, rows: Rows) -> Rows {
         let values = self.down.forward(self.up.forward_gelu(rows.values));
         Rows { values, extent: rows.extent }
@@ -284,7 +287,7 @@ impl CrossAttention {
         list_linear(&self.proj, &format!("{prefix}proj"), names);
     }
 
-    /// A text's keys and values: the same for all scales.
+    /// A text's keys and values, the same for all scales.
     pub(super) fn keys_values(&self, source: &Rows) -> Attended {
         self.keys_values.of(source)
     }
@@ -298,10 +301,10 @@ impl CrossAttention {
     }
 }
 
-/// The rows of some conditions one behind the other, without padding.
+/// The rows of some conditions, concatenated without padding.
 ///
 /// # Errors
-/// If they are not embeddings of this width, a text has no row, or rows that are no text stand between others.
+/// If they are not embeddings of this width, a text has no row, or padding stands between rows.
 pub(super) fn ragged<'a>(
     conditions: impl IntoIterator<Item = &'a ConditionRows>,
     text_width: usize,
@@ -327,7 +330,7 @@ pub(super) fn padded(rows: &ConditionRows, text_width: usize) -> Result<Rows> {
     lengths_of(&mask)?;
     let [batch, longest] = mask.dims();
     let absent = mask.bool_not();
-    // Padding may have any value, even none that is a number.
+    // Padding may have any value, even NaN.
     let values =
         values.mask_fill(absent.clone().unsqueeze_dim::<3>(2).expand([batch, longest, text_width]), 0.0);
     let scores = Tensor::<2>::zeros([batch, longest], &values.device()).mask_fill(absent, f32::NEG_INFINITY);
@@ -349,7 +352,7 @@ fn embeddings(rows: &ConditionRows, text_width: usize) -> Result<(Tensor<3>, Ten
     Ok((values.clone(), mask.clone()))
 }
 
-/// How many rows each text has.
+/// The number of rows of each text.
 fn lengths_of(mask: &Tensor<2, Bool>) -> Result<Vec<usize>> {
     let [_, longest] = mask.dims();
     let data = mask.clone().into_data();

@@ -15,14 +15,14 @@ use super::{
 pub enum AdaLn {
     /// Each block has its own projection of the condition.
     PerBlock,
-    /// One projection for the model, and a learned offset a block (VAR-d36-s, Infinity).
+    /// One projection for the model, and a learned offset per block (VAR-d36-s, Infinity).
     Shared,
 }
 
-/// What a block takes its modulation from.
+/// The source of a block's modulation.
 #[derive(Module, Debug)]
 pub enum Modulator {
-    /// A projection of its own, `width → 6·width`.
+    /// Its own projection, `width → 6·width`.
     Own(Linear),
     /// The model's shared projection plus this learned offset, `[1, 1, 6, width]`.
     Shared(Param<Tensor<4>>),
@@ -84,8 +84,9 @@ impl BlockCondition {
     }
 }
 
-/// The six vectors that modulate a block, each `[rows, 1, width]`: gates γ, scales s and shifts b of attention (1) and
-/// MLP (2). They depend on the condition alone, so a session computes them once for all its scales.
+/// The six vectors that modulate a block, each `[rows, 1, width]`: gates γ, scales s and shifts b of
+/// attention (1) and MLP (2). They depend only on the condition, so a session computes them once for all its
+/// scales.
 #[derive(Debug, Clone)]
 pub(crate) struct Modulation {
     pub gate1: Tensor<3>,

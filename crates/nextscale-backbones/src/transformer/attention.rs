@@ -12,19 +12,19 @@ use super::{
     ops,
 };
 
-/// How attention weighs.
+/// How scores are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttentionKind {
-    /// Queries and keys are L2-normalised, with a learned scale a head (every published model).
+    /// Queries and keys are L2-normalised, with one learned scale per head (every published model).
     L2,
     /// Scaled by 0.25 / √(head width).
     Plain,
 }
 
-/// The largest logarithm of a head's scale: a scale of 100.
+/// The upper bound of the logarithm of a head's scale: a scale of 100.
 const MAX_LOG_SCALE: f64 = 4.605_170_185_988_092;
 
-/// What plain attention multiplies its scores by.
+/// The factor of the scores in plain attention.
 fn plain_scale(head_width: usize) -> f64 {
     0.25 / (head_width as f64).sqrt()
 }
@@ -54,7 +54,7 @@ pub(crate) struct Projected {
 }
 
 impl Projected {
-    /// Queries and keys with their pairs of channels turned by position, `[positions, head width]`.
+    /// Queries and keys with their pairs of channels rotated by position, `[positions, head width]`.
     pub fn turned(self, turns: &Tensor<2>) -> Self {
         let [queries, keys] = [self.queries, self.keys].map(|x| kernels::rotate(x, turns.clone()));
         Self { queries, keys, ..self }
@@ -92,8 +92,8 @@ impl Attention {
         list_linear(&self.proj, &format!("{prefix}proj"), names);
     }
 
-    /// Projects `[rows, positions, width]`. Keys come as they are cached: normalised where attention is; the heads'
-    /// scales are on the queries.
+    /// Projects `[rows, positions, width]`. Keys come in cached form: normalised if attention is; the heads'
+    /// scales are applied to the queries.
     pub(crate) fn project(&self, x: Tensor<3>) -> Projected {
         let [rows, positions, width] = x.dims();
         let (weight, mixed) = match &self.qkv {
@@ -103,8 +103,8 @@ impl Attention {
         };
         let linear = if mixed { kernels::linear_rounded } else { kernels::linear };
         let heads = [rows, positions, self.heads, width / self.heads];
-        // Three products with views of one weight: their results are contiguous, where slices of one product would have
-        // to be copied apart.
+        // Three products with views of one weight: their results are contiguous, whereas slices of one
+        // product would have to be copied.
         let x = x.reshape([rows * positions, width]);
         let part = |i: usize| {
             let weight: Tensor<2> = weight.clone().slice_dim(1, i * width..(i + 1) * width);
@@ -112,7 +112,7 @@ impl Attention {
             out.reshape([rows, positions, width])
         };
         let queries = (part(0) + self.q_bias.val().unsqueeze()).reshape(heads);
-        // Keys have no bias: upstream stores one of zeros.
+        // Keys have no bias; upstream stores zeros.
         let keys = part(1).reshape(heads);
         let values = (part(2) + self.v_bias.val().unsqueeze()).reshape(heads);
         match &self.scale_mul {
@@ -138,8 +138,9 @@ impl Attention {
         Projected { queries, keys, values, mixed: false }
     }
 
-    /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`, to
-    /// `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[queries, keys]`.
+    /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`,
+    /// to `[rows, queries, width]` before the output projection. `mask` is added to the scores, `[queries,
+    /// keys]`.
     pub(crate) fn attend(projected: Projected, mask: Option<Tensor<2>>) -> Tensor<3> {
         let Projected { queries, keys, values, mixed } = projected;
         let [rows, positions, heads, head_width] = queries.dims();

@@ -3,13 +3,13 @@
 use nextscale_core::random::{fnv1a, splitmix64};
 use rayon::prelude::*;
 
-/// How a model's weights begin: upstream's training recipe.
+/// The initial weights of upstream's training recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Initialisation {
-    /// Decides every weight; the same on all devices.
+    /// Determines every weight; the same on all devices.
     pub seed: u64,
-    /// What the rows of the AdaLN weights that make gates are multiplied by: nearly closed gates make a deep model begin
-    /// as the identity. Upstream takes 1e-3 at depth 16 and 20, down to 5e-6 at 36.
+    /// The factor for the rows of AdaLN weights that produce gates: nearly closed gates make a deep model
+    /// start as the identity. Upstream uses 1e-3 at depths 16 and 20, down to 5e-6 at 36.
     pub gate: f64,
 }
 
@@ -19,7 +19,8 @@ impl Default for Initialisation {
     }
 }
 
-/// Normal numbers for a parameter. Upstream truncates at ±2, which at these deviations cuts nothing off.
+/// Normal numbers for a parameter. Upstream truncates at ±2, which has no effect at these standard
+/// deviations.
 pub(crate) fn normal(seed: u64, key: &str, count: usize, deviation: f64) -> Vec<f32> {
     let stream = hash(fnv1a(key) ^ hash(seed));
     let mut values = vec![0.0; count];
@@ -40,7 +41,7 @@ pub(crate) fn normal(seed: u64, key: &str, count: usize, deviation: f64) -> Vec<
     values
 }
 
-/// A well mixed function of a counter.
+/// A well-mixed function of a counter.
 fn hash(counter: u64) -> u64 {
     splitmix64(0, counter.wrapping_add(1))
 }

@@ -30,8 +30,8 @@ impl Head {
         list_linear(&self.out, "head", names);
     }
 
-    /// The norm's modulation from SiLU of the condition's vectors `[rows, 1, width]`. It is this condition also where the
-    /// blocks share a projection.
+    /// The norm's modulation from SiLU of the condition's vectors `[rows, 1, width]`. It uses this condition
+    /// even if the blocks share a projection.
     pub(crate) fn modulate(&self, activated: Tensor<3>) -> HeadModulation {
         let two = self.norm.forward(activated);
         let width = two.dims()[2] / 2;

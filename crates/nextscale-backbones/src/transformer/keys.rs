@@ -1,5 +1,6 @@
-//! Upstream's key names, said once: a model is built by asking a [`Supply`] for every parameter by its key, and lists
-//! its parameters under the same keys. Loading, initialising, checking a file's header and saving all go this way.
+//! Upstream's key names, stated once: a model is built by asking a [`Supply`] for every parameter by its key,
+//! and lists its parameters under the same keys. Loading, initialising, checking headers and saving all go
+//! through this.
 
 use burn::{
     module::{Param, ParamId},
@@ -8,9 +9,9 @@ use burn::{
 
 use super::linear::{Linear, Weight};
 
-/// Where parameters come from when a model is built.
+/// The source of parameters when a model is built.
 pub(crate) trait Supply {
-    /// Why a parameter cannot be had.
+    /// Why a parameter is unavailable.
     type Error;
 
     /// The parameter `key` in the shape that it has in a file.
@@ -20,10 +21,10 @@ pub(crate) trait Supply {
         shape: [usize; D],
     ) -> Result<Param<Tensor<D>>, Self::Error>;
 
-    /// The weight `key` of a linear layer, which a file has as `[out, inner]`.
+    /// The weight `key` of a linear layer, stored as `[out, inner]`.
     fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error>;
 
-    /// What `read` makes of that weight's numbers, as a file has them.
+    /// The result of `read` on that weight's numbers, as stored.
     fn rows<R>(
         &mut self,
         key: &str,
@@ -45,7 +46,7 @@ pub(crate) trait Architecture {
     fn build<S: Supply>(&self, supply: &mut S) -> Result<Self::Model, S::Error>;
 }
 
-/// Supplies what another supplies, but weights of linear layers as a function of key, inputs and outputs makes them from it.
+/// Wraps another supply, with weights of linear layers created by a function of key, inputs and outputs.
 pub(crate) struct Reshaped<S, F> {
     pub plain: S,
     pub matrix: F,
@@ -102,7 +103,7 @@ pub struct Named<'a> {
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     One(&'a Param<Tensor<1>>),
-    /// A table of embeddings, kept as upstream keeps it.
+    /// A table of embeddings, in upstream's layout.
     Table(&'a Param<Tensor<2>>),
     /// A linear weight, saved as `[out, in]`.
     Matrix(&'a Weight),
@@ -115,7 +116,7 @@ impl<'a> Named<'a> {
         Self { key, value }
     }
 
-    /// The identity by which burn's optimisers know it.
+    /// Its identity for burn's optimisers.
     pub fn id(&self) -> ParamId {
         match self.value {
             Value::One(param) => param.id,
@@ -137,7 +138,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The values as a file has them, f32.
+    /// The values as stored, f32.
     pub fn data(&self) -> TensorData {
         match self.value {
             Value::One(param) => param.val().into_data(),
@@ -148,7 +149,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The gradient as upstream would have it, where there is one.
+    /// The gradient in upstream's layout, if there is one.
     pub fn gradient(&self, gradients: &Gradients) -> Option<TensorData> {
         match self.value {
             Value::One(param) => param.val().grad(gradients).map(Tensor::into_data),

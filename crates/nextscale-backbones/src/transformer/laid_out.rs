@@ -1,4 +1,4 @@
-//! Building a model for generation alone.
+//! Building a model for generation only.
 
 use burn::tensor::Device;
 use nextscale_core::{Dtype, Error, is_cpu};
@@ -8,7 +8,8 @@ use super::{
     linear::Weight,
 };
 
-/// A model from a supply of plain weights, for generation alone: on the CPU its linear layers are laid out for the products there.
+/// A model from a supply of plain weights, for generation only: on the CPU its linear layers are packed for
+/// products.
 pub(crate) fn build<S, A>(
     mut plain: S,
     config: &A,
@@ -21,7 +22,7 @@ where
 {
     match (is_cpu(device), dtype) {
         (true, _) => {
-            // One by one, so that no two models are held.
+            // One by one, so that two models are never held at once.
             let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {
                 let weight =
                     plain.rows(key, inner, out, |rows| Weight::lay_out(rows, [out, inner], dtype, device))?;

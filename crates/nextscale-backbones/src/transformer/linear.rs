@@ -28,11 +28,11 @@ impl Linear {
 /// The weight of a linear layer.
 #[derive(Module, Debug)]
 pub enum Weight {
-    /// `[in, out]`: trains, and runs on any device.
+    /// `[in, out]`: can be trained, and runs on any device.
     Plain(Param<Tensor<2>>),
-    /// The same, which trains in mixed precision: it is rounded to bfloat16 for products.
+    /// The same in mixed precision: rounded to bfloat16 for products.
     Mixed(Param<Tensor<2>>),
-    /// Laid out for the products of generation on the CPU.
+    /// Packed for generation on the CPU.
     Packed(Panels),
     /// Rounded to bfloat16, likewise.
     Rounded(Rounded),
@@ -57,7 +57,8 @@ pub struct Panels {
 }
 
 impl Weight {
-    /// For generation on the CPU, from the rows `[outputs, inner]` of a file; `None` where the processor cannot.
+    /// For generation on the CPU, from the rows `[outputs, inner]` of a file; `None` if the processor does
+    /// not support it.
     pub(crate) fn lay_out(
         values: &[f32],
         [outputs, inner]: [usize; 2],
@@ -77,8 +78,8 @@ impl Weight {
         })
     }
 
-    /// `then(x · W + bias)`. A row's result is the same bit for bit whatever rows stand beside it, which is what makes an image
-    /// independent of its batch.
+    /// `then(x · W + bias)`. A row's result is the same, bit for bit, whatever the other rows are; this makes
+    /// an image independent of its batch.
     pub(crate) fn product(&self, x: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<3> {
         let [batch, positions, inner] = x.dims();
         let [outputs] = bias.dims();
@@ -96,7 +97,7 @@ impl Weight {
         out.reshape([batch, positions, outputs])
     }
 
-    /// The identity by which burn's optimisers know it.
+    /// Its identity for burn's optimisers.
     pub(crate) fn id(&self) -> ParamId {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => weight.id,
@@ -117,7 +118,7 @@ impl Weight {
         }
     }
 
-    /// The values as a file has them, f32.
+    /// The values as stored, f32.
     pub(crate) fn stored(&self) -> TensorData {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => weight.val().transpose().into_data(),
@@ -130,7 +131,7 @@ impl Weight {
         }
     }
 
-    /// The gradient as upstream would have it, where there is one.
+    /// The gradient in upstream's layout, if there is one.
     pub(crate) fn gradient(&self, gradients: &Gradients) -> Option<TensorData> {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) => {

@@ -6,8 +6,8 @@ pub(crate) fn levels(schedule: &ScaleSchedule) -> Vec<i64> {
     grids.flat_map(|(k, grid)| std::iter::repeat_n(k as i64, grid.positions())).collect()
 }
 
-/// The block-causal mask, L × L row-major: 0 where a position (row) may see another (column), which is of its own scale or
-/// one before it, and -inf elsewhere.
+/// The block-causal mask, L × L row-major: 0 where a position (row) may see another (column), which is in its
+/// own scale or an earlier one, and -inf elsewhere.
 pub(crate) fn additive(schedule: &ScaleSchedule) -> Vec<f32> {
     let levels = levels(schedule);
     let mut mask = Vec::with_capacity(levels.len() * levels.len());

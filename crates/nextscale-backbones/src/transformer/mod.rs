@@ -1,5 +1,5 @@
-//! What the transformers of all families are made of: linear layers, attention, adaptive norms and heads, and how they are
-//! built from and listed under upstream's key names.
+//! The building blocks of all families' transformers: linear layers, attention, adaptive norms and heads, and
+//! how they are built and listed under upstream's key names.
 
 pub(crate) mod adaln;
 pub(crate) mod attention;

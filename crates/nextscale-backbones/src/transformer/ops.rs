@@ -1,4 +1,4 @@
-//! The tensor operations that the model is made of, written once.
+//! The tensor operations of the models, written once.
 
 use burn::tensor::Tensor;
 use nextscale_kernels as kernels;
@@ -21,8 +21,8 @@ pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     kernels::silu(x)
 }
 
-/// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`; `mixed` multiplies numbers
-/// rounded to bfloat16.
+/// `softmax(q·kᵀ + mask)·v` for every image and head, all `[rows, positions, heads, head width]`; `mixed`
+/// rounds factors to bfloat16.
 pub(crate) fn attention(
     mixed: bool,
     queries: Tensor<4>,
@@ -52,9 +52,9 @@ pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3
     norm_modulate(x, every(weight - 1.0), every(bias))
 }
 
-/// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their projections side by side,
-/// `[rows, positions, 3·width]`: the queries times their head's `scale`, `[heads]`; with `unit` they and the keys are divided by
-/// their norms first.
+/// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their concatenated
+/// projections, `[rows, positions, 3·width]`. Queries are multiplied by their head's `scale`, `[heads]`; with
+/// `unit`, queries and keys are first divided by their norms.
 pub(crate) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     kernels::heads(projections, scale, unit)
 }

@@ -1,4 +1,4 @@
-//! Rows of a batch that are stacked, and the keys and values that they keep.
+//! Stacked rows of a batch, and the keys and values that they keep.
 
 use std::ops::Range;
 
@@ -9,13 +9,13 @@ pub(crate) fn pick<const D: usize>(x: Tensor<D>, ranges: &[Range<usize>]) -> Ten
     Tensor::cat(ranges.iter().map(|range| x.clone().slice_dim(0, range.clone())).collect(), 0)
 }
 
-/// Keys and values of all scales so far in one block, each `[rows, positions, heads, head width]`. Scores over them are
-/// never held at once, so memory grows with the positions and not with their square.
+/// Keys and values of all scales so far in one block, each `[rows, positions, heads, head width]`. Scores
+/// over them are never stored as a whole, so memory is linear in the number of positions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cache(pub Option<(Tensor<4>, Tensor<4>)>);
 
 impl Cache {
-    /// Puts a scale's behind the others and gives all of them; `keep` says whether a later scale reads them.
+    /// Appends those of a scale and returns all; `keep` says whether a later scale reads them.
     pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>, keep: bool) -> (Tensor<4>, Tensor<4>) {
         let (keys, values) = match self.0.take() {
             Some((k, v)) => (Tensor::cat(vec![k, keys], 1), Tensor::cat(vec![v, values], 1)),

@@ -1,9 +1,9 @@
 use nextscale_core::{Error, Result, ScaleSchedule};
 
-/// The number of scales that teacher-forced features `[batch, L − positions of scale 0, channels]` are of.
+/// The number of scales covered by teacher-forced features `[batch, L − positions of scale 0, channels]`.
 ///
 /// # Errors
-/// [`Error::Shape`] if they are of no whole number of scales, or of another batch or number of channels.
+/// [`Error::Shape`] if they do not form whole scales, or have another batch or number of channels.
 pub(crate) fn scales_of(
     schedule: &ScaleSchedule,
     features: [usize; 3],

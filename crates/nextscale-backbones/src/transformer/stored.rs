@@ -1,4 +1,4 @@
-//! Parameters from a file, and what a model asks of one.
+//! Parameters from a file, and the list of those that a model needs.
 
 use std::convert::Infallible;
 
@@ -13,7 +13,7 @@ use super::{
     linear::Weight,
 };
 
-/// The tensors that a model asks for, by key and shape, added to `expected`.
+/// The tensors that a model needs, by key and shape, added to `expected`.
 pub(crate) fn asked(expected: ExpectedTensors, config: &impl Architecture) -> ExpectedTensors {
     let mut recorder = Recorder { expected, device: Device::flex() };
     match config.build(&mut recorder) {
@@ -54,7 +54,7 @@ impl Supply for Loader<'_> {
     }
 }
 
-/// Notes what a model asks for, and supplies parameters without values.
+/// Records what a model asks for, and supplies parameters without values.
 struct Recorder {
     expected: ExpectedTensors,
     device: Device,

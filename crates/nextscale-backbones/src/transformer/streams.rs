@@ -10,8 +10,8 @@ use nextscale_core::{
 
 use super::rows::pick;
 
-/// One run of a model under one condition: `batch` rows of the stack. A mixed pass takes two, which other passes of the
-/// same mixing share.
+/// One run of a model under one condition: `batch` rows of the stack. A mixed pass uses two, shared with
+/// other passes of the same mixing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Stream {
     mixing: Option<Mixing>,
@@ -20,7 +20,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// The one whose logits are the pass's.
+    /// The stream whose logits are the pass's.
     fn of(pass: &Pass) -> Self {
         Self::on_side(pass, pass.condition)
     }
@@ -36,7 +36,7 @@ impl Stream {
     }
 }
 
-/// The streams whose rows are stacked, in their order.
+/// The streams whose rows are stacked, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Streams {
     streams: Vec<Stream>,
@@ -44,7 +44,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// All that the passes need.
+    /// Everything that the passes need.
     pub fn of(passes: &Passes, batch: usize) -> Self {
         let streams = |pass| Pass::sides(pass).map(move |side| Stream::on_side(pass, side));
         let mut streams: Vec<_> = passes.iter().flat_map(streams).collect();
@@ -87,12 +87,12 @@ impl Streams {
         place * self.batch..(place + 1) * self.batch
     }
 
-    /// Where the rows of other streams, which are among these, lie.
+    /// The row ranges of other streams, all of which are among these.
     pub fn ranges_of(&self, others: &Self) -> Vec<Range<usize>> {
         others.streams.iter().map(|stream| self.rows(stream)).collect()
     }
 
-    /// Where the rows of the passes' logits lie; none where those are all rows in their order.
+    /// The row ranges of the passes' logits; `None` if they are all rows in order.
     pub fn ranges_of_passes(&self, passes: &Passes) -> Option<Vec<Range<usize>>> {
         let ranges: Vec<_> = passes.iter().map(|pass| self.rows(&Stream::of(pass))).collect();
         let whole = ranges.iter().cloned().flatten().eq(0..self.len() * self.batch);
@@ -139,8 +139,8 @@ impl Streams {
         }
     }
 
-    /// The output of the block that is `layer` from the end, the last being 1, at scale `k`, with the two sides of every
-    /// mixing that acts there mixed.
+    /// The output at scale `k` of the block that is `layer` from the end (the last is 1), with the two sides
+    /// of every mixing at that layer mixed.
     pub fn mix(&self, x: Tensor<3>, layer: usize, k: usize) -> Tensor<3> {
         let weight = |stream: &Stream| {
             let mixing = stream.mixing.as_ref().filter(|mixing| mixing.layers().contains(&layer))?;
@@ -162,7 +162,7 @@ impl Streams {
     }
 }
 
-/// The logits `[rows, h·w, channels]` of passes, `batch` rows each, by pass.
+/// The logits `[rows, h·w, channels]` by pass, `batch` rows each.
 ///
 /// # Errors
 /// If they do not fit the grid or the alphabet.
@@ -183,7 +183,7 @@ pub(crate) fn filed(
 /// Makes sure that a plan is for so many scales, begins with a pass, and mixes and perturbs so many blocks only.
 ///
 /// # Errors
-/// What does not fit.
+/// Whatever does not fit.
 pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> {
     if plan.len() != scales {
         return Err(Error::Unsupported(format!(
@@ -222,7 +222,7 @@ pub(crate) fn fits(layers: &[usize], depth: usize) -> Result<()> {
     }
 }
 
-/// The rows of `ranges`, where there are any.
+/// The rows of `ranges`, if given.
 pub(crate) fn picked<const D: usize>(x: Tensor<D>, ranges: Option<&[Range<usize>]>) -> Tensor<D> {
     match ranges {
         Some(ranges) => pick(x, ranges),

@@ -9,7 +9,7 @@ use super::{
     linear::Weight,
 };
 
-/// A model from a supply of plain weights; in bf16 its linear layers and attention multiply in mixed precision.
+/// A model from a supply of plain weights; in bf16, its linear layers and attention use mixed precision.
 pub(crate) fn build<S, A>(
     mut plain: S,
     config: &A,

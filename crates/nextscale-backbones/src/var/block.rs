@@ -41,8 +41,8 @@ impl Block {
 
     /// x + γ1 ⊙ Attn(LN(x) ⊙ (1 + s1) + b1), then x + γ2 ⊙ MLP(LN(x) ⊙ (1 + s2) + b2).
     ///
-    /// `attend` turns queries, keys and values into the mixture of values: the session's reads a cache, the teacher's
-    /// has a mask.
+    /// `attend` turns queries, keys and values into the weighted sum of values: a session reads a cache,
+    /// training applies a mask.
     pub(super) fn forward(
         &self,
         x: Tensor<3>,

@@ -12,7 +12,7 @@ use crate::transformer::{
     streams::Streams,
 };
 
-/// All that a batch of rows is conditioned on: constant over scales, computed once.
+/// Everything that a batch of rows is conditioned on. Constant over scales, computed once.
 #[derive(Debug, Clone)]
 pub(super) struct Conditioning {
     /// Class embeddings, `[rows, width]`.
@@ -51,12 +51,12 @@ impl Conditioning {
 }
 
 impl Var {
-    /// What turns conditions into rows of its table of classes.
+    /// Turns conditions into rows of its table of classes.
     pub fn conditioner(&self) -> ClassConditioner {
         ClassConditioner { classes: self.config.classes }
     }
 
-    /// The rows of the table of classes that these conditions are; the null class is the last.
+    /// The rows of the class table for these conditions; the null class is the last.
     pub(super) fn class_rows(&self, rows: &ConditionRows) -> Result<Vec<usize>> {
         let classes = self.config.classes;
         let ConditionRows::Classes(rows) = rows else {

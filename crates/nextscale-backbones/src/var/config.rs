@@ -17,21 +17,24 @@ pub struct VarConfig {
     pub depth: usize,
     /// Channels of the hidden states, C.
     pub width: usize,
-    /// Attention heads; they divide the width.
+    /// Attention heads; they must divide the width.
     pub heads: usize,
     /// Channels inside the MLP, 4·C in every published model.
     pub hidden: usize,
     /// Codes of the tokenizer, V.
     pub vocabulary: usize,
-    /// Classes, the null class not counted.
+    /// Classes, without the null class.
     pub classes: usize,
     /// Channels of the tokenizer's features, Cz.
     pub feature_channels: usize,
     /// Where the blocks' modulation comes from.
     pub ada_ln: AdaLn,
-    /// How attention weighs.
+    /// How attention computes its scores.
     pub attention: AttentionKind,
 }
+
+/// What a block takes beside its weights at the least, as so many f32.
+const BLOCK: u128 = 256;
 
 impl VarConfig {
     /// Makes sure that a model of these sizes can run a pass: that it has the blocks which the pass mixes at or perturbs.
@@ -69,12 +72,12 @@ impl VarConfig {
             36 => Ok(Self { ada_ln: AdaLn::Shared, ..Self::new(depth, ScaleSchedule::square(&SCALES_512)?) }),
             _ => Err(Error::setting(
                 "depth",
-                format!("{depth} is no published model's; they are 16, 20, 24, 30 and 36"),
+                format!("{depth} was not published; choose 16, 20, 24, 30 or 36"),
             )),
         }
     }
 
-    /// Checks that the sizes make a model.
+    /// Checks the sizes.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -89,7 +92,7 @@ impl VarConfig {
             ("feature_channels", self.feature_channels),
         ];
         if let Some((field, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(Error::setting(*field, "0 makes no model; it must be at least 1"));
+            return Err(Error::setting(*field, "is 0; it must be at least 1"));
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(Error::setting(
@@ -97,7 +100,8 @@ impl VarConfig {
                 format!("{} does not divide the width {}", self.heads, self.width),
             ));
         }
-        // The largest tensors, in f32, and one after the other, so that the field that is too large is named.
+        // The largest tensors, in f32, checked one by one so that the error names the field that is too
+        // large.
         let [depth, width, hidden, vocabulary, classes, channels] =
             [self.depth, self.width, self.hidden, self.vocabulary, self.classes, self.feature_channels]
                 .map(|size| size as u128);
@@ -109,11 +113,23 @@ impl VarConfig {
             ("classes", self.classes, product([classes, width, 1, 1])),
             ("feature_channels", self.feature_channels, product([channels, width, 1, 1])),
             ("scales", self.schedule.positions(), product([self.schedule.positions() as u128, width, 1, 1])),
-            ("depth", self.depth, product([depth, width, 2 * hidden + 4 * width, 1])),
+            (
+                "depth",
+                self.depth,
+                product([depth, width.saturating_mul(2 * hidden + 4 * width) + BLOCK, 1, 1]),
+            ),
         ] {
             memory::check(field, &format!("a transformer with {field} {size}"), bytes)?;
         }
         Ok(())
+    }
+
+    /// The least bytes that a step of training keeps for an image of so many positions: what attention and the MLP of every block make,
+    /// and the logits.
+    pub fn bytes_of_image(&self, positions: usize) -> u128 {
+        let of_blocks = memory::of_f32(&[positions, self.depth, self.width]).saturating_mul(2);
+        let of_mlps = memory::of_f32(&[positions, self.depth, self.hidden]);
+        of_blocks.saturating_add(of_mlps).saturating_add(memory::of_f32(&[positions, self.vocabulary]))
     }
 }
 

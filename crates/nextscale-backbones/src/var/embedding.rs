@@ -10,10 +10,10 @@ use crate::transformer::{
     keys::{Supply, Value, linear, list_linear},
 };
 
-/// Classes, features, positions and levels: all that enters the first block.
+/// Classes, features, positions and levels: everything that enters the first block.
 #[derive(Module, Debug)]
 pub struct Embedding {
-    /// `[1, positions of scale 0, width]`, added to the start token alone.
+    /// `[1, positions of scale 0, width]`, added only to the start token.
     pos_start: Param<Tensor<3>>,
     /// `[1, positions, width]`.
     pos_all: Param<Tensor<3>>,

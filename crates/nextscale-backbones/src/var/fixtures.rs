@@ -1,4 +1,4 @@
-//! The reference numbers that the tests compare with: upstream's code on tiny models (tests/fixtures/var/README.md).
+//! The reference numbers for tests: upstream's code on tiny models (tests/fixtures/var/README.md).
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/var").join(name)
 }
 
-/// A fixture that is a JSON file.
+/// A JSON fixture.
 pub fn json(name: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
 }

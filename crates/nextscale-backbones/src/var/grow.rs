@@ -11,14 +11,15 @@ use super::{config::VarConfig, init::Fresh, load::fitting, model::Var};
 use crate::transformer::{Initialisation, Weight, keys::Supply, stored::Loader, to_train};
 
 impl Var {
-    /// As [`load`](Self::load), to go on training: as [`VarConfig::init_to_train`] makes fresh weights.
+    /// As [`load`](Self::load), to continue training; compare [`VarConfig::init_to_train`] for fresh weights.
     ///
-    /// The model may have more blocks than the file. Those come after the file's own, with fresh weights but for what they
-    /// end in, `attn.proj` and `ffn.fc2`, which is zero: the deeper model begins with the logits of the file's.
+    /// The model may have more blocks than the file. They follow the file's own, with fresh weights except
+    /// that their last layers, `attn.proj` and `ffn.fc2`, are zero: the deeper model starts with the same
+    /// logits as the file's.
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if the processor or the device cannot compute so. `config` may differ from the file's in a
-    /// greater depth alone.
+    /// As [`open`](Self::open), or if the processor or the device does not support the precision. `config`
+    /// may differ from the file only in a greater depth.
     pub fn load_to_train(
         file: &WeightFile,
         config: &VarConfig,
@@ -37,7 +38,7 @@ impl Var {
     }
 }
 
-/// Supplies a file's tensors, and fresh ones of the blocks from `depth` on.
+/// Supplies a file's tensors, and fresh ones for the blocks from `depth` on.
 struct Grown<'a> {
     loader: Loader<'a>,
     fresh: Fresh<'a>,
@@ -59,7 +60,7 @@ impl Supply for Grown<'_> {
         key: &str,
         shape: [usize; D],
     ) -> Result<Param<Tensor<D>>, Self::Error> {
-        // The biases of what a block ends in are zero in fresh weights.
+        // In fresh weights, the biases of a block's last layers are zero.
         if self.is_new(key) { Ok(self.fresh.param(key, shape)?) } else { self.loader.param(key, shape) }
     }
 
@@ -101,7 +102,7 @@ mod tests {
             let logits = grown.logits(features.clone().autodiff(), &classes).unwrap().inner();
             assert_eq!(logits.into_data(), shallow.logits(features, &classes).unwrap().into_data());
 
-            // Everything of a new block but its last matrices is fresh: it can learn.
+            // Everything in a new block except its last matrices is fresh, so it can learn.
             let tensors: BTreeMap<String, TensorData> = grown.tensors().collect();
             let size = |key: &str| tensors[key].iter::<f32>().map(f32::abs).sum::<f32>();
             for block in [2, 3] {

@@ -1,4 +1,4 @@
-//! Tests that an image's logits are the same bits whatever runs beside it.
+//! Tests that an image's logits are the same, bit for bit, whatever runs beside it.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Condition, Mixing, Pass, PassPlan, Passes, Perturbation, ScaleSchedule};
@@ -6,10 +6,10 @@ use nextscale_core::{Condition, Mixing, Pass, PassPlan, Passes, Perturbation, Sc
 use super::{Initialisation, Var, VarConfig, fixtures::model};
 use crate::{Backbone, prepare};
 
-/// The logits of an image at each scale, flat; `None` where they were not wanted.
+/// The logits of an image at each scale, flattened; `None` where they were not requested.
 type Image = Vec<Option<Vec<f32>>>;
 
-/// Features for scale `k` that differ between images and come back for the same image.
+/// Features for scale `k` that differ between images and are reproducible for each image.
 fn features(model: &Var, images: usize, k: usize) -> Tensor<3> {
     let (positions, channels) = (model.schedule().grid(k).positions(), model.input_channels());
     let values: Vec<f32> = (0..images)
@@ -20,7 +20,7 @@ fn features(model: &Var, images: usize, k: usize) -> Tensor<3> {
     Tensor::from_data(TensorData::new(values, [images, positions, channels]), &model.device())
 }
 
-/// Runs as many images as asked for; `wanted` says the passes of each scale, the last entry those of the rest.
+/// Runs this many images; `wanted` gives the passes of each scale, its last entry those of the rest.
 fn run(model: &Var, images: usize, wanted: &[&Passes], pass: Pass) -> Vec<Image> {
     let conditions: Vec<_> = (0..images).map(|i| Condition::Class(i % 7)).collect();
     let scales = model.schedule().len();
@@ -174,7 +174,7 @@ fn random(width: usize, heads: usize, vocabulary: usize, sides: &[usize]) -> Var
         feature_channels: 12,
         ..VarConfig::new(1, ScaleSchedule::square(sides).unwrap())
     };
-    // Open gates, so that the block shows in the logits.
+    // With open gates, so that the block affects the logits.
     config.init(&Initialisation { seed: 1, gate: 1.0 }, &Device::flex()).unwrap()
 }
 

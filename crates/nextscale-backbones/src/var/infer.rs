@@ -4,7 +4,7 @@ use nextscale_weights::{Error as WeightError, LoadError, WeightFile};
 use super::config::{SCALES_256, SCALES_512, VarConfig};
 use crate::transformer::{AdaLn, AttentionKind};
 
-/// The tensors whose shapes tell the architecture, and their ranks.
+/// The tensors whose shapes determine the architecture, with their ranks.
 const TELLING: [(&str, usize); 6] = [
     ("pos_1LC", 3),
     ("word_embed.weight", 2),
@@ -15,14 +15,15 @@ const TELLING: [(&str, usize); 6] = [
 ];
 
 impl VarConfig {
-    /// Reads the architecture from a checkpoint's header.
+    /// Infers the architecture from a checkpoint's header.
     ///
-    /// The scales are `scales` where given; else those of `lvl_1L`, taken for squares where all levels have square
-    /// numbers of positions; else the published list with as many positions. Heads of plain attention leave no trace in
-    /// the tensors: they are the file's metadata entry `heads`, or 64 channels wide.
+    /// The scales are `scales` if given; otherwise those of `lvl_1L`, assumed to be squares if all levels
+    /// have square numbers of positions; otherwise the published list with as many positions. The heads of
+    /// plain attention cannot be inferred from tensors: they come from the metadata entry `heads`, or are 64
+    /// channels wide.
     ///
     /// # Errors
-    /// If the file is no VAR transformer, or the scales cannot be told or do not fit.
+    /// If the file is not a VAR transformer, or the scales are unknown or do not fit.
     pub fn infer(file: &WeightFile, scales: Option<&ScaleSchedule>) -> Result<Self, LoadError> {
         let file = file.rooted("pos_1LC")?;
         let [positions, words, classes, levels, hidden, head] = telling(&file)?;
@@ -81,7 +82,7 @@ fn telling(file: &WeightFile) -> Result<[Vec<usize>; 6], WeightError> {
     Ok(shapes)
 }
 
-/// Says which file a size is of.
+/// Names the file that a size comes from.
 fn of_file(error: Error, file: &WeightFile) -> Error {
     match error {
         Error::Setting { field, message } => {
@@ -94,7 +95,7 @@ fn of_file(error: Error, file: &WeightFile) -> Error {
 fn plain_heads(file: &WeightFile, width: usize) -> Result<usize, Error> {
     match file.metadata().get("heads") {
         Some(heads) => heads.parse().map_err(|_| {
-            Error::setting("heads", format!("{} says `{heads}`, which is no number", file.label()))
+            Error::setting("heads", format!("{} says `{heads}`, which is not a number", file.label()))
         }),
         None if width.is_multiple_of(64) => Ok(width / 64),
         None => Err(Error::setting(
@@ -164,12 +165,12 @@ fn schedule(
     .into())
 }
 
-/// The number of positions of each level by `lvl_1L`, if the file has it.
+/// The number of positions of each level according to `lvl_1L`, if the file has it.
 fn level_sizes(file: &WeightFile) -> Result<Option<Vec<usize>>, LoadError> {
     if file.info("lvl_1L").is_none() {
         return Ok(None);
     }
-    // On the host: a device's integers may be narrower than what a damaged file holds.
+    // On the host: a device's integers may be narrower than what a damaged file contains.
     let (levels, _) = file.integers("lvl_1L")?;
     let mut sizes = Vec::new();
     for level in levels {
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::var::{Initialisation, Var};
 
-    /// A file of the telling tensors alone: no value of a model is read to infer.
+    /// A file with only the telling tensors: inferring reads no value.
     fn header(positions: usize, levels: usize, counts: Option<&[usize]>) -> (tempfile::TempDir, WeightFile) {
         let shapes: [(&str, &[usize]); 7] = [
             ("pos_1LC", &[1, positions, 8]),
@@ -283,7 +284,7 @@ mod tests {
         let path = folder.path().join("plain.safetensors");
         model.save(&path, Precision::F32, false).unwrap();
         assert_eq!(*Var::open(&path, None, &Device::flex()).unwrap().config(), config);
-        // Without the metadata nothing tells the heads.
+        // Without the metadata, the heads are unknown.
         save_safetensors(&path, model.tensors(), Precision::F32, &BTreeMap::new()).unwrap();
         let error = Var::open(&path, Some(&scales(&[1, 2])), &Device::flex()).unwrap_err().to_string();
         assert!(error.starts_with("heads: "), "{error}");

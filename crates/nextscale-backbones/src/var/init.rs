@@ -10,8 +10,8 @@ use crate::transformer::{Initialisation, Weight, fresh::normal, keys::Supply, la
 impl VarConfig {
     /// A model with fresh weights.
     ///
-    /// With [`published`](Self::published) and [`Var::save`] this makes a random checkpoint of an official size under
-    /// upstream's keys:
+    /// Together with [`published`](Self::published) and [`Var::save`] this creates a random checkpoint of an
+    /// official size under upstream's keys:
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,17 +26,18 @@ impl VarConfig {
     /// ```
     ///
     /// # Errors
-    /// If the sizes make no model.
+    /// If the sizes are invalid.
     pub fn init(&self, initialisation: &Initialisation, device: &Device) -> Result<Var> {
         self.check()?;
         Var::build(&mut Fresh { config: self, initialisation, device }, self)
     }
 
-    /// The same model to train. In bf16 that is mixed precision: products of linear layers and of attention are of numbers rounded
-    /// to bfloat16, forwards and backwards; weights, sums and all else are f32.
+    /// The same model for training. In bf16 this is mixed precision: the inputs of products in linear layers
+    /// and attention are rounded to bfloat16, forward and backward; weights, sums and everything else are
+    /// f32.
     ///
     /// # Errors
-    /// If the sizes make no model, or the processor or the device cannot compute so.
+    /// If the sizes are invalid, or the processor or the device does not support the precision.
     pub fn init_to_train(
         &self,
         initialisation: &Initialisation,
@@ -47,10 +48,10 @@ impl VarConfig {
         to_train::build(Fresh { config: self, initialisation, device }, self, device, dtype)
     }
 
-    /// The same model for generation alone, as [`Var::load_to_generate`] gives it from a file.
+    /// The same model for generation only, as from [`Var::load_to_generate`].
     ///
     /// # Errors
-    /// If the sizes make no model, or the processor or the device cannot compute so.
+    /// If the sizes are invalid, or the processor or the device does not support the precision.
     pub fn init_to_generate(
         &self,
         initialisation: &Initialisation,

@@ -11,12 +11,13 @@ use crate::transformer::{
 };
 
 impl Var {
-    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
-    /// width. The architecture is read from its tensors; see [`VarConfig::infer`] for the scales.
+    /// Opens a checkpoint, upstream's own or one in its format: `.pth` or `.safetensors`, flat or nested, of
+    /// any float width. The architecture is inferred from its tensors; see [`VarConfig::infer`] for the
+    /// scales.
     ///
     /// # Errors
-    /// If the file cannot be read or is no VAR transformer, a tensor is missing, unexpected or misshapen, or `scales`
-    /// do not fit it.
+    /// If the file cannot be read or is not a VAR transformer, a tensor is missing, unexpected or misshapen,
+    /// or `scales` do not fit it.
     pub fn open(
         path: impl AsRef<Path>,
         scales: Option<&ScaleSchedule>,
@@ -26,8 +27,8 @@ impl Var {
         Self::load(&file, &VarConfig::infer(&file, scales)?, device)
     }
 
-    /// Reads a model of this architecture. Every name and shape is checked before a value is read, and tensors are read
-    /// one by one straight into their place: no more than one tensor is held twice.
+    /// Loads a model of this architecture. Every name and shape is checked before any value is read, and
+    /// tensors are read one by one: at most one is held twice.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -36,11 +37,11 @@ impl Var {
         Self::build(&mut Loader { file: &file, device }, config)
     }
 
-    /// As [`load`](Self::load), for generation alone: on the CPU the weights of linear layers are laid out for its products,
-    /// which are faster then. Such a model gives logits and can be saved, but has no gradients.
+    /// As [`load`](Self::load), for generation only: on the CPU, the weights of linear layers are packed,
+    /// which makes products faster. Such a model gives logits and can be saved, but has no gradients.
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if the processor or the device cannot compute so.
+    /// As [`open`](Self::open), or if the processor or the device does not support the precision.
     pub fn load_to_generate(
         file: &WeightFile,
         config: &VarConfig,
@@ -52,7 +53,7 @@ impl Var {
     }
 }
 
-/// The file at the dictionary that has a model of this architecture, its names and shapes checked.
+/// The file at the dictionary that holds a model of this architecture, after checking names and shapes.
 pub(super) fn fitting(file: &WeightFile, config: &VarConfig) -> Result<WeightFile, LoadError> {
     config.check()?;
     let file = file.rooted("pos_1LC")?;
@@ -61,8 +62,8 @@ pub(super) fn fitting(file: &WeightFile, config: &VarConfig) -> Result<WeightFil
 }
 
 impl VarConfig {
-    /// The tensors that a checkpoint of this architecture has, by upstream's keys. Buffers that follow from the
-    /// architecture may be there or not.
+    /// The tensors of a checkpoint of this architecture, by upstream's keys. Buffers that follow from the
+    /// architecture may be absent.
     pub fn expected(&self) -> ExpectedTensors {
         let expected = ExpectedTensors::new(format!("a VAR transformer of depth {}", self.depth))
             .ignore("lvl_1L")
@@ -183,7 +184,7 @@ mod tests {
             let logits =
                 |model: &Var| model.logits(features.clone(), &ConditionRows::Classes(vec![Some(3)])).unwrap();
             let size = |x: Tensor<3>| (x.clone() * x).mean().sqrt().into_scalar::<f32>();
-            // Of the logits' own size, root mean square.
+            // Relative to the logits' root mean square.
             let gap = |model: &Var| size(logits(model) - logits(&plain)) / size(logits(&plain));
             let load = |dtype| Var::load_to_generate(&file, plain.config(), &Device::flex(), dtype);
             let packed = load(Dtype::F32).unwrap();
@@ -191,7 +192,7 @@ mod tests {
             assert!(gap(&packed) < 1e-6, "{}", gap(&packed));
             match load(Dtype::Bf16) {
                 Ok(rounded) => {
-                    // Rounding costs 2^-9 of a number, in each of a few layers one after another.
+                    // Rounding costs 2^-9 of a number, in each of a few consecutive layers.
                     assert!(gap(&rounded) > 1e-4 && gap(&rounded) < 0.01, "{}", gap(&rounded));
                     let (key, _) = &bits(&plain)[0];
                     assert!(bits(&rounded) != bits(&plain), "{key}");

@@ -1,5 +1,5 @@
-//! The VAR transformer ("Visual Autoregressive Modeling: Scalable Image Generation via Next-Scale Prediction",
-//! NeurIPS 2024), in upstream's arithmetic and under upstream's key names.
+//! The VAR transformer ("Visual Autoregressive Modeling: Scalable Image Generation via Next-Scale
+//! Prediction", NeurIPS 2024), in upstream's arithmetic and under upstream's key names.
 
 mod backbone;
 mod block;

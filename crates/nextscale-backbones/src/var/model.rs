@@ -6,9 +6,10 @@ use crate::transformer::{
     keys::{Architecture, Supply, linear, list_linear},
 };
 
-/// The VAR transformer: predicts the codes of each scale from the features of the scales before it.
+/// The VAR transformer: predicts the codes of each scale from the features of the earlier scales.
 ///
-/// The same modules generate (through [`Backbone`](crate::Backbone)) and train (through [`Var::logits`]).
+/// The same modules are used for generation (through [`Backbone`](crate::Backbone)) and training (through
+/// [`Var::logits`]).
 #[derive(Module, Debug)]
 pub struct Var {
     pub(super) embedding: Embedding,

@@ -7,7 +7,8 @@ use super::model::Var;
 use crate::transformer::mask;
 
 impl Var {
-    /// Every trained parameter under upstream's key and in upstream's layout, taken off the device one by one.
+    /// Every trained parameter under upstream's key and in upstream's layout, copied from the device one by
+    /// one.
     pub fn tensors(&self) -> impl Iterator<Item = (String, TensorData)> + '_ {
         self.parameters().into_iter().map(|named| {
             let data = named.data();
@@ -15,8 +16,8 @@ impl Var {
         })
     }
 
-    /// The buffers that upstream's files have beside the parameters: `lvl_1L`, the additive mask and zero key biases.
-    /// All follow from the architecture; upstream's own loader asks for them.
+    /// The buffers in upstream's files besides the parameters: `lvl_1L`, the additive mask and zero key
+    /// biases. All follow from the architecture, but upstream's loader requires them.
     pub fn buffers(&self) -> Vec<(String, TensorData)> {
         let length = self.config.schedule.positions();
         let mask = mask::additive(&self.config.schedule);
@@ -31,11 +32,11 @@ impl Var {
         buffers
     }
 
-    /// Writes a `.safetensors` file with upstream's keys that [`Var::open`] opens without further settings. Of the
-    /// buffers it has `lvl_1L` alone, unless `buffers` asks for all.
+    /// Writes a `.safetensors` file with upstream's keys that [`Var::open`] opens without further settings.
+    /// Of the buffers it has only `lvl_1L`, unless `buffers` asks for all.
     ///
     /// # Errors
-    /// If the disk refuses, or a value does not fit f16.
+    /// If writing fails, or a value does not fit f16.
     pub fn save(
         &self,
         path: impl AsRef<Path>,
@@ -46,7 +47,7 @@ impl Var {
         save_safetensors(path, self.tensors().chain(buffers), precision, &self.metadata())
     }
 
-    /// What a file says in its header: the heads, which plain attention leaves no other trace of.
+    /// The header's metadata: the heads, which cannot be inferred for plain attention.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::from([("heads".into(), self.config.heads.to_string())])
     }

@@ -13,14 +13,14 @@ use crate::transformer::{
     streams::{Streams, check, filed, picked},
 };
 
-/// The generation of one batch: the rows of all streams are stacked, each of `batch` rows.
+/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
 pub(super) struct VarSession<'a> {
     model: &'a Var,
     plan: PassPlan,
     batch: usize,
-    /// The scale to come.
+    /// The next scale.
     scale: usize,
-    /// Whose rows are stacked now.
+    /// The streams whose rows are stacked now.
     running: Streams,
     conditioning: Conditioning,
     /// One a block.
@@ -111,7 +111,7 @@ impl<'a> VarSession<'a> {
             return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
         }
         let x = self.model.embedding.features(input, schedule, k);
-        // The streams differ through the modulation and the cache alone.
+        // The streams differ only in modulation and cache.
         Ok(self.running.repeat(x))
     }
 }
@@ -123,7 +123,7 @@ impl Session for VarSession<'_> {
 }
 
 impl VarSession<'_> {
-    /// The next scale; `watch` sees the input of the first block, then the output of each.
+    /// The next scale; `watch` receives the input of the first block, then the output of each block.
     fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
         let k = self.scale;
         let schedule = &self.model.config.schedule;
@@ -251,7 +251,7 @@ mod tests {
         assert!(session.step(None).unwrap_err().to_string().contains("scale 1 needs the features"));
         let error = session.step(zeros(5)).unwrap_err().to_string();
         assert!(error.contains("input of scale 1 has shape [1, 5, 8], expected [1, 4, 8]"), "{error}");
-        // A refused input does not spend the scale.
+        // A refused input does not use up the scale.
         for positions in [4, 9, 16] {
             session.step(zeros(positions)).unwrap();
         }

@@ -5,20 +5,22 @@ use super::{conditioning::Conditioning, model::Var};
 use crate::transformer::{attention::Attention, mask, sequence::scales_of};
 
 impl Var {
-    /// Teacher-forced logits of all scales at once, `[batch, L, vocabulary]`; position i's are of token i.
+    /// Teacher-forced logits of all scales at once, `[batch, L, vocabulary]`; those at position i predict
+    /// token i.
     ///
-    /// `features` is `[batch, L − positions of scale 0, channels]`: for each scale from 1 on, the features of the scales
-    /// before it (the tokenizer's `next_input`), concatenated. Fewer whole scales than the schedule's may be
-    /// given, and the logits are theirs (progressive training). Nothing is dropped here: a trainer that drops labels
-    /// passes null rows.
+    /// `features` is `[batch, L − positions of scale 0, channels]`: for each scale from 1 on, the features of
+    /// the earlier scales (the tokenizer's `next_input`), concatenated. With features of fewer whole scales,
+    /// the logits are those of these scales (progressive training). Nothing is dropped here: a trainer that
+    /// drops labels passes null rows.
     ///
     /// # Errors
-    /// If a label is out of range, or the features fit no whole number of scales.
+    /// If a label is out of range, or the features do not form whole scales.
     pub fn logits(&self, features: Tensor<3>, conditions: &ConditionRows) -> Result<Tensor<3>> {
         self.teach(features, conditions, |_| {})
     }
 
-    /// As [`logits`](Self::logits); `watch` sees the input of the first block, then the output of each.
+    /// As [`logits`](Self::logits); `watch` receives the input of the first block, then the output of each
+    /// block.
     fn teach(
         &self,
         features: Tensor<3>,
@@ -30,7 +32,7 @@ impl Var {
         let rows = self.class_rows(conditions)?;
         let Conditioning { classes, blocks, head } = self.condition(&rows);
         let mut x = self.teacher_input(features, classes, scales);
-        // A position sees its own scale and all before it.
+        // A position sees its own scale and all earlier ones.
         let schedule = ScaleSchedule::new(self.config.schedule.grids()[..scales].to_vec())?;
         let length = schedule.positions();
         let mask = TensorData::new(mask::additive(&schedule), [length, length]);
@@ -84,7 +86,7 @@ mod tests {
         }
     }
 
-    /// Cross entropy with label smoothing, `[batch, positions]`.
+    /// Cross-entropy with label smoothing, `[batch, positions]`.
     fn loss_per_token(logits: Tensor<3>, tokens: Tensor<2, Int>, smoothing: f64) -> Tensor<2> {
         let log = log_softmax(logits, 2);
         let chosen: Tensor<2> = log.clone().gather(2, tokens.unsqueeze_dim(2)).squeeze_dim(2);

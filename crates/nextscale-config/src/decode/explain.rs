@@ -1,4 +1,5 @@
-//! What ron stopped at, in words for people: the place in the config, what was found there, what would be right.
+//! Turns ron's errors into messages for people: the place in the config, what was found there, and what was
+//! expected.
 
 use ron::Error as Ron;
 
@@ -12,7 +13,7 @@ use crate::{
     suggest::{self, cut},
 };
 
-/// A name that no enum has.
+/// A name that is not in the enum.
 const NOBODY: &str = "r#-";
 
 /// A text that ron refused.
@@ -69,7 +70,7 @@ impl<'a> Explained<'_, 'a> {
             Ron::ExpectedString => (here, string(here)),
             Ron::ExpectedIdentifier | Ron::SuggestRawIdentifier(_) => match self.variants(here) {
                 Some(variants) => (here, name(here, variants)),
-                // Not a variant was asked for, but a field.
+                // A field was expected, not a variant.
                 None => {
                     let place = self.printed.around(here).unwrap_or(here);
                     (place, expected(place, "fields, `(name: value, ..)`"))
@@ -92,7 +93,7 @@ impl<'a> Explained<'_, 'a> {
                 }
             }
             Ron::ExpectedDifferentLength { expected: what, .. } => {
-                // Serde's words have the number: "tuple variant Rule::Pair with 2 elements".
+                // Serde's message has the number: "tuple variant Rule::Pair with 2 elements".
                 let number = what.split(' ').find(|word| word.parse::<usize>().is_ok());
                 let items = number.map(|number| format!("{number} items, `(..)`"));
                 (here, expected(here, &items.unwrap_or(what)))
@@ -123,7 +124,7 @@ impl<'a> Explained<'_, 'a> {
         self.printed.steps(place).into_iter().fold(error.at_node(place.node), ConfigError::inside)
     }
 
-    /// Ron has what it wants, and there is more.
+    /// Ron has read enough, and there is more.
     fn left_over(&self, at: usize) -> (&Place<'a>, ConfigError) {
         let place = self.printed.at(at);
         match (&place.node.value, place.within, self.printed.around(place)) {
@@ -137,21 +138,21 @@ impl<'a> Explained<'_, 'a> {
                     let error = ConfigError::new(format!("`{}` takes nothing in parentheses", cut(name)));
                     (place, error.with_help(format!("write {}", cut(name))))
                 }
-                None => (place, ConfigError::new(format!("too much stands here: {}", place.node.found()))),
+                None => (place, ConfigError::new(format!("unexpected {}", place.node.found()))),
             },
         }
     }
 
-    /// What is wrong when something else stands at a place.
+    /// The error when something else was found at a place.
     fn instead(&self, place: &Place<'a>, other: &str) -> Option<Ron> {
         let mut text = self.printed.text.clone();
         text.replace_range(place.span.clone(), other);
         let end = place.span.start + other.len();
-        // What comes later is another matter.
+        // What follows is a separate question.
         (self.again)(&text).filter(|fault| fault.at <= end).map(|fault| fault.code)
     }
 
-    /// The names of which one is wanted at a place, which ron tells when it finds another.
+    /// The names that are accepted at a place, which ron lists when it finds another.
     fn variants(&self, place: &Place<'a>) -> Option<&'static [&'static str]> {
         match self.instead(place, NOBODY)? {
             Ron::NoSuchEnumVariant { expected, found, .. } if NOBODY.ends_with(&found) => Some(expected),
@@ -159,7 +160,7 @@ impl<'a> Explained<'_, 'a> {
         }
     }
 
-    /// The whole numbers that are wanted at a place: ron says of one whether it is among them.
+    /// The integers that are accepted at a place: ron says whether a given one fits.
     fn range(&self, place: &Place<'a>) -> String {
         let fits =
             |number: i128| !matches!(self.instead(place, &number.to_string()), Some(Ron::IntegerOutOfBounds));
@@ -176,7 +177,7 @@ impl<'a> Explained<'_, 'a> {
 fn expected(place: &Place<'_>, what: &str) -> ConfigError {
     let error = ConfigError::new(format!("expected {what}, found {}", place.node.found()));
     match &place.node.value {
-        // As `At([1, 2])`, whose content ron reads without brackets.
+        // As in `At([1, 2])`, whose content ron reads without brackets.
         Value::List(items) if what.ends_with("`(..)`") || place.is_unwrapped => {
             let tuple =
                 Node { value: Value::Tuple { name: None, items: items.clone() }, ..place.node.clone() };

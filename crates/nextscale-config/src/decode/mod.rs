@@ -1,9 +1,10 @@
-//! Serde types from a tree, by `ron`: the tree is written on one line, ron reads the type from that, and where it stops, the
-//! tree knows the place in the config, what was found there, and the fields above it.
+//! Serde types from a tree, by `ron`: the tree is written on one line, ron reads the type from that, and
+//! where it fails, the tree knows the place in the config, what was found there, and the fields around it.
 //!
-//! What is taken for what is ron's to say, with its extensions `implicit_some`, `unwrap_newtypes` and
-//! `unwrap_variant_newtypes`: a whole number for a float, never the other way; `x`, `Some(x)` and `None` for an option; a
-//! struct with or without its name; a newtype with or without its brackets; `Var(a: 1)` and `Var((a: 1))` for a variant over a struct; round brackets for a tuple.
+//! Conversions are ron's, with its extensions `implicit_some`, `unwrap_newtypes` and
+//! `unwrap_variant_newtypes`: a whole number reads as a float, never the other way; `x`, `Some(x)` and `None`
+//! read as an option; a struct may have its name or not; a newtype its brackets or not; `Var(a: 1)` and
+//! `Var((a: 1))` read as a variant over a struct; round brackets as a tuple.
 
 mod explain;
 mod number_or;
@@ -20,16 +21,17 @@ use printed::Printed;
 impl Node {
     /// Reads a serde type from this value.
     ///
-    /// A struct should have serde's `deny_unknown_fields`: the error of an unknown field then lists those that there are. It
-    /// is an error without, too. A type that is a number or a name, such as a strength over scales, is read by way of
-    /// [`NumberOr`]: its errors say what within was wrong, which those of serde's `untagged` do not.
+    /// A struct should have serde's `deny_unknown_fields`, so that the error of an unknown field lists the
+    /// known ones. It is an error without it, too. Read a type that is a number or a name, such as a strength
+    /// over scales, through [`NumberOr`]: its errors say what was wrong inside, unlike those of serde's
+    /// `untagged`.
     ///
     /// # Errors
-    /// What does not fit `T`, pointing at the innermost value that is wrong.
+    /// Whatever does not fit `T`; the error points at the innermost wrong value.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         let printed = Printed::of(self);
         let newtypes = Extensions::UNWRAP_NEWTYPES;
-        // A newtype struct is what it holds, or, as ron has it without extensions, stands in brackets.
+        // A newtype struct reads as its content or, as in ron without extensions, with brackets.
         let read = attempt(&printed.text, newtypes)
             .or_else(|fault| attempt(&printed.text, Extensions::empty()).map_err(|_| fault));
         match read {
@@ -43,7 +45,8 @@ impl Node {
         }
     }
 
-    /// Reads what stands in the parentheses after the name: the single item, or all of them as a nameless tuple or struct.
+    /// Reads what is in the parentheses after the name: the single item, or all of them as an unnamed tuple
+    /// or struct.
     pub(crate) fn decode_payload<T: DeserializeOwned>(&self) -> Result<T> {
         let value = match &self.value {
             Value::Tuple { items, .. } if items.len() == 1 => return items[0].decode(),
@@ -56,7 +59,7 @@ impl Node {
         Node { value, ..self.clone() }.decode()
     }
 
-    /// The error of a field that a struct without `deny_unknown_fields` does not have.
+    /// The error of an unknown field of a struct without `deny_unknown_fields`.
     fn ignored(&self, path: &[Step]) -> ConfigError {
         let Some((last, above)) = path.split_last() else { return self.error("an unknown field") };
         let message = format!("unknown field `{}`", cut(&last.to_string()));
@@ -70,13 +73,13 @@ impl Node {
     }
 }
 
-/// What ron found wrong, and the byte of the text that it stood before.
+/// What ron found wrong, and the byte of the text before which it stopped.
 struct Fault {
     code: ron::Error,
     at: usize,
 }
 
-/// Reads a type, and the first field that it ignored.
+/// Reads a type, and reports the first field that it ignored.
 fn attempt<T: DeserializeOwned>(text: &str, newtypes: Extensions) -> Result<(T, Option<Vec<Step>>), Fault> {
     number_or::forget();
     let mut ron = reader(text, newtypes).map_err(|code| Fault { code, at: 0 })?;
@@ -93,7 +96,7 @@ fn attempt<T: DeserializeOwned>(text: &str, newtypes: Extensions) -> Result<(T, 
 
 fn reader(text: &str, newtypes: Extensions) -> Result<Deserializer<'_>, ron::Error> {
     let extensions = Extensions::IMPLICIT_SOME | Extensions::UNWRAP_VARIANT_NEWTYPES | newtypes;
-    // Trees are bounded where they are made.
+    // The size of trees is bounded where they are created.
     let options = Options::default().without_recursion_limit().with_default_extension(extensions);
     Deserializer::from_str_with_options(text, &options).map_err(|error| error.code)
 }

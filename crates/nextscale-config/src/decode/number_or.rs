@@ -1,5 +1,5 @@
-//! A number, or a thing by name. Ron's `deserialize_any` drops names, so the value is taken as its text, whose beginning
-//! tells which of the two it is, and ron reads that.
+//! A number or a named value. Ron's `deserialize_any` drops names, so the value is taken as text, whose
+//! beginning shows which of the two it is, and ron reads that.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ use serde::{
 
 use super::{Fault, reader};
 
-/// A number, or what `T` reads, an enum. It can be read from a config only.
+/// A number, or whatever `T`, an enum, reads. Can be read only from a config.
 ///
 /// ```
 /// use nextscale_config::{Document, NumberOr};
@@ -30,12 +30,13 @@ use super::{Fault, reader};
 pub enum NumberOr<T> {
     /// `2`, `-0.5`, `inf`.
     Number(f64),
-    /// A name, with what belongs to it.
+    /// A name, with its fields or items.
     Other(T),
 }
 
 thread_local! {
-    /// What was wrong within the text of a value, and the address where ron stood: serde's errors have room for neither.
+    /// The fault within a value's text, and the address at which ron stopped: serde's errors have no room for
+    /// either.
     static WITHIN: RefCell<Option<(Error, usize)>> = const { RefCell::new(None) };
 }
 
@@ -43,7 +44,7 @@ pub(super) fn forget() {
     WITHIN.set(None);
 }
 
-/// The fault within a value's text, if it is that which `code` reports.
+/// The fault within a value's text, if it is the one that `code` reports.
 pub(super) fn within(text: &str, code: &Error) -> Option<Fault> {
     let (fault, address) = WITHIN.take()?;
     let at = address.checked_sub(text.as_ptr() as usize).filter(|&at| at <= text.len())?;

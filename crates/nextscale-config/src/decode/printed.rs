@@ -1,4 +1,4 @@
-//! The text that ron reads a type from, and where each part of the tree stands in it.
+//! The text from which ron reads a type, and the position of each part of the tree in it.
 
 use crate::{
     Node, Span, Value,
@@ -17,9 +17,9 @@ pub(super) struct Printed<'a> {
 pub(super) struct Place<'a> {
     pub(super) node: &'a Node,
     pub(super) span: Span,
-    /// The number of the place around it, and what leads here from there.
+    /// The index of the enclosing place, and the step that leads here from it.
     pub(super) within: Option<(usize, Lead<'a>)>,
-    /// Whether it is all that a name holds, where ron looks for no brackets of its own.
+    /// Whether it is the only content of a name, for which ron expects no brackets of its own.
     pub(super) is_unwrapped: bool,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Printed<'a> {
             Some(group) => {
                 begin(&group, &mut self.text);
                 match group.parts.as_slice() {
-                    // By `unwrap_variant_newtypes`, what a variant holds stands without brackets of its own.
+                    // With `unwrap_variant_newtypes`, a variant's content has no brackets of its own.
                     [(lead, inner)] if group.name.is_some() && is_unwrapped(inner) => {
                         self.write_unwrapped(inner, (place, *lead));
                     }
@@ -83,12 +83,12 @@ impl<'a> Printed<'a> {
         }
     }
 
-    /// The innermost place that the byte at `at` is of.
+    /// The innermost place that contains the byte at `at`.
     pub(super) fn at(&self, at: usize) -> &Place<'a> {
         self.last(|span| span.contains(&at))
     }
 
-    /// What ron has just read: the innermost place that ends at `at`, or else holds it.
+    /// What ron has just read: the innermost place that ends at `at`, or else contains it.
     pub(super) fn before(&self, at: usize) -> &Place<'a> {
         match self.places.iter().rposition(|place| place.span.end == at && !place.span.is_empty()) {
             Some(index) => &self.places[index],
@@ -97,7 +97,7 @@ impl<'a> Printed<'a> {
     }
 
     fn last(&self, is: impl Fn(&Span) -> bool) -> &Place<'a> {
-        // The whole, where there is no other.
+        // The whole, if there is no other.
         &self.places[self.places.iter().rposition(|place| is(&place.span)).unwrap_or(0)]
     }
 
@@ -105,7 +105,8 @@ impl<'a> Printed<'a> {
         place.within.map(|(around, _)| &self.places[around])
     }
 
-    /// The fields and `[index]`es that lead to a place, innermost first. What a name holds alone has no step of its own.
+    /// The fields and `[index]`es that lead to a place, innermost first. The only content of a name has no
+    /// step of its own.
     pub(super) fn steps<'p>(&'p self, mut place: &'p Place<'a>) -> Vec<String> {
         let mut steps = Vec::new();
         while let Some((around, lead)) = place.within {
@@ -126,7 +127,7 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// Whether a variant's content has brackets that ron does without.
+/// Whether a variant's content has brackets that ron can do without.
 fn is_unwrapped(node: &Node) -> bool {
     matches!(node.value, Value::Unit | Value::Tuple { name: None, .. } | Value::Struct { name: None, .. })
 }

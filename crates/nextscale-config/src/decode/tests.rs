@@ -135,7 +135,7 @@ fn numbers_out_of_range_are_refused() {
     assert_eq!(ok::<f32>("inf"), f32::INFINITY);
 }
 
-/// What ron refuses, with what is right instead.
+/// What ron refuses, with the suggested correction.
 #[test]
 fn what_is_refused_is_told_with_the_remedy() {
     let mut table = String::new();
@@ -207,7 +207,7 @@ fn the_path_leads_to_the_fault() {
     assert_eq!(error.location(), Some(("a.ron", 1, 22)));
 }
 
-/// A number, or a schedule by name: as strengths over scales are written.
+/// A number, or a schedule by name, as strengths over scales are written.
 #[derive(Debug, PartialEq)]
 enum Strength {
     Number(f64),

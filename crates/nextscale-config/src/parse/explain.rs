@@ -1,4 +1,5 @@
-//! What ron refuses, in words for people: where it is, what was found there, what would be right.
+//! Turns ron's syntax errors into messages for people: the place, what was found there, and what was
+//! expected.
 
 use ron::error::{Error as Ron, SpannedError};
 
@@ -9,7 +10,7 @@ const EXTENSIONS: [&str; 4] =
     ["unwrap_newtypes", "implicit_some", "unwrap_variant_newtypes", "explicit_struct_names"];
 
 impl<'a> Reading<'a> {
-    /// The error of ron, which has `remainder` still to read.
+    /// Converts ron's error, with `remainder` still unread.
     pub(super) fn explain(mut self, error: Ron, remainder: &str) -> ConfigError {
         if let Some(fault) = self.fault.take() {
             return fault;
@@ -30,8 +31,8 @@ impl<'a> Reading<'a> {
             Ron::Eof if self.text[..cursor].ends_with('/') => return self.lone_slash(cursor - 1),
             Ron::InvalidEscape(_) => {
                 let start = self.text[..cursor].rfind('\\').unwrap_or(cursor).max(self.token);
-                return self.error(start..cursor, "this escape means nothing").with_help(
-                    "known: \\\\ \\\" \\' \\n \\r \\t \\0 \\x41 \\u{e9}; a raw string r\"..\" has none",
+                return self.error(start..cursor, "unknown escape").with_help(
+                    "known: \\\\ \\\" \\' \\n \\r \\t \\0 \\x41 \\u{e9}; a raw string r\"..\" has no escapes",
                 );
             }
             _ => {}
@@ -93,7 +94,7 @@ impl<'a> Reading<'a> {
             },
             Ron::UnexpectedChar(_) | Ron::Eof => self.expected("a value"),
             Ron::ExpectedString => self
-                .error(self.token..cursor, "`r#` begins neither a name nor a string here")
+                .error(self.token..cursor, "`r#` does not begin a name or a string here")
                 .with_help("write the name without it, or r#name; a raw string is r#\"..\"#"),
             other => self.error(self.found_here(), lower(&other.to_string())),
         }
@@ -133,7 +134,7 @@ impl<'a> Reading<'a> {
     }
 
     fn lone_slash(&self, at: usize) -> ConfigError {
-        self.error(at..at + 1, "`/` begins no comment here")
+        self.error(at..at + 1, "`/` does not begin a comment here")
             .with_help("a comment is `// to the end of the line` or `/* .. */`")
     }
 
@@ -143,7 +144,7 @@ impl<'a> Reading<'a> {
             .with_help("several fields go into parentheses of their own: `Some((a: 1, b: 2))`")
     }
 
-    /// Whether `Some(` holds nothing, a field, or a second value.
+    /// Whether `Some(` contains nothing, a field, or a second value.
     fn is_second_in_some(&self, cursor: usize) -> bool {
         let Some(&open) = self.open.last() else { return false };
         let before = self.text[..cursor].trim_end();
@@ -163,7 +164,7 @@ impl<'a> Reading<'a> {
         self.open.last().is_some_and(|&open| self.close(open) == '}')
     }
 
-    /// The place of the `Some` before a bracket; the bracket where there is none.
+    /// The place of the `Some` before a bracket, or the bracket if there is none.
     fn some_before(&self, open: usize) -> usize {
         let before = self.text[..open].trim_end();
         before.strip_suffix("Some").map_or(open, str::len)
@@ -180,7 +181,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The beginning of a number that goes on at `cursor`.
+    /// The beginning of a number that continues at `cursor`.
     fn within_number(&self, cursor: usize) -> Option<usize> {
         let start = self.text[..cursor]
             .rfind(|c| !in_number(c))
@@ -190,7 +191,7 @@ impl<'a> Reading<'a> {
         (goes_on && self.text[start..].starts_with(begins)).then_some(start)
     }
 
-    /// The number at `start`, with all that sticks to it.
+    /// The number at `start`, with everything attached to it.
     fn number(&self, start: usize, what: &str) -> ConfigError {
         let rest = &self.text[start..];
         let span = start..start + rest.find(|c| !in_number(c)).unwrap_or(rest.len());
@@ -223,7 +224,7 @@ impl<'a> Reading<'a> {
         self.rest().chars().next()
     }
 
-    /// The character at hand.
+    /// The current character.
     pub(super) fn found_here(&self) -> Span {
         self.offset..self.offset + self.next().map_or(0, char::len_utf8)
     }

@@ -1,4 +1,4 @@
-//! Entries of maps, of which no key is given twice, and ranges.
+//! Entries of maps, without duplicate keys, and ranges.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ impl<'de> Whole<'_, 'de> {
         let reading = self.reading;
         let first = reading.items.len();
         let mut index: HashMap<Vec<u8>, usize> = HashMap::new();
-        // A key and its value follow one another on the stack.
+        // A key and its value are consecutive on the stack.
         while map.next_key_seed(NodeSeed(reading))?.is_some() {
             let last = reading.items.len() - 1;
             if last > first {
@@ -42,7 +42,7 @@ impl<'de> Whole<'_, 'de> {
         reading.finish(self.start, Value::Map(entries))
     }
 
-    /// `1..2`, `1..=2`, `1..`, `..2` and `..=2`, by the names that `std::ops` and serde give them.
+    /// `1..2`, `1..=2`, `1..`, `..2` and `..=2`, with the field names of `std::ops` and serde.
     pub(super) fn range<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         let end = self.reading.end_of_value(self.start);

@@ -1,9 +1,9 @@
-//! What comes next, as far as its first characters tell, so that ron can be asked for it by name: its `deserialize_any`
-//! tries a dozen words first.
+//! Guesses from its first characters what comes next, so that ron can be asked for that type: its
+//! `deserialize_any` tries a dozen words first.
 
 use super::{names::is_keyword, reading::Reading};
 
-/// What begins at a place, as far as its first characters tell.
+/// What begins at a place, judging by its first characters.
 pub(super) enum Kind {
     List,
     Map,
@@ -11,9 +11,9 @@ pub(super) enum Kind {
     Tuple,
     Named,
     Text,
-    /// So many characters, all digits but for a sign, few enough for an `i64`.
+    /// This many characters, all digits except for a sign, few enough for an `i64`.
     Whole(usize),
-    /// So many characters, digits with one point among them.
+    /// This many characters, digits with one point among them.
     Fraction(usize),
     /// All else.
     Any,
@@ -45,7 +45,7 @@ impl Reading<'_> {
                     _ => Kind::Any,
                 }
             }
-            // What begins a string, a byte, or a word that is no name.
+            // The beginning of a string, a byte, or a word that is not a name.
             Some(b'r' | b'b') if matches!(rest.get(1), Some(b'"' | b'\'' | b'#' | b'r')) => Kind::Any,
             Some(b't' | b'f' | b'S' | b'N' | b'i') => match self.name() {
                 Some((name, _)) if !is_keyword(name) && !matches!(name, "Some" | "None") => Kind::Named,
@@ -56,7 +56,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether the bracket at this place holds `name: value`.
+    /// Whether the bracket at this place contains `name: value`.
     #[inline]
     pub(super) fn opens_fields(&mut self) -> bool {
         let start = self.offset;
@@ -73,7 +73,7 @@ impl Reading<'_> {
     }
 }
 
-/// The length of the number at the beginning, which ron has to accept.
+/// The length of the number at the beginning, if ron certainly accepts it.
 #[inline]
 pub(super) fn number_length(text: &[u8]) -> usize {
     text.iter().position(|byte| !is_in_number(byte)).unwrap_or(text.len())

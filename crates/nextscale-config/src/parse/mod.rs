@@ -1,8 +1,9 @@
-//! Text to tree, by the `ron` crate: its deserialiser walks the text once and builds the [`Node`]s as it goes.
+//! Text to tree, by the `ron` crate: its deserialiser walks the text once and builds the [`Node`]s on the
+//! way.
 //!
-//! What `ron` accepts is accepted, what it refuses is refused. Three things are refused here: a field or key given
-//! twice, a value nested deeper than [`MAX_DEPTH`], and what is not UTF-8. Ranges become structs by the names of
-//! `std::ops`, byte strings lists of numbers.
+//! Whatever `ron` accepts or refuses is accepted or refused here too, with three exceptions that are refused:
+//! duplicate fields or keys, nesting deeper than [`MAX_DEPTH`], and text that is not UTF-8. Ranges become
+//! structs with the field names of `std::ops`, byte strings become lists of numbers.
 
 mod explain;
 mod groups;
@@ -22,7 +23,7 @@ pub(crate) use names::{is_keyword, is_name};
 use reading::Reading;
 use tree::NodeSeed;
 
-/// Values nest at most this deep, so that hostile input cannot exhaust the stack.
+/// The deepest nesting of values, so that hostile input cannot exhaust the stack.
 pub(crate) const MAX_DEPTH: usize = 128;
 
 /// A whole RON document.
@@ -30,10 +31,11 @@ pub(crate) const MAX_DEPTH: usize = 128;
 pub struct Document;
 
 impl Document {
-    /// Parses a text; `name` is what reports call it, usually its path. A byte order mark at its start is passed over.
+    /// Parses a text. `name` is its name in reports, usually its path. Ignores a byte order mark at the
+    /// start.
     ///
     /// # Errors
-    /// What is not RON, a field or key given twice, nesting deeper than 128.
+    /// Text that is not RON, duplicate fields or keys, and nesting deeper than 128.
     pub fn parse(name: &str, text: &str) -> Result<Node> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
@@ -43,7 +45,7 @@ impl Document {
     /// Reads a file and parses it.
     ///
     /// # Errors
-    /// A file that cannot be read or is not UTF-8, and those of [`Document::parse`].
+    /// A file that cannot be read or is not UTF-8, and the errors of [`Document::parse`].
     pub fn read(path: &Path) -> Result<Node> {
         let bytes = std::fs::read(path).map_err(|error| {
             ConfigError::new(format!("cannot read the config {}: {error}", path.display()))
@@ -57,10 +59,10 @@ impl Document {
     }
 }
 
-/// Parses the one value that stands in `span` of a text.
+/// Parses the single value in `span` of a text.
 pub(crate) fn parse_part(source: &Arc<Source>, span: Span) -> Result<Node> {
     let mut reading = Reading::new(source, span.clone());
-    // Depth is bounded here and not by ron, whose limit counts several steps for one level.
+    // Depth is bounded here and not by ron, whose limit counts several steps per level.
     let options = Options::default().without_recursion_limit();
     let mut ron = match Deserializer::from_str_with_options(&source.text[span], &options) {
         Ok(ron) => ron,

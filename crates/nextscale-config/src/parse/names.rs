@@ -15,13 +15,13 @@ pub(crate) fn is_name(text: &str) -> bool {
     (&mut ron).deserialize_identifier(BorrowedName) == Ok(text) && ron.remainder().is_empty()
 }
 
-/// Whether a word is a value and no name: `true`, `inf`.
+/// Whether a word is a value rather than a name: `true`, `inf`.
 #[inline]
 pub(crate) fn is_keyword(word: &str) -> bool {
     matches!(word, "true" | "false" | "inf" | "inff32" | "inff64" | "NaN" | "NaNf32" | "NaNf64")
 }
 
-/// Takes a name from ron as a piece of the text.
+/// Takes a name from ron as a slice of the text.
 pub(super) struct BorrowedName;
 
 impl<'de> Visitor<'de> for BorrowedName {

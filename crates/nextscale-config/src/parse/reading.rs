@@ -1,7 +1,8 @@
-//! Where ron stands in the text.
+//! Ron's position in the text.
 //!
-//! Ron tells a visitor neither where it stands nor how a struct is called. Both are read off the text: ron visits the
-//! values in order, so the place after one value, with white space and a comma skipped, is the place of the next.
+//! Ron tells a visitor neither its position nor a struct's name. Both are read from the text: ron visits
+//! values in order, so the position after one value, after white space and a comma, is the position of the
+//! next.
 
 use std::sync::Arc;
 
@@ -14,27 +15,29 @@ use serde::{
 use super::names::BorrowedName;
 use crate::{ConfigError, Node, Source, Span, Value};
 
-/// Where the reading of a text stands.
+/// The state of reading a text.
 pub(super) struct Reading<'a> {
     pub(super) source: &'a Arc<Source>,
     /// The text, up to the end of the value that is being read.
     pub(super) text: &'a str,
-    /// All before this byte is read.
+    /// Everything before this byte has been read.
     pub(super) offset: usize,
-    /// Where the scalar or key that is being read begins.
+    /// Where the current scalar or key begins.
     pub(super) token: usize,
-    /// The brackets that are open.
+    /// The open brackets.
     pub(super) open: Vec<usize>,
     /// The field whose value comes next.
     pub(super) key: Option<Span>,
-    /// What is wrong, where it is not ron that found it.
+    /// The error, if ron did not find it itself.
     pub(super) fault: Option<ConfigError>,
-    /// Whether the text enables ron's extension `unwrap_variant_newtypes`, by which `Some(a: 1)` is `Some((a: 1))`.
+    /// Whether the text enables ron's extension `unwrap_variant_newtypes`, with which `Some(a: 1)` means
+    /// `Some((a: 1))`.
     pub(super) unwraps: bool,
-    /// Set if the next value stands in such brackets: whether it has none of its own.
+    /// Set if the next value is in such brackets: whether it lacks its own.
     pub(super) unwrapped: Option<bool>,
     pub(super) depth: usize,
-    /// The finished nodes within all values that are open: each value takes its own at its end, when their number is known.
+    /// The finished nodes inside all open values. At its end, each value takes its own, whose number is then
+    /// known.
     pub(super) items: Vec<Node>,
     /// The names of the fields among them.
     pub(super) names: Vec<(&'a str, Span)>,
@@ -60,7 +63,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Goes to where ron has `remainder` still to read.
+    /// Moves to the position at which ron has `remainder` still unread.
     pub(super) fn stand_before(&mut self, remainder: &str) {
         self.offset = self.text.len() - remainder.len();
         self.token = self.offset;
@@ -71,7 +74,7 @@ impl<'a> Reading<'a> {
         &self.text[self.offset..]
     }
 
-    /// The byte that comes next.
+    /// The next byte.
     #[inline]
     pub(super) fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.offset).copied()
@@ -95,7 +98,7 @@ impl<'a> Reading<'a> {
                 _ => break,
             }
         }
-        // Block comments and the rarer kinds are ron's to know. What it cannot skip, it will refuse itself.
+        // Block comments and rarer kinds are left to ron, which refuses what it cannot skip.
         if matches!(self.byte(), Some(b'/' | 0x0B | 0x0C | 0x80..))
             && let Ok(ron) = Ron::from_str(self.rest())
         {
@@ -111,7 +114,7 @@ impl<'a> Reading<'a> {
         found
     }
 
-    /// Enters a bracket, if one stands here.
+    /// Enters a bracket, if there is one here.
     #[inline]
     pub(super) fn enter(&mut self, bracket: u8) -> bool {
         let found = self.skip(bracket);
@@ -130,14 +133,14 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Leaves the node of the value that began at `start` and ends here.
+    /// Pushes the node of the value that began at `start` and ends here.
     #[inline]
     pub(super) fn finish<E>(&mut self, start: usize, value: Value) -> Result<(), E> {
         self.items.push(Node { value, span: start..self.offset, source: Arc::clone(self.source) });
         Ok(())
     }
 
-    /// The name that stands here, plain or raw, and where it ends.
+    /// The name at this position, plain or raw, and where it ends.
     #[inline]
     pub(super) fn name(&self) -> Option<(&'a str, usize)> {
         if !matches!(self.byte(), Some(b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..)) {
@@ -153,7 +156,7 @@ impl<'a> Reading<'a> {
         Some((name, self.text.len() - ron.remainder().len()))
     }
 
-    /// The end of the value that begins at `start`, as ron reads it on its own; `start` where it does not.
+    /// The end of the value that begins at `start`, as ron reads it separately; `start` if it does not.
     pub(super) fn end_of_value(&self, start: usize) -> usize {
         let rest = &self.text[start..];
         let end = || {
@@ -164,13 +167,13 @@ impl<'a> Reading<'a> {
         end().unwrap_or(start)
     }
 
-    /// Where a name ends that ron lent from the text.
+    /// The end of a name that ron borrowed from the text.
     #[inline]
     pub(super) fn end_of(&self, name: &str) -> usize {
         name.as_ptr() as usize - self.text.as_ptr() as usize + name.len()
     }
 
-    /// Leaves an error for [`super::parse_part`] and one for ron to hand up.
+    /// Stores an error for [`super::parse_part`] and returns one for ron to pass on.
     pub(super) fn fail<E: Error>(&mut self, error: ConfigError) -> E {
         self.fault = Some(error);
         E::custom("")

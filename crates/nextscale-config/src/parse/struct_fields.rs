@@ -1,4 +1,4 @@
-//! The fields of a struct, of which no name is given twice.
+//! The fields of a struct, without duplicate names.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::{Field, Node, Span, suggest::cut};
 /// From this many fields on, names are looked up in an index.
 const MANY: usize = 16;
 
-/// Reads all fields; `value` reads the one that comes next and leaves its node on the stack.
+/// Reads all fields; `value` reads the next one and pushes its node onto the stack.
 pub(super) fn struct_fields<'de, A: MapAccess<'de>>(
     reading: &mut Reading<'de>,
     mut map: A,

@@ -1,7 +1,7 @@
 //! The tree, built while ron's deserialiser walks the text.
 //!
-//! Nothing is handed up through ron, whose every return would copy it: a finished node is left on the stack of
-//! [`Reading`], from where the value around it takes it.
+//! Nothing is returned through ron, whose every return would copy it: a finished node goes onto the stack of
+//! [`Reading`], from which the enclosing value takes it.
 
 use std::{fmt, sync::Arc};
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{ConfigError, Node, Value};
 
-/// Reads the value that ron comes to next and leaves its node on the stack.
+/// Reads the next value of ron and pushes its node onto the stack.
 pub(super) struct NodeSeed<'r, 'a>(pub(super) &'r mut Reading<'a>);
 
 impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
@@ -59,7 +59,7 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
     }
 }
 
-/// One value: where it begins, the name that stands there, the length of a plain number, and whether it lacks brackets.
+/// One value: where it begins, its name, the length of a plain number, and whether it lacks brackets.
 pub(super) struct Whole<'r, 'a> {
     pub(super) reading: &'r mut Reading<'a>,
     pub(super) start: usize,
@@ -93,13 +93,13 @@ impl<'a> Whole<'_, 'a> {
         }
     }
 
-    /// A scalar that only ron knows the end of.
+    /// A scalar whose end only ron knows.
     fn scalar<E>(self, value: Value) -> Result<(), E> {
         self.reading.offset = self.reading.end_of_value(self.start);
         self.reading.finish(self.start, value)
     }
 
-    /// Passes the name and the bracket, where the value has them.
+    /// Skips the name and the bracket, if the value has them.
     #[inline]
     pub(super) fn enter(&mut self, bracket: u8) -> (Option<String>, bool) {
         if self.bare {
@@ -130,7 +130,7 @@ macro_rules! numbers {
 impl<'de> Visitor<'de> for Whole<'_, 'de> {
     type Value = ();
 
-    /// Everything is expected, so no message is made of this; but ron puts it into a string for every map.
+    /// Anything is expected, so this never appears in a message; but ron formats it for every map.
     fn expecting(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
     }
@@ -149,7 +149,7 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         visit_f64 f64 => Float,
     }
 
-    /// Beyond `i128` it is a float, as to ron beyond `u128`.
+    /// Beyond `i128` it is a float, as it is beyond `u128` in ron.
     fn visit_u128<E>(self, value: u128) -> Result<(), E> {
         self.number(i128::try_from(value).map_or(Value::Float(value as f64), Value::Int))
     }
@@ -165,9 +165,9 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         self.ends(2 + value.len_utf8(), Value::Char(value))
     }
 
-    /// A string without escapes, which is a piece of the text.
+    /// A string without escapes, which is a slice of the text.
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        // What stands before it, stands behind it: the quote and a raw string's hashes, but for its `r`.
+        // What precedes it also follows it: the quote and a raw string's hashes, except for its `r`.
         let before = text.as_ptr() as usize - self.rest().as_ptr() as usize;
         let after = before - usize::from(self.begins(b'r'));
         self.ends(before + text.len() + after, Value::Str(text.to_owned()))
@@ -201,7 +201,7 @@ impl<'de> Visitor<'de> for Whole<'_, 'de> {
         let reading = self.reading;
         reading.offset = self.start + 4;
         let entered = reading.enter(b'(');
-        // Without the extension, ron reads one value only from these brackets.
+        // Without the extension, ron reads a single value from these brackets.
         if entered && reading.unwraps {
             reading.unwrapped = Some(reading.end_of_value(self.start) == self.start);
         }

@@ -3,66 +3,66 @@ use serde::Serialize;
 
 use crate::{ConfigError, Node, Value, suggest};
 
-/// What makes the schema of a setting.
+/// A function that makes the schema of a setting.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// A thing that configs name, as people are told of it.
+/// The description of something that configs name.
 #[derive(Debug, Clone)]
 pub struct Description {
     /// Its name in configs.
     pub name: &'static str,
-    /// What it is, in a sentence.
+    /// What it is, in one sentence.
     pub about: &'static str,
-    /// One in RON that is written with nothing but what must be given.
+    /// An example in RON with only what is required.
     pub example: &'static str,
-    /// Its settings, in the order in which resolved configs write them.
+    /// Its settings, in the order of resolved configs.
     pub settings: Vec<Setting>,
 }
 
-/// A setting, as people and editors are told of it.
+/// The description of a setting.
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// Its name.
     pub name: &'static str,
-    /// What it is and what it may be, in a sentence.
+    /// What it is and which values it takes, in one sentence.
     pub about: &'static str,
-    /// What stands where it is left out.
+    /// The default.
     pub fallback: Fallback,
-    /// What may stand there.
+    /// Which values are accepted.
     pub schema: SchemaOf,
 }
 
-/// What stands where a setting is left out.
+/// The value of an omitted setting.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fallback {
-    /// Nothing can: it must be given.
+    /// None: the setting is required.
     MustBeGiven,
-    /// Nothing, which is a choice of its own.
+    /// Absence, which is a choice of its own.
     Nothing,
     /// This, in RON.
     Value(String),
 }
 
 impl Fallback {
-    /// A value that resolved configs write down.
+    /// A value, as resolved configs write it.
     pub fn value<T: Serialize>(value: &T) -> Self {
-        // What cannot be written is told where it is read; here there is nobody to tell.
+        // A value that cannot be written is reported when it is read; here nobody could be told.
         Node::from_serialize(value).map_or(Self::Nothing, |node| Self::Value(node.to_string()))
     }
 
-    /// A nested thing, in RON.
+    /// A nested setting, in RON.
     pub fn written(text: &str) -> Self {
         Self::Value(text.into())
     }
 }
 
 impl Description {
-    /// What it is, as a phrase after its name: a small first letter and no full stop.
+    /// What it is, as a phrase after its name: lower case, without a full stop.
     pub fn phrase(&self) -> String {
         phrase(self.about)
     }
 
-    /// What stands in its parentheses in place of named settings, if it is such a thing.
+    /// What its parentheses contain instead of named settings, if anything.
     pub fn item(&self) -> Option<&Setting> {
         match self.settings.as_slice() {
             [item] if item.name == Setting::ITEM => Some(item),
@@ -75,7 +75,7 @@ impl Description {
         self.settings.iter().all(|setting| setting.fallback != Fallback::MustBeGiven)
     }
 
-    /// The error of a node without named fields, with those that its items may be meant for.
+    /// The error of a node without named fields, with the fields that its items may be meant for.
     pub(super) fn with_names(&self, node: &Node, error: ConfigError) -> ConfigError {
         let name = self.name;
         let Value::Tuple { items, .. } = &node.value else { return error };
@@ -86,7 +86,7 @@ impl Description {
             return error
                 .with_help(suggest::list("allowed", self.settings.iter().map(|setting| setting.name)));
         }
-        // What must be given comes first to mind.
+        // Required settings come first to mind.
         let mut settings: Vec<&Setting> = self.settings.iter().collect();
         settings.sort_by_key(|setting| setting.fallback != Fallback::MustBeGiven);
         let pairs = settings.iter().zip(items);
@@ -97,7 +97,7 @@ impl Description {
 }
 
 impl Setting {
-    /// The name of what stands in the parentheses without a name of its own, where that is all there is: `Shipped("cifar10")`.
+    /// The name of the unnamed content of the parentheses, if that is all: `Shipped("cifar10")`.
     pub const ITEM: &'static str = "";
 
     /// What it is, as a phrase after its name.

@@ -1,9 +1,10 @@
-//! Things that configs name, and their settings, which are said once: in the thing's own struct.
+//! What configs can name, with its settings, which are stated once: in its own struct.
 //!
-//! A rule, a prior, a sampler or whatever else is a [`Kind`] implements [`Settings`], which `#[derive(Settings)]` writes
-//! (`nextscale-macros`). [`Names`] holds an [`Entry`] a name, reads a node of a config as the thing that it names, nested ones
-//! included, and gives with it the resolved config, every default filled in. What people and editors see, [`Description`] and
-//! [`schema`], comes from the same place.
+//! A rule, a prior, a sampler or anything else that is a [`Kind`] implements [`Settings`], which
+//! `#[derive(Settings)]` writes (`nextscale-macros`). [`Names`] holds one [`Entry`] per name for each kind.
+//! It builds what a node of a config names, including everything nested, and returns with it the resolved
+//! config, with every default filled in. What people and editors see, [`Description`] and [`schema`], comes
+//! from the same place.
 
 mod description;
 mod measured;
@@ -20,24 +21,25 @@ pub use schemars;
 pub use crate::Result;
 use crate::{Node, Value};
 
-/// A thing that configs name and give settings. `#[derive(Settings)]` writes it.
+/// Something that configs can name and give settings. `#[derive(Settings)]` writes the implementation.
 pub trait Settings: Sized {
-    /// Its name, its settings, and what people are told of them.
+    /// Its name, its settings, and their descriptions.
     fn description() -> Description;
 
     /// Builds it from the settings after its name.
     ///
     /// # Errors
-    /// An unknown setting, one that is missing, or one of a wrong type or value, with the place in the config.
+    /// An unknown or missing setting, or one of the wrong type or value, with its place in the config.
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
 
-    /// One to try, for the conformance kit, where the example of the description cannot be built: it needs a file, say.
+    /// An instance for the conformance kit, if the description's example cannot be built, for instance
+    /// because it needs a file.
     fn sample() -> Option<Self> {
         None
     }
 }
 
-/// A node of a value that stands in no text.
+/// A node of a value that is not in any text.
 ///
 /// # Errors
 /// None that this crate knows of.
@@ -45,7 +47,7 @@ pub fn plain(value: Value) -> Result<Node> {
     Ok(Node { value, ..Node::from_serialize(&())? })
 }
 
-/// A bare name, as of a thing without settings.
+/// A bare name, without settings.
 ///
 /// # Errors
 /// As [`plain`].

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use super::{Description, Measured, Reader, Settings};
 use crate::{Document, Node, Result};
 
-/// A kind of things that configs name: `dyn Guidance`, `dyn Prior`, `dyn Sampler`.
+/// A kind of thing that configs name: `dyn Guidance`, `dyn Prior`, `dyn Sampler`.
 pub trait Kind: 'static {
-    /// What one is called: "guidance rule".
+    /// What one is called in messages: "guidance rule".
     const NAME: &'static str;
     /// What it is called in the schema: "Rule".
     const SCHEMA: &'static str;
 }
 
-/// A name that configs may use, with what builds the thing.
+/// A name for use in configs, with the function that builds it.
 pub struct Entry<K: Kind + ?Sized> {
-    /// What people are told of it.
+    /// Its description.
     pub description: Description,
     build: Build<K>,
     sample: Sample<K>,
@@ -25,19 +25,20 @@ pub struct Entry<K: Kind + ?Sized> {
 type Build<K> = Arc<dyn Fn(&mut Reader<'_>) -> Result<Arc<K>> + Send + Sync>;
 type Sample<K> = Arc<dyn Fn() -> Option<Arc<K>> + Send + Sync>;
 
-/// A thing and the config that it was built from with every default filled in.
+/// What was built, and its config with every default filled in.
 #[derive(Debug, Clone)]
 pub struct Built<K: ?Sized> {
     /// The thing.
     pub value: Arc<K>,
     /// Its resolved config.
     pub resolved: Node,
-    /// What in it was measured on a model and fits no other.
+    /// What in it was measured on a model and does not apply to others.
     pub measured: Vec<Measured>,
 }
 
 impl<K: Kind + ?Sized> Entry<K> {
-    /// A thing with settings; `shared` is `|thing| Arc::new(thing)`, which only the caller can write for any kind.
+    /// An entry with settings. `shared` is `|thing| Arc::new(thing)`, which only the caller can write for any
+    /// kind.
     pub fn of<T: Settings>(shared: impl Fn(T) -> Arc<K> + Clone + Send + Sync + 'static) -> Self {
         let sample = shared.clone();
         Self {
@@ -47,7 +48,7 @@ impl<K: Kind + ?Sized> Entry<K> {
         }
     }
 
-    /// A thing without settings that is there already, with whatever it shares with the program.
+    /// An entry without settings for a value that exists already, with whatever it shares with the program.
     pub fn value(name: &'static str, about: &'static str, value: Arc<K>) -> Self
     where
         Arc<K>: Send + Sync,
@@ -57,7 +58,7 @@ impl<K: Kind + ?Sized> Entry<K> {
         Self { description, build: Arc::new(build), sample: Arc::new(|| None) }
     }
 
-    /// One to try: what the thing itself gives, or else its example, built.
+    /// An instance to try: its sample, or else its example, built.
     ///
     /// # Errors
     /// As [`Names::build`] of the example.
@@ -68,7 +69,7 @@ impl<K: Kind + ?Sized> Entry<K> {
         }
     }
 
-    /// What the thing itself gives to try, because its example needs a file.
+    /// Its sample, if its example needs a file.
     pub fn own_sample(&self) -> Option<Arc<K>> {
         (self.sample)()
     }
@@ -76,13 +77,13 @@ impl<K: Kind + ?Sized> Entry<K> {
     /// The example, parsed.
     ///
     /// # Errors
-    /// If it is no RON.
+    /// If it is not RON.
     pub fn example(&self) -> Result<Node> {
         Document::parse(self.description.name, self.description.example)
     }
 }
 
-// Derived, it would ask for `K: Clone`.
+// A derive would require `K: Clone`.
 impl<K: Kind + ?Sized> Clone for Entry<K> {
     fn clone(&self) -> Self {
         Self {
@@ -118,7 +119,7 @@ impl Names {
         &self.folder
     }
 
-    /// Adds a name to its kind, or replaces the one of that name.
+    /// Adds a name to its kind, replacing an entry of the same name.
     pub fn add<K: Kind + ?Sized>(&mut self, entry: Entry<K>) {
         let mut entries = self.entries::<K>().to_vec();
         match entries.iter_mut().find(|known| known.description.name == entry.description.name) {
@@ -128,13 +129,13 @@ impl Names {
         self.kinds.insert(TypeId::of::<K>(), Arc::new(entries));
     }
 
-    /// Every name of a kind, in the order in which they were added.
+    /// All names of a kind, in the order they were added.
     pub fn entries<K: Kind + ?Sized>(&self) -> &[Entry<K>] {
         let entries = self.kinds.get(&TypeId::of::<K>());
         entries.and_then(|entries| entries.downcast_ref::<Vec<Entry<K>>>()).map_or(&[], Vec::as_slice)
     }
 
-    /// The thing that a config names.
+    /// Builds what a config names.
     ///
     /// # Errors
     /// An unknown name or field, a wrong type or value, with the place in the config.
@@ -150,7 +151,7 @@ impl Names {
         reader.finish(value)
     }
 
-    /// A thing whose type is known, whether it has been added or not; what is nested in it is looked up here.
+    /// Builds something of a known type, whether it was added or not; nested names are looked up here.
     ///
     /// # Errors
     /// As [`build`](Self::build).

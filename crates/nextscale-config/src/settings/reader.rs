@@ -7,13 +7,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Built, Description, Kind, Measured, Names, named, plain};
 use crate::{ConfigError, Document, Field, Fields, Node, Result, Value};
 
-/// The settings after a name, taken one by one by whoever builds the thing; what nobody took is an unknown field.
+/// The settings after a name, taken one by one when it is built. Whatever nobody took is an unknown field.
 ///
-/// What is taken is also written down with its defaults, so that the resolved config of a run is complete.
+/// Everything taken is also recorded with its default, so that the resolved config of a run is complete.
 pub struct Reader<'a> {
     names: &'a Names,
     node: &'a Node,
-    /// Or why there are none: `Name(1)` has an item in their place.
+    /// Or why there are none: `Name(1)` has an item instead.
     fields: Result<Fields<'a>>,
     item: Option<Node>,
     resolved: Vec<Field>,
@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
         Self { names, node, fields, item, resolved: Vec::new(), measured: Vec::new() }
     }
 
-    /// The whole named value as it stands in the config.
+    /// The whole named value as written in the config.
     pub fn node(&self) -> &'a Node {
         self.node
     }
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         self.names.folder()
     }
 
-    /// What stands in the parentheses of `Name(..)` without a name of its own, where that is all there is.
+    /// The unnamed content of the parentheses of `Name(..)`, if that is all.
     ///
     /// # Errors
     /// If it is missing or does not fit.
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// A setting that must be given.
+    /// A required setting.
     ///
     /// # Errors
     /// If it is missing or does not fit.
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// A setting that may be left out.
+    /// An optional setting.
     ///
     /// # Errors
     /// If it does not fit.
@@ -78,36 +78,36 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// A path that must be given, relative to the config's folder; the resolved config says it absolutely.
+    /// A required path, relative to the config's folder; absolute in the resolved config.
     ///
     /// # Errors
-    /// If it is missing or no text.
+    /// If it is missing or not a string.
     pub fn path(&mut self, name: &'static str) -> Result<PathBuf> {
         let given: String = self.fields()?.take(name)?;
         self.located(name, &given)
     }
 
-    /// A file that must be given, by its path relative to the config's folder, so that messages name it as the user did; the
-    /// resolved config says it absolutely.
+    /// A required file, by its path relative to the config's folder, so that messages name it as the user
+    /// did; absolute in the resolved config.
     ///
     /// # Errors
-    /// If it is missing or no text.
+    /// If it is missing or not a string.
     pub fn file(&mut self, name: &'static str) -> Result<PathBuf> {
         let given: String = self.fields()?.take(name)?;
         self.located(name, &given)?;
         Ok(self.names.folder().join(given))
     }
 
-    /// A path that may be left out.
+    /// An optional path.
     ///
     /// # Errors
-    /// If it is no text.
+    /// If it is not a string.
     pub fn path_option(&mut self, name: &'static str) -> Result<Option<PathBuf>> {
         let given: Option<String> = self.fields()?.take_option(name)?;
         given.map(|given| self.located(name, &given)).transpose()
     }
 
-    /// A nested thing that must be given.
+    /// A required nested setting.
     ///
     /// # Errors
     /// If it is missing or wrong.
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         Ok(self.keep_built(name, built))
     }
 
-    /// A nested thing with a default in RON.
+    /// A nested setting with a default in RON.
     ///
     /// # Errors
     /// If it is wrong.
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
         Ok(self.keep_built(name, built))
     }
 
-    /// A nested thing that may be left out, or be written `None`.
+    /// An optional nested setting, which may be omitted or written `None`.
     ///
     /// # Errors
     /// If it is wrong.
@@ -140,10 +140,10 @@ impl<'a> Reader<'a> {
         Ok(Some(self.keep_built(name, built)))
     }
 
-    /// A list of nested things that must be given.
+    /// A required list of nested settings.
     ///
     /// # Errors
-    /// If it is missing, no list, or one of them is wrong.
+    /// If it is missing or not a list, or an item is wrong.
     pub fn list<K: Kind + ?Sized>(&mut self, name: &'static str) -> Result<Vec<Arc<K>>> {
         let node = self.fields()?.node(name)?;
         let Value::List(items) = &node.value else {
@@ -161,17 +161,18 @@ impl<'a> Reader<'a> {
         Ok(values)
     }
 
-    /// Writes a setting into the resolved config: one that was not taken here, such as a default that depends on others.
-    /// What it says must be read again as the same thing.
+    /// Records a setting in the resolved config that was not taken here, such as a default that depends on
+    /// others. Reading it again must give the same.
     ///
     /// # Errors
-    /// A value that RON has no form for.
+    /// A value that RON cannot express.
     pub fn write<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
         self.keep(name, Node::from_serialize(value)?);
         Ok(())
     }
 
-    /// Whether every setting that is given has been asked for, so that a misspelt one is told before what it leaves out.
+    /// Checks that every given setting has been asked for, so that a misspelt name is reported before what is
+    /// missing because of it.
     ///
     /// # Errors
     /// An unknown field.
@@ -183,10 +184,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A setting's own check: its error is shown at the value.
+    /// A setting's own check; its error is shown at the value.
     ///
     /// # Errors
-    /// What the check says.
+    /// Those of the check.
     pub fn check<E: Display>(&mut self, name: &'static str, checked: Result<(), E>) -> Result<()> {
         checked.map_err(|error| {
             let given = self.fields.as_mut().ok().and_then(|fields| fields.node_option(name));
@@ -195,16 +196,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// What a constructor or a check of the whole thing says: its error is shown at the thing, or at what an override made of it.
+    /// The error of a constructor or of a check of the whole, shown at it or at what an override changed in
+    /// it.
     ///
     /// # Errors
-    /// What it says.
+    /// The given one.
     pub fn accept<T, E: Display>(&self, checked: Result<T, E>) -> Result<T> {
         checked.map_err(|error| self.node.refused(error.to_string()))
     }
 
-    /// Says that what is built was measured on the model whose weights have this fingerprint: with another model the config
-    /// is refused. `what` names it in the message, a file for instance, and `remedy` tells how to have it for another.
+    /// Records that what is built was measured on the model whose weights have this fingerprint: with another
+    /// model the config is refused. `what` names it in the message, such as a file, and `remedy` tells how to
+    /// get one for another model.
     pub fn measured_on(&mut self, weights: &str, what: impl Into<String>, remedy: impl Into<String>) {
         self.measured.push(Measured {
             weights: weights.into(),
@@ -241,7 +244,7 @@ impl<'a> Reader<'a> {
         self.resolved.push(Field { name: name.into(), span: 0..0, node });
     }
 
-    /// The thing with its resolved config, nothing being left over.
+    /// Returns what was built with its resolved config, if nothing is left over.
     pub(super) fn finish<K: ?Sized>(self, value: Arc<K>) -> Result<Built<K>> {
         self.nothing_left()?;
         let name = self.node.name().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Schemas of configs, for editors and for programs that write configs.
 //!
-//! RON is not JSON, and a schema describes JSON. The form that it describes is serde's: [`to_json`] gives it for a tree.
+//! RON is not JSON, and a schema describes JSON: the form that serde has. [`to_json`] converts a tree.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -14,12 +14,12 @@ pub fn leaf<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// The schema of a nested thing: a reference to that of its kind.
+/// The schema of a nested setting: a reference to that of its kind.
 pub fn nested<K: Kind + ?Sized>(_: &mut SchemaGenerator) -> Schema {
     schema(reference::<K>())
 }
 
-/// The schema of a list of nested things.
+/// The schema of a list of nested settings.
 pub fn list<K: Kind + ?Sized>(_: &mut SchemaGenerator) -> Schema {
     schema(json!({ "type": "array", "items": reference::<K>() }))
 }
@@ -29,19 +29,19 @@ pub fn reference<K: Kind + ?Sized>() -> Json {
     json!({ "$ref": format!("#/$defs/{}", K::SCHEMA) })
 }
 
-/// A generator whose definitions stand under `$defs`.
+/// A generator that puts definitions under `$defs`.
 pub fn generator() -> SchemaGenerator {
     SchemaSettings::draft2020_12().into_generator()
 }
 
-/// The schema of every thing of a kind: one of its names, with its settings.
+/// The schema of a kind: one of its names, with its settings.
 pub fn kind<K: Kind + ?Sized>(names: &Names, generator: &mut SchemaGenerator) -> Json {
     let things = names.entries::<K>().iter().flat_map(|entry| thing(&entry.description, generator));
     let title = K::NAME;
     json!({ "title": title, "oneOf": things.collect::<Vec<_>>() })
 }
 
-/// `Name(setting: ..)`, and `Name` where nothing must be given.
+/// `Name(setting: ..)`, and `Name` if nothing is required.
 fn thing(description: &Description, generator: &mut SchemaGenerator) -> Vec<Json> {
     let Description { name, about, example, settings } = description;
     let about = format!("{about}\n\n{example}");
@@ -67,7 +67,7 @@ fn thing(description: &Description, generator: &mut SchemaGenerator) -> Vec<Json
     forms
 }
 
-/// `Name(..)`, with what may stand in the parentheses.
+/// `Name(..)`, with the content of the parentheses.
 fn named(name: &str, about: &str, inside: Json) -> Json {
     json!({
         "title": name,
@@ -105,13 +105,13 @@ fn setting(setting: &Setting, generator: &mut SchemaGenerator) -> Json {
 }
 
 fn schema(value: Json) -> Schema {
-    // Only what is neither an object nor a truth value is refused.
+    // Only values that are neither an object nor a boolean are refused.
     Schema::try_from(value).unwrap_or_default()
 }
 
-/// A tree as JSON, as serde writes enums: `Name(a: 1)` is `{"Name": {"a": 1}}`, `Name(1)` is `{"Name": 1}`, `Name(1, 2)` is
-/// `{"Name": [1, 2]}`, `Name` is `"Name"`, `(a: 1)` is `{"a": 1}`, `(1, 2)` is `[1, 2]`, `None` and `()` are `null`, and
-/// `Some(1)` is `1`.
+/// A tree as JSON, in serde's form of enums: `Name(a: 1)` is `{"Name": {"a": 1}}`, `Name(1)` is `{"Name":
+/// 1}`, `Name(1, 2)` is `{"Name": [1, 2]}`, `Name` is `"Name"`, `(a: 1)` is `{"a": 1}`, `(1, 2)` is `[1, 2]`,
+/// `None` and `()` are `null`, and `Some(1)` is `1`.
 pub fn to_json(node: &Node) -> Json {
     let tuple = |items: &[Node]| match items {
         [item] => to_json(item),

@@ -1,4 +1,5 @@
-//! Random numbers as pure functions of a key or a counter: there is no state to save, and it does not matter who asks first.
+//! Random numbers as pure functions of a key or a counter: there is no state to save, and the order of use
+//! does not matter.
 
 mod splitmix;
 

@@ -1,20 +1,22 @@
 /// The step of SplitMix64's counter: 2⁶⁴ over the golden ratio, made odd.
 pub const WEYL: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014): a bijection after which every bit depends on every bit before.
+/// SplitMix64's finaliser (Steele, Lea and Flood, 2014): a bijection in which every output bit depends on
+/// every input bit.
 pub const fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// SplitMix64 at any place of its sequence: started at `seed` it gives place 1, 2, 3 and so on. Place 0 is `mix(seed)`.
+/// SplitMix64 at any place of its sequence: seeded with `seed`, it returns places 1, 2, 3 and so on. Place 0
+/// is `mix(seed)`.
 pub const fn splitmix64(seed: u64, place: u64) -> u64 {
     mix(seed.wrapping_add(place.wrapping_mul(WEYL)))
 }
 
-/// FNV-1a of a name, in 64 bits: gives every tensor a stream of its own, so that its values do not depend on which others
-/// there are. Not a content hash; those are `nextscale-files`'.
+/// FNV-1a of a name, in 64 bits. Gives every tensor its own stream, so that its values do not depend on which
+/// other tensors exist. Not a content hash; those are in `nextscale-files`.
 pub fn fnv1a(name: &str) -> u64 {
     name.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -3,41 +3,36 @@ use std::sync::Arc;
 
 use nextscale_backbones::infinity::{Infinity, InfinityConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
+use nextscale_core::{Condition, Pass};
 use nextscale_generate::Model;
 use nextscale_text::TextEncoder;
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::WeightFile;
 
 use super::texts;
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
-/// The files of a model, their headers read.
+/// The files of a model, with their headers read.
 pub(crate) struct Files {
     pub tokenizer: WeightFile,
     pub backbone: WeightFile,
     pub text: TextEncoder,
 }
 
-/// A model whose headers have been read, and nothing else.
+/// A model of which only the headers have been read.
 pub(crate) struct OpenInfinity {
     files: Files,
     vae: BsqVaeConfig,
-    /// What tells the tokenizer's weights.
-    tokenizer: String,
     config: InfinityConfig,
     patches: bool,
-    takes: Takes,
-    /// Where rows of prompts are kept.
+    /// The folder for encoded prompts.
     pub cache: Option<PathBuf>,
-    pub fingerprint: String,
-    pub resolved: Node,
-    pub words: String,
+    pub facts: ModelFacts,
 }
 
 impl OpenInfinity {
-    /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it is called and
-    /// which weights it has.
+    /// Checks every tensor's name and shape, and that the parts fit each other. The caller sets its name and the
+    /// fingerprint of its weights.
     pub fn new(
         files: Files,
         config: InfinityConfig,
@@ -58,22 +53,20 @@ impl OpenInfinity {
                 config.text_width
             )));
         }
-        Ok(Self {
-            tokenizer: tokenizer.fingerprint()?,
+        let facts = ModelFacts {
+            schedule: config.schedule.clone(),
+            alphabet: config.alphabet(),
             takes: Takes { prompts: true, ..Takes::default() },
-            cache: None,
             fingerprint: String::new(),
+            tokenizer: tokenizer.fingerprint()?,
             resolved: node.clone(),
             words: String::new(),
-            vae,
-            config,
-            patches,
-            files,
-        })
+        };
+        Ok(Self { cache: None, vae, config, patches, facts, files })
     }
 }
 
-/// The file at the dictionary that has the transformer.
+/// The file at the dictionary with the transformer.
 fn rooted(backbone: &WeightFile) -> Result<WeightFile> {
     Ok(InfinityConfig::rooted(backbone)?)
 }
@@ -81,7 +74,7 @@ fn rooted(backbone: &WeightFile) -> Result<WeightFile> {
 /// Whether a token of the transformer stands for 2 × 2 latents of the tokenizer.
 ///
 /// # Errors
-/// If they are of other bits.
+/// If their bits differ.
 pub(super) fn fitting(
     vae: &BsqVaeConfig,
     config: &InfinityConfig,
@@ -94,7 +87,7 @@ pub(super) fn fitting(
             false => String::new(),
         };
         Error::Usage(format!(
-            "{tokenizer} has {} bits a latent and {backbone} was made for {} bits a token: it takes a tokenizer of {} \
+            "{tokenizer} has {} bits per latent and {backbone} was made for {} bits per token: it takes a tokenizer of {} \
              bits{quarter}",
             vae.bits, config.bits, config.bits
         ))
@@ -102,7 +95,7 @@ pub(super) fn fitting(
     // The published tokenizers of patches have latents of 8 pixels; those of 16 pixels are for whole latents.
     if patches && vae.reduction() > 8 {
         return Err(Error::Usage(format!(
-            "{tokenizer} has {} bits for each {} pixels; {backbone} with its {} bits a token reads patches of 2 × 2 latents of \
+            "{tokenizer} has {} bits for each {} pixels; {backbone} with its {} bits per token reads patches of 2 × 2 latents of \
              8 pixels, or latents of {} bits: take the tokenizer that it was trained with",
             vae.bits,
             vae.reduction(),
@@ -114,36 +107,12 @@ pub(super) fn fitting(
 }
 
 impl OpenModel for OpenInfinity {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.config.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        self.config.alphabet()
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn tokenizer(&self) -> &str {
-        &self.tokenizer
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         Ok(self.config.runs(pass)?)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {

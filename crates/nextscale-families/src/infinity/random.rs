@@ -1,4 +1,4 @@
-//! Models of the published sizes without the published weights, and without a text encoder.
+//! Models of the published sizes with random weights, and without a text encoder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use nextscale_backbones::TextConditioner;
 use nextscale_backbones::infinity::{InfinityConfig, Initialisation};
 use nextscale_config::Node;
 use nextscale_core::random::{fnv1a, splitmix64};
-use nextscale_core::{Alphabet, Condition, Pass, ScaleSchedule};
+use nextscale_core::{Condition, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::bitwise::BsqVaeConfig;
 
 use super::{aspect, texts};
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
-/// What sizes of this family begin with.
+/// The prefix of this family's sizes.
 const NAME: &str = "infinity-";
 
-/// The sizes of a model with random weights: the published ones of a name, but for what is given beside it. They are read as
+/// The sizes of a model with random weights: those published under a name, except for what follows it. They are read as
 /// they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2 4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sizes {
-    /// The published transformer.
+    /// The published transformer's name.
     name: String,
-    /// Another size of the images.
+    /// Another image size.
     size: Option<String>,
-    /// Another ratio of their sides.
+    /// Another aspect ratio.
     aspect: Option<String>,
     /// Other grids.
     scales: Option<ScaleSchedule>,
 }
 
 impl Sizes {
-    /// None if they do not begin with this family's name.
+    /// `None` unless they begin with this family's name.
     pub fn read(text: &str) -> Option<Result<Self>> {
         let mut parts = text.split(',').map(str::trim);
         let name = parts.next()?.strip_prefix(NAME)?.to_lowercase();
@@ -46,7 +46,7 @@ impl Sizes {
             } else if part.ends_with('M') {
                 sizes.size = Some(part.into());
             } else {
-                let message = format!("`{part}` is no size; write {NAME}125m, or {NAME}125m, 0.06M, 4:3");
+                let message = format!("`{part}` is not a size; write {NAME}125m, or {NAME}125m, 0.06M, 4:3");
                 return Err(Error::Usage(message));
             }
             Ok(())
@@ -69,13 +69,21 @@ impl Sizes {
             }
         };
         let config = published.on_scales(&schedule)?;
-        // The one published transformer that reads patches has 56 bits.
+        // The only published transformer that reads patches has 56 bits.
         let vae = BsqVaeConfig::published(if config.bits == 56 { 14 } else { config.bits })?;
         let patches = config.patchifies(vae.bits)?;
         let words = self.to_string();
-        let resolved = Node::from_serialize(&words)?;
-        let takes = Takes { prompts: true, ..Takes::default() };
-        Ok(RandomInfinity { config, vae, patches, takes, words, resolved })
+        let facts = ModelFacts {
+            schedule: config.schedule.clone(),
+            alphabet: config.alphabet(),
+            takes: Takes { prompts: true, ..Takes::default() },
+            // The same sizes have the same weights.
+            fingerprint: words.clone(),
+            tokenizer: String::new(),
+            resolved: Node::from_serialize(&words)?,
+            words,
+        };
+        Ok(RandomInfinity { config, vae, patches, facts })
     }
 }
 
@@ -92,44 +100,21 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// A model that is made when it is loaded.
+/// A model whose weights are drawn when it is loaded.
 pub(super) struct RandomInfinity {
     config: InfinityConfig,
     vae: BsqVaeConfig,
     patches: bool,
-    takes: Takes,
-    words: String,
-    resolved: Node,
+    facts: ModelFacts,
 }
 
 impl OpenModel for RandomInfinity {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.config.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        self.config.alphabet()
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    /// The same sizes have the same weights.
-    fn fingerprint(&self) -> &str {
-        &self.words
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         Ok(self.config.runs(pass)?)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
@@ -142,7 +127,7 @@ impl OpenModel for RandomInfinity {
     }
 }
 
-/// Rows of prompts as if an encoder had made them: one a word and one for the end, uniform around zero with variance 1.
+/// Rows of prompts in place of an encoder's: one per word and one for the end, uniform around zero with variance 1.
 fn rows(conditions: &[Condition], width: usize, most: usize, device: &Device) -> Vec<(String, Tensor<2>)> {
     let row = |prompt: &str| {
         let count = (prompt.split_whitespace().count() + 1).min(most);

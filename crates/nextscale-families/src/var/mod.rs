@@ -1,4 +1,5 @@
-//! VAR (Tian et al., arXiv 2404.02905): a multi-scale VQ tokenizer and a transformer over its codes, conditioned on classes.
+//! VAR (Tian et al., arXiv 2404.02905): a multi-scale VQ tokenizer and a transformer over its codes,
+//! conditioned on classes.
 
 mod open;
 mod random;
@@ -80,9 +81,9 @@ impl ModelFamily for VarFamily {
     }
 }
 
-/// The tensor that tells a transformer.
+/// The tensor by which a transformer is recognised.
 const BACKBONE: &str = "pos_1LC";
-/// The tensor that tells a tokenizer.
+/// The tensor by which a tokenizer is recognised.
 const TOKENIZER: &str = "quantize.embedding.weight";
 
 /// Whether a file has a tensor, or several under different prefixes.
@@ -112,13 +113,13 @@ fn tokenizer(file: &WeightFile) -> Result<String, String> {
     let rooted = file.rooted(TOKENIZER).map_err(|error| error.to_string())?;
     let config = VqvaeConfig::infer(&rooted, None).map_err(|error| error.to_string())?;
     let scales = said_scales(&rooted).map_err(|error| error.to_string())?;
-    // Their number matters where φ differs a scale, and then φ's tells it.
+    // Their number matters if φ differs per scale, and then φ shows it.
     let count = scales.as_ref().map_or_else(|| config.phi_count(&rooted), ScaleSchedule::len);
     let expected = config.expected(count, MultiScaleVq::has_encoder(&rooted));
     expected.check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
     let scales = scales.map_or(String::new(), |scales| format!(", scales {scales}"));
     Ok(format!(
-        "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels a latent, \
+        "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels per latent, \
          norms in {} groups{scales}",
         config.channels,
         config.multipliers,
@@ -129,12 +130,13 @@ fn tokenizer(file: &WeightFile) -> Result<String, String> {
     ))
 }
 
-/// The scales that a tokenizer's header says.
+/// The scales in a tokenizer's header.
 fn said_scales(file: &WeightFile) -> Result<Option<ScaleSchedule>> {
     Ok(file.metadata().get("scales").map(|scales| scales.parse()).transpose()?)
 }
 
-/// The scales of a tokenizer on its own: those of its header, else the published list for images of this size.
+/// The scales of a tokenizer by itself: those in its header, or else the published list for images of this
+/// size.
 fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Result<ScaleSchedule> {
     if let Some(scales) = said_scales(file)? {
         return Ok(scales);
@@ -150,7 +152,7 @@ fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Res
         format!("{side} × {side}")
     });
     Err(Error::Usage(format!(
-        "{} does not say its scales, and no published list makes images of {} × {} pixels, only of {}; name it in a config with the scales: \
+        "{} does not say its scales, and no published list generates images of {} × {} pixels, only of {}; name it in a config with the scales: \
          (model: Var(tokenizer: \"..\", backbone: \"..\", scales: [..]))",
         file.label(),
         image.1,
@@ -213,10 +215,10 @@ impl ModelSource for VarFiles {
     fn open(&self, node: &Node) -> Result<Arc<dyn OpenModel>> {
         let files = Files::on_disk(&self.tokenizer, &self.backbone)?;
         let mut open = OpenVar::new(files, self.scales.as_ref(), self.norm_groups, node)?;
-        open.fingerprint =
+        open.facts.fingerprint =
             [fingerprint::of_file(&self.tokenizer)?, fingerprint::of_file(&self.backbone)?].join("-");
-        open.resolved = self.resolved(&open)?;
-        open.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        open.facts.resolved = self.resolved(&open)?;
+        open.facts.words = self.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Arc::new(open))
     }
 }

@@ -8,9 +8,9 @@ use nextscale_generate::Model;
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::{LoadError, WeightFile};
 
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
-/// The two files of a model, their headers read.
+/// The two files of a model, with headers read.
 pub(super) struct Files {
     pub tokenizer: WeightFile,
     pub backbone: WeightFile,
@@ -22,21 +22,17 @@ impl Files {
     }
 }
 
-/// A model whose headers have been read, and nothing else.
+/// A model of which only the headers have been read.
 pub(super) struct OpenVar {
     files: Files,
     var: VarConfig,
-    tokenizer: String,
     pub norm_groups: usize,
-    pub takes: Takes,
-    pub fingerprint: String,
-    pub resolved: Node,
-    pub words: String,
+    pub facts: ModelFacts,
 }
 
 impl OpenVar {
-    /// Checks every tensor's name and shape; whoever opens it says what it is called and which weights it has. Errors about
-    /// settings point at `node`.
+    /// Checks every tensor's name and shape. The caller supplies the model's name and the fingerprint of its
+    /// weights. Errors about settings point at `node`.
     pub fn new(
         files: Files,
         scales: Option<&ScaleSchedule>,
@@ -59,50 +55,26 @@ impl OpenVar {
         let class_names = backbone.metadata().get("class_names");
         let class_names = class_names.map(|names| names.lines().map(str::to_owned).collect());
         let takes = Takes { classes: var.classes, class_names, prompts: false };
-        Ok(Self {
-            tokenizer: tokenizer.fingerprint()?,
-            norm_groups: vqvae.norm_groups,
+        let facts = ModelFacts {
+            schedule: var.schedule.clone(),
+            alphabet: Alphabet::codes(var.vocabulary),
             takes,
             fingerprint: String::new(),
+            tokenizer: tokenizer.fingerprint()?,
             resolved: node.clone(),
             words: String::new(),
-            var,
-            files,
-        })
+        };
+        Ok(Self { norm_groups: vqvae.norm_groups, facts, var, files })
     }
 }
 
 impl OpenModel for OpenVar {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.var.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::codes(self.var.vocabulary)
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    fn tokenizer(&self) -> &str {
-        &self.tokenizer
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         Ok(self.var.runs(pass)?)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {

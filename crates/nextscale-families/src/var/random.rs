@@ -9,22 +9,22 @@ use nextscale_core::{Alphabet, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::VqvaeConfig;
 
-use crate::{Error, LoadOptions, OpenModel, Result, Takes};
+use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
-/// The sizes of a model with random weights: the published ones of a depth, but for what is given beside it. They are read
-/// as they are printed: `16`, `16, scales 1 2 3, 512 codes`.
+/// The sizes of a model with random weights: the published ones of a depth, unless stated otherwise. They are
+/// parsed in the form in which they are printed: `16`, `16, scales 1 2 3, 512 codes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sizes {
     /// The published transformer of this many blocks: 16, 20, 24, 30 or 36.
     depth: usize,
-    /// Other grids. The image has 16 times the last one's side in pixels.
+    /// Other grids. The image's side in pixels is 16 times that of the last grid.
     scales: Option<ScaleSchedule>,
     /// Another number of codes.
     vocabulary: Option<usize>,
 }
 
 impl Sizes {
-    /// None if they do not begin with a depth.
+    /// `None` if they do not begin with a depth.
     pub fn read(text: &str) -> Option<Result<Self>> {
         let mut parts = text.split(',').map(str::trim);
         let depth = parts.next()?.parse().ok()?;
@@ -35,7 +35,7 @@ impl Sizes {
             } else if let Some(Ok(codes)) = part.strip_suffix(" codes").map(str::parse) {
                 sizes.vocabulary = Some(codes);
             } else {
-                let message = format!("`{part}` is no size; write 16, or 16, scales 1 2 3, 512 codes");
+                let message = format!("`{part}` is not a size; write 16, or 16, scales 1 2 3, 512 codes");
                 return Err(Error::Usage(message));
             }
             Ok(())
@@ -53,9 +53,17 @@ impl Sizes {
         let vocabulary = self.vocabulary.unwrap_or(published.vocabulary);
         let config = VarConfig { schedule, vocabulary, ..published };
         let words = self.to_string();
-        let resolved = Node::from_serialize(&words)?;
-        let takes = Takes { classes: config.classes, ..Takes::default() };
-        Ok(RandomVar { config, takes, words, resolved })
+        let facts = ModelFacts {
+            schedule: config.schedule.clone(),
+            alphabet: Alphabet::codes(config.vocabulary),
+            takes: Takes { classes: config.classes, ..Takes::default() },
+            // The same sizes have the same weights.
+            fingerprint: words.clone(),
+            tokenizer: String::new(),
+            resolved: Node::from_serialize(&words)?,
+            words,
+        };
+        Ok(RandomVar { config, facts })
     }
 }
 
@@ -72,42 +80,19 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// A model that is made when it is loaded.
+/// A model that is created when it is loaded.
 pub(super) struct RandomVar {
     config: VarConfig,
-    takes: Takes,
-    words: String,
-    resolved: Node,
+    facts: ModelFacts,
 }
 
 impl OpenModel for RandomVar {
-    fn schedule(&self) -> &ScaleSchedule {
-        &self.config.schedule
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::codes(self.config.vocabulary)
-    }
-
-    fn takes(&self) -> &Takes {
-        &self.takes
-    }
-
-    /// The same sizes have the same weights.
-    fn fingerprint(&self) -> &str {
-        &self.words
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
     }
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         Ok(self.config.runs(pass)?)
-    }
-
-    fn resolved(&self) -> &Node {
-        &self.resolved
-    }
-
-    fn describe(&self) -> String {
-        self.words.clone()
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {

@@ -64,7 +64,7 @@ fn a_bitwise_tokenizer_stopped_after_every_step_equals_a_straight_one() {
     assert_eq!((opened.alphabet(), opened.image_size()), (Alphabet::bits(6), (32, 32)));
     assert_eq!(opened.config(), &config.model);
 
-    // Another run begins from these weights; one that learns next to nothing has their numbers.
+    // Another run starts from these weights; with a negligible learning rate it reproduces their numbers.
     let still = Training { learning_rate: 1e-9, ema: 0.0, ..training() };
     let begun = TrainBitwise { steps: 1, start: Some(weights.clone()), training: still, ..config.clone() };
     let again = train_bitwise(&begun, &options(path("begun")), &device).unwrap().evaluation;
@@ -74,7 +74,7 @@ fn a_bitwise_tokenizer_stopped_after_every_step_equals_a_straight_one() {
     let error = error.unwrap_err().to_string();
     assert!(error.contains("tokenizer.safetensors"), "{error}");
 
-    // Its decoder learns alone, on the bits that it has.
+    // Only its decoder is trained, on the existing bits.
     let decoder = TrainBitwise { steps: 3, learn: Learn::Decoder, training: training(), ..begun };
     train_bitwise(&decoder, &options(path("decoder")), &device).unwrap();
     let after = path("decoder/tokenizer.safetensors");

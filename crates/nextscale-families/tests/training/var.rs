@@ -193,7 +193,7 @@ fn a_tokenizer_goes_on_from_weights_under_a_perceptual_loss() {
     let message = faults(&TrainTokenizer { perceptual: Some(term), ..config.clone() }, "no-classifier");
     assert!(message.contains("train classifier"), "{message}");
 
-    // A file with the right header and no stage, and one whose channels no norm divides.
+    // A file with the right header but no stages, and one whose channels no norm divides.
     for (channels, told) in [("8", "0 stages"), ("7", "multiple of 8")] {
         let broken = folder.path().join(format!("broken-{channels}.safetensors"));
         let header = [("channels".to_owned(), channels.to_owned()), ("classes".to_owned(), "10".to_owned())];
@@ -236,7 +236,7 @@ fn a_tokenizer_with_a_scale_that_is_no_square_is_opened_again() {
     save_safetensors(&saved, [("a".to_owned(), TensorData::new(vec![0.0f32], [1]))], Precision::F32, &about)
         .unwrap();
     let error = open_tokenizer(&saved, &device).err().unwrap().to_string();
-    assert!(error.contains("saved.safetensors: scales: `2×three` is no grid"), "{error}");
+    assert!(error.contains("saved.safetensors: scales: `2×three` is not a grid"), "{error}");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_decoder_learns_under_a_discriminator_and_leaves_encoder_and_codes_bit_for_b
         let rest = part("squared_error") + 0.05 * part("gradient_error") + part("discriminator");
         (part("loss") - rest - weight * part("adversarial")).abs()
     };
-    // The first window is before the generator feels the discriminator, the last after.
+    // The first window is before the discriminator affects the generator, the last one after.
     assert!(total(0, 0.0) < 1e-5 && total(9, 1e-3) < 1e-5, "{} {}", total(0, 0.0), total(9, 1e-3));
     assert!(total(9, 0.0) > 1e-5);
 
@@ -327,7 +327,7 @@ fn a_backbone_moved_by_muon_resumes_and_another_begins_from_its_weights() {
     assert_same(&path("straight"), &path("resumed"), &[checkpoint::FILE, "backbone.safetensors"]);
     assert_ne!(column(&path("straight"), "loss"), column(&path("adam-w"), "loss"));
 
-    // One that learns next to nothing has the loss of the weights that it begins from, and not of fresh ones.
+    // With a negligible learning rate, the loss is that of the initial weights, and not of fresh ones.
     let start = Some(path("straight/backbone.safetensors"));
     let training = Training { learning_rate: 1e-9, ema: 0.0, ..muon(None) };
     let still = TrainBackbone { steps: 1, start: start.clone(), training, ..config.clone() };
@@ -382,13 +382,13 @@ fn a_backbone_learns_from_images_that_move_and_resumes() {
     assert_eq!(train_backbone(&config, &stopping, &device).unwrap().evaluation, outcome.evaluation);
     let files = [checkpoint::FILE, "evaluation.csv", "backbone.safetensors", "tokens.safetensors"];
     assert_same(&path("straight"), &path("resumed"), &files);
-    // In parts the images are the same.
+    // In parts, the images are the same.
     let parts = TrainBackbone { training: Training { micro_batches: 2, ..training() }, ..config.clone() };
     train_backbone(&parts, &options(path("parts")), &device).unwrap();
     for (whole, parts) in column(&path("straight"), "loss").into_iter().zip(column(&path("parts"), "loss")) {
         assert!((whole - parts).abs() < 1e-4 * whole, "{whole} {parts}");
     }
-    // Other images are learnt from, and the same held out.
+    // Training uses other images; the held-out images are the same.
     train_backbone(&still, &options(path("still")), &device).unwrap();
     assert_ne!(column(&path("straight"), "loss"), column(&path("still"), "loss"));
     let rows = |name: &str, split: &str| {
@@ -467,7 +467,8 @@ fn every_training_in_micro_batches_takes_the_course_of_one_without() {
     train_classifier(&parts, &options(path("classifier-parts")), &device).unwrap();
     near("classifier", "classifier-parts", &["loss"]);
 
-    // Three images in two parts weigh two thirds and one. Every term of the loss is there, and codes are drawn anew.
+    // Three images in two parts have weights of two thirds and one third. Every term of the loss is present,
+    // and codes are redrawn.
     let whole = TrainTokenizer {
         perceptual: Some(PerceptualTerm {
             classifier: path("classifier/classifier.safetensors"),
@@ -489,7 +490,7 @@ fn every_training_in_micro_batches_takes_the_course_of_one_without() {
     train_backbone(&parts, &options(path("backbone-parts")), &device).unwrap();
     near("backbone", "backbone-parts", &["loss", "scale_0", "scale_1", "scale_2"]);
 
-    // A run goes on in another number of parts.
+    // A run can be resumed with another number of parts.
     let stopping = Options { max_minutes: Some(0.0), ..options(path("backbone-both")) };
     assert_eq!(train_backbone(&whole, &stopping, &device).unwrap().step, 1);
     assert!(train_backbone(&parts, &options(path("backbone-both")), &device).unwrap().finished);

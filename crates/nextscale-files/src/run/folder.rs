@@ -1,4 +1,4 @@
-//! A run's folder while it is written: `OUT.partial` while images are made, OUT when all are there.
+//! A run's folder while it is written: `OUT.partial` while images are generated, OUT when all exist.
 
 use std::fs;
 use std::io;
@@ -16,13 +16,13 @@ type Result<T> = std::result::Result<T, RunError>;
 /// Why a run cannot write to its folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The folder belongs to something else, or another process writes to it.
+    /// The folder belongs to something else, or another process is writing to it.
     #[error("{0}")]
     Refused(String),
     /// The system cannot read or write it.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "write", "create", …
+        /// What was attempted: "write", "create", …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -38,16 +38,16 @@ impl RunError {
     }
 }
 
-/// What is found where a run wants to write.
+/// What a run finds at its target.
 #[derive(Debug)]
 pub enum Opened {
     /// The same run is complete; there is nothing to do.
     Complete(PathBuf),
-    /// A new or unfinished run, ours alone until it is dropped.
+    /// A new or unfinished run, owned by this value until it is dropped.
     Unfinished(RunFolder),
 }
 
-/// A run folder in the making, locked against other processes.
+/// A run folder in progress, locked against other processes.
 #[derive(Debug)]
 pub struct RunFolder {
     place: Place,
@@ -60,7 +60,8 @@ impl RunFolder {
     /// Opens the folder of a run. `config` is the resolved config's text.
     ///
     /// # Errors
-    /// If the folder belongs to another run or something else, another process writes to it, or it cannot be written.
+    /// If the folder belongs to another run or something else, another process is writing to it, or it cannot
+    /// be written.
     pub fn open(target: &Path, manifest: &Manifest, config: &str) -> Result<Opened> {
         if let Some(found) = read_manifest(target)? {
             return match found.difference(manifest) {
@@ -69,11 +70,11 @@ impl RunFolder {
             };
         }
         if target.is_file() {
-            return Err(refused(target, "is there already and is no run folder"));
+            return Err(refused(target, "exists already and is not a run folder"));
         }
         let place = Place::of(target).map_err(RunError::io("find", target))?;
         if place.is_taken().map_err(RunError::io("read", target))? {
-            return Err(refused(target, "is there already and is no run folder"));
+            return Err(refused(target, "exists already and is not a run folder"));
         }
         let new = !place.partial.exists();
         fs::create_dir_all(&place.partial).map_err(RunError::io("create", &place.partial))?;
@@ -91,7 +92,7 @@ impl RunFolder {
         Ok(Opened::Unfinished(folder))
     }
 
-    /// The manifest comes last: a folder with one has everything that belongs at its beginning.
+    /// The manifest comes last: a folder with a manifest has everything that belongs at its beginning.
     fn begin(&self, config: &str) -> Result<()> {
         for name in &self.manifest.folders {
             let path = self.path().join(name);
@@ -116,12 +117,12 @@ impl RunFolder {
         self.path().join(&self.manifest.folders[variant]).join(image_name(image))
     }
 
-    /// The images of a variant that are not there yet, in order.
+    /// The missing images of a variant, in order.
     pub fn missing(&self, variant: usize) -> Vec<u64> {
         (0..self.manifest.images).filter(|&image| !self.image(variant, image).exists()).collect()
     }
 
-    /// Gives the folder its name.
+    /// Renames the folder to its final name.
     ///
     /// # Errors
     /// If it cannot be renamed.
@@ -132,12 +133,12 @@ impl RunFolder {
         Ok(self.place.target)
     }
 
-    /// Removes the folder if this run made it and no image is in it: a run that failed leaves nothing.
+    /// Removes the folder if this run created it and it has no images: a failed run leaves nothing behind.
     pub fn discard_if_empty(&self) {
         let variants = 0..self.manifest.folders.len();
         let images = self.manifest.images;
         if self.new && variants.into_iter().all(|variant| self.missing(variant).len() as u64 == images) {
-            // Nothing more can be done about a folder that cannot be removed.
+            // If removing fails, nothing more can be done.
             let _ = fs::remove_dir_all(self.path());
         }
     }
@@ -210,7 +211,7 @@ mod tests {
         let error = open(&target, &other).unwrap_err();
         assert!(error.to_string().contains("out.partial was made with another config"), "{error}");
         assert!(matches!(error, RunError::Refused(_)));
-        // A program whose results differ in the last digit must not fill up what another began.
+        // A program whose results differ, even in the last digit, must not complete another's run.
         let other = Manifest { version: "0, results 2".into(), ..manifest() };
         let error = open(&target, &other).unwrap_err().to_string();
         assert!(error.contains("by another version of this program"), "{error}");
@@ -230,7 +231,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("thesis.tex"), b"x").unwrap();
         let error = open(root.path(), &manifest()).unwrap_err().to_string();
-        assert!(error.contains("is no run folder"), "{error}");
+        assert!(error.contains("is not a run folder"), "{error}");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 

@@ -1,7 +1,7 @@
-//! The form of a run's folder, for those who write one and those who read one.
+//! The layout of a run's folder, for writers and readers.
 //!
-//! A run folder holds [`MANIFEST`], which says what its images are of; [`CONFIG`], the resolved config; a folder of
-//! numbered images for every rule; and what is made of the images: `grid.png`, `.npz` files.
+//! A run folder holds [`MANIFEST`], which identifies its images; [`CONFIG`], the resolved config; a folder of
+//! numbered images for every rule; and files made from the images: `grid.png`, `.npz` files.
 
 mod folder;
 mod place;
@@ -14,11 +14,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The file that says what a folder's images are of.
+/// The file that identifies a folder's images.
 pub const MANIFEST: &str = "manifest.json";
 /// The file of the resolved config.
 pub const CONFIG: &str = "config.ron";
-/// The version of the folder's form.
+/// The version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
 /// The file of an image in its rule's folder.
@@ -26,31 +26,31 @@ pub fn image_name(image: u64) -> String {
     format!("{image:05}.png")
 }
 
-/// What the images of a folder are of. Only a run with the same manifest resumes a folder.
+/// What a folder's images were made from. Only a run with the same manifest resumes a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of the folder's form.
+    /// The version of the folder's layout.
     pub format: u32,
-    /// The program and the number of its results.
+    /// The program's version and its results number.
     pub version: String,
     /// The hash of everything in the config that images depend on.
     pub config: String,
-    /// What identifies the weights.
+    /// The fingerprint of the weights.
     pub weights: String,
     /// The kind of device.
     pub device: String,
-    /// The folders of images, one a variant.
+    /// The folders of images, one per variant.
     pub folders: Vec<String>,
     /// Images in each folder.
     pub images: u64,
 }
 
 impl Manifest {
-    /// That of a folder; `None` if it has none.
+    /// The manifest of a folder; `None` if it has none.
     ///
     /// # Errors
-    /// Of the kind [`InvalidData`](io::ErrorKind::InvalidData) if another version of this program wrote it; else the
-    /// system's, if it cannot be read.
+    /// Of the kind [`InvalidData`](io::ErrorKind::InvalidData) if another version of this program wrote it;
+    /// otherwise the system's.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
         let Some(bytes) = bytes(folder)? else { return Ok(None) };
         serde_json::from_slice(&bytes)
@@ -63,7 +63,7 @@ impl Manifest {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// The first thing in which two manifests differ, in words.
+    /// The first difference between two manifests, in words.
     fn difference(&self, other: &Self) -> Option<&'static str> {
         [
             (self.format == other.format, "was written by another version of this program"),
@@ -71,26 +71,26 @@ impl Manifest {
             (self.weights == other.weights, "was made with other weights"),
             (self.device == other.device, "was made on another kind of device, or in another type"),
             (self.config == other.config, "was made with another config"),
-            (self == other, "is of other images"),
+            (self == other, "holds other images"),
         ]
         .into_iter()
         .find_map(|(same, difference)| (!same).then_some(difference))
     }
 }
 
-/// Where the images of a run are, and of which config: what a reader needs, of a manifest of any version.
+/// Where the images of a run are, and their config: what readers need, from a manifest of any version.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Contents {
     /// The hash of everything in the config that images depend on.
     pub config: String,
-    /// The folders of images, one a variant.
+    /// The folders of images, one per variant.
     pub folders: Vec<String>,
     /// Images in each folder.
     pub images: u64,
 }
 
 impl Contents {
-    /// Those of a folder; `None` if it has no manifest, or a file of that name which another program wrote.
+    /// Those of a folder; `None` if it has no manifest, or a file of that name from another program.
     ///
     /// # Errors
     /// If the manifest cannot be read.
@@ -99,7 +99,7 @@ impl Contents {
     }
 }
 
-/// The bytes of a folder's manifest; `None` if it has none, or is no folder.
+/// The bytes of a folder's manifest; `None` if it has none or is not a folder.
 fn bytes(folder: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(folder.join(MANIFEST)) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(Contents::read(folder.path()).unwrap().unwrap().images, 3);
         write(r#"{"name":"a web page"}"#);
         assert_eq!(Contents::read(folder.path()).unwrap(), None);
-        // A file is no folder with a manifest in it.
+        // A file is not a folder with a manifest.
         assert_eq!(Contents::read(&folder.path().join(MANIFEST)).unwrap(), None);
     }
 

@@ -1,4 +1,4 @@
-//! Where a run is written until it is complete: beside its folder, or inside where that cannot be renamed.
+//! Where a run is written until it is complete: beside its folder, or inside if the folder cannot be renamed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,17 +10,18 @@ use super::MANIFEST;
 /// The folder of an unfinished run inside its own folder.
 const INSIDE: &str = ".partial";
 
-/// A run's folder and its place before it is complete.
+/// A run's folder and its place until it is complete.
 #[derive(Debug)]
 pub(super) struct Place {
     /// The folder.
     pub target: PathBuf,
-    /// `TARGET.partial`, or `TARGET/.partial` where the folder is a mounted volume, or its parent cannot be written.
+    /// `TARGET.partial`, or `TARGET/.partial` if the folder is a mounted volume or its parent cannot be
+    /// written.
     pub partial: PathBuf,
 }
 
 impl Place {
-    /// Of a target that may be a link to a folder, or end in `.` or `..`.
+    /// For a target that may be a link to a folder, or end in `.` or `..`.
     pub fn of(target: &Path) -> io::Result<Self> {
         let target = resolved(target)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -35,16 +36,16 @@ impl Place {
         self.partial.parent() == Some(&self.target)
     }
 
-    /// Whether the folder holds something else than an unfinished run of this form.
+    /// Whether the folder holds anything other than an unfinished run of this layout.
     pub fn is_taken(&self) -> io::Result<bool> {
         if !self.target.is_dir() || (self.is_inside() && self.partial.is_dir()) {
             return Ok(false);
         }
-        // A new volume is not empty everywhere.
+        // Some new volumes are not empty.
         Ok(names(&self.target)?.iter().any(|name| name != "lost+found"))
     }
 
-    /// Puts back what a killed process had already moved to the folder.
+    /// Moves back what a killed process had already moved to the folder.
     pub fn take_back(&self) -> io::Result<()> {
         if !self.is_inside() {
             return Ok(());
@@ -58,7 +59,7 @@ impl Place {
         Ok(())
     }
 
-    /// Gives the folder its content; the manifest, which makes it a complete run, comes last.
+    /// Moves the contents to the folder. The manifest, which makes the run complete, comes last.
     pub fn finish(&self) -> io::Result<()> {
         if !self.is_inside() {
             return fs::rename(&self.partial, &self.target);
@@ -76,7 +77,7 @@ fn names(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
     fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
 }
 
-/// The folder that a link names, and no `.` or `..` at the end; any other path stays as it was written.
+/// The folder that a link names, without `.` or `..` at the end; any other path is unchanged.
 fn resolved(target: &Path) -> io::Result<PathBuf> {
     let plain: PathBuf = target.components().filter(|part| *part != Component::CurDir).collect();
     if plain.is_symlink() || plain.file_name().is_none() {
@@ -86,9 +87,9 @@ fn resolved(target: &Path) -> io::Result<PathBuf> {
     Ok(plain)
 }
 
-/// Whether a folder is where a file system is mounted, which no rename can replace.
+/// Whether a folder is a mount point, which a rename cannot replace.
 fn is_mounted(folder: &Path) -> bool {
-    // Mount points of one file system have one device number: the system's list tells those.
+    // Mount points within one file system share a device number; the system's list has them.
     let Ok(folder) = folder.canonicalize() else { return false };
     let listed = fs::read_to_string("/proc/self/mountinfo").is_ok_and(|text| {
         let place = |line: &str| line.split(' ').nth(4).map(unescaped);
@@ -97,7 +98,7 @@ fn is_mounted(folder: &Path) -> bool {
     listed || is_on_another_device(&folder)
 }
 
-/// A path as the system lists it, in which a blank is `\\040`.
+/// A path in the system's notation, in which a space is `\\040`.
 fn unescaped(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
@@ -117,7 +118,7 @@ fn is_on_another_device(folder: &Path) -> bool {
     folder.parent().is_none()
 }
 
-/// Whether a folder can be made beside this one.
+/// Whether a folder can be created beside this one.
 fn beside_is_writable(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
     let trial = folder.with_file_name(format!(".{name}.trial"));

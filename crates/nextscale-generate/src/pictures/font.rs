@@ -2,12 +2,12 @@
 
 use image::{Rgb, RgbImage};
 
-/// Width of a character with the gap after it, in font pixels.
+/// Width of a character including its gap, in font pixels.
 const ADVANCE: u32 = 6;
 /// Height of a line, in font pixels.
 const HEIGHT: u32 = 8;
 
-/// ASCII 32 to 126: five columns a character, the lowest bit at the top.
+/// ASCII 32 to 126: five columns per character, with the lowest bit at the top.
 #[rustfmt::skip]
 const GLYPHS: [[u8; 5]; 95] = [
     [0x00, 0x00, 0x00, 0x00, 0x00], [0x00, 0x00, 0x5f, 0x00, 0x00], [0x00, 0x07, 0x00, 0x07, 0x00], [0x14, 0x7f, 0x14, 0x7f, 0x14],
@@ -41,8 +41,8 @@ pub fn extent(text: &str, size: u32) -> (u32, u32) {
     (text.chars().count() as u32 * ADVANCE * size, HEIGHT * size)
 }
 
-/// Writes a line with its top left corner at (x, y), black, cut off at the picture's edge. A character that the font
-/// does not have becomes `?`.
+/// Writes a line with its top left corner at (x, y), in black, clipped at the picture's edge. Characters that
+/// the font lacks become `?`.
 pub fn write(picture: &mut RgbImage, text: &str, x: u32, y: u32, size: u32) {
     for (n, character) in text.chars().enumerate() {
         let code = (character as usize).checked_sub(32).filter(|&code| code < GLYPHS.len()).unwrap_or(31);

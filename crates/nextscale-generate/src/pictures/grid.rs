@@ -6,19 +6,19 @@ use super::font;
 
 const GAP: u32 = 4;
 
-/// A table of equally large pictures, row by row, with labels at the top and at the left.
+/// A table of pictures of equal size, row by row, with labels at the top and at the left.
 #[derive(Debug, Clone, Default)]
 pub struct LabelledGrid {
-    /// Labels above the columns; empty for none.
+    /// Labels above the columns, if any.
     pub columns: Vec<String>,
-    /// Labels left of the rows; empty for none.
+    /// Labels left of the rows, if any.
     pub rows: Vec<String>,
     /// The pictures.
     pub cells: Vec<Vec<RgbImage>>,
 }
 
 impl LabelledGrid {
-    /// Draws it. Small pictures are enlarged by a whole factor, pixel by pixel, so that labels have room.
+    /// Draws it. Small pictures are enlarged by an integer factor, pixel by pixel, to make room for labels.
     pub fn draw(&self) -> RgbImage {
         let Some(first) = self.cells.iter().flatten().next() else { return RgbImage::new(1, 1) };
         let zoom = 64u32.div_ceil(first.width().max(1)).max(1);

@@ -11,10 +11,10 @@ use nextscale_core::Result;
 
 use crate::floats;
 
-/// The pictures of `[batch, 3, H, W]` in [0, 1], each value floor(255·x) as upstream writes them.
+/// The pictures of `[batch, 3, H, W]` in [0, 1], with values floor(255·x) as upstream writes them.
 ///
 /// # Errors
-/// If the device cannot give the values back.
+/// If the device cannot return the values.
 pub fn to_pictures(images: Tensor<4>) -> Result<Vec<RgbImage>> {
     let [_, _, height, width] = images.dims();
     let values = floats(images)?;

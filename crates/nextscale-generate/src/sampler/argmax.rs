@@ -5,7 +5,7 @@ use super::{Moment, Sampler, host, tensor};
 
 /// The most likely class, without randomness.
 ///
-/// The class of largest logit at every slot, the first among equals.
+/// The class with the largest logit at every slot, the first of equals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Settings)]
 pub struct Argmax;
 

@@ -6,15 +6,16 @@ use super::drawing::Drawing;
 use super::temperature::Temperature;
 use super::{Filter, Moment, Sampler, divisors};
 
-/// A draw of bits none of which is surer than a limit.
+/// A draw of bits with an upper bound on the certainty of each.
 ///
-/// A bit has two classes, and models are often all but certain of them, so that seeds hardly differ (DiverseAR, arXiv 2512.02931, which scales the logits of
-/// bits over the steps for that reason).
+/// A bit has two classes, and models are often nearly certain of them, so that seeds hardly differ
+/// (DiverseAR, arXiv 2512.02931, which scales the logits of bits over the steps for that reason).
 ///
-/// The logits of a bit are divided by max(T, |l₁ − l₀|/ln(c/(1 − c))), with T the `temperature` of the scale and c the
-/// `confidence`: a bit whose larger probability would exceed c has just c, and others keep temperature T. The paper's own
-/// formula for its scaling has no public code; a limit of each bit's confidence, beside a temperature over scales, is the
-/// reading here. Its second part, a search among several generation paths, is no sampler of one scale and is left out.
+/// The logits of a bit are divided by max(T, |l₁ − l₀|/ln(c/(1 − c))), with T the `temperature` of the scale
+/// and c the `confidence`: a bit whose larger probability would exceed c gets exactly c, and others keep
+/// temperature T. There is no public code for the paper's own formula; a limit on each bit's confidence, next
+/// to a temperature over scales, is our reading. Its second part, a search among several generation paths, is
+/// not a sampler of one scale and is left out.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "BitTemperature(confidence: 0.95)", check = Self::validate)]
 pub struct BitTemperature {

@@ -8,7 +8,7 @@ pub(super) fn at(temperature: &Strength, k: usize, schedule: &ScaleSchedule) -> 
     if temperature.is_on(k) { temperature.at(k, schedule) } else { 1.0 }
 }
 
-/// Whether the divisor is above 0 at every scale.
+/// Checks that the divisor is above 0 at every scale.
 ///
 /// # Errors
 /// [`Error::Setting`] for `field`.

@@ -1,6 +1,6 @@
-//! Choosing one class of a filtered row by given noise.
+//! Choosing one class of a filtered row with given noise.
 
-/// The winner of an exponential race, argmax p/e: how torch's multinomial draws one sample a row.
+/// The winner of an exponential race, argmax p/e, which is how torch's multinomial draws one sample per row.
 pub fn race(row: &[f32], noise: &[f32]) -> usize {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = row.iter().map(|value| f64::from((value - max).exp())).sum();

@@ -1,4 +1,5 @@
-//! One draw a choice: temperature, filters, and a class by given noise. What all samplers but the largest logit's share.
+//! One draw per choice: temperature, filters, and a class by given noise. Shared by all samplers except
+//! `Argmax`.
 
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::noise::Choice;
@@ -12,7 +13,7 @@ use super::{Filter, Moment, host, tensor};
 pub(super) struct Drawing {
     pub temperature: Temperature,
     pub filter: Filter,
-    /// Whether a soft mix of classes is drawn beside the class.
+    /// Whether a soft mix of classes is computed besides the class.
     pub more_smooth: bool,
 }
 

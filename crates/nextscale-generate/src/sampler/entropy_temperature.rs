@@ -7,9 +7,9 @@ use super::{Filter, Moment, PerScale, Sampler};
 
 /// A temperature for each choice, lower where its distribution is flat; then top-k, top-p and a draw.
 ///
-/// T = T₀·exp(−H/α) + θ, with H the entropy of the choice's distribution in nats, before any temperature (Ma et al., "Towards Better & Faster
-/// Autoregressive Image Generation: From the Perspective of Entropy", arXiv 2510.09012). For α without bound it is the
-/// constant T₀ + θ.
+/// T = T₀·exp(−H/α) + θ, with H the entropy of the choice's distribution in nats, before any temperature (Ma
+/// et al., "Towards Better & Faster Autoregressive Image Generation: From the Perspective of Entropy", arXiv
+/// 2510.09012). As α grows without bound, it becomes the constant T₀ + θ.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "EntropyTemperature(base: 1.0, decay: 2.0, floor: 0.5)", check = Self::validate)]
 pub struct EntropyTemperature {
@@ -22,8 +22,8 @@ pub struct EntropyTemperature {
     /// Draw among so many of the likeliest classes, or `List([..])` with one number a scale; 0 is all.
     #[setting(default = PerScale::All(0))]
     pub top_k: PerScale<usize>,
-    /// Draw among the likeliest classes that make up so much probability, from 0 to 1, or `List([..])` with one number a
-    /// scale; 0 is all.
+    /// Draw among the likeliest classes that make up so much probability, from 0 to 1, or `List([..])` with
+    /// one number a scale; 0 is all.
     #[setting(default = PerScale::All(0.0))]
     pub top_p: PerScale<f64>,
 }

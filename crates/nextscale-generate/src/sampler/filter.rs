@@ -1,23 +1,24 @@
 use nextscale_core::{Error, Result};
 use nextscale_kernels::categorical::Row;
 
-/// Which classes of a row may be drawn: VAR's top-k and then top-p (upstream's `sample_with_top_k_top_p_`), and then min-p.
+/// Which classes of a row can be drawn: VAR's top-k followed by top-p (upstream's
+/// `sample_with_top_k_top_p_`), then min-p.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Filter {
-    /// Keep the k largest logits and every tie with the k-th; 0 is off.
+    /// Keeps the k largest logits and all ties with the k-th; 0 is off.
     pub top_k: usize,
-    /// Remove the least likely classes whose cumulative probability, summed upwards, is at most 1 - p; the largest always
-    /// stays; 0 is off.
+    /// Removes the least likely classes whose cumulative probability, summed from the least likely, is at
+    /// most 1 - p. The largest always stays; 0 is off.
     pub top_p: f64,
-    /// Remove the classes that are less likely than so much times the likeliest, from 0 to 1; 0 is off.
+    /// Removes classes whose probability is below this fraction of the largest, from 0 to 1; 0 is off.
     pub min_p: f64,
 }
 
 impl Filter {
-    /// Whether the settings make sense for `classes` alternatives.
+    /// Checks the settings for `classes` alternatives.
     ///
     /// # Errors
-    /// A setting error that names the field.
+    /// A setting error naming the field.
     pub fn check(&self, classes: usize) -> Result<()> {
         if self.top_k > classes {
             return Err(Error::setting(
@@ -42,12 +43,12 @@ impl Filter {
         self.top_k > 0 && self.top_k < classes
     }
 
-    /// How far below the largest a logit may lie under min-p; none where that is off.
+    /// How far below the largest a logit may be under min-p; `None` if that is off.
     pub(super) fn margin(&self) -> Option<f32> {
         (self.min_p > 0.0).then(|| -self.min_p.ln() as f32)
     }
 
-    /// Replaces what may not be drawn by -inf.
+    /// Replaces removed classes by -inf.
     pub fn apply(&self, row: &mut Row) {
         row.keep_top_k(self.top_k);
         row.keep_top_p(self.top_p);
@@ -142,7 +143,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// The threshold search removes what the definition by a full stable sort removes.
+        /// The threshold search removes the same classes as the definition by a stable sort.
         #[test]
         fn top_p_is_the_sorted_definition(levels in prop::collection::vec(-8i32..8, 1..200), p in 0.01f64..1.0) {
             let row: Vec<f32> = levels.iter().map(|&level| level as f32 * 0.37).collect();

@@ -1,4 +1,4 @@
-//! Both routes of the sampler against upstream's numbers and against each other.
+//! Both implementations of the sampler compared with upstream's numbers and with each other.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ fn rows(values: Vec<f32>, classes: usize) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, [count, classes]), &Device::flex())
 }
 
-/// The filter by both routes.
+/// The filter in both implementations.
 fn filtered(logits: &[f32], classes: usize, filter: Filter) -> [Vec<f32>; 2] {
     let mut row = Row::default();
     let on_host = logits.chunks(classes).flat_map(|logits| {
@@ -62,7 +62,7 @@ fn filters_are_upstreams() {
     assert!(compared >= 10, "only {compared} settings in the fixture");
 }
 
-/// Probabilities of bits after upstream's filters, which cut top-k at the two values that there are.
+/// Probabilities of bits after upstream's filters, which limit top-k to the two existing values.
 #[test]
 fn filters_of_bits_are_upstreams() {
     let bytes = fixture("../infinity/sampling.safetensors");

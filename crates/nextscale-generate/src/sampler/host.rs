@@ -1,4 +1,4 @@
-//! The sampler over rows in host memory, which on the CPU device is where the logits are.
+//! The sampler over rows in host memory, where the logits are on the CPU device.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use nextscale_core::{Draw, LogitMap, Result};
@@ -10,7 +10,7 @@ use super::{Filter, draw, smooth};
 use crate::host::Floats;
 use nextscale_core::noise::Choice;
 
-/// What is done to every row.
+/// The operations on every row.
 pub(super) struct Plan<'a> {
     pub temperature: Temperature,
     pub filter: Filter,
@@ -20,7 +20,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Filters a row of logits and chooses from it; gives the weights of the mix, if any, to `weights`.
+    /// Filters a row of logits and chooses a class; writes the weights of the mix, if any, to `weights`.
     fn row(&self, index: usize, logits: &[f32], weights: &mut [f32], row: &mut Row) -> i64 {
         row.set(logits, self.temperature.of(logits));
         self.filter.apply(row);
@@ -41,7 +41,7 @@ pub(super) fn sample(logits: &LogitMap, plan: &Plan<'_>) -> Result<Draw> {
     let values = Floats::of(logits.values().clone())?;
     let rows = values.par_chunks(logits.alphabet().classes);
     let mut weights = vec![0.0; if plan.smoothing.is_some() { values.len() } else { 0 }];
-    // Rows without a mix have no place for its weights.
+    // Rows without a mix have no room for its weights.
     let mut of_rows: Vec<&mut [f32]> = weights.chunks_mut(logits.alphabet().classes).collect();
     of_rows.resize_with(rows.len(), Default::default);
     let tokens = rows

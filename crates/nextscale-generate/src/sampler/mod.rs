@@ -38,9 +38,9 @@ pub struct Moment<'a> {
     pub scale: usize,
     /// All scales.
     pub schedule: &'a ScaleSchedule,
-    /// The images of the batch, by their number in the run.
+    /// The images of the batch, by number in the run.
     pub images: &'a [u64],
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub noise: &'a dyn Noise,
 }
 
@@ -55,18 +55,18 @@ impl Moment<'_> {
     }
 }
 
-/// A way of choosing tokens. It holds settings, never state; randomness comes from the [`Moment`].
+/// A way of choosing tokens. It holds settings but no state; randomness comes from the [`Moment`].
 pub trait Sampler: std::fmt::Debug + Send + Sync {
-    /// Chooses a class for every slot of every position of `logits`, which it leaves as they are.
+    /// Chooses a class for every slot of every position of `logits`, which are not modified.
     ///
     /// # Errors
     /// If the settings do not fit the logits.
     fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw>;
 
-    /// Whether the settings fit a schedule and an alphabet.
+    /// Checks the settings for a schedule and an alphabet.
     ///
     /// # Errors
-    /// A setting error that names the field.
+    /// A setting error naming the field.
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         let _ = (schedule, alphabet);
         Ok(())

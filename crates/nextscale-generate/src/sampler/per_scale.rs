@@ -3,8 +3,8 @@ use nextscale_core::{Error, Result, ScaleSchedule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A setting of a sampler that may differ between scales. In configs a bare number is the same at every scale, and
-/// `List([..])` has one a scale.
+/// A setting of a sampler that may differ between scales. In configs a bare number applies to every scale,
+/// and `List([..])` has one number per scale.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PerScale<T> {
     /// The same at every scale.
@@ -14,8 +14,8 @@ pub enum PerScale<T> {
 }
 
 impl<T: Copy> PerScale<T> {
-    /// The value at scale `k`. A list that is too short, which [`check`](Self::check) refuses beforehand, goes on with its
-    /// last; an empty one has none.
+    /// The value at scale `k`. A list that is too short, which [`check`](Self::check) refuses in advance,
+    /// repeats its last value; an empty one has none.
     pub fn at(&self, k: usize) -> Option<T> {
         match self {
             Self::All(value) => Some(*value),
@@ -23,7 +23,7 @@ impl<T: Copy> PerScale<T> {
         }
     }
 
-    /// Whether it fits a schedule: a list has one value a scale.
+    /// Checks it for a schedule: a list has one value per scale.
     ///
     /// # Errors
     /// [`Error::Setting`] for `field`.
@@ -55,12 +55,12 @@ impl<T: Serialize> Serialize for PerScale<T> {
     }
 }
 
-/// A number as a config gives it.
+/// A number as written in a config.
 pub trait Number: Sized {
     /// The value of a number, or what is wrong with it.
     ///
     /// # Errors
-    /// If it is none of these numbers.
+    /// If it is not a valid number.
     fn of(number: f64) -> Result<Self, String>;
 }
 
@@ -72,11 +72,11 @@ impl Number for f64 {
 
 impl Number for usize {
     fn of(number: f64) -> Result<Self, String> {
-        // Beyond 2^53 a float is no longer the whole number that was written.
+        // Beyond 2^53 a float is no longer the integer that was written.
         if number >= 0.0 && number.fract() == 0.0 && number <= (1_u64 << 53) as f64 {
             Ok(number as Self)
         } else {
-            Err(format!("{number} is no count; give a whole number of at least 0"))
+            Err(format!("{number} is not a count; give a whole number of at least 0"))
         }
     }
 }

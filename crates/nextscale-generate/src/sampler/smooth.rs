@@ -1,4 +1,5 @@
-//! VAR's `more_smooth`: a convex mix of codes in place of the drawn one. For looks, not for benchmark numbers.
+//! VAR's `more_smooth`: a convex mix of codes instead of the drawn one. Improves looks, not benchmark
+//! numbers.
 
 /// The temperature of the mix at progress x = k/(K-1): max(0.27·(1 - 0.95·x), 0.005).
 pub fn temperature(progress: f64) -> f64 {

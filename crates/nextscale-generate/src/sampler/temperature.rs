@@ -1,15 +1,15 @@
-//! What the logits of a choice are divided by.
+//! The divisor of a choice's logits.
 
 use burn::tensor::Tensor;
 
-/// A temperature for each row of logits, one row a choice.
+/// A temperature for each row of logits, one row per choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Temperature {
     /// The same for all.
     Constant(f64),
     /// base·exp(−H/decay) + floor, H the entropy of the row's distribution in nats.
     Entropy { base: f64, decay: f64, floor: f64 },
-    /// At least `least`, and as much as brings the difference of a row's two logits down to `gap`.
+    /// At least `least`, and enough to reduce the difference of a row's two logits to `gap`.
     Gap { least: f64, gap: f64 },
 }
 
@@ -39,7 +39,7 @@ impl Temperature {
                 let shifted = x.clone() - x.clone().max_dim(1);
                 let weights = shifted.clone().exp();
                 let total = weights.clone().sum_dim(1);
-                // A masked class has weight 0 and adds nothing.
+                // A masked class has weight 0 and contributes nothing.
                 let mean = (weights * shifted.clamp_min(f64::from(f32::MIN))).sum_dim(1) / total.clone();
                 let entropy = total.log() - mean;
                 x / ((entropy * (-1.0 / decay)).exp() * base + floor)

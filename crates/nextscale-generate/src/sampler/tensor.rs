@@ -1,8 +1,9 @@
-//! The sampler in tensor operations alone, for devices where reading the logits back would stall the loop.
+//! The sampler in pure tensor operations, for devices where reading the logits back would stall the loop.
 //!
-//! Same rules as the host's; no sort, which accelerators do slowly or not at all: thresholds are found by bisection on
-//! the logits' values, forty-eight halvings, after which only equal values are left in the interval. Sums are f32, so a
-//! cumulative probability within rounding of its limit may fall on the other side than on the host.
+//! The rules are the same as on the host. There is no sort, which accelerators do slowly or not at all:
+//! thresholds are found by bisection on the logits' values, with forty-eight halvings, after which only equal
+//! values are left in the interval. Sums are f32, so a cumulative probability within rounding of its limit
+//! may fall on the other side than on the host.
 
 use burn::tensor::{Bool, Tensor, TensorData};
 
@@ -27,8 +28,8 @@ fn next_value(x: &Tensor<2>, low: Tensor<2>) -> Tensor<2> {
     x.clone().mask_fill(below, f32::MAX).min_dim(1)
 }
 
-/// Bisects between each row's smallest and largest value for the largest threshold that `holds`, which must hold for
-/// the smallest and, if it fails somewhere, above there too.
+/// Bisects between each row's smallest and largest value for the largest threshold for which `holds`. It must
+/// hold for the smallest and, once it fails, for no larger value.
 fn largest_threshold(x: &Tensor<2>, holds: impl Fn(Tensor<2>) -> Tensor<2, Bool>) -> Tensor<2> {
     let (mut low, mut high) = (smallest(x), x.clone().max_dim(1));
     for _ in 0..HALVINGS {
@@ -40,7 +41,7 @@ fn largest_threshold(x: &Tensor<2>, holds: impl Fn(Tensor<2>) -> Tensor<2, Bool>
     next_value(x, low)
 }
 
-/// Replaces what may not be drawn by -inf; `x` is `[rows, classes]`.
+/// Replaces removed classes by -inf; `x` is `[rows, classes]`.
 pub(super) fn filter(x: Tensor<2>, filter: &Filter) -> Tensor<2> {
     let x = if filter.cuts(x.dims()[1]) { top_k(x, filter.top_k) } else { x };
     let x = if filter.top_p > 0.0 { top_p(x, filter.top_p) } else { x };
@@ -70,7 +71,8 @@ fn top_p(x: Tensor<2>, p: f64) -> Tensor<2> {
         let kept = x.clone().greater_equal(t);
         probabilities.clone().mask_fill(kept, 0.0).sum_dim(1)
     };
-    // All below the threshold goes; of the classes equal to it, those whose cumulative sum still fits.
+    // Everything below the threshold is removed, and of the classes equal to it those whose cumulative sum
+    // still fits.
     let threshold = largest_threshold(&x, |t| mass_below(t).lower_equal_elem(limit));
     let equal = x.clone().equal(threshold.clone());
     let tied = cumulative(probabilities.clone().mask_fill(equal.clone().bool_not(), 0.0));
@@ -88,7 +90,8 @@ fn indices(x: &Tensor<2>) -> Tensor<2> {
     Tensor::<2>::from_data(TensorData::new(row, [1, classes]), &x.device()).expand([rows, classes])
 }
 
-/// Cumulative sums along the classes, in two levels: an accelerator's plain one costs the square of the length.
+/// Cumulative sums along the classes, in two levels: an accelerator's plain implementation takes quadratic
+/// time.
 fn cumulative(x: Tensor<2>) -> Tensor<2> {
     let [rows, classes] = x.dims();
     let block = (classes as f64).sqrt().ceil() as usize;
@@ -130,7 +133,7 @@ pub(super) fn race(x: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
 pub(super) fn first_largest(x: Tensor<2>) -> Tensor<2> {
     let last = x.dims()[1] - 1;
     let largest = x.clone().equal(x.clone().max_dim(1));
-    // NaN equals nothing; its fault is found later, and until then it must be some class.
+    // NaN equals nothing; the fault is reported later, and until then it must be some class.
     indices(&x).mask_fill(largest.bool_not(), last as f32).min_dim(1)
 }
 

@@ -1,5 +1,5 @@
-//! The loop on a model unlike VAR: bits, texts with negatives, scales that are not square, no cache, corrupted prefixes, a
-//! second model, and a continuous part added to the last draw.
+//! The loop on a model unlike VAR: bits, texts with negatives, non-square scales, no cache, corrupted
+//! prefixes, a second model, and a continuous part added to the last draw.
 
 mod toy;
 
@@ -89,7 +89,7 @@ fn an_image_is_the_same_in_every_batch_under_every_pass() {
         for at_once in [1, 2, 3] {
             assert!(draw(&cached, at_once) == together, "{rule:?}: {at_once} at once");
         }
-        // A second run through the same generator meets the history that the first gave back.
+        // A second run through the same generator reuses the history that the first returned.
         assert!(draw(&cached, 4) == together && draw(&uncached, 4) == together, "{rule:?}");
     }
 }
@@ -102,7 +102,7 @@ fn a_backbone_without_a_cache_runs_a_pass_where_it_is_read() {
         draw(&generator(model(echo), Cfg::scale(Strength::during(2, 2, 3.0)).unwrap()), 4);
         runs.load(Ordering::Relaxed)
     };
-    // Four scales of the conditional pass, and the unconditional one up to scale 2 or there only.
+    // Four scales of the conditional pass, and the unconditional one either up to scale 2 or only there.
     assert_eq!((runs(true), runs(false)), (4 + 3, 4 + 1));
 }
 
@@ -185,7 +185,7 @@ fn a_continuous_part_is_added_to_the_last_draw_only() {
     let with = |refines| draw(&generator(model(Echo { refines, ..Echo::new(true) }), Conditional), 4);
     let (plain, little) = (with(0.0), with(0.01));
     let far = plain.iter().zip(&little).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // A quarter of the embedding's share of the canvas, by noise of deviation 0.01.
+    // A quarter of the embedding's share of the canvas, with noise of standard deviation 0.01.
     assert!(far > 0.0 && far < 0.01 / 4.0, "{far}");
 }
 

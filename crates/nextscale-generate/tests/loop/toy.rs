@@ -1,4 +1,5 @@
-//! A model small enough to follow by hand: three bits a position, scales that are not square and do not double.
+//! A model small enough to follow by hand: three bits per position, and scales that are not square and do not
+//! double.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use nextscale_tokenizers::Tokenizer;
 
 pub const BITS: usize = 3;
 
-/// The scales that it was made for.
+/// The scales that it was built for.
 pub fn schedule() -> ScaleSchedule {
     grids(&[(1, 1), (1, 3), (2, 4), (5, 5)])
 }
@@ -29,7 +30,7 @@ fn grids(sides: &[(usize, usize)]) -> ScaleSchedule {
     ScaleSchedule::new(sides.iter().map(|&(height, width)| Grid::new(height, width)).collect()).unwrap()
 }
 
-/// A text as as many rows as it has letters, each of two numbers.
+/// A text as one row of two numbers per letter.
 pub struct Letters;
 
 impl Conditioner for Letters {
@@ -53,7 +54,7 @@ impl Conditioner for Letters {
             for at in 0..longest {
                 let letter = text.chars().nth(at);
                 mask.push(letter.is_some());
-                // What lies beyond a text may be anything.
+                // Values beyond a text may be anything.
                 let number = letter.map_or(f32::NAN, |letter| (letter as u32 % 13) as f32 / 13.0);
                 values.extend([number, number * number]);
             }
@@ -87,7 +88,7 @@ pub struct Echo {
     pub schedule: ScaleSchedule,
     /// Whether its sessions keep a running sum, or all inputs.
     pub cached: bool,
-    /// What tells its weights from another's.
+    /// The fingerprint of its weights.
     pub weight: f32,
     /// Gaussian noise that its sessions add to the last scale's embedding.
     pub refines: f32,
@@ -151,16 +152,16 @@ struct EchoSession<'a> {
     batch: usize,
     /// The inputs of all scales so far; `None` at scale 0.
     inputs: Vec<Option<Tensor<3>>>,
-    /// What a cache keeps of them, an image.
+    /// What a cache keeps of them, per image.
     sum: Vec<f32>,
 }
 
 impl EchoSession<'_> {
-    /// The sum of an input an image, in a fixed order.
+    /// The sum of an input per image, in a fixed order.
     fn sums(&self, input: &Option<Tensor<3>>) -> Vec<f32> {
         let Some(input) = input else { return vec![0.0; self.batch] };
         let values: Vec<f32> = input.to_data().try_to_vec().unwrap();
-        // Positions count differently, so that a corrupted prefix shows.
+        // Positions have different weights, so that a corrupted prefix is visible.
         let one =
             |image: &[f32]| image.iter().enumerate().map(|(at, v)| v * (1 + at % 7) as f32).sum::<f32>();
         values.chunks(values.len() / self.batch).map(one).collect()
@@ -219,11 +220,11 @@ impl Session for EchoSession<'_> {
     }
 }
 
-/// Adds the share of set bits to a canvas twice as fine as the last scale; its input has another channel and another grid
-/// than the canvas.
+/// Adds the fraction of set bits to a canvas twice as fine as the last scale. Its input has other channels
+/// and another grid than the canvas.
 pub struct Shares {
     pub schedule: ScaleSchedule,
-    /// Every canvas that an input was made of.
+    /// Every canvas from which an input was made.
     pub seen: Arc<Mutex<Vec<Vec<f32>>>>,
 }
 

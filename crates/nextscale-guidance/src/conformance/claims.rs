@@ -4,7 +4,7 @@ use nextscale_core::{Alphabet, ScaleSchedule};
 
 use crate::Guidance;
 
-/// What a rule promises beyond what every rule must; the kit tries each promise.
+/// What a rule promises beyond what every rule must; the kit checks each promise.
 #[derive(Debug, Clone)]
 pub struct RuleClaims {
     pub(super) off: Option<(Arc<dyn Guidance>, Arc<dyn Guidance>)>,
@@ -16,12 +16,12 @@ pub struct RuleClaims {
 }
 
 impl RuleClaims {
-    /// Nothing beyond that a number added to all logits of a choice changes no probability.
+    /// The default: only that a number added to all logits of a choice changes no probability.
     pub fn none() -> Self {
         Self { off: None, linear: false, channelwise: false, offsets: true, schedules: None, alphabets: None }
     }
 
-    /// `off`, the rule with a strength of zero, is `base` to the bit.
+    /// `off`, the rule with a strength of zero, equals `base` bit for bit.
     #[must_use]
     pub fn off(self, off: Arc<dyn Guidance>, base: Arc<dyn Guidance>) -> Self {
         Self { off: Some((off, base)), ..self }
@@ -33,37 +33,37 @@ impl RuleClaims {
         self.linear_if(true)
     }
 
-    /// The same where `holds`, as it does of many a rule if it does of those that it nests.
+    /// The same if `holds`, for rules that have a property whenever their nested rules have it.
     #[must_use]
     pub fn linear_if(self, holds: bool) -> Self {
         Self { linear: holds, ..self }
     }
 
-    /// What happens to a channel depends on that channel alone.
+    /// A channel's result depends only on that channel.
     #[must_use]
     pub fn channelwise(self) -> Self {
         self.channelwise_if(true)
     }
 
-    /// The same where `holds`.
+    /// The same if `holds`.
     #[must_use]
     pub fn channelwise_if(self, holds: bool) -> Self {
         Self { channelwise: holds, ..self }
     }
 
-    /// Takes back that a number added to all logits of a choice changes no probability.
+    /// Withdraws the promise that a number added to all logits of a choice changes no probability.
     #[must_use]
     pub fn offsets_matter(self) -> Self {
         Self { offsets: false, ..self }
     }
 
-    /// It is for these schedules only.
+    /// The rule works only on these schedules.
     #[must_use]
     pub fn schedules(self, schedules: impl IntoIterator<Item = ScaleSchedule>) -> Self {
         Self { schedules: Some(schedules.into_iter().collect()), ..self }
     }
 
-    /// It is for these alphabets only.
+    /// The rule works only on these alphabets.
     #[must_use]
     pub fn alphabets(self, alphabets: impl IntoIterator<Item = Alphabet>) -> Self {
         Self { alphabets: Some(alphabets.into_iter().collect()), ..self }

@@ -9,7 +9,7 @@ use crate::{Guidance, History};
 /// The logits of one pass at every scale, `[batch, h·w, channels]` flat.
 pub type Scales = Vec<Vec<f32>>;
 
-/// What a backbone would say at every scale of a batch, for tests of rules: no model is needed.
+/// A backbone's logits at every scale of a batch, for tests of rules: no model is needed.
 ///
 /// ```
 /// use nextscale_core::{Alphabet, ScaleSchedule};
@@ -36,12 +36,12 @@ pub struct Generation {
     pub unconditional: Scales,
     /// The logits of other passes.
     pub others: BTreeMap<Pass, Scales>,
-    /// The seed of what [`for_rule`](Self::for_rule) adds.
+    /// The seed for what [`for_rule`](Self::for_rule) adds.
     pub seed: u64,
 }
 
 impl Generation {
-    /// Logits in [-2, 2) that depend on the seed only.
+    /// Logits in [-2, 2) that depend only on the seed.
     pub fn random(schedule: &ScaleSchedule, alphabet: Alphabet, batch: usize, seed: u64) -> Self {
         let pass = |pass| random(schedule, alphabet, batch, seed << 8 | pass);
         Self {
@@ -62,7 +62,7 @@ impl Generation {
             .flat_map(|k| rule.passes(k, &self.schedule).iter().cloned().collect::<Vec<_>>())
             .collect();
         for (at, pass) in read.iter().filter(|pass| !Passes::BOTH.contains(pass)).enumerate() {
-            // Far from the seeds that tests give.
+            // Far from the seeds that tests use.
             let seed = self.seed + 1000 * (at as u64 + 1);
             let logits = random(&self.schedule, self.alphabet, self.batch, seed << 8);
             self.others.entry(pass.clone()).or_insert(logits);
@@ -70,7 +70,7 @@ impl Generation {
         self
     }
 
-    /// Every pass changed, value by value: `change(scale, at, value)`.
+    /// Changes every pass value by value: `change(scale, at, value)`.
     pub fn changed(&self, change: impl Fn(usize, usize, f32) -> f32) -> Self {
         let pass = |scales: &Scales| {
             let scale = |(k, values): (usize, &Vec<f32>)| {
@@ -111,11 +111,11 @@ impl Generation {
         }
     }
 
-    /// `rule` as the loop runs it: the guided logits of every scale, from the passes that it asks for and no more history
-    /// than its lookback.
+    /// `rule` as run by the loop: the guided logits of every scale, from the passes that it asks for and no
+    /// more history than its lookback.
     ///
     /// # Errors
-    /// What the rule or its check says, and [`Error::Shape`] if its logits are not on the scale's grid.
+    /// Those of the rule or its check, and [`Error::Shape`] if its logits are not on the scale's grid.
     pub fn guided(&self, rule: &dyn Guidance) -> Result<Scales> {
         rule.check(&self.schedule, self.alphabet)?;
         let wanted = (0..self.schedule.len()).map(|k| rule.passes(k, &self.schedule)).collect();
@@ -141,10 +141,10 @@ impl Generation {
         (0..self.schedule.len()).map(scale).collect()
     }
 
-    /// The logits of `passes` at scale `k`, as a backbone hands them over.
+    /// The logits of `passes` at scale `k`, in the form in which a backbone returns them.
     ///
     /// # Errors
-    /// [`Error::Shape`] if values were put in that do not fit the grid, [`Error::Unsupported`] for a pass that the
+    /// [`Error::Shape`] if changed values do not fit the grid, [`Error::Unsupported`] for a pass that the
     /// generation does not have.
     pub fn logits(&self, k: usize, passes: &Passes) -> Result<PassLogits> {
         let map = |pass: &Pass| {

@@ -1,4 +1,5 @@
-//! A kit that checks a rule of one's own against what every rule promises, and what it [claims](crate::Guidance::claims) itself.
+//! A kit that checks your own rule against what every rule promises, and against what it
+//! [claims](crate::Guidance::claims).
 //!
 //! ```
 //! use nextscale_guidance::{Cfg, conformance::check_rule};

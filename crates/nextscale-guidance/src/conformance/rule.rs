@@ -7,7 +7,7 @@ use crate::Guidance;
 
 const BATCH: usize = 4;
 
-/// The checks of a rule, to be run after saying what they need to know.
+/// The checks of a rule, and how to try it.
 #[derive(Debug, Clone)]
 pub struct RuleKit<'a> {
     rule: &'a dyn Guidance,
@@ -15,14 +15,14 @@ pub struct RuleKit<'a> {
     off: Option<(&'a dyn Guidance, &'a dyn Guidance)>,
 }
 
-/// Checks of `rule` on the CPU device, over whole generations: square grids and others, repeated ones, a single scale,
-/// codes and bits, several images; given only the passes that it asks for, and no more history than its lookback. What the
-/// rule [claims](Guidance::claims) is tried too.
+/// Checks `rule` on the CPU device, over whole generations: on square and other grids, repeated ones and a
+/// single scale, with codes and bits and several images; given only the passes that it asks for, and no more
+/// history than its lookback. Also checks what the rule [claims](Guidance::claims).
 pub fn check_rule(rule: &dyn Guidance) -> RuleKit<'_> {
     RuleKit { rule, claims: rule.claims(), off: None }
 }
 
-/// The schedules of a rule that claims none.
+/// The schedules for rules that claim none.
 fn schedules() -> Vec<ScaleSchedule> {
     let grids: [&[(usize, usize)]; 4] = [
         &[(1, 1), (2, 2), (3, 3), (5, 5)],
@@ -37,19 +37,19 @@ fn schedules() -> Vec<ScaleSchedule> {
 }
 
 impl<'a> RuleKit<'a> {
-    /// Tries these schedules instead, for rules that fit some only.
+    /// Uses these schedules instead, for rules that fit only some.
     #[must_use]
     pub fn schedules(self, schedules: impl IntoIterator<Item = ScaleSchedule>) -> Self {
         Self { claims: self.claims.schedules(schedules), ..self }
     }
 
-    /// Tries these alphabets instead.
+    /// Uses these alphabets instead.
     #[must_use]
     pub fn alphabets(self, alphabets: impl IntoIterator<Item = Alphabet>) -> Self {
         Self { claims: self.claims.alphabets(alphabets), ..self }
     }
 
-    /// Claims that `off`, the rule with a strength of zero, is `base` to the bit.
+    /// Claims that `off`, the rule with a strength of zero, equals `base` bit for bit.
     #[must_use]
     pub fn off(self, off: &'a dyn Guidance, base: &'a dyn Guidance) -> Self {
         Self { off: Some((off, base)), ..self }
@@ -61,13 +61,13 @@ impl<'a> RuleKit<'a> {
         Self { claims: self.claims.linear(), ..self }
     }
 
-    /// Claims that what happens to a channel depends on that channel alone.
+    /// Claims that a channel's result depends only on that channel.
     #[must_use]
     pub fn channelwise(self) -> Self {
         Self { claims: self.claims.channelwise(), ..self }
     }
 
-    /// Takes back that a number added to all logits of a choice changes no probability.
+    /// Withdraws the promise that a number added to all logits of a choice changes no probability.
     #[must_use]
     pub fn offsets_matter(self) -> Self {
         Self { claims: self.claims.offsets_matter(), ..self }

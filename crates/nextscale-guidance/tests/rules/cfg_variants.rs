@@ -1,4 +1,4 @@
-//! The rules that are CFG with other factors, against their equations written out in f64.
+//! The rules that are CFG with other factors, compared with their equations written out in f64.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// What `by_hand` makes of the centred logits of each extent, image by image and scale by scale, against the rule's; `None`
-/// where rounding decides.
+/// What `by_hand` makes of the centred logits of each extent, image by image and scale by scale, against the
+/// rule's; `None` where rounding decides.
 fn assert_by_hand(
     x: &Generation,
     rule: &dyn Guidance,
@@ -58,7 +58,8 @@ fn first_singular(c: &[f64], u: &[f64]) -> Vec<f64> {
     vector.into_iter().map(|value| value / norm).collect()
 }
 
-/// Coefficient (i, j) of the orthonormal DCT-II of a map, or with `back` the map of the coefficients: four loops.
+/// Coefficient (i, j) of the orthonormal DCT-II of a map, or with `back` the map of the coefficients: four
+/// loops.
 fn dct(map: &[f64], grid: Grid, back: bool) -> Vec<f64> {
     let Grid { height, width } = grid;
     let wave = |frequency: usize, sample: usize, n: usize| {
@@ -108,7 +109,7 @@ proptest! {
         for over in EXTENTS {
             let rule = Tcfg { over, ..Tcfg::new(t).unwrap() };
             assert_by_hand(&x, &rule, over, |c, u| {
-                // Where both singular values are as good as one, every direction is as much the first.
+                // If both singular values are nearly equal, any direction may be the first.
                 let (cc, cu, uu) = (dot(c, c), dot(c, u), dot(u, u));
                 if (cc - uu).hypot(2.0 * cu) < 0.05 * (cc + uu) {
                     return None;
@@ -180,7 +181,8 @@ proptest! {
         let plain = x.guided(&Cfg::scale(t).unwrap()).unwrap();
         assert_near(&x.guided(&MagnitudeCfg::new(t, 0.0).unwrap()).unwrap(), &plain, 1e-5);
         assert_near(&x.guided(&FrequencyCfg::new(t, &[1.0, 1.0, 1.0]).unwrap()).unwrap(), &plain, 1e-4);
-        // Sides that point the same way: the best multiple and the singular vector are c itself, and there is nothing left.
+        // Sides that point the same way: the best multiple and the singular vector are c itself, and there is
+        // nothing left.
         let mut same = x.clone();
         for (u, c) in same.unconditional.iter_mut().flatten().zip(x.conditional.iter().flatten()) {
             *u = 0.5 * c;

@@ -87,7 +87,7 @@ fn rules_that_lead_away_from_a_worse_prediction_conform() {
         let own = |weight: f64| PerturbedAttention::new(base.clone(), &[2], weight).unwrap();
         conforms(&own(1.0), &own(0.0), &*base);
     }
-    // What they claim follows their base.
+    // Their claims follow their base's.
     let claims = |base| Vpg::new(base, 0.5, Replacement::default(), 1.0).unwrap().claims();
     assert!(claims(cfg(1.0)).is_linear() && !claims(apg()).is_linear());
 }

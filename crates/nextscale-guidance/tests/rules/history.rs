@@ -88,7 +88,7 @@ fn older_steps_are_dropped_and_the_kept_ones_are_theirs() {
     assert!(step.is_none());
 }
 
-/// Reads one scale back and says that it reads none.
+/// Reads one scale back and claims that it reads none.
 #[derive(Debug)]
 struct Forgetful(Ssg);
 

@@ -1,5 +1,5 @@
-//! Guidance rules over whole generations: every rule is run as the loop runs it, given only the passes that it asks
-//! for and with no more history than its lookback.
+//! Guidance rules over whole generations: every rule is run as in the loop, given only the passes that it
+//! asks for and no more history than its lookback.
 
 mod algebra;
 mod cfg_inside;

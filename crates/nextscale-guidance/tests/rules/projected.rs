@@ -99,8 +99,8 @@ fn cfg_within_an_interval_is_cfg_there_and_the_conditional_elsewhere() {
     }
 }
 
-/// InfinityStar's order of things written out: logits over τ, the difference shortened to a root mean square of ρ, its part
-/// along c taken out, and the rest added w − 1 times.
+/// InfinityStar's order written out: logits over τ, the difference shortened to a root mean square of ρ, its
+/// part along c removed, and the rest added w − 1 times.
 #[test]
 fn infinity_star_s_threshold_and_temperature_convert() {
     let schedule = ScaleSchedule::square(&[1, 3]).unwrap();

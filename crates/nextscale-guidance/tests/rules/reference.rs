@@ -1,7 +1,7 @@
-//! Numbers of an implementation that is not ours: diffusers 0.35.1's `normalized_guidance` (with its original formulation,
-//! image by image, or position by position) and `rescale_noise_cfg`, run in PyTorch 2.15 on the logits below. Those have a
-//! mean of 0 over each choice, where both agree on what a norm and a deviation are; diffusers' norm of an image is ours times
-//! √4, its four positions.
+//! Numbers from another implementation: diffusers 0.35.1's `normalized_guidance` (with its original
+//! formulation, image by image, or position by position) and `rescale_noise_cfg`, run in PyTorch 2.15 on the
+//! logits below. These have mean 0 over each choice, for which both agree on norms and deviations; diffusers'
+//! norm of an image is ours times √4, for its four positions.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ const RESCALED: [f32; 24] = [
     0.632022, -2.485431,
 ];
 
-/// Two images of 2 × 2 positions and three codes: 2·sin(0.7·i + 0.3) and 1.5·cos(1.3·i), each position less its mean.
+/// Two images of 2 × 2 positions and three codes: 2·sin(0.7·i + 0.3) and 1.5·cos(1.3·i), each position less
+/// its mean.
 fn generation() -> Generation {
     let centred = |value: fn(f64) -> f64| -> Vec<f32> {
         let values: Vec<f64> = (0..24).map(|i| value(f64::from(i))).collect();

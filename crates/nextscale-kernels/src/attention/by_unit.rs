@@ -1,4 +1,5 @@
-//! Attention of one head on the processor's matrix unit: sixteen queries at a time, whose scores stay in a core's own cache.
+//! Attention of one head on the processor's matrix unit: sixteen queries at a time, whose scores stay in a
+//! core's own cache.
 
 use faer::{MatMut, MatRef, reborrow::*};
 
@@ -11,23 +12,23 @@ use crate::{
     softmax,
 };
 
-/// Whether the matrix unit can take heads of such width.
+/// Whether the matrix unit can handle heads of this width.
 pub fn fits(width: usize) -> bool {
     width.is_multiple_of(SIDE)
 }
 
-/// Keys and values in the form in which products read them.
+/// Keys and values in the layout that products read.
 struct Packed {
     precision: Precision,
     keys: usize,
     width: usize,
-    /// For every 16 keys the steps over `width`.
+    /// For every 16 keys, the steps over `width`.
     key_columns: Vec<Line>,
-    /// For every 16 of `width` the steps over all keys.
+    /// For every 16 of `width`, the steps over all keys.
     value_columns: Vec<Line>,
 }
 
-/// The columns of `y`, for every 16 of them the steps over its rows.
+/// For every 16 columns of `y`, the steps over its rows.
 fn columns(unit: MatrixUnit, precision: Precision, y: MatRef<'_, f32>) -> Vec<Line> {
     let size = lines(precision, y.nrows());
     let mut packed = vec![Line::ZERO; y.ncols().div_ceil(SIDE) * size];
@@ -46,14 +47,15 @@ impl Packed {
         Packed { precision, keys: k.nrows(), width: k.ncols(), key_columns, value_columns }
     }
 
-    /// How many lines steps over so many inner numbers have.
+    /// The number of lines for steps over this many inner numbers.
     fn lines(&self, inner: usize) -> usize {
         lines(self.precision, inner)
     }
 }
 
-/// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head: q `[queries, width]`, k and v `[keys, width]`; `mask` gives a
-/// query's row of the mask, or nothing. The width is one that [`fits`], and `unit` multiplies in this precision.
+/// `out [queries, width] = softmax(q·kᵀ + mask)·v` for one head: q `[queries, width]`, k and v `[keys,
+/// width]`. `mask` returns a query's row of the mask, if there is one. The width must [`fit`](fits), and
+/// `unit` multiplies in this precision.
 pub fn attend<'a>(
     unit: MatrixUnit,
     precision: Precision,
@@ -73,7 +75,7 @@ pub fn attend<'a>(
     });
 }
 
-/// What sixteen queries are worked on in.
+/// The working space for sixteen queries.
 struct Scratch {
     queries: Vec<Line>,
     scores: Vec<f32>,
@@ -91,7 +93,7 @@ impl Scratch {
         }
     }
 
-    /// At most sixteen queries q and their rows of the mask and of `out`.
+    /// At most sixteen queries q, with their rows of the mask and of `out`.
     fn attend<'a>(
         &mut self,
         packed: &Packed,
@@ -109,7 +111,7 @@ impl Scratch {
         }
         let scores = &mut self.scores[..q.nrows() * padded];
         for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
-            // What no key stands behind gets no weight.
+            // Padding beyond the last key gets no weight.
             scores[keys..].fill(f32::NEG_INFINITY);
             scores.iter_mut().zip(mask(row)).for_each(|(score, mask)| *score += mask);
         }

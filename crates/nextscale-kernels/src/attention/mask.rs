@@ -2,8 +2,8 @@ use burn::backend::flex::FlexTensor;
 
 use crate::extension::{dims, values};
 
-/// What is added to the scores of attention: `[images, queries, keys]`, where one image stands for all, and one query for
-/// all of its image.
+/// What is added to the scores of attention: `[images, queries, keys]`. A single image or query applies to
+/// all.
 #[derive(Clone, Copy)]
 pub struct Mask<'a> {
     values: &'a [f32],
@@ -13,7 +13,7 @@ pub struct Mask<'a> {
 }
 
 impl<'a> Mask<'a> {
-    /// The mask of a tensor; one without values is none.
+    /// A tensor's mask; an empty tensor means no mask.
     pub fn of(tensor: &'a FlexTensor) -> Self {
         Self::new(values(tensor), dims(tensor))
     }
@@ -23,7 +23,7 @@ impl<'a> Mask<'a> {
         Self { values, images, queries, keys }
     }
 
-    /// What is added to the scores of a query of an image, one value a key; nothing where there is no mask.
+    /// What is added to the scores of one query of an image, one value per key; `None` without a mask.
     pub fn row(&self, image: usize, query: usize) -> &'a [f32] {
         if self.values.is_empty() {
             return &[];

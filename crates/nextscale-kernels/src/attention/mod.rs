@@ -1,4 +1,4 @@
-//! Attention, a head at a time: its scores stay in a core's own cache and are never written out.
+//! Attention, one head at a time: the scores stay in a core's own cache and are never written to memory.
 
 #[cfg(target_arch = "x86_64")]
 mod by_unit;
@@ -20,11 +20,12 @@ use crate::{
     softmax,
 };
 
-/// Queries of a block: with 680 keys their scores are 170 KiB.
+/// Queries per block: with 680 keys their scores take 170 KiB.
 const BLOCK: usize = 64;
 
-/// `softmax(q·kᵀ + mask)·v` for each image and head; inputs q `[batch, queries, heads, width]`, k and v
-/// `[batch, keys, heads, width]`, mask as [`Mask`] has it or empty. Products forwards and backwards are of this precision.
+/// `softmax(q·kᵀ + mask)·v` for each image and head. Inputs: q `[batch, queries, heads, width]`, k and v
+/// `[batch, keys, heads, width]`, and the mask as in [`Mask`], or empty. Products use this precision, forward
+/// and backward.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention(pub Precision);
 
@@ -50,8 +51,8 @@ impl Extent {
         all.subcols(head * self.width, self.width)
     }
 
-    /// Attention weights of a block of queries, `[block, keys]`, in `scores`; `mask` gives the mask's row of a query of the
-    /// block, or nothing.
+    /// Attention weights of a block of queries, `[block, keys]`, in `scores`. `mask` returns a query's row of
+    /// the mask, if there is one.
     fn weigh<'a>(
         &self,
         level: Level,
@@ -70,7 +71,7 @@ impl Extent {
     }
 }
 
-/// Runs `work` for every head of every image, which gets its columns of `out`: images `[length, heads·width]` each.
+/// Runs `work` on every head of every image with its columns of `out`; an image is `[length, heads·width]`.
 fn each_head(
     out: &mut [f32],
     length: usize,
@@ -85,7 +86,7 @@ fn each_head(
     });
 }
 
-/// On the processor's matrix unit, where it has one that can take heads of this width.
+/// On the processor's matrix unit, if it can handle heads of this width.
 #[cfg(target_arch = "x86_64")]
 fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: Mask<'_>, extent: Extent) -> Option<Vec<f32>> {
     let Extent { precision, queries, keys, heads, width } = extent;
@@ -124,7 +125,7 @@ fn forward(level: Level, [q, k, v]: [&[f32]; 3], mask: Mask<'_>, extent: Extent)
     out
 }
 
-/// The gradients of q, k and v. The weights are made again from q and k.
+/// The gradients of q, k and v. The weights are recomputed from q and k.
 fn backward(
     level: Level,
     [q, k, v]: [&[f32]; 3],
@@ -135,7 +136,7 @@ fn backward(
     let Extent { precision, queries, keys, heads, width } = extent;
     let (image_q, image_k) = (queries * heads * width, keys * heads * width);
     let heads_of = |task: usize| (task / heads, task % heads);
-    // Each head's gradients lie together at first, so that tasks write apart from each other.
+    // Gradients are first stored head by head, so that tasks write to separate places.
     let size = (queries + 2 * keys) * width;
     let tasks = q.len() / image_q.max(1) * heads;
     let mut all = vec![0.0; tasks * size];
@@ -220,7 +221,7 @@ mod tests {
     use super::*;
     use crate::testing::numbers;
 
-    /// In double precision, by the definition.
+    /// In double precision, straight from the definition.
     fn exact([q, k, v]: [&[f32]; 3], mask: Mask<'_>, batch: usize, extent: Extent) -> Vec<f64> {
         let Extent { queries, keys, heads, width, .. } = extent;
         let channels = heads * width;
@@ -265,7 +266,7 @@ mod tests {
             let extent = Extent { precision: Precision::Whole, queries, keys, heads, width };
             let [q, k, v] = [(1, queries), (2, keys), (3, keys)]
                 .map(|(salt, length)| numbers(seed ^ salt, batch * length * heads * width));
-            // The first key stays in sight.
+            // The first key stays visible.
             let hidden = |i: usize| !i.is_multiple_of(keys) && (i * 7 + seed as usize).is_multiple_of(3);
             let hide = |i: usize| if hidden(i) { f32::NEG_INFINITY } else { 0.25 };
             let (images, rows) = (if by_image { batch } else { 1 }, if by_query { queries } else { 1 });

@@ -1,18 +1,20 @@
-//! 3×3 convolution as one product of matrices an image: every pixel's neighbourhood is laid out as a column.
+//! 3×3 convolution as one matrix product per image: every pixel's neighbourhood becomes a column.
 //!
-//! For small maps of many channels, where the columns are few and the weights are what is read.
+//! For small maps with many channels, where columns are few and reading the weights dominates.
 
 use faer::{MatMut, MatRef};
 
 use super::{Extent, share};
 use crate::{product::multiply_alone, raw::build};
 
-/// Whether this is the fastest route. No question of the batch, so that an image is the same alone and in any.
+/// Whether this is the fastest route. Does not depend on the batch, so that an image's result is the same in
+/// any batch.
 pub fn pays([_, channels, outputs, height, width]: Extent) -> bool {
     height * width < 1024 && channels * outputs >= 128 * 128
 }
 
-/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3, 3]`.
+/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3,
+/// 3]`.
 pub fn correlate(x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let plane = height * width;
@@ -35,7 +37,7 @@ pub fn correlate(x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec
     })
 }
 
-/// A plane nine times, shifted as the taps read it; zeros from beyond its edge. `out` holds zeros.
+/// Nine copies of a plane, shifted as the taps read it, with zeros beyond its edge. `out` must hold zeros.
 fn lay_out(x: &[f32], width: usize, out: &mut [f32]) {
     let height = x.len() / width;
     for (tap, out) in out.chunks_exact_mut(x.len()).enumerate() {

@@ -1,8 +1,8 @@
-//! Convolutions: 3×3 with stride 1 and padding 1 here, 1×1 in [`pointwise`].
+//! Convolutions: 3×3 with stride 1 and padding 1 in this module, 1×1 in [`pointwise`].
 //!
-//! The backward pass of burn's CPU backend treats the weight gradient as a convolution with kernels as large as the image;
-//! here all three passes are sums of shifted planes, with the shifted planes read in place. Where there are many channels,
-//! large maps go through [`winograd`], which multiplies less, and small ones through [`columns`].
+//! The backward pass of burn's CPU backend computes the weight gradient as a convolution with kernels as
+//! large as the image. Here all three passes are sums of shifted planes, which are read in place. With many
+//! channels, large maps go through [`winograd`], which multiplies less, and small ones through [`columns`].
 
 mod columns;
 mod planes;
@@ -28,10 +28,10 @@ use planes::Layout;
 use stack::Stack;
 use tiles::{BLOCK, Correlate, WeightGradient};
 
-/// Pixels of the bands that larger images are worked on in, so that a band's planes stay in a core's own cache.
+/// Pixels per band of a large image, chosen so that a band's planes stay in a core's own cache.
 const BAND: usize = 2048;
-/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias `[out]`; products
-/// forwards and backwards are of this precision where there are channels enough.
+/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 3, 3]` and bias
+/// `[out]`. Products use this precision, forward and backward, if there are enough channels.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv3x3(pub Precision);
 
@@ -50,7 +50,8 @@ fn pack(weight: &[f32], outputs: usize, channels: usize) -> Vec<f32> {
     packed
 }
 
-/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3, 3]`.
+/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3,
+/// 3]`.
 fn correlate(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let weights = pack(weight, outputs, channels);
@@ -137,7 +138,7 @@ fn plain_weight_gradient(level: Level, x: &[f32], grad: &[f32], extent: Extent) 
     sum_over_first(&partial, count)
 }
 
-/// How many numbers a vector of the level holds.
+/// How many numbers a vector of this level holds.
 struct LanesOf;
 
 impl VectorKernel for LanesOf {
@@ -163,8 +164,8 @@ pub fn forward(
         .unwrap_or_else(|| whole_forward(level, x, weight, bias, extent))
 }
 
-/// On the matrix unit, where products are rounded and it pays. Weights `[out, channels, 3, 3]`, whose sizes stand beside them,
-/// are those of the convolution, or turned about those of its input's gradient.
+/// On the matrix unit, if products are rounded and it pays. Weights `[out, channels, 3, 3]` are those of the
+/// convolution or, flipped, those of its input's gradient; their sizes are passed with them.
 fn rounded_forward(
     precision: Precision,
     x: &[f32],
@@ -172,7 +173,7 @@ fn rounded_forward(
     bias: &[f32],
     extent: Extent,
 ) -> Option<Vec<f32>> {
-    // Winograd's quarter of the multiplications saves more than vectors of bfloat16 numbers do.
+    // Winograd's saving of three quarters of the multiplications outweighs vectors of bfloat16 numbers.
     #[cfg(target_arch = "x86_64")]
     let fastest = |unit: &MatrixUnit| rounded::pays(extent) && (unit.has_tiles() || !winograd::pays(extent));
     #[cfg(target_arch = "x86_64")]
@@ -195,7 +196,7 @@ fn whole_forward(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: 
     }
 }
 
-/// The gradient of x: a convolution of the output's gradient with the kernels turned about and their channels exchanged.
+/// The gradient of x: the output's gradient convolved with the flipped kernels, inputs and outputs exchanged.
 pub fn input_gradient(
     precision: Precision,
     level: Level,
@@ -214,8 +215,8 @@ pub fn input_gradient(
     )
 }
 
-/// How many output channels a task makes: where images are few, theirs are shared out in whole blocks. The numbers are the
-/// same either way.
+/// How many output channels one task computes: with few images, output channels are shared among tasks in
+/// whole blocks. The result does not depend on it.
 fn share(batch: usize, outputs: usize) -> usize {
     let least = rayon::current_num_threads().div_ceil(batch.max(1));
     let mut shares = least..=outputs / (2 * BLOCK);

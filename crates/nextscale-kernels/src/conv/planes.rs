@@ -1,10 +1,11 @@
 //! Planes laid out so that every tap of a 3×3 kernel is a shift.
 
-/// A padded plane: rows of `pitch = width + 1` numbers, of which the first is 0 and serves as the padding both left of its
-/// row and right of the row above; a row of zeros above and one below; zeros up to `size` behind.
+/// A padded plane: rows of `pitch = width + 1` numbers, of which the first is 0 and serves as the padding
+/// both left of its row and right of the row above; a row of zeros above and one below; zeros up to `size`
+/// behind.
 ///
-/// The output position `p = i·pitch + j` reads tap (k, l) at `p + k·pitch + l`: a run of positions, rows and all, is a run of
-/// numbers. Positions with j = width belong to no pixel.
+/// The output position `p = i·pitch + j` reads tap (k, l) at `p + k·pitch + l`, so a run of positions, across
+/// rows, is a contiguous run of numbers. Positions with j = width belong to no pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     pub height: usize,
@@ -24,7 +25,7 @@ impl Layout {
         Layout { height, width, pitch, positions, size: positions + 2 * pitch + 2 }
     }
 
-    /// Where each tap reads, from a position on.
+    /// Where each tap reads, starting from a position.
     pub fn taps(&self) -> [usize; 9] {
         let mut taps = [0; 9];
         for (tap, at) in taps.iter_mut().enumerate() {
@@ -33,8 +34,8 @@ impl Layout {
         taps
     }
 
-    /// Copies rows `first..first + height` of a plane, and the rows beside them where it has them, into a padded plane that
-    /// is all zeros.
+    /// Copies rows `first..first + height` of a plane, and the adjacent rows if it has them, into a padded
+    /// plane of zeros.
     pub fn pad(&self, plane: &[f32], first: usize, padded: &mut [f32]) {
         let rows = plane.len() / self.width;
         for row in 0..self.height + 2 {
@@ -45,7 +46,7 @@ impl Layout {
         }
     }
 
-    /// Copies a plane to its output positions, zero where no pixel is.
+    /// Copies a plane to its output positions; the others become zero.
     pub fn spread(&self, plane: &[f32], positions: &mut [f32]) {
         let rows = plane.chunks_exact(self.width);
         for (row, to) in rows.zip(positions.chunks_mut(self.pitch)) {
@@ -53,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// Copies the pixels among `values`, which lie at the positions from `first` on, into a plane.
+    /// Copies the pixels in `values`, which cover the positions from `first` on, into a plane.
     pub fn gather(&self, values: &[f32], first: usize, plane: &mut [f32]) {
         let mut at = first;
         while at < first + values.len() {

@@ -1,4 +1,4 @@
-//! 1×1 convolution: a product of matrices an image.
+//! 1×1 convolution: one matrix product per image.
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 use faer::{MatMut, MatRef};
@@ -11,17 +11,19 @@ use crate::{
     rows::sum_over_first,
 };
 
-/// Parts of the batch whose weight gradients are summed apart. Fixed, so that the sums are the same on every machine.
+/// Parts of the batch whose weight gradients are summed separately. Fixed, so that the sums are the same on
+/// every machine.
 const PARTS: usize = 8;
 
-/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]` and bias `[out]`.
+/// Convolution with inputs x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]` and bias
+/// `[out]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv1x1;
 
-/// Every image's `matrix · image`, on top of a bias that is the same for all pixels of a row.
+/// `matrix · image` for every image, plus a bias for each row of the result.
 fn each(matrix: MatRef<'_, f32>, x: &[f32], bias: Option<&[f32]>, pixels: usize) -> Vec<f32> {
     let (outputs, image) = (matrix.nrows(), matrix.ncols() * pixels);
-    // One image has all threads to itself; the numbers are the same either way.
+    // A single image gets all threads; the result is the same either way.
     let multiply = if x.len() == image { multiply } else { multiply_alone };
     build(x.len() / image * outputs * pixels, outputs * pixels, |i, out| {
         if let Some(bias) = bias {

@@ -1,36 +1,39 @@
-//! Images one behind another, as weight gradients read them: the same pixel of all lies at the same place.
+//! Images stacked as weight gradients read them, each with its pixels at the same places.
 
 use super::{Extent, planes::Layout};
 
-/// Pixels of a channel that a weight gradient works on at once: some channels of them fit the nearest cache.
+/// Pixels of a channel that a weight gradient handles at once: those of several channels fit the nearest
+/// cache.
 const PIXELS: usize = 1024;
-/// Parts of the batch whose weight gradients are summed apart. Fixed, so that the sums are the same on every machine.
+/// Parts of the batch whose weight gradients are summed separately. Fixed, so that the sums are the same on
+/// every machine.
 const PARTS: usize = 8;
 
-/// How the pieces of images (whole ones or bands of rows) that are worked on at once lie one behind another.
+/// How the pieces of images (whole images or bands of rows) that are handled at once follow each other in
+/// memory.
 pub struct Stack {
     pub extent: Extent,
     /// Rows of a piece, and pieces of an image.
     band: usize,
     pub bands: usize,
-    /// Pieces of all images, and those that are worked on at once.
+    /// Pieces of all images, and how many are handled at once.
     pub pieces: usize,
     pub together: usize,
-    /// Numbers from a row to the next.
+    /// Numbers from one row to the next.
     pub pitch: usize,
-    /// Numbers of a piece, padding and all.
+    /// Numbers per piece, including padding.
     pub place: usize,
-    /// Positions of all pieces that are worked on at once, a multiple of what was asked for.
+    /// Positions of all pieces handled at once, a multiple of the requested step.
     pub length: usize,
 }
 
 impl Stack {
-    /// Stacks of about the same length for images of every size, in whole steps of `step` numbers.
+    /// Stacks of about the same length for all image sizes, in whole steps of `step` numbers.
     pub fn new(extent: Extent, step: usize) -> Self {
         let [batch, _, _, height, width] = extent;
         let band = (PIXELS / width).clamp(1, height);
         let bands = height.div_ceil(band);
-        // Whole images may share the rows of zeros between them; bands have rows of their own there.
+        // Whole images can share the zero rows between them; bands have real neighbouring rows there.
         let rows = if bands == 1 { height + 1 } else { band + 2 };
         let pitch = width + 1;
         let place = rows * pitch;
@@ -53,7 +56,7 @@ impl Stack {
         self.length + 2 * self.pitch + 2
     }
 
-    /// Pieces whose sums are one part's, in whole stacks.
+    /// Pieces whose sums form one part, in whole stacks.
     pub fn share(&self) -> usize {
         self.pieces.div_ceil(PARTS).next_multiple_of(self.together)
     }

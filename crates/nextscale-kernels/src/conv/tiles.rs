@@ -1,18 +1,19 @@
 //! The two inner loops of a 3×3 convolution, on padded planes.
 
-// Loops over the registers of a tile run by index, so that they unroll.
+// Loops over the registers of a tile use an index so that they are unrolled.
 #![allow(clippy::needless_range_loop)]
 
 use super::planes::Layout;
 use crate::raw::{Vector, VectorKernel};
 
-/// Output channels of a tile of [`Correlate`]; its weights are packed by as many.
+/// Output channels per tile of [`Correlate`]; its weights are packed in groups of this size.
 pub const BLOCK: usize = 8;
 
-/// Output planes from padded input planes: `out[o] = bias[o] + Σ over channels c and taps t of weight[o, c, t]·x[c] shifted`.
+/// Output planes from padded input planes: `out[o] = bias[o] + Σ over channels c and taps t of weight[o, c,
+/// t]·x[c] shifted`.
 ///
-/// `weights` holds `[blocks of output channels, c, t, BLOCK]`; `out` is `[output channels, height·width of the layout]`, a
-/// part of planes of `plane` numbers that begins `skip` numbers into each.
+/// `weights` holds `[blocks of output channels, c, t, BLOCK]`; `out` is `[output channels, height·width of
+/// the layout]`, a part of planes of `plane` numbers that begins `skip` numbers into each.
 pub struct Correlate<'a> {
     pub x: &'a [f32],
     pub weights: &'a [f32],
@@ -53,7 +54,8 @@ impl VectorKernel for Correlate<'_> {
 }
 
 impl Correlate<'_> {
-    /// `ROWS` output channels × `WIDE` vectors of positions from `at` on. Gives how many positions that is.
+    /// `ROWS` output channels × `WIDE` vectors of positions, starting at `at`. Returns the number of
+    /// positions.
     #[inline(always)]
     fn tile<V: Vector, const ROWS: usize, const WIDE: usize>(
         &mut self,
@@ -101,11 +103,12 @@ impl Correlate<'_> {
     }
 }
 
-/// Weight gradients from padded planes of input and planes of output gradients, in which the same pixel of all the images
-/// lies at the same place: `d[o, c, t] += Σ over places of grad[o]·x[c] shifted by t`, for taps t = 3·k + l at `k·pitch + l`.
+/// Weight gradients from padded planes of input and planes of output gradients, in which the same pixel of
+/// all the images lies at the same place: `d[o, c, t] += Σ over places of grad[o]·x[c] shifted by t`, for
+/// taps t = 3·k + l at `k·pitch + l`.
 ///
-/// `grads` holds `[output channels, length]`, 0 where no pixel is; `x` holds `[channels, size]`, where `size` is at least
-/// `length + 2·pitch + 2`. `length` is a multiple of 16.
+/// `grads` holds `[output channels, length]`, 0 where no pixel is; `x` holds `[channels, size]`, where `size`
+/// is at least `length + 2·pitch + 2`. `length` is a multiple of 16.
 pub struct WeightGradient<'a> {
     pub x: &'a [f32],
     pub grads: &'a [f32],
@@ -123,7 +126,8 @@ impl VectorKernel for WeightGradient<'_> {
         let outputs = self.grads.len() / self.length;
         let mut first = 0;
         while first < outputs {
-            // The gradients of a few output channels stay in the nearest cache while all input channels pass by.
+            // The gradients of a few output channels stay in the nearest cache while all input channels
+            // stream past.
             first += match outputs - first {
                 8.. if V::MANY => self.outputs::<V, 8>(first),
                 3.. => self.outputs::<V, 3>(first),
@@ -134,7 +138,8 @@ impl VectorKernel for WeightGradient<'_> {
 }
 
 impl WeightGradient<'_> {
-    /// All taps and input channels of `ROWS` output channels from `first` on. Gives how many output channels that is.
+    /// All taps and input channels of `ROWS` output channels, starting at `first`. Returns the number of
+    /// output channels.
     #[inline(always)]
     fn outputs<V: Vector, const ROWS: usize>(&mut self, first: usize) -> usize {
         for channel in 0..self.x.len() / self.size {
@@ -145,7 +150,7 @@ impl WeightGradient<'_> {
         ROWS
     }
 
-    /// The three taps of a line of the kernel and one input channel × `ROWS` output channels from `first` on.
+    /// The three taps of a kernel row for one input channel and `ROWS` output channels, starting at `first`.
     #[inline(always)]
     fn tile<V: Vector, const ROWS: usize>(&mut self, channel: usize, line: usize, first: usize) {
         let length = self.length;

@@ -1,11 +1,13 @@
 //! 3×3 convolution by minimal filtering, F(4×4, 3×3): a quarter of the multiplications.
 //!
-//! A tile of 4×4 outputs reads 6×6 inputs d. With the matrices of Winograd's algorithm for one axis (Lavin and Gray, "Fast
-//! algorithms for convolutional neural networks", CVPR 2016), `y = Aᵀ[Σ over channels of (G g Gᵀ) ⊙ (Bᵀ d B)]A`: at each of
-//! 36 frequencies the sum over channels is a product of matrices, `[tiles, channels] × [channels, outputs]`.
+//! A tile of 4×4 outputs reads 6×6 inputs d. With the matrices of Winograd's algorithm for one axis (Lavin
+//! and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016), `y = Aᵀ[Σ over channels of (G g
+//! Gᵀ) ⊙ (Bᵀ d B)]A`: at each of 36 frequencies the sum over channels is a product of matrices, `[tiles,
+//! channels] × [channels, outputs]`.
 //!
-//! The interpolation points are 0, ±3/4, ±3/2 and ∞ in place of the usual 0, ±1, ±2, ∞: the matrices' entries lie closer
-//! together, and the rounding error is half as large (1.6 times that of a plain sum over 160 channels, in place of 3.2).
+//! The interpolation points are 0, ±3/4, ±3/2 and ∞ instead of the usual 0, ±1, ±2, ∞: the matrices' entries
+//! are closer in size, which halves the rounding error (1.6 times that of a plain sum over 160 channels
+//! instead of 3.2).
 
 use faer::{MatMut, MatRef};
 
@@ -21,25 +23,26 @@ const TILE: usize = 4;
 /// Inputs of a tile along an axis.
 const REACH: usize = 6;
 const FREQUENCIES: usize = REACH * REACH;
-/// The points, and what their squares and cubes make of the transforms.
+/// The points, and the transforms' coefficients that follow from their squares and cubes.
 const A: f32 = 0.75;
 const B: f32 = 1.5;
 const A2: f32 = A * A;
 const B2: f32 = B * B;
-/// Tiles that are worked on together: their transforms stay in a core's own cache.
+/// Tiles per group, so that their transforms stay in a core's own cache.
 const TOGETHER: usize = 64;
-/// Numbers between the frequencies of a transform beyond their own, so that they do not all fall into one place of the cache.
+/// Padding between the frequencies of a transform, so that they do not compete for the same cache set.
 const APART: usize = 16;
 /// Channels whose kernels are transformed together.
 const LANES: usize = 16;
 
-/// Whether this is the fastest route: with few tiles or channels the transforms cost more than they save. No question of the
-/// batch, so that an image is the same alone and in any.
+/// Whether this is the fastest route: with few tiles or channels the transforms cost more than they save.
+/// Does not depend on the batch, so that an image's result is the same in any batch.
 pub fn pays([_, channels, outputs, height, width]: Extent) -> bool {
     height.div_ceil(TILE) * width.div_ceil(TILE) >= 64 && channels.min(outputs) >= 64
 }
 
-/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3, 3]`.
+/// `[batch, out, height, width]` from x `[batch, channels, height, width]` and weights `[out, channels, 3,
+/// 3]`.
 pub fn correlate(level: Level, x: &[f32], weight: &[f32], bias: &[f32], extent: Extent) -> Vec<f32> {
     let [batch, channels, outputs, height, width] = extent;
     let plane = height * width;
@@ -205,7 +208,8 @@ impl Kernel for TransformKernels<'_> {
     }
 }
 
-/// `Bᵀ d B` for the tiles of all planes, to `[frequencies, channels, tiles]` with `step` numbers a frequency.
+/// `Bᵀ d B` for the tiles of all planes, to `[frequencies, channels, tiles]` with `step` numbers per
+/// frequency.
 struct TransformInputs<'a> {
     x: &'a [f32],
     shape: Shape,
@@ -290,7 +294,8 @@ fn horizontal<const FMA: bool>(row: &[f32], pitch: usize, out: &mut [f32], step:
     }
 }
 
-/// `Aᵀ m A` and the bias, from `[frequencies, outputs, tiles]` with `step` numbers a frequency to the planes' rows.
+/// `Aᵀ m A` plus the bias, from `[frequencies, outputs, tiles]` with `step` numbers per frequency to the
+/// planes' rows.
 struct TransformOutputs<'a> {
     products: &'a [f32],
     shape: Shape,
@@ -351,7 +356,7 @@ fn inverse_vertical<const FMA: bool>(rows: &mut [f32], row: usize) {
     }
 }
 
-/// The columns of a row in their order again, on top of a bias.
+/// The columns of a row back in order, added to a bias.
 #[inline(always)]
 fn join(row: &[f32], joined: &mut [f32], bias: f32) {
     let across = row.len() / TILE;

@@ -1,9 +1,10 @@
 use super::{Activation, Map, Places, Window, panels::Panels};
 use crate::raw::Level;
 
-/// Numbers of the inputs that are worked on at once: 256 KiB, which stay in a core's own cache beside a panel of weights.
+/// Numbers of the inputs handled at once: 256 KiB, which stay in a core's own cache beside a panel of
+/// weights.
 const BLOCK: usize = 64 * 1024;
-/// Rows of the largest tile: blocks are whole numbers of them.
+/// Rows of the largest tile; blocks are multiples of it.
 const ROWS: usize = 12;
 
 /// A convolution with bias and activation, its weights packed for [`apply`](Self::apply).
@@ -19,7 +20,7 @@ impl Convolution {
     /// From a weight `[out, in, height, width]` and a bias `[out]`.
     ///
     /// # Panics
-    /// If the weight does not have as many numbers as the window, the bias and `channels` (in) ask for.
+    /// If the weight's length does not match the window, the bias and `channels` (in).
     pub fn new(
         weight: &[f32],
         bias: &[f32],
@@ -36,7 +37,7 @@ impl Convolution {
             bias.len()
         );
         assert!(window.stride > 0 && weight.len() * bias.len() > 0, "an empty convolution");
-        // In the order in which a window's pixels lie in a map.
+        // In the order of a window's pixels in a map.
         let panels = Panels::new(taps * channels, bias, |input, output| {
             weight[(output * channels + input % channels) * taps + input / channels]
         });
@@ -58,7 +59,7 @@ impl Convolution {
         let Panels { inputs, outputs, .. } = self.panels;
         let mut values = vec![0.0; x.count * height * width * outputs];
         let block = (BLOCK / inputs / ROWS).max(1) * ROWS;
-        // A window of one pixel that takes every pixel reads the map as it lies.
+        // With a window of one pixel and stride 1 the map can be read as it is.
         let plain = self.window.size == [1, 1] && height * width == x.height * x.width;
         let mut columns = vec![0.0; if plain { 0 } else { block * inputs }];
         for (part, out) in values.chunks_mut(block * outputs).enumerate() {
@@ -78,7 +79,8 @@ impl Convolution {
     }
 }
 
-/// The pixels under the window at output `at` (counted over all images), `[window rows, window columns, channels]`.
+/// The pixels under the window at output `at` (counted over all images), `[window rows, window columns,
+/// channels]`.
 fn gather(x: &Map, places: Places, at: usize, column: &mut [f32]) {
     let Places { rows, columns } = places;
     let (image, at) = (at / (rows.outputs * columns.outputs), at % (rows.outputs * columns.outputs));
@@ -137,7 +139,7 @@ pub(super) mod tests {
         Map::new(dims, y.into_data().try_to_vec::<f32>().unwrap())
     }
 
-    /// A window that fits maps of five pixels and more.
+    /// A window that fits maps of at least five pixels.
     pub fn windows() -> impl Strategy<Value = Window> {
         let padding = prop_oneof![
             Just(Padding::Same),
@@ -150,8 +152,9 @@ pub(super) mod tests {
         })
     }
 
-    /// Equal but for rounding, which grows with the number of terms: each adds up to half a unit in the last place of the
-    /// partial sum, about the root of the terms so far where they lie in [-1, 1].
+    /// Equal up to rounding, which grows with the number of terms: each adds up to half a unit in the last
+    /// place of the partial sum, which is about the root of the number of terms so far if they lie in [-1,
+    /// 1].
     pub fn assert_close(got: &Map, expected: &Map, terms: usize) {
         assert_eq!(got.dims(), expected.dims());
         let tolerance = 1e-6 + 1e-7 * terms as f32;
@@ -182,7 +185,7 @@ pub(super) mod tests {
             for result in &results {
                 assert_close(result, &expected, channels * window.size[0] * window.size[1]);
             }
-            // With fused products the same bits, however long the vectors.
+            // With fused products the bits are the same, however long the vectors.
             for pair in results[1..].windows(2) {
                 prop_assert!(pair[0] == pair[1]);
             }
@@ -210,7 +213,7 @@ pub(super) mod tests {
 
     #[test]
     fn blocks_larger_than_the_cache_change_nothing() {
-        // 5 × 5 × 200 inputs: the map is worked on in several blocks.
+        // 5 × 5 × 200 inputs: the map is handled in several blocks.
         let window = Window { size: [5, 5], stride: 1, padding: Padding::Same };
         let x = Map::new([2, 6, 5, 200], numbers(1, 2 * 6 * 5 * 200));
         let (weight, bias) = (numbers(2, 33 * 200 * 25), numbers(3, 33));

@@ -1,15 +1,15 @@
 use super::{Activation, Map, Places, Window};
 use crate::raw::{Level, Vector, VectorKernel};
 
-/// Channels that are worked on together.
+/// Channels handled together.
 const LANES: usize = 16;
 
-/// A depthwise convolution (one kernel a channel) with bias and activation.
+/// A depthwise convolution (one kernel per channel) with bias and activation.
 #[derive(Clone, Debug)]
 pub struct Depthwise {
-    /// `[taps, channels]`, the channels lengthened with zeros to a multiple of [`LANES`].
+    /// `[taps, channels]`, with the channels padded with zeros to a multiple of [`LANES`].
     weights: Vec<f32>,
-    /// Lengthened likewise.
+    /// Padded likewise.
     bias: Vec<f32>,
     channels: usize,
     window: Window,
@@ -20,7 +20,7 @@ impl Depthwise {
     /// From a weight `[channels, 1, height, width]` and a bias `[channels]`.
     ///
     /// # Panics
-    /// If the weight does not have as many numbers as the window and the bias ask for.
+    /// If the weight's length does not match the window and the bias.
     pub fn new(weight: &[f32], bias: &[f32], window: Window, activation: Activation) -> Self {
         let channels = bias.len();
         let taps = window.size[0] * window.size[1];
@@ -98,7 +98,7 @@ struct Pixels {
     columns: usize,
     /// The tap of the first pixel.
     tap: usize,
-    /// Taps from a row to the next.
+    /// Taps from one row to the next.
     pitch: usize,
 }
 
@@ -116,7 +116,7 @@ impl Pixels {
         }
     }
 
-    /// Bias and products of the channels from `channel` on; `WHOLE` says that there are [`LANES`].
+    /// Bias plus products of the channels from `channel` on; `WHOLE` means that there are [`LANES`] of them.
     #[inline(always)]
     fn sum<V: Vector, const WHOLE: bool>(&self, x: &Map, layer: &Depthwise, channel: usize) -> [f32; LANES] {
         let padded = layer.bias.len();

@@ -1,11 +1,12 @@
-//! Convolutional networks at inference on the host: channels last, weights packed once, one thread a call.
+//! Convolutional networks at inference on the host: channels last, weights packed once, one thread per call.
 //!
-//! These work on [`Map`]s instead of tensors, because burn's CPU backend has no fast depthwise convolution and keeps
-//! channels first, where a convolution of a small map leaves short products. The caller shares images out over threads.
+//! These work on [`Map`]s instead of tensors, because burn's CPU backend has no fast depthwise convolution
+//! and keeps channels first, which makes the products of small maps short. The caller distributes images over
+//! threads.
 //!
-//! Every number of a result is one chain of fused products and sums in a fixed order (taps, then channels), whichever rows
-//! and columns are worked on together. So an image's result has the same bits alone and in any batch, and on every
-//! processor with fused multiply-add.
+//! Every number of a result is one chain of fused products and sums in a fixed order (taps, then channels),
+//! however rows and columns are grouped. So an image's result is the same, bit for bit, in any batch and on
+//! every processor with fused multiply-add.
 //!
 //! Like the tensor operations, these panic when shapes do not fit together.
 
@@ -22,13 +23,13 @@ pub use pool::{Pool, PoolKind, add, concat, mean};
 /// Images or feature maps `[count, height, width, channels]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// How many images.
+    /// The number of images.
     pub count: usize,
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// Numbers a pixel.
+    /// The number of channels.
     pub channels: usize,
     /// The numbers.
     pub values: Vec<f32>,
@@ -54,13 +55,13 @@ impl Map {
     }
 }
 
-/// Zeros around a map.
+/// The zeros around a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// So many rows above and below, so many columns left and right.
+    /// This many rows above and below, and columns left and right.
     Symmetric([usize; 2]),
-    /// TensorFlow's "SAME": as many outputs as `extent / stride`, rounded up; where the zeros are odd in number, the bottom
-    /// and the right have one more.
+    /// TensorFlow's "SAME": `extent / stride` outputs, rounded up. An odd row or column of zeros goes to the
+    /// bottom or the right.
     Same,
 }
 
@@ -83,7 +84,7 @@ impl Padding {
 pub struct Window {
     /// Rows and columns.
     pub size: [usize; 2],
-    /// Pixels between two places, along both axes.
+    /// The stride, along both axes.
     pub stride: usize,
     /// What lies around the map.
     pub padding: Padding,
@@ -130,8 +131,8 @@ struct Axis {
 }
 
 impl Axis {
-    /// The taps that lie inside the map at output `at`, and the pixel of the first of them (some pixel, or the one past the
-    /// last, where there is none).
+    /// The taps that lie inside the map at output `at`, and the pixel of the first of them (if there are
+    /// none, any pixel, or the one past the last).
     #[inline(always)]
     fn inside(self, at: usize) -> (std::ops::Range<usize>, usize) {
         let start = at * self.stride;

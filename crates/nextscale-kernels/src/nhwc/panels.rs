@@ -6,8 +6,8 @@ use crate::{
     tiles::{NARROW, PANEL, Product},
 };
 
-/// Weights `[inputs, outputs]` in panels of columns: `[panel][inputs][PANEL]`, the last perhaps `[inputs][NARROW]`, with
-/// zeros in columns that no output has. The bias is lengthened likewise.
+/// Weights `[inputs, outputs]` in panels of columns: `[panel][inputs][PANEL]`, the last possibly
+/// `[inputs][NARROW]`, padded with zero columns. The bias is padded likewise.
 #[derive(Clone, Debug)]
 pub struct Panels {
     pub inputs: usize,
@@ -16,7 +16,7 @@ pub struct Panels {
     bias: Vec<f32>,
 }
 
-/// How wide the panel is that begins where so many columns are left.
+/// The width of the next panel when this many columns are left.
 fn panel_width(columns_left: usize) -> usize {
     if columns_left > NARROW { PANEL } else { NARROW }
 }

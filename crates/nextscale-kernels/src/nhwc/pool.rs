@@ -1,16 +1,16 @@
 use super::{Map, Places, Window};
 use crate::raw::{Kernel, Level};
 
-/// What a pool takes of the pixels under its window.
+/// How a pool combines the pixels under its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {
     /// The largest.
     Max,
-    /// The mean of those that lie in the map: padding does not count.
+    /// Their mean; padding does not count.
     Average,
 }
 
-/// A pool over windows; what lies outside the map takes no part.
+/// A pool over windows. What lies outside the map is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Where it looks.
@@ -23,7 +23,7 @@ impl Pool {
     /// The map `[count, height', width', channels]` from x `[count, height, width, channels]`.
     ///
     /// # Panics
-    /// If x is smaller than the window, or a window lies on padding alone.
+    /// If x is smaller than the window, or a window covers only padding.
     pub fn apply(self, x: &Map) -> Map {
         let places = self.window.places(x.height, x.width);
         let (height, width) = (places.rows.outputs, places.columns.outputs);
@@ -51,7 +51,7 @@ impl Kernel for Slide<'_> {
             let (image, row) = (line / places.rows.outputs, line % places.rows.outputs);
             let (rows, top) = places.rows.inside(row);
             let (columns, left) = places.columns.inside(column);
-            assert!(!rows.is_empty() && !columns.is_empty(), "a pool's window lies on padding alone");
+            assert!(!rows.is_empty() && !columns.is_empty(), "a pool's window covers only padding");
             let pixels = (0..rows.len()).flat_map(|r| (0..columns.len()).map(move |c| (r, c)));
             for (i, (r, c)) in pixels.enumerate() {
                 let from = ((image * x.height + top + r) * x.width + left + c) * x.channels;

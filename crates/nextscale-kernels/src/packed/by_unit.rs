@@ -9,10 +9,11 @@ use crate::{
     raw::matrix_unit::{Line, MatrixUnit, SIDE, Tile, depth, lines},
 };
 
-/// What a core's own cache holds, in bytes, beside a panel.
+/// What a core's own cache holds in bytes, besides a panel.
 const CACHE: usize = 1 << 20;
 
-/// Rows of inputs, packed: for every block of [`depth`] inner numbers the tiles of 16 rows, and for each tile its steps.
+/// Packed rows of inputs: for every block of [`depth`] inner numbers, the tiles of 16 rows; for each tile,
+/// its steps.
 pub struct Rows {
     precision: Precision,
     inner: usize,
@@ -49,13 +50,14 @@ impl Rows {
 /// Panels of a weight.
 #[derive(Clone, Copy)]
 pub enum Columns<'a> {
-    /// `[panels, inner, WIDTH]`, packed for every product anew.
+    /// `[panels, inner, WIDTH]`, packed again for every product.
     Numbers(&'a [f32]),
     /// Of [`pack_rounded`].
     Rounded(&'a [Line]),
 }
 
-/// A weight in panels `[panels, inner, WIDTH]` rounded to bfloat16, 16 columns after 16, as products read them.
+/// A weight in panels `[panels, inner, WIDTH]` rounded to bfloat16, in groups of 16 columns, as products read
+/// it.
 pub fn pack_rounded(unit: MatrixUnit, weight: &[f32], inner: usize) -> Vec<Line> {
     let side = lines(Precision::Rounded, inner);
     let mut packed = vec![Line::ZERO; weight.len() / (inner * SIDE) * side];
@@ -69,14 +71,14 @@ pub fn pack_rounded(unit: MatrixUnit, weight: &[f32], inner: usize) -> Vec<Line>
     packed
 }
 
-/// The number at a place of what [`pack_rounded`] made.
+/// The number at a place in the result of [`pack_rounded`].
 pub fn rounded(lines: &[Line], inner: usize, input: usize, output: usize) -> f32 {
     let columns = &lines[output / SIDE * self::lines(Precision::Rounded, inner)..];
     columns[input / 2].number(2 * (output % SIDE) + input % 2)
 }
 
 impl Columns<'_> {
-    /// The panels from `first` on, `count` of them.
+    /// `count` panels, starting at `first`.
     pub fn panels(self, inner: usize, first: usize, count: usize) -> Self {
         match self {
             Self::Numbers(weight) => Self::Numbers(&weight[first * inner * WIDTH..][..count * inner * WIDTH]),
@@ -87,7 +89,7 @@ impl Columns<'_> {
         }
     }
 
-    /// Sixteen columns at some inner numbers. `scratch` is room for them.
+    /// Sixteen columns at some inner numbers, using `scratch`.
     fn get<'a>(
         &'a self,
         unit: MatrixUnit,
@@ -119,10 +121,10 @@ impl Columns<'_> {
     }
 }
 
-/// What a block of inner numbers meets before the next block does.
+/// The range that a block of inner numbers is multiplied with before the next block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// One panel: the weight is read from its begin to its end.
+    /// One panel: the weight is read from beginning to end.
     OnePanel,
     /// All panels.
     AllPanels,
@@ -133,8 +135,8 @@ pub fn multiply(unit: MatrixUnit, rows: &Rows, columns: Columns<'_>, bias: &[f32
     let Rows { precision, inner, tiles, .. } = *rows;
     let panels = bias.len() / WIDTH;
     let block = blocks.len() / panels;
-    // Few rows stay in the cache in whole, and the weight is read in one go. Of many only a block of inner numbers does. An
-    // element is summed in the same order either way.
+    // Few rows fit the cache as a whole, and the weight is read in one go. With many rows, only a block of
+    // inner numbers fits. An element is summed in the same order either way.
     let (order, together) = match size_of_val(&rows.lines[..]) <= CACHE {
         true => (Order::OnePanel, 1),
         false => (Order::AllPanels, panels),

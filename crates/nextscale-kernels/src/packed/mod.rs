@@ -1,9 +1,10 @@
-//! Linear layers at inference, whose weights are laid out once for the products on the host.
+//! Linear layers at inference, with weights packed once for products on the host.
 //!
-//! A weight lies in panels of [`WIDTH`] columns, `[panels, inner, WIDTH]`, the last filled up with zeros: what a product reads
-//! is one stream. On the CPU backend the product runs on the processor's matrix unit where it has one, as products of
-//! bfloat16 numbers whose sums are the f32 numbers (see `raw::matrix_unit`), and on its vectors elsewhere. Both are as exact
-//! as a plain sum in f32, but not the same to the last bit. On either a row's result does not depend on the rows beside it.
+//! A weight is stored in panels of [`WIDTH`] columns, `[panels, inner, WIDTH]`, the last padded with zeros,
+//! so that a product reads one stream. On the CPU backend the product runs on the processor's matrix unit if
+//! it has one, as products of bfloat16 numbers whose sums are the f32 numbers (see `raw::matrix_unit`),
+//! otherwise on its vectors. Both are as exact as a plain sum in f32, but differ in the last bits. On either,
+//! a row's result does not depend on the other rows.
 
 #[cfg(target_arch = "x86_64")]
 mod by_unit;
@@ -29,27 +30,27 @@ use crate::{
     raw::matrix_unit::{Line, MatrixUnit},
 };
 
-/// Columns of a panel.
+/// Columns per panel.
 pub const WIDTH: usize = PANEL;
-/// Rows that are worked on together: packed inputs of some inner numbers stay in a core's own cache.
+/// Rows handled together: their packed inputs at some inner numbers stay in a core's own cache.
 const ROWS: usize = 512;
 
-/// How many panels so many columns make.
+/// The number of panels for this many columns.
 pub fn panels(outputs: usize) -> usize {
     outputs.div_ceil(WIDTH)
 }
 
-/// Lays a weight out in panels, `[panels, inner, WIDTH]`, from the rows that a checkpoint has, `[outputs, inner]`.
+/// Packs a weight into panels, `[panels, inner, WIDTH]`, from the rows of a checkpoint, `[outputs, inner]`.
 ///
 /// # Panics
-/// If `weight` has other than whole rows.
+/// If `weight` does not consist of whole rows.
 pub fn pack(weight: &[f32], inner: usize) -> Vec<f32> {
     let outputs = weight.len().checked_div(inner).unwrap_or(0);
     assert_eq!(weight.len(), outputs * inner, "rows of {inner} numbers");
     let mut packed = vec![0.0; panels(outputs) * inner * WIDTH];
     packed.par_chunks_mut((inner * WIDTH).max(1)).zip(weight.par_chunks(inner.max(1) * WIDTH)).for_each(
         |(panel, rows)| {
-            // Sixteen numbers of every row at a time, a cache line of each.
+            // Sixteen numbers of every row at a time, one cache line each.
             const LINE: usize = 16;
             for from in (0..inner).step_by(LINE) {
                 let to = inner.min(from + LINE);
@@ -76,7 +77,7 @@ pub fn unpack(packed: &[f32], inner: usize, outputs: usize) -> Vec<f32> {
     weight
 }
 
-/// What follows the product.
+/// The activation after the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// Nothing.
@@ -85,8 +86,8 @@ pub enum Then {
     Gelu,
 }
 
-/// `then(x · weight + bias)` for x `[rows, inner]`, a weight in panels `[panels, inner, WIDTH]` and bias `[outputs]`, to
-/// `[rows, outputs]`.
+/// `then(x · weight + bias)` for x `[rows, inner]`, a weight in panels `[panels, inner, WIDTH]` and bias
+/// `[outputs]`, to `[rows, outputs]`.
 ///
 /// # Panics
 /// If shapes do not fit together.
@@ -122,10 +123,10 @@ pub struct Rounded {
 }
 
 impl Rounded {
-    /// From the rows that a checkpoint has, `[outputs, inner]`; `None` where the processor has no such unit.
+    /// From the rows of a checkpoint, `[outputs, inner]`; `None` if the processor has no such unit.
     ///
     /// # Panics
-    /// If `weight` has other than whole rows.
+    /// If `weight` does not consist of whole rows.
     pub fn new(weight: &[f32], inner: usize) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if let Some(unit) = MatrixUnit::detected(Precision::Rounded).filter(|_| inner > 0) {
@@ -151,11 +152,11 @@ impl Rounded {
         unreachable!("there is no such weight here")
     }
 
-    /// `then(x · weight + bias)` for x `[rows, inner]` and bias `[outputs]`, f32 tensors of the CPU backend outside autodiff: x is
-    /// rounded to bfloat16, sums are f32.
+    /// `then(x · weight + bias)` for x `[rows, inner]` and bias `[outputs]`, f32 tensors of the CPU backend
+    /// outside autodiff. x is rounded to bfloat16; sums are f32.
     ///
     /// # Panics
-    /// If shapes do not fit together, or the tensors are others.
+    /// If shapes do not fit together, or the tensors are not of this kind.
     pub fn linear(&self, x: Tensor<2>, bias: Tensor<1>, then: Then) -> Tensor<2> {
         let ([rows, inner], [outputs]) = (x.dims(), bias.dims());
         assert_eq!([outputs, inner], self.shape(), "a linear layer's weight, outputs by inputs");
@@ -184,7 +185,7 @@ impl Rounded {
     }
 }
 
-/// The same by burn's own operations.
+/// The same composed of burn's own operations.
 fn composed(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<2> {
     let ([panels, inner, width], [outputs]) = (weight.dims(), bias.dims());
     let weight = weight.permute([1, 0, 2]).reshape([inner, panels * width]).slice_dim(1, 0..outputs);
@@ -195,7 +196,7 @@ fn composed(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> Ten
     }
 }
 
-/// Panels of weights, and what multiplies them.
+/// Panels of weights, and the unit that multiplies them.
 #[derive(Clone, Copy)]
 enum Right<'a> {
     Vectors(Level, &'a [f32]),
@@ -213,7 +214,7 @@ impl<'a> Right<'a> {
         Self::Vectors(Level::detected(), weight)
     }
 
-    /// Rows of inputs as this multiplies them.
+    /// Rows of inputs, packed for this unit.
     fn left<'x>(self, x: &'x [f32], inner: usize) -> Left<'x> {
         match self {
             Self::Vectors(..) => Left::Numbers(x),
@@ -265,7 +266,7 @@ impl Layer<'_> {
         let (inner, outputs) = (self.inner, self.bias.len());
         let mut bias = self.bias.to_vec();
         bias.resize(panels(outputs) * WIDTH, 0.0);
-        // Two parts for each thread, so that one that is held up leaves work to the others.
+        // Two parts per thread, so that a delayed thread leaves work to the others.
         let share = panels(outputs).div_ceil(2 * rayon::current_num_threads());
         let mut out = vec![0.0; x.len() / inner * outputs];
         out.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inner)).for_each(|(out, x)| {
@@ -371,7 +372,8 @@ mod tests {
 
     #[test]
     fn large_and_small_numbers_keep_their_digits() {
-        // What the matrix unit sums are parts of numbers: the smallest part must not be lost at either end.
+        // The matrix unit sums parts of numbers: the smallest part must not be lost at either end of the
+        // range.
         let (inner, scale) = (64, [1e-18_f32, 1.0, 1e18]);
         let weight = numbers(3, inner);
         let packed = pack(&weight, inner);
@@ -438,7 +440,7 @@ mod tests {
             let (x, weight) = (numbers(seed, rows * inner), numbers(!seed, outputs * inner));
             let bias = numbers(seed ^ 5, outputs);
             let Some(rounded) = Rounded::new(&weight, inner) else { return Ok(()) };
-            // Half of the last of eight bits, the even number where two are as near.
+            // Half of the last of eight bits, ties to even.
             let round = |x: f32| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000);
             let expected: Vec<f32> = weight.iter().map(|&x| round(x)).collect();
             prop_assert_eq!(rounded.shape(), [outputs, inner]);

@@ -2,23 +2,23 @@
 
 use faer::{Accum, Mat, MatMut, MatRef, Par, linalg::matmul::matmul, reborrow::*};
 
-/// faer multiplies up to this many multiplications by routes of their own.
+/// Up to this many multiplications, faer uses routes of its own.
 const SMALL: usize = 16 * 16 * 16;
-/// What the widest kernel makes at once.
+/// What the widest kernel computes at once.
 const COLUMNS: usize = 96;
-/// Rows and columns that parts of a product have a multiple of.
+/// Rows and columns of parts are multiples of this.
 pub const GRANULARITY: [usize; 2] = [4, COLUMNS];
-/// Parts of a shared product are no wider: with an inner size of 1024 the block of b stays in a core's own cache, which
-/// makes products of 72 to 512 rows up to a third faster.
+/// The widest part of a shared product: with an inner size of 1024, the block of b stays in a core's own
+/// cache, which makes products of 72 to 512 rows up to a third faster.
 pub const WIDE: usize = 3 * COLUMNS;
 
-/// Rows that a product of `inner` and `columns` must have so that its rows are what they are in any larger one.
+/// The fewest rows for which a product of `inner` and `columns` computes a row as in any larger product.
 fn least_rows(inner: usize, columns: usize) -> usize {
     (SMALL / (inner * columns).max(1) + 1).max(2)
 }
 
-/// `out = a·b`, or `out += a·b`, on this thread. faer sums in one order for every size but the smallest; those get rows of
-/// zeros.
+/// `out = a·b`, or `out += a·b`, on this thread. faer sums in one order for all but the smallest sizes; those
+/// are padded with rows of zeros.
 pub fn multiply(mut out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
     let begin = if accumulate { Accum::Add } else { Accum::Replace };
     let (rows, least) = (a.nrows(), least_rows(a.ncols(), b.ncols()));

@@ -1,4 +1,4 @@
-//! Products on the processor's matrix unit, of matrices as they lie.
+//! Products on the processor's matrix unit, of matrices in any layout.
 
 use std::cell::Cell;
 
@@ -9,28 +9,29 @@ use crate::{
     raw::matrix_unit::{Line, MatrixUnit, SIDE, Tile, depth, lines},
 };
 
-/// Lines of packed columns that are worked on together: a MiB, which stays in a core's own cache.
+/// Lines of packed columns handled together: 1 MiB, which stays in a core's own cache.
 const TOGETHER: usize = (1 << 20) / size_of::<Line>();
-/// How many rows ahead of those that are packed memory is asked for. They lie too far apart for the processor to guess.
+/// How many rows ahead memory is prefetched while packing. Rows are too far apart for the processor to guess.
 const AHEAD: isize = 8;
-/// Rows and columns that parts of a product have a multiple of.
+/// Rows and columns of parts are multiples of this.
 pub const GRANULARITY: [usize; 2] = [SIDE, SIDE];
 
 thread_local! {
-    /// Room for packed operands, kept from product to product: clearing it for each costs a tenth of a product.
+    /// Room for packed operands, reused between products: clearing it each time costs a tenth of a product.
     static PACKED: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
-/// Whether packing pays. The number of rows has no say: a row is the same beside any others.
+/// Whether packing pays. Does not depend on the number of rows, so that a row's result does not either.
 pub fn pays(inner: usize, columns: usize) -> bool {
     inner >= SIDE && columns >= SIDE
 }
 
-/// `out = a·b`, or `out += a·b`, on this thread. An element is the sum over blocks of [`depth`] inner numbers, one after
-/// another, whatever stands beside it.
+/// `out = a·b`, or `out += a·b`, on this thread. An element is the sum over blocks of [`depth`] inner
+/// numbers, in order, whatever the other elements.
 ///
-/// Columns are packed first, and sixteen rows at a time meet all of them: so the product is written row by row. Column by column
-/// every line of it would be fetched alone, and that took longer than the products.
+/// Columns are packed first, and sixteen rows at a time are multiplied by all of them, so the product is
+/// written row by row. Written column by column, every cache line would be fetched on its own, which took
+/// longer than the products.
 pub fn multiply(
     unit: MatrixUnit,
     precision: Precision,

@@ -1,7 +1,7 @@
-//! Products of f32 matrices on the host, shared out to all threads.
+//! Products of f32 matrices on the host, shared among all threads.
 //!
-//! They run on the processor's matrix unit where it has one, elsewhere by faer. On either an element depends on its own row
-//! and column only, to the last bit: it is summed over `inner` in one order for every size.
+//! They run on the processor's matrix unit if it has one, otherwise by faer. On either, an element depends
+//! only on its own row and column, bit for bit: it is summed over `inner` in one order for every size.
 
 mod by_faer;
 #[cfg(target_arch = "x86_64")]
@@ -13,10 +13,10 @@ use crate::precision::Precision;
 #[cfg(target_arch = "x86_64")]
 use crate::raw::matrix_unit::MatrixUnit;
 
-/// A part for a thread has at least as many multiplications, so that it is worth waking one.
+/// The fewest multiplications per part that make it worth waking a thread.
 const SHARE: usize = 1 << 18;
 
-/// Whether this processor multiplies numbers rounded to bfloat16, on a matrix unit or its vectors.
+/// Whether this processor multiplies numbers rounded to bfloat16, on a matrix unit or with vectors.
 pub fn rounds() -> bool {
     #[cfg(target_arch = "x86_64")]
     return MatrixUnit::detected(Precision::Rounded).is_some();
@@ -29,10 +29,10 @@ pub fn multiply(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, ac
     multiply_in(Precision::Whole, out, a, b, accumulate);
 }
 
-/// As [`multiply`] in some precision.
+/// As [`multiply`], in a given precision.
 ///
 /// # Panics
-/// If it is not one of this processor's ([`rounds`]).
+/// If the processor does not have it ([`rounds`]).
 pub fn multiply_in(
     precision: Precision,
     out: MatMut<'_, f32>,
@@ -44,12 +44,12 @@ pub fn multiply_in(
     Route::of(precision, a.ncols(), b.ncols()).share(out, a, b, accumulate, parts);
 }
 
-/// As [`multiply`], on this thread alone.
+/// As [`multiply`], only on this thread.
 pub fn multiply_alone(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
     multiply_alone_in(Precision::Whole, out, a, b, accumulate);
 }
 
-/// As [`multiply_in`], on this thread alone.
+/// As [`multiply_in`], only on this thread.
 ///
 /// # Panics
 /// As [`multiply_in`].
@@ -72,7 +72,8 @@ enum Route {
 }
 
 impl Route {
-    /// The fastest for sizes whatever the number of rows, so that a row is the same beside any others.
+    /// The fastest for these sizes. Does not depend on the number of rows, so that a row's result does not
+    /// either.
     fn of(precision: Precision, inner: usize, columns: usize) -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(unit) = MatrixUnit::detected(precision)
@@ -97,7 +98,7 @@ impl Route {
         }
     }
 
-    /// How many rows and columns parts have a multiple of.
+    /// Rows and columns of parts are multiples of these.
     fn granularity(self) -> [usize; 2] {
         match self {
             Self::Faer => by_faer::GRANULARITY,
@@ -106,7 +107,7 @@ impl Route {
         }
     }
 
-    /// The most columns of a part of a product that is shared.
+    /// The widest part of a shared product, in columns.
     fn widest(self) -> usize {
         match self {
             Self::Faer => by_faer::WIDE,
@@ -115,8 +116,8 @@ impl Route {
         }
     }
 
-    /// Halves the product until no part is wider than the [`widest`](Self::widest), and there are `parts` of them or they are
-    /// too small to share.
+    /// Halves the product until no part is wider than the [`widest`](Self::widest), and there are `parts` of
+    /// them or they are too small to share.
     fn share(
         self,
         out: MatMut<'_, f32>,

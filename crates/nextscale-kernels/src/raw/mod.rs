@@ -1,4 +1,4 @@
-//! Every `unsafe` block of the crate, each with its reason.
+//! Every `unsafe` block of the crate, each with its justification.
 
 #![allow(unsafe_code)]
 
@@ -17,14 +17,14 @@ use crate::math::fma;
 
 /// Work on plain slices, compiled once for each instruction set.
 ///
-/// `run` and everything it calls must be `#[inline(always)]`: only code inlined into the dispatching function is compiled
-/// with that function's instructions. With `FMA` products and sums may be fused.
+/// `run` and everything it calls must be `#[inline(always)]`: only code inlined into the dispatching function
+/// is compiled with that function's instructions. With `FMA`, products and sums may be fused.
 pub trait Kernel {
     type Output;
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
-/// As [`Kernel`], for work that says itself what goes into a register.
+/// As [`Kernel`], for work that controls what goes into a register.
 pub trait VectorKernel {
     type Output;
     fn run<V: Vector>(self) -> Self::Output;
@@ -39,7 +39,7 @@ enum Instructions {
     Avx512,
 }
 
-/// A set of vector instructions that this processor has: the constructors give no other.
+/// A set of vector instructions that this processor has; the constructors guarantee it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Instructions);
 
@@ -49,7 +49,7 @@ impl Level {
         Level(Instructions::Portable)
     }
 
-    /// Every level this processor has, the widest last.
+    /// Every level that this processor has, widest last.
     pub fn available() -> Vec<Self> {
         let mut levels = vec![Self::portable()];
         #[cfg(target_arch = "x86_64")]
@@ -70,7 +70,7 @@ impl Level {
         levels
     }
 
-    /// The widest level, found once.
+    /// The widest level, determined once.
     pub fn detected() -> Self {
         static DETECTED: LazyLock<Level> =
             LazyLock::new(|| Level::available().last().copied().unwrap_or(Level::portable()));
@@ -84,7 +84,8 @@ impl Level {
             Instructions::Portable => {
                 kernel.run::<{ cfg!(any(target_arch = "aarch64", target_feature = "fma")) }>()
             }
-            // SAFETY: a `Level` of this kind is made only where the processor was found to have these instructions.
+            // SAFETY: a `Level` of this kind is made only where the processor was found to have these
+            // instructions.
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => unsafe { run_avx2(kernel) },
             // SAFETY: as above.
@@ -116,9 +117,9 @@ impl Level {
 
 /// The numbers of one vector register.
 pub trait Vector: Copy {
-    /// How many there are.
+    /// The number of lanes.
     const LANES: usize;
-    /// Whether there are 32 such registers, rather than 16.
+    /// Whether there are 32 such registers rather than 16.
     const MANY: bool;
     fn splat(value: f32) -> Self;
     /// The numbers of the slice from index `at` on, which are enough.
@@ -130,7 +131,7 @@ pub trait Vector: Copy {
     fn sum(self) -> f32;
 }
 
-/// Eight numbers that the compiler keeps in one register where there is one so wide.
+/// Eight numbers that the compiler keeps in one register if there is one of that width.
 #[derive(Clone, Copy)]
 struct Lanes<const FMA: bool>([f32; 8]);
 
@@ -170,8 +171,8 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
     }
 }
 
-/// An AVX-512 register. Private, and used by [`Level::run_vectors`] alone, where the processor has them. (Left to itself the
-/// compiler uses only half of each.)
+/// An AVX-512 register. Private, and used only by [`Level::run_vectors`], on processors that have them. (Left
+/// to itself, the compiler uses only half of each.)
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Zmm(__m512);
@@ -226,17 +227,17 @@ fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<true>()
 }
 
-/// A vector of `len` numbers made in parts of `part` numbers (the last may be shorter): `work(i, part i)`, which finds zeros
-/// in it, in any order and on all threads.
+/// A vector of `len` numbers, computed in parts of `part` numbers (the last may be shorter) by `work(i, part
+/// i)`, which receives zeros, in any order and on all threads.
 ///
-/// Each part is zeroed just before the work on it, while it is on its way into the cache anyway; zeroing the whole first
-/// would be one more trip to memory.
+/// Each part is zeroed just before the work on it, while it is on its way into the cache anyway; zeroing the
+/// whole first would be one more trip to memory.
 pub fn build(len: usize, part: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let tasks = len.div_ceil(part.max(1));
     build_beside(len, part, &mut vec![(); tasks], 1, |i, part, _| work(i, part))
 }
 
-/// As [`build`], where the work on part i also gets the i-th `beside_part` items of `beside`.
+/// As [`build`], but the work on part i also gets the i-th `beside_part` items of `beside`.
 pub fn build_beside<T: Send>(
     len: usize,
     part: usize,
@@ -258,7 +259,8 @@ pub fn build_beside<T: Send>(
             .enumerate()
             .for_each(|(i, (p, b))| work(i, zeroed(p), b));
     }
-    // SAFETY: the parts cover the first `len` numbers, and all of them were zeroed, or a panic left this function.
+    // SAFETY: the parts cover the first `len` numbers, and all of them were zeroed, or a panic left this
+    // function.
     unsafe { out.set_len(len) };
     out
 }
@@ -269,7 +271,7 @@ fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { slice::from_raw_parts_mut(part.as_mut_ptr().cast::<f32>(), part.len()) }
 }
 
-/// `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` at their largest: see [`crate::allocator::tune`].
+/// Sets `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` to their largest: see [`crate::allocator::tune`].
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn keep_freed_memory() {
     // SAFETY: `mallopt` takes two integers and changes only the allocator's own settings, under its lock.

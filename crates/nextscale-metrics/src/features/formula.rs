@@ -1,4 +1,4 @@
-//! Images and weights by formula, for tests: reference implementations made the same.
+//! Images and weights by formula, for tests: the reference implementations used the same.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use nextscale_weights::WeightFile;
 
 use crate::ImageBatch;
 
-/// Slopes under hashed noise: image `index`, `[height, width, 3]`.
+/// Gradients with hashed noise: image `index`, `[height, width, 3]`.
 fn image(index: u32, height: u32, width: u32) -> Vec<u8> {
     let mut pixels = Vec::new();
     for y in 0..height {
@@ -38,13 +38,13 @@ pub fn fixture(name: &str) -> WeightFile {
         .unwrap()
 }
 
-/// Numbers in [-1, 1) from a name: SplitMix64, started at the name's FNV-1a hash.
+/// Numbers in [-1, 1) from a name: SplitMix64, seeded with the name's FNV-1a hash.
 pub fn numbers(name: &str) -> impl Iterator<Item = f64> {
     let seed = fnv1a(name);
     (1..).map(move |place| (splitmix64(seed, place) >> 40) as f64 / 8_388_608.0 - 1.0)
 }
 
-/// Weights of a tensor that keep activations near 1 through a deep network with torchvision's names.
+/// Weights that keep activations near 1 through a deep network with torchvision's names.
 pub fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
     let count: usize = shape.iter().product();
     let fan_in: usize = shape[1..].iter().product();

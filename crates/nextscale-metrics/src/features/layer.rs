@@ -1,27 +1,27 @@
-//! Convolutions as checkpoints hold them: a weight without bias, and the batch norm behind it.
+//! Convolutions as checkpoints store them: a weight without bias, followed by a batch norm.
 
 use nextscale_kernels::nhwc::{Activation, Window};
 use nextscale_weights::{ExpectedTensors, WeightFile};
 
 use crate::Result;
 
-/// ε of every batch norm in the networks here, which come from TensorFlow.
+/// ε of every batch norm in these networks, which come from TensorFlow.
 const EPSILON: f64 = 1e-3;
 
-/// What a convolution is, and where a checkpoint has it.
+/// A convolution's description, and where a checkpoint has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
-    /// The name of the convolution's weight, less `.weight`.
+    /// The name of the convolution's weight, without `.weight`.
     pub conv: String,
     /// The batch norm's name.
     pub norm: String,
-    /// Channels in and out. They are the same where `depthwise`.
+    /// Channels in and out; equal if `depthwise`.
     pub channels: [usize; 2],
-    /// Whether every channel has a kernel of its own and sees no other.
+    /// Whether every channel has its own kernel and sees no other channel.
     pub depthwise: bool,
     /// Where it looks.
     pub window: Window,
-    /// What follows the batch norm.
+    /// The activation after the batch norm.
     pub activation: Activation,
 }
 
@@ -32,7 +32,7 @@ impl Spec {
         [outputs, if self.depthwise { 1 } else { inputs }, height, width]
     }
 
-    /// Adds the convolution's tensors to what a checkpoint must hold.
+    /// Adds the convolution's tensors to what a checkpoint must contain.
     pub fn expect(&self, expected: &mut ExpectedTensors) {
         expected.insert(format!("{}.weight", self.conv), self.shape());
         for part in ["weight", "bias", "running_mean", "running_var"] {
@@ -40,8 +40,8 @@ impl Spec {
         }
     }
 
-    /// The convolution with the batch norm folded in, γ/√(σ² + ε) into the weight and β − μ·γ/√(σ² + ε) into the bias, in
-    /// f64.
+    /// The convolution with the batch norm folded in, γ/√(σ² + ε) into the weight and β − μ·γ/√(σ² + ε) into
+    /// the bias, in f64.
     ///
     /// # Errors
     /// If a tensor cannot be read.

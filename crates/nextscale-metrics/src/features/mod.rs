@@ -1,7 +1,7 @@
-//! Networks that turn images into the numbers that distances are taken over.
+//! Networks that turn images into the features that distances compare.
 //!
-//! A network's architecture is written once, over an [`Engine`](engine::Engine): the host's channels-last kernels on the CPU
-//! device, burn's tensors on every other.
+//! A network's architecture is written once, over an [`Engine`](engine::Engine): the host's channels-last
+//! kernels on the CPU device, burn's tensors on every other device.
 
 mod engine;
 #[cfg(test)]
@@ -21,16 +21,16 @@ pub use resize::Resize;
 
 use crate::{ImageBatch, Result};
 
-/// What a network says of images, image by image.
+/// A network's outputs, image by image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
-    /// How many images.
+    /// The number of images.
     pub count: usize,
-    /// Numbers an image in `pooled`.
+    /// Values per image in `pooled`.
     pub dims: usize,
-    /// The last feature map's means over its pixels, `[count, dims]`.
+    /// The means of the last feature map over its pixels, `[count, dims]`.
     pub pooled: Vec<f32>,
-    /// Features that keep their place in the image, `[count, spatial_dims]`.
+    /// Features with a position in the image, `[count, spatial_dims]`.
     pub spatial: Option<Vec<f32>>,
     /// Unnormalised log-probabilities of classes, `[count, classes]`.
     pub logits: Option<Vec<f32>>,
@@ -38,27 +38,28 @@ pub struct Features {
 
 /// A network whose features are compared.
 pub trait FeatureNet: Send + Sync {
-    /// `"lite0"` or `"inception"`: what measures' names come from.
+    /// `"lite0"` or `"inception"`: the source of measures' names.
     fn name(&self) -> &str;
 
-    /// Everything that the features depend on beside the images: the network, its weights' hash, resize and input range, in
-    /// one line.
+    /// Everything besides the images that the features depend on: the network, its weights' hash, resize and
+    /// input range, in one line.
     fn protocol(&self) -> String;
 
     /// The number of pooled features.
     fn dims(&self) -> usize;
 
-    /// The number of spatial features, where the network has them.
+    /// The number of spatial features, if the network has them.
     fn spatial_dims(&self) -> Option<usize>;
 
-    /// The number of classes, where the network has logits.
+    /// The number of classes, if the network has logits.
     fn classes(&self) -> Option<usize>;
 
-    /// The features of every image. On the CPU device an image's features have the same bits alone and in any batch.
+    /// The features of every image. On the CPU device, an image's features are the same in any batch, bit for
+    /// bit.
     ///
-    /// Memory beside the result does not grow with the batch.
+    /// Memory besides the result does not grow with the batch.
     ///
     /// # Errors
-    /// If the batch contradicts itself.
+    /// If the batch is inconsistent.
     fn extract(&self, images: &ImageBatch) -> Result<Features>;
 }

@@ -17,26 +17,26 @@ use crate::{Error, ImageBatch, Result};
 /// Images that go through burn's operations together: enough to fill a GPU.
 const DEVICE_BATCH: usize = 32;
 
-/// A network: its convolutions and the way through them.
+/// A network: its convolutions and their order.
 pub trait Architecture: Send + Sync {
     /// The network with convolutions of type C.
     type Net<C: Send + Sync>: Send + Sync;
-    /// What the forward pass gives of several images.
+    /// The outputs of the forward pass for several images.
     type Output: Send;
     /// As in "a VQVAE".
     const NAME: &'static str;
     /// Rows and columns of its input.
     const SIZE: usize;
-    /// Images that a thread works on together on the host: so many that the late, small maps still make long products.
+    /// Images per thread on the host: enough for long products on the small maps of late layers.
     const TOGETHER: usize;
 
-    /// Makes the network, asking for every convolution once.
+    /// Creates the network, asking for every convolution once.
     ///
     /// # Errors
     /// Those of `conv`.
     fn build<C: Send + Sync>(&self, conv: &mut dyn FnMut(Spec) -> Result<C>) -> Result<Self::Net<C>>;
 
-    /// Adds what a checkpoint must or may hold beside convolutions.
+    /// Adds what a checkpoint must or may contain besides convolutions.
     fn others(&self, expected: ExpectedTensors) -> ExpectedTensors;
 
     /// The forward pass.
@@ -55,7 +55,8 @@ impl<A: Architecture> Network<A> {
     /// Reads the network's weights.
     ///
     /// # Errors
-    /// If the file is of another network, lacks or misshapes a tensor, has one too many, or cannot be read.
+    /// If the file belongs to another network, a tensor is missing, misshapen or unexpected, or it cannot be
+    /// read.
     pub fn load(architecture: &A, file: &WeightFile, device: &Device) -> Result<Self> {
         expected(architecture).check(file)?;
         if is_cpu(device) {
@@ -72,7 +73,8 @@ impl<A: Architecture> Network<A> {
         Ok(Self::Tensors(engine, net))
     }
 
-    /// Every image resized and through the network, in order; `value` maps 0 ..= 255 to the input's range.
+    /// Resizes every image and passes it through the network, in order; `value` maps 0 ..= 255 to the input's
+    /// range.
     pub fn run(
         &self,
         images: &ImageBatch,
@@ -120,7 +122,7 @@ impl<A: Architecture> Network<A> {
     }
 }
 
-/// Every tensor that the network reads, and those that it passes over.
+/// Every tensor that the network reads, and those that it ignores.
 pub fn expected<A: Architecture>(architecture: &A) -> ExpectedTensors {
     let mut expected = architecture.others(ExpectedTensors::new(A::NAME));
     let listed = architecture.build::<()>(&mut |spec| {
@@ -131,7 +133,7 @@ pub fn expected<A: Architecture>(architecture: &A) -> ExpectedTensors {
     expected
 }
 
-/// The SHA-256 of a file of weights in hexadecimal digits.
+/// The SHA-256 of a weight file in hexadecimal.
 ///
 /// # Errors
 /// If it cannot be read.

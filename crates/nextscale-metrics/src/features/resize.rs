@@ -1,18 +1,19 @@
 use nextscale_core::resample::{half_pixel_f32, neighbours};
 use serde::{Deserialize, Serialize};
 
-/// How images are brought to a network's size: bilinear, with one of three habits. The arithmetic is f32 on the host, columns
-/// first and rows second, with no rounding to 8 bits, so it is the same on every machine and device.
+/// How images are resized for a network: bilinear, in one of three conventions. The arithmetic is f32 on the
+/// host, columns first and rows second, without rounding to 8 bits, so it is the same on every machine and
+/// device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resize {
-    /// Pixel centres at halves; where an axis shrinks the triangle widens with it. As Pillow's `BILINEAR` and PyTorch's
-    /// `interpolate(mode="bilinear", antialias=True)`.
+    /// Half-pixel centres; when an axis shrinks, the triangle widens with it. As in Pillow's `BILINEAR` and
+    /// PyTorch's `interpolate(mode="bilinear", antialias=True)`.
     Antialiased,
-    /// Pixel centres at halves, two pixels an axis whatever the scale. As PyTorch's `interpolate(mode="bilinear",
-    /// align_corners=False)`.
+    /// Half-pixel centres, two pixels per axis whatever the scale. As in PyTorch's
+    /// `interpolate(mode="bilinear", align_corners=False)`.
     HalfPixel,
-    /// Output i lies at i·(from/to), two pixels an axis: the image shifts up and left. As TensorFlow 1's `resize_bilinear`
-    /// with its default settings.
+    /// Output i is at i·(from/to), two pixels per axis: the image shifts up and left. As in TensorFlow 1's
+    /// `resize_bilinear` with its default settings.
     TfBilinear,
 }
 
@@ -26,12 +27,12 @@ impl Resize {
         }
     }
 
-    /// What every output along an axis is made of.
+    /// The inputs of every output along an axis.
     fn taps(self, from: usize, to: usize) -> Vec<Taps> {
         (0..to)
             .map(|i| match self {
                 Self::Antialiased => triangle(i, from, to),
-                // Coordinates in f32, as the two frameworks reckon them.
+                // Coordinates in f32, as in the two frameworks.
                 Self::HalfPixel => between(half_pixel_f32(i, from, to), from),
                 Self::TfBilinear => between(i as f32 * (from as f32 / to as f32), from),
             })
@@ -39,7 +40,7 @@ impl Resize {
     }
 }
 
-/// A run of pixels and their weights, which add up to 1.
+/// Consecutive pixels and their weights, which sum to 1.
 #[derive(Debug, Clone, PartialEq)]
 struct Taps {
     first: usize,
@@ -54,7 +55,8 @@ fn between(at: f32, extent: usize) -> Taps {
     Taps { first, weights }
 }
 
-/// No interpolation but a mean, so nothing of [`nextscale_core::resample`]: the pixels under a triangle that reaches one pixel, or one output where outputs are further apart, to either side.
+/// An average rather than an interpolation, so not in [`nextscale_core::resample`]: the pixels under a
+/// triangle that reaches one pixel, or one output if outputs are further apart, to either side.
 fn triangle(i: usize, from: usize, to: usize) -> Taps {
     let scale = from as f64 / to as f64;
     let reach = scale.max(1.0);
@@ -87,7 +89,8 @@ impl Resizer {
         }
     }
 
-    /// One image `[height, width, 3]` of bytes to one of `value(x)`, x in 0 ..= 255, `[height', width', 3]`, appended.
+    /// One image `[height, width, 3]` of bytes to `value(x)`, x in 0 ..= 255, as `[height', width', 3]`,
+    /// appended.
     pub fn append(&self, image: &[u8], out: &mut Vec<f32>, value: impl Fn(f32) -> f32) {
         if self.same {
             out.extend(image.iter().map(|&byte| value(byte as f32)));
@@ -136,8 +139,9 @@ mod tests {
         out
     }
 
-    /// `tests/fixtures/features/resize.safetensors` has every 1 + ⌊2n/1000⌋-th of n ≥ 1000 numbers, all of fewer: of PyTorch
-    /// 2.15.0's `interpolate`, Pillow 13.0.0's `resize` of images in mode F, and torch-fidelity 0.4.0's TensorFlow resize.
+    /// `tests/fixtures/features/resize.safetensors` holds, of n ≥ 1000 numbers, every 1 + ⌊2n/1000⌋-th,
+    /// otherwise all: from PyTorch 2.15.0's `interpolate`, Pillow 13.0.0's `resize` of images in mode F, and
+    /// torch-fidelity 0.4.0's TensorFlow resize.
     #[test]
     fn equals_the_reference_implementations() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/features");
@@ -149,7 +153,7 @@ mod tests {
             ([32, 32], [299, 299]),
             ([400, 310], [299, 299]),
         ];
-        // Of 255. PyTorch reckons its antialiasing's coordinates in f32, Pillow in f64 as here.
+        // On a scale of 255. PyTorch computes antialiasing coordinates in f32, Pillow in f64 as here.
         let kinds = [
             ("pillow", Resize::Antialiased, 1e-4),
             ("antialiased", Resize::Antialiased, 4e-3),

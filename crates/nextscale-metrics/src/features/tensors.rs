@@ -69,7 +69,7 @@ impl Engine for Tensors {
         let window = spec.window;
         let [rows, columns] = around(window, x);
         let symmetric = rows.0 == rows.1 && columns.0 == columns.1;
-        // Where the padding is lopsided the zeros are written out.
+        // Asymmetric padding is written out as zeros.
         let (x, padding) = if symmetric {
             (x.clone(), [rows.0, columns.0])
         } else {

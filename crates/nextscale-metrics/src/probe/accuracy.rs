@@ -1,4 +1,4 @@
-//! How often a probe is right.
+//! The accuracy of a probe.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,34 +7,35 @@ use serde::{Deserialize, Serialize};
 use super::Probe;
 use crate::{Error, FeatureNet, Features, ImageBatch, Result};
 
-/// How many images a probe assigns to their own class.
+/// How many images a probe classifies correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Accuracy {
     /// All images.
     pub images: u64,
-    /// Those that it assigns to their class.
+    /// Those classified correctly.
     pub right: u64,
 }
 
 impl Accuracy {
-    /// The share that it is right of, from 0 to 1; NaN of no images.
+    /// The accuracy, from 0 to 1; NaN without images.
     pub fn value(&self) -> f64 {
         self.right as f64 / self.images as f64
     }
 
-    /// The standard error of that share, √(p(1 − p)/n).
+    /// The standard error of the accuracy, √(p(1 − p)/n).
     pub fn error(&self) -> f64 {
         (self.value() * (1.0 - self.value()) / self.images as f64).sqrt()
     }
 
-    /// Adds images by what the probe says and what they are.
+    /// Adds images by predicted and true class.
     pub fn add(&mut self, said: &[u16], labels: &[u16]) {
         self.images += said.len().min(labels.len()) as u64;
         self.right += said.iter().zip(labels).filter(|(said, label)| said == label).count() as u64;
     }
 }
 
-/// A network whose features a probe sees as they are made, so that images go through the network once for all measures.
+/// A network whose features a probe sees as they are computed, so that images go through the network once for
+/// all measures.
 ///
 /// Images must come in the order of the labels, each once.
 pub struct Probing<'a> {
@@ -48,7 +49,7 @@ impl<'a> Probing<'a> {
     /// With the labels of all images to come.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the probe is of another network's features.
+    /// [`Error::Mismatch`] if the probe was fitted to another network's features.
     pub fn new(net: &'a dyn FeatureNet, probe: &'a Probe, labels: Vec<u16>) -> Result<Self> {
         let (protocol, network) = (net.protocol(), &probe.about().network);
         if protocol != *network {
@@ -63,7 +64,7 @@ impl<'a> Probing<'a> {
         Ok(Self { net, probe, labels, so_far: Mutex::default() })
     }
 
-    /// How often it was right so far.
+    /// The counts so far.
     pub fn accuracy(&self) -> Accuracy {
         *self.so_far.lock().unwrap_or_else(PoisonError::into_inner)
     }

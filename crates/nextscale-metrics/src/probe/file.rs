@@ -1,4 +1,4 @@
-//! Probe files: safetensors with weight and bias, and in the metadata what they are of.
+//! Probe files: safetensors with weight and bias, and metadata about the fit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,35 +12,35 @@ use super::{About, Probe};
 use crate::features::sha256_of_file;
 use crate::{Error, Result};
 
-/// The metadata's key; its value has the form's number.
+/// The metadata's key; its value is the format's number.
 const KEY: &str = "nextscale_probe_1";
 
-/// Of CIFAR-10's classes, fitted to all training images: see `models/lite0`.
+/// For CIFAR-10's classes, fitted to all training images: see `models/lite0`.
 const CIFAR10: &[u8] = include_bytes!("../../../../models/lite0/cifar10-probe.safetensors");
 
-/// A probe, and what it was asked.
+/// A probe or classifier, and how many images it classified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFile {
-    /// The path as it was given.
+    /// The path as given.
     pub name: String,
     /// The hash of the file.
     pub sha256: String,
-    /// Images whose class it was asked.
+    /// The number of images that it classified.
     pub images: u64,
 }
 
 impl Probe {
-    /// Writes the probe to a safetensors file, whole or not at all; the same probe gives the same bytes.
+    /// Writes the probe to a safetensors file, completely or not at all; the same probe gives the same bytes.
     ///
     /// # Errors
-    /// [`Error::Weights`] if the disk refuses.
+    /// [`Error::Weights`] if writing fails.
     pub fn save(&self, path: &Path) -> Result<()> {
         let (classes, values) = (self.bias.len(), self.weight.len());
         let tensors = [
             ("weight".to_owned(), TensorData::new(self.weight.clone(), [classes, values / classes])),
             ("bias".to_owned(), TensorData::new(self.bias.clone(), [classes])),
         ];
-        // Strings and numbers: nothing that JSON refuses.
+        // Strings and numbers, which JSON can always express.
         let about = serde_json::to_string(&self.about).unwrap_or_default();
         let metadata = BTreeMap::from([(KEY.to_owned(), about)]);
         Ok(save_safetensors(path, tensors, Precision::F32, &metadata)?)
@@ -61,7 +61,7 @@ impl Probe {
     /// Reads what [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Weights`] or [`Error::Source`], naming the file, if it cannot be read or is no probe.
+    /// [`Error::Weights`] or [`Error::Source`], naming the file, if it cannot be read or is not a probe.
     pub fn read(path: &Path) -> Result<Self> {
         Self::from_file(&WeightFile::open(path)?, path, sha256_of_file(path)?)
     }
@@ -71,7 +71,7 @@ impl Probe {
             .metadata()
             .get(KEY)
             .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| Error::source(path, "is no probe; `nextscale probe fit` makes one"))?;
+            .ok_or_else(|| Error::source(path, "is not a probe; `nextscale probe fit` makes one"))?;
         let classes = about.classes.len();
         let dims = file.info("weight").and_then(|info| info.shape.get(1).copied()).unwrap_or(0);
         ExpectedTensors::new("a probe")
@@ -85,7 +85,8 @@ impl Probe {
         Self { about, weight, bias, file: Some((path.display().to_string(), sha256)) }.checked()
     }
 
-    /// The file that it was read from, and of how many images a share was taken; of a probe that was read from none, no hash.
+    /// The file that it was read from, and how many images the accuracy is based on. Without a file there is
+    /// no hash.
     pub fn origin(&self, images: u64) -> ProbeFile {
         let sha256 = self.file.as_ref().map(|(_, sha256)| sha256.clone()).unwrap_or_default();
         ProbeFile { name: self.name(), sha256, images }
@@ -133,7 +134,7 @@ mod tests {
         assert!(Probe::read(&path).is_err());
         let network = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/lite0/lite0-f16.safetensors");
         let error = Probe::read(Path::new(network)).unwrap_err().to_string();
-        assert!(error.contains("lite0-f16.safetensors: is no probe"), "{error}");
+        assert!(error.contains("lite0-f16.safetensors: is not a probe"), "{error}");
         assert!(Probe::read(&root.path().join("none")).is_err());
     }
 

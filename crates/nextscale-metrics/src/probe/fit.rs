@@ -7,21 +7,22 @@ use rayon::prelude::*;
 use crate::gram::{Block, widen};
 use crate::{Error, Result};
 
-/// Images that one task has.
+/// Images per task.
 const ROWS: usize = 512;
-/// Pairs of steps and changes of the gradient that L-BFGS remembers.
+/// Pairs of steps and gradient changes that L-BFGS remembers.
 const MEMORY: usize = 20;
-/// Below this deviation a feature is constant, and tells nothing.
+/// A feature with a smaller deviation is constant and carries no information.
 const CONSTANT: f64 = 1e-9;
 
 /// How a classifier is fitted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitOptions {
-    /// The weight of ½|W|² beside the mean cross entropy, above 0; biases are free. scikit-learn's `C` is 1/(images · l2).
+    /// The weight of ½|W|² relative to the mean cross-entropy, above 0; biases are free. scikit-learn's `C`
+    /// is 1/(images · l2).
     pub l2: f64,
-    /// The greatest entry of the gradient that counts as none.
+    /// The largest gradient entry that counts as zero.
     pub tolerance: f64,
-    /// Steps after which it is given up.
+    /// The maximum number of steps.
     pub steps: usize,
 }
 
@@ -32,7 +33,7 @@ impl Default for FitOptions {
 }
 
 impl FitOptions {
-    /// Finds what is wrong with them, which [`fit`] would only find after the features are there.
+    /// Checks the options, which [`fit`] would otherwise do only after the features have been computed.
     ///
     /// # Errors
     /// [`Error::Setting`] for an `l2` that is not above 0.
@@ -44,25 +45,25 @@ impl FitOptions {
     }
 }
 
-/// A classifier of standardised features, and the standardisation.
+/// A classifier of standardised features, with the standardisation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
     /// The features' means, `[dims]`.
     pub mean: Vec<f64>,
-    /// Their deviations (with the number of images in the denominator), `[dims]`; 1 for a feature that is constant.
+    /// Their standard deviations (dividing by the number of images), `[dims]`; 1 for a constant feature.
     pub deviation: Vec<f64>,
     /// `[classes, dims]`, row-major, on (x − mean) / deviation.
     pub weight: Vec<f64>,
     /// `[classes]`.
     pub bias: Vec<f64>,
-    /// The mean cross entropy with the regularisation.
+    /// The mean cross-entropy with the regularisation.
     pub objective: f64,
-    /// Steps that it took.
+    /// The number of steps.
     pub steps: usize,
 }
 
 impl Fitted {
-    /// Weight and bias on the features as they are: W/σ and b − Wμ/σ.
+    /// Weight and bias for unstandardised features: W/σ and b − Wμ/σ.
     pub fn unstandardised(&self) -> (Vec<f32>, Vec<f32>) {
         let dims = self.mean.len();
         let (mut weight, mut bias) = (Vec::with_capacity(self.weight.len()), Vec::new());
@@ -78,14 +79,14 @@ impl Fitted {
     }
 }
 
-/// Fits a classifier to features `[images, dims]` with labels below `classes`: the minimum of the mean cross entropy
-/// plus l2·½|W|², which is one alone. The result does not depend on the number of threads. `progress` is told the steps
-/// that are done and the greatest entry of the gradient.
+/// Fits a classifier to features `[images, dims]` with labels below `classes`: the unique minimum of the mean
+/// cross-entropy plus l2·½|W|². The result does not depend on the number of threads. `progress` receives the
+/// steps done and the largest gradient entry.
 ///
 /// # Errors
-/// [`Error::TooFew`] if a class has no image; [`Error::Setting`] for an `l2` that is not above 0, or so near to it that the
-/// minimum is not found; [`Error::Shape`] if features and labels differ in number; [`Error::NotFinite`] for features that
-/// are no numbers.
+/// [`Error::TooFew`] if a class has no image; [`Error::Setting`] for an `l2` that is not above 0, or too
+/// small for the minimum to be found; [`Error::Shape`] if the numbers of features and labels differ;
+/// [`Error::NotFinite`] for features that are not finite.
 pub fn fit(
     features: &[f32],
     dims: usize,
@@ -169,7 +170,7 @@ impl Problem<'_> {
             .zip(self.features.par_chunks(ROWS * self.dims))
             .map_init(Vec::new, |x, (labels, features)| self.block(labels, features, weight, bias, x))
             .collect();
-        // In the order of the images, whichever thread was first.
+        // In the order of the images, whichever thread finishes first.
         let (mut loss, mut gradient) = (0.0, vec![0.0; parameters.len()]);
         for (part, of_block) in blocks {
             loss += part;
@@ -181,7 +182,7 @@ impl Problem<'_> {
         (loss / count + 0.5 * self.l2 * dot(weight, weight), gradient)
     }
 
-    /// The sums of cross entropy and gradient over some images.
+    /// The sums of cross-entropy and gradient over some images.
     fn block(
         &self,
         labels: &[u16],
@@ -208,7 +209,7 @@ impl Problem<'_> {
             let greatest = logits.iter().fold(f64::NEG_INFINITY, |greatest, &logit| greatest.max(logit));
             let sum: f64 = logits.iter().map(|logit| (logit - greatest).exp()).sum();
             loss += greatest + sum.ln() - logits[usize::from(label)];
-            // From here on softmax less the label's one.
+            // From here on, softmax minus the one-hot label.
             logits.iter_mut().for_each(|logit| *logit = (*logit - greatest).exp() / sum);
             logits[usize::from(label)] -= 1.0;
             of_bias.iter_mut().zip(&*logits).for_each(|(sum, error)| *sum += error);
@@ -222,9 +223,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The minimum of a smooth convex function by L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 7.5), with steps halved
-/// until the function falls enough (their 3.1). Returns the place, the value and the steps taken; `None` where the gradient
-/// is not below the tolerance in time.
+/// The minimum of a smooth convex function by L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 7.5), with
+/// steps halved until the function decreases enough (their 3.1). Returns the point, the value and the number
+/// of steps; `None` if the gradient does not fall below the tolerance in time.
 fn minimise(
     mut x: Vec<f64>,
     function: impl Fn(&[f64]) -> (f64, Vec<f64>),
@@ -241,7 +242,7 @@ fn minimise(
         }
         let direction = direction(&gradient, &pairs);
         let slope = dot(&gradient, &direction);
-        // The first step has no scale of its own.
+        // The first step has no natural scale.
         let mut length = if pairs.is_empty() { 1.0 / greatest.max(1.0) } else { 1.0 };
         let (next, next_value, next_gradient) = loop {
             let next: Vec<f64> = x.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
@@ -268,7 +269,7 @@ fn minimise(
     None
 }
 
-/// −H·gradient, with H the approximate inverse Hessian of the remembered pairs (s, y, s·y).
+/// −H·gradient, where H approximates the inverse Hessian from the remembered pairs (s, y, s·y).
 fn direction(gradient: &[f64], pairs: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
     let mut q: Vec<f64> = gradient.iter().map(|value| -value).collect();
     let mut alphas = Vec::with_capacity(pairs.len());
@@ -304,8 +305,7 @@ mod tests {
         fit(rows, DIMS, labels, 3, options, &mut |_, _| {})
     }
 
-    /// `LogisticRegression(C=1/(120·0.01), tol=1e-12)` of scikit-learn 1.9.1 on the features less their mean, over
-    /// their deviation.
+    /// `LogisticRegression(C=1/(120·0.01), tol=1e-12)` of scikit-learn 1.9.1 on standardised features.
     #[test]
     fn weights_are_scikit_learns() {
         let (rows, labels) = three_classes();

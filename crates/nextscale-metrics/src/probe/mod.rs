@@ -1,4 +1,4 @@
-//! Linear probes: which class an image is of, by a linear classifier on a network's pooled features.
+//! Linear probes: predict an image's class by a linear classifier on a network's pooled features.
 
 mod accuracy;
 mod file;
@@ -8,13 +8,17 @@ pub use accuracy::{Accuracy, Probing};
 pub use file::ProbeFile;
 pub use fit::{FitOptions, Fitted, fit};
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::gram::{Block, widen};
+use crate::names::Names;
+use crate::source::labels;
 use crate::{Error, Features, Result};
 
-/// A linear classifier on a network's pooled features x: the class with the greatest logit of Wx + b. The standardisation of
-/// features that it was fitted with is part of W and b.
+/// A linear classifier on a network's pooled features x: the class with the largest logit of Wx + b. The
+/// standardisation of features is folded into W and b.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probe {
     about: About,
@@ -22,33 +26,33 @@ pub struct Probe {
     weight: Vec<f32>,
     /// `[classes]`.
     bias: Vec<f32>,
-    /// Where it was read, and the hash of that file.
+    /// The file that it was read from, and its hash.
     file: Option<(String, String)>,
 }
 
 /// What a probe is, and what it was fitted to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct About {
-    /// The network with everything that its features depend on, as [`FeatureNet::protocol`](crate::FeatureNet::protocol)
-    /// has it.
+    /// The network with everything that its features depend on, as in
+    /// [`FeatureNet::protocol`](crate::FeatureNet::protocol).
     pub network: String,
     /// The classes' names, by label.
     pub classes: Vec<String>,
     /// What the images were.
     pub data: String,
-    /// Images that it was fitted to.
+    /// The number of images that it was fitted to.
     pub images: u64,
-    /// The weight of ½|W|² beside the mean cross entropy, W being that of standardised features.
+    /// The weight of ½|W|² relative to the mean cross-entropy, where W applies to standardised features.
     pub l2: f64,
-    /// The share of held-out images that it assigns to their class, if that was measured.
+    /// The accuracy on held-out images, if measured.
     pub test: Option<Accuracy>,
 }
 
 impl Probe {
-    /// A fitted classifier of a network's features; the order of `about.classes` is that of the labels.
+    /// A fitted classifier of a network's features. `about.classes` is ordered by label.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the numbers are not those of so many classes.
+    /// [`Error::Shape`] if the sizes do not match the number of classes.
     pub fn new(about: About, fitted: &Fitted) -> Result<Self> {
         let (weight, bias) = fitted.unstandardised();
         Self { about, weight, bias, file: None }.checked()
@@ -71,7 +75,20 @@ impl Probe {
         &self.about
     }
 
-    /// Keeps what it reached on held-out images.
+    /// The label of a class by its name, or by its index in digits.
+    ///
+    /// # Errors
+    /// If the probe knows no such class.
+    pub fn label(&self, class: &str) -> Result<u16> {
+        labels::class(Path::new(&self.name()), class, &self.about.classes)
+    }
+
+    /// What its accuracy is called on the features of a network: "Probe accuracy-Lite0".
+    pub fn accuracy_name(network: &str) -> String {
+        Names::of(network).probe
+    }
+
+    /// Records the accuracy on held-out images.
     pub fn set_test(&mut self, test: Accuracy) {
         self.about.test = Some(test);
     }
@@ -79,7 +96,7 @@ impl Probe {
     /// The class of every image, as an index into the classes' names.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the features are of another number.
+    /// [`Error::Shape`] if the number of features differs.
     pub fn predict(&self, features: &Features) -> Result<Vec<u16>> {
         let classes = self.bias.len();
         let dims = self.weight.len() / classes;
@@ -94,7 +111,7 @@ impl Probe {
         Block::new(&x, dims).inner(Block::new(&weight, dims), &mut logits);
         let greatest = |logits: &[f64]| {
             let logit = |class: usize| logits[class] + f64::from(self.bias[class]);
-            // Of equals the first.
+            // The first of equals.
             (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best }) as u16
         };
         Ok(logits.chunks_exact(classes).map(greatest).collect())

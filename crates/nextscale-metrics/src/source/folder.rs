@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_files::{
-    centre_square, has_image_name, image_header, kind_of_other, read_image, visible_children,
+    DECODES_AS_LIBJPEG, centre_square, has_image_name, image_header, kind_of_other, read_image,
+    visible_children,
 };
 use rayon::prelude::*;
 
@@ -20,10 +21,10 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension))
 }
 
-/// What was passed over beside images, by kind, with counts.
+/// What was left out beside images, by kind, with counts.
 pub(super) type LeftOut = BTreeMap<String, u64>;
 
-/// The images among files; what else there is goes to `left_out`.
+/// The images among files; everything else is counted in `left_out`.
 fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
     let (images, others): (Vec<_>, Vec<_>) =
         paths.into_iter().partition(|path| has_image_name(path) && path.is_file());
@@ -33,7 +34,7 @@ fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
     images
 }
 
-/// The images of a folder, or of the folders in it, sorted, and what was left out.
+/// The images of a folder, or of its subfolders, sorted, and what was left out.
 pub(super) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut)> {
     let (folders, files): (Vec<_>, Vec<_>) = children(folder)?.into_iter().partition(|path| path.is_dir());
     let mut left_out = LeftOut::new();
@@ -46,7 +47,7 @@ pub(super) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut)> {
         (false, Some(other)) => Err(Error::source(
             folder,
             format!(
-                "holds images and folders of images ({}); name the one that is meant, or move the others away",
+                "holds images and folders of images ({}); name one of them, or move the others away",
                 other.parent().unwrap_or(other).display()
             ),
         )),
@@ -71,7 +72,7 @@ pub(super) fn only_npz(folder: &Path) -> Result<Option<PathBuf>> {
         children(folder)?.into_iter().filter(|path| has_extension(path, &["npz"])).collect();
     match files.len() {
         0 | 1 => Ok(files.pop()),
-        _ => Err(Error::source(folder, "holds several .npz files; name the one that is meant")),
+        _ => Err(Error::source(folder, "holds several .npz files; name one of them")),
     }
 }
 
@@ -79,12 +80,12 @@ pub(super) fn only_npz(folder: &Path) -> Result<Option<PathBuf>> {
 pub(super) struct Headers {
     /// Height and width of the first.
     pub size: [usize; 2],
-    /// How many are JPEGs.
+    /// How many are JPEGs, unless they are decoded as libjpeg-turbo does.
     pub jpegs: u64,
 }
 
-/// Reads the headers of all files. Their sizes must be the same, for the error should not come after hours in which the others were
-/// measured; without `all_the_same`, that of the first is given.
+/// Reads the headers of all files. With `all_the_same`, sizes must agree: that error should not come after
+/// hours of measuring. Otherwise the first file's size is returned.
 pub(super) fn headers(files: &[PathBuf], all_the_same: bool) -> Result<Headers> {
     let found = files.par_iter().map(|path| Ok(image_header(path)?)).collect::<Result<Vec<_>>>()?;
     let first = found.first().map(|header| header.size).unwrap_or_default();
@@ -92,7 +93,7 @@ pub(super) fn headers(files: &[PathBuf], all_the_same: bool) -> Result<Headers> 
         Some((path, header)) if all_the_same => Err(misfit(path, header.size, first)),
         _ => Ok(Headers {
             size: [first.1 as usize, first.0 as usize],
-            jpegs: found.iter().filter(|header| header.is_jpeg).count() as u64,
+            jpegs: found.iter().filter(|header| header.is_jpeg && !DECODES_AS_LIBJPEG).count() as u64,
         }),
     }
 }
@@ -101,14 +102,14 @@ fn misfit(path: &Path, (width, height): (u32, u32), (first_width, first_height):
     Error::source(
         path,
         format!(
-            "is {width}×{height} pixels, the first image of the set {first_width}×{first_height}; bring them to one size \
-             first, or let it be done by --size N"
+            "is {width}×{height} pixels, the first image of the set {first_width}×{first_height}; resize them to one size \
+             first, or use --size N"
         ),
     )
 }
 
-/// The files' pixels, of one size or brought to squares of `side`; grey becomes RGB, and alpha is dropped, as in PIL's
-/// `convert("RGB")`.
+/// The files' pixels, of one size or brought to squares of `side`; grey becomes RGB, and alpha is dropped, as
+/// in PIL's `convert("RGB")`.
 pub(super) fn decode(
     files: &[PathBuf],
     width: usize,
@@ -208,9 +209,9 @@ mod tests {
         });
         let size = say(&|| picture(1, 4, 5).save(&other).unwrap());
         assert!(size.contains("is 4×5 pixels, the first image of the set 4×4"), "{size}");
-        // Before the first image is read.
+        // Before the first image is decoded.
         assert!(ImageSource::open(root.path()).unwrap_err().to_string().contains("1.png: is 4×5 pixels"));
-        // A JPEG under a PNG's name is read all the same.
+        // A JPEG named .png is read as a JPEG.
         picture(1, 4, 4).save_with_format(&other, image::ImageFormat::Jpeg).unwrap();
         assert_eq!(read(root.path()).unwrap().len(), 2 * 48);
     }

@@ -1,4 +1,4 @@
-//! What images show, where that is known.
+//! The classes of images, if known.
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,11 @@ use crate::{Error, Result};
 pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec<u16>> {
     let path = root.join(CONFIG);
     let unusable =
-        |error: ConfigError| Error::source(&path, format!("does not say what images are of: {error}"));
+        |error: ConfigError| Error::source(&path, format!("does not say what its images show: {error}"));
     let tree = Document::read(&path).map_err(unusable)?;
     let node = tree.get("condition").map_err(unusable)?;
     let indices: Vec<u64> = match Conditions::read(node).map_err(unusable)? {
-        // Numbers that are no index are told as those beyond the classes are.
+        // Unusable integers are reported like labels beyond the classes.
         Conditions::Labels(labels) => {
             labels.iter().map(|label| u64::try_from(label.value).unwrap_or(u64::MAX)).collect()
         }
@@ -25,21 +25,24 @@ pub(super) fn of_run(root: &Path, images: u64, classes: &[String]) -> Result<Vec
             names.iter().map(label).collect::<Result<_>>()?
         }
         Conditions::PerClass(count) => (0..images).map(|image| image / count as u64).collect(),
-        Conditions::Prompts { .. } | Conditions::PromptFile { .. } => {
-            return Err(Error::source(
-                root,
-                "its images are of texts (`condition: Prompts`); a probe needs classes",
-            ));
+        Conditions::Prompts { texts, .. } => {
+            let label = |text: &Item<'_, String>| Ok(u64::from(told(&path, &text.value, classes)?));
+            texts.iter().map(label).collect::<Result<_>>()?
+        }
+        Conditions::PromptFile { .. } => {
+            let problem =
+                "its images are of texts in a file; give the run's own folder, whose config has them";
+            return Err(Error::source(root, problem));
         }
         Conditions::Null(_) => {
             return Err(Error::source(
                 root,
-                "its images are of no class (`condition: Null`); a probe needs classes",
+                "its images have no class (`condition: Null`); a probe or classifier needs classes",
             ));
         }
     };
     if indices.len() as u64 != images {
-        let problem = format!("is of {} images, and there are {images}", indices.len());
+        let problem = format!("lists {} images, and there are {images}", indices.len());
         return Err(Error::source(&path, problem));
     }
     indices.into_iter().map(|label| index(&path, label, classes)).collect()
@@ -50,7 +53,7 @@ pub(super) fn of_npz(images: &NpzImages, classes: &[String]) -> Result<Vec<u16>>
     let Some(labels) = images.labels()? else {
         return Err(Error::source(
             path,
-            "has no labels: add them as integers `arr_1`, one an image, or give a run folder or folders by class",
+            "has no labels: add them as integers `arr_1`, one per image, or give a run folder or folders by class",
         ));
     };
     let label = |label: i64| index(path, u64::try_from(label).unwrap_or(u64::MAX), classes);
@@ -78,8 +81,8 @@ pub(super) fn of_list(path: &Path, list: &dyn ImageList, classes: &[String]) -> 
     names.iter().map(|name| class(path, name, classes)).collect()
 }
 
-/// The class that a name or an index in digits means.
-fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
+/// The class with this name, or with this index in digits; errors name `path`.
+pub(crate) fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     match name.parse() {
         Ok(label) if !classes.iter().any(|class| class == name) => index(path, label, classes),
         _ => named(path, name, classes),
@@ -92,7 +95,7 @@ fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
         let count = classes.len();
         Error::source(
             path,
-            format!("has a label beyond the probe's {count} classes, 0 to {}", count.saturating_sub(1)),
+            format!("has a label beyond the {count} classes, 0 to {}", count.saturating_sub(1)),
         )
     })
 }
@@ -100,8 +103,41 @@ fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
 fn named(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     let at = classes.iter().position(|class| class == name).and_then(|at| u16::try_from(at).ok());
     at.ok_or_else(|| {
-        Error::source(path, format!("`{name}` is none of the probe's classes: {}", classes.join(", ")))
+        Error::source(path, format!("`{name}` is not one of the classes: {}", classes.join(", ")))
     })
+}
+
+/// Other words for classes of CIFAR-10, which captions of it have.
+const ALSO: [(&str, &str); 2] = [("automobile", "car"), ("airplane", "plane")];
+
+/// The one class that a text has the name of, in any case.
+fn told(path: &Path, text: &str, classes: &[String]) -> Result<u16> {
+    let words = |text: &str| -> Vec<String> {
+        text.to_lowercase().split(|c: char| !c.is_alphanumeric()).map(String::from).collect()
+    };
+    let said = words(text);
+    let says = |name: &str| {
+        let name = words(name);
+        said.windows(name.len()).any(|part| part == name)
+    };
+    let names = |class: &&String| {
+        says(class) || ALSO.iter().any(|(name, also)| *name == class.as_str() && says(also))
+    };
+    let found: Vec<&String> = classes.iter().filter(names).collect();
+    match found[..] {
+        [class] => named(path, class, classes),
+        _ => {
+            let found = match found.len() {
+                0 => "none".to_owned(),
+                _ => found.into_iter().map(String::as_str).collect::<Vec<_>>().join(" and "),
+            };
+            let problem = format!(
+                "its prompt {text:?} names {found} of the probe's classes, and a probe needs one: {}",
+                classes.join(", ")
+            );
+            Err(Error::source(path, problem))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,10 +172,10 @@ mod tests {
         put("01", "0.png");
         assert_eq!(labels(root.path()).unwrap(), [1, 0, 0, 2]);
         put("cow", "0.png");
-        assert!(say(root.path()).contains("`cow` is none of the probe's classes: cat, dog, ship"));
+        assert!(say(root.path()).contains("`cow` is not one of the classes: cat, dog, ship"));
         assert!(say(&root.path().join("cat")).contains("does not say what its images show"));
         put("3", "0.png");
-        assert!(say(root.path()).contains("3: has a label beyond the probe's 3 classes, 0 to 2"));
+        assert!(say(root.path()).contains("3: has a label beyond the 3 classes, 0 to 2"));
     }
 
     #[test]
@@ -148,7 +184,7 @@ mod tests {
         let source = ImageSource::of_list(list(), None).unwrap();
         assert_eq!(source.labels(&classes()).unwrap(), [1]);
         let error = source.labels(&["cow".into()]).unwrap_err().to_string();
-        assert!(error.contains("a few: `dog` is none of the probe's classes: cow"), "{error}");
+        assert!(error.contains("a few: `dog` is not one of the classes: cow"), "{error}");
     }
 
     #[test]
@@ -167,9 +203,9 @@ mod tests {
         write(&|_| {});
         assert!(say(&path).contains("a.npz: has no labels"));
         write(&|writer| add_array(writer, "arr_1", &[2], &[-1_i32, 0]));
-        assert!(say(&path).contains("beyond the probe's 3 classes"));
+        assert!(say(&path).contains("beyond the 3 classes"));
         write(&|writer| add_array(writer, "arr_1", &[1], &[0_i64]));
-        assert!(say(&path).contains("`arr_1` has shape [1], expected one label an image, [2]"));
+        assert!(say(&path).contains("`arr_1` has shape [1], expected one label per image, [2]"));
         write(&|writer| add_array(writer, "arr_1", &[2], &[0.0_f32, 1.0]));
         assert!(say(&path).contains("`arr_1` is stored as <f4"));
     }
@@ -193,13 +229,24 @@ mod tests {
         assert_eq!(with("PerClass(1)").unwrap(), [0, 1, 2]);
         assert_eq!(with("Labels([2, 0, 2])").unwrap(), [2, 0, 2]);
         assert_eq!(with("Names([\"dog\", \"cat\", \"ship\"])").unwrap(), [1, 0, 2]);
+        let texts = |last: &str| with(&format!("Prompts([\"a red Dog.\", \"cat\", \"{last}\"])"));
+        assert_eq!(texts("a photo of a ship at sea").unwrap(), [1, 0, 2]);
+        let cars = ["automobile", "ship"].map(String::from);
+        let of_car = |text: &str| told(Path::new("x"), text, &cars);
+        assert_eq!((of_car("a red car").unwrap(), of_car("an Automobile").unwrap()), (0, 0));
+        assert!(of_car("a cart").is_err());
+        assert!(
+            texts("ships").unwrap_err().contains("its prompt \"ships\" names none of the probe's classes")
+        );
+        assert!(texts("a cat, a dog").unwrap_err().contains("names cat and dog of the probe's classes"));
         for (condition, told) in [
             ("Null(3)", "of no class"),
             ("Null", "of no class"),
+            ("Prompts(file: \"x.txt\")", "texts in a file"),
             ("Labels([1])", "is of 1 images, and there are 3"),
             ("Labels([0, 1, 3])", "config.ron: has a label beyond"),
             ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is none"),
-            ("Other", "config.ron: does not say what images are of"),
+            ("Other", "config.ron: does not say what its images show"),
         ] {
             let error = with(condition).unwrap_err();
             assert!(error.contains(told), "{condition}: {error}");

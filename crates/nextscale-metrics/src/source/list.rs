@@ -1,15 +1,16 @@
-//! Images that lie neither in a folder nor in an array.
+//! Images that are neither in a folder nor in an array.
 
 use std::ops::Range;
 
 use crate::Result;
 
-/// A set of images of one size that another part of the program has: a data set in memory, the cells of an ablation.
+/// A set of images of one size that another part of the program holds: a data set in memory, the cells of an
+/// ablation.
 pub trait ImageList: std::fmt::Debug + Send + Sync {
-    /// What it is called.
+    /// Its name.
     fn name(&self) -> String;
 
-    /// How many images there are.
+    /// The number of images.
     fn count(&self) -> u64;
 
     /// Height and width of the images.
@@ -21,7 +22,7 @@ pub trait ImageList: std::fmt::Debug + Send + Sync {
     /// If they cannot be read.
     fn read(&self, images: Range<u64>) -> Result<Vec<u8>>;
 
-    /// The class of every image by name, where it is known.
+    /// The class of every image by name, if known.
     fn classes(&self) -> Option<Vec<String>> {
         None
     }

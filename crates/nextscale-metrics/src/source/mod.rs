@@ -1,7 +1,7 @@
 //! Sets of images on disk: folders of image files, `.npz` batches, and run folders.
 
 mod folder;
-mod labels;
+pub(crate) mod labels;
 mod list;
 pub(crate) mod npz;
 mod run;
@@ -19,10 +19,10 @@ pub use list::ImageList;
 use crate::{Error, ImageBatch, Result};
 use npz::NpzImages;
 
-/// The largest side that images are brought to.
+/// The largest side that images can be resized to.
 const LARGEST: u32 = 8192;
 
-/// A set of images of one size. Opening looks at names and headers and no pixels.
+/// A set of images of one size. Opening reads names and headers, not pixels.
 #[derive(Debug, Clone)]
 pub struct ImageSource {
     path: PathBuf,
@@ -36,7 +36,7 @@ pub struct ImageSource {
     jpegs: u64,
 }
 
-/// The run that images are of: its folder, and the hash of the config that made them.
+/// The run that the images come from: its folder, and its config's hash.
 #[derive(Debug, Clone)]
 struct Run {
     root: PathBuf,
@@ -51,25 +51,28 @@ enum Images {
 }
 
 impl ImageSource {
-    /// Opens what lies at `path`:
-    /// - a folder of PNG, JPEG, WebP, BMP and TIFF files, or of folders of them, one a class, in the order of their names;
-    /// - an `.npz` file whose `arr_0` is uint8 `[images, height, width, 3]`, or a folder with one such file and no images;
+    /// Opens `path`:
+    /// - a folder of PNG, JPEG, WebP, BMP and TIFF files, or of one such folder per class, in the order of
+    ///   their names;
+    /// - an `.npz` file whose `arr_0` is uint8 `[images, height, width, 3]`, or a folder with one such file
+    ///   and no images;
     /// - a run folder of one guidance rule, or the folder of one rule in it.
     ///
-    /// What a file is, its content tells.
+    /// Files are recognised by their content.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Source`], naming the file, if there is no such thing, no image in it, an image has another
-    /// size than the first, the array has another type or shape, or the run is unfinished or has several rules.
+    /// [`Error::Io`] or [`Error::Source`], naming the file, if it does not exist or has no images, an image
+    /// has another size than the first, the array has another type or shape, or the run is unfinished or has
+    /// several rules.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_at(path, None)
     }
 
-    /// As [`open`](Self::open), with every image brought to `side` × `side` pixels: the shorter side is resized (Lanczos), and
-    /// the middle of the longer one is kept. Images may then have any size.
+    /// As [`open`](Self::open), with every image resized to `side` × `side` pixels: the shorter side is
+    /// resized (Lanczos), and the middle of the longer one is kept. Images may then have any size.
     ///
     /// # Errors
-    /// As [`open`](Self::open) but for the sizes; [`Error::Setting`] if `side` is 0 or above 8192.
+    /// As [`open`](Self::open) except for sizes; [`Error::Setting`] if `side` is 0 or above 8192.
     pub fn open_at(path: &Path, side: Option<u32>) -> Result<Self> {
         check_side(side)?;
         let kind = std::fs::metadata(path).map_err(Error::io("read", path))?;
@@ -78,7 +81,7 @@ impl ImageSource {
         }
         match FileKind::of(path).map_err(Error::io("read", path))? {
             FileKind::Npz => Self::open_npz(path, path, side),
-            // Torn and empty ones are told what they should have been.
+            // For damaged and empty files, the message says what was expected.
             _ if npz_name(path) => Self::open_npz(path, path, side),
             other => Err(Error::source(
                 path,
@@ -87,7 +90,7 @@ impl ImageSource {
         }
     }
 
-    /// Images that lie elsewhere.
+    /// Images held elsewhere.
     ///
     /// # Errors
     /// [`Error::Setting`] if `side` is 0 or above 8192.
@@ -155,12 +158,12 @@ impl ImageSource {
         })
     }
 
-    /// Where it was opened.
+    /// The path it was opened from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many images there are.
+    /// The number of images.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -170,8 +173,8 @@ impl ImageSource {
         [self.height, self.width]
     }
 
-    /// What lies beside the images and is not read, by kind (the ending of a file's name, "folder", "broken link"), with counts. Hidden
-    /// names are not counted.
+    /// What is beside the images and was not read, by kind (a file's extension, "folder", "broken link"),
+    /// with counts. Hidden names are not counted.
     pub fn left_out(&self) -> &BTreeMap<String, u64> {
         &self.left_out
     }
@@ -184,29 +187,29 @@ impl ImageSource {
         }
     }
 
-    /// The side that every image is brought to; `None` where images stay as they are.
+    /// The side that every image is resized to, if any.
     pub fn side(&self) -> Option<u32> {
         self.side
     }
 
-    /// How many of the images are JPEG files, whose pixels depend on the decoder.
+    /// How many of the images are JPEG files that were not decoded as libjpeg-turbo does.
     pub fn jpegs(&self) -> u64 {
         self.jpegs
     }
 
-    /// The hash of the config that made them, where a run folder tells.
+    /// The hash of the config that generated them, if a run folder has it.
     pub fn config(&self) -> Option<&str> {
         self.run.as_ref().map(|run| run.config.as_str())
     }
 
-    /// The class of every image, in order, as an index into `classes`. It is known of
-    /// - folders of images by class, which are called as the classes are, or by their indices;
+    /// The class of every image, in order, as an index into `classes`. It is known for
+    /// - folders of images by class, named after the classes or their indices;
     /// - an `.npz` file with integers `arr_1` `[images]`, the indices, as the ADM suite writes them;
     /// - a run folder or the folder of one rule in it, from the conditions in its `config.ron`;
-    /// - a list of images that says it.
+    /// - a list of images that has labels.
     ///
     /// # Errors
-    /// [`Error::Source`], naming the file, where nothing says what the images show, or a class is none of `classes`.
+    /// [`Error::Source`], naming the file, if the labels are unknown or a class is not in `classes`.
     pub fn labels(&self, classes: &[String]) -> Result<Vec<u16>> {
         match (&self.images, &self.run) {
             (_, Some(run)) => labels::of_run(&run.root, self.count, classes),
@@ -216,11 +219,11 @@ impl ImageSource {
         }
     }
 
-    /// The images in order, at most `batch` at a time; memory holds one batch.
+    /// The images in order, at most `batch` at a time; only one batch is in memory.
     ///
     /// # Errors
-    /// [`Error::Source`], naming the file, if an image cannot be decoded or has another size than the first, or the
-    /// array ends early; whatever `see` returns.
+    /// [`Error::Source`], naming the file, if an image cannot be decoded or has another size than the first,
+    /// or the array ends early; and the errors of `see`.
     pub fn read(&self, batch: usize, mut see: impl FnMut(ImageBatch) -> Result<()>) -> Result<()> {
         let batch = batch.max(1);
         let side = self.side;
@@ -270,20 +273,20 @@ fn npz_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }
 
-/// That a folder holds no image, and what it holds.
+/// The message for a folder without images, with what it holds.
 fn no_image(left_out: &BTreeMap<String, u64>) -> String {
     let found: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let beside = if found.is_empty() { String::new() } else { format!("; it holds {}", found.join(", ")) };
     format!("holds no PNG, JPEG, WebP, BMP or TIFF image, and no .npz file{beside}")
 }
 
-/// A hash of images by what they show, whether they lie in a folder or an array: SHA-256 over height and width, each as
-/// 8 bytes, little-endian, and then the pixels of all images in order.
+/// A hash of images by content, whether from a folder or an array: SHA-256 over height and width, each as 8
+/// bytes, little-endian, followed by the pixels of all images in order.
 #[derive(Debug, Clone)]
 pub struct ContentHash(Hash);
 
 impl ContentHash {
-    /// Of no images yet, of a size.
+    /// Of no images yet, with this size.
     pub fn new([height, width]: [usize; 2]) -> Self {
         let mut hash = Hash::new();
         hash.update((height as u64).to_le_bytes());

@@ -35,7 +35,7 @@ impl NpzImages {
         let shape = array.shape();
         let sides: Option<Vec<usize>> = shape.iter().map(|&side| usize::try_from(side).ok()).collect();
         let problem = match sides.as_deref() {
-            Some(&[0, _, _, 3]) => "holds no image".into(),
+            Some(&[0, _, _, 3]) => "holds no images".into(),
             Some(&[count, height, width, 3]) if height > 0 && width > 0 => {
                 if array.order() == Order::C {
                     return Ok(Self { path: path.into(), shape: [count, height, width] });
@@ -57,7 +57,7 @@ impl NpzImages {
         &self.path
     }
 
-    /// The integers of `arr_1`, one an image, if the file has them.
+    /// The integers of `arr_1`, one per image, if the file has them.
     pub fn labels(&self) -> Result<Option<Vec<i64>>> {
         let path = &self.path;
         let mut archive = archive(path)?;
@@ -65,7 +65,7 @@ impl NpzImages {
         let (stored, shape) = (stored_as(&array), array.shape().to_vec());
         if shape != [self.shape[0] as u64] {
             let problem =
-                format!("`{LABELS}` has shape {shape:?}, expected one label an image, [{}]", self.shape[0]);
+                format!("`{LABELS}` has shape {shape:?}, expected one label per image, [{}]", self.shape[0]);
             return Err(Error::source(path, problem));
         }
         let labels = match stored.as_str() {
@@ -87,7 +87,7 @@ impl NpzImages {
         let mut archive = archive(&self.path)?;
         let array = archive.by_name(IMAGES).map_err(broken(&self.path))?;
         let Some(array) = array else {
-            return Err(Error::source(&self.path, "has changed while it was read"));
+            return Err(Error::source(&self.path, "changed while it was being read"));
         };
         let mut bytes = array.into_inner();
         for first in (0..count).step_by(batch) {
@@ -96,7 +96,7 @@ impl NpzImages {
             bytes.read_exact(&mut pixels).map_err(broken(&self.path))?;
             see(ImageBatch::new(height, width, pixels)?)?;
         }
-        // The archive's checksum is compared at its end only.
+        // The archive's checksum is verified only at its end.
         match bytes.read(&mut [0]).map_err(broken(&self.path))? {
             0 => Ok(()),
             _ => Err(Error::source(&self.path, format!("`{IMAGES}` holds more than its header says"))),
@@ -109,7 +109,7 @@ pub(crate) fn has_images(path: &Path) -> Result<bool> {
     Ok(archive(path)?.array_names().any(|name| name == IMAGES))
 }
 
-/// What arrays a file has, in words.
+/// The names of a file's arrays, in words.
 pub(crate) fn array_names(path: &Path) -> Result<String> {
     Ok(names(&archive(path)?))
 }
@@ -117,7 +117,7 @@ pub(crate) fn array_names(path: &Path) -> Result<String> {
 /// The mean and covariance under two names, if the file has them.
 ///
 /// # Errors
-/// [`Error::Source`], naming the file, if only one of them is there, or they have other types or shapes.
+/// [`Error::Source`], naming the file, if only one of them exists, or they have other types or shapes.
 pub(crate) fn moments(path: &Path, mean: &str, covariance: &str) -> Result<Option<Moments>> {
     let mut archive = archive(path)?;
     let (mu, sigma) = (floats(&mut archive, path, mean)?, floats(&mut archive, path, covariance)?);
@@ -163,10 +163,11 @@ fn floats(
     Ok(Some((values, shape)))
 }
 
-/// The most that deflate makes of a byte.
+/// The highest ratio of deflate.
 const MOST_DEFLATED: u64 = 1040;
 
-/// An array whose shape says as many bytes as the archive has for it: nothing is allocated on the word of a header alone.
+/// An array whose shape asks for as many bytes as the archive can hold: a header is not trusted with an
+/// allocation.
 fn sound<'a>(
     archive: &'a mut NpzArchive<BufReader<File>>,
     path: &Path,
@@ -174,7 +175,7 @@ fn sound<'a>(
 ) -> Result<Option<NpyFile<zip::read::ZipFile<'a>>>> {
     let (held, packed) = match archive.zip_archive().by_name(&file_name_from_array_name(name)) {
         Ok(entry) => (entry.size(), entry.compressed_size()),
-        // What else may be wrong is told below.
+        // Other faults are reported below.
         Err(_) => (u64::MAX, u64::MAX),
     };
     let Some(array) = archive.by_name(name).map_err(broken(path))? else { return Ok(None) };
@@ -215,7 +216,7 @@ fn broken(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |error| {
         Error::source(
             path,
-            format!("is truncated, corrupt or no .npz file ({error}); copy or download it again"),
+            format!("is truncated, corrupt or not an .npz file ({error}); copy or download it again"),
         )
     }
 }
@@ -243,7 +244,7 @@ mod tests {
         write_array(&path, "arr_0", &[12], &[7_u8; 12]);
         assert!(say(&path).contains("has shape [12]"));
         write_array::<u8>(&path, "arr_0", &[0, 2, 2, 3], &[]);
-        assert!(say(&path).contains("holds no image"));
+        assert!(say(&path).contains("holds no images"));
         write_array(&path, "samples", &[1, 2, 2, 3], &[7_u8; 12]);
         assert!(say(&path).contains("has no array `arr_0` of images; it has `samples`"));
     }

@@ -1,4 +1,4 @@
-//! Run folders: which images, and of which config.
+//! Run folders: their images and config.
 
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,9 @@ pub(super) struct RunImages {
     pub images: u64,
 }
 
-/// The run that a folder is, or is a rule's folder of; `None` if it is neither.
+/// The run whose folder this is, or which has this rule's folder; `None` if it is neither.
 pub(super) fn find(path: &Path) -> Result<Option<RunImages>> {
-    // `path/..` goes through links and `.`, where the name's last part may not be what it is called.
+    // `path/..` resolves links and `.`, where the last part of the path may not be the folder's name.
     let whole = path.canonicalize().map_err(Error::io("read", path))?;
     if let Some(manifest) = read(&whole)? {
         let [folder] = manifest.folders.as_slice() else {

@@ -1,4 +1,4 @@
-//! Features of a set, as they come, into statistics.
+//! Collects a set's features, as they arrive, into statistics.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +10,14 @@ use crate::{Error, FeatureNet, FeatureSums, Features, Result};
 /// How statistics are gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatherOptions {
-    /// Of how many images the features are kept, for KID, precision and recall; of more images a seeded choice of so
-    /// many. 10,000 Inception features are 82 MB.
+    /// The number of images whose features are kept, for KID, precision and recall; from larger sets a seeded
+    /// choice of this many. 10,000 Inception features take 82 MB.
     pub keep: usize,
     /// Splits of the Inception Score.
     pub splits: usize,
-    /// Of the choice of kept images and of the splits.
+    /// The seed of the choice of kept images and of the splits.
     pub seed: u32,
-    /// Images that are decoded and given to the network at a time.
+    /// Images decoded and passed to the network at a time.
     pub batch: usize,
 }
 
@@ -27,7 +27,7 @@ impl Default for GatherOptions {
     }
 }
 
-/// Features of a set as they come, into [`Statistics`]. Memory does not grow with the set.
+/// Collects a set's features, as they arrive, into [`Statistics`]. Memory does not grow with the set.
 #[derive(Debug)]
 pub struct Collector {
     net: String,
@@ -36,7 +36,7 @@ pub struct Collector {
     pooled: FeatureSums,
     spatial: Option<FeatureSums>,
     kept: Kept,
-    /// The images whose features are kept, ascending; those before `kept.count()` are in.
+    /// The images whose features are kept, ascending; those before `kept.count()` have arrived.
     chosen: Vec<u32>,
     score: Option<(ScoreSums, Splits)>,
 }
@@ -45,7 +45,8 @@ impl Collector {
     /// For a set of `images` images.
     ///
     /// # Errors
-    /// [`Error::TooFew`] if there are none; [`Error::Setting`] for more than 2³² - 1 or a wrong number of splits.
+    /// [`Error::TooFew`] if there are none; [`Error::Setting`] for more than 2³² - 1 or a wrong number of
+    /// splits.
     pub fn new(net: &dyn FeatureNet, images: u64, options: &GatherOptions) -> Result<Self> {
         if images == 0 {
             return Err(Error::TooFew { what: "a set".into(), needed: 1, found: 0 });
@@ -80,8 +81,8 @@ impl Collector {
     /// Adds the features of the next images.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if one is NaN or infinite, [`Error::Shape`] if they contradict themselves, the network or
-    /// the number of images. Nothing of use is left then.
+    /// [`Error::NotFinite`] if one is NaN or infinite, [`Error::Shape`] if they do not match each other, the
+    /// network or the number of images. The collector is then unusable.
     pub fn push(&mut self, features: &Features) -> Result<()> {
         let first = self.pooled.count();
         let shape =
@@ -118,17 +119,17 @@ impl Collector {
         Ok(())
     }
 
-    /// Images that are in.
+    /// The number of images so far.
     pub fn count(&self) -> u64 {
         self.pooled.count()
     }
 
-    /// Whether what is in can be stored and gone on with, with the same result to the last bit.
+    /// Whether the current state can be stored and resumed with the same result, bit for bit.
     pub(super) fn at_rest(&self) -> bool {
         self.pooled.is_flushed() && self.spatial.as_ref().is_none_or(FeatureSums::is_flushed)
     }
 
-    /// What is in so far, as statistics.
+    /// The current state as statistics.
     pub(super) fn so_far(&self, origin: Origin) -> Statistics {
         let protocol = Some(self.protocol.clone());
         let pooled = Distribution::Sums(self.pooled.clone());
@@ -139,7 +140,8 @@ impl Collector {
         statistics
     }
 
-    /// Goes on from what [`so_far`](Self::so_far) gave, into a new collector for the same set; `None` if it is not of it.
+    /// Resumes from the result of [`so_far`](Self::so_far) in a new collector for the same set; `None` if it
+    /// belongs to another.
     pub(super) fn go_on(mut self, part: Statistics) -> Option<Self> {
         let Distribution::Sums(pooled) = part.pooled else { return None };
         let spatial = match part.spatial {

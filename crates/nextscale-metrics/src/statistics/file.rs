@@ -1,4 +1,4 @@
-//! Statistics files: safetensors with the sums, the kept features, and in the metadata what they are of.
+//! Statistics files: safetensors with the sums, the kept features, and metadata about their origin.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{Error, FeatureSums, Result};
 
 /// The metadata's key.
 const KEY: &str = "nextscale_statistics";
-/// The form of the file.
+/// The format's number.
 const FORMAT: u32 = 1;
 
 /// How kept features are stored.
@@ -22,13 +22,13 @@ const FORMAT: u32 = 1;
 pub enum KeptAs {
     /// As they are.
     F32,
-    /// At half the size, with 11 bits of precision: KID moves by about 1e-4 of itself.
+    /// At half the size, with 11 bits of precision: KID changes by about 1e-4, relatively.
     F16,
-    /// Not at all: the file then serves Fréchet distances and Inception Scores only.
+    /// Not at all: the file then serves only Fréchet distances and Inception Scores.
     Nothing,
 }
 
-/// What the file says of itself.
+/// The metadata.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     format: u32,
@@ -36,7 +36,7 @@ struct Header {
     protocol: Option<String>,
     origin: Origin,
     count: u64,
-    /// The whole that this is the beginning of; absent where it is the whole.
+    /// What an unfinished file is the beginning of; absent if it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part: Option<Part>,
     /// SHA-256 over all tensors' bytes, in the order of their names.
@@ -52,7 +52,7 @@ pub(super) struct Part {
     pub seed: u32,
 }
 
-/// A tensor's bytes on their way into a file.
+/// A tensor's bytes on their way to a file.
 struct Stored {
     name: &'static str,
     dtype: Dtype,
@@ -72,11 +72,12 @@ impl Stored {
 }
 
 impl Statistics {
-    /// Writes the statistics to a safetensors file, whole or not at all; the same statistics give the same bytes.
+    /// Writes the statistics to a safetensors file, completely or not at all; the same statistics give the
+    /// same bytes.
     ///
     /// # Errors
-    /// [`Error::Source`] if they are another program's moments, or kept features are beyond f16; [`Error::Io`] if the disk
-    /// refuses.
+    /// [`Error::Source`] if they are another program's moments, or kept features exceed f16; [`Error::Io`] if
+    /// writing fails.
     pub fn save(&self, path: &Path, kept_as: KeptAs) -> Result<()> {
         self.save_part(path, kept_as, None)
     }
@@ -115,7 +116,7 @@ impl Statistics {
         let text = serde_json::to_string(&header).unwrap_or_default();
         let tensors = (tensors.iter())
             .map(|Stored { name, dtype, shape, bytes }| (*name, *dtype, shape.clone(), &bytes[..]));
-        // One key: the order of several is not fixed.
+        // A single key, because the order of several is not fixed.
         let bytes = serialize(tensors, [(KEY, text)])
             .map_err(|error| Error::source(path, format!("cannot be written: {error}")))?;
         write_atomically(path, &bytes).map_err(Error::io("write", path))
@@ -124,12 +125,12 @@ impl Statistics {
     /// Reads a statistics file.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Source`], naming the file, if it cannot be read, is no statistics file, is truncated or
-    /// damaged (its content's hash is compared), or contradicts itself.
+    /// [`Error::Io`] or [`Error::Source`], naming the file, if it cannot be read, is not a statistics file,
+    /// is truncated or damaged (its content's hash is compared), or is inconsistent.
     pub fn read(path: &Path) -> Result<Self> {
         match Self::read_part(path)? {
             (statistics, None) => Ok(statistics),
-            _ => Err(Error::source(path, "is unfinished; run the command again that was to make it")),
+            _ => Err(Error::source(path, "is unfinished; repeat the command that was writing it")),
         }
     }
 
@@ -137,12 +138,12 @@ impl Statistics {
         Self::from_bytes(&std::fs::read(path).map_err(Error::io("read", path))?, path)
     }
 
-    /// What a file's bytes say; messages name `path`.
+    /// Parses a file's bytes; messages name `path`.
     pub(super) fn from_bytes(bytes: &[u8], path: &Path) -> Result<(Self, Option<Part>)> {
         let torn = |error: safetensors::SafeTensorError| {
             Error::source(
                 path,
-                format!("is truncated, corrupt or no safetensors file ({error}); gather it again"),
+                format!("is truncated, corrupt or not a safetensors file ({error}); gather it again"),
             )
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(torn)?;
@@ -150,7 +151,7 @@ impl Statistics {
         let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or_else(|| {
             Error::source(
                 path,
-                "is no statistics file; make one with `nextscale evaluate IMAGES --save-statistics FILE`",
+                "is not a statistics file; make one with `nextscale evaluate IMAGES --save-statistics FILE`",
             )
         })?;
         let other = |_| {
@@ -222,7 +223,7 @@ fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     hash.hex()
 }
 
-/// Tensors out of a file, with faults that name it.
+/// Reads tensors from a file, with errors that name it.
 struct Reader<'a> {
     file: &'a SafeTensors<'a>,
     path: &'a Path,
@@ -237,7 +238,7 @@ impl Reader<'_> {
     fn doubles(&self, name: &str) -> Result<Option<Vec<f64>>> {
         let Ok(view) = self.file.tensor(name) else { return Ok(None) };
         if view.dtype() != Dtype::F64 {
-            return Err(self.contradiction(name, "is not of f64"));
+            return Err(self.contradiction(name, "is not f64"));
         }
         let words = view.data().chunks_exact(8);
         let values: Vec<f64> =
@@ -264,7 +265,7 @@ impl Reader<'_> {
         let rows: Vec<f32> = match view.dtype() {
             Dtype::F32 => bytes_of(view.data()).map(f32::from_le_bytes).collect(),
             Dtype::F16 => bytes_of(view.data()).map(|word| f16::from_le_bytes(word).to_f32()).collect(),
-            _ => return Err(self.contradiction(KEPT, "is of neither f32 nor f16")),
+            _ => return Err(self.contradiction(KEPT, "is neither f32 nor f16")),
         };
         if !fits || rows.iter().any(|value| !value.is_finite()) {
             return Err(self.contradiction(KEPT, "has another shape, or values that are not finite"));
@@ -362,7 +363,7 @@ mod tests {
         let error = say(&newer);
         assert!(error.contains("of format 9, not 1"), "{error}");
         let other = serialize(Vec::<(&str, Dtype, Vec<usize>, &[u8])>::new(), []).unwrap();
-        assert!(say(&other).contains("is no statistics file"));
+        assert!(say(&other).contains("is not a statistics file"));
         std::fs::remove_file(&path).unwrap();
         assert!(Statistics::read(&path).unwrap_err().to_string().contains("a.safetensors"));
     }

@@ -1,4 +1,4 @@
-//! Images through a network into statistics, and on from where an interruption left off.
+//! Passes images through a network into statistics, and resumes after an interruption.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use super::{Collector, GatherOptions, KeptAs, Origin, Statistics};
 use crate::source::{ContentHash, ImageSource};
 use crate::{Error, FeatureNet, Result};
 
-/// Where what is done is kept while a set is gathered.
+/// Where progress is stored while a set is gathered.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     path: PathBuf,
-    /// Between two writings.
+    /// The time between two writes.
     every: Duration,
 }
 
@@ -26,11 +26,11 @@ impl Checkpoint {
     }
 
     pub fn remove(&self) {
-        // What cannot be removed is in the way of nothing.
+        // A leftover that cannot be removed does no harm.
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// The collector as it was left, and the hash of the images in it; as it is where nothing fits.
+    /// The stored collector and the hash of its images; unchanged if nothing matches.
     fn resume(&self, new: Collector, source: &ImageSource, part: &Part) -> Option<(Collector, String)> {
         let (found, of) = Statistics::read_part(&self.path).ok()?;
         let origin = &found.origin;
@@ -64,7 +64,7 @@ pub(super) fn gather(
     }
     match job.run(new()?, None, progress)? {
         Some(found) => Ok(found),
-        None => Err(Error::source(source.path(), "has changed while it was read")),
+        None => Err(Error::source(source.path(), "changed while it was being read")),
     }
 }
 
@@ -96,8 +96,8 @@ impl Job<'_> {
         }
     }
 
-    /// Puts the images through the network that are not in the collector yet. `None` if those that are have not the hash
-    /// `behind`: somebody has changed them.
+    /// Passes the remaining images through the network. `None` if those already collected do not have the
+    /// hash `behind`, because they have changed.
     fn run(
         &self,
         mut collector: Collector,
@@ -116,7 +116,8 @@ impl Job<'_> {
                 return Ok(());
             }
             if first < collector.count() {
-                // Images that are in are read for their hash alone. Another batch size may cut them elsewhere.
+                // Images already collected are read only for their hash. Another batch size may cut them
+                // differently.
                 same = seen < collector.count()
                     || (seen == collector.count() && behind == Some(&*hash.finish()));
                 return Ok(());
@@ -137,7 +138,7 @@ impl Job<'_> {
     }
 }
 
-/// Which set an image is of.
+/// The set that an image belongs to.
 fn named(error: Error, path: &Path) -> Error {
     match error {
         Error::NotFinite { what, row, column, value } => {
@@ -147,9 +148,9 @@ fn named(error: Error, path: &Path) -> Error {
     }
 }
 
-/// The origin of a file that has moments and no images.
+/// The origin of a file with moments but no images.
 pub(super) fn file_origin(path: &Path) -> Result<Origin> {
-    // Moments of 2048 features and no images: some 30 MB.
+    // Moments of 2048 features without images take some 30 MB.
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     Ok(Origin {
         name: path.display().to_string(),
@@ -231,7 +232,7 @@ mod tests {
         assert!(error.contains(&*root.path().to_string_lossy()) && error.contains("of image 0"), "{error}");
     }
 
-    /// A network that fails at the n-th image, as a process that is killed would.
+    /// A network that fails at the n-th image, like a process that is killed.
     struct Failing(Toy, std::sync::atomic::AtomicU64);
 
     impl FeatureNet for Failing {
@@ -276,7 +277,7 @@ mod tests {
         let after = |images: u64| Failing(Toy::default(), images.into());
         save("a.safetensors", &after(700), &options).unwrap_err();
         save("a.safetensors", &after(600), &options).unwrap_err();
-        // 512 images are behind, and 512 more: the rest is all that is left to do.
+        // 512 images are done, and 512 more: only the rest remains.
         assert!(save("a.safetensors", &after(1700 - 1024), &options).unwrap() == whole);
         let partial = root.path().join("a.safetensors.partial");
         let error = Statistics::read(&partial).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! What statistics are taken of: images, or a file that has statistics already.
+//! What statistics are taken from: images, or a file that already has statistics.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use nextscale_files::FileKind;
 use crate::source::{ImageSource, npz};
 use crate::{Error, Result};
 
-/// What a set is given as, its headers read.
+/// A set as given by the user, with its headers read.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Images, which have to go through a network.
+    /// Images, which must pass through a network.
     Images(ImageSource),
     /// A statistics file, or an `.npz` file of moments without images.
     File(PathBuf),
@@ -19,9 +19,9 @@ pub enum Input {
 }
 
 impl Input {
-    /// Opens what lies at `path`: a safetensors file, an `.npz` file without images, or images as [`ImageSource::open_at`]
-    /// opens them. What a file is, its content tells. Where nothing lies there, `cifar10` is the shipped statistics of CIFAR-10's test
-    /// images on Lite0's features.
+    /// Opens `path`: a safetensors file, an `.npz` file without images, or images as in
+    /// [`ImageSource::open_at`]. Files are recognised by their content. If nothing exists there, `cifar10`
+    /// means the shipped statistics of CIFAR-10's test images on Lite0's features.
     ///
     /// # Errors
     /// As [`ImageSource::open_at`].
@@ -40,7 +40,7 @@ impl Input {
         ImageSource::open_at(path, side).map(Self::Images)
     }
 
-    /// Where it lies, or what it is called.
+    /// Its path or name.
     pub fn path(&self) -> &Path {
         match self {
             Self::Images(source) => source.path(),
@@ -49,7 +49,7 @@ impl Input {
         }
     }
 
-    /// The `.npz` file, which may have moments beside its images or none but them.
+    /// The `.npz` file, which may have moments with or without images.
     pub(super) fn array(&self) -> Result<Option<&Path>> {
         match self {
             Self::Images(source) => Ok(source.array()),

@@ -1,4 +1,5 @@
-//! What the measures need of a set of images, gathered in one pass, kept in a file, compared any number of times.
+//! What the measures need of a set of images: gathered in one pass, stored in a file, compared any number of
+//! times.
 
 mod collector;
 mod file;
@@ -24,36 +25,36 @@ use crate::inception_score::ScoreSums;
 use crate::precision_recall::{Manifold, Neighbours, Radii};
 use crate::{FeatureSums, Moments, Result};
 
-/// Where statistics come from.
+/// The origin of statistics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The folder or file, as it was named.
+    /// The folder or file, as named by the user.
     pub name: String,
-    /// How many images were measured; unknown where only their moments are at hand.
+    /// The number of images; unknown if only their moments are available.
     pub images: Option<u64>,
     /// Height and width of the images, in pixels.
     pub size: Option<[usize; 2]>,
-    /// SHA-256 of the images' content (see [`ContentHash`](crate::source::ContentHash)), or of the file where only moments
-    /// are at hand.
+    /// SHA-256 of the images' content (see [`ContentHash`](crate::source::ContentHash)), or of the file if
+    /// only moments are available.
     pub sha256: String,
-    /// The data set's part: "train", "test", …, where the name tells it.
+    /// The data set's split: "train", "test", …, if the path has it.
     pub split: Option<String>,
-    /// The hash of the config that made them, where a run folder tells it.
+    /// The hash of the config that generated them, if a run folder has it.
     pub config: Option<String>,
-    /// How many of the images are JPEG files, whose pixels depend on the decoder.
+    /// How many of the images are JPEG files that were not decoded as libjpeg-turbo does.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jpegs: u64,
-    /// The side of the squares that images were brought to, in pixels, where they did not stay as they were.
+    /// The side of the squares that images were resized to, in pixels, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resized: Option<u32>,
-    /// What lay beside the images and was not read, by kind, with counts (see
+    /// What was beside the images and was not read, by kind, with counts (see
     /// [`ImageSource::left_out`](crate::source::ImageSource::left_out)).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, u64>,
 }
 
 impl Origin {
-    /// The split that a path names by its last or last but one part.
+    /// The split named by the last or second to last part of a path.
     pub(crate) fn split_of(path: &Path) -> Option<String> {
         let parts = path.file_stem().into_iter().chain(path.parent().and_then(Path::file_name));
         let mut names = parts.map(|part| part.to_string_lossy().to_lowercase());
@@ -75,7 +76,7 @@ pub enum Distribution {
 }
 
 impl Distribution {
-    /// Features of a vector.
+    /// The number of features.
     pub fn dims(&self) -> usize {
         match self {
             Self::Sums(sums) => sums.dims(),
@@ -91,17 +92,17 @@ impl Distribution {
     }
 }
 
-/// Features of some images of a set, for the measures that need features themselves.
+/// Features of some images of a set, for measures that need the features themselves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
     /// Pooled features, `[kept images, dims]`, in the set's order.
     pub rows: Vec<f32>,
-    /// Features of an image.
+    /// The number of features.
     pub dims: usize,
 }
 
 impl Kept {
-    /// How many images.
+    /// The number of images.
     pub fn count(&self) -> usize {
         self.rows.len() / self.dims.max(1)
     }
@@ -109,29 +110,29 @@ impl Kept {
 
 /// Everything that the measures need of a set of images.
 ///
-/// What is costly and only depends on this set (the covariance's decomposition, the radii of neighbourhoods) is found
-/// once and remembered, so a reference serves many comparisons.
+/// Whatever is expensive and depends only on this set (the covariance's decomposition, the radii of
+/// neighbourhoods) is computed once and remembered, so a reference serves many comparisons.
 #[derive(Debug)]
 pub struct Statistics {
-    /// Where they come from.
+    /// The origin.
     pub origin: Origin,
     /// The network's short name.
     pub net: String,
-    /// The network's protocol; `None` where another program made the features.
+    /// The network's protocol; `None` if another program computed the features.
     pub protocol: Option<String>,
     /// Of the pooled features.
     pub pooled: Distribution,
-    /// Of the spatial features, where the network has them.
+    /// Of the spatial features, if the network has them.
     pub spatial: Option<Distribution>,
     /// Pooled features, if any are kept.
     pub kept: Option<Kept>,
-    /// For the Inception Score, where the network has classes.
+    /// For the Inception Score, if the network has classes.
     pub score: Option<ScoreSums>,
     gaussians: [Memo<Gaussian>; 2],
     radii: Memo<(Neighbours, Radii)>,
 }
 
-/// Something that is found once.
+/// A value that is computed once.
 type Memo<T> = Mutex<Option<Arc<T>>>;
 
 fn remembered<T>(
@@ -139,7 +140,7 @@ fn remembered<T>(
     fits: impl Fn(&T) -> bool,
     find: impl FnOnce() -> Result<T>,
 ) -> Result<Arc<T>> {
-    // A thread that died while it searched has left nothing behind.
+    // A thread that panicked while computing has left nothing behind.
     let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = memo.as_ref().filter(|found| fits(found)) {
         return Ok(Arc::clone(found));
@@ -150,7 +151,7 @@ fn remembered<T>(
 }
 
 impl Statistics {
-    /// Statistics of what was gathered elsewhere.
+    /// Statistics gathered elsewhere.
     pub fn new(
         origin: Origin,
         net: impl Into<String>,
@@ -179,7 +180,7 @@ impl Statistics {
             &self.gaussians[0],
             |_| true,
             || match (&self.pooled, &self.kept) {
-                // The whole set's vectors, fewer than their dimensions: the small way.
+                // The vectors of the whole set, fewer than their dimensions: the fast way.
                 (Distribution::Sums(sums), Some(kept))
                     if kept.count() as u64 == sums.count() && kept.count() < kept.dims =>
                 {

@@ -8,11 +8,11 @@ use crate::source::npz;
 use crate::{Error, FeatureNet, Moments, Result};
 
 impl Statistics {
-    /// Looks whether [`of_samples`](Self::of_samples), or [`of_reference`](Self::of_reference) where it is a reference, could
-    /// take an input, by its headers: what is wrong should be said before hours of work.
+    /// Checks by its headers whether [`of_samples`](Self::of_samples), or
+    /// [`of_reference`](Self::of_reference), could take an input: errors should come before hours of work.
     ///
     /// # Errors
-    /// As those, as far as can be seen without decoding an image.
+    /// As those functions, as far as can be seen without decoding an image.
     pub fn check(input: &Input, net: &dyn FeatureNet, is_reference: bool) -> Result<()> {
         if let Some(array) = input.array()? {
             return match input {
@@ -31,12 +31,12 @@ impl Statistics {
         }
     }
 
-    /// Takes samples: a statistics file's, or of images, which are then put through the network.
+    /// Takes samples: a statistics file's, or those of images, which are then passed through the network.
     ///
-    /// `progress` is told how many images are done, and of how many.
+    /// `progress` receives the number of images done and their total.
     ///
     /// # Errors
-    /// [`Error::Source`] or [`Error::Io`], naming the file; whatever the network returns.
+    /// [`Error::Source`] or [`Error::Io`], naming the file; and the network's errors.
     pub fn of_samples(
         input: &Input,
         net: &dyn FeatureNet,
@@ -59,19 +59,20 @@ impl Statistics {
         }
     }
 
-    /// Takes a reference: as [`of_samples`](Self::of_samples), and `.npz` files with `mu` and `sigma` (and `mu_s` and
-    /// `sigma_s`, of spatial features), as pytorch-fid and the ADM suite have them. Those replace the moments of the
-    /// images in the file, if it has any, because the file's are of the whole reference set.
+    /// Takes a reference: as [`of_samples`](Self::of_samples), and also `.npz` files with `mu` and `sigma`
+    /// (and `mu_s` and `sigma_s` for spatial features), as in pytorch-fid and the ADM suite. These moments
+    /// take precedence over those of images in the same file, because they cover the whole reference set.
     ///
     /// # Errors
-    /// As [`of_samples`](Self::of_samples); [`Error::Source`] if the moments are not of this network's features.
+    /// As [`of_samples`](Self::of_samples); [`Error::Source`] if the moments do not fit this network's
+    /// features.
     pub fn of_reference(
         input: &Input,
         net: &dyn FeatureNet,
         options: &GatherOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        // Files with moments are of Inception features; on others their images serve as any images do.
+        // Files with moments hold Inception features; for other networks, their images serve like any others.
         let pooled = match (input.array()?, input) {
             (Some(path), Input::File(_)) => Some(moments(path, net)?),
             (Some(path), Input::Images(_)) if net.name() == "inception" => npz::moments(path, "mu", "sigma")?,
@@ -98,9 +99,9 @@ impl Statistics {
         Ok(found)
     }
 
-    /// As [`of_samples`](Self::of_samples), and saves the statistics to `file`. Meanwhile what is done lies beside it, in
-    /// `FILE.partial`, and is written anew about once a minute: after an interruption the same call goes on from there, with
-    /// the same result to the last bit.
+    /// As [`of_samples`](Self::of_samples), and saves the statistics to `file`. Meanwhile progress is stored
+    /// in `FILE.partial`, about once a minute: after an interruption, the same call resumes from it with the
+    /// same result, bit for bit.
     ///
     /// # Errors
     /// As [`of_samples`](Self::of_samples) and [`save`](Self::save).
@@ -124,7 +125,7 @@ impl Statistics {
         Ok(found)
     }
 
-    /// Whether they are of this network's features, by protocol.
+    /// Whether they come from this network's features, by protocol.
     fn check_network(&self, net: &dyn FeatureNet, path: &Path) -> Result<()> {
         let protocol = net.protocol();
         match &self.protocol {
@@ -132,7 +133,7 @@ impl Statistics {
                 a: path.display().to_string(),
                 b: "the network at hand".into(),
                 problem: format!(
-                    "the file is of `{found}`, the network is `{protocol}`; gather the statistics again"
+                    "the file comes from `{found}`, the network is `{protocol}`; gather the statistics again"
                 ),
             }),
             _ => Ok(()),
@@ -155,8 +156,8 @@ fn moments(path: &Path, net: &dyn FeatureNet) -> Result<Moments> {
     if net.name() != "inception" {
         return Err(Error::source(
             path,
-            "has no images but `mu` and `sigma`, which are of Inception's features, as pytorch-fid and the ADM suite have \
-             them; compare with them on that network: --features pt_inception-2015-12-05-6726825d.pth",
+            "has no images, only `mu` and `sigma`, which describe Inception's features in pytorch-fid and the ADM suite; \
+             compare with them on that network: --features pt_inception-2015-12-05-6726825d.pth",
         ));
     }
     check_dims(path, "mu", found.dims(), Some(net.dims()))?;
@@ -166,7 +167,7 @@ fn moments(path: &Path, net: &dyn FeatureNet) -> Result<Moments> {
 fn no_samples(path: &Path) -> Error {
     Error::source(
         path,
-        "has no array `arr_0` of images; moments (`mu` and `sigma`) can stand for a reference only, on Inception's features",
+        "has no array `arr_0` of images; moments (`mu` and `sigma`) can only serve as a reference, on Inception's features",
     )
 }
 
@@ -178,7 +179,7 @@ fn check_dims(path: &Path, name: &str, found: usize, expected: Option<usize>) ->
     };
     Err(Error::source(
         path,
-        format!("`{name}` is of {found} features; the network has {expected} of that kind"),
+        format!("`{name}` has {found} features; the network has {expected} of that kind"),
     ))
 }
 
@@ -216,12 +217,12 @@ mod tests {
         let other = Toy { name: "lite0", ..Toy::default() };
         let input = Input::open(&path, None).unwrap();
         let error = Statistics::check(&input, &other, true).unwrap_err().to_string();
-        assert!(error.contains("`mu` and `sigma`, which are of Inception's features"), "{error}");
+        assert!(error.contains("`mu` and `sigma`, which describe Inception's features"), "{error}");
         assert!(error.contains("--features pt_inception"), "{error}");
         let again = Statistics::of_reference(&input, &other, &GatherOptions::default(), &mut |_, _| {});
         assert_eq!(again.unwrap_err().to_string(), error);
         let error = Statistics::check(&input, &Toy::default(), false).unwrap_err().to_string();
-        assert!(error.contains("can stand for a reference only"), "{error}");
+        assert!(error.contains("can only serve as a reference"), "{error}");
         crate::testing::write_array(&path, "pool_3", &[1], &[0.0_f64]);
         let input = Input::open(&path, None).unwrap();
         let error = Statistics::check(&input, &other, true).unwrap_err().to_string();
@@ -240,6 +241,6 @@ mod tests {
         add_array(&mut writer, "sigma", &[2, 2], &[1.0_f64, 0.0, 0.0, 1.0]);
         drop(writer);
         let error = gather(&path).unwrap_err().to_string();
-        assert!(error.contains("ref.npz: `mu` is of 2 features; the network has 12"), "{error}");
+        assert!(error.contains("ref.npz: `mu` has 2 features; the network has 12"), "{error}");
     }
 }

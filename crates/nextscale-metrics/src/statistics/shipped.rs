@@ -1,4 +1,4 @@
-//! Statistics that are compiled into the program, so that distances to CIFAR-10 need no download.
+//! Statistics compiled into the program, so that distances to CIFAR-10 need no download.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 const CIFAR10: &[u8] = include_bytes!("../../../../models/lite0/cifar10-test.safetensors");
 
 impl Statistics {
-    /// The shipped statistics of a data set on Lite0's features: "cifar10", of its test images.
+    /// The shipped statistics of a data set on Lite0's features: "cifar10", its test images.
     ///
     /// # Errors
     /// If there are none of that name.

@@ -1,4 +1,5 @@
-//! What a run costs, part by part: every rule of a config on the same images, in turns, and nothing written.
+//! What a run costs, part by part: every rule of a config on the same images, alternating, without writing
+//! anything.
 
 mod report;
 mod twins;
@@ -11,21 +12,22 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use nextscale_core::{Condition, Dtype};
 
-use crate::config::Config;
+use crate::config::{Config, fits_in_memory};
 use crate::device::{DeviceChoice, named};
 use crate::run::peak_memory;
-use crate::{Batch, Error, Generator, LoadOptions, Model, Registry, Result, Stop, images};
+use crate::{Batch, Error, Generator, LoadOptions, Model, OpenModel, Registry, Result, Stop, images};
 use nextscale_core::noise::Counter;
 use nextscale_generate::edit::Edit;
 use nextscale_generate::observe::{Observer, Part, Times};
 use twins::Twins;
 
-/// Whose weights are measured.
+/// Which weights are measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weights {
-    /// Those that the config names.
+    /// Those of the config.
     OfConfig,
-    /// Random ones of these sizes, made in memory by the first family that knows them: seconds do not depend on the values.
+    /// Random ones of these sizes, created in memory by the first family that knows them: seconds do not
+    /// depend on the values.
     Random(String),
 }
 
@@ -34,20 +36,20 @@ pub enum Weights {
 pub struct BenchOptions {
     /// Where to compute.
     pub device: DeviceChoice,
-    /// What linear layers and the decoder's convolutions multiply.
+    /// The type in which linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
     /// Whose weights.
     pub weights: Weights,
-    /// Runs of every rule that count, at least 1.
+    /// Measured runs of every rule, at least 1.
     pub runs: usize,
-    /// Runs of every rule before those, which do not.
+    /// Warm-up runs of every rule before those.
     pub warmup: usize,
-    /// Images at once; the config's where it is not given.
+    /// Images at once; the config's batch by default.
     pub batch: Option<usize>,
-    /// Images of a run; one batch where it is not given, but no more than the config asks for. The config's conditions
-    /// are taken in turn.
+    /// Images per run; one batch by default, but at most as many as the config asks for. The config's
+    /// conditions are used in turn.
     pub images: Option<usize>,
-    /// Where someone may ask to stop.
+    /// For requests to stop.
     pub stop: Stop,
 }
 
@@ -66,22 +68,23 @@ impl Default for BenchOptions {
     }
 }
 
-/// How far a measurement is.
+/// The progress of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
-    /// The rule that runs.
+    /// The current rule.
     pub rule: &'a str,
-    /// Batches that are done.
+    /// Finished batches.
     pub done: usize,
     /// All batches.
     pub total: usize,
 }
 
-/// Measures a config. Its rules run in turns, forwards and backwards, so that what else the machine does falls on all of
-/// them; each rule with SSG runs beside itself without. `registry` is the one that the config was read with, in its folder.
+/// Measures a config. Its rules alternate, forward and backward, so that other load on the machine affects
+/// all of them; each rule with SSG also runs without it. `registry` is the one that the config was read with,
+/// in its folder.
 ///
 /// # Errors
-/// As a run's, and if a number of the options is 0.
+/// As for a run, and if a number in the options is 0.
 pub fn bench(
     config: Config,
     registry: &Registry,
@@ -90,7 +93,7 @@ pub fn bench(
 ) -> Result<BenchReport> {
     let numbers = [("runs", Some(options.runs)), ("batch", options.batch), ("images", options.images)];
     if let Some((name, _)) = numbers.iter().find(|(_, number)| *number == Some(0)) {
-        return Err(Error::Usage(format!("0 {name} measure nothing; give at least 1")));
+        return Err(Error::Usage(format!("{name} must be at least 1")));
     }
     let twins = Twins::of(&config, registry)?;
     let device = options.device.open()?;
@@ -105,9 +108,10 @@ pub fn bench(
 
     let mut samples = vec![Vec::new(); generators.len()];
     let batches = subject.images.div_ceil(subject.batch);
-    let total = (options.warmup + options.runs) * generators.len() * batches;
+    let runs = options.warmup.saturating_add(options.runs);
+    let total = runs.saturating_mul(generators.len()).saturating_mul(batches);
     let mut done = 0;
-    for run in 0..options.warmup + options.runs {
+    for run in 0..runs {
         let mut order: Vec<usize> = (0..generators.len()).collect();
         if run % 2 == 1 {
             order.reverse();
@@ -153,7 +157,7 @@ impl Sample {
         self.times.get(part).as_secs_f64()
     }
 
-    /// What no part has.
+    /// The rest, which belongs to no part.
     fn rest(&self) -> f64 {
         self.whole.saturating_sub(self.times.total()).as_secs_f64()
     }
@@ -164,7 +168,7 @@ impl Observer for Sample {
         self.times.add(part, time);
     }
 
-    /// A part's seconds are its own on every device.
+    /// On every device, a part's seconds include only its own work.
     fn exact_times(&self) -> bool {
         true
     }
@@ -175,6 +179,7 @@ struct Subject {
     config: Config,
     conditions: Vec<Condition>,
     model: Model,
+    open: Arc<dyn OpenModel>,
     edit: Option<Edit>,
     name: String,
     images: usize,
@@ -185,25 +190,27 @@ impl Subject {
     fn load(config: Config, registry: &Registry, options: &BenchOptions, device: &Device) -> Result<Self> {
         let with_encoder = config.edit.is_some();
         let load = |conditions| LoadOptions { device, dtype: options.dtype, with_encoder, conditions };
-        let (config, conditions, model, name) = match &options.weights {
+        let (config, conditions, model, open) = match &options.weights {
             Weights::Random(sizes) => {
                 let open = registry.random(sizes)?;
                 let conditions = config.conditions(open.takes())?.conditions;
                 let model = open.load(&load(&conditions))?;
-                (config, conditions, model, open.describe())
+                (config, conditions, model, open)
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
                 let model = prepared.load(&load(&prepared.conditions))?;
-                (prepared.config, prepared.conditions, model, prepared.model.describe())
+                (prepared.config, prepared.conditions, model, prepared.model)
             }
         };
+        let name = open.describe().to_owned();
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         let edit = edit.map(|given| given.edit);
         let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));
         let images = options.images.unwrap_or(one_batch);
         let batch = options.batch.unwrap_or(config.batch).min(images);
-        Ok(Self { config, conditions, model, edit, name, images, batch })
+        fits_in_memory(batch, &*open)?;
+        Ok(Self { config, conditions, model, open, edit, name, images, batch })
     }
 
     fn generator(&self, rule: Arc<dyn nextscale_guidance::Guidance>) -> Result<Generator> {
@@ -215,7 +222,7 @@ impl Subject {
         })
     }
 
-    /// All images once, to pictures in host memory; `show` hears how many batches are done.
+    /// Generates all images once, to pictures in host memory; `show` receives the number of finished batches.
     fn run(&self, generator: &Generator, stop: &Stop, mut show: impl FnMut(usize)) -> Result<Sample> {
         let mut sample = Sample::default();
         show(0);
@@ -228,7 +235,8 @@ impl Subject {
                 .collect();
             let begin = Instant::now();
             let batch = Batch { images: &numbers, conditions: &conditions };
-            let pixels = generator.batch(batch, &mut sample, stop)?;
+            let pixels =
+                generator.batch(batch, &mut sample, stop).map_err(|error| self.open.named_in(error))?;
             let reading = Instant::now();
             drop(images::to_pictures(pixels)?);
             sample.times.add(Part::Decoding, reading.elapsed());

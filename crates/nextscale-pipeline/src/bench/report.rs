@@ -2,19 +2,19 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// The smallest, the middle and the largest of what was measured.
+/// The smallest, median and largest measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
-    /// The middle, or the mean of the two in the middle.
+    /// The median.
     pub median: f64,
     /// The largest.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of one value or more; of none, everything is 0.
+    /// From one value or more; without values, everything is 0.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -43,7 +43,7 @@ pub struct Seconds {
     pub canvas: Spread,
     /// The canvas to pictures.
     pub decoding: Spread,
-    /// What no part has.
+    /// The rest, which belongs to no part.
     pub rest: Spread,
 }
 
@@ -61,14 +61,14 @@ impl Seconds {
     }
 }
 
-/// What a rule's runs took.
+/// The measurements of a rule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The rule's name.
     pub name: String,
     /// Over the runs.
     pub seconds: Seconds,
-    /// Images over the whole's seconds.
+    /// Images per second of the whole.
     pub images_per_second: Spread,
 }
 
@@ -77,17 +77,17 @@ pub struct Row {
 pub struct SsgShare {
     /// The rule with SSG.
     pub with: String,
-    /// The same rule without.
+    /// The same rule without it.
     pub without: String,
-    /// The guidance part over the whole, of the rule with SSG.
+    /// The guidance part relative to the whole, for the rule with SSG.
     pub guidance_share: Spread,
-    /// The guidance part less that of the rule without, run by run.
+    /// The guidance part minus that of the rule without, run by run.
     pub added_seconds: Spread,
-    /// The same over the whole.
+    /// The same relative to the whole.
     pub added_share: Spread,
 }
 
-/// What was measured, and how.
+/// The measurements, and how they were made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BenchReport {
     /// The program's version.
@@ -100,21 +100,21 @@ pub struct BenchReport {
     pub threads: usize,
     /// Height and width in pixels.
     pub image_size: [usize; 2],
-    /// Images of a run.
+    /// Images per run.
     pub images: usize,
     /// Images at once.
     pub batch: usize,
-    /// Runs of every rule.
+    /// Measured runs per rule.
     pub runs: usize,
-    /// Runs before those.
+    /// Warm-up runs before those.
     pub warmup: usize,
-    /// Seconds to read or make the weights.
+    /// Seconds to read or create the weights.
     pub loading_seconds: f64,
-    /// The most memory that the process had, in bytes, where the system tells; a GPU's is not in it.
+    /// The peak memory of the process in bytes, if the system reports it; excludes GPU memory.
     pub peak_memory_bytes: Option<u64>,
     /// The rules.
     pub rows: Vec<Row>,
-    /// Those with SSG beside themselves without.
+    /// Rules with SSG compared with themselves without it.
     pub ssg: Vec<SsgShare>,
 }
 
@@ -122,7 +122,7 @@ impl BenchReport {
     /// The report as JSON, ending in a newline.
     ///
     /// # Errors
-    /// If serde refuses, which it has no reason to.
+    /// If serialisation fails, which it has no reason to.
     pub fn to_json(&self) -> serde_json::Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }

@@ -1,4 +1,4 @@
-//! The rules of a config, and beside each with SSG the same without.
+//! The rules of a config, and next to each with SSG the same without it.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ pub(super) struct Rule {
     pub name: String,
     /// The rule.
     pub rule: Arc<dyn Guidance>,
-    /// With every default filled in, to tell equal rules.
+    /// With every default filled in, to recognise equal rules.
     resolved: Node,
 }
 
 /// Rules, and pairs of them.
 pub(super) struct Twins {
-    /// Those of the config, in its order, then those that are only there to be compared with.
+    /// Those of the config, in its order, followed by those added for comparison.
     pub rules: Vec<Rule>,
-    /// With SSG and without, by their places.
+    /// With SSG and without, by index.
     pairs: Vec<(usize, usize)>,
 }
 
@@ -78,7 +78,7 @@ impl Twins {
         self.rules.iter().zip(samples).map(row).collect()
     }
 
-    /// A share a pair; runs of one turn are compared with each other.
+    /// One share per pair; runs of one turn are compared with each other.
     pub fn shares(&self, samples: &[Vec<Sample>]) -> Vec<SsgShare> {
         let share = |&(with, without): &(usize, usize)| {
             let turns = || samples[with].iter().zip(&samples[without]);
@@ -100,7 +100,7 @@ impl Twins {
     }
 }
 
-/// A rule with its base in place of every SSG; none where it has no SSG.
+/// A rule with its base in place of every SSG; `None` if it has no SSG.
 fn without_ssg(node: &Node) -> Result<Option<Node>> {
     if node.name() == Some("Ssg") {
         let base = match node.get("base") {

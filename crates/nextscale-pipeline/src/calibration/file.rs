@@ -7,7 +7,7 @@ pub use nextscale_priors::averages::Averages;
 use super::sums::Sums;
 use crate::{Error, Prepared, Result};
 
-/// Writes the averages, with what they are of.
+/// Writes the averages, with what they were measured on.
 pub(super) fn write(path: &Path, sums: &Sums, prepared: &Prepared, identity: &str) -> Result<()> {
     let measured: Vec<(Grid, Vec<f32>)> = sums.averages().collect();
     let about = [
@@ -21,14 +21,15 @@ pub(super) fn write(path: &Path, sums: &Sums, prepared: &Prepared, identity: &st
     Ok(averages::write(path, &measured, about)?)
 }
 
-/// How far the halves of a file's images lie apart, the file holding the averages of this very calibration.
+/// The difference between the halves of a file's images, if the file holds the averages of this very
+/// calibration.
 pub(super) fn expect(path: &Path, identity: &str) -> Result<Option<f64>> {
     let found = read(path)?;
     if found.about.get("calibration").map(String::as_str) == Some(identity) {
         return Ok(found.halves);
     }
     Err(Error::Folder(format!(
-        "{} is there already and of another calibration; name another file with --out, or remove it",
+        "{} exists already and belongs to another calibration; name another file with --out, or remove it",
         path.display()
     )))
 }
@@ -36,7 +37,7 @@ pub(super) fn expect(path: &Path, identity: &str) -> Result<Option<f64>> {
 /// Reads a calibration's file.
 ///
 /// # Errors
-/// If the file cannot be read, or is no such file, or damaged.
+/// If the file cannot be read, is of another kind, or is damaged.
 pub fn read(path: &Path) -> Result<Averages> {
     Ok(averages::read(path)?)
 }

@@ -4,14 +4,14 @@ use nextscale_files::{Lock, LockError};
 
 use crate::{Error, Result};
 
-/// Keeps two processes from calibrating into one file.
+/// Keeps two processes from calibrating to the same file.
 ///
 /// # Errors
-/// If another process holds the lock, or its file cannot be made.
+/// If another process holds the lock, or its file cannot be created.
 pub(super) fn lock(target: &Path) -> Result<Lock> {
     Lock::beside(target).map_err(|error| match error {
         LockError::Held { .. } => Error::Folder(format!(
-            "another process is calibrating into {}; wait for it, or name another file with --out",
+            "another process is calibrating to {}; wait for it, or name another file with --out",
             target.display()
         )),
         LockError::Io { action, path, source } => Error::Io { action, path, source },

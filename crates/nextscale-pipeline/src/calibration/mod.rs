@@ -1,8 +1,9 @@
-//! Average logits of a run, which the prior `Marginal` is made of.
+//! Average logits of a run, for the prior `Marginal`.
 //!
-//! A calibration generates a config's images, and keeps of each scale the average over images and positions of the guided
-//! logits of every channel, in f64: the rule of the config is the base whose coarse logits the prior stands in for. The
-//! file is safetensors with `marginal.{h}x{w}` `[channels]` in f32 for every grid; scales on equal grids share one.
+//! A calibration generates a config's images and averages, for each scale, the guided logits of every channel
+//! over images and positions, in f64. The config's rule is the base whose coarse logits the prior replaces.
+//! The file is safetensors with `marginal.{h}x{w}` `[channels]` in f32 for every grid; scales on equal grids
+//! share one.
 
 mod file;
 mod lock;
@@ -26,51 +27,53 @@ use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Seen};
 use sums::Sums;
 
-/// How a calibration goes about it; none of this changes its averages, except that a GPU's logits differ in their last
-/// bits from a CPU's.
+/// Execution options. They do not change the averages, except that a GPU's logits differ from a CPU's in the
+/// last bits.
 #[derive(Debug, Clone)]
 pub struct CalibrationOptions {
     /// The file to write.
     pub out: PathBuf,
     /// The device.
     pub device: DeviceChoice,
-    /// Whether to show on standard error how far it is.
+    /// Whether to show progress on standard error.
     pub progress: bool,
-    /// Where someone may ask to stop.
+    /// For requests to stop.
     pub stop: Stop,
 }
 
 impl CalibrationOptions {
-    /// A quiet calibration on the CPU.
+    /// A silent calibration on the CPU.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self { out: out.into(), device: DeviceChoice::Cpu, progress: false, stop: Stop::new() }
     }
 }
 
-/// What a calibration did.
+/// The results of a calibration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibrated {
     /// Where the averages are.
     pub file: PathBuf,
-    /// Images that were made now; 0 where the file was there.
+    /// Images generated now; 0 if the file existed.
     pub made: u64,
-    /// Images that the averages are over.
+    /// Images that the averages cover.
     pub images: u64,
-    /// How far the averages over even and over odd images lie apart, as a share of the averages; none for one image.
+    /// The relative difference between the averages over even and over odd images; `None` for one image.
     pub halves: Option<f64>,
 }
 
-/// What is summed is saved this often, so that an interrupted calibration repeats little.
+/// How often sums are saved, so that an interrupted calibration repeats little.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Averages the guided logits of all images of a config that has one rule, and writes them to a file.
+/// Averages the guided logits of all images of a config with one rule, and writes them to a file.
 ///
-/// It begins where an interrupted one of the same config stopped, whose sums lie beside the file as `.NAME.unfinished`, and
-/// ends with the same bytes. The same calibration again finds its file and makes nothing.
+/// Resumes an interrupted calibration of the same config, whose sums are beside the file as
+/// `.NAME.unfinished`, and ends with the same bytes. If the file of the same calibration exists, nothing is
+/// generated.
 ///
 /// # Errors
-/// If the config has variants or an edit, the file is there and of another calibration, another process is at it, logits
-/// are not finite, or from the device or the disk; [`Error::Stopped`] if someone asked to stop.
+/// If the config has variants or an edit, the file exists and belongs to another calibration, another process
+/// is writing it, logits are not finite, or from the device or the disk; [`Error::Stopped`] if a stop was
+/// requested.
 pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Calibrated> {
     let [method] = prepared.config.methods.as_slice() else {
         return Err(Error::Usage(
@@ -86,7 +89,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     let images = prepared.conditions.len() as u64;
     let calibrated = |made, halves| Calibrated { file: options.out.clone(), made, images, halves };
     let partial = Sums::place(&options.out);
-    // Taken first, so that it and what a killed process left go away where there is nothing to do either.
+    // Taken first, so that a killed process's leftovers are removed even if there is nothing else to do.
     let _lock = lock(&options.out)?;
     if options.out.exists() {
         let halves = file::expect(&options.out, &identity)?;
@@ -108,14 +111,14 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     for batch in numbers.chunks(config.batch) {
         let conditions: Vec<Condition> =
             batch.iter().map(|&image| prepared.conditions[image as usize].clone()).collect();
-        // A batch counts wholly or not at all.
+        // A batch counts completely or not at all.
         let mut adding = Adding(sums.clone());
         let begun = Batch { images: batch, conditions: &conditions };
         if let Err(error) = generator.batch(begun, &mut adding, &options.stop) {
             if sums.images > 0 {
                 sums.save(&partial, &identity)?;
             }
-            return Err(error.into());
+            return Err(prepared.model.named_in(error));
         }
         sums = adding.0;
         sums.images += batch.len() as u64;

@@ -9,16 +9,16 @@ use safetensors::{Dtype, SafeTensors};
 use crate::{Error, Result};
 use nextscale_generate::floats;
 
-/// Sums of logits over images and positions, in f64. The order of the images is that of their numbers, so that the sums are
-/// the same to the bit for every batch size and however often a calibration was interrupted.
+/// Sums of logits over images and positions, in f64. Images are added in the order of their numbers, so that
+/// the sums are the same, bit for bit, for every batch size and after any number of interruptions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sums {
-    /// Images that are summed.
+    /// The number of images so far.
     pub images: u64,
     grids: BTreeMap<(usize, usize), Sum>,
 }
 
-/// Of images with even and with odd numbers apart: how far the two lie from each other tells whether there are enough.
+/// Separate sums over images with even and odd numbers: their difference shows whether there are enough.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Sum {
     halves: [Half; 2],
@@ -38,7 +38,7 @@ impl Half {
         }
     }
 
-    /// The average less its mean over the channels, which says nothing about a distribution.
+    /// The average minus its mean over the channels, which does not affect a distribution.
     fn centred(&self) -> Vec<f64> {
         let mean = self.channels.iter().sum::<f64>() / self.channels.len() as f64;
         self.channels.iter().map(|sum| (sum - mean) / self.positions as f64).collect()
@@ -46,12 +46,12 @@ impl Half {
 }
 
 impl Sums {
-    /// Where the sums of an unfinished calibration lie.
+    /// The file of an unfinished calibration's sums.
     pub fn place(target: &Path) -> PathBuf {
         unfinished_path(target)
     }
 
-    /// Adds a scale of a batch, whose first image is the one after those that are counted.
+    /// Adds a scale of a batch, whose first image follows those already counted.
     pub fn add(&mut self, logits: &LogitMap) -> Result<()> {
         let (grid, channels) = (logits.grid(), logits.alphabet().channels());
         let values = floats(logits.values().clone())?;
@@ -73,8 +73,9 @@ impl Sums {
         })
     }
 
-    /// How far the averages over even and over odd images lie apart: the root mean square of their differences over that
-    /// of their means, both over all grids and channels, each average centred over its channels. None for one image.
+    /// The difference between the averages over even and over odd images: the root mean square of the
+    /// difference divided by that of the mean, both over all grids and channels, each average centred over
+    /// its channels. `None` for one image.
     pub fn halves(&self) -> Option<f64> {
         let (mut apart, mut size) = (0.0, 0.0);
         for Sum { halves: [even, odd] } in self.grids.values() {
@@ -89,7 +90,7 @@ impl Sums {
         (size > 0.0).then(|| (apart / size).sqrt())
     }
 
-    /// Writes them as they are.
+    /// Writes the sums.
     pub fn save(&self, path: &Path, identity: &str) -> Result<()> {
         let tensors: Vec<(String, Vec<u8>, Vec<usize>)> = (self.grids.iter())
             .map(|((height, width), sum)| {
@@ -108,10 +109,10 @@ impl Sums {
         write_atomically(path, &bytes).map_err(Error::io("write", path))
     }
 
-    /// Those of an unfinished calibration, or none yet.
+    /// The sums of an unfinished calibration, or empty ones.
     ///
     /// # Errors
-    /// If the file is of another calibration, or no such file.
+    /// If the file belongs to another calibration, or is not such a file.
     pub fn load(path: &Path, identity: &str) -> Result<Self> {
         if !path.exists() {
             return Ok(Self::default());
@@ -119,7 +120,7 @@ impl Sums {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::decode(&bytes, identity).ok_or_else(|| {
             Error::Folder(format!(
-                "{} is of another unfinished calibration; delete it, or name another file with --out",
+                "{} belongs to another unfinished calibration; delete it, or name another file with --out",
                 path.display()
             ))
         })
@@ -186,7 +187,7 @@ mod tests {
         let values = [1.0, -1.0, 3.0, 1.0, 2.0, -2.0, 0.0, -4.0];
         assert_eq!(of(&[&values]), Some(0.0));
         assert_eq!(of(&[&values[..2], &values[2..]]), Some(0.0));
-        // ±1 and ±3: apart by ±2, around ±2.
+        // ±1 and ±3: different by ±2, around ±2.
         assert_eq!(of(&[&[1.0, -1.0], &[3.0, -3.0]]), Some(1.0));
         assert_eq!(of(&[&[1.0, -1.0]]), None);
     }

@@ -1,6 +1,7 @@
+use std::collections::HashMap;
 use std::path::Path;
 
-use nextscale_config::{Conditions, Item, Node};
+use nextscale_config::{Conditions, Item, Negatives, Node};
 use nextscale_core::{Condition, memory};
 use nextscale_families::Takes;
 use nextscale_text::{Error as TextError, read_prompts};
@@ -8,18 +9,19 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// Bytes that an image takes before it is made, at the least: its condition, its number and its file's name.
+/// A lower bound on the memory that an image takes before it is generated: its condition, its number and its
+/// file's name.
 const LISTED: u128 = 128;
 
-/// What a config asks for.
+/// The requested images.
 pub(crate) struct Asked {
-    /// One condition an image.
+    /// One condition per image.
     pub conditions: Vec<Condition>,
-    /// The same as a config says it that needs no other file.
+    /// The same in config notation, without other files.
     pub resolved: Node,
 }
 
-/// What a config in `folder` asks for, image by image, of a model that takes these conditions.
+/// The conditions that a config in `folder` asks for, image by image, for a model that takes these.
 pub(super) fn read(node: &Node, takes: &Takes, folder: &Path) -> Result<Asked> {
     if let Conditions::PromptFile { file, negative } = Conditions::read(node)?
         && takes.prompts
@@ -28,13 +30,13 @@ pub(super) fn read(node: &Node, takes: &Takes, folder: &Path) -> Result<Asked> {
             TextError::PromptFile { .. } => Error::from(file.node.error(error.to_string())),
             other => other.into(),
         })?;
-        return of_file(texts, negative.map(|negative| negative.value));
+        return of_file(texts, &negative);
     }
     Ok(Asked { conditions: written(node, takes)?, resolved: node.clone() })
 }
 
 /// The prompts of a file.
-fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
+fn of_file(texts: Vec<String>, negative: &Negatives<'_>) -> Result<Asked> {
     #[derive(Serialize)]
     #[serde(rename = "Condition")]
     enum Written<'a> {
@@ -42,26 +44,38 @@ fn of_file(texts: Vec<String>, negative: Option<String>) -> Result<Asked> {
     }
     #[derive(Serialize)]
     #[serde(rename = "Condition")]
+    enum Each<'a> {
+        Prompts { texts: &'a [String], negative: &'a [String] },
+    }
+    #[derive(Serialize)]
+    #[serde(rename = "Condition")]
     enum Plain<'a> {
         Prompts(&'a [String]),
     }
-    let resolved = match &negative {
-        Some(negative) => Node::from_serialize(&Written::Prompts { texts: &texts, negative })?,
-        None => Node::from_serialize(&Plain::Prompts(&texts))?,
+    let each = negative.of_each(texts.len())?;
+    let resolved = match negative {
+        Negatives::None => Node::from_serialize(&Plain::Prompts(&texts))?,
+        Negatives::All(negative) => {
+            Node::from_serialize(&Written::Prompts { texts: &texts, negative: &negative.value })?
+        }
+        Negatives::Each(..) => {
+            let each: Vec<String> = each.iter().flatten().cloned().collect();
+            Node::from_serialize(&Each::Prompts { texts: &texts, negative: &each })?
+        }
     };
-    let conditions = texts.into_iter().map(|text| prompt(text, negative.as_deref())).collect();
+    let conditions = texts.into_iter().zip(each).map(|(text, negative)| prompt(text, negative)).collect();
     Ok(Asked { conditions, resolved })
 }
 
-fn prompt(text: String, negative: Option<&str>) -> Condition {
+fn prompt(text: String, negative: Option<String>) -> Condition {
     let shown = Condition::Prompt(text);
     match negative {
-        Some(negative) => shown.avoiding(Condition::Prompt(negative.into())),
+        Some(negative) => shown.avoiding(Condition::Prompt(negative)),
         None => shown,
     }
 }
 
-/// What a config itself says, image by image.
+/// The conditions in the config itself, image by image.
 fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
     let (classes, names) = (takes.classes, takes.class_names.as_deref());
     let last = classes.saturating_sub(1);
@@ -94,8 +108,11 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
                 let error = node.error("the model has no class names");
                 return Err(error.with_help(format!("give labels from 0 to {last}")).into());
             };
+            // The first of equal names counts.
+            let index: HashMap<&str, usize> =
+                names.iter().enumerate().rev().map(|(class, name)| (name.as_str(), class)).collect();
             let class = |Item { value, node }: &Item<'_, String>| {
-                names.iter().position(|known| known == value).map(Condition::Class).ok_or_else(|| {
+                index.get(value.as_str()).copied().map(Condition::Class).ok_or_else(|| {
                     let error = node.error(format!("the model has no class `{value}`"));
                     error.with_help(format!("its classes: {}", names.join(", "))).into()
                 })
@@ -103,10 +120,10 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
             asked.iter().map(class).collect()
         }
         Conditions::Prompts { texts, negative } => {
-            let negative = negative.map(|negative| negative.value);
-            Ok(texts.into_iter().map(|text| prompt(text.value, negative.as_deref())).collect())
+            let negative = negative.of_each(texts.len())?;
+            Ok(texts.into_iter().zip(negative).map(|(text, negative)| prompt(text.value, negative)).collect())
         }
-        // Of models that take no texts; that was told above.
+        // Only for text-to-image models; others were refused above.
         Conditions::PromptFile { .. } => Ok(Vec::new()),
         Conditions::PerClass(count) => {
             listed(node, (classes as u128).saturating_mul(count as u128))?;
@@ -126,7 +143,7 @@ fn listed(node: &Node, images: u128) -> Result<()> {
         .map_err(|error| node.error(error.to_string()).with_help("ask for fewer").into())
 }
 
-/// What an image shows, as a grid labels it.
+/// What an image shows, as the label of a grid.
 pub(super) fn label(condition: &Condition, takes: &Takes) -> String {
     match condition.shown() {
         Condition::Class(class) => {
@@ -218,7 +235,15 @@ mod tests {
         let labels: Vec<String> = read.iter().map(|condition| label(condition, &texts)).collect();
         assert_eq!(labels, ["a ship", "a plane"]);
         assert_eq!(read[1].avoided(), &Condition::Prompt("blur".into()));
+        let each = "Prompts(texts: [\"a ship\", \"a plane\"], negative: [\"blur\", \"\"])";
+        let node = Document::parse("run.ron", each).unwrap();
+        let read = super::read(&node, &texts, Path::new("")).unwrap().conditions;
+        assert_eq!(read[0].avoided(), &Condition::Prompt("blur".into()));
+        assert_eq!(read[1].avoided(), &Condition::Prompt(String::new()));
+        let few = told("Prompts(texts: [\"a ship\", \"a plane\"], negative: [\"blur\"])", &texts);
+        assert_eq!(few, "1 negatives for 2 prompts");
     }
+
     #[test]
     fn a_file_has_a_prompt_a_line_and_the_resolved_config_has_them_too() {
         let texts = Takes { prompts: true, ..Takes::default() };
@@ -236,6 +261,13 @@ mod tests {
         // Without the file.
         let again = Document::parse("again.ron", &made.resolved.to_ron_string()).unwrap();
         assert_eq!(read(&again, &texts, Path::new("/nowhere")).unwrap().conditions, made.conditions);
+
+        let each = "Prompts(file: \"p.txt\", negative: [\"blur\", \"a house\"])";
+        let made = asked(b"a ship\na truck\n", each).unwrap();
+        assert_eq!(made.conditions[1].avoided(), &Condition::Prompt("a house".into()));
+        let again = Document::parse("again.ron", &made.resolved.to_ron_string()).unwrap();
+        assert_eq!(read(&again, &texts, Path::new("/nowhere")).unwrap().conditions, made.conditions);
+        assert!(asked(b"a ship\n", each).err().unwrap().to_string().contains("2 negatives for 1 prompts"));
 
         let told = |bytes: &[u8]| asked(bytes, file).err().unwrap();
         let latin = told(b"a ship\na gr\xfcn truck\n");

@@ -13,55 +13,56 @@ use nextscale_generate::edit::{Edit, Keep, Region, mask_of};
 
 const KINDS: [&str; 2] = ["Keep", "Paint"];
 
-/// The `edit` of a config: `Keep(..)` keeps boxes of given images and generates the rest, `Paint(..)` the other way round; each
-/// with `image` or `images`, and `rows` and `columns` in fractions or several `boxes` of them.
+/// The `edit` of a config: `Keep(..)` keeps boxes of given images and generates the rest, `Paint(..)` the
+/// reverse; each has `image` or `images`, and `rows` and `columns` in fractions or several `boxes` of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EditSpec {
-    /// The given images, of the model's size; image i of a run is an edit of given image i modulo their number.
+    /// The given images, of the model's size; image i of a run edits given image i modulo their number.
     pub images: Vec<PathBuf>,
     /// The boxes.
     pub regions: Vec<Region>,
-    /// What of them is kept.
+    /// Which part of them is kept.
     pub keep: Keep,
     /// Which tokens the kept part gets.
     pub tokens: KeptTokens,
-    /// Whether the given pixels are put over the kept part of a finished image.
+    /// Whether the given pixels are pasted over the kept part of a finished image.
     pub paste: bool,
 }
 
 /// Which tokens the kept part of an edit gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum KeptTokens {
-    /// Those of the given image, as VAR's notebook has it. They are residuals of the given image's own coarser scales: where
-    /// those were drawn otherwise, the kept part drifts from the given one.
+    /// Those of the given image, as in VAR's notebook. They are residuals of the given image's own coarser
+    /// scales: if those were drawn differently, the kept part drifts from the given image.
     #[default]
     Encoded,
-    /// At every scale those that are nearest to what the given image still lacks of the canvas drawn so far.
+    /// At every scale, those nearest to what the given image still lacks on the canvas drawn so far.
     Requantised,
 }
 
-/// An edit ready to be drawn, and what its results are compared with.
+/// An edit ready to be drawn, with what its results are compared to.
 #[derive(Debug, Clone)]
 pub struct Given {
-    /// What the loop mixes in.
+    /// The loop's edit.
     pub edit: Edit,
     pictures: Vec<RgbImage>,
     /// Which pixels are kept, row-major.
     kept: Vec<bool>,
     paste: bool,
-    /// The mean absolute difference of bytes between the kept pixels and their reconstruction by the tokenizer.
+    /// The mean absolute difference of bytes between the kept pixels and their reconstruction by the
+    /// tokenizer.
     pub reconstruction: f64,
 }
 
 impl Given {
-    /// The mean absolute difference of bytes, over the kept pixels, between image number `image` of a run and what it was
-    /// given; 0 where nothing is kept.
+    /// The mean absolute difference of bytes, over the kept pixels, between image number `image` of a run and
+    /// its given image; 0 if nothing is kept.
     pub fn error(&self, image: u64, made: &RgbImage) -> f64 {
         let given = &self.pictures[(image % self.pictures.len() as u64) as usize];
         difference(made, given, &self.kept)
     }
 
-    /// Puts the given pixels over the kept part, where the config asks for it.
+    /// Pastes the given pixels over the kept part, if the config asks for it.
     pub fn paste(&self, image: u64, made: &mut RgbImage) {
         if !self.paste {
             return;
@@ -85,12 +86,38 @@ fn difference(a: &RgbImage, b: &RgbImage, kept: &[bool]) -> f64 {
     if count == 0 { 0.0 } else { sum as f64 / count as f64 }
 }
 
-/// A box as `boxes` lists it.
+/// A box in the notation of `boxes`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Boxed {
     rows: (f64, f64),
     columns: (f64, f64),
+}
+
+/// An edit as a resolved config gives it.
+#[derive(Serialize)]
+enum Written<'a> {
+    Keep(WrittenFields<'a>),
+    Paint(WrittenFields<'a>),
+}
+
+/// Settings at their default are left out, so that the hashes of earlier runs stay valid.
+#[derive(Serialize)]
+struct WrittenFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<&'a [PathBuf]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<(f64, f64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<(f64, f64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes: Option<Vec<Boxed>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<KeptTokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paste: Option<bool>,
 }
 
 impl EditSpec {
@@ -107,9 +134,9 @@ impl EditSpec {
             Some(several) => several,
             None => vec![fields.take("image")?],
         };
-        // Asked for here so that it is among the fields that are allowed, and refused beside `images`.
+        // Read here so that it is among the allowed fields, and refused together with `images`.
         if given.len() > 1 && fields.node_option("image").is_some() {
-            return Err(node.error("`image` stands beside `images`; give one of them").into());
+            return Err(node.error("`image` and `images` cannot be combined; give one of them").into());
         }
         let boxes: Option<Vec<Boxed>> = fields.take_option("boxes")?;
         let boxes = match boxes {
@@ -132,43 +159,6 @@ impl EditSpec {
     }
 
     pub(super) fn resolved(&self) -> Result<Node> {
-        /// What is as it always was is not written, so that earlier runs stay what they are.
-        #[derive(Serialize)]
-        #[serde(rename = "Edit")]
-        enum Written<'a> {
-            Keep {
-                #[serde(skip_serializing_if = "Option::is_none")]
-                image: Option<&'a Path>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                images: Option<&'a [PathBuf]>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                rows: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                columns: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                boxes: Option<Vec<Boxed>>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tokens: Option<KeptTokens>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                paste: Option<bool>,
-            },
-            Paint {
-                #[serde(skip_serializing_if = "Option::is_none")]
-                image: Option<&'a Path>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                images: Option<&'a [PathBuf]>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                rows: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                columns: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                boxes: Option<Vec<Boxed>>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tokens: Option<KeptTokens>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                paste: Option<bool>,
-            },
-        }
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::io("find", path));
         let paths = self.images.iter().map(absolute).collect::<Result<Vec<_>>>()?;
         let (image, images) = match paths.as_slice() {
@@ -184,16 +174,17 @@ impl EditSpec {
         };
         let tokens = Some(self.tokens).filter(|tokens| *tokens != KeptTokens::default());
         let paste = Some(self.paste).filter(|paste| *paste);
+        let fields = WrittenFields { image, images, rows, columns, boxes, tokens, paste };
         Ok(Node::from_serialize(&match self.keep {
-            Keep::Inside => Written::Keep { image, images, rows, columns, boxes, tokens, paste },
-            Keep::Outside => Written::Paint { image, images, rows, columns, boxes, tokens, paste },
+            Keep::Inside => Written::Keep(fields),
+            Keep::Outside => Written::Paint(fields),
         })?)
     }
 
     /// Reads and encodes the images.
     ///
     /// # Errors
-    /// If one cannot be read, or does not have the model's size, or the tokenizer cannot requantise.
+    /// If one cannot be read or does not have the model's size, or the tokenizer cannot requantise.
     pub fn load(&self, tokenizer: &dyn Tokenizer) -> Result<Given> {
         let (height, width) = tokenizer.image_size();
         let mut pictures = Vec::new();

@@ -1,4 +1,4 @@
-//! Models that rules read beside the guided one.
+//! Models that rules use beside the guided one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::Method;
 use crate::registry::plain;
 use crate::{Registry, Result};
 
-/// A model of `guides: [("name", Model(..))]`; no file has been looked at.
+/// A model of `guides: [("name", Model(..))]`; no file has been opened.
 #[derive(Debug, Clone)]
 pub(super) struct GuideSource {
     name: String,
@@ -26,7 +26,7 @@ pub(super) struct OpenGuide {
 }
 
 impl OpenGuide {
-    /// As a resolved config says it, with `model` in the model's place.
+    /// In resolved configs, with `model` in the model's place.
     pub fn written(&self, model: Node) -> Result<Node> {
         let items = vec![plain(Value::Str(self.name.clone()))?, model];
         Ok(plain(Value::Tuple { name: None, items })?)
@@ -59,10 +59,10 @@ pub(super) fn read(list: &Node, registry: &Registry) -> Result<Vec<GuideSource>>
     Ok(guides)
 }
 
-/// Opens all of them, and gives those that some rule reads.
+/// Opens all of them, and returns those that a rule uses.
 ///
 /// # Errors
-/// If one does not fit the model, or a rule reads one that is not there.
+/// If one does not fit the model, or a rule refers to one that does not exist.
 pub(super) fn open(
     sources: &[GuideSource],
     methods: &[Method],
@@ -96,7 +96,7 @@ pub(super) fn open(
     Ok(guides)
 }
 
-/// The names of the models that a rule reads beside the guided one.
+/// The names of the models that a rule uses beside the guided one.
 fn read_by(method: &Method, schedule: &ScaleSchedule) -> BTreeSet<Arc<str>> {
     let mut names = BTreeSet::new();
     for k in 0..schedule.len() {
@@ -109,7 +109,7 @@ fn read_by(method: &Method, schedule: &ScaleSchedule) -> BTreeSet<Arc<str>> {
     names
 }
 
-/// In what a guide differs from what the guided model's passes need of it.
+/// How a guide differs from what the guided model's passes need.
 fn difference(guided: &dyn OpenModel, guide: &dyn OpenModel) -> Option<String> {
     let differ = |what: &str, own: String, others: String| {
         (own != others).then(|| format!("{what} {others}, and the model's are {own}"))
@@ -123,7 +123,7 @@ fn difference(guided: &dyn OpenModel, guide: &dyn OpenModel) -> Option<String> {
         let prompts = if takes.prompts { " and texts" } else { "" };
         format!("{} classes{prompts}", takes.classes)
     };
-    // Some kinds of models cannot tell their tokenizer.
+    // Some kinds of models do not identify their tokenizer.
     let known = !guided.tokenizer().is_empty() && !guide.tokenizer().is_empty();
     let tokenizer = |model: &dyn OpenModel| if known { model.tokenizer().to_owned() } else { String::new() };
     differ("its scales are", guided.schedule().to_string(), guide.schedule().to_string())

@@ -1,14 +1,17 @@
-//! Configs: a RON file to the five nouns.
+//! Configs: from a RON file to a run's components.
 
 mod condition;
 mod edit;
 mod guides;
 mod prepared;
+mod trace;
 
 use condition::Asked;
 pub use edit::{EditSpec, Given, KeptTokens};
 use guides::GuideSource;
 pub use prepared::Prepared;
+pub(crate) use prepared::fits_in_memory;
+pub use trace::{TraceDtype, TraceField, TraceSpec, numbers};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,32 +28,36 @@ use nextscale_generate::sampler::Sampler;
 /// A guidance rule of a run.
 #[derive(Debug, Clone)]
 pub struct Method {
-    /// Its name among the variants; none where the run has one rule.
+    /// Its name among the variants; `None` if the run has one rule.
     pub name: Option<String>,
     /// The rule.
     pub rule: Arc<dyn Guidance>,
-    /// Where the config says it.
+    /// Its place in the config.
     pub(crate) node: Node,
 }
 
-/// A config that has been read; of the files that it names, the averages of a `Marginal` alone have been looked at.
+/// A config that has been read. Of the files that it names, only the averages of a `Marginal` have been
+/// opened.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Which model.
     pub model: Arc<dyn ModelSource>,
-    /// The rules, all of which get the same random numbers.
+    /// The rules, all of which use the same random numbers.
     pub methods: Vec<Method>,
     /// The sampler.
     pub sampler: Arc<dyn Sampler>,
     /// The seed of all randomness.
     pub seed: u64,
-    /// Images made at once.
+    /// Images generated at once.
     pub batch: usize,
     /// Given tokens to keep.
     pub edit: Option<EditSpec>,
     /// Whether to write `images.npz` too.
     pub npz: bool,
     guides: Vec<GuideSource>,
+    /// The contents of a trace, if one is requested. Images do not depend on it.
+    pub trace: TraceSpec,
+    trace_node: Option<Node>,
     model_node: Node,
     condition: Node,
     folder: PathBuf,
@@ -68,7 +75,7 @@ impl Config {
         Self::from_node(&Document::read(path)?, path.parent().unwrap_or(Path::new("")), registry)
     }
 
-    /// Reads a tree, overrides being applied; paths in it are relative to `folder`.
+    /// Reads a tree to which overrides have been applied; paths in it are relative to `folder`.
     ///
     /// # Errors
     /// If it is wrong, with the place.
@@ -84,6 +91,7 @@ impl Config {
         let batch: usize = fields.take_or("batch", 8)?;
         let edit = fields.node_option("edit");
         let npz = fields.take_or("npz", false)?;
+        let trace_node = fields.node_option("trace").cloned();
         fields.finish()?;
         if batch == 0 {
             return Err(node.get("batch")?.error("a batch of 0 images; give at least 1").into());
@@ -92,7 +100,7 @@ impl Config {
             (Some(rule), None) => vec![(None, rule.clone())],
             (None, Some(list)) => variant_list(list)?,
             (Some(_), Some(list)) => {
-                let error = list.error("`variants` stands beside `guidance`; give one of them");
+                let error = list.error("`variants` and `guidance` cannot be combined; give one of them");
                 return Err(error.with_help("put the rule into the list: (\"name\", Rule(..))").into());
             }
             (None, None) => {
@@ -132,6 +140,8 @@ impl Config {
             batch,
             edit,
             npz,
+            trace: trace_node.as_ref().map(TraceSpec::read).transpose()?.unwrap_or_default(),
+            trace_node,
             model_node: model_node.clone(),
             condition: condition.clone(),
             folder: folder.into(),
@@ -141,15 +151,18 @@ impl Config {
         })
     }
 
-    /// One condition an image, for a model that takes these, and the `condition` of a config that needs no other file.
+    /// One condition per image, for a model that takes these, and the config's `condition` without other
+    /// files.
     ///
     /// # Errors
-    /// If a label is out of range, or of a kind that the model does not take, or a file of prompts cannot be read.
+    /// If a label is out of range or of a kind that the model does not take, or a file of prompts cannot be
+    /// read.
     pub(crate) fn conditions(&self, takes: &Takes) -> Result<Asked> {
         condition::read(&self.condition, takes, &self.folder)
     }
 
-    /// Reads the headers of the model's files and checks everything against them, before any weight is read.
+    /// Reads the headers of the model's files and checks everything against them, before any weights are
+    /// read.
     ///
     /// # Errors
     /// If a file is missing or wrong, or scales, labels or settings do not fit the model.
@@ -187,7 +200,7 @@ fn resolved_fields(
     Ok(fields)
 }
 
-/// The pairs of `variants: [("name", Rule(..))]`, no two of which write to one folder.
+/// The pairs of `variants: [("name", Rule(..))]`, with distinct folders.
 fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
     let Value::List(items) = &list.value else {
         return Err(list
@@ -206,7 +219,7 @@ fn variant_list(list: &Node) -> Result<Vec<(Option<String>, Node)>> {
         let folder = folder_of(&name);
         if folder.is_empty() {
             return Err(item
-                .error(format!("the name `{name}` makes no folder; use letters or digits"))
+                .error(format!("the name `{name}` cannot be a folder; use letters or digits"))
                 .into());
         }
         if folders.contains(&folder) {
@@ -223,7 +236,8 @@ fn no_pair(item: &Node) -> crate::Error {
     error.with_help("write (\"name\", Rule(..))").into()
 }
 
-/// The folder of a variant: letters, digits, points, plus, minus and underscore as they are, what is between as one minus.
+/// The folder of a variant: letters, digits, points, plus, minus and underscore are kept, anything between
+/// becomes one minus.
 pub fn folder_of(name: &str) -> String {
     let mut folder = String::new();
     for c in name.chars() {

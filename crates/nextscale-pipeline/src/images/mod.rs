@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Reads a PNG, JPEG, WebP, BMP or TIFF.
 ///
 /// # Errors
-/// If the file is missing, no image, or ends before its image does.
+/// If the file is missing, not an image, or ends early.
 pub fn read(path: &Path) -> Result<RgbImage> {
     nextscale_files::read_image(path).map_err(|error| match error {
         ImageFileError::Io { path, source } => Error::io("read", path)(source),
@@ -24,7 +24,7 @@ pub fn read(path: &Path) -> Result<RgbImage> {
     })
 }
 
-/// Writes a PNG; it appears whole or not at all.
+/// Writes a PNG, which appears completely or not at all.
 ///
 /// # Errors
 /// If it cannot be written.

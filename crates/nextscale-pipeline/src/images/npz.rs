@@ -10,14 +10,15 @@ use zip::result::ZipError;
 use zip::write::FileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// An entry of as many bytes needs the archive's larger form.
+/// Larger entries need the archive's 64-bit format.
 const LARGE: u64 = u32::MAX as u64 - (1 << 16);
 
-/// Writes pictures as the OpenAI evaluator takes them: an npz with the array `arr_0`, uint8 `[images, H, W, 3]`,
-/// and beside it `arr_1`, int64 `[images]`, where there are labels. `picture(i)` is asked for one image after the other, so that memory holds one at a time.
+/// Writes pictures in the format of the OpenAI evaluator: an npz with the array `arr_0`, uint8 `[images, H,
+/// W, 3]`, and, if there are labels, `arr_1`, int64 `[images]`. `picture(i)` is called for one image after
+/// the other, so that only one is in memory.
 ///
 /// # Errors
-/// If an image cannot be had or has another size, or the file cannot be written.
+/// If an image is unavailable or has another size, or the file cannot be written.
 pub fn write_npz(
     path: &Path,
     images: usize,
@@ -29,7 +30,7 @@ pub fn write_npz(
     let file = File::create(partial.path()).map_err(Error::io("write", path))?;
     let mut archive = ZipWriter::new(BufWriter::new(file));
     let shape = [images, height, width, 3].map(|n| n as u64);
-    // No compression and no clock: the same images are the same bytes.
+    // No compression and no timestamps: the same images give the same bytes.
     let options = FileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())

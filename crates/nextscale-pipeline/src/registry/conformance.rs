@@ -1,4 +1,4 @@
-//! The conformance kits on everything that a registry has.
+//! Runs the conformance kits on everything in a registry.
 
 use nextscale_config::settings::{Entry, Kind, Names};
 use nextscale_config::{Document, Node};
@@ -11,8 +11,9 @@ use nextscale_priors::conformance::{NotConformant, Report, check_prior};
 use super::Registry;
 use nextscale_generate::sampler::Sampler;
 
-/// Checks every rule, prior, sampler and model family of a registry: that its settings are read and written as they are described, and of
-/// rules and priors what all of them promise and what each claims besides. A rule's test is a call of this.
+/// Checks every rule, prior, sampler and model family of a registry: that its settings are read and written
+/// as described, and for rules and priors what all of them promise and what each claims. A rule's test is a
+/// call of this.
 ///
 /// # Errors
 /// The report of the first that fails.
@@ -30,37 +31,37 @@ pub fn check_all(registry: &Registry) -> Result<Vec<Report>, NotConformant> {
     for entry in registry.samplers() {
         reports.push(settings::<dyn Sampler>(entry, names).into_result()?);
     }
-    // What takes an item in place of settings has none to check.
+    // What takes an item instead of settings has none to check.
     for entry in registry.models().iter().filter(|entry| entry.description.item().is_none()) {
         reports.push(settings::<dyn ModelSource>(entry, names).into_result()?);
     }
     Ok(reports)
 }
 
-/// A kit's report on one to try.
+/// A kit's report on an instance.
 fn sampled<K: Kind + ?Sized>(entry: &Entry<K>, names: &Names, check: impl FnOnce(&K) -> Report) -> Report {
     match entry.sample(names) {
         Ok(sample) => check(&sample),
         Err(error) => {
             let mut report = Report::new(entry.description.name);
-            report.check("there is one to try", || {
-                Err(format!("{error}; where the example needs a file, give #[setting(sample = function)]"))
+            report.check("there is an instance to try", || {
+                Err(format!("{error}; if the example needs a file, give #[setting(sample = function)]"))
             });
             report
         }
     }
 }
 
-/// Whether a thing's settings are what its description says.
+/// Checks that the settings are those of the description.
 fn settings<K: Kind + ?Sized>(entry: &Entry<K>, names: &Names) -> Report {
     let mut report = Report::new(format!("the settings of {}", entry.description.name));
     report.check("an unknown setting is answered with those that are described", || {
         let told: Vec<&str> = entry.description.settings.iter().map(|setting| setting.name).collect();
         let mut node = example(entry)?;
-        // Where nothing is described everything is unknown.
+        // Without a description, everything is unknown.
         node.set("nonsense", "0").map_err(|error| error.to_string())?;
         match names.build::<K>(&node) {
-            Ok(_) => Err("it was taken".into()),
+            Ok(_) => Err("it was accepted".into()),
             Err(error) => {
                 let help = error.help_text().unwrap_or_default();
                 let list = help.split_once("allowed: ").map_or("", |(_, list)| list);

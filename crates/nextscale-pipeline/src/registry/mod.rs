@@ -1,4 +1,4 @@
-//! Names in a config to rules, priors, samplers and models; open to other crates.
+//! From names in a config to rules, priors, samplers and models; open to other crates.
 //!
 //! ```
 //! use nextscale_pipeline::Registry;
@@ -35,7 +35,7 @@ use nextscale_weights::WeightFile;
 use crate::{Error, Result};
 use nextscale_generate::sampler::Sampler;
 
-/// The names of rules, priors, samplers and models, with what builds them.
+/// The names of rules, priors, samplers and models, with the functions that build them.
 #[derive(Clone, Default)]
 pub struct Registry {
     names: Names,
@@ -54,25 +54,25 @@ impl Registry {
         Self { names: self.names.in_folder(folder), ..self }
     }
 
-    /// Adds a guidance rule, or replaces the one of its name.
+    /// Adds a guidance rule, replacing one of the same name.
     #[must_use]
     pub fn with_rule<T: Guidance + Settings>(self) -> Self {
         self.with(Entry::of(|rule: T| Arc::new(rule) as Arc<dyn Guidance>))
     }
 
-    /// Adds a prior, or replaces the one of its name.
+    /// Adds a prior, replacing one of the same name.
     #[must_use]
     pub fn with_prior<T: Prior + Settings>(self) -> Self {
         self.with(Entry::of(|prior: T| Arc::new(prior) as Arc<dyn Prior>))
     }
 
-    /// Adds a sampler, or replaces the one of its name.
+    /// Adds a sampler, replacing one of the same name.
     #[must_use]
     pub fn with_sampler<T: Sampler + Settings + 'static>(self) -> Self {
         self.with(Entry::of(|sampler: T| Arc::new(sampler) as Arc<dyn Sampler>))
     }
 
-    /// Adds a model family, or replaces the one of its name.
+    /// Adds a model family, replacing one of the same name.
     #[must_use]
     pub fn with_family(mut self, family: impl ModelFamily + 'static) -> Self {
         let (entry, family) = (family.entry(), Arc::new(family));
@@ -84,40 +84,40 @@ impl Registry {
         self.with(entry)
     }
 
-    /// Adds a thing of any kind, as its entry describes and builds it.
+    /// Adds anything of any kind, as its entry describes and builds it.
     #[must_use]
     pub fn with<K: Kind + ?Sized>(mut self, entry: Entry<K>) -> Self {
         self.names.add(entry);
         self
     }
 
-    /// Every guidance rule, in the order in which they were added.
+    /// Every guidance rule, in the order they were added.
     pub fn rules(&self) -> &[Entry<dyn Guidance>] {
         self.names.entries()
     }
 
-    /// Every prior, in the order in which they were added.
+    /// Every prior, in the order they were added.
     pub fn priors(&self) -> &[Entry<dyn Prior>] {
         self.names.entries()
     }
 
-    /// Every sampler, in the order in which they were added.
+    /// Every sampler, in the order they were added.
     pub fn samplers(&self) -> &[Entry<dyn Sampler>] {
         self.names.entries()
     }
 
-    /// Every name that a config's `model` may have, in the order in which they were added: families, and what else leads to a
-    /// model.
+    /// Every name that a config's `model` may have, in the order they were added: families and other sources
+    /// of models.
     pub fn models(&self) -> &[Entry<dyn ModelSource>] {
         self.names.entries()
     }
 
-    /// Every model family, in the order in which they were added.
+    /// Every model family, in the order they were added.
     pub fn families(&self) -> impl Iterator<Item = &dyn ModelFamily> {
         self.families.iter().map(|(_, family)| &**family)
     }
 
-    /// The guidance rule that a config names.
+    /// Builds the guidance rule that a config names.
     ///
     /// # Errors
     /// An unknown name or field, a wrong type or value, with the place in the config.
@@ -125,7 +125,7 @@ impl Registry {
         Ok(self.names.build(node)?)
     }
 
-    /// The prior that a config names.
+    /// Builds the prior that a config names.
     ///
     /// # Errors
     /// As [`rule`](Self::rule).
@@ -133,7 +133,7 @@ impl Registry {
         Ok(self.names.build(node)?)
     }
 
-    /// The sampler that a config names.
+    /// Builds the sampler that a config names.
     ///
     /// # Errors
     /// As [`rule`](Self::rule).
@@ -141,7 +141,7 @@ impl Registry {
         Ok(self.names.build(node)?)
     }
 
-    /// The model that a config's `model` names; no file has been looked at.
+    /// The model that a config's `model` names, without looking at any file.
     ///
     /// # Errors
     /// As [`rule`](Self::rule).
@@ -149,26 +149,26 @@ impl Registry {
         Ok(self.names.build(node)?.value)
     }
 
-    /// The model of a config, whatever else stands in it, its headers read.
+    /// The model of a config, with headers read, whatever else the config has.
     ///
     /// # Errors
-    /// If `model` is missing or wrong, or as its files are.
+    /// If `model` is missing or wrong, and those of its files.
     pub fn open_model(&self, config: &Node) -> Result<Arc<dyn OpenModel>> {
         let node = config.fields()?.node("model")?;
         self.model(node)?.open(node)
     }
 
-    /// A model of these sizes with random weights, of the first family that knows them.
+    /// A model of these sizes with random weights, by the first family that knows them.
     ///
     /// # Errors
-    /// If no family does, or they make no model.
+    /// If no family does, or they are invalid.
     pub fn random(&self, sizes: &str) -> Result<Arc<dyn OpenModel>> {
         let made = self.families().find_map(|family| family.random(sizes));
         let none = || Error::Usage(format!("no model family makes a random model of the sizes `{sizes}`"));
         made.ok_or_else(none)?
     }
 
-    /// The tokenizer in a file of weights, with its encoder, for images of `(rows, columns)` pixels.
+    /// The tokenizer in a weight file, with its encoder, for images of `(rows, columns)` pixels.
     ///
     /// # Errors
     /// If no family has such a tokenizer, or it cannot be read.
@@ -181,7 +181,7 @@ impl Registry {
         let found = self.families().find_map(|family| family.tokenizer(file, image, device));
         let none = || {
             let message = match self.recognise(file) {
-                Ok(words) => format!("{} is no tokenizer: {words}", file.label()),
+                Ok(words) => format!("{} is not a tokenizer: {words}", file.label()),
                 Err(message) => message,
             };
             Error::Usage(message)
@@ -189,7 +189,8 @@ impl Registry {
         found.ok_or_else(none)?
     }
 
-    /// What a file of weights is in words, whichever family it is of: every tensor's name and shape has been checked then.
+    /// A description of a weight file, of whichever family. Every tensor's name and shape has then been
+    /// checked.
     ///
     /// # Errors
     /// Why it cannot be used.
@@ -197,14 +198,15 @@ impl Registry {
         self.families().find_map(|family| family.recognise(file)).unwrap_or_else(|| {
             let marks: Vec<String> = self.families().flat_map(ModelFamily::marks).collect();
             let looked = marks.join(" nor ");
-            Err(format!("{} is no model that can be used here: neither {looked}", file.label()))
+            Err(format!("{} is not a usable model: neither {looked}", file.label()))
         })
     }
 
-    /// How a training's config says that a part of a model is trained: the architecture that its `model` names, or the first.
+    /// How a training trains a part of a model: by the architecture that the config's `model` names, or the
+    /// first.
     ///
     /// # Errors
-    /// If no family trains what it names.
+    /// If no family trains the named architecture.
     pub fn architecture(&self, part: ModelPart, config: &Node) -> Result<Architecture> {
         let all = self.families().flat_map(ModelFamily::architectures);
         Ok(training::architecture(part, config, all)?)
@@ -216,7 +218,7 @@ impl Registry {
     }
 }
 
-/// A setting that a builder refused, with the place in the config.
+/// A setting that a builder refused, with its place in the config.
 pub(crate) fn placed(error: Error, node: &Node) -> Error {
     match error {
         Error::Core(core @ nextscale_core::Error::Setting { .. }) => node.refused(core.to_string()).into(),

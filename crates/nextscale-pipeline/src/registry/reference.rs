@@ -1,4 +1,4 @@
-//! The reference of configs as a page: names, settings and defaults come from the registry that reads them.
+//! The reference page of configs: names, settings and defaults come from the registry that reads them.
 
 use std::fmt::{Display, Write as _};
 
@@ -10,14 +10,14 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
-    ("model", "must be given", "the model, see below"),
-    ("condition", "must be given", "what to show, one condition an image, see below"),
+pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
+    ("model", "required", "the model, see below"),
+    ("condition", "required", "what to show, one condition per image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
     (
         "variants",
         "this or `guidance`",
-        "several rules that get the same random numbers, `[(\"name\", Rule(..)), ..]`",
+        "several rules that use the same random numbers, `[(\"name\", Rule(..)), ..]`",
     ),
     (
         "guides",
@@ -26,9 +26,15 @@ pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
     ),
     ("sampling", "`TopKTopP()`", "a sampler, see below"),
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),
-    ("batch", "`8`", "images made at once, at least 1; it changes no image"),
+    ("batch", "`8`", "images made at once, at least 1; does not affect the images"),
     ("edit", "none", "given tokens to keep, see below"),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
+    (
+        "trace",
+        "all",
+        "what `--trace FILE` keeps: `(scales: [0, 5], images: [0, 1], fields: [Guided, Tokens], dtype: f16)`; fields are `Logits`, \
+         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`",
+    ),
 ];
 
 pub(crate) const EDITS: [(&str, &str); 4] = [
@@ -52,11 +58,12 @@ pub(crate) const EDITS: [(&str, &str); 4] = [
 ];
 
 /// What an edit keeps, and what it does not.
-const KEPT: &str = "\nThe kept part is not kept byte for byte. It passes through the tokenizer, and VAR's mixing (`tokens: Encoded`) keeps the given image's \
-tokens, which are residuals of that image's own coarser scales: where coarser tokens were drawn otherwise, and every convolution \
-carries what is drawn across the box's edge, the sum is not the given image. A run prints the mean error of the kept part and that of \
-the tokenizer alone. `tokens: Requantised` chooses at every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far, \
-which on the shipped model's own pictures brings the error from 14.9 of 255 to 8.8, where the tokenizer alone has 3.2; `paste: true` puts the given pixels over it, at the price of a seam.\n";
+const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, which is VAR's way, the \
+given image's tokens are kept. They are residuals of that image's own coarser scales, so they do not add up to the given image where \
+coarser tokens were drawn otherwise. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
+every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far. On the shipped model's own \
+pictures this lowers the mean error of the kept part from 14.9 of 255 to 8.8; the tokenizer alone has 3.2. A run prints both errors. \
+`paste: true` puts the given pixels over the kept part, at the price of a seam.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {
@@ -90,7 +97,7 @@ pub fn markdown(registry: &Registry) -> String {
     page
 }
 
-/// How a config's `model` may be written, and what each is.
+/// How a config's `model` can be written, and what each form means.
 fn models(registry: &Registry) -> Vec<(&'static str, String)> {
     let form = |entry: &Entry<_>| {
         let Description { example, settings, .. } = &entry.description;
@@ -102,7 +109,7 @@ fn models(registry: &Registry) -> Vec<(&'static str, String)> {
     registry.models().iter().map(form).collect()
 }
 
-/// Each thing of a kind: what it is, how it is written, and its settings.
+/// Everything of a kind: what it is, how it is written, and its settings.
 fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
     for Description { name, about, example, settings } in entries.iter().map(|entry| &entry.description) {
         let _ = write!(page, "\n### {name}\n\n{about}\n\n```ron\n{example}\n```\n");
@@ -112,7 +119,7 @@ fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
         *page += "\n| setting | default | what it is |\n|---|---|---|\n";
         for setting in settings {
             let default = match &setting.fallback {
-                Fallback::MustBeGiven => "must be given".into(),
+                Fallback::MustBeGiven => "required".into(),
                 Fallback::Nothing => "none".into(),
                 Fallback::Value(text) => format!("`{text}`"),
             };

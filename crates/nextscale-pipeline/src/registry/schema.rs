@@ -1,4 +1,5 @@
-//! The schema of a config, for editors and for programs that write configs: rules, priors, samplers and models are the registry's own.
+//! The schema of a config, for editors and for programs that write configs; rules, priors, samplers and
+//! models come from the registry.
 
 use nextscale_config::Conditions;
 use nextscale_config::settings::schema::{generator, kind, reference};
@@ -9,9 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::Registry;
 use super::reference::{EDITS, FIELDS};
+use crate::config::TraceField;
 use nextscale_generate::sampler::Sampler;
 
-/// JSON Schema, draft 2020-12, of what [`to_json`](nextscale_config::settings::schema::to_json) makes of a run's config.
+/// The JSON Schema, draft 2020-12, of a run's config in the form of
+/// [`to_json`](nextscale_config::settings::schema::to_json).
 pub fn schema(registry: &Registry) -> Value {
     let names = registry.names();
     let mut generator = generator();
@@ -66,13 +69,23 @@ fn field(name: &str, about: &str) -> Value {
         "seed" => json!({ "type": "integer", "minimum": 0, "default": 0 }),
         "batch" => json!({ "type": "integer", "minimum": 1, "default": 8 }),
         "npz" => json!({ "type": "boolean", "default": false }),
+        "trace" => json!({
+            "type": "object",
+            "properties": {
+                "scales": { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+                "images": { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+                "fields": { "type": "array", "items": { "enum": TraceField::ALL } },
+                "dtype": { "enum": ["f32", "f16"], "default": "f32" },
+            },
+            "additionalProperties": false,
+        }),
         _ => json!({}),
     };
     schema["description"] = about.replace(", see below", "").into();
     schema
 }
 
-/// One of several names, each with what the reference says of it.
+/// One of several names, each with its text from the reference.
 fn forms(forms: &[(&str, &str)]) -> Value {
     let form = |(form, about): &(&str, &str)| {
         let name = form.split('(').next().unwrap_or(form);
@@ -86,7 +99,7 @@ fn forms(forms: &[(&str, &str)]) -> Value {
             "additionalProperties": false,
         })
     };
-    // `Null` stands without parentheses too.
+    // `Null` is also written without parentheses.
     let bare = forms.iter().filter(|(_, about)| about.contains("`Null`")).map(|_| json!({ "const": "Null" }));
     json!({ "oneOf": forms.iter().map(form).chain(bare).collect::<Vec<_>>() })
 }

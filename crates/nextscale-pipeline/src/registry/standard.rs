@@ -11,7 +11,7 @@ use super::{Entry, Registry};
 use nextscale_generate::sampler::{Argmax, BitTemperature, EntropyTemperature, MinP, TopKTopP};
 
 impl Registry {
-    /// Everything that nextscale itself has.
+    /// Everything that nextscale itself provides.
     pub fn standard() -> Self {
         Self::new()
             .with_rule::<Conditional>()
@@ -56,7 +56,7 @@ mod tests {
     fn rule(text: &str) -> crate::Result<String> {
         let node = Document::parse("run.ron", text)?;
         let built = Registry::standard().rule(&node)?;
-        // What is written down builds the same rule again.
+        // The resolved config builds the same rule again.
         let again =
             Registry::standard().rule(&Document::parse("again.ron", &built.resolved.to_ron_string())?)?;
         assert_eq!(format!("{:?}", again.value), format!("{:?}", built.value));

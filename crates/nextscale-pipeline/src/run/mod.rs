@@ -1,4 +1,4 @@
-//! A prepared config to a folder of images.
+//! From a prepared config to a folder of images.
 
 mod overview;
 mod summary;
@@ -18,31 +18,32 @@ use rayon::prelude::*;
 use crate::config::{Given, folder_of};
 use crate::device::{DeviceChoice, kind};
 use crate::progress::bar;
+use crate::trace::about;
 use crate::{Batch, Error, Generator, LoadOptions, Model, Prepared, Result, Stop, Trace, images, version};
 use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Part, Seen, Times};
 
-/// How a run goes about it; of this the kind of device and the type alone change its images, in their last digits.
+/// Execution options. Only the device kind and the dtype can change the images, in their last digits.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// The folder to make.
+    /// The folder to write.
     pub out: PathBuf,
     /// Where to write a trace; with variants, one file each, `NAME.VARIANT.safetensors`.
     pub trace: Option<PathBuf>,
     /// The device.
     pub device: DeviceChoice,
-    /// What linear layers and the decoder's convolutions multiply.
+    /// The type in which linear layers and the decoder's convolutions multiply.
     pub dtype: Dtype,
-    /// Whether to show on standard error how far it is.
+    /// Whether to show progress on standard error.
     pub progress: bool,
-    /// Whether to wait for the device after every part, so that its seconds are the part's own.
+    /// Whether to wait for the device after every part, so that its seconds are exact.
     pub exact_times: bool,
-    /// Where someone may ask to stop.
+    /// For requests to stop.
     pub stop: Stop,
 }
 
 impl RunOptions {
-    /// A quiet run on the CPU.
+    /// A silent run on the CPU.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self {
             out: out.into(),
@@ -56,19 +57,25 @@ impl RunOptions {
     }
 }
 
-/// Makes the images that are not there yet.
+/// Generates the missing images.
 ///
 /// # Errors
-/// Anything from the device to the disk. What is finished is kept, and the same run goes on from there; a run that
-/// failed before its first image leaves nothing.
+/// Anything from the device to the disk. Finished images are kept, and the same run resumes from there; a run
+/// that failed before its first image leaves nothing behind.
 pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     let begin = Instant::now();
     let device = options.device.open()?;
     for path in traces(prepared, options).iter().flatten() {
+        if path.is_dir() {
+            let path = path.display();
+            return Err(Error::Usage(format!(
+                "{path} is a folder; name a file for the trace, like {path}/trace.safetensors"
+            )));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return Err(Error::Usage(format!(
-                "there is no folder {} for the trace; make it first",
+                "there is no folder {} for the trace; create it first",
                 folder.display()
             )));
         }
@@ -87,7 +94,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     match RunFolder::open(&options.out, &manifest, &config)? {
         Opened::Complete(_) if traces(prepared, options).iter().flatten().any(|path| !path.exists()) => {
             Err(Error::Folder(format!(
-                "{} is complete and a trace cannot be had afterwards; choose another folder with --out",
+                "{} is complete, and a trace cannot be written afterwards; choose another folder with --out",
                 options.out.display()
             )))
         }
@@ -108,7 +115,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     }
 }
 
-/// Where the trace of every rule goes.
+/// Where each rule's trace is written.
 fn traces(prepared: &Prepared, options: &RunOptions) -> Vec<Option<PathBuf>> {
     let path = |name: Option<&str>| {
         let trace = options.trace.as_ref()?;
@@ -150,7 +157,7 @@ fn fill(
             job.run(&model, given.as_ref(), trace.as_deref(), summary)?;
         }
     } else {
-        // Killed between the last image and its trace's name.
+        // Killed between the last image and the renaming of its trace.
         for (variant, trace) in traces(prepared, options).iter().enumerate() {
             let job = Job { prepared, options, folder, variant, missing: &[], bar: &bar };
             let total = prepared.conditions.len() as u64;
@@ -205,14 +212,20 @@ impl Job<'_> {
         trace.map_or(Ok(()), Trace::finish)
     }
 
-    /// The trace to write to; none where it is whole already.
+    /// The trace to write; `None` if it is complete already.
     fn begin_trace(&self, path: &Path, total: u64) -> Result<Option<Trace>> {
         let method = &self.prepared.folders()[self.variant];
-        let trace = Trace::new(path, total, &format!("{} {method}", self.prepared.identity()))?;
-        match (self.missing.len() as u64, trace.is_begun()) {
+        let spec = &self.prepared.config.trace;
+        let about = about(self.prepared, self.variant, spec);
+        let fingerprint = format!("{} {method}", self.prepared.identity());
+        let trace = Trace::new(path, total, &fingerprint, spec, about)?;
+        // Of the kept images.
+        let missing = self.missing.iter().filter(|&&image| spec.place(image).is_some()).count() as u64;
+        let total = spec.count(total);
+        match (missing, trace.is_begun()) {
             (0, false) if path.exists() => Ok(None),
             (missing, false) if missing < total => Err(Error::Folder(format!(
-                "{} has finished images whose trace is not there; choose another folder with --out, or leave out --trace",
+                "{} has finished images without a trace; choose another folder with --out, or leave out --trace",
                 self.folder.path().display()
             ))),
             _ => Ok(Some(trace)),
@@ -232,7 +245,9 @@ impl Job<'_> {
         let batch = Batch { images, conditions: &conditions };
         let exact = self.options.exact_times;
         let mut watch = Watch { times: &mut summary.times, trace, exact };
-        let pixels = generator.batch(batch, &mut watch, &self.options.stop)?;
+        let pixels = generator
+            .batch(batch, &mut watch, &self.options.stop)
+            .map_err(|error| self.prepared.model.named_in(error))?;
         let reading = Instant::now();
         let mut pictures = images::to_pictures(pixels)?;
         if let Some(given) = given {
@@ -245,7 +260,7 @@ impl Job<'_> {
         }
         watch.times.add(Part::Decoding, reading.elapsed());
         let writing = Instant::now();
-        // The trace first: an image that is there counts as finished.
+        // The trace first: an image on disk counts as finished.
         if let Some(trace) = &mut watch.trace {
             trace.store(images)?;
         }
@@ -266,7 +281,7 @@ impl Job<'_> {
     }
 }
 
-/// What a run looks at in a batch.
+/// What a run observes in a batch.
 struct Watch<'a> {
     times: &'a mut Times,
     trace: Option<&'a mut Trace>,
@@ -300,7 +315,7 @@ impl Observer for Watch<'_> {
     }
 
     fn wants_prior(&self) -> bool {
-        self.trace.is_some()
+        self.trace.as_ref().is_some_and(|trace| trace.keeps_priors())
     }
 
     fn exact_times(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What is written when all images are there: a labelled grid, and npz files.
+//! Files that are written when all images exist: a labelled grid, and npz files.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ pub(super) fn write(prepared: &Prepared, folder: &RunFolder) -> Result<()> {
     Ok(())
 }
 
-/// The number of an image's class, where it is of one.
+/// The number of an image's class, if it has one.
 fn class(condition: &Condition) -> Option<usize> {
     match condition.shown() {
         Condition::Class(class) => Some(*class),
@@ -40,7 +40,7 @@ fn class(condition: &Condition) -> Option<usize> {
     }
 }
 
-/// A row an image, the same in every rule's folder: file, seed, class, and what it shows in words.
+/// One row per image, the same in every rule's folder: file, seed, class, and what it shows in words.
 fn table(prepared: &Prepared) -> String {
     let mut text = String::from("file,seed,image,class,shows,condition\n");
     for (image, condition) in (0..).zip(&prepared.conditions) {
@@ -52,7 +52,7 @@ fn table(prepared: &Prepared) -> String {
     text
 }
 
-/// A field of a CSV file, in quotes where it has to be.
+/// A field of a CSV file, quoted if necessary.
 fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
@@ -61,8 +61,8 @@ fn quoted(field: &str) -> String {
     }
 }
 
-/// Rules against images; for one rule, classes against images where every class has as many, else one image after the
-/// other.
+/// Rules against images; with one rule, classes against images if every class has the same number, otherwise
+/// one image after the other.
 fn grid(prepared: &Prepared, folder: &RunFolder) -> Result<LabelledGrid> {
     let images = prepared.conditions.len();
     let labels: Vec<String> = (0..images).map(|image| prepared.label(image as u64)).collect();

@@ -1,4 +1,4 @@
-//! Where every image of every tensor stands in the file.
+//! Where every image of every tensor is in the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,14 +11,14 @@ use nextscale_weights::{Header, StoredType};
 /// A tensor of one batch.
 pub(super) struct Piece {
     pub name: String,
-    /// F32 or I64.
+    /// F32, F16 or I64.
     pub kind: StoredType,
     /// The shape without the images.
     pub shape: Vec<usize>,
     pub bytes: Vec<u8>,
 }
 
-/// The header of a trace, whose size is known before its values are.
+/// The header of a trace, which is written before the values.
 pub(super) struct Layout {
     header: Header,
     images: u64,
@@ -28,13 +28,13 @@ pub(super) struct Layout {
 
 /// What an unfinished file is.
 pub(super) enum Begun {
-    /// The same run's, whole.
+    /// The same run's, complete.
     Same(Layout),
     /// One whose header was not written to its end.
     NoHeader,
-    /// Another run's, or no trace.
+    /// Another run's, or not a trace.
     Other,
-    /// The same run's, and not as long as it says.
+    /// The same run's, but shorter than its header says.
     Cut,
 }
 
@@ -49,20 +49,20 @@ impl fmt::Display for Begun {
     }
 }
 
-/// Longer ones are not written: some hundred tensors of a hundred bytes each.
-const LONGEST_HEADER: u64 = 1 << 20;
+/// Longer headers are not written: some hundred tensors take a hundred bytes each, besides a config and labels.
+const LONGEST_HEADER: u64 = 1 << 26;
 
 const PURPOSE: &str = "nextscale trace";
 
 impl Layout {
-    /// From the pieces of any batch: every batch has the same.
-    pub fn new(pieces: &[Piece], images: u64, fingerprint: &str) -> Self {
-        let about =
+    /// From the pieces of any batch: every batch has the same. `about` is further metadata.
+    pub fn new(pieces: &[Piece], images: u64, fingerprint: &str, about: &BTreeMap<String, String>) -> Self {
+        let own =
             [("format", PURPOSE.into()), ("images", images.to_string()), ("fingerprint", fingerprint.into())];
-        let about: BTreeMap<String, String> = about.map(|(key, value)| (key.to_owned(), value)).into();
-        let mut header = Header::new(&about);
+        let own = own.map(|(key, value)| (key.to_owned(), value));
+        let mut header = Header::new(&about.clone().into_iter().chain(own).collect());
         // Eight-byte values first keeps every tensor aligned.
-        for kind in [StoredType::I64, StoredType::F32] {
+        for kind in [StoredType::I64, StoredType::F32, StoredType::F16] {
             for piece in pieces.iter().filter(|piece| piece.kind == kind) {
                 let shape: Vec<usize> =
                     std::iter::once(images as usize).chain(piece.shape.iter().copied()).collect();
@@ -72,12 +72,13 @@ impl Layout {
         Self { data: header.to_bytes().len() as u64, header, images }
     }
 
-    /// That of a file of `length` bytes, if it was begun for the same images of the same run and is as long as it says.
+    /// The header of a file of `length` bytes, if it was begun for the same images of the same run and is as
+    /// long as it says.
     pub fn read(file: &File, length: u64, images: u64, fingerprint: &str) -> Begun {
         let Some(header) = Header::read(file) else {
             let mut said = [0; 8];
             let said = file.read_exact_at(&mut said, 0).map(|()| u64::from_le_bytes(said));
-            // The room for the values is made after the header is written.
+            // Room for the values is allocated after the header has been written.
             let begun = said.is_ok_and(|said| said <= LONGEST_HEADER && length < 8 + said) || length == 0;
             return if begun { Begun::NoHeader } else { Begun::Other };
         };
@@ -88,13 +89,13 @@ impl Layout {
         match layout.length() == length {
             _ if !same => Begun::Other,
             true => Begun::Same(layout),
-            // Shorter by all values: it was killed between the two.
+            // Without any values: the process was killed between the two.
             false if length == layout.data => Begun::NoHeader,
             false => Begun::Cut,
         }
     }
 
-    /// Writes the header and makes room for the values.
+    /// Writes the header and allocates room for the values.
     pub fn begin(&self, file: &File) -> io::Result<()> {
         file.write_all_at(&self.header.to_bytes(), 0)?;
         file.sync_data()?;
@@ -102,12 +103,12 @@ impl Layout {
         file.sync_all()
     }
 
-    /// Bytes of the whole file.
+    /// The size of the whole file in bytes.
     pub fn length(&self) -> u64 {
         self.data.saturating_add(self.header.values())
     }
 
-    /// Where the first image of a tensor stands, if it has `bytes` an image as the header says.
+    /// Where the first image of a tensor is, if its images take `bytes` bytes each as in the header.
     pub fn start(&self, piece: &Piece, bytes: usize) -> Option<u64> {
         let place = self.header.place(&piece.name)?;
         let expected = self.images.checked_mul(bytes as u64)?;
@@ -129,7 +130,8 @@ mod tests {
             shape: vec![3],
             bytes: vec![0; 48],
         }];
-        let layout = Layout::new(&pieces, 2, "this");
+        let layout =
+            Layout::new(&pieces, 2, "this", &BTreeMap::from([("labels".to_owned(), "[3]".to_owned())]));
         let write = |change: &dyn Fn(&File)| {
             let file =
                 File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The tiny reference models, and looking at what the loop does with them.
+//! The tiny reference models, and observing the loop with them.
 #![allow(dead_code)] // every test file uses a part
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@ use nextscale_core::Grid;
 
 use crate::{Operator, Prior};
 
-/// What a prior promises beyond what every prior must, and where it can be tried.
+/// What a prior promises beyond what every prior must, and on which grids it can be tried.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriorClaims {
     pub(super) linear: bool,
@@ -12,7 +12,7 @@ pub struct PriorClaims {
 }
 
 impl PriorClaims {
-    /// That channels do not mix, and that it is linear if its operators are separable.
+    /// The default: channels do not mix, and the prior is linear if its operators are separable.
     pub fn of(prior: &(impl Prior + ?Sized)) -> Self {
         let pairs = [
             ((1, 1), (1, 1)),
@@ -31,25 +31,25 @@ impl PriorClaims {
         Self { linear: grids.iter().all(separable), channelwise: true, grids, channels: 6 }
     }
 
-    /// It is linear although its operator is a function; a separable one always is.
+    /// Claims that it is linear although its operator is a function; a separable one always is.
     #[must_use]
     pub fn linear(self) -> Self {
         Self { linear: true, ..self }
     }
 
-    /// Takes back that what happens to a channel depends on that channel alone.
+    /// Withdraws the promise that a channel's result depends only on that channel.
     #[must_use]
     pub fn mixing_channels(self) -> Self {
         Self { channelwise: false, ..self }
     }
 
-    /// It is for these pairs of a coarse and a fine grid only.
+    /// The prior works only on these pairs of a coarse and a fine grid.
     #[must_use]
     pub fn grids(self, grids: impl IntoIterator<Item = (Grid, Grid)>) -> Self {
         Self { grids: grids.into_iter().collect(), ..self }
     }
 
-    /// It is for logits of so many channels only.
+    /// The prior works only on logits with this many channels.
     #[must_use]
     pub fn channels(self, channels: usize) -> Self {
         Self { channels, ..self }

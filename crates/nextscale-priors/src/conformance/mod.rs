@@ -1,4 +1,5 @@
-//! A kit that checks a prior of one's own against what every prior promises, and what it [claims](crate::Prior::claims) itself.
+//! A kit that checks your own prior against what every prior promises, and against what it
+//! [claims](crate::Prior::claims).
 //!
 //! ```
 //! use nextscale_priors::{Dse, conformance::check_prior};
@@ -18,12 +19,12 @@ use nextscale_core::random::splitmix64;
 pub use prior::{PriorKit, check_prior};
 pub use report::{Check, NotConformant, Outcome, Report};
 
-/// Numbers in [-2, 2) that depend on the seed alone (SplitMix64).
+/// Numbers in [-2, 2) that depend only on the seed (SplitMix64).
 pub fn noise(seed: u64, count: usize) -> Vec<f32> {
     (0..count as u64).map(|i| (splitmix64(seed, i + 1) >> 40) as f32 / (1 << 22) as f32 - 2.0).collect()
 }
 
-/// Whether two lists of numbers are the same to the bit; a NaN is itself, and -0 is not 0.
+/// Whether two lists of numbers are identical bit for bit; a NaN equals itself, and -0 is not 0.
 ///
 /// # Errors
 /// The first place where they differ, after `what`.
@@ -37,7 +38,8 @@ pub fn same_bits(found: &[f32], expected: &[f32], what: &str) -> Result<(), Stri
     }
 }
 
-/// Whether two lists of numbers agree to `tolerance`, as a share of the largest of the second, 1 at least.
+/// Whether two lists of numbers agree within `tolerance`, relative to the largest of the second or to 1 if
+/// that is more.
 ///
 /// # Errors
 /// The first place where they differ, after `what`.

@@ -6,39 +6,40 @@ use crate::Prior;
 
 const BATCH: usize = 4;
 
-/// The checks of a prior, to be run after saying what they need to know.
+/// The checks of a prior, and how to try it.
 #[derive(Debug, Clone)]
 pub struct PriorKit<'a> {
     prior: &'a dyn Prior,
     claims: PriorClaims,
 }
 
-/// Checks of `prior` on the CPU device: square grids and others, equal ones, a side of 1; several images and channels.
-/// What the prior [claims](Prior::claims) is tried too.
+/// Checks `prior` on the CPU device: on square and other grids, equal ones and ones with a side of 1, with
+/// several images and channels. Also checks what the prior [claims](Prior::claims).
 pub fn check_prior(prior: &dyn Prior) -> PriorKit<'_> {
     PriorKit { prior, claims: prior.claims() }
 }
 
 impl PriorKit<'_> {
-    /// Tries these pairs of a coarse and a fine grid instead.
+    /// Uses these pairs of a coarse and a fine grid instead.
     #[must_use]
     pub fn grids(self, grids: impl IntoIterator<Item = (Grid, Grid)>) -> Self {
         Self { claims: self.claims.grids(grids), ..self }
     }
 
-    /// Tries logits of so many channels instead of 6.
+    /// Uses logits with this many channels instead of 6.
     #[must_use]
     pub fn channels(self, channels: usize) -> Self {
         Self { claims: self.claims.channels(channels), ..self }
     }
 
-    /// Claims that the prior is linear although its operator is a function; that of a separable one always is tried.
+    /// Claims that the prior is linear although its operator is a function. A separable prior is always
+    /// checked for it.
     #[must_use]
     pub fn linear(self) -> Self {
         Self { claims: self.claims.linear(), ..self }
     }
 
-    /// Takes back that what happens to a channel depends on that channel alone.
+    /// Withdraws the promise that a channel's result depends only on that channel.
     #[must_use]
     pub fn mixing_channels(self) -> Self {
         Self { claims: self.claims.mixing_channels(), ..self }
@@ -60,13 +61,13 @@ impl PriorKit<'_> {
                 }
             })
         });
-        report.check("the same input gives the same output to the bit", || {
+        report.check("the same input gives the same output, bit for bit", || {
             self.each(|from, to| {
                 let x = self.noise(from, 1);
                 same_bits(&self.apply(from, to, &x)?, &self.apply(from, to, &x)?, "made twice")
             })
         });
-        report.check("an image is the same to the bit in every batch", || {
+        report.check("an image is the same, bit for bit, in every batch", || {
             self.each(|from, to| {
                 let x = self.noise(from, 2);
                 let all = self.apply(from, to, &x)?;
@@ -95,7 +96,7 @@ impl PriorKit<'_> {
         if self.claims.channelwise {
             report.check("channels do not mix", || self.each(|from, to| self.channels_apart(from, to)));
         } else {
-            report.not_claimed("channels do not mix", "mixing_channels() takes it back");
+            report.not_claimed("channels do not mix", "withdrawn by mixing_channels()");
         }
         if self.claims.linear {
             report.check("linear", || self.each(|from, to| self.is_linear(from, to)));

@@ -1,14 +1,14 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a kit found.
+/// The results of a kit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     subject: String,
     checks: Vec<Check>,
 }
 
-/// One property and how it went.
+/// One property and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// The property, in words.
@@ -17,18 +17,18 @@ pub struct Check {
     pub outcome: Outcome,
 }
 
-/// How a check went.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It holds on everything that was tried.
+    /// It holds in every case tried.
     Passed,
-    /// It was neither claimed nor tried; how to claim it.
+    /// It was neither claimed nor tried; says how to claim it.
     NotClaimed(&'static str),
-    /// It does not hold: on what, and what was found.
+    /// It does not hold; says where, and what was found.
     Failed(String),
 }
 
-/// At least one check failed; says which, and what was found.
+/// At least one check failed. Says which, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotConformant(pub Report);
@@ -39,7 +39,7 @@ impl Report {
         Self { subject: subject.into(), checks: Vec::new() }
     }
 
-    /// Tries a property. A panic in it is a failure.
+    /// Checks a property. A panic counts as a failure.
     pub fn check(&mut self, name: &'static str, run: impl FnOnce() -> Result<(), String>) {
         let outcome = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => Outcome::Passed,
@@ -53,25 +53,25 @@ impl Report {
         self.checks.push(Check { name, outcome });
     }
 
-    /// Notes a property that nobody claimed.
+    /// Records a property that was not claimed.
     pub fn not_claimed(&mut self, name: &'static str, how: &'static str) {
         self.checks.push(Check { name, outcome: Outcome::NotClaimed(how) });
     }
 
-    /// Every check, in the order in which it was tried.
+    /// Every check, in the order they ran.
     pub fn checks(&self) -> &[Check] {
         &self.checks
     }
 
-    /// Whether none failed.
+    /// Whether no check failed.
     pub fn is_ok(&self) -> bool {
         !self.checks.iter().any(|check| matches!(check.outcome, Outcome::Failed(_)))
     }
 
-    /// The report, if none failed.
+    /// The report, if no check failed.
     ///
     /// # Errors
-    /// The report, if one did.
+    /// The report, if a check failed.
     pub fn into_result(self) -> Result<Self, NotConformant> {
         if self.is_ok() { Ok(self) } else { Err(NotConformant(self)) }
     }
@@ -105,7 +105,7 @@ mod tests {
         let told = report.clone().into_result().unwrap_err().to_string();
         assert!(told.contains("passed  stands") && told.contains("FAILED  holds\n          3 instead of 4"));
         assert!(told.contains("flies (not claimed: call flies())"), "{told}");
-        // The standard hook would print the panic that is caught here.
+        // The standard hook would print the caught panic.
         report.check("survives", || std::panic::resume_unwind(Box::new("out of range".to_owned())));
         assert!(report.to_string().contains("it panicked: out of range"), "{report}");
     }

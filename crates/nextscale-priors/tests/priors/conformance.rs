@@ -64,7 +64,7 @@ fn what_is_wrong_with_a_prior_is_found() {
         let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
         report.checks().iter().filter(|check| failed(&check.outcome)).map(|check| check.name).collect()
     };
-    let batch = "an image is the same to the bit in every batch";
+    let batch = "an image is the same, bit for bit, in every batch";
     assert_eq!(failed(Wrong::MixesImages), [batch, "images do not mix"]);
     assert_eq!(failed(Wrong::MixesChannels), ["channels do not mix"]);
     assert_eq!(failed(Wrong::IsNotLinear), ["linear"]);

@@ -4,13 +4,13 @@ use nextscale_priors::Prior;
 use proptest::prelude::*;
 use rustdct::DctPlanner;
 
-/// A coarse grid and a fine one, square or not, a side of 1 and equal grids included.
+/// A coarse grid and a fine one, square or not, including a side of 1 and equal grids.
 pub fn grids() -> impl Strategy<Value = (Grid, Grid)> {
     (1..=7_usize, 1..=7_usize, 0..=6_usize, 0..=6_usize)
         .prop_map(|(h, w, down, right)| (Grid::new(h, w), Grid::new(h + down, w + right)))
 }
 
-/// Numbers in [-2, 2) that depend on the seed alone.
+/// Numbers in [-2, 2) that depend only on the seed.
 pub fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     (0..count)

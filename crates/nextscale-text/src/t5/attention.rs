@@ -8,7 +8,7 @@ use super::{
     positions::Scores,
 };
 
-/// Multi-head self-attention without scaling: positions and padding come as a bias on the scores.
+/// Multi-head self-attention without scaling; positions and padding are a bias on the scores.
 #[derive(Module, Debug)]
 pub struct Attention {
     queries: Linear,
@@ -46,7 +46,7 @@ impl Attention {
     pub(super) fn forward(&self, x: Tensor<3>, bias: &Scores) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
         let heads = self.heads;
-        // Every head is an image of its own to the kernel, as each has a bias of its own.
+        // Every head is a separate image for the kernel, because each has its own bias.
         let apart = |x: Tensor<3>| {
             let head_width = x.dims()[2] / heads;
             let x = x.reshape([batch, tokens, heads, head_width]).swap_dims(1, 2);

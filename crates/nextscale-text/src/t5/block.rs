@@ -9,7 +9,7 @@ use super::{
     positions::Scores,
 };
 
-/// Self-attention and feed-forward, each behind a norm and added to what came in.
+/// Self-attention and feed-forward, each after a norm and added to its input.
 #[derive(Module, Debug)]
 pub struct Block {
     attention_norm: RmsNorm,

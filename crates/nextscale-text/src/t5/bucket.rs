@@ -1,10 +1,11 @@
-//! Buckets of relative positions (Raffel and others, "Exploring the limits of transfer learning with a unified text-to-text
-//! transformer", 2020): near ones have one each, farther ones share, the wider the farther.
+//! Buckets of relative positions (Raffel and others, "Exploring the limits of transfer learning with a
+//! unified text-to-text transformer", 2020): near positions have one each, farther ones share buckets of
+//! growing width.
 
 /// The bucket, `0..buckets`, of a key that lies `distance` tokens behind its query (negative: before it).
 ///
-/// Half of the buckets are for keys behind the query. Of each half, half are exact; the others' widths grow as the logarithm up
-/// to `farthest`, beyond which all share the last.
+/// Half of the buckets are for keys after the query. In each half, half are exact; the widths of the others
+/// grow logarithmically up to `farthest`, beyond which all share the last.
 pub fn bucket(distance: i64, buckets: usize, farthest: usize) -> usize {
     let side = buckets / 2;
     let exact = side / 2;
@@ -13,7 +14,7 @@ pub fn bucket(distance: i64, buckets: usize, farthest: usize) -> usize {
     if distance < exact {
         return start + distance;
     }
-    // In f32 and in this order, as the reference computes it: the edges of buckets depend on the rounding.
+    // In f32 and in this order, as in the reference: the edges of buckets depend on the rounding.
     let scale = (farthest as f64 / exact as f64).ln() as f32;
     let beyond = (distance as f32 / exact as f32).ln() / scale * (side - exact) as f32;
     start + (exact + beyond as usize).min(side - 1)

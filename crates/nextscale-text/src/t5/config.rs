@@ -3,7 +3,7 @@ use nextscale_core::{Error, Result};
 /// The sizes of a T5 encoder with gated GELU feed-forwards (T5 v1.1, Flan-T5).
 #[derive(Debug, Clone, PartialEq)]
 pub struct T5Config {
-    /// Rows of the table of embeddings: the vocabulary's tokens, and what fills them up.
+    /// Rows of the table of embeddings: the vocabulary's tokens and padding.
     pub vocabulary: usize,
     /// Channels of the rows between blocks.
     pub width: usize,
@@ -11,19 +11,19 @@ pub struct T5Config {
     pub depth: usize,
     /// Attention heads.
     pub heads: usize,
-    /// Channels of a head; `heads · head_width` need not be `width`.
+    /// Channels per head; `heads · head_width` may differ from `width`.
     pub head_width: usize,
     /// Hidden channels of the feed-forward.
     pub hidden: usize,
     /// Buckets of relative positions, a multiple of 4.
     pub buckets: usize,
-    /// The distance in tokens from which on all relative positions share a bucket.
+    /// The distance in tokens from which all relative positions share a bucket.
     pub farthest: usize,
-    /// What is added to the mean square before its root.
+    /// Added to the mean square before its root.
     pub epsilon: f64,
 }
 
-/// What no tensor tells of published encoders.
+/// Settings of published encoders that cannot be inferred from tensors.
 pub(super) const FARTHEST: usize = 128;
 pub(super) const EPSILON: f64 = 1e-6;
 
@@ -48,10 +48,10 @@ impl T5Config {
         }
     }
 
-    /// Checks that the sizes make an encoder.
+    /// Checks the sizes.
     ///
     /// # Errors
-    /// If a size is 0, or the buckets cannot be shared out.
+    /// If a size is 0, or the buckets cannot be divided.
     pub fn check(&self) -> Result<()> {
         let sizes = [
             ("vocabulary", self.vocabulary),
@@ -65,7 +65,10 @@ impl T5Config {
             return Err(Error::setting(name, "is 0; a T5 encoder has at least 1"));
         }
         if self.buckets < 4 || !self.buckets.is_multiple_of(4) {
-            return Err(Error::setting("buckets", format!("{} is no multiple of 4 above 0", self.buckets)));
+            return Err(Error::setting(
+                "buckets",
+                format!("{} is not a multiple of 4 above 0", self.buckets),
+            ));
         }
         if self.farthest <= self.buckets / 4 {
             let message = format!("{} tokens are fewer than the buckets of one token each", self.farthest);

@@ -1,4 +1,4 @@
-//! The reference numbers that the tests compare with: upstream's encoder on a tiny model (tests/fixtures/infinity/README.md).
+//! The reference numbers for tests: upstream's encoder on a tiny model (tests/fixtures/infinity/README.md).
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub fn weights() -> WeightFile {
     WeightFile::open(folder().join("t5_encoder.safetensors")).unwrap()
 }
 
-/// What upstream recorded.
+/// Upstream's results.
 pub fn reference() -> Reference {
     Reference(WeightFile::open(folder().join("reference.safetensors")).unwrap())
 }
@@ -39,7 +39,7 @@ impl Reference {
     }
 }
 
-/// One row of token numbers.
+/// One row of token ids.
 pub fn row(tokens: &[i64]) -> Tensor<2, Int> {
     Tensor::from_data(TensorData::new(tokens.to_vec(), [1, tokens.len()]), &Device::flex())
 }

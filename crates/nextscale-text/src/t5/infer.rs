@@ -1,4 +1,4 @@
-//! An encoder's sizes, from its header and the `config.json` beside it.
+//! Infers an encoder's sizes from its header and the `config.json` beside it.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// What a `config.json` says of an encoder; the rest of it is about decoding.
+/// What a `config.json` says about the encoder; the rest concerns decoding.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Described {
     vocab_size: Option<usize>,
@@ -41,18 +41,18 @@ impl Described {
         })
     }
 
-    /// The number of the token that ends a text.
+    /// The id of the token that ends a text.
     pub fn end(&self) -> u32 {
         self.eos_token_id.unwrap_or(1)
     }
 }
 
 impl T5Config {
-    /// Reads the sizes from a header. The farthest distance and the norms' epsilon leave no trace in the tensors: they are the
-    /// file's metadata, or those of all published encoders.
+    /// Infers the sizes from a header. The largest distance and the norms' epsilon cannot be inferred from
+    /// tensors: they come from the file's metadata, or are those of all published encoders.
     ///
     /// # Errors
-    /// If the file is no T5 encoder with gated feed-forwards.
+    /// If the file is not a T5 encoder with gated feed-forwards.
     pub fn infer(file: &WeightFile) -> Result<Self> {
         let file = rooted(file)?;
         let plain = "encoder.block.0.layer.1.DenseReluDense.wi.weight";
@@ -60,7 +60,7 @@ impl T5Config {
             return Err(Error::Encoder {
                 file: file.label().into(),
                 detail: format!(
-                    "`{plain}` is that of a first T5, whose feed-forwards have no gate; give a T5 v1.1 or Flan-T5"
+                    "`{plain}` belongs to an original T5, whose feed-forwards have no gate; give a T5 v1.1 or Flan-T5"
                 ),
             });
         }
@@ -93,7 +93,7 @@ impl T5Config {
         Ok(config)
     }
 
-    /// These sizes with what a `config.json` adds.
+    /// These sizes, completed from a `config.json`.
     ///
     /// # Errors
     /// If it describes other weights.
@@ -117,7 +117,7 @@ impl T5Config {
         }
         if let Some(kind) = described.feed_forward_proj.as_deref().filter(|&kind| kind != "gated-gelu") {
             return Err(wrong(format!(
-                "`feed_forward_proj` is {kind:?}; gated-gelu is read here (T5 v1.1, Flan-T5)"
+                "`feed_forward_proj` is {kind:?}; only gated-gelu is supported (T5 v1.1, Flan-T5)"
             )));
         }
         self.farthest = described.relative_attention_max_distance.unwrap_or(self.farthest);
@@ -148,11 +148,11 @@ fn sizes(file: &WeightFile, name: &str) -> Result<[usize; 2], WeightError> {
     })
 }
 
-/// What the metadata says, and `otherwise` where it says nothing.
+/// The value in the metadata, or `otherwise` if it has none.
 fn told<T: std::str::FromStr>(file: &WeightFile, name: &str, otherwise: T) -> Result<T> {
     let Some(text) = file.metadata().get(name) else { return Ok(otherwise) };
     text.parse().map_err(|_| Error::Encoder {
         file: file.label().into(),
-        detail: format!("its metadata says `{name}` is {text:?}, which is no number"),
+        detail: format!("its metadata says `{name}` is {text:?}, which is not a number"),
     })
 }

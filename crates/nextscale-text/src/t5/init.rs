@@ -21,19 +21,20 @@ use super::{
 use crate::Result;
 
 impl T5Config {
-    /// An encoder with fresh weights, as T5's authors begin: deviations that keep the size of what linear layers give, embeddings
-    /// of deviation 1. The seed decides every weight, the same on all devices.
+    /// An encoder with fresh weights, initialised as by T5's authors: standard deviations that preserve the
+    /// size of linear layers' outputs, and 1 for embeddings. The seed determines every weight, the same on
+    /// all devices.
     ///
     /// # Errors
-    /// If the sizes make no encoder.
+    /// If the sizes are invalid.
     pub fn init(&self, seed: u64, device: &Device) -> Result<T5> {
         self.fresh(seed, device, false)
     }
 
-    /// The same to encode only, as [`T5::load_to_encode`] gives it from a file.
+    /// The same for encoding only, as from [`T5::load_to_encode`].
     ///
     /// # Errors
-    /// If the sizes make no encoder.
+    /// If the sizes are invalid.
     pub fn init_to_encode(&self, seed: u64, device: &Device) -> Result<T5> {
         self.fresh(seed, device, is_cpu(device))
     }
@@ -48,16 +49,16 @@ impl T5Config {
 }
 
 impl T5 {
-    /// Writes a `.safetensors` file with the published keys. What no tensor tells is in its metadata, so that it can be opened
-    /// without a `config.json`.
+    /// Writes a `.safetensors` file with the published keys. Its metadata has what cannot be inferred from
+    /// tensors, so that it opens without a `config.json`.
     ///
     /// # Errors
-    /// If the disk refuses, or a value does not fit f16.
+    /// If writing fails, or a value does not fit f16.
     pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
         Ok(save_safetensors(path, self.tensors(), precision, &self.metadata())?)
     }
 
-    /// What a file says in its header.
+    /// The header's metadata.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let config = self.config();
         [("farthest", config.farthest.to_string()), ("epsilon", config.epsilon.to_string())]
@@ -108,14 +109,14 @@ impl Supply for Fresh<'_> {
     }
 
     fn linear(&mut self, key: &str, inner: usize, out: usize) -> Result<Linear, Infallible> {
-        // Scores are not divided by √head_width: the queries' weights are.
+        // Scores are not divided by √head_width; the queries' weights are instead.
         let scale = if key.ends_with("SelfAttention.q.weight") { self.config.head_width } else { 1 };
         let rows = self.normal(key, inner * out, ((inner * scale) as f64).powf(-0.5));
         if self.packed {
             return Ok(Linear::lay_out(&rows, [out, inner], self.device));
         }
         let rows = Tensor::<2>::from_data(TensorData::new(rows, [out, inner]), self.device);
-        // Laid out anew: a transposed view would make every later product slow.
+        // Copied: a transposed view would slow down every later product.
         let data = rows.transpose().into_data();
         Ok(Linear::Plain(Param::from_tensor(Tensor::from_data(data, self.device))))
     }

@@ -1,5 +1,6 @@
-//! The published key names, said once: a model is built by asking a [`Supply`] for every parameter by its key, and lists its
-//! parameters under the same keys. Loading, initialising, checking a file's header and saving all go this way.
+//! The published key names, stated once: a model is built by asking a [`Supply`] for every parameter by its
+//! key, and lists its parameters under the same keys. Loading, initialising, checking headers and saving all
+//! go through this.
 
 use burn::{
     module::{Param, ParamId},
@@ -8,18 +9,18 @@ use burn::{
 
 use super::linear::Linear;
 
-/// Where parameters come from when a model is built.
+/// The source of parameters when a model is built.
 pub(super) trait Supply {
-    /// Why a parameter cannot be had.
+    /// Why a parameter is unavailable.
     type Error;
 
     /// The weight `key` of a norm.
     fn gain(&mut self, key: &str, width: usize) -> Result<Param<Tensor<1>>, Self::Error>;
 
-    /// The table `key`, of rows that are looked up.
+    /// The table `key`, for looking up rows.
     fn table(&mut self, key: &str, shape: [usize; 2]) -> Result<Param<Tensor<2>>, Self::Error>;
 
-    /// The linear layer whose weight is `key`, which a file has as `[out, inner]`.
+    /// The linear layer whose weight is `key`, stored as `[out, inner]`.
     fn linear(&mut self, key: &str, inner: usize, out: usize) -> Result<Linear, Self::Error>;
 }
 
@@ -44,7 +45,7 @@ impl<'a> Named<'a> {
         Self { key: key.into(), value }
     }
 
-    /// The identity by which burn's optimisers know it.
+    /// Its identity for burn's optimisers.
     pub fn id(&self) -> ParamId {
         match self.value {
             Value::Gain(param) => param.id,
@@ -53,7 +54,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The values as a file has them, f32.
+    /// The values as stored, f32.
     pub fn data(&self) -> TensorData {
         match self.value {
             Value::Gain(param) => param.val().into_data(),

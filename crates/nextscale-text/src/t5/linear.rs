@@ -10,9 +10,9 @@ use nextscale_kernels::{
 /// A linear layer without bias.
 #[derive(Module, Debug)]
 pub enum Linear {
-    /// `[in, out]`: trains, and runs on any device.
+    /// `[in, out]`: can be trained, and runs on any device.
     Plain(Param<Tensor<2>>),
-    /// Laid out for products on the CPU; has no gradients.
+    /// Packed for products on the CPU; has no gradients.
     Packed(Panels),
 }
 
@@ -34,8 +34,8 @@ impl Linear {
         Self::Packed(Panels { values, outputs })
     }
 
-    /// `x · W` over the last dimension; x is `[batch, tokens, in]`. A row's result is the same bit for bit on the CPU whatever
-    /// rows stand beside it.
+    /// `x · W` over the last dimension; x is `[batch, tokens, in]`. On the CPU, a row's result is the same,
+    /// bit for bit, whatever the other rows are.
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         self.product(x, Then::Nothing)
     }
@@ -60,7 +60,7 @@ impl Linear {
         out.reshape([batch, tokens, outputs])
     }
 
-    /// The identity by which burn's optimisers know it.
+    /// Its identity for burn's optimisers.
     pub(super) fn id(&self) -> ParamId {
         match self {
             Self::Plain(weight) => weight.id,
@@ -79,7 +79,7 @@ impl Linear {
         }
     }
 
-    /// The values as a file has them, f32.
+    /// The values as stored, f32.
     pub(super) fn stored(&self) -> TensorData {
         match self {
             Self::Plain(weight) => weight.val().transpose().into_data(),

@@ -15,12 +15,12 @@ use super::{
 };
 use crate::Result;
 
-/// The table of embeddings under the encoder's own name; published files have one of the two or both.
+/// The table of embeddings under the encoder's own name; published files have one or both.
 const TIED: &str = "encoder.embed_tokens.weight";
 
 impl T5 {
-    /// Reads an encoder of these sizes to train, or for any device. Every name and shape is checked before a value is read;
-    /// a decoder and its head are passed over.
+    /// Loads an encoder of these sizes for training, or for any device. Every name and shape is checked
+    /// before any value is read; a decoder and its head are ignored.
     ///
     /// # Errors
     /// If the file cannot be read, or a tensor is missing, unexpected or misshapen.
@@ -28,8 +28,8 @@ impl T5 {
         Self::read(file, config, device, false)
     }
 
-    /// As [`load`](Self::load), to encode only: on the CPU the weights of linear layers are laid out for its products, which
-    /// are faster then. Such an encoder has no gradients.
+    /// As [`load`](Self::load), for encoding only: on the CPU, the weights of linear layers are packed, which
+    /// makes products faster. Such an encoder has no gradients.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -43,7 +43,7 @@ impl T5 {
     }
 }
 
-/// The file at the dictionary that has an encoder of these sizes, its names and shapes checked.
+/// The file at the dictionary that holds an encoder of these sizes, after checking names and shapes.
 pub(crate) fn check(file: &WeightFile, config: &T5Config) -> Result<WeightFile> {
     config.check()?;
     let file = rooted(file)?;
@@ -51,18 +51,18 @@ pub(crate) fn check(file: &WeightFile, config: &T5Config) -> Result<WeightFile> 
     Ok(file)
 }
 
-/// The file at the dictionary that has an encoder.
+/// The file at the dictionary that holds an encoder.
 pub(super) fn rooted(file: &WeightFile) -> Result<WeightFile> {
     Ok(file.rooted("encoder.final_layer_norm.weight")?)
 }
 
-/// The name that the table of embeddings has in a file.
+/// The name of the table of embeddings in a file.
 pub(super) fn embedding_in(file: &WeightFile) -> &'static str {
     if file.info(EMBEDDING).is_none() && file.info(TIED).is_some() { TIED } else { EMBEDDING }
 }
 
 impl T5Config {
-    /// The tensors that an encoder of these sizes has, by the published keys, and what is passed over in this file.
+    /// The tensors of an encoder of these sizes, by the published keys, and those to ignore in this file.
     pub fn expected(&self, file: &WeightFile) -> ExpectedTensors {
         let expected = ExpectedTensors::new(format!("a T5 encoder of depth {}", self.depth))
             .ignore(EMBEDDING)
@@ -105,7 +105,7 @@ impl Supply for Loader<'_> {
     }
 }
 
-/// Notes what a model asks for, and supplies parameters without values.
+/// Records what a model asks for, and supplies parameters without values.
 struct Recorder {
     expected: ExpectedTensors,
     embedding: &'static str,
@@ -158,7 +158,7 @@ mod tests {
         (folder, file)
     }
 
-    /// The fixture's tensors, both names of the embeddings among them.
+    /// The fixture's tensors, including both names of the embeddings.
     fn tensors() -> Tensors {
         let file = weights();
         let data = |name: &str| {

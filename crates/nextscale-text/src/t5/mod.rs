@@ -1,8 +1,8 @@
-//! The T5 encoder (Raffel and others, "Exploring the limits of transfer learning with a unified text-to-text transformer",
-//! 2020) in the form of T5 v1.1 and Flan-T5, under the published key names.
+//! The T5 encoder (Raffel and others, "Exploring the limits of transfer learning with a unified text-to-text
+//! transformer", 2020) in the form of T5 v1.1 and Flan-T5, under the published key names.
 //!
-//! Blocks are pre-norm, norms divide by the root mean square, nothing has a bias. Attention scores are not scaled; a bias by
-//! relative position, the same in all blocks, is added to them.
+//! Blocks are pre-norm, norms divide by the root mean square, and nothing has a bias. Attention scores are
+//! not scaled; a bias by relative position, shared by all blocks, is added to them.
 
 mod attention;
 mod block;

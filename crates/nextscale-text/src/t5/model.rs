@@ -14,9 +14,10 @@ use super::{
 
 pub(super) const EMBEDDING: &str = "shared.weight";
 
-/// The T5 encoder: rows of token numbers to rows of embeddings.
+/// The T5 encoder: token ids to rows of embeddings.
 ///
-/// The same modules encode prompts and train. On an autodiff device all parameters get gradients, the table of positions too.
+/// The same modules are used for encoding and training. On an autodiff device all parameters have gradients,
+/// including the table of positions.
 #[derive(Module, Debug)]
 pub struct T5 {
     /// `[vocabulary, width]`.
@@ -57,7 +58,8 @@ impl T5 {
         names
     }
 
-    /// Every parameter's values under its published key and in its published layout, taken off the device one by one.
+    /// Every parameter's values under its published key and in its published layout, copied from the device
+    /// one by one.
     pub fn tensors(&self) -> impl Iterator<Item = (String, TensorData)> + '_ {
         self.parameters().into_iter().map(|named| {
             let data = named.data();
@@ -65,11 +67,11 @@ impl T5 {
         })
     }
 
-    /// The rows of prompts by their tokens, as a backbone is conditioned on them; shorter ones are filled up. On an autodiff
-    /// device gradients flow back from the rows.
+    /// The rows of prompts from their tokens, as the condition of a backbone; shorter ones are padded. On an
+    /// autodiff device, gradients flow back from the rows.
     ///
     /// # Errors
-    /// If there is no prompt, one without a token, or a token outside of the vocabulary.
+    /// If there are no prompts, one has no tokens, or a token is outside the vocabulary.
     pub fn rows<P: AsRef<[u32]>>(&self, prompts: &[P]) -> Result<ConditionRows> {
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.as_ref().len()).collect();
         let (Some(&shortest), Some(&longest)) = (lengths.iter().min(), lengths.iter().max()) else {
@@ -77,7 +79,7 @@ impl T5 {
         };
         let all = prompts.iter().flat_map(AsRef::as_ref);
         if let Some(token) = all.clone().find(|&&token| token as usize >= self.config.vocabulary) {
-            let message = format!("token {token} is none of the encoder's {}", self.config.vocabulary);
+            let message = format!("token {token} is not one of the encoder's {}", self.config.vocabulary);
             return Err(Error::setting("condition", message));
         }
         if shortest == 0 {
@@ -98,17 +100,17 @@ impl T5 {
 
     /// The embeddings of tokens `[batch, tokens]`, after the last norm: `[batch, tokens, width]`.
     ///
-    /// Tokens where `padding` (`[batch, tokens]`) is true are hidden from the others: rows do not depend on them, but to the
-    /// last digits. Of every row one token at least must be seen. On the CPU rows without padding are the same bit for bit
-    /// whatever the batch.
+    /// Tokens where `padding` (`[batch, tokens]`) is true are hidden from the others: rows depend on them
+    /// only in the last digits. Every row must have at least one visible token. On the CPU, rows without
+    /// padding are the same, bit for bit, in any batch.
     ///
     /// # Panics
-    /// If a token is outside of the vocabulary, as burn's own look-up.
+    /// If a token is outside the vocabulary, as burn's own look-up.
     pub fn forward(&self, tokens: Tensor<2, Int>, padding: Option<Tensor<2, Bool>>) -> Tensor<3> {
         self.layers(tokens, padding, |_| {})
     }
 
-    /// As [`forward`](Self::forward); `see` sees what goes into every block.
+    /// As [`forward`](Self::forward); `see` receives the input of every block.
     pub(super) fn layers(
         &self,
         tokens: Tensor<2, Int>,
@@ -147,7 +149,7 @@ mod tests {
         }
     }
 
-    /// The encoder in every form: to encode, to run anywhere, to train.
+    /// The encoder in every form: for encoding, for any device, for training.
     fn forms() -> [(&'static str, T5, Device); 3] {
         let plain = Device::flex();
         let tracked = plain.clone().autodiff();
@@ -224,7 +226,7 @@ mod tests {
         assert_close(&values.slice([0..1, 0..2]), &alone, 2e-5, "rows");
         assert!(rows(&[]).unwrap_err().contains("there is no prompt"));
         assert!(rows(&[&[1], &[]]).unwrap_err().contains("has no token"));
-        assert!(rows(&[&[97]]).unwrap_err().contains("token 97 is none of the encoder's 97"));
+        assert!(rows(&[&[97]]).unwrap_err().contains("token 97 is not one of the encoder's 97"));
     }
 
     #[test]

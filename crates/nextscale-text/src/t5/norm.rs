@@ -5,7 +5,7 @@ use burn::{
 
 use super::keys::{Named, Supply, Value};
 
-/// `x / √(mean x² + epsilon) ⊙ weight` over channels: no mean is taken off and nothing is added.
+/// `x / √(mean x² + epsilon) ⊙ weight` over channels: no mean is subtracted and no bias added.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     /// `[channels]`.

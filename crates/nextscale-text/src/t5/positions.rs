@@ -20,12 +20,12 @@ pub struct Positions {
     farthest: usize,
 }
 
-/// What is added to attention scores, `[batch · heads, tokens, tokens]`.
+/// Added to attention scores, `[batch · heads, tokens, tokens]`.
 #[derive(Debug, Clone)]
 pub(super) enum Scores {
     /// Without gradients.
     Constant(Tensor<3>),
-    /// Within autodiff: the table of positions learns through it.
+    /// Within autodiff: the table of positions is trained through it.
     Tracked(Tensor<3>),
 }
 
@@ -46,12 +46,12 @@ impl Positions {
         let pairs = (0..tokens as i64).flat_map(|query| (0..tokens as i64).map(move |key| key - query));
         let rows: Vec<i64> = pairs.map(|distance| bucket(distance, buckets, self.farthest) as i64).collect();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [tokens * tokens]), &table.device());
-        // Heads first, so that a head's biases lie together.
+        // Heads first, so that a head's biases are contiguous.
         let biases: Tensor<2> = table.select(0, rows).transpose();
         biases.reshape([heads, tokens, tokens])
     }
 
-    /// What is added to the scores of a batch; keys where `padding` (`[batch, tokens]`) is true are hidden.
+    /// Added to the scores of a batch; keys where `padding` (`[batch, tokens]`) is true are hidden.
     pub(super) fn scores(&self, batch: usize, tokens: usize, padding: Option<Tensor<2, Bool>>) -> Scores {
         let bias = self.bias(tokens);
         let [heads, ..] = bias.dims();

@@ -6,7 +6,7 @@ use nextscale_kernels::softmax;
 
 use super::{Conv, Norm, NormGroups};
 
-/// Attention of one head over all positions of a feature map, around a shortcut.
+/// Single-head attention over all positions of a feature map, with a shortcut.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct AttnBlock {

@@ -4,20 +4,20 @@ use burn::{
 };
 use nextscale_core::Dtype;
 
-/// A parameter without values: [`fill`](super::parameters::fill) gives it some.
+/// A parameter without values; [`fill`](super::parameters::fill) supplies them.
 pub(crate) fn empty<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     let init = move |device: &Device, _: bool| Tensor::zeros(shape, device);
     Param::uninitialized(ParamId::new(), init, device.clone(), true, shape.into())
 }
 
-/// A convolution that keeps the size: 3×3 with one row and column of zeros around, or 1×1.
+/// A convolution that preserves the size: 3×3 with one row and column of zero padding, or 1×1.
 #[derive(Module, Debug)]
 pub struct Conv {
     /// `[out, in, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
-    /// What a 3×3 convolution multiplies.
+    /// The type in which a 3×3 convolution multiplies.
     #[module(skip)]
     pub dtype: Dtype,
 }

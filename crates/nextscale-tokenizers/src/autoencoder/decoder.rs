@@ -6,13 +6,13 @@ use nextscale_core::Dtype;
 
 use super::{AttnBlock, Conv, Layout, Mid, Norm, ResnetBlock, Upsample, encoder::blocks};
 
-/// From latents to an image, doubling at every level but the last that runs.
+/// From latents to an image, doubling the size at every level but the last to run.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct Decoder {
     pub conv_in: Conv,
     pub mid: Mid,
-    /// By size, finest first: run from the back.
+    /// By size, finest first; run from the back.
     pub up: Vec<DecoderLevel>,
     pub norm_out: Norm,
     pub conv_out: Conv,
@@ -61,7 +61,7 @@ impl Decoder {
         }
     }
 
-    /// `[batch, latent channels, h, w]` to `[batch, 3, H, W]`, around [-1, 1] and not clamped.
+    /// `[batch, latent channels, h, w]` to `[batch, 3, H, W]`, roughly in [-1, 1], not clamped.
     pub fn forward(&self, latents: Tensor<4>) -> Tensor<4> {
         let h = self.mid.forward(self.conv_in.forward(latents));
         let h = self.up.iter().rev().fold(h, |h, level| level.forward(h));
@@ -70,7 +70,7 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// Sets what 3×3 convolutions multiply: all but the last, which makes the image.
+    /// Sets the type in which 3×3 convolutions multiply, except in the last, which produces the image.
     pub fn set_dtype(&mut self, dtype: Dtype) {
         self.mid.set_dtype(dtype);
         self.up.iter_mut().flat_map(|level| &mut level.block).for_each(|block| block.set_dtype(dtype));

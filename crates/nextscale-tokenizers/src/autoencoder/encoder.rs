@@ -6,7 +6,7 @@ use nextscale_core::Dtype;
 
 use super::{AttnBlock, Conv, Downsample, Layout, Norm, ResnetBlock};
 
-/// From an image to latents, halving at every level but the last.
+/// From an image to latents, halving the size at every level but the last.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct Encoder {
@@ -28,7 +28,7 @@ pub struct EncoderLevel {
     pub downsample: Option<Downsample>,
 }
 
-/// The blocks between encoder and latents, and between latents and decoder.
+/// The blocks between the encoder and the latents, and between the latents and the decoder.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct Mid {
@@ -67,7 +67,8 @@ impl Encoder {
         }
     }
 
-    /// Sets what 3×3 convolutions multiply: all but the first and the last, which have few channels on a side.
+    /// Sets the type in which 3×3 convolutions multiply, except in the first and last, which have few
+    /// channels on one side.
     pub fn set_dtype(&mut self, dtype: Dtype) {
         self.mid.set_dtype(dtype);
         self.down.iter_mut().flat_map(|level| &mut level.block).for_each(|block| block.set_dtype(dtype));

@@ -1,11 +1,12 @@
-//! Fresh weights, which a seed decides, the same on all devices.
+//! Fresh weights, determined by a seed, the same on all devices.
 
 use std::collections::BTreeMap;
 
 use nextscale_core::random::{fnv1a, mix, splitmix64};
 
-/// Fresh values of a convolution's or norm's tensor `key`, as PyTorch begins: norms with one and zero, convolutions uniform
-/// in ±1/√(inputs · kernel). `shapes` has the shapes of all tensors: a bias is as wide as the weight beside it.
+/// Initial values of a convolution's or norm's tensor `key`, as in PyTorch: ones and zeros for norms, uniform
+/// in ±1/√(inputs · kernel) for convolutions. `shapes` has the shapes of all tensors: a bias takes its bound
+/// from the weight beside it.
 pub(crate) fn layer(
     seed: u64,
     key: &str,
@@ -20,7 +21,7 @@ pub(crate) fn layer(
     uniform(seed, key, count, (weight[1..].iter().product::<usize>() as f64).powf(-0.5))
 }
 
-/// Numbers uniform in ±`bound`, a stream of their own for every key.
+/// Uniform numbers in ±`bound`, with a separate stream for every key.
 pub(crate) fn uniform(seed: u64, key: &str, count: usize, bound: f64) -> Vec<f32> {
     let start = mix(seed ^ mix(fnv1a(key)));
     (0..count as u64)

@@ -1,4 +1,4 @@
-//! Sizes, read from the header of a file.
+//! Infers sizes from the header of a file.
 
 use nextscale_weights::{Error, ExpectedTensors, Problem, Result, WeightFile};
 
@@ -8,9 +8,9 @@ use super::{Layout, NormGroups};
 pub(crate) struct Tensors<'a> {
     /// The file.
     pub file: &'a WeightFile,
-    /// What a list of the model's tensors is called in errors.
+    /// The name of a list of the model's tensors in errors.
     pub model: &'static str,
-    /// What a parameter is called in the file.
+    /// The name of a parameter in the file.
     pub name: fn(&WeightFile, &str) -> String,
 }
 
@@ -20,16 +20,16 @@ impl Tensors<'_> {
         (self.name)(self.file, path)
     }
 
-    /// Whether there is such a tensor.
+    /// Whether the tensor exists.
     pub fn has(&self, path: &str) -> bool {
         self.file.info(&self.name(path)).is_some()
     }
 
-    /// The shape of a tensor that there must be.
+    /// The shape of a required tensor.
     pub fn shape<const D: usize>(&self, path: &str) -> Result<[usize; D]> {
         let name = self.name(path);
         let Some(info) = self.file.info(&name) else {
-            // Says which model was looked for, and what is there instead.
+            // The error that says which model was expected, and what was found instead.
             ExpectedTensors::new(self.model).tensor(&name, [0; D]).check(self.file)?;
             return Err(self.misfit(Problem::Missing { name, shape: vec![0; D] }));
         };
@@ -41,7 +41,7 @@ impl Tensors<'_> {
         })
     }
 
-    /// How many of the paths from 0 on are in the file without a gap.
+    /// How many of the paths, numbered from 0, the file has without a gap.
     pub fn count(&self, path: impl Fn(usize) -> String) -> usize {
         (0..).take_while(|&i| self.has(&path(i))).count()
     }
@@ -55,13 +55,13 @@ impl Tensors<'_> {
         }
     }
 
-    /// The tensor that tells a level's channels, and their number.
+    /// The tensor that determines a level's channels, and their number.
     fn level_width(&self, level: usize, levels: usize) -> Result<(String, usize)> {
         let side = ["decoder.up", "encoder.down"].into_iter().find(|side| self.level_blocks(side, level) > 0);
         let path = match side {
             Some(side) => format!("{side}.{level}.block.0.conv1.weight"),
-            // A level without blocks has the channels of whatever reaches it. The decoder begins with the last level's; of
-            // the others' own numbers nothing is made.
+            // A level without blocks has the channels of its input. The decoder begins with the last level's
+            // channels; other levels' own numbers are unused.
             None if level + 1 == levels || !self.has("encoder.conv_in.weight") => {
                 "decoder.conv_in.weight".into()
             }
@@ -77,12 +77,12 @@ impl Tensors<'_> {
 }
 
 impl Layout {
-    /// Reads the sizes; those that leave no trace in a tensor are given.
+    /// Infers the sizes. Those that leave no trace in tensors are arguments.
     ///
     /// # Errors
-    /// If the tensors that tell are missing or cannot be, with their names and shapes.
+    /// If the telling tensors are missing or impossible, with their names and shapes.
     pub(crate) fn infer(tensors: &Tensors<'_>, latent_channels: usize, norms: NormGroups) -> Result<Self> {
-        // Every level but the finest ends with a doubling.
+        // Every level except the finest ends with a doubling.
         let levels = 1 + tensors.count(|i| format!("decoder.up.{}.upsample.conv.weight", i + 1));
         let widths =
             (0..levels).map(|level| tensors.level_width(level, levels)).collect::<Result<Vec<_>>>()?;

@@ -3,17 +3,17 @@ use nextscale_core::{Error, Result, memory};
 /// The sizes of an [`Encoder`](super::Encoder) and its [`Decoder`](super::Decoder).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// Channels of the finest level, which the multipliers multiply.
+    /// Channels of the finest level; the multipliers scale them.
     pub channels: usize,
-    /// Channels of every level over `channels`, finest first; each level but the last halves the size.
+    /// Each level's channels divided by `channels`, finest first; each level but the last halves the size.
     pub multipliers: Vec<usize>,
-    /// Residual blocks a level of the encoder.
+    /// Residual blocks per level of the encoder.
     pub encoder_blocks: Vec<usize>,
-    /// Residual blocks a level of the decoder.
+    /// Residual blocks per level of the decoder.
     pub decoder_blocks: Vec<usize>,
-    /// Whether a level has attention after each of its blocks.
+    /// Whether each level has attention after each of its blocks.
     pub attention: Vec<bool>,
-    /// Whether there is attention between the two blocks in the middle.
+    /// Whether there is attention between the two middle blocks.
     pub mid_attention: bool,
     /// Channels of the latents.
     pub latent_channels: usize,
@@ -21,12 +21,12 @@ pub struct Layout {
     pub norms: NormGroups,
 }
 
-/// How many groups a norm's channels fall into.
+/// The number of groups of a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormGroups {
-    /// So many in every norm.
+    /// This many in every norm.
     Fixed(usize),
-    /// 32; where 32 does not divide the channels and 24 does, 24.
+    /// 32, or 24 if only 24 divides the channels.
     ByChannels,
 }
 
@@ -47,12 +47,12 @@ impl Layout {
         self.channels * self.multipliers[level]
     }
 
-    /// How many pixels a latent spans on an axis.
+    /// How many pixels a latent spans along an axis.
     pub fn reduction(&self) -> usize {
         1 << (self.multipliers.len() - 1)
     }
 
-    /// Checks that the sizes make a model.
+    /// Checks the sizes.
     ///
     /// # Errors
     /// [`Error::Setting`] that names the field.
@@ -72,7 +72,7 @@ impl Layout {
             if found != levels {
                 return Err(Error::setting(
                     field,
-                    format!("{found} entries for {levels} levels; give one a level"),
+                    format!("{found} entries for {levels} levels; give one per level"),
                 ));
             }
         }
@@ -100,7 +100,26 @@ impl Layout {
         Ok(())
     }
 
-    /// Refuses sizes whose largest tensors alone, in f32, are more than the machine has.
+    /// The least number of weights that a model of these sizes has: those of each block's second convolution, and of the blocks in the
+    /// middle of both halves.
+    pub fn weights(&self) -> u128 {
+        let square = |level: usize| (self.level_channels(level) as u128).pow(2);
+        let blocks = |level: usize| (self.encoder_blocks[level] as u128) + self.decoder_blocks[level] as u128;
+        let levels = self.multipliers.len();
+        let of_levels: u128 = (0..levels).map(|level| 9 * square(level) * blocks(level)).sum();
+        of_levels + levels.checked_sub(1).map_or(0, |last| 72 * square(last))
+    }
+
+    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what the two convolutions of every block make.
+    pub fn bytes_of_image(&self, side: usize) -> u128 {
+        let of_level = |level: usize| {
+            let blocks = self.encoder_blocks[level].saturating_add(self.decoder_blocks[level]);
+            memory::of_f32(&[2, blocks, self.level_channels(level), side >> level, side >> level])
+        };
+        (0..self.multipliers.len()).map(of_level).fold(0, u128::saturating_add)
+    }
+
+    /// Refuses sizes whose largest tensors by themselves, in f32, exceed the machine's memory.
     fn fits_in_memory(&self) -> Result<()> {
         let widest = self.multipliers.iter().copied().max().unwrap_or(1);
         let blocks = |blocks: &[usize]| blocks.iter().fold(0_usize, |sum, &count| sum.saturating_add(count));
@@ -115,6 +134,8 @@ impl Layout {
         ] {
             memory::check(field, &format!("a tokenizer with {field} {size}"), memory::of_f32(sizes))?;
         }
+        let all = self.weights();
+        memory::check("model", &format!("an autoencoder of {all} weights"), all.saturating_mul(4))?;
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! The convolutional autoencoder that tokenizers are built around: residual blocks of norms, SiLU and 3×3 convolutions at sizes that
-//! halve and double, with attention here and there.
+//! The convolutional autoencoder inside the tokenizers: residual blocks of norms, SiLU and 3×3 convolutions
+//! at sizes that halve and double, with attention in some places.
 //!
-//! The fields of the modules are named as upstream's state dicts name them, so that the path of a parameter through the
-//! structs is its key in a file, or nearly.
+//! The modules' fields are named as in upstream's state dicts, so that a parameter's path through the structs
+//! is its key in a file, or nearly.
 
 mod attention;
 mod conv;

@@ -9,14 +9,14 @@ use super::{NormGroups, conv::empty};
 /// Upstream's epsilon; libraries default to 1e-5.
 const EPS: f64 = 1e-6;
 
-/// Group norm with weight and bias a channel.
+/// Group norm with a weight and bias per channel.
 #[derive(Module, Debug)]
 pub struct Norm {
     /// `[channels]`.
     pub weight: Param<Tensor<1>>,
     /// `[channels]`.
     pub bias: Param<Tensor<1>>,
-    /// How many groups the channels fall into.
+    /// The number of groups.
     pub groups: usize,
 }
 

@@ -1,11 +1,11 @@
-//! A module's parameters under the names that a file has for them, which a function makes of their paths.
+//! A module's parameters under their names in a file, which a function derives from their paths.
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{DType, Device, Tensor, TensorData},
 };
 
-/// Every name with its shape; no value is made.
+/// Every name with its shape, without creating values.
 pub(crate) fn shapes<M: Module>(module: &M, name: impl Fn(&str) -> String) -> Vec<(String, Vec<usize>)> {
     list(module, name, false).into_iter().map(|(name, shape, _)| (name, shape)).collect()
 }
@@ -46,10 +46,11 @@ impl<N: Fn(&str) -> String> ModuleVisitor for Lister<N> {
     }
 }
 
-/// Gives every parameter the values that `supply` has for its name and shape, one after the other, on `device`.
+/// Sets every parameter to the values that `supply` returns for its name and shape, one after the other, on
+/// `device`.
 ///
 /// # Errors
-/// The first that `supply` gives.
+/// The first error of `supply`.
 pub(crate) fn fill<M: Module, E>(
     module: M,
     name: impl Fn(&str) -> String,

@@ -10,7 +10,7 @@ use nextscale_core::Dtype;
 
 use super::Conv;
 
-/// Halves a feature map by a convolution.
+/// Halves a feature map with a convolution.
 #[derive(Module, Debug)]
 pub struct Downsample {
     /// 3×3, stride 2.

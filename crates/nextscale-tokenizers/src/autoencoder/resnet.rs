@@ -6,7 +6,7 @@ use nextscale_core::Dtype;
 
 use super::{Conv, Norm, NormGroups};
 
-/// Two convolutions, each after norm and SiLU, around a shortcut.
+/// Two convolutions, each after norm and SiLU, with a shortcut.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct ResnetBlock {
@@ -14,7 +14,7 @@ pub struct ResnetBlock {
     pub conv1: Conv,
     pub norm2: Norm,
     pub conv2: Conv,
-    /// A 1×1 convolution where the number of channels changes; else the identity.
+    /// A 1×1 convolution if the number of channels changes, otherwise the identity.
     pub nin_shortcut: Option<Conv>,
 }
 

@@ -1,9 +1,9 @@
-//! Bits and the corners of the unit sphere that they name.
+//! Bits, and the corners of the unit sphere that they denote.
 
 use burn::tensor::{Bool, Tensor};
 
-/// The bit of every channel of `z` `[batch, bits, h, w]`: whether it is above zero. Normalising z first, as upstream does,
-/// changes no sign.
+/// The bit of every channel of `z` `[batch, bits, h, w]`: whether it is positive. Normalising z first, as
+/// upstream does, changes no sign.
 pub(super) fn bits(z: Tensor<4>) -> Tensor<4, Bool> {
     z.greater_elem(0.0)
 }
@@ -15,7 +15,7 @@ pub(super) fn codes(bits: Tensor<4>) -> Tensor<4> {
     bits * (2.0 * corner) - corner
 }
 
-/// `z` `[batch, channels, h, w]` with the channels of every position brought to length 1.
+/// `z` `[batch, channels, h, w]` with the channels of every position normalised to length 1.
 pub(super) fn normalised(z: Tensor<4>) -> Tensor<4> {
     let length = z.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
     z / length

@@ -1,4 +1,4 @@
-use nextscale_core::{Error, Result};
+use nextscale_core::{Error, Result, ScaleSchedule, memory};
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::{Layout, NormGroups};
@@ -7,22 +7,22 @@ use crate::autoencoder::{Layout, NormGroups};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BsqVaeConfig {
-    /// Channels of the finest level, which the multipliers multiply.
+    /// Channels of the finest level; the multipliers scale them.
     pub channels: usize,
-    /// Channels of every level over `channels`, finest first; each level but the last halves the size.
+    /// Each level's channels divided by `channels`, finest first; each level but the last halves the size.
     pub multipliers: Vec<usize>,
-    /// Residual blocks a level of the encoder.
+    /// Residual blocks per level of the encoder.
     pub encoder_blocks: Vec<usize>,
-    /// Residual blocks a level of the decoder.
+    /// Residual blocks per level of the decoder.
     pub decoder_blocks: Vec<usize>,
-    /// Bits of a latent, which are its channels, d.
+    /// Bits per latent, which equal its channels, d.
     pub bits: usize,
-    /// Groups of every norm; by default upstream's, 32, and 24 where only that divides the channels.
+    /// Groups of every norm; by default upstream's, 32, or 24 if only that divides the channels.
     pub norm_groups: Option<usize>,
 }
 
 impl BsqVaeConfig {
-    /// Two blocks a level of the encoder, three of the decoder.
+    /// Two blocks per level in the encoder, three in the decoder.
     pub fn new(channels: usize, multipliers: &[usize], bits: usize) -> Self {
         let levels = multipliers.len();
         Self {
@@ -35,7 +35,8 @@ impl BsqVaeConfig {
         }
     }
 
-    /// The published tokenizer of so many bits a latent: 16, 24, 32 and 64 at 16 pixels a latent, 14 at 8 pixels.
+    /// The published tokenizer with this many bits per latent: 16, 24, 32 and 64 at 16 pixels per latent, 14
+    /// at 8 pixels.
     ///
     /// # Errors
     /// If none was published.
@@ -45,17 +46,17 @@ impl BsqVaeConfig {
             14 => Ok(Self::new(128, &[1, 2, 4, 4], bits)),
             _ => Err(Error::setting(
                 "bits",
-                format!("{bits} are no published tokenizer's; they are 14, 16, 24, 32 and 64"),
+                format!("no tokenizer with {bits} bits was published; choose 14, 16, 24, 32 or 64"),
             )),
         }
     }
 
-    /// How many pixels a latent spans on an axis.
+    /// How many pixels a latent spans along an axis.
     pub fn reduction(&self) -> usize {
         self.layout().reduction()
     }
 
-    /// Checks that the sizes make a model.
+    /// Checks the sizes.
     ///
     /// # Errors
     /// [`Error::Setting`] that names the field.
@@ -66,8 +67,18 @@ impl BsqVaeConfig {
         self.layout().check()
     }
 
+    /// Checks that the images of `schedule` are not beyond all memory.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with what they would take.
+    pub fn check_scales(&self, schedule: &ScaleSchedule) -> Result<()> {
+        let (last, side) = (schedule.last(), self.reduction());
+        let bytes = memory::of_f32(&[last.height, last.width, side, side, 3]);
+        memory::check("scales", &format!("an image of {last} tokens"), bytes)
+    }
+
     /// The sizes of encoder and decoder.
-    pub(super) fn layout(&self) -> Layout {
+    pub fn layout(&self) -> Layout {
         Layout {
             channels: self.channels,
             multipliers: self.multipliers.clone(),
@@ -92,7 +103,7 @@ mod tests {
             config.check().unwrap();
             assert_eq!(config.reduction(), reduction);
         }
-        assert!(BsqVaeConfig::published(18).unwrap_err().to_string().contains("14, 16, 24, 32 and 64"));
+        assert!(BsqVaeConfig::published(18).unwrap_err().to_string().contains("14, 16, 24, 32 or 64"));
     }
 
     #[test]

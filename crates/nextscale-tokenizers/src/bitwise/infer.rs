@@ -7,11 +7,11 @@ use super::{
 };
 use crate::autoencoder::{Layout, NormGroups, Tensors, parameters};
 
-/// What a list of this model's tensors is called in errors.
+/// The name of a list of this model's tensors in errors.
 const MODEL: &str = "a bitwise tokenizer";
 
 impl BsqVaeConfig {
-    /// Whether a file is a bitwise tokenizer's by its names.
+    /// Whether a file is a bitwise tokenizer, judging by its names.
     pub fn is_of(file: &WeightFile) -> bool {
         rooted(file).is_ok_and(|file| {
             let tensors = Tensors { file: &file, model: MODEL, name };
@@ -22,18 +22,18 @@ impl BsqVaeConfig {
         })
     }
 
-    /// Reads the architecture from a file's header. The norm groups leave no trace in a tensor: they are `norm_groups`,
-    /// else what the file's metadata says, else upstream's.
+    /// Infers the architecture from a file's header. The norm groups leave no trace in tensors: they are
+    /// `norm_groups`, or come from the file's metadata, or are upstream's.
     ///
     /// # Errors
-    /// If the tensors that tell are missing or cannot be, with their names and shapes.
+    /// If the telling tensors are missing or impossible, with their names and shapes.
     pub fn infer(file: &WeightFile, norm_groups: Option<usize>) -> Result<Self> {
         let file = &rooted(file)?;
         let tensors = Tensors { file, model: MODEL, name };
         let [_, bits, ..] = tensors.shape::<4>("decoder.conv_in.weight")?;
         let said = || file.metadata().get("norm_groups").and_then(|text| text.parse().ok());
         let norm_groups = norm_groups.or_else(said);
-        // The rule for norms is not asked: it is not in the file.
+        // The rule for norms is not checked, because it is not in the file.
         let layout = Layout::infer(&tensors, bits, NormGroups::ByChannels)?;
         Ok(Self {
             channels: layout.channels,
@@ -45,8 +45,8 @@ impl BsqVaeConfig {
         })
     }
 
-    /// The tensors that `file` must have to be of this architecture, by its own names. The masks that upstream's unused integer
-    /// labels are made with may be there or not.
+    /// The tensors that `file` must have for this architecture, by its own names. The masks from which
+    /// upstream makes unused integer labels may be absent.
     pub(super) fn expected(&self, file: &WeightFile, with_encoder: bool) -> ExpectedTensors {
         let empty = BsqVae::empty(self, with_encoder, &Device::flex());
         let mut expected =

@@ -8,11 +8,12 @@ use super::{BsqVae, BsqVaeConfig, MultiScaleBsq, Scales};
 use crate::autoencoder::{fresh, parameters};
 
 impl BsqVaeConfig {
-    /// A tokenizer with fresh weights, which `seed` decides, the same on all devices: convolutions begin as PyTorch's, weights and
-    /// biases uniform in ±1/√(inputs · kernel). `patches` as for [`Scales::new`].
+    /// A tokenizer with fresh weights, determined by `seed`, the same on all devices: convolutions are
+    /// initialised as in PyTorch, weights and biases uniform in ±1/√(inputs · kernel). `patches` as for
+    /// [`Scales::new`].
     ///
     /// # Errors
-    /// If the sizes make no model.
+    /// If the sizes are invalid.
     pub fn init(
         &self,
         schedule: ScaleSchedule,
@@ -21,6 +22,7 @@ impl BsqVaeConfig {
         device: &Device,
     ) -> Result<MultiScaleBsq> {
         self.check()?;
+        self.check_scales(&schedule)?;
         let empty = BsqVae::empty(self, true, device);
         let shapes: BTreeMap<_, _> = parameters::shapes(&empty, str::to_owned).into_iter().collect();
         let supply =

@@ -1,12 +1,13 @@
-//! Upstream's key names. A parameter's path through the structs is its key, but that upstream wraps every convolution and
-//! every norm once more: `encoder.conv_in.weight` is `encoder.conv_in.conv.weight`. Files without the wrapping are read too.
+//! Upstream's key names. A parameter's path through the structs is its key, except that upstream wraps every
+//! convolution and norm once more: `encoder.conv_in.weight` is `encoder.conv_in.conv.weight`. Files without
+//! the wrapping are read too.
 
 use nextscale_weights::{Result, WeightFile};
 
-/// The first convolution of the decoder, which every such file has.
+/// The first convolution of the decoder, present in every such file.
 const MARK: &str = "decoder.conv_in.weight";
 
-/// A path as upstream has it.
+/// A path in upstream's naming.
 pub(super) fn wrapped(path: &str) -> String {
     let Some((layer, tensor)) = path.rsplit_once('.') else { return path.into() };
     let name = layer.rsplit('.').next().unwrap_or_default();
@@ -14,14 +15,16 @@ pub(super) fn wrapped(path: &str) -> String {
     format!("{layer}.{wrapper}.{tensor}")
 }
 
-/// What a file calls the parameter of a path: wrapped or not, whichever it has; of one that it lacks, as it calls the rest.
+/// A file's name for the parameter at a path: wrapped or not, whichever exists; a missing one is named in the
+/// file's style.
 pub(super) fn name(file: &WeightFile, path: &str) -> String {
     let wrapped = wrapped(path);
     let plain = file.info(path).is_some() || file.info(MARK).is_some();
     if plain && file.info(&wrapped).is_none() { path.into() } else { wrapped }
 }
 
-/// The file seen from the dictionary that holds the tokenizer: upstream's has it under `vae`, beside others perhaps.
+/// The file seen from the dictionary that holds the tokenizer: upstream's has it under `vae`, possibly beside
+/// others.
 pub(super) fn rooted(file: &WeightFile) -> Result<WeightFile> {
     let wrapped = wrapped(MARK);
     for mark in [wrapped.as_str(), MARK] {

@@ -11,14 +11,14 @@ use super::{
 };
 use crate::autoencoder::parameters;
 
-/// What a file's header says of a tokenizer whose tokens stand for 2 × 2 latents.
+/// What a file's header says about a tokenizer whose tokens stand for 2 × 2 latents.
 const PATCHES: &str = "patches";
 
 impl BsqVaeConfig {
-    /// Compares with a file's header, every name and shape; no value is read.
+    /// Compares every name and shape with a file's header without reading values.
     ///
     /// # Errors
-    /// If a tensor is missing, unexpected or misshapen, or the sizes make no model.
+    /// If a tensor is missing, unexpected or misshapen, or the sizes are invalid.
     pub fn check_file(&self, file: &WeightFile, with_encoder: bool) -> Result<(), LoadError> {
         self.check()?;
         let file = rooted(file)?;
@@ -28,13 +28,13 @@ impl BsqVaeConfig {
 }
 
 impl MultiScaleBsq {
-    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
-    /// width, with or without upstream's wrapping of layers. The architecture is read from its tensors; see
-    /// [`BsqVaeConfig::infer`] for the norm groups. `patches` as for [`Scales::new`].
+    /// Opens a checkpoint, upstream's own or one in its format: `.pth` or `.safetensors`, flat or nested, of
+    /// any float width, with or without upstream's wrapping of layers. The architecture is inferred from its
+    /// tensors; see [`BsqVaeConfig::infer`] for the norm groups. `patches` as for [`Scales::new`].
     ///
     /// # Errors
-    /// If the file cannot be read or is no bitwise tokenizer, a tensor is missing, unexpected or misshapen, or the settings do
-    /// not fit.
+    /// If the file cannot be read or is not a bitwise tokenizer, a tensor is missing, unexpected or
+    /// misshapen, or the settings do not fit.
     pub fn open(
         path: impl AsRef<Path>,
         schedule: ScaleSchedule,
@@ -47,10 +47,10 @@ impl MultiScaleBsq {
         Self::load(&file, config, schedule, patches, with_encoder, device)
     }
 
-    /// Reads a tokenizer with its encoder, on the scales that its file says, as training writes it.
+    /// Loads a tokenizer with its encoder, on the scales stated in the file, as training writes it.
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if the file says no scales.
+    /// As [`open`](Self::open), or if the file states no scales.
     pub fn load_own(file: &WeightFile, device: &Device) -> Result<Self, LoadError> {
         let said = file.metadata().get("scales").ok_or_else(|| {
             let message = format!("{} says none; give the whole model that it is part of", file.label());
@@ -61,8 +61,9 @@ impl MultiScaleBsq {
         Self::load(file, config, said.parse()?, patches, true, device)
     }
 
-    /// Reads a tokenizer of this architecture. Every name and shape in the file is checked before a value is read; without the
-    /// encoder its values are not read, which is enough to generate, and the file need not have them.
+    /// Loads a tokenizer of this architecture. Every name and shape in the file is checked before any value
+    /// is read. Without the encoder, which generation does not need, its values are not read and may be
+    /// absent.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -88,7 +89,7 @@ impl MultiScaleBsq {
         parameters::values(&self.vae, wrapped)
     }
 
-    /// What a file says in its header beside the tensors: settings that leave no trace in them, and the scales.
+    /// The header's metadata: settings that leave no trace in tensors, and the scales.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let groups = self.config.norm_groups.map(|groups| ("norm_groups".into(), groups.to_string()));
         let scales = ("scales".into(), self.scales.schedule().to_string());
@@ -96,10 +97,11 @@ impl MultiScaleBsq {
         groups.into_iter().chain([scales]).chain(patches).collect()
     }
 
-    /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further settings.
+    /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further
+    /// settings.
     ///
     /// # Errors
-    /// If the disk refuses, or a value does not fit f16.
+    /// If writing fails, or a value does not fit f16.
     pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<(), nextscale_weights::Error> {
         save_safetensors(path, self.tensors(), precision, &self.metadata())
     }

@@ -3,9 +3,10 @@ use nextscale_core::{Dtype, Error, Result};
 
 use super::{BsqVae, BsqVaeConfig, Quantized, Scales, quantizer};
 
-/// Infinity's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module that training trains.
+/// Infinity's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module for
+/// training.
 ///
-/// Images here are in [-1, 1], as the modules have them; those of the trait are in [0, 1].
+/// Images here are in [-1, 1], as in the modules; those of the trait are in [0, 1].
 #[derive(Module, Debug)]
 pub struct MultiScaleBsq {
     /// The parameters.
@@ -27,21 +28,23 @@ impl MultiScaleBsq {
         &self.scales
     }
 
-    /// The bits of a token: those of a latent, and four times as many with patches.
+    /// The bits of a token: those of a latent, or four times as many with patches.
     pub fn token_bits(&self) -> usize {
         if self.scales.patches() { 4 * self.config.bits } else { self.config.bits }
     }
 
-    /// The same tokenizer for generation, whose decoder's 3×3 convolutions multiply `dtype` where the processor can. All else is
-    /// f32: encoding, the codes, norms, and the convolution that makes the image.
+    /// The same tokenizer for generation, with the decoder's 3×3 convolutions multiplying in `dtype` if the
+    /// processor supports it. Everything else is f32: encoding, the codes, norms, and the convolution that
+    /// produces the image.
     #[must_use]
     pub fn decoding_in(mut self, dtype: Dtype) -> Self {
         self.vae.decoder.set_dtype(dtype);
         self
     }
 
-    /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply `dtype` where the
-    /// processor can, forwards and backwards, but those with few channels on a side. The quantiser and all else is f32.
+    /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply
+    /// in `dtype` if the processor supports it, forward and backward, except those with few channels on one
+    /// side. The quantiser and everything else is f32.
     #[must_use]
     pub fn training_in(mut self, dtype: Dtype) -> Self {
         if let Some(encoder) = &mut self.vae.encoder {
@@ -68,10 +71,10 @@ impl MultiScaleBsq {
         self.vae.images(features).clamp(-1.0, 1.0)
     }
 
-    /// Codes features f `[batch, bits, h, w]` on the canvas, in training too.
+    /// Codes for features f `[batch, bits, h, w]` on the canvas, in training too.
     ///
     /// # Errors
-    /// If the features do not lie on the canvas.
+    /// If the features are not on the canvas's grid.
     pub fn quantize(&self, f: Tensor<4>) -> Result<Quantized> {
         self.on_canvas("the features", &f)?;
         Ok(quantizer::quantize(f, &self.scales))

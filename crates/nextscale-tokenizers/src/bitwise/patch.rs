@@ -1,6 +1,7 @@
 use burn::tensor::Tensor;
 
-/// `[batch, 4·channels, h, w]` to `[batch, channels, 2h, 2w]`: channel 4c + 2i + j is row i and column j of a patch of c.
+/// `[batch, 4·channels, h, w]` to `[batch, channels, 2h, 2w]`: channel 4c + 2i + j is row i and column j of a
+/// patch of c.
 pub(super) fn open(x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let x = x.reshape([batch, channels / 4, 2, 2, height, width]);

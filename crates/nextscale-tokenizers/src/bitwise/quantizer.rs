@@ -5,19 +5,21 @@ use super::{
     code::{bits, codes, normalised},
 };
 
-/// What the quantiser makes of features.
+/// The quantiser's results.
 #[derive(Debug, Clone)]
 pub struct Quantized {
-    /// The quantised features `[batch, bits, H, W]` on the canvas. Their gradient passes straight through every scale's code to
-    /// its unit vector, and from there to f.
+    /// The quantised features `[batch, bits, H, W]` on the canvas. Their gradient passes straight through
+    /// every scale's code to its unit vector, and from there to f.
     pub f_hat: Tensor<4>,
-    /// What was coded at every scale, brought to length 1: `[batch, bits, h, w]` on the scale's grid of latents.
+    /// The quantised residual of every scale, normalised to length 1: `[batch, bits, h, w]` on the scale's
+    /// grid of latents.
     pub units: Vec<Tensor<4>>,
     /// The bits of every scale, in the same shape.
     pub bits: Vec<Tensor<4, Bool>>,
 }
 
-/// Codes features f `[batch, bits, H, W]` on the canvas, scale by scale, each what the scales before it left over.
+/// Quantises features f `[batch, bits, H, W]` on the canvas, scale by scale, each time what the earlier
+/// scales left over.
 pub(super) fn quantize(f: Tensor<4>, scales: &Scales) -> Quantized {
     let mut rest = f.clone();
     let mut f_hat = f.zeros_like();
@@ -25,7 +27,7 @@ pub(super) fn quantize(f: Tensor<4>, scales: &Scales) -> Quantized {
     for k in 0..scales.len() {
         let unit = normalised(scales.down(k).apply(rest.clone()));
         let bits = bits(unit.clone().inner());
-        // Upstream's sum: exact only up to rounding, and so is the code.
+        // Upstream's sum, which like the code is exact only up to rounding.
         let straight = unit.clone() + (codes(bits.clone().float()) - unit.clone().inner());
         let added = scales.up(k).apply(straight);
         rest = rest - added.clone().inner();

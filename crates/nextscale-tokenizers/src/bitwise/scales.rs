@@ -3,7 +3,7 @@ use nextscale_core::{Grid, ScaleSchedule};
 
 use crate::Resize;
 
-/// A schedule of token grids with what the quantiser needs of it at every scale.
+/// A schedule of token grids with the quantiser's matrices for every scale.
 #[derive(Debug, Clone)]
 pub struct Scales {
     schedule: ScaleSchedule,
@@ -14,7 +14,8 @@ pub struct Scales {
 }
 
 impl Scales {
-    /// Makes the resampling matrices on `device`, outside of autodiff. With `patches` a token stands for 2 × 2 latents.
+    /// Creates the resampling matrices on `device`, outside of autodiff. With `patches`, a token stands for 2
+    /// × 2 latents.
     pub fn new(schedule: ScaleSchedule, patches: bool, device: &Device) -> Self {
         let device = &device.clone().without_autodiff();
         let fine = |grid| latents(grid, patches);
@@ -63,12 +64,12 @@ impl Scales {
         &self.up[k]
     }
 
-    /// Area from the canvas to scale `k`: what is left to be coded there.
+    /// Area averaging from the canvas to scale `k`, for what is left to be quantised there.
     pub fn down(&self, k: usize) -> &Resize {
         &self.down[k]
     }
 
-    /// Bilinear from the canvas to scale `k`, without antialiasing: what the transformer reads there.
+    /// Bilinear from the canvas to scale `k`, without antialiasing, for the transformer's input there.
     pub fn next(&self, k: usize) -> &Resize {
         &self.next[k]
     }

@@ -8,23 +8,23 @@ use super::{
 };
 use crate::positions::positions;
 
-/// What a transformer is taught with: its inputs, and the bits that it is to predict.
+/// A transformer's training material: its inputs, and the bits to predict.
 #[derive(Debug, Clone)]
 pub struct Teaching {
-    /// The bits of every scale, `[batch, h·w, bits a token]`.
+    /// The bits of every scale, `[batch, h·w, bits per token]`.
     pub labels: Vec<Tensor<3, Int>>,
-    /// The inputs of scales 1 to the last, concatenated: `[batch, L - p₀, bits a token]`.
+    /// The inputs of scales 1 to the last, concatenated: `[batch, L - p₀, bits per token]`.
     pub inputs: Tensor<3>,
 }
 
 impl MultiScaleBsq {
-    /// Labels and inputs for teacher forcing from features f `[batch, bits, H, W]` on the canvas, with bitwise
-    /// self-correction: where `flips`, `[batch, bits, h, w]` on the latents of the first scales, are set, the canvas gets the
-    /// wrong bit, and the labels of later scales are what is left then. Without flips it is plain teacher forcing. All of it
-    /// is outside of autodiff.
+    /// Labels and inputs for teacher forcing from features f `[batch, bits, H, W]` on the canvas, with
+    /// bitwise self-correction: where `flips`, `[batch, bits, h, w]` on the latents of the first scales, are
+    /// set, the canvas gets the wrong bit, and the labels of later scales quantise what is then left. Without
+    /// flips it is plain teacher forcing. Everything is outside of autodiff.
     ///
     /// # Errors
-    /// If features or flips do not fit, or there is one scale, which has no input.
+    /// If features or flips do not fit, or there is only one scale, which has no input.
     pub fn teach(&self, f: Tensor<4>, flips: &[Tensor<4, Bool>]) -> Result<Teaching> {
         let scales = self.scales();
         let count = scales.len();
@@ -57,13 +57,13 @@ impl MultiScaleBsq {
         Ok(Teaching { labels, inputs: Tensor::cat(inputs, 1) })
     }
 
-    /// Bits on latents as tokens `[batch, h·w, bits a token]`.
+    /// Bits on latents as tokens `[batch, h·w, bits per token]`.
     pub(super) fn tokens(&self, bits: Tensor<4, Bool>) -> Tensor<3, Int> {
         let bits = bits.float();
         positions(if self.scales().patches() { patch::close(bits) } else { bits }).int()
     }
 
-    /// What the transformer reads at scale `k` of a canvas.
+    /// The transformer's input at scale `k` of a canvas.
     pub(super) fn input(&self, canvas: Tensor<4>, k: usize) -> Tensor<3> {
         let input = self.scales().next(k).apply(canvas);
         positions(if self.scales().patches() { patch::close(input) } else { input })

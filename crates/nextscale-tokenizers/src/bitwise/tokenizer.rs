@@ -32,7 +32,7 @@ impl Tokenizer for MultiScaleBsq {
         self.scales.canvas()
     }
 
-    /// Any will do: the autoencoder is made of convolutions.
+    /// Any size works: the autoencoder is fully convolutional.
     fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Tokenizer>> {
         let scales = Scales::new(schedule.clone(), self.scales.patches(), &self.device());
         Ok(Arc::new(Self { scales, ..self.clone() }))
@@ -62,7 +62,7 @@ impl Tokenizer for MultiScaleBsq {
                 return Err(Error::shape(format!("tokens of scale {k}"), expected, &draw.tokens.dims()));
             }
             Some(weights) if weights.dims()[1..] == [positions, 2 * width] => {
-                // Of a bit's two weights, which add up to 1, that of the value 1.
+                // Of a bit's two weights, which sum to 1, that of the value 1.
                 let [batch, ..] = weights.dims();
                 let pairs = weights.clone().reshape([batch, positions, width, 2]);
                 pairs.narrow(3, 1, 1).squeeze_dim(3)

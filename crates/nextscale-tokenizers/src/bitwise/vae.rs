@@ -11,13 +11,13 @@ use crate::autoencoder::{Decoder, Encoder};
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct BsqVae {
-    /// Absent where a model is loaded to generate alone.
+    /// Absent if a model is loaded only for generation.
     pub encoder: Option<Encoder>,
     pub decoder: Decoder,
 }
 
 impl BsqVae {
-    /// The modules without values, of a checked config.
+    /// The modules without values, for a checked config.
     pub(super) fn empty(config: &BsqVaeConfig, with_encoder: bool, device: &Device) -> Self {
         let layout = &config.layout();
         Self {
@@ -40,7 +40,8 @@ impl BsqVae {
         Ok(encoder.forward(images))
     }
 
-    /// Images from features of any size: `[batch, bits, h, w]` to `[batch, 3, H, W]`, around [-1, 1] and not clamped.
+    /// Images from features of any size: `[batch, bits, h, w]` to `[batch, 3, H, W]`, roughly in [-1, 1], not
+    /// clamped.
     pub fn images(&self, features: Tensor<4>) -> Tensor<4> {
         self.decoder.forward(features)
     }

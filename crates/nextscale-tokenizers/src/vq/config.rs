@@ -7,25 +7,25 @@ use crate::autoencoder::{Layout, NormGroups};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VqvaeConfig {
-    /// Channels of the finest level, which the multipliers multiply.
+    /// Channels of the finest level; the multipliers scale them.
     pub channels: usize,
-    /// Channels of every level over `channels`, finest first; each level but the last halves the size.
+    /// Each level's channels divided by `channels`, finest first; each level but the last halves the size.
     pub multipliers: Vec<usize>,
-    /// Residual blocks a level of the encoder.
+    /// Residual blocks per level of the encoder.
     pub encoder_blocks: Vec<usize>,
-    /// Residual blocks a level of the decoder.
+    /// Residual blocks per level of the decoder.
     pub decoder_blocks: Vec<usize>,
-    /// Whether a level has attention after each of its blocks.
+    /// Whether each level has attention after each of its blocks.
     pub attention: Vec<bool>,
-    /// Whether there is attention between the two blocks in the middle.
+    /// Whether there is attention between the two middle blocks.
     pub mid_attention: bool,
     /// Channels of the latents and the codes, Cz.
     pub latent_channels: usize,
-    /// Number of codes, V.
+    /// The number of codes, V.
     pub vocabulary: usize,
     /// The convolutions after the codes.
     pub phi: PhiKind,
-    /// How far φ goes from the identity to its convolution.
+    /// The weight of φ's convolution relative to the identity.
     pub phi_ratio: f64,
     /// Groups of every norm.
     pub norm_groups: usize,
@@ -45,8 +45,9 @@ pub enum PhiKind {
 }
 
 impl VqvaeConfig {
-    /// Upstream's norm groups, φ ratio and code count are the defaults of a config of `channels` and `multipliers`: two
-    /// blocks a level of the encoder, three of the decoder, attention at the last level and in the middle.
+    /// A config of `channels` and `multipliers` with upstream's defaults for norm groups, φ ratio and number
+    /// of codes: two blocks per level in the encoder, three in the decoder, attention at the last level and
+    /// in the middle.
     pub fn new(channels: usize, multipliers: &[usize]) -> Self {
         let levels = multipliers.len();
         Self {
@@ -70,7 +71,7 @@ impl VqvaeConfig {
     }
 
     /// The sizes of encoder and decoder.
-    pub(super) fn layout(&self) -> Layout {
+    pub fn layout(&self) -> Layout {
         Layout {
             channels: self.channels,
             multipliers: self.multipliers.clone(),
@@ -83,7 +84,7 @@ impl VqvaeConfig {
         }
     }
 
-    /// How many pixels a latent spans on an axis.
+    /// How many pixels a latent spans along an axis.
     pub fn reduction(&self) -> usize {
         1 << (self.multipliers.len() - 1)
     }
@@ -93,7 +94,7 @@ impl VqvaeConfig {
         (grid.height * self.reduction(), grid.width * self.reduction())
     }
 
-    /// Checks that the sizes make a model for `schedule`.
+    /// Checks the sizes for `schedule`.
     ///
     /// # Errors
     /// [`Error::Setting`] that names the field.
@@ -115,7 +116,8 @@ impl VqvaeConfig {
         Ok(())
     }
 
-    /// Refuses sizes whose largest tensors alone, in f32, are more than the machine has; the autoencoder's are its layout's to check.
+    /// Refuses sizes whose largest tensors by themselves, in f32, exceed the machine's memory; the
+    /// autoencoder's are checked by its layout.
     fn fits_in_memory(&self, schedule: &ScaleSchedule) -> Result<()> {
         let last = schedule.last();
         let side = self.reduction();

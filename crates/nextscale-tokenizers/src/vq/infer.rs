@@ -4,18 +4,19 @@ use super::{PhiKind, Vqvae, VqvaeConfig, keys};
 use crate::autoencoder::{Layout, NormGroups, Tensors};
 use burn::tensor::Device;
 
-/// What a list of this model's tensors is called in errors.
+/// The name of a list of this model's tensors in errors.
 const MODEL: &str = "a VQVAE";
 
 /// Counts hits in upstream's training; nothing reads it.
 pub(super) const HITS: &str = "quantize.ema_vocab_hit_SV";
 
 impl VqvaeConfig {
-    /// Reads the architecture from a file's header. The norm groups leave no trace in a tensor: they are `norm_groups`,
-    /// else what the file's metadata says, else upstream's 32; φ's ratio alike, where upstream has 0.5.
+    /// Infers the architecture from a file's header. The norm groups leave no trace in tensors: they are
+    /// `norm_groups`, or come from the file's metadata, or are upstream's 32. Likewise φ's ratio, for which
+    /// upstream has 0.5.
     ///
     /// # Errors
-    /// If the tensors that tell are missing or cannot be, with their names and shapes.
+    /// If the telling tensors are missing or impossible, with their names and shapes.
     pub fn infer(file: &WeightFile, norm_groups: Option<usize>) -> Result<Self> {
         let file = &file.rooted("quantize.embedding.weight")?;
         let tensors = named(file);
@@ -39,7 +40,8 @@ impl VqvaeConfig {
         })
     }
 
-    /// How many scales a file's φ has a convolution for, where each has its own; else 1, for any number has the same tensors.
+    /// How many scales the file's φ has a convolution for, if each has its own; otherwise 1, because the
+    /// tensors are the same for any number.
     pub fn phi_count(&self, file: &WeightFile) -> usize {
         match self.phi {
             PhiKind::PerScale => named(file).count(|i| format!("quantize.quant_resi.{i}.weight")),
@@ -47,8 +49,8 @@ impl VqvaeConfig {
         }
     }
 
-    /// The tensors that a checkpoint of this architecture has, by upstream's keys; `scales` counts where φ differs a scale.
-    /// Upstream's unused counter of hits may be there or not.
+    /// The tensors of a checkpoint of this architecture, by upstream's keys; `scales` matters if φ differs
+    /// per scale. Upstream's unused counter of hits may be absent.
     pub fn expected(&self, scales: usize, with_encoder: bool) -> ExpectedTensors {
         let empty = Vqvae::empty(self, scales, with_encoder, &Device::flex());
         let mut expected = ExpectedTensors::new(MODEL).ignore(HITS);
@@ -59,7 +61,7 @@ impl VqvaeConfig {
     }
 }
 
-/// Whether a file holds the encoder's half.
+/// Whether a file has the encoder's half.
 pub(super) fn has_encoder(file: &WeightFile) -> bool {
     file.names().any(|name| name.starts_with("encoder.") || name.starts_with("quant_conv."))
 }

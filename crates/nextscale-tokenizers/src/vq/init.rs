@@ -7,13 +7,14 @@ use super::{MultiScaleVq, Scales, Vqvae, VqvaeConfig, keys};
 use crate::autoencoder::fresh;
 
 impl VqvaeConfig {
-    /// A tokenizer with fresh weights, which `seed` decides, the same on all devices.
+    /// A tokenizer with fresh weights, determined by `seed`, the same on all devices.
     ///
-    /// Convolutions begin as PyTorch's: weights and biases uniform in ±1/√(inputs · kernel). The codes are uniform in
-    /// ±1/V: far below the features, so that at first a feature's direction chooses its code, and many codes are chosen.
+    /// Convolutions are initialised as in PyTorch: weights and biases uniform in ±1/√(inputs · kernel). The
+    /// codes are uniform in ±1/V, far smaller than the features, so that at first a feature's direction
+    /// chooses its code, and many codes are used.
     ///
     /// # Errors
-    /// If the sizes make no model.
+    /// If the sizes are invalid.
     pub fn init(&self, schedule: ScaleSchedule, seed: u64, device: &Device) -> Result<MultiScaleVq> {
         self.check(&schedule)?;
         let empty = Vqvae::empty(self, schedule.len(), true, device);

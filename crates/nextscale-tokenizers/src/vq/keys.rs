@@ -1,5 +1,5 @@
-//! Upstream's key names. The path of a parameter through the structs is its key, but for φ, whose place says how it is
-//! shared.
+//! Upstream's key names. The path of a parameter through the structs is its key, except for φ, whose key
+//! depends on how it is shared.
 
 use burn::tensor::{Device, TensorData};
 
@@ -21,7 +21,7 @@ fn key(path: &str, phi: PhiKind) -> String {
     }
 }
 
-/// Every key with its shape; no value is made.
+/// Every key with its shape, without creating values.
 pub(super) fn shapes(vqvae: &Vqvae, phi: PhiKind) -> Vec<(String, Vec<usize>)> {
     parameters::shapes(vqvae, |path| key(path, phi))
 }
@@ -31,10 +31,11 @@ pub(super) fn values(vqvae: &Vqvae, phi: PhiKind) -> Vec<(String, TensorData)> {
     parameters::values(vqvae, |path| key(path, phi))
 }
 
-/// Gives every parameter the values that `supply` has for its key and shape, one after the other, on `device`.
+/// Sets every parameter to the values that `supply` returns for its key and shape, one after the other, on
+/// `device`.
 ///
 /// # Errors
-/// The first that `supply` gives.
+/// The first error of `supply`.
 pub(super) fn fill<E>(
     vqvae: Vqvae,
     phi: PhiKind,

@@ -11,11 +11,13 @@ use super::{
 };
 
 impl MultiScaleVq {
-    /// Opens a checkpoint, upstream's own or one in its form: `.pth` or `.safetensors`, flat or nested, of any float
-    /// width. The architecture is read from its tensors; see [`VqvaeConfig::infer`] for the norm groups.
+    /// Opens a checkpoint, upstream's own or one in its format: `.pth` or `.safetensors`, flat or nested, of
+    /// any float width. The architecture is inferred from its tensors; see [`VqvaeConfig::infer`] for the
+    /// norm groups.
     ///
     /// # Errors
-    /// If the file cannot be read or is no VQVAE, a tensor is missing, unexpected or misshapen, or the settings do not fit.
+    /// If the file cannot be read or is not a VQVAE, a tensor is missing, unexpected or misshapen, or the
+    /// settings do not fit.
     pub fn open(
         path: impl AsRef<Path>,
         schedule: ScaleSchedule,
@@ -26,8 +28,8 @@ impl MultiScaleVq {
         Self::load(&WeightFile::open(path)?, schedule, norm_groups, with_encoder, device)
     }
 
-    /// Reads a tokenizer. Every name and shape in the file is checked before a value is read; without the encoder its
-    /// values are not read, which is enough to generate, and the file need not have them.
+    /// Loads a tokenizer. Every name and shape in the file is checked before any value is read. Without the
+    /// encoder, which generation does not need, its values are not read and may be absent.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -49,12 +51,12 @@ impl MultiScaleVq {
         Ok(Self { vqvae, scales, config })
     }
 
-    /// Whether a file holds the encoder's half: a tokenizer that only decodes need not.
+    /// Whether a file has the encoder's half, which a tokenizer that only decodes does not need.
     pub fn has_encoder(file: &WeightFile) -> bool {
         has_encoder(file)
     }
 
-    /// Every parameter under upstream's key, and the buffer that upstream's loader asks for.
+    /// Every parameter under upstream's key, and the buffer that upstream's loader requires.
     pub fn tensors(&self) -> Vec<(String, TensorData)> {
         let mut tensors = keys::values(&self.vqvae, self.config.phi);
         let shape = [self.scales.len(), self.config.vocabulary];
@@ -62,7 +64,7 @@ impl MultiScaleVq {
         tensors
     }
 
-    /// What a file says in its header beside the tensors: the settings that leave no trace in them, and the scales.
+    /// The header's metadata: settings that leave no trace in tensors, and the scales.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
             ("norm_groups".into(), self.config.norm_groups.to_string()),
@@ -71,10 +73,11 @@ impl MultiScaleVq {
         ])
     }
 
-    /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further settings.
+    /// Writes a `.safetensors` file with upstream's keys that [`open`](Self::open) opens without further
+    /// settings.
     ///
     /// # Errors
-    /// If the disk refuses, or a value does not fit f16.
+    /// If writing fails, or a value does not fit f16.
     pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<(), nextscale_weights::Error> {
         save_safetensors(path, self.tensors(), precision, &self.metadata())
     }

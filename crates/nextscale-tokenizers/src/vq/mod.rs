@@ -1,9 +1,9 @@
-//! VAR's tokenizer ("Visual Autoregressive Modeling: Scalable Image Generation via Next-Scale Prediction", NeurIPS
-//! 2024, section 3): a convolutional autoencoder whose latents are quantised residually over a schedule of grids, in
-//! upstream's arithmetic and under upstream's key names.
+//! VAR's tokenizer ("Visual Autoregressive Modeling: Scalable Image Generation via Next-Scale Prediction",
+//! NeurIPS 2024, section 3): a convolutional autoencoder whose latents are quantised residually over a
+//! schedule of grids, in upstream's arithmetic and under upstream's key names.
 //!
-//! [`Vqvae`] holds the parameters and [`MultiScaleVq`] binds them to a schedule. The fields of the modules are named as
-//! upstream's state dict names them, so that the path of a parameter through the structs is its key in a file.
+//! [`Vqvae`] holds the parameters and [`MultiScaleVq`] binds them to a schedule. The modules' fields are
+//! named as in upstream's state dict, so that a parameter's path through the structs is its key in a file.
 
 mod config;
 mod infer;

@@ -7,9 +7,9 @@ use nextscale_core::{Dtype, Error, Result};
 use super::{QuantizeOutput, Scales, Vqvae, VqvaeConfig};
 use crate::positions::{grid, positions};
 
-/// VAR's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module that training trains.
+/// VAR's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module for training.
 ///
-/// Images here are in [-1, 1], as the modules have them; those of the trait are in [0, 1].
+/// Images here are in [-1, 1], as in the modules; those of the trait are in [0, 1].
 #[derive(Module, Debug)]
 pub struct MultiScaleVq {
     /// The parameters.
@@ -31,16 +31,18 @@ impl MultiScaleVq {
         &self.scales
     }
 
-    /// The same tokenizer for generation, whose decoder's 3×3 convolutions multiply `dtype` where the processor can. All else is
-    /// f32: encoding, the codes, norms, and the convolution that makes the image.
+    /// The same tokenizer for generation, with the decoder's 3×3 convolutions multiplying in `dtype` if the
+    /// processor supports it. Everything else is f32: encoding, the codes, norms, and the convolution that
+    /// produces the image.
     #[must_use]
     pub fn decoding_in(mut self, dtype: Dtype) -> Self {
         self.vqvae.decoder.set_dtype(dtype);
         self
     }
 
-    /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply `dtype` where the
-    /// processor can, forwards and backwards, but those with few channels on a side. The quantiser and all else is f32.
+    /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply
+    /// in `dtype` if the processor supports it, forward and backward, except those with few channels on one
+    /// side. The quantiser and everything else is f32.
     #[must_use]
     pub fn training_in(mut self, dtype: Dtype) -> Self {
         if let Some(encoder) = &mut self.vqvae.encoder {
@@ -72,7 +74,7 @@ impl MultiScaleVq {
         self.vqvae.quantize.quantize_train(f, &self.scales)
     }
 
-    /// Puts `values` `[n, channels]` in place of the codes `indices`.
+    /// Replaces the codes `indices` by `values` `[n, channels]`.
     ///
     /// # Errors
     /// If the shapes do not fit or an index is beyond the vocabulary.
@@ -80,7 +82,8 @@ impl MultiScaleVq {
         self.vqvae.quantize.embedding.restart(indices, values)
     }
 
-    /// The canvas after every scale, `[batch, channels, H, W]` each, for tokens `[batch, h·w]` of the first scales or all.
+    /// The canvas after every scale, `[batch, channels, H, W]` each, for tokens `[batch, h·w]` of the first
+    /// scales or all.
     ///
     /// # Errors
     /// If the tokens do not fit the schedule.
@@ -96,11 +99,12 @@ impl MultiScaleVq {
         Ok(canvases)
     }
 
-    /// The backbone's inputs for teacher forcing, scales 1 to the last concatenated: `[batch, L - p₀², channels]` from
-    /// the tokens of all scales. The last scale's tokens are in no input, and may be left out.
+    /// The backbone's inputs for teacher forcing, scales 1 to the last concatenated: `[batch, L - p₀²,
+    /// channels]` from the tokens of all scales. The last scale's tokens are not part of any input and may be
+    /// omitted.
     ///
     /// # Errors
-    /// If the tokens do not fit the schedule, or there is one scale, which has no input.
+    /// If the tokens do not fit the schedule, or there is only one scale, which has no input.
     pub fn features(&self, tokens: &[Tensor<2, Int>]) -> Result<Tensor<3>> {
         let inputs = self.scales.len() - 1;
         if inputs == 0 || tokens.len() < inputs {
@@ -116,8 +120,8 @@ impl MultiScaleVq {
         Ok(Tensor::cat(each.map(|(k, canvas)| positions(self.scales.down(k + 1).apply(canvas))).collect(), 1))
     }
 
-    /// The canvas after every scale at that scale's own size, `[batch, channels, h, w]` each: upstream's experimental
-    /// accumulation, which training never saw.
+    /// The canvas after every scale at that scale's own size, `[batch, channels, h, w]` each: upstream's
+    /// experimental accumulation, which is not used in training.
     ///
     /// # Errors
     /// If the tokens do not fit the schedule.

@@ -6,12 +6,12 @@ use burn::{
 use super::PhiKind;
 use crate::autoencoder::Conv;
 
-/// The convolutions φ that smooth a scale's embeddings once they are at full size.
+/// The convolutions φ that smooth a scale's embeddings at full size.
 #[derive(Module, Debug)]
 pub struct PhiBank {
-    /// As many as the kind has; none is the identity.
+    /// As many as the kind has; with none, φ is the identity.
     pub convs: Vec<Conv>,
-    /// How far φ goes from the identity to its convolution.
+    /// The weight of φ's convolution relative to the identity.
     pub ratio: f64,
 }
 
@@ -21,7 +21,7 @@ impl PhiBank {
         Self { convs: (0..count).map(|_| Conv::new(3, channels, channels, device)).collect(), ratio }
     }
 
-    /// φ(h) = (1 - r)·h + r·conv(h) with the convolution `index`; the identity where there is none.
+    /// φ(h) = (1 - r)·h + r·conv(h) with the convolution `index`; the identity without one.
     pub fn forward(&self, h: Tensor<4>, index: usize) -> Tensor<4> {
         match self.convs.get(index) {
             Some(conv) => h.clone() * (1.0 - self.ratio) + conv.forward(h) * self.ratio,
@@ -51,10 +51,11 @@ impl PhiKind {
     }
 }
 
-/// The φ of scale `k` of `scales` among `count`: that whose tick is nearest to k/(K-1), the first of equals.
+/// The φ of scale `k` of `scales` among `count`: the one whose tick is nearest to k/(K-1), the first if
+/// several are.
 ///
-/// Ten scales and four φ have exact ties, at k = 2 and 7, that rounding decides: the order of the operations is
-/// upstream's (NumPy's `linspace` in f64), and the outcome is not symmetric.
+/// Ten scales and four φ have exact ties, at k = 2 and 7, which rounding decides: the order of the operations
+/// is upstream's (NumPy's `linspace` in f64), and the outcome is not symmetric.
 pub fn phi_index(count: usize, k: usize, scales: usize) -> usize {
     let at = if scales > 1 { k as f64 / (scales - 1) as f64 } else { 0.0 };
     // Upstream's ticks are further out for exactly four.

@@ -74,8 +74,8 @@ impl Codebook {
         map(weights.matmul(self.weight.val().unsqueeze::<3>()), grid)
     }
 
-    /// Puts `values` `[n, channels]` in place of the codes `indices`, for codes that nothing chooses any more. What an
-    /// optimiser keeps of them is its own to reset.
+    /// Replaces the codes `indices`, which are no longer used, by `values` `[n, channels]`. An optimiser's
+    /// state for them is its own to reset.
     ///
     /// # Errors
     /// If the shapes do not fit or an index is beyond the vocabulary.

@@ -4,7 +4,7 @@ use nextscale_core::{Grid, ScaleSchedule};
 use super::PhiKind;
 use crate::resize::Resize;
 
-/// A schedule with what the quantiser needs of it at every scale.
+/// A schedule with the quantiser's matrices for every scale.
 #[derive(Debug, Clone)]
 pub struct Scales {
     schedule: ScaleSchedule,
@@ -15,7 +15,7 @@ pub struct Scales {
 }
 
 impl Scales {
-    /// Makes the resampling matrices on `device`, outside of autodiff.
+    /// Creates the resampling matrices on `device`, outside of autodiff.
     pub fn new(schedule: ScaleSchedule, phi: PhiKind, device: &Device) -> Self {
         let device = &device.clone().without_autodiff();
         let (count, last) = (schedule.len(), schedule.last());
@@ -52,7 +52,7 @@ impl Scales {
         &self.up[k]
     }
 
-    /// Area from the last scale to `k`.
+    /// Area averaging from the last scale to `k`.
     pub fn down(&self, k: usize) -> &Resize {
         &self.down[k]
     }

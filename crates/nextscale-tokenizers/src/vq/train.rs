@@ -3,19 +3,21 @@ use burn::tensor::{Int, Tensor};
 use super::{Quantizer, Scales};
 use crate::positions::positions;
 
-/// Weight of the term that draws features to their codes (β).
+/// The weight of the commitment term (β).
 const COMMITMENT: f64 = 0.25;
 
-/// What the quantiser gives in training.
+/// The quantiser's results in training.
 #[derive(Debug, Clone)]
 pub struct QuantizeOutput {
-    /// The quantised features `[batch, channels, H, W]`. Their gradient passes straight through to f, and to nothing else.
+    /// The quantised features `[batch, channels, H, W]`. Their gradient passes straight through to f, and to
+    /// nothing else.
     pub f_hat: Tensor<4>,
-    /// The quantiser's loss, `[1]`: its gradient reaches f, φ and the codes.
+    /// The quantiser's loss, `[1]`. Its gradient reaches f, φ and the codes.
     pub loss: Tensor<1>,
     /// The tokens of every scale, `[batch, h·w]`.
     pub tokens: Vec<Tensor<2, Int>>,
-    /// What was to be coded at every scale, `[batch, h·w, channels]`, outside of autodiff: values for dead codes.
+    /// The residual that was quantised at every scale, `[batch, h·w, channels]`, outside of autodiff: new
+    /// values for dead codes.
     pub residuals: Vec<Tensor<3>>,
 }
 

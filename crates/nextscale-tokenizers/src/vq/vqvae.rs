@@ -11,7 +11,7 @@ use crate::autoencoder::{Conv, Decoder, Encoder};
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // upstream's names
 pub struct Vqvae {
-    /// Absent where a model is loaded to generate alone.
+    /// Absent if a model is loaded only for generation.
     pub encoder: Option<Encoder>,
     pub decoder: Decoder,
     pub quantize: Quantizer,
@@ -21,7 +21,7 @@ pub struct Vqvae {
 }
 
 impl Vqvae {
-    /// The modules without values, of a checked config; `scales` counts where φ differs a scale.
+    /// The modules without values, for a checked config; `scales` matters if φ differs per scale.
     pub(super) fn empty(config: &VqvaeConfig, scales: usize, with_encoder: bool, device: &Device) -> Self {
         let (latent, layout) = (config.latent_channels, &config.layout());
         Self {
@@ -47,7 +47,8 @@ impl Vqvae {
         Ok(conv.forward(encoder.forward(images)))
     }
 
-    /// Images from features of any size: `[batch, channels, h, w]` to `[batch, 3, H, W]`, around [-1, 1] and not clamped.
+    /// Images from features of any size: `[batch, channels, h, w]` to `[batch, 3, H, W]`, roughly in [-1, 1],
+    /// not clamped.
     pub fn images(&self, features: Tensor<4>) -> Tensor<4> {
         self.decoder.forward(self.post_quant_conv.forward(features))
     }

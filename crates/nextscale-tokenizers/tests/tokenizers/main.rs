@@ -1,4 +1,4 @@
-//! Tokenizers against upstream's numbers, and what must hold of any model.
+//! Tokenizers compared with upstream's numbers, and properties that hold for any model.
 
 mod bitwise;
 mod support;

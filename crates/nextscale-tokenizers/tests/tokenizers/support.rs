@@ -24,7 +24,7 @@ pub fn assert_close<const D: usize>(file: &WeightFile, name: &str, found: Tensor
     assert!(found.iter().all(|x| x.is_finite()), "{name}");
 }
 
-/// Smooth images in [0, 1] that differ from each other.
+/// Smooth images in [0, 1], all different.
 pub fn images(batch: usize, side: usize) -> Tensor<4> {
     let values: Vec<f32> = (0..batch * 3 * side * side)
         .map(|i| {

@@ -1,4 +1,4 @@
-//! What a backbone learns from: the tokens of training images.
+//! A backbone's training examples: the tokens of training images.
 
 use burn::tensor::Device;
 
@@ -8,16 +8,17 @@ use crate::data::{Images, View};
 use crate::random::{below, uniform};
 use crate::{Error, Result};
 
-/// Keys of the streams of random numbers.
+/// Keys of the random streams.
 const FLIPS: u64 = 2;
 const RIGHT: u64 = 3;
 const DOWN: u64 = 4;
 
 /// The examples of a training.
 pub enum Examples<'a> {
-    /// Every image, and every mirror image where there are any, always the same.
+    /// Every image, and its mirror image if requested, always the same.
     Kept(Tokens),
-    /// Images that move by up to `shift` pixels each way, and are mirrored half of the time where they flip: others in every epoch.
+    /// Images shifted by up to `shift` pixels in each direction, and mirrored half of the time if requested:
+    /// differently in every epoch.
     Moved {
         /// The images.
         images: &'a Images,
@@ -29,10 +30,10 @@ pub enum Examples<'a> {
 }
 
 impl<'a> Examples<'a> {
-    /// Images that move.
+    /// Shifted images.
     ///
     /// # Errors
-    /// [`Error::Setting`] if they would move out of sight.
+    /// [`Error::Setting`] if they could be shifted out of sight.
     pub fn moved(images: &'a Images, shift: usize, flips: bool) -> Result<Self> {
         if shift >= images.size {
             let message = format!(
@@ -45,7 +46,7 @@ impl<'a> Examples<'a> {
         Ok(Self::Moved { images, shift, flips })
     }
 
-    /// Examples an epoch.
+    /// Examples per epoch.
     pub fn len(&self) -> usize {
         match self {
             Self::Kept(tokens) => tokens.len(),
@@ -53,12 +54,12 @@ impl<'a> Examples<'a> {
         }
     }
 
-    /// The image of an example, by its place in the training split: mirror images come after the images.
+    /// The image of an example, by index in the training split: mirror images follow the images.
     pub fn image(&self, index: usize, images: &Images) -> usize {
         index % images.len()
     }
 
-    /// How an epoch sees an example.
+    /// The view of an example in an epoch.
     pub fn view(&self, seed: u64, epoch: u64, index: usize) -> View {
         let Self::Moved { shift, flips, .. } = *self else { return View::default() };
         let key = |stream| [seed, stream, epoch, index as u64];
@@ -66,7 +67,7 @@ impl<'a> Examples<'a> {
         View { mirrored: flips && uniform(&key(FLIPS)) < 0.5, right: along(RIGHT), down: along(DOWN) }
     }
 
-    /// Some examples, as lessons are made of them.
+    /// Some examples, as the material of lessons.
     pub fn material(&self, picks: &[(usize, View)], device: &Device) -> Material {
         match self {
             Self::Kept(tokens) => {

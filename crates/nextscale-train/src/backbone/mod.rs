@@ -1,4 +1,4 @@
-//! Training of backbones on the tokens of a frozen tokenizer, whatever their layers and conditions are.
+//! Training of backbones on the tokens of a frozen tokenizer, whatever their layers and conditions.
 
 mod examples;
 mod task;

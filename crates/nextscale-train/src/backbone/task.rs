@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::examples::Examples;
 use super::{Drawing, Lesson, TrainableBackbone};
 use crate::cache::{Kept, TokenSet, Tokens};
-use crate::config::BackboneSettings;
+use crate::config::{BackboneSettings, tell_repeats};
 use crate::data::{Dataset, View};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -24,27 +24,32 @@ use crate::sheet::write_sheet;
 use crate::task::{Groups, Loss, Numbers, Task};
 use crate::{Error, Result};
 
-/// The file of weights that a finished run leaves.
+/// The file of weights that a finished run writes.
 const WEIGHTS: &str = "backbone.safetensors";
-/// Images of the test split that a short evaluation takes.
+/// Test images in a short evaluation.
 const SHORT: usize = 512;
 /// Images evaluated at a time.
 const BATCH: usize = 64;
-/// Images of a condition in a sample sheet.
+/// Images per condition in a sample sheet.
 const SAMPLES: usize = 8;
-/// Strength of classifier-free guidance at the finest scale of a sample sheet (VAR's ramp).
+/// The strength of classifier-free guidance at the finest scale of a sample sheet (VAR's ramp).
 const SAMPLE_CFG: f64 = 3.0;
-/// Keys of the streams of random numbers.
+/// Keys of the random streams.
 const LABELS: u64 = 1;
 const LESSONS: u64 = 5;
+const WHOLLY: u64 = 6;
+/// Of the dropped conditions, the share that the null condition stands for. In place of the others is what stands for none of
+/// them, which guidance reads; where a model tells the two apart, both are learnt so.
+const NULL_SHARE: f64 = 0.25;
 
-/// Trains a backbone on the tokens that `tokenizer`, read from the settings' file, makes of their data, and writes `backbone.safetensors` when
-/// done. The tokens are kept in the run's folder for the next start. `make` gives the kind for this tokenizer and these data.
+/// Trains a backbone on the tokens that `tokenizer`, loaded from the settings' file, computes from their
+/// data, and writes `backbone.safetensors` at the end. The tokens are stored in the run's folder for the next
+/// start. `make` creates the trainable backbone for this tokenizer and data.
 ///
-/// `config` is all that decides what is learnt, `settings` being part of it: see [`train_task`].
+/// `config` contains everything that affects the result, including `settings`: see [`train_task`].
 ///
 /// # Errors
-/// Those of the settings, of the data, of the kind, and of the run.
+/// Those of the settings, of the data, of the backbone, and of the run.
 pub fn train_backbone<T: TrainableBackbone>(
     make: impl FnOnce(&Dataset) -> Result<T>,
     tokenizer: Arc<dyn Tokenizer>,
@@ -57,12 +62,14 @@ pub fn train_backbone<T: TrainableBackbone>(
     let data = settings.data.load()?;
     check_dtype(settings.dtype, device)?;
     let kind = make(&data)?;
+    let of_image = kind.bytes_of_image(tokenizer.schedule().positions());
+    settings.training.fits(settings.batch, of_image)?;
     let training_device = device.clone().autodiff();
     let model = match &settings.start {
         Some(start) => kind.open(start, &training_device)?,
         None => kind.fresh(&training_device)?,
     };
-    // Last, for it takes minutes: what is wrong with the rest is told before.
+    // Done last because it takes minutes; other errors should surface first.
     let of_run =
         |kept| TokenSet::of_run(options, (&settings.tokenizer, &*tokenizer), (&settings.data, &data), kept);
     let (test, examples) = if settings.shift == 0 && !kind.reads_pixels() {
@@ -72,6 +79,7 @@ pub fn train_backbone<T: TrainableBackbone>(
         let examples = Examples::moved(&data.train, settings.shift, settings.flips)?;
         (of_run(Kept::Test)?.test, examples)
     };
+    tell_repeats(settings.batch, examples.len(), options);
     let mut task = BackboneTask {
         kind,
         settings,
@@ -86,7 +94,7 @@ pub fn train_backbone<T: TrainableBackbone>(
     train_task(&mut task, model, length, &settings.training, config, options, device)
 }
 
-/// The cross-entropy in nats at every position, `[batch · positions]`, the sum over its slots: of logits
+/// The cross-entropy in nats at every position, summed over its slots, `[batch · positions]`: from logits
 /// `[batch, positions, slots · classes]` and tokens `[batch, positions, slots]`.
 fn cross_entropy(logits: Tensor<3>, tokens: Tensor<3, Int>) -> Tensor<1> {
     let [batch, positions, slots] = tokens.dims();
@@ -106,12 +114,13 @@ fn numbers(values: Tensor<1>) -> Vec<f32> {
     values.into_data().iter::<f32>().collect()
 }
 
-/// A training image of a step, with all that is drawn for it.
+/// A training image of a step, with everything that is drawn for it.
 struct Pick {
     example: usize,
     view: View,
     condition: Condition,
-    /// What its lesson's randomness is a function of.
+    dropped: bool,
+    /// The key of its lesson's random numbers.
     key: u64,
 }
 
@@ -141,8 +150,8 @@ impl<T: TrainableBackbone> BackboneTask<'_, T> {
             .collect()
     }
 
-    /// The cross-entropy of the first `count` test images under their conditions or under none: over all positions, then
-    /// scale by scale.
+    /// The cross-entropy of the first `count` test images, with or without their conditions: over all
+    /// positions, then scale by scale.
     fn held_out(
         &self,
         model: &T::Model,
@@ -156,9 +165,10 @@ impl<T: TrainableBackbone> BackboneTask<'_, T> {
         let values = evaluation.map(what, &starts, |&start| {
             let picks: Vec<usize> = (start..count.min(start + BATCH)).collect();
             let lesson = Lesson::of_tokens(&*self.tokenizer, self.test.batch(&picks, &self.device))?;
-            let given = |i| if null { Condition::Null } else { self.kind.condition(&self.data.test, i, 0) };
+            let given = |i| self.kind.condition(&self.data.test, i, View::default(), 0);
             let conditions: Vec<Condition> = picks.into_iter().map(given).collect();
-            let logits = self.kind.logits(model, lesson.features, &conditions)?;
+            let dropped = vec![null; conditions.len()];
+            let logits = self.kind.logits_without(model, lesson.features, &conditions, &dropped)?;
             Ok(numbers(cross_entropy(logits, lesson.labels)))
         })?;
         let values = values.concat();
@@ -186,13 +196,15 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         picks
             .map(|(example, epoch)| {
                 let dropped = uniform(&[seed, LABELS, epoch, example as u64]) < dropout;
+                let wholly = dropped && uniform(&[seed, WHOLLY, epoch, example as u64]) < NULL_SHARE;
                 let image = self.examples.image(example, &self.data.train);
-                let condition = match dropped {
-                    true => Condition::Null,
-                    false => self.kind.condition(&self.data.train, image, epoch),
-                };
                 let view = self.examples.view(seed, epoch, example);
-                Pick { example, view, condition, key: hash(&[seed, LESSONS, epoch, example as u64]) }
+                let condition = match wholly {
+                    true => Condition::Null,
+                    false => self.kind.condition(&self.data.train, image, view, epoch),
+                };
+                let key = hash(&[seed, LESSONS, epoch, example as u64]);
+                Pick { example, view, condition, dropped, key }
             })
             .collect()
     }
@@ -203,7 +215,8 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         let keys: Vec<u64> = picks.iter().map(|pick| pick.key).collect();
         let material = self.examples.material(&examples, &self.device);
         let lesson = self.kind.lesson(&*self.tokenizer, material, &keys)?;
-        let logits = self.kind.logits(model, lesson.features.autodiff(), &conditions)?;
+        let dropped: Vec<bool> = picks.iter().map(|pick| pick.dropped).collect();
+        let logits = self.kind.logits_without(model, lesson.features.autodiff(), &conditions, &dropped)?;
         let losses = cross_entropy(logits, lesson.labels);
         let values = numbers(losses.clone().inner());
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
@@ -246,7 +259,8 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         metadata.insert("scales".into(), self.tokenizer.schedule().to_string());
         metadata.insert("steps".into(), step.to_string());
         save_safetensors(&path, self.kind.tensors(model), Precision::F16, &metadata)
-            .map_err(|error| Error::data(&path, error.to_string()))
+            .map_err(|error| Error::data(&path, error.to_string()))?;
+        self.kind.write_beside(model, folder)
     }
 }
 

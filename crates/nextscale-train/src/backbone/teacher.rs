@@ -1,4 +1,4 @@
-//! Teacher forcing: what a backbone reads of the scales before, and what it is to say.
+//! Teacher forcing: a backbone's inputs from earlier scales, and its targets.
 
 use burn::tensor::{Int, Tensor};
 use nextscale_core::{Canvas, Draw, Result};
@@ -7,14 +7,15 @@ use nextscale_tokenizers::Tokenizer;
 /// What a backbone learns from some images.
 #[derive(Debug, Clone)]
 pub struct Lesson {
-    /// What it reads: for each scale from 1 on, the features of the scales before it, `[batch, L − positions of scale 0, channels]`.
+    /// The inputs: for each scale from 1 on, the features of the earlier scales, `[batch, L − positions of
+    /// scale 0, channels]`.
     pub features: Tensor<3>,
-    /// What it is to say at every position, `[batch, L, slots]`.
+    /// The targets at every position, `[batch, L, slots]`.
     pub labels: Tensor<3, Int>,
 }
 
 impl Lesson {
-    /// Plain teacher forcing on tokens `[batch, L, slots]`: they are what is read and what is to be said.
+    /// Plain teacher forcing on tokens `[batch, L, slots]`, which are both inputs and targets.
     ///
     /// # Errors
     /// If the tokens do not fit the schedule.
@@ -23,7 +24,7 @@ impl Lesson {
     }
 }
 
-/// The teacher's input for tokens `[batch, L, slots]`: for each scale from 1 on, the features of the scales before it,
+/// The inputs for tokens `[batch, L, slots]`: for each scale from 1 on, the features of the earlier scales,
 /// `[batch, L − positions of scale 0, channels]`.
 ///
 /// # Errors

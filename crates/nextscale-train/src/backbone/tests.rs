@@ -1,4 +1,5 @@
-//! A backbone unlike VAR's: bits, conditions that are texts measured in the images, and lessons whose prefix is wrong at random.
+//! A backbone unlike VAR's: bits, conditions that are texts measured from the images, and lessons with a
+//! randomly wrong prefix.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +20,7 @@ use super::*;
 use crate::cache::encode;
 use crate::checkpoint;
 use crate::config::BackboneSettings;
-use crate::data::{Dataset, Images, Source};
+use crate::data::{Dataset, Images, Source, View};
 use crate::random::uniform;
 use crate::task::Groups;
 use crate::toy::{BITS, BitToy};
@@ -39,7 +40,7 @@ impl Lines {
     }
 }
 
-/// `[batch, 1, 1]`: 1 bright, −1 dark, 0 of no text.
+/// `[batch, 1, 1]`: 1 for bright, −1 for dark, 0 without text.
 fn bright(conditions: &[Condition], side: PassCondition, device: &Device) -> CoreResult<Tensor<3>> {
     let level = |condition: &Condition| match of_side(condition, side) {
         Condition::Prompt(text) => Ok(if text == "bright" { 1.0 } else { -1.0 }),
@@ -82,7 +83,7 @@ impl TrainableBackbone for Kind {
         Groups::default()
     }
 
-    fn condition(&self, images: &Images, index: usize, _: u64) -> Condition {
+    fn condition(&self, images: &Images, index: usize, _: View, _: u64) -> Condition {
         text(images, index)
     }
 
@@ -98,7 +99,7 @@ impl TrainableBackbone for Kind {
         true
     }
 
-    /// Half of the images learn what comes after the wrong first token.
+    /// Half of the images learn what follows the wrong first token.
     fn lesson(&self, tokenizer: &dyn Tokenizer, material: Material, keys: &[u64]) -> Result<Lesson> {
         let Material::Images(images) = material else { panic!("pixels were asked for") };
         let labels = encode(tokenizer, images)?;
@@ -194,7 +195,7 @@ impl Session for Step<'_> {
     }
 }
 
-/// A folder of 4 × 4 images of two classes, which say nothing of their brightness.
+/// A folder of 4 × 4 images of two classes that are unrelated to brightness.
 fn folder(root: &Path) {
     for (split, count) in [("train", 12), ("test", 4)] {
         for class in ["a", "b"] {
@@ -217,7 +218,7 @@ struct Config {
 fn train(root: &Path, out: &str, steps: u64, max_minutes: Option<f64>) -> crate::Outcome {
     let settings = BackboneSettings {
         data: Source::Folder { root: root.into(), size: 4 },
-        // Only its bytes count here: they name the tokens that are kept.
+        // Only its bytes matter here: they identify the stored tokens.
         tokenizer: root.join("train/a/0.png"),
         seed: 2,
         steps,
@@ -253,6 +254,6 @@ fn a_backbone_of_bits_and_texts_learns_from_wrong_prefixes_and_resumes() {
         outcome.evaluation.iter().find(|(known, _)| known == name).unwrap().1
     };
     assert!(of(&longer, "text.all") < of(&straight, "text.all"));
-    // What the text says is news to the first scale.
+    // The text is informative for the first scale.
     assert!(of(&longer, "text.scale_0") < of(&longer, "null.scale_0"));
 }

@@ -5,79 +5,87 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_backbones::{Backbone, Conditioner};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, memory};
 use nextscale_tokenizers::Tokenizer;
 
 use super::Lesson;
 use crate::Result;
 use crate::cache::encode;
-use crate::data::{Dataset, Images};
+use crate::data::{Dataset, Images, View};
 use crate::task::Groups;
 
-/// The images of a micro-batch, as a lesson is made of them.
+/// The images of a micro-batch, as the material of a lesson.
 #[derive(Debug)]
 pub enum Material {
-    /// Their tokens, `[batch, L, slots]`, which the run keeps.
+    /// Their tokens, `[batch, L, slots]`, which the run stores.
     Tokens(Tensor<3, Int>),
-    /// Their pixels, `[batch, 3, H, W]` in [-1, 1], others in every epoch.
+    /// Their pixels, `[batch, 3, H, W]` in [-1, 1], different in every epoch.
     Images(Tensor<4>),
 }
 
-/// A model in training as generation has it.
+/// A model in training, ready to generate.
 pub struct Drawing {
     /// Canvases to logits.
     pub backbone: Arc<dyn Backbone>,
-    /// Conditions to what the backbone reads.
+    /// Conditions to its input.
     pub conditioner: Arc<dyn Conditioner>,
 }
 
-/// A kind of backbone that can be trained: its network, what images are conditioned on, and what it learns from them.
+/// A kind of backbone that can be trained: its network, its conditions, and what it learns from images.
 ///
-/// [`train_backbone`](crate::train_backbone) brings the rest: tokens, dropped conditions, cross-entropy by scale, sheets,
-/// evaluation, and the loop that all trainings share.
+/// [`train_backbone`](crate::train_backbone) provides the rest: tokens, dropped conditions, cross-entropy by
+/// scale, sheets, evaluation, and the common training loop.
 pub trait TrainableBackbone: Sync {
-    /// The network, with whatever learns beside it, such as a text encoder.
+    /// The network, with anything trained along with it, such as a text encoder.
     type Model: Module + Sync;
 
     /// The network with fresh weights.
     ///
     /// # Errors
-    /// If the sizes make no network.
+    /// If the sizes are invalid.
     fn fresh(&self, device: &Device) -> Result<Self::Model>;
 
-    /// The weights of a file to begin from.
+    /// Initial weights from a file.
     ///
     /// # Errors
-    /// If the file cannot be read, or is of another network.
+    /// If the file cannot be read, or belongs to another network.
     fn open(&self, start: &Path, device: &Device) -> Result<Self::Model>;
 
-    /// What the optimiser does with which parameters.
+    /// The least bytes that a step keeps for an image of so many positions, so that a batch beyond all memory is refused before the
+    /// first step. By default a number for each position.
+    fn bytes_of_image(&self, positions: usize) -> u128 {
+        memory::of_f32(&[positions])
+    }
+
+    /// Which parameters the optimiser treats how.
     fn groups(&self, model: &Self::Model) -> Groups;
 
-    /// What an image is conditioned on in an epoch, before it is dropped in its turn. By default its class.
-    fn condition(&self, images: &Images, index: usize, epoch: u64) -> Condition {
-        let _ = epoch;
+    /// The condition of an image under a view in an epoch, before conditions are dropped at random. By default
+    /// its class.
+    fn condition(&self, images: &Images, index: usize, view: View, epoch: u64) -> Condition {
+        let _ = (view, epoch);
         Condition::Class(images.labels[index].into())
     }
 
-    /// What the numbers of an evaluation under those conditions are called: `class.all`, beside `null.all`.
+    /// The prefix of the names of an evaluation under those conditions: `class.all`, beside `null.all`.
     fn condition_name(&self) -> &'static str {
         "class"
     }
 
-    /// The conditions of a sample sheet, `columns` images of each beside each other. By default the first ten classes.
+    /// The conditions of a sample sheet, with `columns` images of each side by side. By default the first ten
+    /// classes.
     fn sheet(&self, data: &Dataset, columns: usize) -> Vec<Condition> {
         (0..data.classes.len().min(10) * columns).map(|i| Condition::Class(i / columns)).collect()
     }
 
-    /// Whether lessons are made of pixels in every step, even of images that stay in place. By default they are made of tokens,
-    /// which are kept where images stay.
+    /// Whether lessons need pixels in every step, even of unshifted images. By default they use tokens, which
+    /// are stored for unshifted images.
     fn reads_pixels(&self) -> bool {
         false
     }
 
-    /// What is learnt from some images; `keys` has a number for each image, another in every epoch, which all that is random here
-    /// must be a function of. By default plain teacher forcing.
+    /// The lesson of some images. `keys` has a number per image that changes with the epoch; all randomness
+    /// must be a function of it. By default plain teacher forcing.
     ///
     /// # Errors
     /// The tokenizer's.
@@ -93,19 +101,48 @@ pub trait TrainableBackbone: Sync {
     /// Teacher-forced logits `[batch, L, slots · classes]` on a lesson's features, inside autodiff.
     ///
     /// # Errors
-    /// If the conditions are none that it reads, or the features do not fit.
+    /// If it cannot read the conditions, or the features do not fit.
     fn logits(&self, model: &Self::Model, features: Tensor<3>, conditions: &[Condition])
     -> Result<Tensor<3>>;
 
-    /// The network as generation has it.
+    /// As [`logits`](Self::logits), where the conditions that are `dropped` are replaced by none. By default those are the null
+    /// condition. It is otherwise where what stands for none depends on what it replaces, as rows of no text are as many as a
+    /// prompt's.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    fn logits_without(
+        &self,
+        model: &Self::Model,
+        features: Tensor<3>,
+        conditions: &[Condition],
+        dropped: &[bool],
+    ) -> Result<Tensor<3>> {
+        let left = |(condition, dropped): (&Condition, &bool)| {
+            if *dropped { Condition::Null } else { condition.clone() }
+        };
+        let conditions: Vec<Condition> = conditions.iter().zip(dropped).map(left).collect();
+        self.logits(model, features, &conditions)
+    }
+
+    /// The network, ready to generate.
     ///
     /// # Errors
     /// If it cannot generate.
     fn drawing(&self, model: &Self::Model) -> Result<Drawing>;
 
-    /// The tensors of a file of weights by name.
+    /// The tensors of a weight file by name.
     fn tensors(&self, model: &Self::Model) -> Vec<(String, TensorData)>;
 
-    /// What a file of weights says in its header, beside scales and steps.
+    /// The metadata of a weight file, besides scales and steps.
     fn metadata(&self, model: &Self::Model, data: &Dataset) -> BTreeMap<String, String>;
+
+    /// Writes what a finished run leaves beside that file, such as a text encoder. By default nothing.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    fn write_beside(&self, model: &Self::Model, folder: &Path) -> Result<()> {
+        let _ = (model, folder);
+        Ok(())
+    }
 }

@@ -13,14 +13,14 @@ use crate::{Error, Result};
 /// Images tokenised at a time.
 const BATCH: usize = 100;
 
-/// How tokenising is to go on.
+/// How tokenising continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Go {
     /// As it does.
     On,
-    /// With what is done kept in a file first.
+    /// After storing what is done in a file.
     Keep,
-    /// Not at all, with what is done kept.
+    /// It stops, after storing what is done.
     Stop,
 }
 
@@ -31,7 +31,7 @@ struct Batch<'a> {
     view: View,
 }
 
-/// The tokens that are to be `kept` of a data set, from those on that `part` holds.
+/// The tokens of a data set to be `kept`, continuing from those in `part`.
 pub fn make(
     data: &Dataset,
     kept: Kept,
@@ -41,7 +41,7 @@ pub fn make(
 ) -> Result<TokenSet> {
     let Alphabet { slots, classes } = tokenizer.alphabet();
     if classes > 1 << 16 {
-        let message = format!("it has {classes} codes, and a cache holds those below 65536");
+        let message = format!("it has {classes} codes, and a cache holds at most 65536");
         return Err(Error::setting("tokenizer", message));
     }
     let length = tokenizer.schedule().positions();
@@ -96,7 +96,8 @@ fn tokenise(batch: &Batch<'_>, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
     Ok(tokens.into_data().iter::<i64>().map(|token| token as u16).collect())
 }
 
-/// The tokens `[batch, L, slots]` of images `[batch, 3, size, size]` in [-1, 1], the scales one after the other.
+/// The tokens `[batch, L, slots]` of images `[batch, 3, size, size]` in [-1, 1], with the scales
+/// concatenated.
 ///
 /// # Errors
 /// The tokenizer's.

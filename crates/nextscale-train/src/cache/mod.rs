@@ -1,4 +1,4 @@
-//! Images as tokens, kept in a file so that a data set is tokenised once.
+//! Images as tokens, stored in a file so that a data set is tokenised only once.
 
 mod make;
 mod part;
@@ -21,7 +21,7 @@ use make::make;
 pub use make::{Go, encode};
 use part::Part;
 
-/// The header's entry that says what the tokens were made from.
+/// The metadata entry that identifies the origin of the tokens.
 const KEY: &str = "nextscale.tokens";
 
 /// The tokens of a split, and its labels.
@@ -29,9 +29,9 @@ const KEY: &str = "nextscale.tokens";
 pub struct Tokens {
     /// Positions of all scales together, L.
     pub length: usize,
-    /// Choices at a position: 1 for codes, the number of bits for bits.
+    /// Choices per position: 1 for codes, the number of bits for bits.
     pub slots: usize,
-    /// `[images, L, slots]`, the scales one after the other.
+    /// `[images, L, slots]`, with the scales concatenated.
     pub tokens: Vec<u16>,
     /// The class of every image.
     pub labels: Vec<u16>,
@@ -43,7 +43,7 @@ impl Tokens {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -57,10 +57,10 @@ impl Tokens {
     }
 }
 
-/// Which training images' tokens are kept; those of test images are in any case.
+/// Which training images' tokens are stored; those of test images always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// None: training makes them itself, of images that differ each time.
+    /// None: training computes them itself, from images that change every time.
     Test,
     /// Those of the images.
     Images,
@@ -69,12 +69,12 @@ pub enum Kept {
 }
 
 impl Kept {
-    /// The images, mirrored too where `flips` says so.
+    /// The images, with mirror images if `flips`.
     pub fn images(flips: bool) -> Self {
         if flips { Self::Mirrored } else { Self::Images }
     }
 
-    /// The views of the training images whose tokens are kept, one after the other.
+    /// The views of the training images whose tokens are stored, in order.
     fn views(self) -> &'static [View] {
         const VIEWS: [View; 2] = [View::mirrored(false), View::mirrored(true)];
         match self {
@@ -85,21 +85,21 @@ impl Kept {
     }
 }
 
-/// The tokens of a data set: training images, their mirror images where asked, test images.
+/// The tokens of a data set: training images, mirror images if requested, test images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSet {
-    /// The training split, as far as kept; with mirror images, that of image i is i + half.
+    /// The stored part of the training split. With mirror images, that of image i is at i + half.
     pub train: Tokens,
     /// The test split.
     pub test: Tokens,
 }
 
 impl TokenSet {
-    /// The tokens that `tokenizer`, read from `file`, makes of `data`, read from `source`: kept in the run's folder for the
-    /// next start, and every so many minutes while they are made.
+    /// The tokens that `tokenizer`, loaded from `file`, computes from `data`, loaded from `source`. They are
+    /// stored in the run's folder for the next start, and at intervals while they are computed.
     ///
     /// # Errors
-    /// Those of [`open_or_make`](Self::open_or_make), and [`Error::Io`] if `file` cannot be read again.
+    /// Those of [`open_or_make`](Self::open_or_make), and [`Error::Io`] if `file` can no longer be read.
     pub fn of_run(
         options: &Options,
         (file, tokenizer): (&Path, &dyn Tokenizer),
@@ -131,12 +131,13 @@ impl TokenSet {
         })
     }
 
-    /// Reads the cache at `path` if it was made with the same `key` (tokenizer and data), else tokenises and writes it. After
-    /// every few images `tell` is told how many of how many are done, and says how to go on; what is kept is not made again.
+    /// Reads the cache at `path` if it has this `key` (tokenizer and data), otherwise tokenises and writes
+    /// it. At intervals, `tell` receives the number of images done and their total, and returns how to
+    /// continue. Stored tokens are not computed again.
     ///
     /// # Errors
-    /// The tokenizer's, [`Error::Io`] if the cache cannot be written, [`Error::Setting`] if the vocabulary does not fit u16, and
-    /// [`Error::Stopped`].
+    /// The tokenizer's, [`Error::Io`] if the cache cannot be written, [`Error::Setting`] if the vocabulary
+    /// does not fit u16, and [`Error::Stopped`].
     pub fn open_or_make(
         path: &Path,
         key: &str,
@@ -159,7 +160,7 @@ impl TokenSet {
         let tensors =
             [("train", &self.train), ("test", &self.test)].into_iter().flat_map(|(split, tokens)| {
                 let (count, length, slots) = (tokens.len(), tokens.length, tokens.slots);
-                // Codes are kept without the axis of slots, as before there were bits.
+                // Codes are stored without the axis of slots, as in files from before there were bits.
                 let shape = if slots == 1 { vec![count, length] } else { vec![count, length, slots] };
                 let part = |name, shape, values| {
                     (format!("{split}.{name}"), Dtype::U16, shape, bytemuck::cast_slice(values))
@@ -171,7 +172,7 @@ impl TokenSet {
         write_atomically(path, &bytes).map_err(Error::io(path))
     }
 
-    /// The cache at `path`; `None` if there is none, or it was made from something else.
+    /// The cache at `path`; `None` if there is none, or it has another origin.
     fn read(path: &Path, key: &str, tokenizer: &dyn Tokenizer) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
@@ -202,7 +203,7 @@ impl TokenSet {
             let mut tokens = set.train.tokens.iter().chain(&set.test.tokens);
             tokens.all(|&token| usize::from(token) < codes) && (hash.is_empty() || hash == set.hash())
         };
-        // A damaged one is made anew.
+        // A damaged cache is computed again.
         Ok(split("train").zip(split("test")).map(|(train, test)| Self { train, test }).filter(sound))
     }
 
@@ -216,9 +217,9 @@ impl TokenSet {
     }
 }
 
-/// What tokens are made from: the tokenizer's file, the data, and the views of it.
+/// The origin of tokens: the tokenizer's file, the data, and its views.
 fn key(tokenizer: &[u8], source: &Source, views: &str) -> String {
-    // Caches that are there already have keys of this form.
+    // Existing caches have keys of this form.
     format!("Array({:x?}) {source:?} {views}", Hash::from(tokenizer).digest())
 }
 
@@ -293,7 +294,8 @@ mod tests {
 
     #[test]
     fn the_second_half_holds_mirror_images() {
-        // Planes of 4 × 4, dark on the left and bright on the right, so that the mirror image has other tokens.
+        // Planes of 4 × 4, dark on the left and bright on the right, so that the mirror image has different
+        // tokens.
         let pixels = (0..3 * 3 * 16).map(|i| if i % 4 < 2 { 20 } else { 230 }).collect();
         let train = Images::new(Path::new("x"), 4, pixels, vec![0, 1, 2]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -302,7 +304,7 @@ mod tests {
         let made =
             TokenSet::open_or_make(&path, "a", &data, Kept::Mirrored, &Toy::new(), |_, _| Go::On).unwrap();
         let row = |i: usize| &made.train.tokens[i * 5..(i + 1) * 5];
-        // One token of the whole, then left and right of two rows.
+        // One token for the whole image, then left and right of two rows.
         let mirrored = |row: &[u16]| [row[0], row[2], row[1], row[4], row[3]];
         assert_eq!(row(3), mirrored(row(0)));
         assert_ne!(row(3), row(0));
@@ -337,7 +339,7 @@ mod tests {
 
     #[test]
     fn tokenising_goes_on_from_what_was_kept() {
-        // Two batches at a time on any machine, so that there are enough times to stop at.
+        // Two batches at a time on any machine, so that there are enough places to stop.
         rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(goes_on_from_what_was_kept);
     }
 
@@ -369,10 +371,10 @@ mod tests {
         let done = told[1];
         assert!(matches!(stopped, Err(Error::Stopped { done: d, total: 3750 }) if d == done));
         assert!(!path.exists());
-        // Kept on the way, then killed.
+        // Stored on the way, then killed.
         let (stopped, told) = make("a", |calls| if calls == 1 { Go::Keep } else { Go::Stop });
         assert!(stopped.is_err() && told[0] > done);
-        // What was kept under another key is of no use.
+        // What was stored under another key is not used.
         let (other, again) = make("b", |_| Go::Stop);
         assert!(other.is_err() && again[0] == told[0] - done);
         let (_, told) = make("a", |calls| if calls == 1 { Go::Stop } else { Go::On });
@@ -390,7 +392,7 @@ mod tests {
             || TokenSet::open_or_make(&path, "a", &data(), Kept::Images, &Toy::new(), |_, _| Go::On).unwrap();
         let made = make();
         let bytes = std::fs::read(&path).unwrap();
-        // One bit, in a token: no length tells of it.
+        // One bit in a token: no length reveals it.
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(&path, &flipped).unwrap();

@@ -11,19 +11,19 @@ use crate::{Error, Result};
 /// The name of the tokens in the file.
 const TOKENS: &str = "tokens";
 
-/// The file of the tokens that are made so far.
+/// The file of the tokens computed so far.
 pub struct Part<'a> {
     /// Where it is.
     pub path: PathBuf,
-    /// What the tokens are made from.
+    /// The origin of the tokens.
     pub key: &'a str,
 }
 
 impl Part<'_> {
-    /// The tokens in it; none where there is no such file, it is damaged, or of something else.
+    /// The tokens in it; none if there is no such file, or it is damaged or has another origin.
     ///
     /// # Errors
-    /// [`Error::Io`] if it is there and cannot be read.
+    /// [`Error::Io`] if it exists and cannot be read.
     pub fn read(&self) -> Result<Vec<u16>> {
         if !self.path.exists() {
             return Ok(Vec::new());
@@ -39,7 +39,7 @@ impl Part<'_> {
         Ok(tokens().unwrap_or_default())
     }
 
-    /// Writes them in place of those before.
+    /// Replaces the stored tokens.
     ///
     /// # Errors
     /// [`Error::Io`] if that fails.
@@ -50,7 +50,7 @@ impl Part<'_> {
         write_atomically(&self.path, &bytes).map_err(Error::io(&self.path))
     }
 
-    /// What the file says of itself: the key, and the hash of the tokens.
+    /// The file's metadata: the key, and the hash of the tokens.
     fn said(&self, tokens: &[u8]) -> String {
         format!("{}\n{}", self.key, sha256(tokens))
     }

@@ -5,7 +5,7 @@ use super::{
     colour::Colour,
 };
 
-/// What a prompt asks for, by its words; the last word of a kind counts.
+/// What a prompt asks for, according to its words; the last word of a kind counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
     /// A colour.
@@ -17,7 +17,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Of a prompt in any case and with any marks.
+    /// From a prompt in any case and with any punctuation.
     pub fn of(prompt: &str) -> Self {
         let mut asked = Self::default();
         for word in prompt.to_lowercase().split(|c: char| !c.is_alphanumeric()) {
@@ -35,20 +35,20 @@ impl Asked {
     }
 }
 
-/// How often what is measured in images is what was asked for.
+/// How often the measurement of an image agrees with its prompt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
     /// The images.
     pub images: usize,
     /// Those that agree.
     pub agreed: usize,
-    /// The rate that images would agree at if what is asked made no difference: of random pairs of a request and an image. With
-    /// one request only it is the rate itself, so several are asked for.
+    /// The rate of agreement by chance: that of random pairs of a prompt and an image. With only one prompt
+    /// it is the rate itself, so use several.
     pub chance: f64,
 }
 
 impl Agreement {
-    /// Of what was asked for and what was measured, image by image; `None` of no image.
+    /// From requests and measurements, image by image; `None` without images.
     pub fn of<W: Ord>(pairs: impl IntoIterator<Item = (W, W)>) -> Option<Self> {
         let (mut asked, mut measured) = (BTreeMap::<W, usize>::new(), BTreeMap::<W, usize>::new());
         let (mut images, mut agreed) = (0, 0);
@@ -65,12 +65,13 @@ impl Agreement {
         (images > 0).then(|| Self { images, agreed, chance: chance.sum() })
     }
 
-    /// The share of images that agree.
+    /// The fraction of images that agree.
     pub fn rate(&self) -> f64 {
         self.agreed as f64 / self.images as f64
     }
 
-    /// The 95 % interval of the rate (Wilson, "Probable inference, the law of succession, and statistical inference", 1927).
+    /// The 95 % interval of the rate (Wilson, "Probable inference, the law of succession, and statistical
+    /// inference", 1927).
     pub fn interval(&self) -> [f64; 2] {
         const Z: f64 = 1.959_963_984_540_054;
         let (images, rate) = (self.images as f64, self.rate());
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn agreement_stands_beside_that_of_shuffled_pairs() {
-        // Half of the images are red whatever is asked for.
+        // Half of the images are red, whatever is asked for.
         let deaf = (0..100).map(|i| (i % 2, i / 50));
         let agreement = Agreement::of(deaf).unwrap();
         assert_eq!((agreement.images, agreement.agreed, agreement.chance), (100, 50, 0.5));
@@ -112,7 +113,7 @@ mod tests {
         let heard = Agreement::of((0..100).map(|i| (i % 4, i % 4))).unwrap();
         assert_eq!((heard.rate(), heard.chance), (1.0, 0.25));
         assert_eq!(Agreement::of::<u8>([]), None);
-        // Of 20 of 100, by the published formula.
+        // 20 of 100, by the published formula.
         let [low, high] = Agreement { images: 100, agreed: 20, chance: 0.1 }.interval();
         assert!((low - 0.133_367).abs() < 1e-5 && (high - 0.288_829).abs() < 1e-5, "{low} {high}");
         let none = Agreement { images: 10, agreed: 0, chance: 0.1 }.interval();

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::colour::Colour;
-use crate::data::Images;
+use crate::data::{Images, View};
 
-/// What is measured in an image.
+/// The measurements of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measures {
-    /// The main colour of the middle: of the pixels that lie no more than a quarter of height and width from it.
+    /// The main colour of the middle, the pixels within a quarter of height and width from the centre.
     pub colour: Colour,
     /// Its share of the middle, in (0, 1]; see [`Colour::main`].
     pub share: f32,
@@ -17,10 +17,11 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Of an image of `size`, (height, width), whose pixel at (row, column) is `pixel` in red, green and blue.
+    /// Measures an image of `size`, (height, width), whose pixel at (row, column) is `pixel`, in red, green
+    /// and blue.
     ///
     /// # Panics
-    /// If the image has no pixel.
+    /// If the image has no pixels.
     pub fn of((height, width): (usize, usize), pixel: impl Fn(usize, usize) -> [u8; 3]) -> Self {
         assert!(height * width > 0, "an image has pixels");
         let (rows, columns) = (middle(height), middle(width));
@@ -39,25 +40,25 @@ impl Measures {
         Self { colour, share, brightness: (luma / all) as f32, warmth: (warmth / all) as f32 }
     }
 
-    /// Of an image of a data set.
+    /// Measures an image of a data set under a view.
     ///
     /// # Panics
-    /// If there is no such image.
-    pub fn of_image(images: &Images, index: usize) -> Self {
+    /// If the index is out of range.
+    pub fn of_image(images: &Images, index: usize, view: View) -> Self {
         let (size, plane) = (images.size, images.size * images.size);
-        let planes = &images.pixels[index * 3 * plane..][..3 * plane];
+        let planes = images.seen(index, view);
         Self::of((size, size), |row, column| {
             [0, 1, 2].map(|channel| planes[channel * plane + row * size + column])
         })
     }
 }
 
-/// The half of an axis that lies in the middle.
+/// The half of an axis around its middle.
 fn middle(length: usize) -> std::ops::Range<usize> {
     length / 4..length - length / 4
 }
 
-/// Whether an image is dark or bright beside others of its data set.
+/// Whether an image is dark or bright compared with its data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are their own
 pub enum Brightness {
@@ -67,7 +68,7 @@ pub enum Brightness {
 }
 
 impl Brightness {
-    /// Its word in captions, where it has one.
+    /// Its word in captions, if it has one.
     pub const fn word(self) -> Option<&'static str> {
         match self {
             Self::Dark => Some("dark"),
@@ -77,7 +78,7 @@ impl Brightness {
     }
 }
 
-/// Whether an image is bluish or reddish beside others of its data set.
+/// Whether an image is bluish or reddish compared with its data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are their own
 pub enum Warmth {
@@ -87,7 +88,7 @@ pub enum Warmth {
 }
 
 impl Warmth {
-    /// Its word in captions, where it has one.
+    /// Its word in captions, if it has one.
     pub const fn word(self) -> Option<&'static str> {
         match self {
             Self::Cold => Some("cold"),
@@ -97,12 +98,12 @@ impl Warmth {
     }
 }
 
-/// What words say of an image.
+/// A description of an image in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// The main colour of the middle.
     pub colour: Colour,
-    /// Whether that colour's share is large enough to call the image's subject by it.
+    /// Whether that colour's share is large enough to describe the subject by it.
     pub clear: bool,
     /// Dark, bright or neither.
     pub brightness: Brightness,
@@ -110,31 +111,31 @@ pub struct Attributes {
     pub warmth: Warmth,
 }
 
-/// From where on words hold: quantiles of a data set's training images.
+/// The thresholds of words: quantiles of a data set's training images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// The share from which on a main colour is clear.
+    /// The share above which a main colour is clear.
     pub share: f32,
-    /// Images up to this brightness are dark.
+    /// Images are dark up to this brightness.
     pub dark: f32,
-    /// Images from this brightness on are bright.
+    /// Images are bright from this brightness on.
     pub bright: f32,
-    /// Images up to this warmth are cold.
+    /// Images are cold up to this warmth.
     pub cold: f32,
-    /// Images from this warmth on are warm.
+    /// Images are warm from this warmth on.
     pub warm: f32,
 }
 
-/// The share of images that a word of brightness or warmth holds for.
+/// The fraction of images that a word for brightness or warmth applies to.
 const TAIL: f64 = 0.2;
-/// The share of images whose main colour is not clear.
+/// The fraction of images whose main colour is not clear.
 const UNCLEAR: f64 = 1.0 / 3.0;
 
 impl Thresholds {
-    /// A fifth of the images are dark, a fifth bright, a fifth cold, a fifth warm; of a third the main colour is not clear.
+    /// A fifth of the images each are dark, bright, cold and warm; for a third the main colour is not clear.
     ///
     /// # Panics
-    /// If there is no image.
+    /// If there are no images.
     pub fn of(measures: &[Measures]) -> Self {
         let quantile = |quantile: f64, value: fn(&Measures) -> f32| {
             let mut values: Vec<f32> = measures.iter().map(value).collect();
@@ -150,7 +151,7 @@ impl Thresholds {
         }
     }
 
-    /// The words that hold for an image.
+    /// The words that apply to an image.
     pub fn attributes(&self, measures: &Measures) -> Attributes {
         Attributes {
             colour: measures.colour,
@@ -177,17 +178,21 @@ mod tests {
 
     #[test]
     fn the_colour_is_of_the_middle_and_light_is_of_all() {
-        // A red square on white, in planes as data sets have them.
+        // A red square on white, in planes like those of data sets.
         let inside = |row: usize, column: usize| (2..6).contains(&row) && (2..6).contains(&column);
         let place = |at: usize| (at / 8, at % 8);
         let plane =
             |red: bool| (0..64).map(move |at| if inside(place(at).0, place(at).1) && !red { 0 } else { 255 });
         let pixels = plane(true).chain(plane(false)).chain(plane(false)).collect();
         let images = Images::new(Path::new("x"), 8, pixels, vec![0]).unwrap();
-        let measures = Measures::of_image(&images, 0);
+        let measures = Measures::of_image(&images, 0, View::default());
         assert_eq!((measures.colour, measures.share), (Colour::Red, 1.0));
         assert!((measures.brightness - (48.0 + 16.0 * 0.299) / 64.0).abs() < 1e-6, "{measures:?}");
         assert!((measures.warmth - 0.25).abs() < 1e-6, "{measures:?}");
+        // A mirror image has the same words; one that moves has another middle.
+        assert_eq!(Measures::of_image(&images, 0, View::mirrored(true)), measures);
+        let moved = Measures::of_image(&images, 0, View { right: 3, ..View::default() });
+        assert_eq!((moved.colour, moved.share < 1.0), (Colour::White, true));
         let one = Measures::of((1, 1), |_, _| [0, 0, 255]);
         assert_eq!((one.colour, one.warmth), (Colour::Blue, -1.0));
     }

@@ -3,14 +3,16 @@ use super::{
     colour::Colour,
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, Images, View},
     random::{below, uniform},
 };
 
-/// How often a word that holds is said.
+/// How often an applicable word is used.
 const COLOUR: f64 = 0.6;
 const BRIGHTNESS: f64 = 0.5;
 const WARMTH: f64 = 0.4;
+/// How often a caption ends in a full stop.
+const STOP: f64 = 0.2;
 
 /// What an image is called.
 const IMAGES: [&str; 3] = ["photo", "picture", "image"];
@@ -24,52 +26,43 @@ pub struct Captioner {
     /// The words for every class.
     things: Vec<Vec<String>>,
     thresholds: Thresholds,
-    /// Of every training image.
-    attributes: Vec<Attributes>,
-    labels: Vec<u16>,
     seed: u64,
 }
 
 impl Captioner {
-    /// Measures all training images; words hold by the quantiles of these.
+    /// Measures all training images; their quantiles are the thresholds of words.
     pub fn new(dataset: &Dataset, seed: u64) -> Self {
         let images = &dataset.train;
         let measures: Vec<Measures> =
-            (0..images.len()).map(|index| Measures::of_image(images, index)).collect();
-        let thresholds = Thresholds::of(&measures);
+            (0..images.len()).map(|index| Measures::of_image(images, index, View::default())).collect();
         let things = dataset.classes.iter().map(|class| {
             let class = class.to_lowercase();
             let also = ALSO.iter().filter(|(name, _)| *name == class).map(|(_, also)| also.to_string());
             std::iter::once(class.clone()).chain(also).collect()
         });
-        Self {
-            things: things.collect(),
-            thresholds,
-            attributes: measures.iter().map(|measures| thresholds.attributes(measures)).collect(),
-            labels: images.labels.clone(),
-            seed,
-        }
+        Self { things: things.collect(), thresholds: Thresholds::of(&measures), seed }
     }
 
-    /// From where on words hold.
+    /// The thresholds of words.
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
     }
 
-    /// A caption of a training image. Which words that hold are said, and how, is drawn anew for every `turn`, for instance every
-    /// epoch, from the seed.
+    /// A caption of an image of these classes under a view. Which applicable words are used, and how, is drawn
+    /// from the seed anew for every `turn`, such as an epoch.
     ///
     /// # Panics
-    /// If there is no such image.
-    pub fn caption(&self, index: usize, turn: u64) -> String {
-        let class = usize::from(self.labels[index]);
-        self.describe(class, &self.attributes[index], &[self.seed, index as u64, turn])
+    /// If the index is out of range.
+    pub fn caption(&self, images: &Images, index: usize, view: View, turn: u64) -> String {
+        let attributes = self.thresholds.attributes(&Measures::of_image(images, index, view));
+        let class = usize::from(images.labels[index]);
+        self.describe(class, &attributes, &[self.seed, index as u64, turn])
     }
 
-    /// A caption of a class with these attributes, drawn from a key.
+    /// A caption for a class with these attributes, drawn from a key.
     ///
     /// # Panics
-    /// If there is no such class.
+    /// If the class is out of range.
     pub fn describe(&self, class: usize, attributes: &Attributes, key: &[u64]) -> String {
         let choice = |number: u64| [key, &[number]].concat();
         let says = |number: u64, share: f64| uniform(&choice(number)) < share;
@@ -88,22 +81,31 @@ impl Captioner {
         let form = below(4, &choice(5));
         let light = light.join(", ");
         let a = with_article;
-        match (light.as_str(), form) {
+        let mut caption = match (light.as_str(), form) {
             ("", 0 | 1) => a(&subject),
             ("", 2) => format!("{} of {}", a(image), a(&subject)),
             ("", _) => subject,
             (light, 0 | 1) => format!("{} of {}", a(&format!("{light} {image}")), a(&subject)),
             (light, 2) => format!("{} in {}", a(&subject), a(&format!("{light} {image}"))),
             (light, _) => format!("{}, {light}", a(&subject)),
+        };
+        if says(6, STOP) {
+            caption.push('.');
         }
+        caption
     }
 
-    /// Texts that together have every word of every caption, to make a vocabulary of.
+    /// A caption of every word for a class that no other caption of it has more words than.
+    pub fn longest(&self) -> impl Iterator<Item = String> {
+        self.things.iter().flatten().map(|thing| format!("an orange {thing} in a dark, cold picture."))
+    }
+
+    /// Texts that together contain every word of every caption, for making a vocabulary.
     pub fn vocabulary(&self) -> Vec<String> {
         let things = self.things.iter().flatten().map(|thing| with_article(thing));
         let colours = Colour::ALL.iter().map(|colour| with_article(colour.word()));
         let images = IMAGES.iter().map(|image| format!("a dark, cold {image} of an"));
-        let rest = ["in a bright, warm image".to_owned()];
+        let rest = ["in a bright, warm image.".to_owned()];
         things.chain(colours).chain(images).chain(rest).collect()
     }
 }
@@ -118,12 +120,9 @@ mod tests {
     use std::{collections::BTreeSet, path::Path};
 
     use super::*;
-    use crate::{
-        captions::{Asked, Brightness, Warmth},
-        data::Images,
-    };
+    use crate::captions::{Asked, Brightness, Warmth};
 
-    /// Red, dark blue and white images by turns, as automobiles and birds.
+    /// Red, dark blue and white images in turn, labelled automobile and bird.
     fn dataset() -> Dataset {
         let plane = |value: u8| vec![value; 16];
         let colours = [[200, 20, 20], [10, 20, 90], [250, 250, 250]];
@@ -134,13 +133,17 @@ mod tests {
         Dataset { train: images.clone(), test: images, classes }
     }
 
+    fn caption(captioner: &Captioner, index: usize, turn: u64) -> String {
+        captioner.caption(&dataset().train, index, View::default(), turn)
+    }
+
     #[test]
     fn captions_say_only_what_holds_and_in_time_all_of_it() {
         let captioner = Captioner::new(&dataset(), 1);
         let mut said = BTreeSet::new();
         for index in 0..30 {
             for turn in 0..100 {
-                let caption = captioner.caption(index, turn);
+                let caption = caption(&captioner, index, turn);
                 let bird = index % 2 == 1;
                 assert_eq!(caption.contains("bird"), bird, "{caption}");
                 assert_eq!(caption.contains("automobile") || caption.contains("car"), !bird, "{caption}");
@@ -163,6 +166,7 @@ mod tests {
             "a dark, cold picture of a blue automobile",
             "a white bird, bright",
             "a bird in a bright image",
+            "a photo of a bird.",
         ] {
             assert!(said.contains(expected), "{expected}");
         }
@@ -172,7 +176,7 @@ mod tests {
     fn captions_follow_the_seed_the_image_and_the_turn() {
         let captions = |seed, turn| {
             let captioner = Captioner::new(&dataset(), seed);
-            (0..30).map(|index| captioner.caption(index, turn)).collect::<Vec<_>>()
+            (0..30).map(|index| caption(&captioner, index, turn)).collect::<Vec<_>>()
         };
         assert_eq!(captions(1, 0), captions(1, 0));
         assert_ne!(captions(1, 0), captions(2, 0));
@@ -183,12 +187,14 @@ mod tests {
     fn the_vocabulary_has_every_word() {
         let captioner = Captioner::new(&dataset(), 1);
         let words = |text: &str| -> Vec<String> {
-            text.split([' ', ',']).filter(|word| !word.is_empty()).map(String::from).collect()
+            text.split([' ', ',', '.']).filter(|word| !word.is_empty()).map(String::from).collect()
         };
         let known: BTreeSet<String> = captioner.vocabulary().iter().flat_map(|text| words(text)).collect();
+        let longest = captioner.longest().map(|text| words(&text).len()).max().unwrap();
         for index in 0..30 {
             for turn in 0..100 {
-                let caption = captioner.caption(index, turn);
+                let caption = caption(&captioner, index, turn);
+                assert!(words(&caption).len() <= longest, "{caption}");
                 assert!(words(&caption).iter().all(|word| known.contains(word)), "{caption}");
             }
         }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A colour that has a common name.
+/// A colour with a common name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are their own
 pub enum Colour {
@@ -49,7 +49,7 @@ impl Colour {
         }
     }
 
-    /// The colour that a pixel of red, green and blue would be called, by its hue, saturation and value.
+    /// The name of a pixel's colour, by its hue, saturation and value.
     pub fn of_pixel(pixel: [u8; 3]) -> Self {
         let [red, green, blue] = pixel.map(|channel| f32::from(channel) / 255.0);
         let value = red.max(green).max(blue);
@@ -83,7 +83,7 @@ impl Colour {
         }
     }
 
-    /// What a pixel of this colour counts among others: strong colours are what is seen, greys and browns are everywhere.
+    /// The weight of a pixel of this colour: strong colours are conspicuous, greys and browns are everywhere.
     const fn weight(self) -> f32 {
         match self {
             Self::Red | Self::Orange | Self::Yellow | Self::Pink => 2.0,
@@ -93,7 +93,7 @@ impl Colour {
         }
     }
 
-    /// The main colour of pixels and its share of their weights, in (0, 1]; grey of no pixel.
+    /// The main colour of pixels and its share of their weights, in (0, 1]; grey without pixels.
     pub fn main(pixels: impl IntoIterator<Item = [u8; 3]>) -> (Self, f32) {
         let mut weights = [0.0_f32; Self::ALL.len()];
         for pixel in pixels {

@@ -1,14 +1,18 @@
-//! Captions made by a program, from an image's class and from what can be measured in it: "a red truck", "a dark photo of a bird".
+//! Captions written by a program, from an image's class and from what can be measured in it: "a red truck",
+//! "a dark photo of a bird".
 //!
-//! An evaluation measures samples the same way: [`Asked`] are the words of a prompt, [`Measures`] what is in an image, and
-//! [`Agreement`] how often the two agree, beside chance.
+//! An evaluation measures samples in the same way: [`Asked`] is what a prompt asks for, [`Measures`] what is
+//! in an image, and [`Agreement`] how often the two agree, compared with chance. [`Obedience`] has all kinds of
+//! words.
 
 mod agreement;
 mod attributes;
 mod captioner;
 mod colour;
+mod obedience;
 
 pub use agreement::{Agreement, Asked};
 pub use attributes::{Attributes, Brightness, Measures, Thresholds, Warmth};
 pub use captioner::Captioner;
 pub use colour::Colour;
+pub use obedience::Obedience;

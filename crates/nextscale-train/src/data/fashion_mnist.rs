@@ -7,7 +7,7 @@ use crate::{Error, Result};
 const SIDE: usize = 32;
 const CLASSES: [&str; 10] =
     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
-/// The most that an idx file of this data set holds: 60 000 images of 28 × 28 and a header.
+/// The largest idx file of this data set: 60 000 images of 28 × 28 and a header.
 const MOST_BYTES: u64 = 60_000 * 784 + 16;
 
 /// Reads Fashion-MNIST (or MNIST) idx files, gzipped or not.
@@ -32,13 +32,13 @@ pub(super) fn load(root: &Path) -> Result<Dataset> {
     Ok(Dataset { train: split("train")?, test: split("t10k")?, classes: CLASSES.map(String::from).to_vec() })
 }
 
-/// Whether a folder looks like Fashion-MNIST's.
+/// Whether a folder looks like Fashion-MNIST.
 pub(super) fn is_at(root: &Path) -> bool {
     find(root, "train-images-idx3-ubyte").is_some()
 }
 
-/// A file by its name, gzipped or not, where the data set's page, torchvision (`FashionMNIST/raw/`) or Kaggle
-/// (`train-images.idx3-ubyte`, or a folder of the file's name) put it.
+/// A file by name, gzipped or not, in the layout of the data set's page, of torchvision (`FashionMNIST/raw/`)
+/// or of Kaggle (`train-images.idx3-ubyte`, or a folder of that name).
 fn find(root: &Path, name: &str) -> Option<PathBuf> {
     let dotted = name.replace("-idx", ".idx");
     let folders = ["", "raw", "FashionMNIST/raw", "MNIST/raw"].map(|folder| root.join(folder));
@@ -48,7 +48,7 @@ fn find(root: &Path, name: &str) -> Option<PathBuf> {
     places.flat_map(|path| [path.clone(), gzipped(&path)]).find(|path| path.is_file())
 }
 
-/// A grey image in the middle of a black 32 × 32 one, three times.
+/// A grey image in the middle of a black 32 × 32 one, repeated three times.
 fn padded(image: &[u8], height: usize, width: usize) -> Vec<u8> {
     let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);
     let mut plane = vec![0; SIDE * SIDE];
@@ -72,7 +72,10 @@ fn idx(root: &Path, name: &str, axes: usize) -> Result<(Vec<u8>, Vec<usize>)> {
         .collect();
     let body = bytes[header..].to_vec();
     if sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) != Some(body.len()) {
-        return Err(Error::data(path, format!("{} bytes for sizes {sizes:?}; the file is torn", body.len())));
+        return Err(Error::data(
+            path,
+            format!("{} bytes for sizes {sizes:?}; the file is truncated", body.len()),
+        ));
     }
     Ok((body, sizes))
 }

@@ -11,23 +11,24 @@ use super::{Dataset, Images};
 use crate::progress::say;
 use crate::{Error, Result};
 
-/// The largest side that images are resized to.
+/// The largest side that images can be resized to.
 const LARGEST: usize = 8192;
 
-/// Of a folder without splits one image in so many of every class is held out.
+/// In a folder without splits, one image in this many of every class is held out.
 const HELD_OUT: usize = 10;
 
-/// The files of a split with the labels of their classes.
+/// The files of a split with their labels.
 type Files = Vec<(PathBuf, u16)>;
 
-/// Reads `root/{train,test}/CLASS/*`, or `root/CLASS/*`, of which every tenth image of a class, and at least one, is held out. Classes
-/// are the sorted names of the folders, and `test` may have no other than `train`.
+/// Reads `root/{train,test}/CLASS/*`, or `root/CLASS/*`, of which every tenth image per class, and at least
+/// one, is held out. Classes are the sorted names of the folders; `test` may only have classes that `train`
+/// has.
 pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
     if size == 0 || size > LARGEST {
         return Err(Error::setting("size", format!("{size} pixels; give 1 to {LARGEST}")));
     }
     if !root.is_dir() {
-        return Err(Error::data(root, format!("is no folder; {LAYOUT}")));
+        return Err(Error::data(root, format!("is not a folder; {LAYOUT}")));
     }
     let split = [root.join("train"), root.join("test")];
     let mut left_out = BTreeMap::new();
@@ -42,7 +43,7 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
             let (train, test) = held_out(files(root, &classes, &mut left_out)?);
             (classes, train, test)
         }
-        _ => return Err(Error::data(root, format!("has one of train and test; {LAYOUT}"))),
+        _ => return Err(Error::data(root, format!("has only one of train and test; {LAYOUT}"))),
     };
     if let Some(words) = words_of_left_out(&left_out) {
         say(&format!("{}: {words}", root.display()));
@@ -53,7 +54,7 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
 const LAYOUT: &str =
     "expected train/CLASS/*.png and test/CLASS/*.png in it, or CLASS/*.png, of which every tenth is held out";
 
-/// The names of the folders that hold classes.
+/// The names of the class folders.
 fn classes(folder: &Path) -> Result<Vec<String>> {
     let classes: Vec<String> = children(folder)?
         .iter()
@@ -61,7 +62,7 @@ fn classes(folder: &Path) -> Result<Vec<String>> {
         .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
         .collect();
     if classes.is_empty() {
-        return Err(Error::data(folder, format!("holds no folder of images; {LAYOUT}")));
+        return Err(Error::data(folder, format!("holds no folders of images; {LAYOUT}")));
     }
     if classes.len() > usize::from(u16::MAX) {
         return Err(Error::data(
@@ -72,7 +73,7 @@ fn classes(folder: &Path) -> Result<Vec<String>> {
     Ok(classes)
 }
 
-/// Every tenth image of a class, and at least one where there are several.
+/// Every tenth image of a class, and at least one if there are several.
 fn held_out(files: Files) -> (Files, Files) {
     let mut counts = vec![0_usize; usize::from(u16::MAX) + 1];
     files.iter().for_each(|(_, label)| counts[usize::from(*label)] += 1);
@@ -89,7 +90,7 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     visible_children(folder).map_err(Error::io(folder))
 }
 
-/// `left_out` counts what is no image, by kind.
+/// `left_out` counts, by kind, what is not an image.
 fn files(folder: &Path, classes: &[String], left_out: &mut BTreeMap<String, u64>) -> Result<Files> {
     let mut files = Vec::new();
     for path in children(folder)?.into_iter().filter(|path| path.is_dir()) {
@@ -108,12 +109,11 @@ fn files(folder: &Path, classes: &[String], left_out: &mut BTreeMap<String, u64>
     Ok(files)
 }
 
-/// The pixels of a split's files; `folder` names it where it is empty.
+/// The pixels of a split's files; an error about an empty split names `folder`.
 fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
     let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
     let bytes = image.saturating_mul(files.len() as u128);
-    memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)
-        .map_err(|error| Error::setting("size", error.to_string()))?;
+    memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)?;
     let decoded: Vec<Vec<u8>> =
         files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
     Images::new(folder, size, decoded.concat(), files.into_iter().map(|(_, label)| label).collect())
@@ -134,7 +134,7 @@ mod tests {
         for (split, class, level) in [("train", "b", 10), ("train", "a", 20), ("test", "b", 30)] {
             let path = folder.path().join(split).join(class);
             std::fs::create_dir_all(&path).unwrap();
-            // Wide, with bright ends that the crop leaves out.
+            // Wide, with bright ends that the crop removes.
             let image = image::RgbImage::from_fn(24, 8, |x, _| {
                 image::Rgb(if (6..18).contains(&x) { [level, 0, 1] } else { [255; 3] })
             });
@@ -198,7 +198,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("train")).unwrap();
         let error = load(folder.path(), 4).unwrap_err().to_string();
         assert!(error.contains("has one of train and test; expected train/CLASS/*.png"), "{error}");
-        assert!(load(&folder.path().join("none"), 4).unwrap_err().to_string().contains("is no folder"));
+        assert!(load(&folder.path().join("none"), 4).unwrap_err().to_string().contains("is not a folder"));
         assert!(load(folder.path(), usize::MAX).unwrap_err().to_string().contains("give 1 to 8192"));
     }
 

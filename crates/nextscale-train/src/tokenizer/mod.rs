@@ -1,4 +1,4 @@
-//! Training of tokenizers: reconstruction under pixel, perceptual and adversarial terms, whatever the codes are.
+//! Training of tokenizers: reconstruction with pixel, perceptual and adversarial terms, whatever the codes.
 
 mod fixed;
 mod task;

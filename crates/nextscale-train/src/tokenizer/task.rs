@@ -14,7 +14,7 @@ use super::terms::Terms;
 use super::trainable::Quantised;
 use crate::adversarial::Game;
 use crate::classifier::Classifier;
-use crate::config::{Learn, TokenizerSettings};
+use crate::config::{Learn, TokenizerSettings, tell_repeats};
 use crate::data::{Dataset, Images, View};
 use crate::discriminator::Discriminator;
 use crate::evaluation::Evaluation;
@@ -29,27 +29,28 @@ use crate::sheet::write_sheet;
 use crate::task::{Loss, Task};
 use crate::{Error, Result};
 
-/// The file of weights that a finished run leaves.
+/// The file of weights that a finished run writes.
 const WEIGHTS: &str = "tokenizer.safetensors";
-/// Images of the test split that a short evaluation takes.
+/// Test images in a short evaluation.
 const SHORT: usize = 500;
 /// Images evaluated at a time.
 const BATCH: usize = 100;
 /// Images in a sample sheet, each above its reconstruction.
 const SAMPLES: usize = 16;
-/// Key of the stream of random numbers that mirrors images.
+/// Key of the random stream that mirrors images.
 const FLIPS: u64 = 1;
 
-/// Trains a tokenizer and writes `tokenizer.safetensors` when done.
+/// Trains a tokenizer and writes `tokenizer.safetensors` at the end.
 ///
-/// The loss is the squared error of the reconstruction, plus weighted the error of its pixel gradients, the quantiser's,
-/// the distance that a classifier sees, and the verdict of a discriminator that learns beside it. With [`Learn::Decoder`] only the decoder is
-/// trained, on the tokens that `start` makes of the images.
+/// The loss is the squared error of the reconstruction, plus the weighted error of its pixel gradients, the
+/// quantiser's loss, a distance in a classifier's features, and the judgement of a discriminator that is
+/// trained along with it. With [`Learn::Decoder`], only the decoder is trained, on the tokens that `start`
+/// computes from the images.
 ///
-/// `config` is all that decides what is learnt, `settings` being part of it: see [`train_task`].
+/// `config` contains everything that affects the result, including `settings`: see [`train_task`].
 ///
 /// # Errors
-/// Those of the settings, of the data, of the kind, and of the run.
+/// Those of the settings, of the data, of the tokenizer, and of the run.
 pub fn train_tokenizer<T: TrainableTokenizer>(
     kind: T,
     settings: &TokenizerSettings,
@@ -70,12 +71,13 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
         return Err(Error::setting(
             "scales",
             format!(
-                "make images of {:?} pixels; the data has {size}×{size}",
+                "give images of {:?} pixels; the data has {size}×{size}",
                 autoencoder.image_size(),
                 size = data.train.size
             ),
         ));
     }
+    settings.training.fits(settings.batch, kind.bytes_of_image(data.train.size))?;
     let perceptual = match &settings.perceptual {
         Some(term) => {
             let classifier = open_classifier(&term.classifier, data.train.size, &training_device)?;
@@ -97,6 +99,7 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
         (Learn::Decoder, Some(start)) => Some(Fixed::open(&kind, start, settings, &data, options, device)?),
         _ => None,
     };
+    tell_repeats(settings.batch, data.train.len(), options);
     let model = Networks { autoencoder, discriminator };
     let mut task = TokenizerTask {
         kind,
@@ -111,7 +114,7 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
     train_task(&mut task, model, length, &settings.training, config, options, device)
 }
 
-/// The classifier of a file, where it can take the images.
+/// The classifier of a file, if it accepts images of this size.
 fn open_classifier(path: &Path, size: usize, device: &Device) -> Result<Classifier> {
     let classifier = Classifier::open(path, device)?;
     if !size.is_multiple_of(classifier.granularity()) {
@@ -134,7 +137,7 @@ fn check_granularity(size: usize) -> Result<()> {
     Ok(())
 }
 
-/// All that one optimiser trains.
+/// Everything that one optimiser trains.
 #[derive(Module, Debug)]
 struct Networks<M: Module + ModuleDisplay> {
     autoencoder: M,
@@ -146,14 +149,14 @@ struct TokenizerTask<'a, T: TrainableTokenizer> {
     settings: &'a TokenizerSettings,
     data: Dataset,
     order: Order,
-    /// There where only the decoder is trained.
+    /// Present if only the decoder is trained.
     fixed: Option<Fixed<T::Model>>,
     perceptual: Option<Perceptual>,
     device: Device,
 }
 
 impl<T: TrainableTokenizer> TokenizerTask<'_, T> {
-    /// Reconstructions of images in [-1, 1] by way of tokens, and the tokens, in f32.
+    /// Reconstructions of images in [-1, 1] through tokens, and the tokens, in f32.
     fn reconstruct(&self, model: &T::Model, images: Tensor<4>) -> Result<(Tensor<4>, Vec<Tensor<3, Int>>)> {
         let model = &self.kind.computing_in(model.clone(), Dtype::F32);
         let tokens = model.encode((images + 1.0) / 2.0)?;
@@ -161,7 +164,7 @@ impl<T: TrainableTokenizer> TokenizerTask<'_, T> {
         Ok((self.kind.images(model, canvas).clamp(-1.0, 1.0), tokens))
     }
 
-    /// What the decoder is given for images.
+    /// The decoder's input for images.
     fn quantise(
         &self,
         model: &T::Model,
@@ -192,7 +195,7 @@ impl<T: TrainableTokenizer> Task for TokenizerTask<'_, T> {
             .to_vec()
     }
 
-    /// The training images of a step, each with whether it is mirrored.
+    /// The training images of a step, each with a flag for mirroring.
     fn picks(&mut self, step: u64) -> Vec<(usize, View)> {
         let (seed, flips) = (self.settings.seed, self.settings.flips);
         let picks = self.order.batch(step, self.settings.batch).into_iter();

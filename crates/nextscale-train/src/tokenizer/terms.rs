@@ -2,30 +2,30 @@ use burn::tensor::Tensor;
 
 use crate::task::Numbers;
 
-/// A loss as the sum of its terms, and their values for the log.
+/// A loss as a sum of terms, with their values for the log.
 pub struct Terms {
     loss: Tensor<1>,
     values: Vec<Tensor<1>>,
 }
 
 impl Terms {
-    /// A loss of one term, of weight 1.
+    /// A loss with one term, of weight 1.
     pub fn of(term: Tensor<1>) -> Self {
         Self { values: vec![term.clone().inner()], loss: term }
     }
 
-    /// One more term, `[1]`; the log has it without its weight.
+    /// Adds a term, `[1]`; the log shows it without its weight.
     pub fn add(&mut self, term: Tensor<1>, weight: f64) {
         self.values.push(term.clone().inner());
         self.loss = self.loss.clone() + term * weight;
     }
 
-    /// Takes the place of a term that is off: 0 in the log.
+    /// Stands in for a term that is off: 0 in the log.
     pub fn none(&mut self) {
         self.values.push(self.loss.clone().inner().zeros_like());
     }
 
-    /// The loss, and all values in one reading.
+    /// The loss, and all values, read together.
     pub fn sum(self) -> (Tensor<1>, Numbers) {
         let all = Tensor::cat([vec![self.loss.clone().inner()], self.values].concat(), 0);
         let values: Vec<f32> = all.into_data().iter::<f32>().collect();

@@ -3,42 +3,45 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nextscale_core::{Draw, Dtype, Error as CoreError};
+use nextscale_core::{Draw, Dtype, Error as CoreError, memory};
 use nextscale_tokenizers::Tokenizer;
 
 use crate::Result;
 use crate::optimiser::is_decayed;
 
-/// What a quantiser makes of images in training.
+/// A quantiser's results in training.
 #[derive(Debug)]
 pub struct Quantised<S> {
-    /// What the decoder is given, `[batch, channels, h, w]`, inside autodiff.
+    /// The decoder's input, `[batch, channels, h, w]`, inside autodiff.
     pub canvas: Tensor<4>,
-    /// The quantiser's loss, `[1]`; `None` in steps in which nothing is quantised.
+    /// The quantiser's loss, `[1]`; `None` in steps without quantisation.
     pub loss: Option<Tensor<1>>,
-    /// What is kept of the codes for [`after_update`](TrainableTokenizer::after_update).
+    /// Data about the codes for [`after_update`](TrainableTokenizer::after_update).
     pub seen: S,
 }
 
-/// A kind of tokenizer that can be trained: its network, its quantiser in training, and what it carries from one step to the next.
+/// A kind of tokenizer that can be trained: its network, its quantiser in training, and its state between
+/// steps.
 ///
-/// [`train_tokenizer`](crate::train_tokenizer) brings the rest: data, the terms of the reconstruction, sheets, evaluation, and the loop
-/// that all trainings share. A resumed run equals a straight one bit for bit where [`counters`](Self::counters) has all that is carried, and
-/// all that is random is a function of a seed and the step.
+/// [`train_tokenizer`](crate::train_tokenizer) provides the rest: data, the terms of the reconstruction,
+/// sheets, evaluation, and the common training loop. A resumed run equals an uninterrupted one bit for bit,
+/// provided that [`counters`](Self::counters) has all state, and all randomness is a function of a seed and
+/// the step.
 pub trait TrainableTokenizer: Sync {
-    /// The network with its codes: also the tokenizer that it is outside of training. Images inside are in [-1, 1].
+    /// The network with its codes, which is also the tokenizer outside of training. Images inside are in [-1,
+    /// 1].
     type Model: Module + ModuleDisplay + Tokenizer;
 
-    /// What a micro-batch leaves for [`after_update`](Self::after_update).
+    /// What a micro-batch passes to [`after_update`](Self::after_update).
     type Seen: Send;
 
     /// The network with fresh weights.
     ///
     /// # Errors
-    /// If the sizes make no network.
+    /// If the sizes are invalid.
     fn fresh(&self, device: &Device) -> Result<Self::Model>;
 
-    /// The weights of a file, whose sizes must be those of [`fresh`](Self::fresh).
+    /// Weights from a file, whose sizes must equal those of [`fresh`](Self::fresh).
     ///
     /// # Errors
     /// If the file cannot be read, or has other sizes.
@@ -47,16 +50,22 @@ pub trait TrainableTokenizer: Sync {
     /// The same network in mixed precision, or back in f32.
     fn computing_in(&self, model: Self::Model, dtype: Dtype) -> Self::Model;
 
+    /// The least bytes that a step keeps for an image of `side` × `side` pixels, so that a batch beyond all memory is refused before
+    /// the first step. By default the image itself.
+    fn bytes_of_image(&self, side: usize) -> u128 {
+        memory::of_f32(&[3, side, side])
+    }
+
     /// Encodes and quantises images `[batch, 3, H, W]` in [-1, 1].
     ///
     /// # Errors
     /// If the images do not have the tokenizer's size.
     fn quantise(&self, model: &Self::Model, images: Tensor<4>, step: u64) -> Result<Quantised<Self::Seen>>;
 
-    /// The same where only the decoder is trained: what is left of tokens that are given, of every scale `[batch, h·w, slots]`.
+    /// The same if only the decoder is trained, from given tokens of every scale, `[batch, h·w, slots]`.
     fn given(&self, tokens: Vec<Tensor<3, Int>>) -> Self::Seen;
 
-    /// The canvas of tokens of every scale `[batch, h·w, slots]`, as the decoder finds it in generation.
+    /// The canvas of tokens of every scale `[batch, h·w, slots]`, as the decoder receives it in generation.
     ///
     /// # Errors
     /// If the tokens do not fit the schedule.
@@ -72,16 +81,17 @@ pub trait TrainableTokenizer: Sync {
         Ok(canvas.features)
     }
 
-    /// The images of a canvas, `[batch, 3, H, W]`, about [-1, 1] and not clamped.
+    /// The images of a canvas, `[batch, 3, H, W]`, roughly in [-1, 1], not clamped.
     fn images(&self, model: &Self::Model, canvas: Tensor<4>) -> Tensor<4>;
 
-    /// Whether AdamW's weight decay applies to a parameter, by the path of its fields and the number of its axes. By default as in
-    /// [`is_decayed`].
+    /// Whether AdamW's weight decay applies to a parameter, by the path of its fields and its number of axes.
+    /// By default as in [`is_decayed`].
     fn is_decayed(&self, name: &str, axes: usize) -> bool {
         is_decayed(name, axes)
     }
 
-    /// What is done to the network after an update, with what its micro-batches left, in their order. By default nothing.
+    /// Changes the network after an update, given what its micro-batches passed on, in order. By default
+    /// nothing.
     ///
     /// # Errors
     /// The tokenizer's own.
@@ -90,31 +100,32 @@ pub trait TrainableTokenizer: Sync {
         Ok(model)
     }
 
-    /// Names of the numbers on the use of codes that the log takes over its window.
+    /// Names of the numbers on the usage of codes that the log collects over its window.
     fn window_columns(&self) -> Vec<String>;
 
-    /// Those numbers, one a name; the next window begins.
+    /// Those numbers, in that order; the next window begins.
     fn window(&mut self) -> Vec<f64>;
 
-    /// What is carried from one step to the next beside the weights, by name. By default nothing.
+    /// State between steps besides the weights, by name. By default nothing.
     fn counters(&self) -> BTreeMap<String, Vec<f32>> {
         BTreeMap::new()
     }
 
-    /// Puts back what [`counters`](Self::counters) gave. The loop's own may be among them.
+    /// Restores the result of [`counters`](Self::counters). The loop's own may be among them.
     fn set_counters(&mut self, counters: &BTreeMap<String, Vec<f32>>) {
         let _ = counters;
     }
 
-    /// How often the tokens of every scale, `[batch, h·w, slots]`, use what can be used: counts that add up over batches.
+    /// How often the tokens of every scale, `[batch, h·w, slots]`, use each code or bit: counts that can be
+    /// added over batches.
     fn tally(&self, tokens: &[Tensor<3, Int>]) -> Vec<f64>;
 
-    /// Numbers on how images use the codes, by name, from the counts of all of them.
+    /// Numbers on how images use the codes, by name, from their total counts.
     fn code_use(&self, tally: &[f64]) -> Vec<(String, f64)>;
 
-    /// The tensors of a file of weights by name.
+    /// The tensors of a weight file by name.
     fn tensors(&self, model: &Self::Model) -> Vec<(String, TensorData)>;
 
-    /// What a file of weights says in its header, so that it can be opened without further settings.
+    /// The metadata of a weight file, with which it opens without further settings.
     fn metadata(&self, model: &Self::Model) -> BTreeMap<String, String>;
 }

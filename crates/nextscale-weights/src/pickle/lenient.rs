@@ -1,5 +1,5 @@
-//! The tensors of a `.pth` file that holds objects with items beside them: `defaultdict`, `deque`, subclasses of dict and list. They
-//! are read as plain dictionaries and lists. Nothing in the pickle is executed.
+//! The tensors of a `.pth` file that also holds objects with items: `defaultdict`, `deque`, subclasses of
+//! dict and list. They are read as plain dictionaries and lists. Nothing in the pickle is executed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,10 +13,10 @@ use crate::{StoredType, TensorInfo};
 
 /// The longest pickle that is read.
 const LONGEST: u64 = 100 << 20;
-/// The most bytes of a tensor, which a view may have more of than its storage.
+/// The largest tensor in bytes; a view can be larger than its storage.
 const LARGEST: u64 = 10 << 30;
 
-/// Where a tensor's elements lie in a zip archive.
+/// Where a tensor's elements are in a zip archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     path: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// What is known without reading.
+    /// What is known without reading the elements.
     pub fn info(&self) -> &TensorInfo {
         &self.info
     }
@@ -75,7 +75,7 @@ impl Stored {
     }
 }
 
-/// A value on the pickle's stack. Containers are numbers, because they are filled after others refer to them.
+/// A value on the pickle's stack. Containers are indices, because they are filled after others refer to them.
 #[derive(Debug, Clone)]
 enum Value {
     Text(String),
@@ -89,7 +89,7 @@ enum Value {
         count: u64,
     },
     Tensor(Box<View>),
-    /// What no tensor depends on.
+    /// Anything that no tensor depends on.
     Other,
 }
 
@@ -118,7 +118,8 @@ struct Machine {
     containers: Vec<Container>,
 }
 
-/// The tensors of a zip archive by their dotted paths; `None` if it is none, or holds what cannot be read here either.
+/// The tensors of a zip archive by their dotted paths. `None` if it is not one, or holds what cannot be read
+/// here either.
 pub(crate) fn tensors(path: &Path) -> Option<Vec<(String, Stored)>> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()?;
     let pickle =
@@ -186,7 +187,7 @@ impl Machine {
     }
 
     fn fill(&mut self, pairs: Vec<Value>, items: Vec<Value>) -> Option<()> {
-        // Items of what is no container are of no tensor.
+        // Items of something other than a container belong to no tensor.
         if let Value::Container(at) = self.stack.last()? {
             let container = self.containers.get_mut(*at)?;
             container.items.extend(items);
@@ -257,7 +258,7 @@ impl Machine {
                 let (arguments, function) = (self.stack.pop()?, self.stack.pop()?);
                 match call(function, arguments)? {
                     Some(tensor) => self.stack.push(tensor),
-                    // Whatever it is, what is put into it later is kept as of a dictionary or a list.
+                    // Whatever it is, its later items are kept like those of a dictionary or a list.
                     None => self.container(Vec::new(), Vec::new()),
                 }
             }
@@ -287,7 +288,7 @@ impl Machine {
         found: &mut Vec<(String, View)>,
         depth: u32,
     ) -> Option<()> {
-        // A dictionary may hold itself.
+        // A dictionary may contain itself.
         if depth > 64 {
             return None;
         }
@@ -345,7 +346,8 @@ fn storage(id: Value) -> Option<Value> {
     (what == "storage").then(|| Value::Storage { dtype, key: key.clone(), count })
 }
 
-/// What a call gives: a tensor, or `Some(None)` for anything that no tensor depends on. `None` if it is a tensor that cannot be read.
+/// The result of a call: a tensor, or `Some(None)` for anything that no tensor depends on. `None` if it is a
+/// tensor that cannot be read.
 fn call(function: Value, arguments: Value) -> Option<Option<Value>> {
     let (Value::Name(name), Value::Tuple(arguments)) = (function, arguments) else { return Some(None) };
     let sides = |value: &Value| -> Option<Vec<u64>> {

@@ -1,4 +1,4 @@
-//! Pickles as data, beside their reader: what it passes over and must not, and what it refuses and need not.
+//! Pickles as data, for what their reader ignores and must not, and for what it refuses and need not.
 
 mod lenient;
 mod negated;

@@ -1,12 +1,13 @@
-//! Values that torch stores with their sign turned, which the reader of `.pth` files passes over.
+//! Values that torch stores with their sign flipped, which the reader of `.pth` files ignores.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::tokens::Tokens;
 
-/// The longest pickle that is looked through, as the reader has it.
+/// The longest pickle that is searched, equal to the reader's limit.
 const LONGEST: u64 = 100 << 20;
 
 /// Opcodes of pickles up to protocol 5 that matter here.
@@ -19,10 +20,12 @@ const SET_ITEMS: u8 = b'u';
 const STOP: u8 = b'.';
 const NEW_TRUE: u8 = 0x88;
 
-/// The key of the first tensor that is stored with its negative bit set, as `x.imag` of a conjugate is: torch keeps the values
-/// before the sign and a mark beside them. `None` if there is none, or the file cannot be looked through.
+/// The key of the first tensor that is stored with its negative bit set, such as `x.imag` of a conjugate:
+/// torch stores the values before the change of sign, and a mark. `None` if there is none, or the file cannot
+/// be searched.
 ///
-/// `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks, {"neg": True})` is what such a tensor is in a pickle.
+/// In a pickle such a tensor is `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks,
+/// {"neg": True})`.
 pub(crate) fn negated(path: &Path) -> Option<String> {
     let head = |file: &mut File| {
         let mut head = [0; 4];
@@ -47,7 +50,7 @@ pub(crate) fn negated(path: &Path) -> Option<String> {
 
 /// The key before the first call whose last argument is `{.., "neg": True}`.
 fn find(pickle: &[u8]) -> Option<String> {
-    let (mut rebuilders, mut negs) = (Vec::new(), Vec::new());
+    let (mut rebuilders, mut negs) = (HashSet::new(), HashSet::new());
     let (mut last_text, mut key) = ("", String::new());
     // How much of: the text "neg", True, an item set, the arguments' tuple.
     let mut matched = 0;
@@ -56,7 +59,7 @@ fn find(pickle: &[u8]) -> Option<String> {
         let text = token.text.and_then(|text| std::str::from_utf8(text).ok());
         match token.code {
             b'q' | b'r' => {
-                // A memo of what came just before.
+                // A memo of what came immediately before.
                 negs.extend(token.memo.filter(|_| is_neg));
                 rebuilders.extend(token.memo.filter(|_| is_rebuilder));
                 continue;
@@ -119,7 +122,7 @@ mod tests {
         assert_eq!(find(&pickle(&neg(b"\x94\x88u"))).as_deref(), Some("w"));
         assert_eq!(find(&pickle(&neg(b"q\x04\x89s"))), None);
         assert_eq!(find(&pickle(b"")), None);
-        // A setting of that name is nobody's sign.
+        // A setting of that name has nothing to do with a sign.
         let setting =
             [b"\x80\x02}(".to_vec(), text("neg"), b"\x88".to_vec(), text("x"), b"K\x01u.".to_vec()].concat();
         assert_eq!(find(&setting), None);

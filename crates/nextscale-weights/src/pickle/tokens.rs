@@ -1,14 +1,14 @@
-//! Opcodes of pickles up to protocol 5, one after another.
+//! The opcodes of pickles up to protocol 5, one by one.
 
-/// One opcode with its text, where it has one.
+/// One opcode, with its text if it has one.
 pub struct Token<'a> {
     pub code: u8,
     pub text: Option<&'a [u8]>,
     /// The module of a name.
     pub module: Option<&'a [u8]>,
-    /// The number of a memo that it writes or reads.
+    /// The index of a memo that it writes or reads.
     pub memo: Option<usize>,
-    /// A whole number that it pushes.
+    /// An integer that it pushes.
     pub number: Option<i64>,
 }
 

@@ -1,5 +1,5 @@
-//! Writes `.pth` files as `torch.save` does, from descriptions: what no fixture holds, nested dictionaries, half
-//! floats, strides.
+//! Writes `.pth` files as `torch.save` does, from descriptions, for what the fixtures lack: nested
+//! dictionaries, half floats, strides.
 #![allow(dead_code)] // every test file uses its own part
 
 /// A value in a checkpoint's dictionary.
@@ -13,7 +13,7 @@ pub enum Value {
         shape: Vec<u8>,
         strides: Vec<u8>,
     },
-    /// Opcodes as they are.
+    /// Raw opcodes.
     Raw(&'static [u8]),
     /// The same values with torch's negative bit.
     Negated(Box<Value>),

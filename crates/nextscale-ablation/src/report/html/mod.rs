@@ -1,22 +1,53 @@
-//! The report as one page: no scripts, no requests, light and dark.
+//! The report as one page: no scripts, no requests, light and dark, from a phone's width up.
 
 mod bands;
+mod cells;
+mod cite;
+mod completions;
 mod measures;
 mod pictures;
+mod scales;
 mod style;
+mod summary;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
-use super::words::{ABOUT_COMPLETION, ABOUT_SCALES, facts};
+use super::words::scope;
 use crate::Result;
-use crate::chart::{COLOURS, Line, STROKES, chart, legend};
-use crate::numbers::{interval, number, signed};
+use crate::chart::{COLOURS, Line, STROKES};
 use crate::store::Store;
+
+/// A part of the page: its entry in the contents, its anchor, and its body.
+struct Section {
+    title: &'static str,
+    id: &'static str,
+    body: Markup,
+}
 
 /// The page.
 pub(super) fn write(report: &Report, store: &Store) -> Result<String> {
     let ablation = &report.ablation;
+    let pictures = pictures::Pictures::of(report, store)?;
+    let sections: Vec<Section> = [
+        Some(summary::section(report)),
+        Some(measures::section(report)),
+        measures::scatters(report),
+        cells::costs(report),
+        Some(pictures.images(report)),
+        pictures.forming(report),
+        pictures.completions(report),
+        scales::section(report),
+        bands::section(report),
+        cells::chosen(report),
+        measures::descriptive(report),
+        Some(cells::configs(report)),
+        Some(cite::protocol(report)),
+        Some(cite::section(report)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -29,23 +60,31 @@ pub(super) fn write(report: &Report, store: &Store) -> Result<String> {
             body {
                 header {
                     h1 { (ablation.name) }
-                    dl.facts { @for (what, value) in facts(report) { div { dt { (what) } dd { (value) } } } }
+                    p.scope { (scope(report)) }
+                    nav aria-label="Contents" {
+                        @for section in &sections { a href={ "#" (section.id) } { (section.title) } }
+                    }
                 }
                 main {
-                    (measures::section(report))
-                    (curves(report))
-                    (pictures::section(report, store)?)
-                    (scales(report))
-                    (bands::section(report))
-                    (completions(report))
-                    (chosen(report))
-                    (cells(report))
+                    @for section in &sections {
+                        section id=(section.id) { h2 { (section.title) } (section.body) }
+                    }
                 }
-                footer { "nextscale " (ablation.version) }
+                footer { "Made by nextscale " (ablation.version) "." }
             }
         }
     };
     Ok(page.into_string())
+}
+
+/// The anchor of a cell's images on the n-th shown seed.
+fn images_of(cell: usize, seed: usize) -> String {
+    format!("images-{cell}-{seed}")
+}
+
+/// The anchor of a cell's config.
+fn config_of(cell: usize) -> String {
+    format!("config-{cell}")
 }
 
 /// The line of a cell; the baseline's has the colour of text.
@@ -54,134 +93,67 @@ fn line_of(report: &Report, cell: usize, points: Vec<(f64, f64)>) -> Line {
     Line::new(&report.ablation.cells[cell].name, (!report.is_baseline(cell)).then_some(style), points)
 }
 
-fn curves(report: &Report) -> Markup {
-    html! {
-        @for curve in &report.curves {
-            section {
-                h2 { (curve.title) }
-                @let lines: Vec<Line> = curve.cells.iter().enumerate().map(|(i, points)| line_of(report, i, points.clone())).collect();
-                figure { (chart(&lines, &curve.x, &curve.y, Some(1.0))) (legend(&lines)) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::Images;
+    use crate::report::testing::report;
+
+    /// A page of the small report, with images of its own.
+    pub(super) fn page(report: &Report) -> String {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(&root.path().join("out")).unwrap();
+        for (i, cell) in report.ablation.cells.iter().enumerate() {
+            for &seed in &report.ablation.seeds {
+                let images = Images::new(2, 2, vec![i as u8 * 40; 20 * 12]).unwrap();
+                store.shelf(&cell.id, seed).write_images(0, &images).unwrap();
             }
         }
+        write(report, &store).unwrap()
     }
-}
 
-fn scales(report: &Report) -> Markup {
-    type Pick = fn(&crate::why::ScaleNumbers) -> f64;
-    let charts: [(&str, &str, Pick); 3] = [
-        ("Entropy", "nats", |scale| scale.entropy),
-        ("Changed tokens", "share", |scale| scale.changed),
-        ("Size of the correction", "relative to the base", |scale| scale.correction),
-    ];
-    let lines = |pick: Pick| -> Vec<Line> {
-        let traced = report.traces.iter().enumerate().filter_map(|(i, traced)| Some((i, traced.as_ref()?)));
-        traced
-            .map(|(i, traced)| {
-                let points = traced.scales.iter().enumerate().map(|(k, scale)| (k as f64 + 1.0, pick(scale)));
-                line_of(report, i, points.collect())
-            })
-            .collect()
-    };
-    html! {
-        @if report.traces.iter().any(Option::is_some) {
-            section {
-                h2 { "Scale by scale" }
-                p { (ABOUT_SCALES) }
-                div.several {
-                    @for (title, unit, pick) in charts {
-                        figure { h3 { (title) } (chart(&lines(pick), "scale", unit, None)) }
-                    }
-                }
-                (legend(&lines(|scale| scale.entropy)))
-            }
+    #[test]
+    fn every_link_leads_somewhere_and_nothing_is_fetched() {
+        let page = page(&report());
+        let links: Vec<&str> =
+            page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(links.len() > 20, "{}", links.len());
+        for link in links {
+            assert_eq!(page.matches(&format!("id=\"{link}\"")).count(), 1, "{link}");
         }
+        assert!(!page.contains("http") && !page.contains("<script") && !page.contains("url("));
     }
-}
 
-fn completions(report: &Report) -> Markup {
-    let lines: Vec<Line> = report
-        .completions
-        .iter()
-        .enumerate()
-        .filter_map(|(i, rows)| {
-            let points = rows.as_ref()?.iter().map(|row| (row.kept as f64, row.distance));
-            Some(line_of(report, i, points.collect()))
-        })
-        .collect();
-    html! {
-        @if !lines.is_empty() {
-            section {
-                h2 { "Completion of real images" }
-                p { (ABOUT_COMPLETION) }
-                figure { (chart(&lines, "scales kept", "distance", None)) (legend(&lines)) }
-                div.scroll {
-                    table {
-                        @for (i, (cell, rows)) in report.ablation.cells.iter().zip(&report.completions).enumerate() {
-                            @if let Some(rows) = rows {
-                                @if report.is_baseline(i) || i == 0 {
-                                    tr { th { "cell" } @for row in rows { th { (row.kept) " kept" } } }
-                                }
-                                tr {
-                                    td { (cell.name) }
-                                    @for row in rows {
-                                        td.number {
-                                            (number(row.distance))
-                                            @if let Some(d) = &row.difference {
-                                                br; small { (signed(d.value)) " " (interval(d).unwrap_or_default()) }
-                                            }
-                                        }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+    #[test]
+    fn what_answers_comes_first_and_pixels_come_late() {
+        let page = page(&report());
+        let at = |part: &str| page.find(part).unwrap_or_else(|| panic!("no {part}"));
+        let order = [
+            "2 of 3 cells beat “none”",
+            "<table class=\"overview\"",
+            "id=\"measures\"",
+            "id=\"images\"",
+            "id=\"descriptive\"",
+            ">pixel mean<",
+            "id=\"configs\"",
+            "nextscale ablate guidance.ron --quick",
+        ];
+        let places: Vec<usize> = order.iter().map(|part| at(part)).collect();
+        assert!(places.is_sorted(), "{order:?} {places:?}");
+        // Each protocol is stated once.
+        for part in ["protocol 0", "protocol 1", "protocol 2", "rank-deficient covariance"] {
+            assert_eq!(page.matches(part).count(), 1, "{part}");
         }
-    }
-}
-
-fn chosen(report: &Report) -> Markup {
-    let ablation = &report.ablation;
-    html! {
-        @if let Some(tuned) = &ablation.tuned {
-            section {
-                h2 { "What each cell chose" }
-                p { "By " (tuned) "." }
-                @for cell in &ablation.cells {
-                    @if let Some(chosen) = &cell.chosen {
-                        details {
-                            summary { strong { (cell.name) } ": " (chosen.points[chosen.best].0) }
-                            div.scroll {
-                                table {
-                                    @for (i, (label, value)) in chosen.points.iter().enumerate() {
-                                        tr.best[i == chosen.best] { td { (label) } td.number { (number(*value)) } }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn cells(report: &Report) -> Markup {
-    html! {
-        section {
-            h2 { "Cells" }
-            @for cell in &report.ablation.cells {
-                details {
-                    summary { (cell.name) }
-                    dl {
-                        dt { "rule" } dd { code { (cell.guidance) } }
-                        dt { "sampler" } dd { code { (cell.sampling) } }
-                        dt { "pixels" } dd { (cell.pixels) }
-                        dt { "images" } dd { code { "cells/" (cell.id) } }
-                    }
-                }
-            }
+        for part in [
+            "class=\"better\"",
+            "class=\"worse\"",
+            "class=\"open\"",
+            "↓",
+            "↑",
+            ">cat<",
+            "prefers-color-scheme: dark",
+        ] {
+            assert!(page.contains(part), "{part}");
         }
     }
 }

@@ -24,33 +24,33 @@ use super::{Options, Outcome, open_tokenizer};
 pub struct TrainBackbone {
     /// The images.
     pub data: Source,
-    /// The tokenizer's weights, as its training wrote them.
+    /// The tokenizer's weights, written by its training.
     pub tokenizer: PathBuf,
-    /// Decides the first weights, the order of images and the dropped labels.
+    /// Determines the initial weights, the order of images and the dropped labels.
     #[serde(default)]
     pub seed: u64,
     /// Updates.
     pub steps: u64,
     /// Images a step.
     pub batch: usize,
-    /// Learn from mirrored images too.
+    /// Train on mirrored images too (augmentation).
     #[serde(default = "yes")]
     pub flips: bool,
-    /// Learn from images that move by up to so many pixels each way, every time by others; what moves in is their reflection.
-    /// Tokens are then made of them in every step, and not kept.
+    /// Train on images shifted by up to this many pixels in each direction, differently in each epoch
+    /// (augmentation); edges are filled by reflection. Tokens are then computed in every step and not stored.
     #[serde(default)]
     pub shift: usize,
     /// The transformer.
     pub model: BackboneModel,
-    /// Weights to begin from in place of fresh ones: a backbone of the same sizes, on the same tokens. Blocks that it
-    /// lacks come after its own and begin as the identity.
+    /// Initial weights instead of fresh ones: a backbone of the same sizes, on the same tokens. Missing
+    /// blocks are added after its own and begin as the identity.
     #[serde(default)]
     pub start: Option<PathBuf>,
-    /// The share of labels that are replaced by the null class, for classifier-free guidance.
+    /// The fraction of labels that are replaced by the null class, for classifier-free guidance.
     #[serde(default = "tenth")]
     pub label_dropout: f64,
-    /// What linear layers and attention multiply: `f32`, or `bf16` for mixed precision (weights, sums, the softmax and all else
-    /// stay f32), which is faster on CPUs that have it.
+    /// The type in which linear layers and attention multiply: `f32`, or `bf16` for mixed precision, which is
+    /// faster on CPUs that support it. Weights, sums, the softmax and everything else stay f32.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -66,24 +66,25 @@ pub struct BackboneModel {
     pub depth: usize,
     /// Channels of the hidden states.
     pub width: usize,
-    /// Attention heads; they divide the width.
+    /// Attention heads; they must divide the width.
     pub heads: usize,
-    /// Channels inside the MLP; 4 times the width where not given.
+    /// Channels inside the MLP; by default 4 times the width.
     #[serde(default)]
     pub hidden: Option<usize>,
     /// Where the blocks' modulation comes from.
     #[serde(default = "per_block")]
     pub ada_ln: AdaLn,
-    /// How attention weighs.
+    /// How attention computes its scores.
     #[serde(default = "l2")]
     pub attention: AttentionKind,
-    /// What the AdaLN rows that make gates begin with, as a share of the other weights' deviation.
+    /// The initial scale of the AdaLN rows that produce gates, relative to the other weights' standard
+    /// deviation.
     #[serde(default = "gate")]
     pub gate: f64,
 }
 
 impl TrainBackbone {
-    /// What it has in common with every backbone's training.
+    /// The settings shared with every backbone's training.
     pub fn settings(&self) -> BackboneSettings {
         BackboneSettings {
             data: self.data.clone(),
@@ -100,7 +101,7 @@ impl TrainBackbone {
         }
     }
 
-    /// The same config with relative paths taken from `base`, the folder of the config's file.
+    /// The same config with paths relative to `base`, the folder of the config's file.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
         Self {
@@ -112,7 +113,8 @@ impl TrainBackbone {
     }
 }
 
-/// Trains a VAR transformer on the tokens that the config's tokenizer makes of its data, see [`nextscale_train::train_backbone`].
+/// Trains a VAR transformer on the tokens of the config's tokenizer and data; see
+/// [`nextscale_train::train_backbone`].
 ///
 /// # Errors
 /// Those of the data, of the tokenizer's file, of the sizes in the config, and of the run.
@@ -120,6 +122,8 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     let settings = config.settings();
     settings.check()?;
     let tokenizer: Arc<dyn Tokenizer> = Arc::new(open_tokenizer(&config.tokenizer, device)?);
+    // The number of classes is the data's, which are read later.
+    sizes(config, 1, &*tokenizer).check()?;
     let make = |data: &Dataset| {
         Ok(VarTraining {
             sizes: sizes(config, data.classes.len(), &*tokenizer),
@@ -137,7 +141,7 @@ fn sizes(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> V
         depth: model.depth,
         width: model.width,
         heads: model.heads,
-        hidden: model.hidden.unwrap_or(4 * model.width),
+        hidden: model.hidden.unwrap_or(model.width.saturating_mul(4)),
         vocabulary: tokenizer.alphabet().classes,
         classes,
         feature_channels: tokenizer.input_channels(),
@@ -146,8 +150,8 @@ fn sizes(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> V
     }
 }
 
-/// How many matrices lie one beside the other in a block's parameter under upstream's `key`: the projections to queries, keys and
-/// values are one parameter. `None` for what is no such matrix.
+/// How many matrices are side by side in a block's parameter under upstream's `key`: the projections to
+/// queries, keys and values form one parameter. `None` for anything else.
 fn matrices_in(key: &str) -> Option<usize> {
     let inside = key.strip_prefix("blocks.")?;
     let is = |name: &str| inside.ends_with(name);
@@ -171,14 +175,15 @@ impl TrainableBackbone for VarTraining {
         Ok(self.sizes.init_to_train(&self.fresh, device, self.dtype)?)
     }
 
-    /// The weights of a file, where its sizes are the config's but for blocks that it may lack: those begin as the identity.
+    /// The weights of a file whose sizes equal the config's, except for missing blocks, which begin as the
+    /// identity.
     fn open(&self, start: &Path, device: &Device) -> Result<Var> {
         let sizes = &self.sizes;
         let fail = |message: String| Error::data(start, message);
         let file = WeightFile::open(start).map_err(|error| {
             Error::setting(
                 "start",
-                format!("{error}; give weights that a training wrote, or None for fresh ones"),
+                format!("{error}; give weights written by a training, or None for fresh ones"),
             )
         })?;
         let found = VarConfig::infer(&file, None).map_err(|error| fail(error.to_string()))?;
@@ -202,6 +207,10 @@ impl TrainableBackbone for VarTraining {
             .map_err(|error| fail(error.to_string()))
     }
 
+    fn bytes_of_image(&self, positions: usize) -> u128 {
+        self.sizes.bytes_of_image(positions)
+    }
+
     fn groups(&self, model: &Var) -> Groups {
         let parameters = model.parameters();
         let decayed = parameters.iter().filter(|p| is_decayed(&p.key, p.shape().len())).map(|p| p.id());
@@ -219,7 +228,7 @@ impl TrainableBackbone for VarTraining {
     }
 
     fn tensors(&self, model: &Var) -> Vec<(String, TensorData)> {
-        // Of the buffers only the levels: a reader tells the scales by them.
+        // Of the buffers only the levels, from which readers infer the scales.
         let levels = model.buffers().into_iter().filter(|(key, _)| key == "lvl_1L");
         model.tensors().chain(levels).collect()
     }

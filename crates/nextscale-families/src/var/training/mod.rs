@@ -10,7 +10,7 @@ use nextscale_train::{Options, Outcome};
 
 use crate::training::{Architecture, ModelPart};
 
-/// What of VAR is trained, as training configs name it.
+/// What VAR can train, by its names in training configs.
 pub(super) fn architectures() -> Vec<Architecture> {
     vec![
         Architecture::new(ModelPart::Tokenizer, "Var", |config: TrainTokenizer, folder, options, device| {
@@ -106,7 +106,7 @@ mod tests {
             assert!(names.contains(&"embedding.word_embed.weight"), "{names:?}");
             assert!(modulator.iter().all(|name| names.contains(name)), "{names:?}");
             assert!(names.iter().all(|name| *name == without_variants(name)), "{names:?}");
-            // They are those that the model lists, by whose keys weight decay is told.
+            // These are the model's own keys, which also determine weight decay.
             let ids: Vec<ParamId> = all.iter().map(|p| p.id).collect();
             assert_eq!(ids.len(), model.parameters().len());
             assert!(model.parameters().iter().all(|named| ids.contains(&named.id())));

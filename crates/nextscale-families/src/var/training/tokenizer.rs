@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Options, Outcome};
 
-/// Key of the stream of random numbers that draws codes.
+/// Key of the random stream that draws codes.
 const RESTARTS: u64 = 2;
 
 /// A tokenizer's training.
@@ -24,49 +24,49 @@ const RESTARTS: u64 = 2;
 pub struct TrainTokenizer {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images, flips, and the codes that are drawn.
+    /// Determines the initial weights, the order of images, flips, and the drawn codes.
     #[serde(default)]
     pub seed: u64,
     /// Updates.
     pub steps: u64,
     /// Images a step.
     pub batch: usize,
-    /// Mirror half of the images.
+    /// Mirror half of the images (augmentation).
     #[serde(default = "yes")]
     pub flips: bool,
     /// The autoencoder and its codes.
     pub model: VqvaeConfig,
-    /// What of it is trained.
+    /// Which part is trained.
     #[serde(default)]
     pub learn: Learn,
     /// The scales of tokens, coarse to fine.
     pub scales: ScaleSchedule,
-    /// Weight of the error of pixel gradients beside the squared error.
+    /// The weight of the error of pixel gradients relative to the squared error.
     #[serde(default = "twentieth")]
     pub gradient_weight: f64,
-    /// A distance between features of a classifier, beside that of pixels.
+    /// A distance between a classifier's features, in addition to that of pixels.
     #[serde(default)]
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other terms.
+    /// A discriminator that learns to distinguish reconstructions from images, as an additional term.
     #[serde(default)]
     pub adversarial: Option<AdversarialTerm>,
-    /// Weights to begin from in place of fresh ones, with their codes: nothing is trained unquantised then.
+    /// Initial weights instead of fresh ones, including their codes: training then quantises from the start.
     #[serde(default)]
     pub start: Option<PathBuf>,
-    /// Weight of the quantiser's loss.
+    /// The weight of the quantiser's loss.
     #[serde(default = "half")]
     pub quantiser_weight: f64,
-    /// First steps without quantising, after which all codes are drawn from the latents.
+    /// Initial steps without quantisation, after which all codes are drawn from the latents.
     #[serde(default = "unquantised")]
     pub unquantised_steps: u64,
-    /// Steps between restarts of the codes that no position chose since the last. 0 is never.
+    /// Steps between restarts of the codes that no position has used since the last restart; 0 for never.
     #[serde(default = "restart_every")]
     pub restart_every: u64,
-    /// The share of the run after which codes are left alone.
+    /// The fraction of the run after which codes are no longer restarted.
     #[serde(default = "restart_until")]
     pub restart_until: f64,
-    /// What 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and all else stay
-    /// f32), which is faster on CPUs that have it.
+    /// The type in which 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision, which is faster on
+    /// CPUs that support it. Weights, sums, the quantiser and everything else stay f32.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -75,7 +75,7 @@ pub struct TrainTokenizer {
 }
 
 impl TrainTokenizer {
-    /// What it has in common with every tokenizer's training.
+    /// The settings shared with every tokenizer's training.
     pub fn settings(&self) -> TokenizerSettings {
         TokenizerSettings {
             data: self.data.clone(),
@@ -94,7 +94,7 @@ impl TrainTokenizer {
         }
     }
 
-    /// The same config with relative paths taken from `base`, the folder of the config's file.
+    /// The same config with paths relative to `base`, the folder of the config's file.
     #[must_use]
     pub fn relative_to(&self, base: &Path) -> Self {
         let perceptual = self.perceptual.as_ref().map(|term| term.relative_to(base));
@@ -105,12 +105,14 @@ impl TrainTokenizer {
 
 /// Trains VAR's tokenizer, see [`nextscale_train::train_tokenizer`].
 ///
-/// For the first steps nothing is quantised; then all codes are drawn from the latents, and codes that no position chose are drawn anew
-/// at intervals. With [`Learn::Decoder`] only the decoder is trained, on the tokens that `start` makes of the images.
+/// In the first steps nothing is quantised; then all codes are drawn from the latents, and unused codes are
+/// redrawn at intervals. With [`Learn::Decoder`], only the decoder is trained, on the tokens that `start`
+/// computes from the images.
 ///
 /// # Errors
 /// Those of the data, of the sizes in the config, and of the run.
 pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Device) -> Result<Outcome> {
+    config.model.check(&config.scales)?;
     let vocabulary = config.model.vocabulary;
     let kind = VqTraining {
         config,
@@ -121,17 +123,17 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
     nextscale_train::train_tokenizer(kind, &config.settings(), config, options, device)
 }
 
-/// The tokenizer of a file with `scales` in its header, as training writes it, with its encoder.
+/// The tokenizer of a file with `scales` in its header, as written by training, including its encoder.
 ///
 /// # Errors
-/// [`Error::Data`] if the file cannot be read, has no scales or none that a generation can follow, or holds no tokenizer.
+/// [`Error::Data`] if the file cannot be read, has no scales or invalid ones, or is not a tokenizer.
 pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
     let fail = |message: String| Error::data(path, message);
     let file = WeightFile::open(path).map_err(|error| fail(error.to_string()))?;
     load_tokenizer(&file, device).map_err(fail)
 }
 
-/// As [`open_tokenizer`], of a file whose header has been read; why not in words.
+/// As [`open_tokenizer`], for a file whose header has been read; errors are in words.
 fn load_tokenizer(file: &WeightFile, device: &Device) -> Result<MultiScaleVq, String> {
     let scales = file
         .metadata()
@@ -141,7 +143,7 @@ fn load_tokenizer(file: &WeightFile, device: &Device) -> Result<MultiScaleVq, St
     MultiScaleVq::load(file, scales, None, true, device).map_err(|error| error.to_string())
 }
 
-/// What is carried from one step to the next: which codes were chosen.
+/// State carried between steps: which codes were used.
 struct VqTraining<'a> {
     config: &'a TrainTokenizer,
     since_restart: CodeUse,
@@ -154,12 +156,12 @@ impl VqTraining<'_> {
         self.config.start.is_some() || step >= self.config.unquantised_steps
     }
 
-    /// Whether every code is drawn after this step.
+    /// Whether all codes are drawn after this step.
     fn begins_codes(&self, step: u64) -> bool {
         self.config.start.is_none() && step + 1 == self.config.unquantised_steps.max(1)
     }
 
-    /// Whether unused codes are drawn anew after this step.
+    /// Whether unused codes are redrawn after this step.
     fn restarts_codes(&self, step: u64) -> bool {
         let (every, until) =
             (self.config.restart_every, self.config.restart_until * self.config.steps as f64);
@@ -167,11 +169,12 @@ impl VqTraining<'_> {
     }
 }
 
-/// What the codes of a micro-batch were chosen for.
+/// What a micro-batch contributes to the codes' restarts.
 struct Seen {
-    /// Of every scale `[batch, h·w]`; none before there are codes.
+    /// The tokens of every scale, `[batch, h·w]`; none before there are codes.
     tokens: Vec<Tensor<2, Int>>,
-    /// What the images would have codes for, `[n, channels]`, in steps after which codes are drawn from them.
+    /// The vectors that the images would have codes for, `[n, channels]`, in steps after which codes are
+    /// drawn.
     latents: Option<Tensor<2>>,
 }
 
@@ -197,6 +200,10 @@ impl TrainableTokenizer for VqTraining<'_> {
 
     fn computing_in(&self, model: MultiScaleVq, dtype: Dtype) -> MultiScaleVq {
         model.training_in(dtype)
+    }
+
+    fn bytes_of_image(&self, side: usize) -> u128 {
+        self.config.model.layout().bytes_of_image(side)
     }
 
     fn quantise(&self, model: &MultiScaleVq, images: Tensor<4>, step: u64) -> Result<Quantised<Seen>> {
@@ -231,7 +238,7 @@ impl TrainableTokenizer for VqTraining<'_> {
     }
 
     fn is_decayed(&self, name: &str, axes: usize) -> bool {
-        // Codes are places, not weights: decay would pull those that are never chosen to the origin.
+        // Codes are positions, not weights: decay would pull unused ones to the origin.
         is_decayed(name, axes) && !name.ends_with("embedding.weight")
     }
 
@@ -310,7 +317,7 @@ impl TrainableTokenizer for VqTraining<'_> {
     }
 }
 
-/// Tokens without the axis of slots, of which a code has one.
+/// Tokens without the axis of slots, of which a code has only one.
 fn codes(tokens: Vec<Tensor<3, Int>>) -> Vec<Tensor<2, Int>> {
     tokens.into_iter().map(|scale| scale.squeeze_dim(2)).collect()
 }

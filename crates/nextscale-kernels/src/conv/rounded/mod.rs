@@ -1,7 +1,8 @@
 //! 3×3 convolutions of numbers rounded to bfloat16, on the processor's matrix unit.
 //!
-//! A product's inner numbers are channels, its columns sixteen neighbouring pixels. Rows of the image are packed once, as pairs
-//! of channels with a pixel of zeros on either side; for each of the nine taps the unit reads the same pairs from another place.
+//! A product runs over channels, and its columns are sixteen neighbouring pixels. Rows of the image are
+//! packed once, as pairs of channels with a zero pixel on either side. For each of the nine taps, the unit
+//! reads the same pairs from a different offset.
 
 mod weight_gradient;
 
@@ -19,17 +20,17 @@ use crate::{
     },
 };
 
-/// Packed rows of an image that a task works on fill about as many bytes, so that they stay in a core's own cache.
+/// The packed image rows of one task take about this many bytes, so that they stay in a core's own cache.
 const CACHE: usize = 1 << 20;
 const ROUNDED: Precision = Precision::Rounded;
 const TAPS: usize = 9;
 
-/// The unit, where products are of this precision.
+/// The unit, if products use this precision.
 pub fn unit(precision: Precision) -> Option<MatrixUnit> {
     MatrixUnit::detected(precision).filter(|_| precision == ROUNDED)
 }
 
-/// Whether the unit pays for these sizes, whatever the batch.
+/// Whether the unit pays for these sizes. Does not depend on the batch.
 pub fn pays([_, channels, outputs, ..]: Extent) -> bool {
     channels >= STEP && outputs >= SIDE
 }
@@ -63,18 +64,18 @@ pub struct Weights<'a> {
     pub values: &'a [f32],
     /// `[out, channels]`.
     pub sizes: [usize; 2],
-    /// Those of the gradient of the convolution's input: turned about, inputs for outputs.
+    /// Those of the gradient of the convolution's input: flipped, inputs and outputs exchanged.
     pub turned: bool,
 }
 
 impl Weights<'_> {
-    /// What is made, and what of.
+    /// The sizes of the result and of its operands.
     fn dims(self) -> [usize; 2] {
         let [outputs, channels] = self.sizes;
         if self.turned { [channels, outputs] } else { [outputs, channels] }
     }
 
-    /// For every 16 outputs the taps, and for each tap the steps over channels.
+    /// For every 16 outputs, the taps; for each tap, the steps over channels.
     fn pack(self, unit: MatrixUnit) -> Vec<Line> {
         let [outputs, channels] = self.dims();
         let of_input = self.sizes[1] * TAPS;
@@ -101,7 +102,7 @@ impl Weights<'_> {
     }
 }
 
-/// How packed rows lie: `[rows, pairs of channels, pitch]`, a row's pixels between two of zeros.
+/// The layout of packed rows: `[rows, pairs of channels, pitch]`, each row's pixels between two zeros.
 #[derive(Clone, Copy)]
 struct Layout {
     channels: usize,
@@ -120,7 +121,7 @@ impl Layout {
         self.pairs * self.pitch * size_of::<u32>()
     }
 
-    /// `count` rows of image x from the one above `top` on; those outside of the image are zeros.
+    /// `count` rows of image x, starting one above `top`; rows outside the image are zeros.
     fn pack(self, x: &[f32], height: usize, top: usize, count: usize) -> Vec<u32> {
         let Layout { channels, width, pairs, pitch } = self;
         let mut packed = vec![0; count * pairs * pitch];
@@ -148,12 +149,12 @@ impl Layout {
     ) {
         let Layout { channels, width, pairs, pitch } = self;
         let steps = channels.div_ceil(STEP);
-        // From the place of a tile's first pixel, row above and pixel before, to what a step reads.
+        // From a tile's first pixel (one row up, one pixel left) to what a step reads.
         let offsets = (0..TAPS)
             .flat_map(|tap| (0..steps).map(move |step| (tap / 3 * pairs + step * SIDE) * pitch + tap % 3));
         let places = Places::new(offsets.collect(), pitch);
         let of_tile = TAPS * lines(ROUNDED, channels);
-        // Tiles of pixels by their row and first column; two at a time, the last alone where they are odd.
+        // Tiles of pixels by row and first column, two at a time; an odd last one stays single.
         let pixels: Vec<[usize; 2]> = (0..out.ncols() / width)
             .flat_map(|row| (0..width).step_by(SIDE).map(move |left| [row, left]))
             .collect();
@@ -179,15 +180,15 @@ impl Layout {
     }
 }
 
-/// Two channels' numbers rounded to the nearest bfloat16 (the even one of two as near), side by side.
+/// The numbers of two channels, rounded to the nearest bfloat16 (ties to even), side by side.
 struct Pairs<'a> {
     low: &'a [f32],
-    /// As many, or none: zeros.
+    /// The row, or zeros in its place.
     high: &'a [f32],
     out: &'a mut [u32],
 }
 
-/// The bits of the nearest bfloat16, the even one of two as near.
+/// The bits of the nearest bfloat16 (ties to even).
 #[inline(always)]
 fn narrowed(x: f32) -> u32 {
     let bits = x.to_bits();
@@ -240,7 +241,7 @@ mod tests {
             let alone: Vec<f32> =
                 images.flat_map(|x| correlate(unit, x, weights, &bias, [height, width])).collect();
             prop_assert!(all == alone);
-            // The same convolution, as another's gradient.
+            // The same convolution, as the gradient of another.
             let other: Vec<f32> = (0..weight.len())
                 .map(|i| weight[(i / 9 % outputs * channels + i / 9 / outputs) * 9 + 8 - i % 9])
                 .collect();

@@ -1,7 +1,8 @@
 //! The gradient of a 3×3 convolution's weights on the processor's matrix unit.
 //!
-//! A product's inner numbers are pixels. Planes of x are padded so that a tap is a shift: its numbers, rounded, lie once in
-//! memory, and for each of the nine taps the unit reads the same rows from another place. Gradients are packed as columns.
+//! A product runs over pixels. Planes of x are padded so that a tap is a shift: the rounded numbers are
+//! stored once, and for each of the nine taps the unit reads the same rows from a different offset. Gradients
+//! are packed as columns.
 
 use faer::MatRef;
 
@@ -15,15 +16,16 @@ use crate::{
     rows::sum_over_first,
 };
 
-/// Taps of a line of the kernel: a tile of sums each, in one pass over the pixels.
+/// Taps in a row of the kernel: one tile of sums each, in one pass over the pixels.
 const LINE: usize = 3;
 
-/// Whether the unit pays for these sizes, whatever the batch.
+/// Whether the unit pays for these sizes. Does not depend on the batch.
 pub fn pays([_, channels, outputs, ..]: Extent) -> bool {
     channels >= SIDE && outputs >= SIDE
 }
 
-/// `[out, channels, 3, 3]` from x `[batch, channels, height, width]` and the gradient `[batch, out, height, width]`.
+/// `[out, channels, 3, 3]` from x `[batch, channels, height, width]` and the gradient `[batch, out, height,
+/// width]`.
 pub fn weight_gradient(unit: MatrixUnit, x: &[f32], grad: &[f32], extent: Extent) -> Vec<f32> {
     let [_, channels, outputs, ..] = extent;
     let stack = Stack::new(extent, STEP);
@@ -43,7 +45,8 @@ pub fn weight_gradient(unit: MatrixUnit, x: &[f32], grad: &[f32], extent: Extent
     sum_over_first(&partial, count)
 }
 
-/// Numbers of a padded plane: an odd number of lines, so that channels do not all fall into one place of the cache.
+/// The length of a padded plane: an odd number of cache lines, so that channels do not compete for the same
+/// cache set.
 fn size(stack: &Stack) -> usize {
     (stack.padded().div_ceil(STEP) | 1) * STEP
 }
@@ -60,13 +63,13 @@ fn write(sums: &[Tile], channels: usize, out: &mut [f32]) {
     }
 }
 
-/// What a stack's numbers become for the unit.
+/// A stack's numbers, prepared for the unit.
 struct Room {
     /// Rounded numbers of x `[channels to 16, size]`.
     x: Vec<u16>,
-    /// Gradients at their positions `[16, length]`, zero where no pixel is.
+    /// Gradients at their positions `[16, length]`, zero elsewhere.
     positions: Vec<f32>,
-    /// Packed gradients, 16 outputs after another.
+    /// Packed gradients, in groups of 16 outputs.
     grads: Vec<Line>,
 }
 
@@ -80,7 +83,7 @@ impl Room {
         }
     }
 
-    /// Takes some pieces in. Places between pixels are zeros and stay so; those of missing pieces become zeros.
+    /// Loads some pieces. Positions between pixels are and stay zero; those of missing pieces become zero.
     fn fill(
         &mut self,
         stack: &Stack,
@@ -92,7 +95,7 @@ impl Room {
         let [_, channels, outputs, height, width] = stack.extent;
         let plane = height * width;
         let level = Level::detected();
-        // Pieces lie elsewhere than those before where bands are of other heights, or there are fewer.
+        // Pieces move if bands have other heights or there are fewer of them.
         let same = stack.bands == 1 && pieces.len() == stack.together;
         if !same {
             self.x.fill(0);
@@ -195,7 +198,7 @@ mod tests {
             prop_assert_eq!(got.len(), outputs * channels * TAPS);
             let round = |x: f32| f64::from(f32::from_bits(narrowed(x) << 16));
             let tolerance = 2e-6 * ((batch * plane) as f64).sqrt().max(3.0);
-            // Some of the weights, the last among them.
+            // Some of the weights, including the last.
             for i in (0..got.len()).rev().step_by(1 + got.len() / 50) {
                 let (o, c, tap) = (i / TAPS / channels, i / TAPS % channels, i % TAPS);
                 let mut sum = 0.0;

@@ -1,7 +1,9 @@
-//! Products of tiles by vectors that multiply pairs of bfloat16 numbers (AVX512-BF16), for processors without tiles.
+//! Products of tiles with vectors that multiply pairs of bfloat16 numbers (AVX512-BF16), for processors
+//! without tiles.
 //!
-//! Operands are packed as for the unit. A row's pair of numbers meets the same pair of sixteen columns: sixteen sums, one a row,
-//! stay in registers over all steps, more than enough to hide the latency of an instruction.
+//! Operands are packed as for the unit. A row's pair of numbers is multiplied by the same pair of sixteen
+//! columns. Sixteen sums, one per row, stay in registers over all steps, more than enough to hide an
+//! instruction's latency.
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_load_ps, _mm512_loadu_si512, _mm512_set1_epi32,
@@ -10,7 +12,7 @@ use std::arch::x86_64::{
 
 use super::{Line, SIDE, STEP, Tile};
 
-/// Sums of a tile, a row each.
+/// Sums of a tile, one per row.
 type Sums = [__m512; SIDE];
 
 /// Sixteen rows of [`STEP`] numbers, `stride` numbers apart.
@@ -41,7 +43,7 @@ impl Columns {
     }
 }
 
-/// The tile plus the sum over all steps, or that sum alone.
+/// The tile plus the sum over all steps, or only that sum.
 ///
 /// # Safety
 /// The processor has the instructions, and every step lies where its pointers say.

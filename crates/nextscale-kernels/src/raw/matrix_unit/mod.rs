@@ -1,12 +1,12 @@
 //! The matrix unit of x86-64 processors (AMX with bfloat16 products), for products of f32 matrices.
 //!
-//! Processors without one may have vectors that multiply bfloat16 numbers (AVX512-BF16): they take the unit's place in products of
-//! rounded numbers, from the same packed operands.
+//! On processors without one, vectors that multiply bfloat16 numbers (AVX512-BF16) can take its place in
+//! products of rounded numbers, with the same packed operands.
 //!
-//! The unit multiplies numbers of eight bits of mantissa and adds in f32, far faster than vectors multiply f32 numbers. An f32
-//! number is the sum of three such numbers, without error: `x = x₀ + x₁ + x₂`. Of the nine products of two such sums the six
-//! largest are taken, x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀: what is left out is below 2⁻²⁵ of |xy|, half of what rounding the
-//! product to f32 costs.
+//! The unit multiplies numbers with eight bits of mantissa and adds in f32, far faster than vectors multiply
+//! f32 numbers. An f32 number is exactly the sum of three such numbers: `x = x₀ + x₁ + x₂`. Of the nine
+//! products of two such sums, the six largest are computed: x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀. What is
+//! omitted is below 2⁻²⁵ of |xy|, half of the error of rounding the product to f32.
 
 mod by_vectors;
 mod pack;
@@ -38,12 +38,12 @@ pub const fn lines_of_step(precision: Precision) -> usize {
     }
 }
 
-/// How many lines so many inner numbers of 16 rows or columns have.
+/// The number of lines for this many inner numbers of 16 rows or columns.
 pub const fn lines(precision: Precision, inner: usize) -> usize {
     inner.div_ceil(STEP) * lines_of_step(precision)
 }
 
-/// Inner numbers that are worked on together: 16 packed columns of them stay in a core's first cache.
+/// Inner numbers handled together: 16 packed columns of them stay in a core's first cache.
 pub const fn depth(precision: Precision) -> usize {
     match precision {
         Precision::Whole => 256,
@@ -79,22 +79,22 @@ impl Tile {
 enum Means {
     /// Tile registers.
     Tiles,
-    /// Vectors of bfloat16 numbers, for [`Precision::Rounded`] alone: the six products of [`Precision::Whole`] would take them longer
-    /// than f32 numbers take other vectors.
+    /// Vectors of bfloat16 numbers, only for [`Precision::Rounded`]: for the six products of
+    /// [`Precision::Whole`] they would be slower than vectors of f32 numbers.
     Vectors,
 }
 
-/// The matrix unit of this processor, which the system lets this process use, or the vectors that stand in for it.
+/// The matrix unit of this processor, if the system permits its use, or the vectors that stand in for it.
 #[derive(Clone, Copy, Debug)]
 pub struct MatrixUnit(Means);
 
 impl MatrixUnit {
-    /// What multiplies in this precision, where there is something; asked for once.
+    /// What multiplies in this precision, if anything. Determined once.
     pub fn detected(precision: Precision) -> Option<Self> {
         Self::available(precision).next()
     }
 
-    /// All that multiplies in this precision, the fastest first.
+    /// Everything that multiplies in this precision, fastest first.
     pub fn available(precision: Precision) -> impl Iterator<Item = Self> {
         static DETECTED: LazyLock<[bool; 2]> = LazyLock::new(|| {
             let (tiles, products) = (1 << 24, 1 << 22);
@@ -111,19 +111,21 @@ impl MatrixUnit {
             .filter_map(|(means, there)| there.then_some(Self(means)))
     }
 
-    /// Whether these are tiles, many times as fast as vectors of f32 numbers. Vectors of bfloat16 numbers are twice as fast.
+    /// Whether these are tiles, which are many times as fast as vectors of f32 numbers. Vectors of bfloat16
+    /// numbers are twice as fast.
     pub fn has_tiles(self) -> bool {
         self.0 == Means::Tiles
     }
 
-    /// Runs `work` with the unit set up on this thread. `work` may not come back here, nor wait for other tasks, which might.
+    /// Runs `work` with the unit set up on this thread. `work` must neither call this again nor wait for
+    /// other tasks, which might.
     pub fn with<R>(self, work: impl FnOnce(&Ready) -> R) -> R {
         let ready = Ready::new(self);
         work(&ready)
     }
 }
 
-/// Asks Linux for the tiles, which are not part of a process's state before.
+/// Asks Linux for the tiles, which are not part of a process's state until then.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;

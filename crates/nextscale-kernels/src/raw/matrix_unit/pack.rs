@@ -1,4 +1,4 @@
-//! Operands as the unit reads them.
+//! Operands in the layout that the unit reads.
 
 use std::arch::x86_64::{
     __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
@@ -15,14 +15,16 @@ use super::{Line, MatrixUnit, PARTS, SIDE, STEP, first};
 use crate::precision::Precision;
 
 impl MatrixUnit {
-    /// The left operand: x of at most [`SIDE`] rows, in `lines` for every step over its columns. Missing rows and numbers are
-    /// zeros.
+    /// The left operand: x with at most [`SIDE`] rows, in `lines` for every step over its columns. Missing
+    /// rows and numbers are zero.
     ///
     /// # Panics
-    /// If neither rows nor columns of `x` are contiguous, it has more rows, or `lines` are not those of its columns.
+    /// If neither rows nor columns of `x` are contiguous, it has more rows, or `lines` are not those of its
+    /// columns.
     pub fn pack_rows(self, precision: Precision, x: MatRef<'_, f32>, lines: &mut [Line]) {
         check(x.nrows(), x.ncols(), precision, lines);
-        // SAFETY: the processor has these instructions, as the unit's constructor saw. Sizes and strides were checked.
+        // SAFETY: the processor has these instructions, as the unit's constructor saw. Sizes and strides were
+        // checked.
         unsafe {
             match (x.col_stride() == 1 || x.ncols() == 1, precision) {
                 (true, Precision::Whole) => pack_rows::<PARTS>(x, lines),
@@ -37,8 +39,9 @@ impl MatrixUnit {
         }
     }
 
-    /// The right operand: y of at most [`SIDE`] columns, in `lines` for every step over its rows. Missing columns and numbers
-    /// are zeros. What lies `ahead` numbers further is fetched into the cache meanwhile, where rows are contiguous.
+    /// The right operand: y with at most [`SIDE`] columns, in `lines` for every step over its rows. Missing
+    /// columns and numbers are zero. Meanwhile prefetches what lies `ahead` numbers further, if rows are
+    /// contiguous.
     ///
     /// # Panics
     /// As [`pack_rows`](Self::pack_rows), with rows for columns.
@@ -58,8 +61,8 @@ impl MatrixUnit {
     }
 }
 
-/// Three vectors whose upper halves are the parts of `x`, rounded to nearest; the lower halves of all but the last are zeros,
-/// and the last has only an upper half but for numbers near the smallest.
+/// Three vectors whose upper halves are the parts of `x`, rounded to nearest. The lower halves of all but the
+/// last are zero; the last has only an upper half, except for numbers near the smallest.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn split(x: __m512i) -> [__m512i; PARTS] {
     let (half, upper) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xffff_0000_u32 as i32));
@@ -70,8 +73,8 @@ fn split(x: __m512i) -> [__m512i; PARTS] {
     [first, second, third]
 }
 
-/// The bfloat16 numbers nearest to those of `low`, then to those of `high`; the even one of two as near. NaN stays NaN; what lies
-/// below the smallest normal number becomes zero, as it would where it is multiplied.
+/// The bfloat16 numbers nearest to those of `low`, then to those of `high`, ties to even. NaN stays NaN;
+/// numbers below the smallest normal one become zero, as they would in a product.
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn rounded(low: __m512i, high: __m512i) -> __m512i {
     let numbers = _mm512_cvtne2ps_pbh(_mm512_castsi512_ps(high), _mm512_castsi512_ps(low));
@@ -79,7 +82,7 @@ fn rounded(low: __m512i, high: __m512i) -> __m512i {
     unsafe { std::mem::transmute(numbers) }
 }
 
-/// Panics where an operand does not fit its lines.
+/// Panics if an operand does not fit its lines.
 fn check(side: usize, inner: usize, precision: Precision, lines: &[Line]) {
     assert!(side <= SIDE && lines.len() == super::lines(precision, inner), "lines of an operand");
 }
@@ -94,7 +97,8 @@ unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) 
                 let at = step * STEP + half * SIDE;
                 let count = if row < rows { inner.saturating_sub(at) } else { 0 };
                 let from = x.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(at);
-                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked for.
+                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked
+                // for.
                 unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
             });
             if PARTS == 1 {
@@ -127,7 +131,8 @@ unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lin
                 let from = y.as_ptr().wrapping_offset(k as isize * stride);
                 // Reads nothing: any address will do.
                 _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ahead).cast());
-                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked for.
+                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked
+                // for.
                 unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
             };
             let at = step * STEP + 2 * pair;
@@ -154,7 +159,7 @@ fn put(line: &mut Line, numbers: __m512i) {
     unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), numbers) };
 }
 
-/// Packs by `pack`, and makes the rows' form of the columns' form or the other way round: as pairs of numbers, one is the
+/// Packs by `pack` and converts the rows' layout to the columns' or back: as pairs of numbers, one is the
 /// transpose of the other.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn turn_all(lines: &mut [Line], pack: impl FnOnce(&mut [Line])) {
@@ -168,7 +173,7 @@ fn turn(lines: &mut [Line; SIDE]) {
     // SAFETY: a line is 64 bytes, and lies on a multiple of them.
     let mut x: [__m512i; SIDE] =
         std::array::from_fn(|i| unsafe { _mm512_load_si512(lines[i].0.as_ptr().cast()) });
-    // Pairs within fours of a quarter of every line, then the quarters.
+    // Pairs within groups of four of a quarter of every line, then the quarters.
     for i in (0..SIDE).step_by(4) {
         let [a, b, c, d] = [x[i], x[i + 1], x[i + 2], x[i + 3]];
         let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));

@@ -1,7 +1,8 @@
 //! Products of tiles.
 //!
-//! On the unit, packed products use three tile registers of eight: one sum, and a tile of either operand. Convolutions, whose
-//! rows lie apart and are slow to read, use more: what is read serves two or three sums.
+//! On the unit, packed products use three of the eight tile registers: one sum, and a tile of each operand.
+//! Convolutions, whose rows are apart and slow to read, use more, so that what is read serves two or three
+//! sums.
 
 use std::{arch::asm, marker::PhantomData};
 
@@ -12,8 +13,8 @@ use super::{
 };
 use crate::precision::Precision;
 
-/// Where the steps of a product find their columns: the i-th step reads sixteen rows of sixteen pairs of numbers, `stride` pairs
-/// apart, from the pair `offsets[i]` on.
+/// Where the steps of a product find their columns: step i reads sixteen rows of sixteen pairs of numbers,
+/// `stride` pairs apart, starting at the pair `offsets[i]`.
 pub struct Places {
     offsets: Vec<usize>,
     stride: usize,
@@ -28,7 +29,7 @@ impl Places {
     }
 }
 
-/// Sixteen rows of rounded numbers, `stride` numbers apart, that are read from neighbouring places.
+/// Sixteen rows of rounded numbers, `stride` numbers apart, read at neighbouring places.
 #[derive(Clone, Copy)]
 pub struct Shifted<'a> {
     pub numbers: &'a [u16],
@@ -59,13 +60,14 @@ impl Ready {
         if means == Means::Vectors {
             return Ready(means, PhantomData);
         }
-        // SAFETY: the processor has the unit and the system permits it, as `MatrixUnit` proves; the configuration is one that
-        // the architecture defines, 64 bytes long. Compiled code uses no tile registers but those of `product`.
+        // SAFETY: the processor has the unit and the system permits it, as `MatrixUnit` proves; the
+        // configuration is one that the architecture defines, 64 bytes long. Compiled code uses no tile
+        // registers but those of `product`.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
         Ready(means, PhantomData)
     }
 
-    /// The product of a tile's rows and columns, which were packed with this precision for as many steps.
+    /// The product of a tile's rows and columns, packed with this precision for the same number of steps.
     pub fn product(&self, precision: Precision, rows: &[Line], columns: &[Line], out: &mut Tile) {
         let lines = lines_of_step(precision);
         assert!(
@@ -78,10 +80,11 @@ impl Ready {
             return;
         }
         if self.0 == Means::Vectors {
-            assert_eq!(precision, Precision::Rounded, "vectors multiply rounded numbers alone");
+            assert_eq!(precision, Precision::Rounded, "vectors multiply only rounded numbers");
             let (rows, columns) = (rows.as_chunks().0, columns.as_chunks().0);
             let steps = rows.iter().map(Rows::packed).zip(columns.iter().map(Columns::packed));
-            // SAFETY: the processor has the instructions; as many lines of either operand were given as there are steps.
+            // SAFETY: the processor has the instructions; as many lines of either operand were given as there
+            // are steps.
             return unsafe { sum_over_steps(steps, out, false) };
         }
         /// The sum over all steps of what these instructions add to the first register, with three in use.
@@ -107,8 +110,8 @@ impl Ready {
                 )
             };
         }
-        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads `lines` lines of 64 bytes of
-        // each operand, as many as there are; the tile is written in whole.
+        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads `lines`
+        // lines of 64 bytes of each operand, as many as there are; the tile is written in whole.
         unsafe {
             match precision {
                 // The smallest terms first.
@@ -138,8 +141,9 @@ impl Ready {
 }
 
 impl Ready {
-    /// The four products of two tiles' rows, packed in [`Precision::Rounded`], and two tiles' columns that lie as pairs of rounded
-    /// numbers: both first rows' products, then the second rows'. Every number that is read serves two products.
+    /// The four products of two tiles' rows, packed in [`Precision::Rounded`], and two tiles' columns in
+    /// pairs of rounded numbers: both products of the first rows, then those of the second. Every number read
+    /// serves two products.
     ///
     /// # Panics
     /// If there are not as many steps of all, or one reads beyond the columns.
@@ -168,14 +172,15 @@ impl Ready {
                     .iter()
                     .map(|&offset| Columns { first: columns[offset..].as_ptr(), stride: *stride });
                 let steps = rows.as_chunks().0.iter().map(Rows::packed).zip(columns);
-                // SAFETY: the processor has the instructions; there are as many lines of rows as steps, and columns lie within
-                // what is there, which was checked.
+                // SAFETY: the processor has the instructions; there are as many lines of rows as steps, and
+                // columns lie within what is there, which was checked.
                 unsafe { sum_over_steps(steps, out, false) };
             }
             return;
         }
-        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of either tile's rows,
-        // as many as there are, and 16 times 64 bytes of either's columns, which was checked; tiles are written in whole.
+        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of
+        // either tile's rows, as many as there are, and 16 times 64 bytes of either's columns, which was
+        // checked; tiles are written in whole.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -223,7 +228,8 @@ impl Ready {
 }
 
 impl Ready {
-    /// Adds to the i-th tile the product of rows that begin i numbers further, and packed columns ([`Precision::Rounded`]).
+    /// Adds to tile i the product of rows that begin i numbers further and packed columns
+    /// ([`Precision::Rounded`]).
     ///
     /// # Panics
     /// If the last step reads beyond the numbers.
@@ -240,14 +246,15 @@ impl Ready {
                 let rows =
                     (0..steps).map(|step| Rows { first: numbers[shift + step * STEP..].as_ptr(), stride });
                 let steps = rows.zip(columns.as_chunks().0.iter().map(Columns::packed));
-                // SAFETY: the processor has the instructions; there are as many lines of columns as steps, and rows lie within
-                // what is there, which was checked.
+                // SAFETY: the processor has the instructions; there are as many lines of columns as steps,
+                // and rows lie within what is there, which was checked.
                 unsafe { sum_over_steps(steps, out, true) };
             }
             return;
         }
-        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of columns, as many
-        // as there are, and three times 16 times 32 numbers of rows, which was checked; tiles are read and written in whole.
+        // SAFETY: the unit is set up on this thread, which `Ready` cannot leave. Every step reads 16 lines of
+        // columns, as many as there are, and three times 16 times 32 numbers of rows, which was checked;
+        // tiles are read and written in whole.
         unsafe {
             asm!(
                 "tileloadd tmm0, [{out} + {line}]",

@@ -1,4 +1,4 @@
-//! Tiles of a product to where the result lies.
+//! Writes tiles of a product to the result.
 
 use std::arch::x86_64::{
     _mm512_add_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps,
@@ -10,7 +10,8 @@ use faer::MatMut;
 use super::{MatrixUnit, SIDE, Tile, first};
 
 impl MatrixUnit {
-    /// `out = tile + base`, for as many rows as `out` has; they are `stride` apart, and the first begins where `out` does.
+    /// `out = tile + base`, for as many rows as `out` has. Rows are `stride` apart, and the first begins at
+    /// the start of `out`.
     pub fn store(self, tile: &Tile, base: &[f32; SIDE], out: &mut [f32], stride: usize) {
         // SAFETY: as above.
         unsafe { store(tile, base, out, stride) }
@@ -26,7 +27,7 @@ impl MatrixUnit {
         unsafe { put(tile, out, accumulate) }
     }
 
-    /// `out = tile + bias`, one number a row, for as many rows and columns as `out` has.
+    /// `out = tile + bias`, one bias per row, for as many rows and columns as `out` has.
     ///
     /// # Panics
     /// As [`put`](Self::put), or if there are fewer numbers than rows.
@@ -67,7 +68,7 @@ unsafe fn put(tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
     }
 }
 
-/// As [`put`], with a number for every row.
+/// As [`put`], plus one number per row.
 #[target_feature(enable = "avx512f")]
 unsafe fn put_biased(tile: &Tile, bias: &[f32], out: MatMut<'_, f32>) {
     let (rows, stride, mask) = (out.nrows(), out.row_stride(), first(out.ncols()));

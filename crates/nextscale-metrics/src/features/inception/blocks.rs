@@ -1,4 +1,4 @@
-//! The mixed blocks, named by the side of the grid that they work on. Average pools do not count padding.
+//! The mixed blocks, named by the side of their grid. Average pools ignore padding.
 
 use nextscale_kernels::nhwc::{Activation, Padding, Pool, PoolKind, Window};
 
@@ -11,7 +11,7 @@ fn window(size: [usize; 2], stride: usize, padding: [usize; 2]) -> Window {
     Window { size, stride, padding: Padding::Symmetric(padding) }
 }
 
-/// The largest of 3×3 pixels. With stride 1 the map keeps its size; with stride 2 there is no padding.
+/// The maximum of 3×3 pixels. With stride 1 the map keeps its size; with stride 2 there is no padding.
 pub fn max_pool(stride: usize) -> Pool {
     let padding = if stride == 1 { [1, 1] } else { [0, 0] };
     Pool { window: window([3, 3], stride, padding), kind: PoolKind::Max }
@@ -22,7 +22,7 @@ pub fn average_pool() -> Pool {
     Pool { window: window([3, 3], 1, [1, 1]), kind: PoolKind::Average }
 }
 
-/// Makes convolutions by torchvision's names: `NAME.conv` and `NAME.bn`.
+/// Creates convolutions by torchvision's names: `NAME.conv` and `NAME.bn`.
 pub struct Maker<'a, C> {
     conv: &'a mut dyn FnMut(Spec) -> Result<C>,
 }

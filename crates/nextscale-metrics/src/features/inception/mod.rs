@@ -1,4 +1,4 @@
-//! The Inception network that FID is defined by.
+//! The Inception network that defines FID.
 
 mod blocks;
 mod tower;
@@ -23,11 +23,12 @@ const CLASSES: usize = 1008;
 /// How images become the network's input. Distances under different ones are not comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InceptionProtocol {
-    /// As the `pytorch-fid` package: half-pixel bilinear resize, 2·x/255 − 1.
+    /// As in the `pytorch-fid` package: half-pixel bilinear resize, 2·x/255 − 1.
     #[default]
     PytorchFid,
-    /// As the TensorFlow graph in the evaluation suite of Dhariwal and Nichol (2021), and `torch-fidelity`: TensorFlow 1's
-    /// bilinear resize, (x − 128)/128. Reference batches of that suite are to be compared under this one.
+    /// As in the TensorFlow graph of Dhariwal and Nichol's evaluation suite (2021) and in `torch-fidelity`:
+    /// TensorFlow 1's bilinear resize, (x − 128)/128. Use it for comparisons with that suite's reference
+    /// batches.
     TensorFlow,
 }
 
@@ -54,11 +55,12 @@ impl InceptionProtocol {
     }
 }
 
-/// The FID Inception network (Heusel et al. 2017), with the weights that `pytorch-fid` ported from TensorFlow's graph of
-/// 2015-12-05.
+/// The FID Inception network (Heusel et al. 2017), with the weights that `pytorch-fid` ported from
+/// TensorFlow's graph of 2015-12-05.
 ///
-/// Gives pooled features (2048), spatial features (the first 7 channels of the graph's `mixed_6`, `[17, 17, 7]` an image, as
-/// the suite's sFID takes them) and logits of 1008 classes without their bias, as the Inception Score takes them there.
+/// Gives pooled features (2048), spatial features (the first 7 channels of the graph's `mixed_6`, `[17, 17,
+/// 7]` per image, as in the suite's sFID) and logits of 1008 classes without bias, as the suite's Inception
+/// Score uses them.
 pub struct Inception {
     network: Network<Tower>,
     classifier: Convolution,

@@ -1,8 +1,9 @@
-//! Against pytorch-fid, with weights that both sides make by the same formula.
+//! Comparisons with pytorch-fid, with weights that both sides compute by the same formula.
 //!
-//! `tests/fixtures/features/inception.safetensors` holds what the `InceptionV3` class of pytorch-fid 0.3.0 (PyTorch 2.15.0,
-//! torchvision 0.29.2) gives in f64 for the images and weights of [`formula`](super::super::formula). For the TensorFlow
-//! protocol its input was resized by torch-fidelity 0.4.0's `interpolate_bilinear_2d_like_tensorflow1x`.
+//! `tests/fixtures/features/inception.safetensors` holds the f64 results of the `InceptionV3` class of
+//! pytorch-fid 0.3.0 (PyTorch 2.15.0, torchvision 0.29.2) for the images and weights of
+//! [`formula`](super::super::formula). For the TensorFlow protocol its input was resized by torch-fidelity
+//! 0.4.0's `interpolate_bilinear_2d_like_tensorflow1x`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub const DIMS: usize = 2048;
-/// Channels of the first branch of `mixed_6` that count as spatial features.
+/// Channels of the first branch of `mixed_6` that are the spatial features.
 const SPATIAL_CHANNELS: usize = 7;
 /// 17 × 17 pixels of them.
 pub const SPATIAL: usize = 17 * 17 * SPATIAL_CHANNELS;
@@ -18,7 +18,7 @@ pub const SPATIAL: usize = 17 * 17 * SPATIAL_CHANNELS;
 /// The network up to its pooled features.
 pub struct Tower;
 
-/// Inception v3 (Szegedy et al. 2016, table 1) in the arrangement of torchvision, by torchvision's names.
+/// Inception v3 (Szegedy et al. 2016, table 1) in torchvision's arrangement and names.
 pub struct Net<C> {
     conv_1a: C,
     conv_2a: C,
@@ -39,7 +39,7 @@ impl Architecture for Tower {
     type Output = (Vec<f32>, Vec<f32>);
     const NAME: &'static str = "the FID Inception network";
     const SIZE: usize = 299;
-    // An image's first maps alone are larger than a core's own cache.
+    // The first maps of a single image already exceed a core's own cache.
     const TOGETHER: usize = 1;
 
     fn build<C: Send + Sync>(&self, conv: &mut dyn FnMut(Spec) -> Result<C>) -> Result<Net<C>> {
@@ -91,7 +91,7 @@ impl Architecture for Tower {
         let mut spatial = Vec::new();
         for (i, block) in net.mixed_6.iter().enumerate() {
             x = block.forward(engine, &x);
-            // TensorFlow counts all mixed blocks from 0: its `mixed_6` is torchvision's Mixed_6d, and what it calls
+            // TensorFlow counts all mixed blocks from 0: its `mixed_6` is torchvision's Mixed_6d, and its
             // `mixed_6/conv` is the first branch, whose channels come first.
             if i == 2 {
                 spatial = engine.first_channels(&x, SPATIAL_CHANNELS);
@@ -99,7 +99,7 @@ impl Architecture for Tower {
         }
         x = net.mixed_7a.forward(engine, &x);
         x = net.mixed_7b.forward(engine, &x, super::blocks::average_pool());
-        // The graph takes the maximum here, where the paper and every other block of the kind take the average.
+        // The graph takes the maximum here, whereas the paper and all similar blocks take the average.
         x = net.mixed_7c.forward(engine, &x, max_pool(1));
         (engine.means(&x), spatial)
     }

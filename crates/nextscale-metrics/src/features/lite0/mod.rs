@@ -18,17 +18,17 @@ use crate::{ImageBatch, Result};
 const WEIGHTS: &[u8] = include_bytes!("../../../../../models/lite0/lite0-f16.safetensors");
 const DIMS: usize = 1280;
 
-/// EfficientNet-Lite0 up to its pooled features, as timm's `tf_efficientnet_lite0` gives them; images at 96×96.
+/// EfficientNet-Lite0 up to its pooled features, equal to timm's `tf_efficientnet_lite0`; images at 96×96.
 ///
-/// EfficientNet (Tan and Le 2019, table 1) without squeeze-and-excitation, with ReLU6, and with a stem and head of fixed width,
-/// as TensorFlow's EfficientNet-Lite has it. Trained on ImageNet-1k.
+/// EfficientNet (Tan and Le 2019, table 1) without squeeze-and-excitation, with ReLU6, and with a stem and
+/// head of fixed width, as in TensorFlow's EfficientNet-Lite. Trained on ImageNet-1k.
 pub struct Lite0 {
     network: Network<Tower>,
     sha256: String,
 }
 
 impl Lite0 {
-    /// The network with the weights that are part of the program.
+    /// The network with the weights compiled into the program.
     ///
     /// # Errors
     /// If they are corrupt.
@@ -37,8 +37,8 @@ impl Lite0 {
         Ok(Self { network: Network::load(&Tower::of(&file), &file, device)?, sha256: sha256(WEIGHTS) })
     }
 
-    /// The network with weights of one's own: `.pth` or `.safetensors`, with the names of the original release
-    /// (`_blocks.0._depthwise_conv.weight`) or timm's (`blocks.0.0.conv_dw.weight`). A classifier is passed over.
+    /// The network with your own weights: `.pth` or `.safetensors`, with the names of the original release
+    /// (`_blocks.0._depthwise_conv.weight`) or timm's (`blocks.0.0.conv_dw.weight`). A classifier is ignored.
     ///
     /// # Errors
     /// If the file cannot be read, or a tensor is missing, unexpected or misshapen.
@@ -82,7 +82,7 @@ impl FeatureNet for Lite0 {
     }
 }
 
-/// A run of blocks: how many, kernel, stride of the first, widening of the inner channels, channels out.
+/// A stage: number of blocks, kernel, stride of the first, expansion of the inner channels, channels out.
 struct Stage(usize, usize, usize, usize, usize);
 
 const STEM: usize = 32;
@@ -106,12 +106,13 @@ enum Tower {
 }
 
 impl Tower {
-    /// By the names that the file has.
+    /// By the names found in the file.
     fn of(file: &WeightFile) -> Self {
         if file.info("conv_stem.weight").is_some() { Self::Timm } else { Self::Release }
     }
 
-    /// Names of the convolution and batch norm of a block's part; `block` counts over all stages and within its stage.
+    /// Names of the convolution and batch norm of a block's part; `block` counts over all stages and within
+    /// its stage.
     fn names(self, part: Part, [all, stage, within]: [usize; 3], expands: bool) -> [String; 2] {
         let [conv, norm] = match (self, part) {
             (Self::Release, Part::Expand) => ["_expand_conv", "_bn0"],
@@ -148,7 +149,8 @@ pub struct Net<C> {
     head: C,
 }
 
-/// An inverted residual (MobileNetV2): widen, filter each channel, narrow; the input is added where the shape is kept.
+/// An inverted residual (MobileNetV2): expand, filter each channel, project; the input is added if the shape
+/// is kept.
 struct Block<C> {
     expand: Option<C>,
     depthwise: C,

@@ -8,9 +8,9 @@ fn shipped() -> Lite0 {
     Lite0::shipped(&Device::flex()).unwrap()
 }
 
-/// `tests/fixtures/features/lite0.safetensors` holds the pooled features of timm 1.0.31's `tf_efficientnet_lite0` (PyTorch
-/// 2.15.0, the release's weights rounded to f16, run in f64) for images of [`images`], resized with
-/// `interpolate(mode="bilinear", align_corners=False, antialias=True)`.
+/// `tests/fixtures/features/lite0.safetensors` holds the pooled features of timm 1.0.31's
+/// `tf_efficientnet_lite0` (PyTorch 2.15.0, the release's weights rounded to f16, run in f64) for images of
+/// [`images`], resized with `interpolate(mode="bilinear", align_corners=False, antialias=True)`.
 #[test]
 fn pooled_features_are_timms() {
     let net = shipped();

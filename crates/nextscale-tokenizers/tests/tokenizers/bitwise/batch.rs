@@ -1,4 +1,4 @@
-//! On the CPU an image's tokens, canvases and pixels are the same bits whatever else is in the batch.
+//! On the CPU, an image's tokens, canvases and pixels are the same, bit for bit, in any batch.
 
 use burn::tensor::Device;
 use nextscale_core::{Draw, Dtype};
@@ -8,7 +8,8 @@ use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use super::fixtures::{GROUPS, schedule, tokenizer};
 use crate::support::{floats, images, ints};
 
-/// Everything that the loop makes of `batch` images: tokens, inputs, canvases and pixels, an image a row.
+/// Everything that the loop computes for `batch` images: tokens, inputs, canvases and pixels, one row per
+/// image.
 fn run(tokenizer: &MultiScaleBsq, batch: usize) -> Vec<Vec<u32>> {
     let mut rows = vec![Vec::new(); batch];
     let mut note = |values: Vec<u32>| {

@@ -16,7 +16,7 @@ pub fn file(group: &str, name: &str) -> WeightFile {
     WeightFile::open(path(group, name)).unwrap()
 }
 
-/// The first scales of upstream's list for an aspect, width to height.
+/// The first scales of upstream's list for an aspect ratio, width to height.
 pub fn schedule(aspect: &str, scales: usize) -> ScaleSchedule {
     let grids: &[(usize, usize)] = match aspect {
         "1:1" => &[(1, 1), (2, 2), (4, 4), (6, 6), (8, 8), (12, 12), (16, 16)],
@@ -34,13 +34,13 @@ pub fn tokenizer(group: &str, patches: bool, schedule: ScaleSchedule) -> MultiSc
     MultiScaleBsq::open(path(group, "vae.safetensors"), schedule, patches, true, &Device::flex()).unwrap()
 }
 
-/// The bits of scale `k` as a reference has them, `[batch, h, w, bits a latent]`.
+/// The reference's bits of scale `k`, `[batch, h, w, bits per latent]`.
 pub fn bits(file: &WeightFile, k: usize) -> Tensor<4, Int> {
     let bits: Tensor<5, Int> = file.int_tensor(&format!("bits.{k}"), &Device::flex()).unwrap();
     bits.squeeze_dim(1)
 }
 
-/// Bits on latents as tokens, written out here once more: `[batch, h·w, bits a token]`.
+/// Bits on latents as tokens, written out independently: `[batch, h·w, bits per token]`.
 pub fn tokens(bits: &Tensor<4, Int>, grid: Grid) -> Tensor<3, Int> {
     let [batch, height, _, channels] = bits.dims();
     let patch = height / grid.height;

@@ -1,4 +1,4 @@
-//! What the loop asks of the tokenizer, scale by scale, against upstream's generation.
+//! What the loop asks of the tokenizer, scale by scale, compared with upstream's generation.
 
 use burn::tensor::Tensor;
 use nextscale_core::Draw;
@@ -7,7 +7,7 @@ use nextscale_tokenizers::Tokenizer;
 use super::fixtures::{GROUPS, bits, file, schedule, tokenizer, tokens};
 use crate::support::{assert_close, floats, tensor};
 
-/// The runs: their file, aspect, number of scales, and whether sums and inputs were recorded.
+/// The runs: their file, aspect ratio, number of scales, and whether sums and inputs were recorded.
 const RUNS: [(&str, &str, usize, bool); 3] = [
     ("reference.safetensors", "1:1", 5, true),
     ("reference_b.safetensors", "3:4", 5, true),

@@ -36,7 +36,7 @@ fn the_architecture_is_read_from_the_tensors() {
     assert!(!BsqVaeConfig::is_of(&vq));
 }
 
-/// The file `base/vae.safetensors` with names and shapes as `change` has them; `None` leaves a tensor out.
+/// The file `base/vae.safetensors` with names and shapes changed by `change`; `None` drops a tensor.
 fn changed(
     change: impl Fn(&str, Vec<usize>) -> Option<(String, Vec<usize>)>,
 ) -> (tempfile::TempDir, WeightFile) {
@@ -76,7 +76,8 @@ fn every_form_of_the_file_loads_the_same_model() {
     let expected = decoded(&whole);
     let images = images(1, 32) * 2.0 - 1.0;
     let features = floats(whole.encode_features(images.clone()).unwrap());
-    // Upstream's dictionary; without the wrapping; with norms wrapped alone; under `vae` beside an average of the weights.
+    // Upstream's dictionary; without the wrapping; with only norms wrapped; under `vae` beside an average of
+    // the weights.
     let without = changed(|name, shape| Some((plain(name), shape)));
     let half = changed(|name, shape| {
         Some((if name.contains(".conv.") { plain(name) } else { name.to_owned() }, shape))
@@ -170,7 +171,7 @@ fn a_saved_model_is_read_again_with_upstreams_keys() {
         assert!(error.to_string().contains("says none"), "{error}");
         assert_eq!(BsqVaeConfig::infer(&saved, None).unwrap(), *tokenizer.config());
     }
-    // Groups that are no rule's are kept.
+    // Groups that follow no rule are kept.
     let config = BsqVaeConfig { norm_groups: Some(4), ..BsqVaeConfig::new(8, &[1, 2], 4) };
     let schedule = ScaleSchedule::square(&[1, 2]).unwrap();
     let fresh = config.init(schedule.clone(), false, 1, &Device::flex()).unwrap();

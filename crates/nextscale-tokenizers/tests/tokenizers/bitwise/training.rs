@@ -1,4 +1,4 @@
-//! Images to bits and back, and what a transformer is taught with, against upstream's numbers.
+//! Images to bits and back, and a transformer's training material, compared with upstream's numbers.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::{Canvas, ScaleSchedule};
@@ -53,7 +53,7 @@ fn teaching_has_upstreams_labels_and_inputs_with_flips_and_without() {
     }
 }
 
-/// The quantised sum without gradients is what the loop adds up from the encoded tokens.
+/// Without gradients, the quantised sum is what the loop adds up from the encoded tokens.
 #[test]
 fn encoding_and_accumulating_are_inverse() {
     for (group, patches) in GROUPS {
@@ -64,7 +64,7 @@ fn encoding_and_accumulating_are_inverse() {
         let sum = floats(tokenizer.quantize(f.clone()).unwrap().f_hat);
         let mut canvas = tokenizer.blank(2);
         for (k, tokens) in tokenizer.encode(images).unwrap().into_iter().enumerate() {
-            // On an image's own canvas what is missing has its own bits.
+            // On an image's own canvas, what is missing has its own bits.
             let again = tokenizer.requantise(f.clone(), &canvas, k).unwrap();
             assert_eq!(ints(again), ints(tokens.clone()), "{group} scale {k}");
             let embedding = tokenizer.embed(&nextscale_core::Draw::tokens(tokens), k).unwrap();
@@ -93,8 +93,8 @@ fn gradients_pass_straight_through_codes_to_the_features() {
     let quantized = tokenizer.quantize(f.clone()).unwrap();
     let found = floats(f.grad(&(quantized.f_hat * seed.clone()).sum().backward()).unwrap());
 
-    // The same sums with codes replaced by the unit vectors that they stand for: their gradient is a real one. What later
-    // scales are left is taken as given.
+    // The same sums with codes replaced by the unit vectors that they stand for, which have a real gradient.
+    // The residuals of later scales are taken as given.
     let rest = tokenizer.quantize(f.clone()).unwrap();
     let first = (f.clone().mean_dim(2)).mean_dim(3);
     let unit = |z: Tensor<4>| z.clone() / z.square().sum_dim(1).sqrt();

@@ -1,4 +1,4 @@
-//! On the CPU an image's tokens, canvases and pixels are the same bits whatever else is in the batch.
+//! On the CPU, an image's tokens, canvases and pixels are the same, bit for bit, in any batch.
 
 use nextscale_core::{Draw, Dtype, Grid, ScaleSchedule};
 use nextscale_tokenizers::{
@@ -8,7 +8,8 @@ use nextscale_tokenizers::{
 
 use super::fixtures::{floats, images, ints, schedule, tokenizer};
 
-/// Everything that the loop makes of `batch` images: tokens, inputs, canvases and pixels, an image a row.
+/// Everything that the loop computes for `batch` images: tokens, inputs, canvases and pixels, one row per
+/// image.
 fn run(vq: &MultiScaleVq, batch: usize, side: usize) -> Vec<Vec<u32>> {
     let mut rows = vec![Vec::new(); batch];
     let mut note = |values: Vec<u32>| {
@@ -68,7 +69,7 @@ fn a_wider_model_does_not_depend_on_the_batch() {
     check(&wide().decoding_in(Dtype::Bf16), 32);
 }
 
-/// Each factor is off by up to 2⁻⁹ of itself in ten layers one after another, or nothing is rounded here.
+/// Each factor is off by a relative error of up to 2⁻⁹ in ten consecutive layers, or nothing is rounded here.
 #[track_caller]
 fn assert_near(a: &[f32], b: &[f32]) {
     let size = |x: &[f32]| x.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();

@@ -188,7 +188,7 @@ fn files_that_do_not_fit_are_refused_with_names() {
     let error = load(&file("vae.safetensors"), 32);
     assert!(error.to_string().starts_with("norm_groups"), "{error}");
 
-    // Without a φ that the file counts on, the rest are unexpected or fewer; with a hole they are named.
+    // Without a φ that the numbering needs, the rest are unexpected or fewer; a gap is reported by name.
     let error = load(&without(&["quantize.quant_resi.qresi_ls.1."]).1, GROUPS);
     assert!(error.to_string().contains("unexpected tensor `quantize.quant_resi.qresi_ls.2"), "{error}");
 }

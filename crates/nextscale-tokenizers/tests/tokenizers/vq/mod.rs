@@ -1,4 +1,4 @@
-//! The VQ tokenizer against upstream's numbers, and what must hold of any model.
+//! The VQ tokenizer compared with upstream's numbers, and properties that hold for any model.
 
 mod batch;
 pub mod fixtures;

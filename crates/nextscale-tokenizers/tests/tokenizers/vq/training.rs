@@ -35,7 +35,7 @@ fn gradients_reach_features_codes_and_phi_and_pass_straight_through() {
     let f = Tensor::<4>::from_inner(tensor(&file("reference_vae.safetensors"), "f")).require_grad();
     let output = vq.quantize_train(f.clone());
 
-    // Through f_hat alone the gradient is handed to f unchanged, and to nothing else.
+    // Through f_hat alone, the gradient reaches f unchanged, and nothing else.
     let weights: Vec<f32> = (0..256).map(|i| (i as f32 * 0.7).sin()).collect();
     let seed = Tensor::<4>::from_data(TensorData::new(weights.clone(), [2, 8, 4, 4]), &device);
     let gradients = (output.f_hat.clone() * seed).sum().backward();
@@ -61,7 +61,8 @@ fn the_codes_gradient_is_the_slope_of_their_loss() {
     let gradients = output.loss.backward();
     let slope = floats(vq.vqvae.quantize.embedding.weight.val().grad(&gradients).unwrap())[used * 8 + 2];
 
-    // The commitment term has the code without gradient, but its value moves alike: 1.25 of the codes' term.
+    // The commitment term treats the code as constant, but its value moves with it: 1.25 times the codes'
+    // term.
     let loss = |step: f32| {
         let mut vq = vq.clone();
         let mut code = floats(vq.vqvae.quantize.embedding.weight.val().narrow(0, used, 1));

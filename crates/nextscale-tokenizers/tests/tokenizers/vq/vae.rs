@@ -41,7 +41,7 @@ fn the_steps_of_generation_build_the_same_canvas_and_inputs() {
     for run in STEPPED {
         let (embeddings, rest) = steps(&vq, &reference, run).unwrap();
         within(embeddings, 4, 5e-5);
-        // The image is in [0, 1], so half of what differs in [-1, 1].
+        // The image is in [0, 1], so differences are half of those in [-1, 1].
         within(rest, 8, TOLERANCE);
     }
 }

@@ -1,0 +1,43 @@
+use std::sync::{Mutex, PoisonError};
+
+use burn::tensor::{Int, Tensor};
+use nextscale_core::{Draw, LogitMap, Result as CoreResult};
+use nextscale_generate::sampler::{Moment, Sampler};
+use nextscale_pipeline::Result;
+
+use crate::host::integers;
+
+/// Keeps what a sampler draws, and gives the recorded tokens: where one differs, that is one difference and not another image.
+#[derive(Debug)]
+pub(crate) struct Following {
+    sampler: Box<dyn Sampler>,
+    recorded: Vec<Tensor<3, Int>>,
+    drawn: Mutex<Vec<Tensor<3, Int>>>,
+}
+
+impl Following {
+    /// A sampler, and the tokens of every scale, `[batch, h·w, slots]`.
+    pub fn new(sampler: Box<dyn Sampler>, recorded: Vec<Tensor<3, Int>>) -> Self {
+        Self { sampler, recorded, drawn: Mutex::default() }
+    }
+
+    /// Compares what was drawn with what was recorded, scale by scale.
+    ///
+    /// # Errors
+    /// Those of `compare`.
+    pub fn compare(&self, mut compare: impl FnMut(usize, &[i64], &[i64]) -> Result<()>) -> Result<()> {
+        let drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        for (k, drawn) in drawn.iter().enumerate() {
+            compare(k, &integers(drawn.clone())?, &integers(self.recorded[k].clone())?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sampler for Following {
+    fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> CoreResult<Draw> {
+        let Draw { tokens, weights } = self.sampler.draw(logits, moment)?;
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner).push(tokens);
+        Ok(Draw { tokens: self.recorded[moment.scale].clone(), weights })
+    }
+}
