@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Prompts that go through the classes, the colours and the words for light in turn.
-fn prompts(count: usize, classes: &[String]) -> Vec<String> {
+pub fn prompts(count: usize, classes: &[String]) -> Vec<String> {
     const LIGHT: [&str; 5] = ["dark", "bright", "cold", "warm", ""];
     let prompt = |i: usize| {
         let class = &classes[i % classes.len()];
@@ -64,7 +64,7 @@ fn thresholds(file: &Path) -> Result<Thresholds, Box<dyn Error>> {
 }
 
 /// The obedience of every rule of a run.
-fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedience)>, Box<dyn Error>> {
+pub fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedience)>, Box<dyn Error>> {
     let manifest = Manifest::read(run)?.ok_or_else(|| format!("{} is not a run's folder", run.display()))?;
     let tree = Document::read(&run.join(CONFIG))?;
     let Conditions::Prompts { texts, .. } = Conditions::read(tree.get("condition")?)? else {
@@ -93,7 +93,7 @@ fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedience)
     rules.collect()
 }
 
-fn line(kind: &str, agreement: Option<Agreement>) -> String {
+pub fn line(kind: &str, agreement: Option<Agreement>) -> String {
     let Some(agreement) = agreement else { return format!("{kind:10} no prompt has a word for it") };
     let [low, high] = agreement.interval().map(|end| 100.0 * end);
     let (times, [least, most]) = agreement.times_chance();

@@ -6,6 +6,7 @@ mod cli {
     pub mod calibrate;
     pub mod curves;
     pub mod evaluate;
+    pub mod export;
     pub mod faults;
     pub mod help;
     pub mod interruption;

@@ -210,3 +210,55 @@ fn the_page_on_training_has_every_setting() {
     }
     assert!(told > 40, "{told}");
 }
+
+/// The blocks of a kind in a page.
+fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+    let opened = format!("```{kind}\n");
+    page.split(opened.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// As a newcomer types them, with fewer images; what they leave in a clone is no change that git would list.
+#[test]
+fn the_commands_of_the_readme_work_as_printed() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    std::os::unix::fs::symlink(project.join("configs"), root.join("configs")).unwrap();
+    std::os::unix::fs::symlink(project.join("models"), root.join("models")).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nextscale"));
+        let ran = command.args(words).current_dir(root).output().unwrap();
+        assert!(ran.status.success(), "{words:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    let mut count = 0;
+    for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()) {
+        let Some(words) = line.strip_prefix("cargo run --release -- ") else { continue };
+        let mut words: Vec<&str> = words.split(" #").next().unwrap().split_whitespace().collect();
+        if words[0] == "ablate" {
+            words.extend(["--set", "samples=8", "--set", "traces=2", "--set", "seeds=[0]"]);
+        }
+        run(&words);
+        count += 1;
+    }
+    assert!(count >= 2, "{count} commands");
+    let configs = blocks(&readme, "ron");
+    std::fs::write(root.join("my.ron"), configs[0]).unwrap();
+    assert!(readme.contains("`nextscale generate my.ron --set guidance.beta=0.3 --seed 7`"));
+    run(&["generate", "my.ron", "--set", "guidance.beta=0.3", "--seed", "7"]);
+    // `my` is a name of the reader's own.
+    let made =
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for name in made.filter(|name| !["configs", "models", "my", "my.ron"].contains(&name.as_str())) {
+        let git = std::process::Command::new("git")
+            .args(["check-ignore", "--quiet", "--no-index", &format!("{name}/")])
+            .current_dir(project)
+            .status();
+        // In a source archive there is no git.
+        if let Ok(status) = git.as_ref().map(|status| status.code())
+            && project.join(".git").exists()
+        {
+            assert_eq!(status, Some(0), "git would list {name}");
+        }
+    }
+}

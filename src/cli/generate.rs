@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::{Document, Node};
 use crate::families::Shipped;
+use crate::pipeline::config::{self, TraceDtype, TraceField, TraceSpec};
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 
 use super::device::{DeviceArgs, DtypeArgs};
@@ -37,11 +38,80 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]
+    traced: Traced,
+    #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
     dtype: DtypeArgs,
+}
+
+/// What of a run a trace keeps, in place of the config's `trace`.
+#[derive(Debug, clap::Args)]
+struct Traced {
+    /// Keep only these scales in the trace, like 0,3-5
+    #[arg(long, value_name = "SCALES", requires = "trace", value_parser = numbers)]
+    trace_scales: Option<Numbers>,
+    /// Keep only these images in the trace, like 0-19
+    #[arg(long, value_name = "IMAGES", requires = "trace", value_parser = numbers)]
+    trace_images: Option<Numbers>,
+    /// Keep only these in the trace: logits, prior, guided, tokens, canvas, images
+    #[arg(long, value_name = "FIELDS", requires = "trace", value_delimiter = ',', value_parser = field)]
+    trace_fields: Vec<TraceField>,
+    /// The type of the trace's numbers: f32, or f16 in half the room
+    #[arg(long, value_name = "TYPE", requires = "trace", value_parser = dtype)]
+    trace_dtype: Option<TraceDtype>,
+}
+
+/// Numbers of a list, which clap takes for one value.
+#[derive(Debug, Clone)]
+struct Numbers(Vec<u64>);
+
+fn numbers(text: &str) -> Result<Numbers, String> {
+    config::numbers(text).map(Numbers)
+}
+
+fn field(text: &str) -> Result<TraceField, String> {
+    let names = || TraceField::ALL.map(TraceField::name).join(", ");
+    let found = TraceField::ALL.into_iter().find(|field| field.name() == text.trim());
+    found.ok_or_else(|| format!("a trace has {}", names()))
+}
+
+fn dtype(text: &str) -> Result<TraceDtype, String> {
+    match text {
+        "f32" => Ok(TraceDtype::F32),
+        "f16" => Ok(TraceDtype::F16),
+        _ => Err("a trace's numbers are f32 or f16".into()),
+    }
+}
+
+impl Traced {
+    /// Puts what the command line says into the config.
+    fn apply(self, tree: &mut Node) -> Result<(), Failure> {
+        let Self { trace_scales, trace_images, trace_fields, trace_dtype } = self;
+        if trace_scales.is_none()
+            && trace_images.is_none()
+            && trace_fields.is_empty()
+            && trace_dtype.is_none()
+        {
+            return Ok(());
+        }
+        let given = tree.get("trace").ok().filter(|node| node.name() != Some("None"));
+        let mut spec = given.map(TraceSpec::read).transpose()?.unwrap_or_default();
+        if let Some(Numbers(scales)) = trace_scales {
+            spec.scales = scales.into_iter().map(|scale| scale as usize).collect();
+        }
+        if let Some(Numbers(images)) = trace_images {
+            spec.images = images;
+        }
+        if !trace_fields.is_empty() {
+            spec.fields = trace_fields;
+        }
+        spec.dtype = trace_dtype.unwrap_or(spec.dtype);
+        let node = Node::from_serialize(&spec).map_err(Failure::usage)?;
+        tree.set_node("trace", node).map_err(Failure::usage)
+    }
 }
 
 /// A condition in config notation.
@@ -64,6 +134,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let prompts = Node::from_serialize(&Condition::Prompts(&args.prompt)).map_err(Failure::usage)?;
         tree.set_node("condition", prompts).map_err(Failure::usage)?;
     }
+    args.traced.apply(&mut tree)?;
     let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
     say::warn(prepared.remarks());
     let stop = Stop::new();

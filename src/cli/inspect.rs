@@ -27,6 +27,12 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         say!("{}", recognise::folder(&args.file).map_err(failed)?);
         return Ok(());
     }
+    if !args.file.exists()
+        && let Some(words) = recognise::cell(&args.file)?
+    {
+        say!("{words}");
+        return Ok(());
+    }
     let kind = FileKind::of(&args.file)
         .map_err(|error| failed(format!("cannot read {}: {error}", args.file.display())))?;
     if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {
@@ -41,7 +47,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         say!("  found under `{}`", file.prefix().trim_end_matches('.'));
     }
     for (key, value) in file.metadata() {
-        say!("  {key}: {}", value.replace('\n', ", "));
+        say!("  {key}: {}", short(value));
     }
     let verdict = recognise::weights(&args.file, &file, registry);
     if let Ok(words) = &verdict {
@@ -55,6 +61,16 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         }
     }
     verdict.map(|_| ()).map_err(failed)
+}
+
+/// A header's entry in a line: the beginning of what is long, as a trace's config and labels are.
+fn short(value: &str) -> String {
+    const LONGEST: usize = 400;
+    let line = value.replace('\n', ", ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ..", &line[..end]),
+        None => line,
+    }
 }
 
 /// How many tensors are stored in which type.

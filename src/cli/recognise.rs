@@ -5,8 +5,11 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use super::Failure;
+use crate::ablation::store::CellImages;
 use crate::config::{Document, Node};
 use crate::files::FileKind;
+use crate::metrics::source::ImageList;
 use crate::metrics::{Inception, Lite0, Probe, Statistics};
 use crate::pipeline::{Registry, calibration};
 use crate::weights::WeightFile;
@@ -234,6 +237,21 @@ pub fn folder(path: &Path) -> Result<String, String> {
         "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them",
         source.count()
     ))
+}
+
+/// What `DIR/CELL` names; `None` if that is no ablation.
+///
+/// # Errors
+/// If it is, and has no such cell.
+pub fn cell(path: &Path) -> Result<Option<String>, Failure> {
+    let Some(cell) = CellImages::find(path)? else { return Ok(None) };
+    let ([height, width], shown) = (cell.size(), path.display());
+    Ok(Some(format!(
+        "{} images of {width} × {height} pixels, the cell `{}` of an ablation: `nextscale evaluate`, `neighbours` and `reconstruct` \
+         take them as {shown}, and `nextscale export` makes files of them",
+        cell.count(),
+        cell.cell().name
+    )))
 }
 
 fn capital(text: &str) -> String {

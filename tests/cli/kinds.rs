@@ -231,3 +231,90 @@ fn words_that_cannot_be_printed_do_not_end_a_command() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// Every argument that names a file, with a folder in its place.
+#[test]
+fn a_folder_in_a_file_s_place_is_named() {
+    let place = Place::new();
+    set(&place);
+    place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
+    std::fs::create_dir(place.path("folder")).unwrap();
+    std::fs::write(place.path("folder/inside.txt"), "x").unwrap();
+    let commands: [&[&str]; 16] = [
+        &["generate", "folder"],
+        &["generate", "run.ron", "--out", "out", "--trace", "folder"],
+        &["calibrate", "folder", "--out", "a"],
+        &["calibrate", "run.ron", "--out", "folder"],
+        &["ablate", "folder"],
+        &["train", "classifier", "folder"],
+        &["bench", "folder"],
+        &["bench", "run.ron", "--runs", "1", "--json", "folder"],
+        &["curves", "folder", "--out", "a.svg"],
+        &["evaluate", "set/test", "--size", "8", "--features", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--probe", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--json", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--save-statistics", "folder"],
+        &["reconstruct", "folder", "set/test", "--out", "a.npz"],
+        &["reconstruct", "run.ron", "set/test", "--size", "64", "--out", "folder"],
+        &["probe", "fit", "Folder(root: \"set\", size: 8)", "--out", "folder"],
+    ];
+    let before = place.files();
+    let mut wrong = String::new();
+    for command in commands {
+        let ran = place.run(command);
+        let named = ran.err.replace("\n  │ ", "").contains("folder");
+        if !matches!(ran.code, Some(1 | 2))
+            || !named
+            || ran.err.contains("panicked")
+            || place.files() != before
+        {
+            wrong += &format!("{command:?}: {ran:?}\n{:?}\n", place.files());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    // The same where the model's own file, or the averages of a prior, is a folder.
+    let fixtures = format!("{PROJECT}/tests/fixtures/var");
+    for text in [
+        format!("(model: Var(tokenizer: \"folder\", backbone: \"{fixtures}/var_aln.safetensors\"), condition: Null, guidance: Conditional)"),
+        format!("(model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"folder\"), condition: Null, guidance: Conditional)"),
+        "(model: Shipped(\"cifar10\"), condition: Null, guidance: Ssg(prior: Marginal(file: \"folder\"), beta: 1))".into(),
+        "(model: Shipped(\"cifar10\"), condition: Null, guidance: Conditional, edit: Keep(image: \"folder\", rows: (0, 1), columns: (0, 1)))".into(),
+    ] {
+        std::fs::write(place.path("wrong.ron"), &text).unwrap();
+        let ran = place.run(&["generate", "wrong.ron"]);
+        let named = ran.err.replace("\n  │ ", "").contains("folder");
+        assert!(matches!(ran.code, Some(1 | 2)) && named && !ran.err.contains("panicked"), "{text}: {ran:?}");
+    }
+}
+
+#[test]
+fn logits_that_are_not_finite_name_the_model_s_file() {
+    let place = Place::new();
+    let mut bytes = std::fs::read(format!("{PROJECT}/tests/fixtures/var/var_aln.safetensors")).unwrap();
+    let at = {
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        file.tensor("head.bias").unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize
+    };
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(place.path("diverged.safetensors"), &bytes).unwrap();
+    let tokenizer = format!("{PROJECT}/tests/fixtures/var/vae.safetensors");
+    let model = format!("(tokenizer: {tokenizer:?}, backbone: \"diverged.safetensors\", norm_groups: 4)");
+    let run = format!("(model: Var{model}, condition: Labels([1]), guidance: Conditional, batch: 2)");
+    std::fs::write(place.path("run.ron"), &run).unwrap();
+    let base = run.replace("Labels([1])", "PerClass(1)");
+    let ablation = format!(
+        "(base: {base}, variants: [(name: \"none\")], baseline: \"none\", seeds: [1], samples: 2, measures: [Pixels])"
+    );
+    std::fs::write(place.path("ablation.ron"), ablation).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["generate", "run.ron", "--out", "out"],
+        &["calibrate", "run.ron", "--out", "a.safetensors"],
+        &["ablate", "ablation.ron", "--out", "out"],
+        &["bench", "run.ron", "--runs", "1"],
+    ];
+    for command in commands {
+        let ran = place.run(command);
+        let told = ran.err.replace("\n  │ ", "").contains("diverged.safetensors");
+        assert!(ran.code == Some(1) && told && ran.err.contains("not finite"), "{command:?}: {ran:?}");
+    }
+}

@@ -38,6 +38,33 @@ fn images_depend_on_the_seed_and_not_on_the_batch() {
 }
 
 #[test]
+fn prompts_without_a_config_are_drawn_by_the_shipped_model_that_takes_them() {
+    let place = Place::new();
+    let ran = place.run(&["generate", "--prompt", "a red truck", "--prompt", "a blue ship"]);
+    match nextscale::families::Shipped::of_prompts() {
+        Some(model) => {
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            let config = std::fs::read_to_string(place.path("prompts/config.ron")).unwrap();
+            assert!(config.contains(&format!("Shipped(\"{}\")", model.name)), "{config}");
+            assert!(config.contains("a blue ship") && place.path("prompts/none/00001.png").exists());
+        }
+        None => {
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+            assert!(
+                ran.err.contains("no model that is shipped with this program takes prompts"),
+                "{}",
+                ran.err
+            );
+            assert!(place.files().is_empty());
+        }
+    }
+    // A config's own model is kept.
+    place.config("run.ron", FOUR);
+    let ran = place.run(&["generate", "run.ron", "--prompt", "a red truck"]);
+    assert!(ran.code == Some(2) && ran.err.contains("the model takes no texts"), "{ran:?}");
+}
+
+#[test]
 fn a_run_in_bfloat16_is_another_run_or_says_what_it_needs() {
     let place = Place::new();
     place.config("run.ron", FOUR);
@@ -95,4 +122,81 @@ fn without_arguments_the_shipped_model_draws_under_four_guidances() {
         let images = std::fs::read_dir(place.path("quickstart").join(folder)).unwrap().count();
         assert_eq!(images, 10, "{folder}");
     }
+}
+
+/// A volume that is mounted, where the system lets a test mount one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mounted_volume_and_a_link_to_a_folder_take_runs() {
+    let place = Place::new();
+    place.config("run.ron", "condition: Labels([3]), guidance: Conditional");
+    std::fs::create_dir(place.path("volume")).unwrap();
+    let mount = "mount -t tmpfs -o size=64m none volume && ";
+    let program = place.command(&["generate", "run.ron", "--out", "volume"]);
+    let script = format!(
+        "{mount} \"$0\" \"$@\" && test -f volume/manifest.json && test -f volume/images/00000.png && \"$0\" \"$@\""
+    );
+    let mut unshared = std::process::Command::new("unshare");
+    unshared.args(["--user", "--map-root-user", "--mount", "sh", "-c"]).current_dir(place.path(""));
+    let allowed = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &format!("{mount} true")])
+        .current_dir(place.path(""))
+        .output();
+    if allowed.is_ok_and(|ran| ran.status.success()) {
+        let ran = place
+            .ran(unshared.arg(script).arg(program.get_program()).args(program.get_args()).output().unwrap());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    std::fs::create_dir(place.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", place.path("link")).unwrap();
+    std::fs::create_dir(place.path("dotted")).unwrap();
+    for out in ["link", "dotted/."] {
+        let ran = place.run(&["generate", "run.ron", "--out", out]);
+        assert_eq!(ran.code, Some(0), "{out}: {ran:?}");
+        assert!(place.path(out).join("images/00000.png").is_file(), "{out}: {:?}", place.files());
+    }
+    assert!(place.path("link").is_symlink());
+}
+
+#[test]
+fn a_trace_is_cut_from_the_command_line() {
+    let place = Place::new();
+    place.config("run.ron", "condition: PerClass(1), guidance: Cfg(scale: 1.5)");
+    let ran = place.run(&[
+        "generate",
+        "run.ron",
+        "--out",
+        "out",
+        "--trace",
+        "t.safetensors",
+        "--trace-scales",
+        "1-2",
+        "--trace-images",
+        "0,4-5",
+        "--trace-fields",
+        "guided,tokens",
+        "--trace-dtype",
+        "f16",
+    ]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let file = nextscale::weights::WeightFile::open(place.path("t.safetensors")).unwrap();
+    let mut names: Vec<&str> = file.names().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["scale.1.guided", "scale.1.tokens", "scale.2.guided", "scale.2.tokens"]);
+    assert_eq!(file.metadata()["indices"], "[0,4,5]");
+    assert_eq!(file.metadata()["labels"], "[\"0\",\"4\",\"5\"]");
+    let config = std::fs::read_to_string(place.path("out/config.ron")).unwrap();
+    assert!(config.contains("trace: (") && config.contains("dtype: f16"), "{config}");
+    let whole = place.run(&["generate", "run.ron", "--out", "whole"]);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    for image in ["images/00004.png", "grid.png"] {
+        let read = |out: &str| std::fs::read(place.path(out).join(image)).unwrap();
+        assert!(read("out") == read("whole"), "{image}");
+    }
+    insta::assert_snapshot!(place.usage_errors(&[
+        &["generate", "run.ron", "--trace-dtype", "f16"],
+        &["generate", "run.ron", "--trace", "a", "--trace-fields", "logit"],
+        &["generate", "run.ron", "--trace", "a", "--trace-images", "3-1"],
+        &["generate", "run.ron", "--trace", "a", "--trace-images", "10"],
+    ]));
 }

@@ -46,3 +46,60 @@ fn the_example_of_the_book_trains_and_its_model_draws() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(place.path("drawn/grid.png").is_file(), "{:?}", place.files());
 }
+
+fn classifier(place: &Place, text: &str) {
+    for (split, class, level) in
+        [("train", "a", 20), ("train", "b", 200), ("test", "a", 30), ("test", "b", 180)]
+    {
+        let path = place.path(&format!("set/{split}/{class}/x.png"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::RgbImage::from_pixel(8, 8, image::Rgb([level; 3])).save(path).unwrap();
+    }
+    let text = format!("(data: Folder(root: \"set\", size: 8), channels: 8, stages: 1, {text})");
+    std::fs::write(place.path("run.ron"), text).unwrap();
+}
+
+#[test]
+fn a_stop_and_a_resumption_say_at_which_step_and_time_goes_on() {
+    let place = Place::new();
+    classifier(&place, "batch: 2, steps: 3, training: (log_every: 1)");
+    let train = ["train", "classifier", "run.ron", "--out", "out"];
+    let stopped = place.run(&[&train[..], &["--minutes", "0"]].concat());
+    assert_eq!(stopped.code, Some(130), "{stopped:?}");
+    assert!(stopped.err.contains("stopped after step 1 of 3; --resume goes on from there"), "{stopped:?}");
+    assert!(!stopped.err.contains("batch:"), "{stopped:?}");
+    let again = place.run(&train);
+    assert!(again.code == Some(2) && again.err.contains("after step 1;"), "{again:?}");
+    let resumed = place.run(&[&train[..], &["--resume"]].concat());
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    assert!(resumed.err.contains("resumed from the checkpoint, after step 1 of 3"), "{resumed:?}");
+    let log = std::fs::read_to_string(place.path("out/log.csv")).unwrap();
+    assert!(log.lines().next().unwrap().ends_with(",images_per_second,seconds"), "{log}");
+    let seconds = log.lines().skip(1).map(|row| row.rsplit(',').next().unwrap().parse::<f64>().unwrap());
+    assert!(seconds.is_sorted_by(|a, b| a < b), "{log}");
+    let fresh = place.run(&["train", "classifier", "run.ron", "--out", "new", "--resume"]);
+    assert!(fresh.code == Some(0) && fresh.err.contains("new holds no checkpoint"), "{fresh:?}");
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_told() {
+    let place = Place::new();
+    classifier(&place, "batch: 5, steps: 1");
+    let ran = place.run(&["train", "classifier", "run.ron", "--out", "out"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("a step takes 5 images and the training split has 2"), "{ran:?}");
+}
+
+#[test]
+fn heads_that_do_not_divide_name_the_config() {
+    let place = Place::new();
+    classifier(&place, "batch: 2, steps: 1");
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/models/cifar10/tokenizer.safetensors");
+    let text = format!(
+        "(data: Folder(root: \"set\", size: 32), tokenizer: {tokenizer:?}, steps: 1, batch: 2, model: (depth: 1, width: 8, heads: 3))"
+    );
+    std::fs::write(place.path("backbone.ron"), text).unwrap();
+    let ran = place.run(&["train", "backbone", "backbone.ron", "--out", "out"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("backbone.ron: heads: 3 does not divide the width 8"), "{ran:?}");
+}

@@ -29,15 +29,26 @@ fn prefix(path: Option<&str>) -> String {
     path.map_or(String::new(), |path| format!("{path}: "))
 }
 
+/// A message may hold text of a file, which may be of any length.
+const LONGEST: usize = 8000;
+
+fn bounded(mut text: String) -> Box<str> {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str(" ..");
+    }
+    text.into()
+}
+
 impl ConfigError {
     /// An error without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into().into(), path: None, help: None, labels: Vec::new(), document: None }
+        Self { message: bounded(message.into()), path: None, help: None, labels: Vec::new(), document: None }
     }
 
     /// The same error with this hint instead of its own.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into().into());
+        self.help = Some(bounded(help.into()));
         self
     }
 
@@ -108,5 +119,19 @@ impl ConfigError {
             "allowed",
             allowed.iter().copied(),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_with_a_whole_file_in_it_is_cut() {
+        let long = "é".repeat(5_000_000);
+        let error = ConfigError::new(format!("no class `{long}`")).with_help(long.clone());
+        assert!(error.message().starts_with("no class `éé") && error.message().ends_with(" .."));
+        assert!(error.to_string().len() < 8100 && error.help_text().unwrap().len() < 8100);
+        assert_eq!(ConfigError::new("short").message(), "short");
     }
 }

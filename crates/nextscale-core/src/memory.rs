@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use crate::{Error, Result};
 
-/// The most memory that this process can have, in bytes: the machine's, or a container's limit if that is
-/// lower. If the system does not say, the size of the address space.
+/// The most memory that this process can have, in bytes: the machine's, or the limit of a container or of the
+/// shell (`ulimit -v`) if that is lower. If the system does not say, the size of the address space.
 pub fn total() -> u64 {
     static TOTAL: OnceLock<u64> = OnceLock::new();
     *TOTAL.get_or_init(|| {
@@ -14,7 +14,9 @@ pub fn total() -> u64 {
         let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
         let limit = |path: &&str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
         let limit = limits.iter().filter_map(limit).filter(|&limit: &u64| limit > 0).min();
-        machine.into_iter().chain(limit).min().unwrap_or(1 << 47)
+        let addresses =
+            std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| of_addresses(&text));
+        machine.into_iter().chain(limit).chain(addresses).min().unwrap_or(1 << 47)
     })
 }
 
@@ -27,6 +29,12 @@ fn of_machine(text: &str) -> Option<u64> {
     Some((kilobytes("MemTotal:")? + kilobytes("SwapTotal:").unwrap_or(0)) * 1024)
 }
 
+/// The soft limit of `/proc/self/limits` on a process's addresses, in bytes; `None` where there is none.
+fn of_addresses(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// The bytes of an f32 tensor of these sizes.
 pub fn of_f32(sizes: &[usize]) -> u128 {
     sizes.iter().fold(4, |bytes, &size| bytes.saturating_mul(size as u128))
@@ -36,11 +44,11 @@ pub fn of_f32(sizes: &[usize]) -> u128 {
 ///
 /// # Errors
 /// [`Error::Setting`] with the field, the memory needed and the memory available.
-pub fn check(field: &'static str, what: &str, bytes: u128) -> Result<()> {
+pub fn check(field: &str, what: &str, bytes: u128) -> Result<()> {
     check_against(field, what, bytes, total())
 }
 
-fn check_against(field: &'static str, what: &str, bytes: u128, total: u64) -> Result<()> {
+fn check_against(field: &str, what: &str, bytes: u128, total: u64) -> Result<()> {
     if bytes <= u128::from(total) {
         return Ok(());
     }
@@ -81,5 +89,10 @@ mod tests {
         assert_eq!(of_machine(text), Some(16_001_000 * 1024));
         assert_eq!(of_machine("MemTotal: much"), None);
         assert!(total() > 1 << 26);
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max resident set          unlimited            unlimited            bytes     \n\
+                      Max address space         6144000000           unlimited            bytes     \n";
+        assert_eq!(of_addresses(limits), Some(6_144_000_000));
+        assert_eq!(of_addresses(&limits.replace("6144000000", "unlimited")), None);
     }
 }

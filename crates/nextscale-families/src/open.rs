@@ -3,7 +3,7 @@ use nextscale_config::Node;
 use nextscale_core::{Alphabet, Condition, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What the headers of a model's files say.
 #[derive(Debug, Clone)]
@@ -46,6 +46,18 @@ pub trait OpenModel: Send + Sync {
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
         let _ = conditions;
         Ok(Vec::new())
+    }
+
+    /// An error of a batch, with this model's name where it is of its numbers.
+    fn named_in(&self, error: nextscale_generate::Error) -> Error {
+        use nextscale_core::Error as Core;
+        match error.into() {
+            Error::Core(Core::NonFinite { what, scale, image, remedy }) => {
+                let what = format!("{}: {what}", self.describe());
+                Core::NonFinite { what, scale, image, remedy }.into()
+            }
+            other => other,
+        }
     }
 
     /// Reads the weights.

@@ -1,7 +1,8 @@
 //! Models compiled into the program, each opened by its family.
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
@@ -80,6 +81,16 @@ impl Shipped {
         self.files.iter().any(|file| file.name == "text")
     }
 
+    /// What distinguishes its weights from others. They are hashed once in a process: an ablation opens a model for each of its cells.
+    fn fingerprint(&self) -> String {
+        /// By where the bytes lie, which stay there.
+        static KNOWN: Mutex<BTreeMap<Vec<(usize, usize)>, String>> = Mutex::new(BTreeMap::new());
+        let parts: Vec<&'static [u8]> = self.files.iter().map(|file| file.bytes).collect();
+        let places = parts.iter().map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(places).or_insert_with(|| fingerprint::of_bytes(&parts)).clone()
+    }
+
     /// The available names, for messages.
     pub fn names() -> String {
         SHIPPED.iter().map(|model| format!("`{}`", model.name)).collect::<Vec<_>>().join(", ")
@@ -128,8 +139,7 @@ impl ModelSource for Shipped {
         if !self.class_names.is_empty() {
             facts.takes.class_names = Some(self.class_names.iter().map(ToString::to_string).collect());
         }
-        let parts: Vec<&[u8]> = self.files.iter().map(|file| file.bytes).collect();
-        facts.fingerprint = fingerprint::of_bytes(&parts);
+        facts.fingerprint = self.fingerprint();
         facts.resolved = Node::from_serialize(&Written::Shipped(self.name))?;
         facts.words = format!("Shipped({:?})", self.name);
         Ok(Arc::new(OpenShipped { open, facts }))

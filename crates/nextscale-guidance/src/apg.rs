@@ -36,7 +36,7 @@ pub struct Apg {
     /// square of its positions' lengths.
     pub norm: Option<f64>,
     /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an
-    /// image, or over the channels of each position; always of logits less the mean of their choice.
+    /// image, or over the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }

@@ -24,7 +24,7 @@ pub struct CfgZeroStar {
     /// t = w - 1, a strength, off at 0.
     pub scale: Strength,
     /// `Image` or `Position`: whether α is taken over all positions and channels of an image, or over the
-    /// channels of each position; always of logits less the mean of their choice.
+    /// channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }

@@ -22,7 +22,7 @@ pub struct MagnitudeCfg {
     /// α, at least 0: how fast a larger difference weakens guidance; with 0 the rule is CFG.
     pub damping: f64,
     /// `Image` or `Position`: whether norms are taken over all positions and channels of an image, or over
-    /// the channels of each position; always of logits less the mean of their choice.
+    /// the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }

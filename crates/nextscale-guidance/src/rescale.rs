@@ -27,7 +27,7 @@ pub struct Rescale {
     /// φ, a strength: 0 leaves the rule as it is, 1 rescales it wholly.
     amount: Strength,
     /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an
-    /// image, or over the channels of each position; always of logits less the mean of their choice.
+    /// image, or over the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     over: Extent,
 }

@@ -22,7 +22,7 @@ pub struct Tcfg {
     /// t = w - 1, a strength, off at 0.
     pub scale: Strength,
     /// `Image` or `Position`: whether the singular vector is that of all positions and channels of an image,
-    /// or of the channels of each position; always of logits less the mean of their choice.
+    /// or of the channels of each position; always on logits after subtracting each choice's mean.
     #[setting(default)]
     pub over: Extent,
 }

@@ -336,7 +336,7 @@ fn files_are_told_by_name_and_sizes() {
             .starts_with("An Infinity transformer that can be used: depth 4, width 64, 4 heads, 6 bits"),
         "{transformer}"
     );
-    let tokenizer = "A bitwise multi-scale tokenizer that can be used: 32 channels times [1, 2, 1], 6 bits a latent, 4 pixels a latent";
+    let tokenizer = "A bitwise multi-scale tokenizer that can be used: 32 channels times [1, 2, 1], 6 bits per latent, 4 pixels per latent";
     assert_eq!(recognise("base", "vae.pth"), tokenizer);
     let text = recognise("t5", "t5_encoder.safetensors");
     assert!(text.starts_with("A T5 text encoder that can be used: 3 blocks, width 48"), "{text}");
@@ -363,7 +363,7 @@ fn what_does_not_fit_is_told_before_weights_are_read() {
     );
     let error = told(&other);
     assert!(
-        error.contains("has 3 bits a latent") && error.contains("takes a tokenizer of 6 bits"),
+        error.contains("has 3 bits per latent") && error.contains("takes a tokenizer of 6 bits"),
         "{error}"
     );
     let patches = model("patchify", "scales: [1, 2]")
@@ -375,9 +375,9 @@ fn what_does_not_fit_is_told_before_weights_are_read() {
     );
 
     let error = told(&model("base", "size: \"0.06M\", aspect: \"16:9\""));
-    assert!(error.contains("`16:9` has no scales of its own; the nearest that has is 7:4"), "{error}");
+    assert!(error.contains("`16:9` has no scales; the nearest ratio that has is 7:4"), "{error}");
     assert!(told(&model("base", "size: \"2M\"")).contains("size: 2M is none of 0.06M"));
-    assert!(told(&model("base", "size: \"0.06M\", scales: [1, 2]")).contains("`scales` stand beside `size`"));
+    assert!(told(&model("base", "size: \"0.06M\", scales: [1, 2]")).contains("`scales` and `size`"));
     assert!(told(&swapped("text: (encoder", "text: (encodr")).contains("encodr"));
 
     // Another encoder's vocabulary; an encoder of another width; no encoder.
@@ -391,14 +391,31 @@ fn what_does_not_fit_is_told_before_weights_are_read() {
     assert!(error.contains("rows of 64 channels") && error.contains("was made for 256"), "{error}");
     assert!(told(&swapped("t5.safetensors", "none.safetensors")).contains("none.safetensors"));
 
+    // A shard that is not there, of either.
+    let index = folder.join("model.safetensors.index.json");
+    let shard = "model-00002-of-00002.safetensors";
+    fs::write(&index, format!("{{\"weight_map\": {{\"cfg_uncond\": \"{shard}\"}}}}")).unwrap();
+    let backbone = format!("backbone: {:?}", fixture("base", "infinity.safetensors"));
+    for error in [
+        told(&swapped(&backbone, &format!("backbone: {index:?}"))),
+        told(&swapped("t5.safetensors", "model.safetensors.index.json")),
+    ] {
+        assert!(error.contains(&format!("lacks {shard}")), "{error}");
+    }
+
     // Conditions.
     let asks = |condition: &str| config("base", "scales: [1, 2]", condition, "guidance: Conditional");
+    let few = "Prompts(texts: [\"a ship\", \"a truck\"], negative: [\"blur\"])";
+    assert!(told(&asks(few)).contains("1 negatives for 2 prompts; give one for each prompt"));
     assert!(told(&asks("Labels([1])")).contains("the model takes no classes"));
     fs::write(folder.join("latin.txt"), b"a ship\na gr\xfcn truck\n").unwrap();
     assert!(told(&asks("Prompts(file: \"latin.txt\")")).contains("latin.txt: line 2 is not UTF-8"));
     let long = "a ".repeat(40);
     let error = told(&asks(&format!("Prompts([\"a ship\", \"{long}\"])")));
-    assert!(error.contains("prompt 2") && error.contains("41 tokens") && error.contains("for 32"), "{error}");
+    assert!(
+        error.contains("prompt 2") && error.contains("41 tokens") && error.contains("at most 32"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -424,7 +441,7 @@ fn one_prompt_of_many_that_is_too_long_is_named() {
     let text = config("base", "scales: [1, 2]", "Prompts(file: \"prompts.txt\")", "guidance: Conditional");
     // The reference model reads fewer tokens than encoders give.
     let error = prepare(place.path(), &text).err().unwrap().to_string();
-    assert!(error.contains("prompt 8124") && error.contains("for 32"), "{error}");
+    assert!(error.contains("prompt 8124") && error.contains("at most 32"), "{error}");
 
     let sizes = InfinityConfig {
         text_width: WIDTH,

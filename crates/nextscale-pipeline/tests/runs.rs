@@ -201,6 +201,74 @@ fn a_trace_has_everything_in_order() {
 }
 
 #[test]
+fn a_trace_is_cut_to_scales_images_and_fields_and_says_what_it_is_of() {
+    let root = tempfile::tempdir().unwrap();
+    let rest = "batch: 2, guidance: Ssg(base: Cfg(scale: Ramp(3.0)), prior: Dse(), beta: 0.5)";
+    let traced = |name: &str, rest: &str| {
+        let trace = root.path().join(format!("{name}.safetensors"));
+        let options = RunOptions { trace: Some(trace.clone()), ..RunOptions::new(root.path().join(name)) };
+        go(&config("Labels([1, 2, 3, 4, 5])", rest), &options).unwrap();
+        fs::read(trace).unwrap()
+    };
+    let cut = "trace: (scales: [3, 1], images: [4, 1], fields: [Guided, Tokens], dtype: f16)";
+    let (whole, cut) = (traced("whole", rest), traced("cut", &format!("{rest}, {cut}")));
+    let (whole, few) = (SafeTensors::deserialize(&whole).unwrap(), SafeTensors::deserialize(&cut).unwrap());
+    let mut names = few.names();
+    names.sort_unstable();
+    assert_eq!(names, ["scale.1.guided", "scale.1.tokens", "scale.3.guided", "scale.3.tokens"]);
+    for k in [1, 3] {
+        let positions = (k + 1) * (k + 1);
+        let tensor = |file: &SafeTensors<'_>, what: &str| {
+            let tensor = file.tensor(&format!("scale.{k}.{what}")).unwrap();
+            (tensor.dtype(), tensor.shape().to_vec(), tensor.data().to_vec())
+        };
+        let (_, _, all) = tensor(&whole, "tokens");
+        let (_, shape, kept) = tensor(&few, "tokens");
+        let image = |i: usize| &all[i * positions * 8..(i + 1) * positions * 8];
+        assert_eq!((shape, kept), (vec![2, positions], [image(1), image(4)].concat()));
+        let (_, _, all) = tensor(&whole, "guided");
+        let (dtype, shape, kept) = tensor(&few, "guided");
+        assert_eq!((dtype, shape), (safetensors::Dtype::F16, vec![2, positions, 64]));
+        let all: Vec<f32> = bytemuck::pod_collect_to_vec(&all);
+        let kept: Vec<half::f16> = bytemuck::pod_collect_to_vec(&kept);
+        let image = |i: usize| all[i * positions * 64..(i + 1) * positions * 64].iter();
+        let rounded: Vec<half::f16> = image(1).chain(image(4)).map(|&v| half::f16::from_f32(v)).collect();
+        assert_eq!(kept, rounded);
+    }
+    // The images are the same ones, and the file says of which run it is.
+    let pngs = |name: &str| files(&root.path().join(name).join("images"));
+    assert_eq!(pngs("cut"), pngs("whole"));
+    let (_, metadata) = SafeTensors::read_metadata(&cut).unwrap();
+    let about = metadata.metadata().clone().unwrap();
+    assert_eq!((about["labels"].as_str(), about["indices"].as_str()), ("[\"2\",\"5\"]", "[1,4]"));
+    assert_eq!(about["scales"], "1 2 3 4");
+    let strengths: BTreeMap<String, Vec<f64>> = serde_json::from_str(&about["strengths"]).unwrap();
+    assert_eq!(strengths["guidance.base.scale"], [0.0, 1.0, 2.0, 3.0]);
+    assert_eq!(strengths["guidance.beta"], [0.5; 4]);
+    prepare(&about["config"]).unwrap();
+    let error = prepare(&config("Labels([1])", "guidance: Conditional, trace: (scales: [4])")).err().unwrap();
+    assert!(error.to_string().contains("there is no scale 4"), "{error}");
+}
+
+#[test]
+fn a_cut_trace_is_gone_on_with() {
+    let root = tempfile::tempdir().unwrap();
+    let text = config("PerClass(1)", "batch: 3, guidance: Interrupting, trace: (images: [4, 9])");
+    let options = |name: &str| RunOptions {
+        trace: Some(root.path().join(format!("{name}.safetensors"))),
+        ..RunOptions::new(root.path().join(name))
+    };
+    go_until(&text, options("straight"), usize::MAX).unwrap();
+    // In the second batch, when no image that is kept is done, and in the third.
+    for calls in [6, 6] {
+        go_until(&text, options("broken"), calls).unwrap_err();
+    }
+    go_until(&text, options("broken"), usize::MAX).unwrap();
+    let trace = |name: &str| fs::read(root.path().join(format!("{name}.safetensors"))).unwrap();
+    assert!(trace("broken") == trace("straight"));
+}
+
+#[test]
 fn editing_keeps_what_it_is_told_to() {
     let root = tempfile::tempdir().unwrap();
     let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 4, 90]));

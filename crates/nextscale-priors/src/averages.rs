@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
-use nextscale_config::settings::{self, Reader};
+use nextscale_config::Value;
+use nextscale_config::settings::{self, Description, Reader, Settings};
 use nextscale_core::Grid;
 use nextscale_macros::Settings;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Marginal;
@@ -52,9 +54,31 @@ pub enum AveragesError {
 /// # Errors
 /// If the file cannot be read, is of another kind, or is damaged.
 pub fn read(path: &Path) -> Result<Averages, AveragesError> {
-    let other = |message: String| AveragesError::Other { file: path.into(), message };
     let bytes =
         std::fs::read(path).map_err(|source| nextscale_weights::Error::Read { path: path.into(), source })?;
+    of_bytes(bytes, path)
+}
+
+/// The averages of a shipped model, by its name in configs.
+///
+/// # Errors
+/// If none of that name are shipped: those that are, in the message.
+pub fn shipped(name: &str) -> Result<Averages, AveragesError> {
+    let file = Path::new(name);
+    let Some((_, bytes)) = SHIPPED.iter().find(|(known, _)| *known == name) else {
+        let known = SHIPPED.iter().map(|(known, _)| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+        let message = format!("no averages of this name are shipped; there is {known}");
+        return Err(AveragesError::Other { file: file.into(), message });
+    };
+    of_bytes(bytes.to_vec(), file)
+}
+
+/// What `configs/calibrate-cifar10.ron` made of the shipped model; 50 kB.
+const SHIPPED: [(&str, &[u8]); 1] =
+    [("cifar10", include_bytes!("../../../models/cifar10/marginal.safetensors"))];
+
+fn of_bytes(bytes: Vec<u8>, path: &Path) -> Result<Averages, AveragesError> {
+    let other = |message: String| AveragesError::Other { file: path.into(), message };
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let file = WeightFile::from_bytes(bytes, path.display().to_string())?;
     let about = file.metadata().clone();
@@ -75,6 +99,7 @@ pub fn read(path: &Path) -> Result<Averages, AveragesError> {
         averages.push((grid, file.values(tensor)?.0));
     }
     let prior = Marginal::new(averages).map_err(|error| other(error.to_string()))?;
+    let prior = prior.read_from(&path.display().to_string());
     let halves = about.get("halves").and_then(|halves| halves.parse().ok());
     Ok(Averages { prior, sha256, weights, halves, about })
 }
@@ -103,14 +128,9 @@ pub fn write(
 }
 
 /// Control: each channel's average at the coarse scale over many images, from a file of `nextscale
-/// calibrate`.
+/// calibrate`; those of the shipped model are `Marginal(Shipped("cifar10"))`.
 #[derive(Settings)]
-#[setting(
-    example = "Marginal(file: \"marginal.safetensors\")",
-    builds = Marginal,
-    build = Given::build,
-    sample = sample
-)]
+#[setting(example = "Marginal(file: \"marginal.safetensors\")")]
 struct Given {
     /// The averages, relative to the config's folder.
     file: PathBuf,
@@ -139,9 +159,39 @@ impl Given {
     }
 }
 
-/// An instance to try without a file: three channels on two grids.
-fn sample() -> Marginal {
-    Marginal::of_grids([Grid::square(1), Grid::new(2, 3)], &[0.5, -1.0, 2.0])
+/// What stands in the parentheses in place of a file.
+#[derive(Serialize, Deserialize)]
+enum Named {
+    Shipped(String),
+}
+
+/// `Marginal(file: ..)`, or `Marginal(Shipped(".."))`.
+impl Settings for Marginal {
+    fn description() -> Description {
+        Description { name: "Marginal", ..Given::description() }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> settings::Result<Self> {
+        let item = match &reader.node().value {
+            Value::Tuple { items, .. } => items.first(),
+            _ => None,
+        };
+        let Some(item) = item else { return Given::read(reader)?.build(reader) };
+        if let Value::Str(file) = &item.value {
+            let help = format!("write Marginal(file: {file:?}), or Marginal(Shipped(\"cifar10\"))");
+            return Err(reader.error("a file needs its name, `file`").with_help(help));
+        }
+        let Named::Shipped(name) = reader.item()?;
+        let Averages { prior, weights, .. } = reader.accept(shipped(&name))?;
+        let remedy = "`nextscale calibrate RUN.ron --out FILE` measures another model; then write Marginal(file: FILE)";
+        reader.measured_on(&weights, format!("Shipped({name:?})"), remedy);
+        Ok(prior)
+    }
+
+    /// An instance to try without a file: three channels on two grids.
+    fn sample() -> Option<Self> {
+        Some(Self::of_grids([Grid::square(1), Grid::new(2, 3)], &[0.5, -1.0, 2.0]))
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +230,26 @@ mod tests {
         assert_eq!(prior.average(Grid::new(2, 3)), Some(&[2.0, 3.0][..]));
         let (_two, second) = saved(&[("marginal.1x1", vec![0.5, 1.5])], FORMAT);
         assert_ne!(sha256, second.unwrap().sha256);
+    }
+
+    #[test]
+    fn the_shipped_averages_are_those_of_their_file() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/cifar10/marginal.safetensors");
+        assert_eq!(shipped("cifar10").unwrap(), read(Path::new(file)).unwrap());
+        let error = shipped("imagenet").unwrap_err().to_string();
+        assert!(error.contains("imagenet") && error.contains("there is `cifar10`"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_fit_names_its_file() {
+        let (_folder, read) = saved(&[("marginal.1x1", vec![0.5, 1.0])], FORMAT);
+        let prior = read.unwrap().prior;
+        let schedule = nextscale_core::ScaleSchedule::square(&[1, 2, 4]).unwrap();
+        for alphabet in [2, 3] {
+            let error = crate::Prior::check(&prior, &schedule, nextscale_core::Alphabet::codes(alphabet));
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("a.safetensors"), "{error}");
+        }
     }
 
     #[test]

@@ -13,10 +13,19 @@ use crate::{Operator, Prior, check_grids};
 /// It knows which codes are likely at a scale, over all images and positions, and nothing of the coarse map
 /// that it is applied to: out(i, ·) = m for every position i, where m `[channels]` is the average of the
 /// logits on the coarse grid over images and positions. Scales on equal grids share one average.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Marginal {
     channels: usize,
     averages: BTreeMap<(usize, usize), Arc<[f32]>>,
+    /// Where they were read, for messages.
+    source: Option<Arc<str>>,
+}
+
+/// Where it was read is no part of it.
+impl PartialEq for Marginal {
+    fn eq(&self, other: &Self) -> bool {
+        (self.channels, &self.averages) == (other.channels, &other.averages)
+    }
 }
 
 impl Marginal {
@@ -27,7 +36,7 @@ impl Marginal {
     /// is not finite.
     pub fn new(averages: impl IntoIterator<Item = (Grid, Vec<f32>)>) -> Result<Self> {
         let refuse = |message: String| Err(Error::Unsupported(format!("averages of logits: {message}")));
-        let mut prior = Self { channels: 0, averages: BTreeMap::new() };
+        let mut prior = Self { channels: 0, averages: BTreeMap::new(), source: None };
         for (grid, average) in averages {
             if prior.averages.is_empty() {
                 prior.channels = average.len();
@@ -53,7 +62,21 @@ impl Marginal {
     /// The same average on several grids, for tests.
     pub(crate) fn of_grids<const N: usize>(grids: [Grid; N], average: &[f32]) -> Self {
         let averages = grids.map(|grid| ((grid.height, grid.width), average.into()));
-        Self { channels: average.len(), averages: averages.into() }
+        Self { channels: average.len(), averages: averages.into(), source: None }
+    }
+
+    /// The same, whose messages say that it was read from `source`.
+    #[must_use]
+    pub fn read_from(self, source: &str) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// What messages call it.
+    fn words(&self) -> String {
+        match &self.source {
+            Some(source) => format!("the averages of Marginal in {source}"),
+            None => "the averages of Marginal".into(),
+        }
     }
 
     /// The number of channels of the logits that it was measured on.
@@ -75,7 +98,8 @@ impl Marginal {
         self.averages.get(&(from.height, from.width)).cloned().ok_or_else(|| {
             let grids: Vec<String> = self.grids().map(|grid| grid.to_string()).collect();
             Error::Unsupported(format!(
-                "the averages of Marginal have no grid {from}, only {}; calibrate the model of this run",
+                "{} have no grid {from}, only {}; calibrate the model of this run",
+                self.words(),
                 grids.join(", ")
             ))
         })
@@ -105,8 +129,8 @@ impl Prior for Marginal {
     fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
         if alphabet.channels() != self.channels {
             return Err(Error::Unsupported(format!(
-                "the averages of Marginal have {} channels and the model's logits {}; calibrate the model of this \
-                 run",
+                "{} have {} channels and the model's logits {}; calibrate the model of this run",
+                self.words(),
                 self.channels,
                 alphabet.channels()
             )));

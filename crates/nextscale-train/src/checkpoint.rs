@@ -1,4 +1,4 @@
-//! The state of a run in one file: weights, moments, averages, the step, and what a task counts between steps.
+//! The state of a run in one file: weights, moments, averages, the step, and the task's counters.
 //!
 //! Every random choice is a function of the seed and the step, so the step is also the position of all randomness.
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_files::write_atomically;
-use nextscale_weights::serialize;
+use nextscale_weights::{WeightFile, serialize};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -20,12 +20,12 @@ use crate::{Error, Result};
 
 /// The file's name in a run's folder.
 pub const FILE: &str = "checkpoint.safetensors";
-/// The key of the header's entry.
+/// The header's key in the file's metadata.
 const HEADER: &str = "nextscale.checkpoint";
-/// What the names of counters begin with.
+/// The prefix of counters' names.
 const COUNTER: &str = "counter.";
 
-/// What is not a tensor.
+/// Everything that is not a tensor.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     step: u64,
@@ -38,7 +38,14 @@ pub fn path(out: &Path) -> PathBuf {
     out.join(FILE)
 }
 
-/// All that a run needs to go on as if never interrupted.
+/// The steps done in a run's checkpoint; `None` if there is none that can be read.
+pub fn step(out: &Path) -> Option<u64> {
+    let file = WeightFile::open(path(out)).ok()?;
+    let header: Header = serde_json::from_str(file.metadata().get(HEADER)?).ok()?;
+    Some(header.step)
+}
+
+/// Everything that a run needs to continue as if never interrupted.
 #[derive(Debug)]
 pub struct State<M> {
     /// Steps done.
@@ -47,13 +54,13 @@ pub struct State<M> {
     pub model: M,
     /// The optimiser with its moments.
     pub optimiser: Optimiser,
-    /// The averages of weights, if the run keeps them.
+    /// The moving averages of the weights, if the run keeps them.
     pub ema: Option<Ema>,
-    /// What the task and the log count between steps, by name.
+    /// Counters of the task and the log, by name.
     pub counters: BTreeMap<String, Vec<f32>>,
 }
 
-/// Writes a run's state. The file is complete or is not there: it is written beside and renamed.
+/// Writes a run's state atomically: to a temporary file that is then renamed.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be written.
@@ -88,13 +95,13 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     write_atomically(&path, &bytes).map_err(Error::io(&path))
 }
 
-/// Fields of a config, as JSON pointers, that a run may be resumed with other values of: it may be made longer or shorter, cool
-/// down earlier or later, and go on on another processor.
+/// Fields of a config, as JSON pointers, that may change when a run is resumed: it may become longer or shorter, cool down
+/// earlier or later, and continue on another processor.
 const MAY_DIFFER: [&str; 4] =
     ["/steps", "/training/schedule/shape/Trapezoid/from", "/dtype", "/training/micro_batches"];
 
-/// Puts a run's state back into `fresh`, the state of the same run at its start. The fields
-/// `MAY_DIFFER` may differ between the configs; a field that is new since the checkpoint was written had its default.
+/// Restores a run's state into `fresh`, the state of the same run at its start. The fields in `MAY_DIFFER` may differ
+/// between the configs; a field added since the checkpoint was written counts as its default.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.

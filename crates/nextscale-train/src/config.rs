@@ -1,82 +1,83 @@
-//! What training runs are told: what all of them share. A family's own config has these among its fields.
+//! The settings that all training runs share. A family's own config has these among its fields.
 
 use std::path::{Path, PathBuf};
 
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, memory};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Source;
 use crate::discriminator::check_channels;
-use crate::run::Training;
+use crate::progress::say;
+use crate::run::{Options, Training};
 use crate::schedule::Shape;
 use crate::{Error, Result};
 
-/// What every tokenizer's training is told, whatever its codes are.
+/// The settings of every tokenizer's training, whatever its codes are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenizerSettings {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images, flips, and whatever else is random.
+    /// Determines the first weights, the order of images, flips, and all other randomness.
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Mirror half of the images.
     pub flips: bool,
-    /// What of it is trained.
+    /// Which part is trained.
     pub learn: Learn,
     /// Weight of the error of pixel gradients beside the squared error.
     pub gradient_weight: f64,
     /// A distance between features of a classifier, beside that of pixels.
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other terms.
+    /// A discriminator that learns to tell reconstructions from images, and the weight of its verdict.
     pub adversarial: Option<AdversarialTerm>,
-    /// Weights to begin from in place of fresh ones.
+    /// Weights to start from instead of fresh ones.
     pub start: Option<PathBuf>,
     /// Weight of the quantiser's loss.
     pub quantiser_weight: f64,
-    /// What convolutions multiply: `f32`, or `bf16` for mixed precision.
+    /// The type of convolutions' inputs: `f32`, or `bf16` for mixed precision.
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
     pub training: Training,
 }
 
-/// What every backbone's training is told, whatever its layers and conditions are.
+/// The settings of every backbone's training, whatever its layers and conditions are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackboneSettings {
     /// The images.
     pub data: Source,
     /// The tokenizer's weights.
     pub tokenizer: PathBuf,
-    /// Decides the first weights, the order of images, the dropped conditions, and whatever else is random.
+    /// Determines the first weights, the order of images, the dropped conditions, and all other randomness.
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Learn from mirrored images too.
     pub flips: bool,
-    /// Learn from images that move by up to so many pixels each way.
+    /// Shift images at random by up to this many pixels in each direction.
     pub shift: usize,
-    /// Weights to begin from in place of fresh ones.
+    /// Weights to start from instead of fresh ones.
     pub start: Option<PathBuf>,
-    /// The share of conditions that are replaced by none, for classifier-free guidance.
+    /// The share of conditions that are dropped, for classifier-free guidance.
     pub label_dropout: f64,
-    /// What linear layers and attention multiply: `f32`, or `bf16` for mixed precision.
+    /// The type of the inputs of linear layers and attention: `f32`, or `bf16` for mixed precision.
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
     pub training: Training,
 }
 
-/// What of a tokenizer is trained.
+/// Which part of a tokenizer is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Learn {
     /// All of it.
     #[default]
     All,
-    /// The way from the canvas to the image alone. The encoder, the codes and φ stay those of `start` bit for bit, so that
-    /// tokens stay valid, and a backbone that was trained on them.
+    /// Only the decoder. The encoder, the codes and φ stay those of `start` bit for bit, so its tokens, and backbones
+    /// trained on them, stay valid.
     Decoder,
 }
 
@@ -96,9 +97,9 @@ pub struct PerceptualTerm {
 pub struct AdversarialTerm {
     /// Weight of the discriminator's verdict on reconstructions.
     pub weight: f64,
-    /// The first step that feels it. The discriminator learns from the start.
+    /// The first step whose loss includes it. The discriminator trains from the start.
     pub from_step: u64,
-    /// Channels of the discriminator at full size, a multiple of 8; it has twice as many at the halvings.
+    /// Channels of the discriminator at full size, a multiple of 8; every halving doubles them.
     pub channels: usize,
 }
 
@@ -116,12 +117,12 @@ impl PerceptualTerm {
 pub struct TrainClassifier {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images and flips.
+    /// Determines the first weights, the order of images and flips.
     #[serde(default)]
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Mirror half of the images.
     #[serde(default = "yes")]
@@ -130,7 +131,7 @@ pub struct TrainClassifier {
     pub channels: usize,
     /// Stages, each at half the size of the one before.
     pub stages: usize,
-    /// What convolutions multiply: `f32`, or `bf16` for mixed precision, as in a tokenizer's training.
+    /// The type of convolutions' inputs: `f32`, or `bf16` for mixed precision, as in a tokenizer's training.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -139,7 +140,7 @@ pub struct TrainClassifier {
 }
 
 impl TrainClassifier {
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -155,7 +156,7 @@ impl TrainClassifier {
 }
 
 impl TokenizerSettings {
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -170,7 +171,7 @@ impl TokenizerSettings {
             ("adversarial.weight", adversarial),
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(Error::setting(field, format!("{weight} is no weight; give 0 or more")));
+                return Err(Error::setting(field, format!("{weight} is not a weight; give 0 or more")));
             }
         }
         if let Some(term) = &self.adversarial {
@@ -187,7 +188,7 @@ impl TokenizerSettings {
 }
 
 impl BackboneSettings {
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
@@ -196,7 +197,7 @@ impl BackboneSettings {
         if !(0.0..=1.0).contains(&self.label_dropout) {
             return Err(Error::setting(
                 "label_dropout",
-                format!("{} is no share; give a number from 0 to 1", self.label_dropout),
+                format!("{} is not a share; give a number from 0 to 1", self.label_dropout),
             ));
         }
         Ok(())
@@ -204,10 +205,10 @@ impl BackboneSettings {
 }
 
 impl Training {
-    /// Checks the settings for a run of `steps` updates of `batch` images each.
+    /// Checks the settings for a run of `steps` steps of `batch` images each.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the field, and what it may be.
+    /// [`Error::Setting`] with the field and its allowed values.
     pub fn check(&self, steps: u64, batch: usize) -> Result<()> {
         if steps == 0 {
             return Err(Error::setting("steps", "0 trains nothing; give at least 1"));
@@ -215,6 +216,8 @@ impl Training {
         if batch == 0 {
             return Err(Error::setting("batch", "0 images a step; give at least 1"));
         }
+        let listed = (batch as u128).saturating_mul(LISTED);
+        memory::check("batch", &format!("the list of {batch} images a step"), listed)?;
         if self.micro_batches == 0 || self.micro_batches > batch {
             return Err(Error::setting(
                 "micro_batches",
@@ -229,7 +232,7 @@ impl Training {
         {
             return Err(Error::setting(
                 "schedule.shape.from",
-                format!("{from} is no share of the run; give a number from 0 to below 1, like 0.8"),
+                format!("{from} is not a share of the run; give a number from 0 to below 1, like 0.8"),
             ));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
@@ -263,12 +266,39 @@ impl Training {
         if !(0.0..1.0).contains(&self.ema) {
             return Err(Error::setting(
                 "ema",
-                format!("{} is no decay; give 0 (off) or a number below 1", self.ema),
+                format!("{} is not a decay; give 0 (off) or a number below 1", self.ema),
             ));
         }
         Ok(())
     }
 }
+
+impl Training {
+    /// Refuses a batch that certainly takes more memory than there is, where an image takes at least so many bytes while its
+    /// micro-batch is worked on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with what the batch takes and what there is.
+    pub fn fits(&self, batch: usize, bytes_of_image: u128) -> Result<()> {
+        let side_by_side = self.micro_batches.min(rayon::current_num_threads());
+        let at_once = batch.div_ceil(self.micro_batches.max(1)).saturating_mul(side_by_side).min(batch);
+        let bytes = bytes_of_image.saturating_mul(at_once as u128);
+        let what = format!("training on {at_once} images at once (in more `micro_batches` they are fewer)");
+        Ok(memory::check("batch", &what, bytes)?)
+    }
+}
+
+/// Says that a step takes some images several times, where a batch is larger than the data.
+pub(crate) fn tell_repeats(batch: usize, images: usize, options: &Options) {
+    if batch > images && !options.quiet {
+        say(&format!(
+            "batch: a step takes {batch} images and the training split has {images}; some of them come several times in every step"
+        ));
+    }
+}
+
+/// The least bytes that a step keeps of an image beside its values: its place in the data and what is drawn for it.
+const LISTED: u128 = 64;
 
 fn yes() -> bool {
     true
@@ -309,6 +339,7 @@ mod tests {
         for (settings, field) in [
             (TokenizerSettings { steps: 0, ..good.clone() }, "steps"),
             (TokenizerSettings { batch: 0, ..good.clone() }, "batch"),
+            (TokenizerSettings { batch: usize::MAX, ..good.clone() }, "batch"),
             (TokenizerSettings { training: training(0.0, 0.0), ..good.clone() }, "learning_rate"),
             (TokenizerSettings { training: training(1e-3, 1.0), ..good.clone() }, "ema"),
             (TokenizerSettings { gradient_weight: -1.0, ..good.clone() }, "gradient_weight"),
@@ -322,6 +353,10 @@ mod tests {
             let message = settings.check().unwrap_err().to_string();
             assert!(message.starts_with(field), "{message}");
         }
+        let two = Training { micro_batches: usize::MAX, ..Training::default() };
+        two.fits(usize::MAX, 8).unwrap();
+        let message = Training::default().fits(1 << 40, 1 << 20).unwrap_err().to_string();
+        assert!(message.starts_with("batch: training on 1099511627776 images at once"), "{message}");
         let backbone = BackboneSettings {
             data: good.data,
             tokenizer: "x".into(),

@@ -75,8 +75,8 @@ pub fn check_channels(channels: usize) -> Result<()> {
         ));
     }
     let bytes = (channels as u128).saturating_mul(channels as u128).saturating_mul(64);
-    memory::check("channels", &format!("a discriminator of {channels} channels"), bytes)
-        .map_err(|error| Error::setting("adversarial.channels", error.to_string()))
+    memory::check("adversarial.channels", &format!("a discriminator of {channels} channels"), bytes)?;
+    Ok(())
 }
 
 #[cfg(test)]

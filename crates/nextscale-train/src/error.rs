@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     /// A model refused its input, or a shape is wrong.
     #[error(transparent)]
-    Core(#[from] nextscale_core::Error),
+    Core(nextscale_core::Error),
     /// A setting is outside its range.
     #[error("{field}: {message}")]
     Setting {
@@ -76,6 +76,17 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+}
+
+impl From<nextscale_core::Error> for Error {
+    /// What is wrong with a setting stays that.
+    fn from(error: nextscale_core::Error) -> Self {
+        match error {
+            nextscale_core::Error::Setting { field, message } => Self::Setting { field, message },
+            nextscale_core::Error::Schedule(message) => Self::setting("scales", message),
+            other => Self::Core(other),
+        }
+    }
 }
 
 impl Error {

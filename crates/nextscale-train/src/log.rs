@@ -7,40 +7,68 @@ use nextscale_files::write_atomically;
 
 use crate::{Error, Result};
 
+/// The column of the seconds since the run's start, those in which it was stopped not counted.
+pub const SECONDS: &str = "seconds";
+
 /// An open CSV log, whose first column is the number of steps done.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
-    columns: usize,
+    columns: Vec<String>,
+    /// The values of the last row that was kept.
+    last: Vec<f64>,
     writer: csv::Writer<File>,
 }
 
 impl Log {
-    /// Opens the log at `path`, keeping the rows up to step `done` of an interrupted run (none when 0).
+    /// Opens the log at `path`, keeping the rows up to step `done` of an interrupted run (none when 0). A log of an earlier version, which
+    /// lacks the column `SECONDS`, gets it, without numbers in the rows that are there.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read or written, [`Error::Data`] if what is there has other columns.
     pub fn open(path: &Path, columns: &[String], done: u64) -> Result<Self> {
         let mut rows = csv::Writer::from_writer(Vec::new());
+        let mut last = Vec::new();
         let header = std::iter::once("step").chain(columns.iter().map(String::as_str));
         rows.write_record(header.clone()).map_err(|error| torn(path, &error))?;
         if done > 0 && path.exists() {
             let mut reader = csv::Reader::from_path(path).map_err(|error| torn(path, &error))?;
-            if !reader.headers().map_err(|error| torn(path, &error))?.iter().eq(header) {
+            let found = reader.headers().map_err(|error| torn(path, &error))?;
+            let untimed = header.clone().filter(|name| *name != SECONDS);
+            let lacks_seconds = found.len() < columns.len() + 1 && found.iter().eq(untimed);
+            let at = header.clone().position(|name| name == SECONDS).filter(|_| lacks_seconds);
+            if !lacks_seconds && !found.iter().eq(header) {
                 return Err(Error::data(path, "has other columns than this run; move it away"));
             }
             for row in reader.records() {
                 // A row that was cut off when the run was killed is after the checkpoint.
                 let Ok(row) = row else { break };
                 if row[0].parse::<u64>().is_ok_and(|step| step <= done) {
-                    rows.write_record(&row).map_err(|error| torn(path, &error))?;
+                    let mut fields: Vec<&str> = row.iter().collect();
+                    if let Some(at) = at {
+                        fields.insert(at, "NaN");
+                    }
+                    last = fields.iter().skip(1).map(|field| field.parse().unwrap_or(f64::NAN)).collect();
+                    rows.write_record(&fields).map_err(|error| torn(path, &error))?;
                 }
             }
         }
         let rows = rows.into_inner().map_err(|error| Error::data(path, error.to_string()))?;
         write_atomically(path, &rows).map_err(Error::io(path))?;
         let file = File::options().append(true).open(path).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_owned(), columns: columns.len(), writer: csv::Writer::from_writer(file) })
+        Ok(Self {
+            path: path.to_owned(),
+            columns: columns.to_vec(),
+            last,
+            writer: csv::Writer::from_writer(file),
+        })
+    }
+
+    /// The seconds that the last row which was kept says have passed; 0 where there is none.
+    pub fn seconds(&self) -> f64 {
+        let at = self.columns.iter().position(|name| name == SECONDS);
+        let seconds = at.and_then(|at| self.last.get(at)).copied();
+        seconds.filter(|seconds| seconds.is_finite()).unwrap_or(0.0)
     }
 
     /// Adds a row and writes it through. `values` are in the order of the columns.
@@ -48,10 +76,10 @@ impl Log {
     /// # Errors
     /// [`Error::Io`] if it cannot be written, [`Error::Data`] if the number of values is not that of the columns.
     pub fn row(&mut self, step: u64, values: &[f64]) -> Result<()> {
-        if values.len() != self.columns {
+        if values.len() != self.columns.len() {
             return Err(Error::data(
                 &self.path,
-                format!("{} values for {} columns", values.len(), self.columns),
+                format!("{} values for {} columns", values.len(), self.columns.len()),
             ));
         }
         let fields =
@@ -105,7 +133,8 @@ impl Table {
 
     /// The columns that are losses: all but those that every training has of other things.
     pub fn losses(&self) -> Vec<&str> {
-        let others = ["codes_used", "perplexity", "gradient_norm", "learning_rate", "images_per_second"];
+        let others =
+            ["codes_used", "perplexity", "gradient_norm", "learning_rate", "images_per_second", SECONDS];
         self.columns.iter().map(String::as_str).filter(|name| !others.contains(name)).collect()
     }
 
@@ -145,6 +174,27 @@ mod tests {
         assert_eq!(first, ["step", "10", "20", "30"]);
         assert!(Log::open(&path, &columns[..1], 20).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn seconds_go_on_and_a_log_without_them_gets_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let columns = ["loss", "images_per_second", SECONDS].map(String::from);
+        let mut log = Log::open(&path, &columns, 0).unwrap();
+        assert_eq!(log.seconds(), 0.0);
+        log.row(10, &[0.5, 7.0, 3.5]).unwrap();
+        log.row(20, &[0.5, 7.0, 8.5]).unwrap();
+        assert_eq!(Log::open(&path, &columns, 10).unwrap().seconds(), 3.5);
+        let mut old = Log::open(&path, &columns[..2], 0).unwrap();
+        old.row(10, &[0.5, 7.0]).unwrap();
+        assert_eq!(Log::open(&path, &columns, 10).unwrap().seconds(), 0.0);
+        let table = Table::read(&path).unwrap();
+        assert_eq!(
+            (table.points("loss").unwrap(), table.points(SECONDS).unwrap()),
+            (vec![(10.0, 0.5)], vec![])
+        );
+        assert_eq!(table.losses(), ["loss"]);
     }
 
     #[test]

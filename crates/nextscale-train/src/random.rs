@@ -48,13 +48,14 @@ impl Order {
     pub fn batch(&mut self, step: u64, batch: usize) -> Vec<(usize, u64)> {
         (0..batch as u64)
             .map(|i| {
-                let position = step * batch as u64 + i;
-                let epoch = position / self.length as u64;
+                // Steps and batches may both be so large that their product leaves 64 bits.
+                let position = u128::from(step) * batch as u128 + u128::from(i);
+                let epoch = (position / self.length as u128) as u64;
                 if epoch != self.epoch {
                     self.epoch = epoch;
                     self.permutation = permutation(self.length, &[self.seed, epoch]);
                 }
-                (self.permutation[(position % self.length as u64) as usize] as usize, epoch)
+                (self.permutation[(position % self.length as u128) as usize] as usize, epoch)
             })
             .collect()
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
+use nextscale_core::memory;
 use nextscale_files::write_atomically;
 use rayon::ThreadPoolBuildError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,7 +17,7 @@ use crate::checkpoint::{self, State};
 use crate::ema::Ema;
 use crate::evaluation::Evaluation;
 use crate::lanes::Lanes;
-use crate::log::Log;
+use crate::log::{Log, SECONDS};
 use crate::micro_batches::{StepResult, pass};
 use crate::muon::MuonConfig;
 use crate::optimiser::{AdamWConfig, Optimiser};
@@ -138,6 +139,10 @@ pub fn train_task<T: Task>(
     training.check(steps, batch)?;
     let out = &options.out;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    let weights = model.num_params();
+    let copies = if training.ema > 0.0 { 5 } else { 4 };
+    let what = format!("training {weights} weights, with a gradient and moments of each,");
+    memory::check("model", &what, memory::of_f32(&[weights, copies]))?;
     let ema = (training.ema > 0.0).then(|| Ema::new(&model, training.ema));
     let groups = task.groups(&model);
     if training.muon.is_some() && groups.matrices.is_empty() {
@@ -152,7 +157,12 @@ pub fn train_task<T: Task>(
         if !options.resume {
             return Err(Error::checkpoint(
                 checkpoint::path(out),
-                "exists already; resume it with --resume, or choose another folder with --out",
+                match checkpoint::step(out) {
+                    Some(step) => format!(
+                        "exists already, after step {step}; resume it with --resume, or choose another folder with --out"
+                    ),
+                    None => "exists already; choose another folder with --out".into(),
+                },
             ));
         }
         state = checkpoint::load(out, config, state, device)?;
@@ -164,13 +174,24 @@ pub fn train_task<T: Task>(
     let extra = task
         .window_columns()
         .into_iter()
-        .chain(["gradient_norm", "learning_rate", "images_per_second"].map(String::from));
+        .chain(["gradient_norm", "learning_rate", "images_per_second", SECONDS].map(String::from));
     let log_columns: Vec<String> = columns.iter().cloned().chain(extra).collect();
     let mut log = Log::open(&out.join("log.csv"), &log_columns, state.step)?;
+    let before = log.seconds();
     let mut evaluations = Evaluations { log: None, done: state.step };
     // The rows of the window so far, so that its means are the same after resuming.
     let mut window = state.counters.remove(WINDOW).unwrap_or_default();
     let mut progress = Progress::new(steps, state.step, batch, options.quiet);
+    match state.step {
+        0 if options.resume => {
+            progress.line(&format!("{} holds no checkpoint: this begins at step 0", out.display()))
+        }
+        0 => {}
+        step if step < steps => {
+            progress.line(&format!("resumed from the checkpoint, after step {step} of {steps}"))
+        }
+        step => progress.line(&format!("all {step} steps are done; only what follows them is made again")),
+    }
     let begun = Instant::now();
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
@@ -213,7 +234,7 @@ pub fn train_task<T: Task>(
                 |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
             let mut row: Vec<f64> = (0..width).map(mean).collect();
             row.extend(task.window());
-            row.extend([norm, rate, progress.rate(state.step)]);
+            row.extend([norm, rate, progress.rate(state.step), before + begun.elapsed().as_secs_f64()]);
             log.row(state.step, &row)?;
             window.clear();
         }
@@ -236,7 +257,10 @@ pub fn train_task<T: Task>(
             saved = Instant::now();
         }
         if stop && state.step < steps {
-            progress.line(&format!("stopped after {} of {steps} steps; resume to continue", state.step));
+            progress.line(&format!(
+                "stopped after step {} of {steps}; --resume continues from there",
+                state.step
+            ));
             progress.finish();
             return Ok(Outcome { step: state.step, finished: false, evaluation: Vec::new(), seconds });
         }

@@ -91,7 +91,7 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// If its weights cannot be read.
     pub fn model(&mut self, cell: &Cell) -> Result<Model> {
-        // A model has the rows of the texts that it was loaded with.
+        // A model holds the rows of the texts given when it was loaded.
         let texts = texts(&cell.prepared.conditions);
         let weights = cell.prepared.weights();
         let name = format!("{} {} {weights} {texts:?}", cell.said("model"), cell.said("guides"));
@@ -220,7 +220,9 @@ fn batch(
     let numbers: Vec<u64> = numbers.collect();
     let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
     let batch = Batch { images: &numbers, conditions: &conditions };
-    let mut pictures = images::to_pictures(generator.batch(batch, &mut (), stop)?)?;
+    let pixels =
+        generator.batch(batch, &mut (), stop).map_err(|error| cell.prepared.model.named_in(error))?;
+    let mut pictures = images::to_pictures(pixels)?;
     if let Some(given) = given {
         pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));
     }

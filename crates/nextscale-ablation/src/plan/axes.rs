@@ -1,6 +1,7 @@
 //! Axes: values to sweep at any path of a config.
 
 use nextscale_config::{Node, Value};
+use nextscale_core::memory;
 
 use crate::Result;
 
@@ -72,6 +73,20 @@ impl Axis {
     }
 }
 
+/// The least memory of a cell, in bytes.
+const LISTED: u128 = 4096;
+
+/// Refuses axes whose combinations could not be listed.
+///
+/// # Errors
+/// At `node`, with their number.
+pub(super) fn fits<'a>(axes: impl IntoIterator<Item = &'a Axis>, node: &Node) -> Result<()> {
+    let values = |axis: &Axis| axis.paths.first().map_or(0, |(_, values)| values.len());
+    let count = axes.into_iter().fold(1_u128, |count, axis| count.saturating_mul(values(axis) as u128));
+    memory::check("axes", &format!("the list of {count} cells"), count.saturating_mul(LISTED))
+        .map_err(|error| node.error(error.to_string()).with_help("give fewer axes or values").into())
+}
+
 /// Every combination of the axes' points, with the last axis fastest; a single empty point if there are no
 /// axes.
 pub fn product<'a>(axes: impl IntoIterator<Item = &'a Axis>) -> Vec<Point> {
@@ -138,5 +153,16 @@ mod tests {
             };
             assert!(error.location().is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn combinations_beyond_all_memory_are_not_listed() {
+        let values = format!("{{\"a.t\": [{}]}}", "0, ".repeat(1000));
+        let text = format!("[{}]", vec![values; 8].join(", "));
+        let node = Document::parse("a.ron", &text).unwrap();
+        let axes = Axis::read_all(Some(&node)).unwrap();
+        let error = fits(&axes, &node).unwrap_err().to_string();
+        assert!(error.contains("the list of 1000000000000000000000000 cells"), "{error}");
+        fits(&axes[..1], &node).unwrap();
     }
 }

@@ -41,6 +41,7 @@ impl Cell {
             ("seed", "give the ablation's `seeds`"),
             ("variants", "give the ablation's `variants`, and here one `guidance`"),
             ("npz", "leave it out: images are kept beside the report"),
+            ("trace", "leave it out: `traces` says how many images are looked at, scale by scale"),
         ] {
             if let Ok(node) = tree.get(field)
                 && node.name() != Some("None")

@@ -1,10 +1,12 @@
 //! The fields of an ablation file, one by one.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nextscale_config::{Node, Value};
 use nextscale_core::memory;
 
+use super::axes::fits;
 use super::{Axis, Cell, take_out};
 use crate::Result;
 
@@ -26,7 +28,9 @@ pub struct Tune {
 impl Tune {
     pub(super) fn read(node: &Node) -> Result<Self> {
         let mut fields = node.fields()?;
-        let axes = Axis::read_all(Some(fields.node("axes")?))?;
+        let axes_node = fields.node("axes")?;
+        let axes = Axis::read_all(Some(axes_node))?;
+        fits(&axes, axes_node)?;
         let seeds = seeds(fields.node("seeds")?)?;
         let samples = samples(fields.node("samples")?)?;
         let by_node = fields.node("by")?.clone();
@@ -82,8 +86,9 @@ pub(super) fn seeds(node: &Node) -> Result<Vec<u64>> {
     if seeds.is_empty() {
         return Err(node.error("no seeds; give at least one").into());
     }
-    if let Some(twice) = seeds.iter().enumerate().find(|(i, seed)| seeds[..*i].contains(seed)) {
-        return Err(node.error(format!("the seed {} is given twice", twice.1)).into());
+    let mut known = BTreeSet::new();
+    if let Some(twice) = seeds.iter().find(|seed| !known.insert(**seed)) {
+        return Err(node.error(format!("the seed {twice} is given twice")).into());
     }
     Ok(seeds)
 }
@@ -102,7 +107,8 @@ pub(super) fn samples(node: &Node) -> Result<u64> {
 
 /// A choice must not be measured on the seeds that it was made on.
 pub(super) fn apart(tune: &[u64], seeds: &[u64], node: &Node) -> Result<()> {
-    match seeds.iter().find(|seed| tune.contains(seed)) {
+    let tune: BTreeSet<u64> = tune.iter().copied().collect();
+    match seeds.iter().find(|seed| tune.contains(*seed)) {
         None => Ok(()),
         Some(seed) => Err(node
             .error(format!("the seed {seed} is among those of `tune`"))

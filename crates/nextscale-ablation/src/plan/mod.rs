@@ -5,11 +5,13 @@ mod cell;
 mod fields;
 mod pixels;
 
+use axes::fits;
 pub use axes::{Axis, Point, label, product};
 pub use cell::Cell;
 pub use fields::{Completion, Tune};
 pub use pixels::Pixels;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -123,7 +125,7 @@ impl Ablation {
         self.measures.iter().map(|node| judges.build(node, &context)).collect()
     }
 
-    /// What a person should know of the cells' conditions before images are made of them, each said once.
+    /// Remarks on the cells' conditions that a person should read before images are generated, each once.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = Vec::new();
         for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {
@@ -164,7 +166,7 @@ fn cells(
         return Err(variants.error("expected a list of variants").with_help(help).into());
     };
     let common = Axis::read_all(common)?;
-    let mut cells: Vec<Cell> = Vec::new();
+    let (mut cells, mut names) = (Vec::new(), BTreeSet::new());
     for item in items {
         let mut given = item.fields()?;
         let name: String = given.take("name")?;
@@ -184,6 +186,7 @@ fn cells(
         for (path, value) in set {
             tree.set_node(&path, value)?;
         }
+        fits(own.iter().chain(&common), item)?;
         for point in product(own.iter().chain(&common)) {
             let mut tree = tree.clone();
             for (path, value) in &point {
@@ -194,7 +197,7 @@ fn cells(
             cell.variant.clone_from(&name);
             cell.swept = point.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
             cell.settings = cell.swept.clone();
-            if cells.iter().any(|known| known.name == cell.name) {
+            if !names.insert(cell.name.clone()) {
                 return Err(item.error(format!("a second cell named `{}`", cell.name)).into());
             }
             cells.push(cell);

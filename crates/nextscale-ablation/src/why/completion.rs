@@ -90,7 +90,9 @@ pub(super) fn complete(
         for images in numbers.chunks(cell.prepared.config.batch) {
             let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();
             let batch = Batch { images, conditions: &conditions };
-            let pictures = images::to_pictures(generator.batch(batch, &mut (), maker.stop())?)?;
+            let pixels = generator.batch(batch, &mut (), maker.stop());
+            let pixels = pixels.map_err(|error| cell.prepared.model.named_in(error))?;
+            let pictures = images::to_pictures(pixels)?;
             let made = Images::from_pictures(&pictures)?;
             for (i, &image) in images.iter().enumerate() {
                 if let Some(strip) = strips.get_mut(image as usize) {

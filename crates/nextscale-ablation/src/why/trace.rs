@@ -41,7 +41,8 @@ pub(super) fn trace(
     for images in numbers.chunks(cell.prepared.config.batch) {
         let conditions: Vec<Condition> = images.iter().map(|&image| cell.condition(image)).collect();
         looker.begin(images, STRIPS.min(count));
-        generator.batch(Batch { images, conditions: &conditions }, &mut looker, maker.stop())?;
+        let pixels = generator.batch(Batch { images, conditions: &conditions }, &mut looker, maker.stop());
+        pixels.map_err(|error| cell.prepared.model.named_in(error))?;
         maker.advance(cell, images.len() as u64);
     }
     looker.finish(count)

@@ -33,6 +33,9 @@ pub struct VarConfig {
     pub attention: AttentionKind,
 }
 
+/// What a block takes beside its weights at the least, as so many f32.
+const BLOCK: u128 = 256;
+
 impl VarConfig {
     /// Makes sure that a model of these sizes can run a pass: that it has the blocks which the pass mixes at or perturbs.
     ///
@@ -110,11 +113,23 @@ impl VarConfig {
             ("classes", self.classes, product([classes, width, 1, 1])),
             ("feature_channels", self.feature_channels, product([channels, width, 1, 1])),
             ("scales", self.schedule.positions(), product([self.schedule.positions() as u128, width, 1, 1])),
-            ("depth", self.depth, product([depth, width, 2 * hidden + 4 * width, 1])),
+            (
+                "depth",
+                self.depth,
+                product([depth, width.saturating_mul(2 * hidden + 4 * width) + BLOCK, 1, 1]),
+            ),
         ] {
             memory::check(field, &format!("a transformer with {field} {size}"), bytes)?;
         }
         Ok(())
+    }
+
+    /// The least bytes that a step of training keeps for an image of so many positions: what attention and the MLP of every block make,
+    /// and the logits.
+    pub fn bytes_of_image(&self, positions: usize) -> u128 {
+        let of_blocks = memory::of_f32(&[positions, self.depth, self.width]).saturating_mul(2);
+        let of_mlps = memory::of_f32(&[positions, self.depth, self.hidden]);
+        of_blocks.saturating_add(of_mlps).saturating_add(memory::of_f32(&[positions, self.vocabulary]))
     }
 }
 

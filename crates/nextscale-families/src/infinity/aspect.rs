@@ -1,4 +1,4 @@
-//! Aspect ratios as people write them, and the templates of scales that upstream has for them.
+//! Aspect ratios as people write them, and upstream's templates of scales for them.
 
 use nextscale_backbones::infinity::templates;
 use nextscale_core::{Error, Result, ScaleSchedule};
@@ -28,16 +28,16 @@ fn written(((width, height), _): &Aspect) -> String {
     format!("{width}:{height}")
 }
 
-/// The template of a ratio that is written as screens' are, width before height: `4:3` lies, `3:4` stands.
+/// The template of a ratio written as for screens, width before height: `4:3` is landscape, `3:4` portrait.
 ///
 /// # Errors
-/// If the text is no ratio, or one without a template; the nearest that has one is named.
+/// If the text is not a ratio, or has no template; the error names the nearest one that has.
 fn template(text: &str) -> Result<&'static str> {
     let side = |text: &str| text.trim().parse::<u32>().ok().filter(|side| *side > 0).map(u64::from);
     let Some((width, height)) =
         text.split_once(':').and_then(|(width, height)| side(width).zip(side(height)))
     else {
-        let message = format!("`{text}` is no ratio; write width and height, like 4:3");
+        let message = format!("`{text}` is not a ratio; write width and height, like 4:3");
         return Err(Error::setting("aspect", message));
     };
     if let Some((_, name)) = ASPECTS.iter().find(|((w, h), _)| w * height == h * width) {
@@ -46,10 +46,8 @@ fn template(text: &str) -> Result<&'static str> {
     let name = templates::nearest(height as f64 / width as f64);
     let nearest = ASPECTS.iter().find(|(_, known)| *known == name).map(written).unwrap_or_default();
     let known: Vec<String> = ASPECTS.iter().map(written).collect();
-    let message = format!(
-        "`{text}` has no scales of its own; the nearest that has is {nearest} (there are {})",
-        known.join(", ")
-    );
+    let message =
+        format!("`{text}` has no scales; the nearest ratio that has is {nearest} (of {})", known.join(", "));
     Err(Error::setting("aspect", message))
 }
 
@@ -61,7 +59,7 @@ pub(super) fn schedule(aspect: &str, size: &str) -> Result<ScaleSchedule> {
     templates::schedule(template(aspect)?, size)
 }
 
-/// The size and the ratio whose scales these are, as people write them.
+/// The size and the ratio that have these scales, as people write them.
 pub(super) fn of(schedule: &ScaleSchedule) -> Option<(String, &'static str)> {
     let each = ASPECTS.iter().flat_map(|aspect| templates::budgets().map(move |size| (aspect, size)));
     each.filter(|((_, name), size)| templates::schedule(name, size).is_ok_and(|made| made == *schedule))
@@ -69,7 +67,7 @@ pub(super) fn of(schedule: &ScaleSchedule) -> Option<(String, &'static str)> {
         .next()
 }
 
-/// The size with so many scales.
+/// The size with this many scales.
 pub(super) fn size_of(scales: usize) -> Option<&'static str> {
     templates::budgets().find(|size| templates::schedule("1.0", size).is_ok_and(|made| made.len() == scales))
 }
@@ -109,13 +107,13 @@ mod tests {
         let told = |aspect: &str| schedule(aspect, "1M").unwrap_err().to_string();
         let wide = told("16:9");
         assert!(
-            wide.starts_with("aspect: `16:9` has no scales of its own; the nearest that has is 7:4"),
+            wide.starts_with("aspect: `16:9` has no scales; the nearest ratio that has is 7:4"),
             "{wide}"
         );
-        assert!(told("9:16").contains("nearest that has is 4:7"));
-        assert!(told("1:50").contains("nearest that has is 1:3"));
+        assert!(told("9:16").contains("nearest ratio that has is 4:7"));
+        assert!(told("1:50").contains("nearest ratio that has is 1:3"));
         for text in ["1.5", "4:", "0:1", "a:b", "-4:3", ""] {
-            assert!(told(text).contains("is no ratio"), "{text}");
+            assert!(told(text).contains("is not a ratio"), "{text}");
         }
         assert!(schedule("4:3", "0.1M").unwrap_err().to_string().starts_with("size: 0.1M"));
         assert_eq!((of(&ScaleSchedule::square(&[1, 2]).unwrap()), size_of(8)), (None, None));

@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
 
-/// A tensor that every transformer of the family has at its top.
+/// A top-level tensor of every transformer of the family.
 const MARKER: &str = "cfg_uncond";
-/// A tensor that every text encoder of the family has.
+/// A tensor of every text encoder of the family.
 const ENCODER: &str = "encoder.final_layer_norm.weight";
 
 /// The family.
@@ -101,7 +101,7 @@ fn transformer(file: &WeightFile) -> Result<String> {
     rooted.verify()?;
     let name = config.name().map(|name| format!(" of the published size {name}")).unwrap_or_default();
     Ok(format!(
-        "An Infinity transformer that can be used{name}: depth {}, width {}, {} heads, {} bits a token, texts of {} channels and \
+        "An Infinity transformer that can be used{name}: depth {}, width {}, {} heads, {} bits per token, texts of {} channels and \
          up to {} tokens, scales {}",
         config.depth,
         config.width,
@@ -118,7 +118,7 @@ fn tokenizer(file: &WeightFile) -> Result<String> {
     config.check_file(file, false)?;
     file.verify()?;
     Ok(format!(
-        "A bitwise multi-scale tokenizer that can be used: {} channels times {:?}, {} bits a latent, {} pixels a latent",
+        "A bitwise multi-scale tokenizer that can be used: {} channels times {:?}, {} bits per latent, {} pixels per latent",
         config.channels,
         config.multipliers,
         config.bits,
@@ -136,7 +136,7 @@ fn encoder(file: &WeightFile) -> Result<String> {
     ))
 }
 
-/// Upstream's own files, or ones in their form.
+/// Upstream's own files, or files in their format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InfinityFiles {
     /// The tokenizer's file.
@@ -145,16 +145,15 @@ pub struct InfinityFiles {
     pub backbone: PathBuf,
     /// The text encoder and its vocabulary.
     pub text: TextFiles,
-    /// A folder where rows of prompts are kept.
+    /// A folder for encoded prompts.
     pub text_cache: Option<PathBuf>,
-    /// The size of images: `0.06M`, `0.25M`, `0.60M` or `1M` pixels; by default the model's own.
+    /// The size of images: `0.06M`, `0.25M`, `0.60M` or `1M` pixels; the model's own by default.
     pub size: Option<String>,
-    /// The ratio of their sides, width before height; by default 1:1.
+    /// Their aspect ratio, width before height; 1:1 by default.
     pub aspect: Option<String>,
-    /// The scales, in place of a size and a ratio; by default what the file says, else those of square
-    /// images.
+    /// The scales, instead of a size and a ratio; by default those in the file, else those of square images.
     pub scales: Option<ScaleSchedule>,
-    /// Groups of the tokenizer's norms; by default what its file says, else upstream's.
+    /// Groups of the tokenizer's norms; by default those in its file, else upstream's.
     pub norm_groups: Option<usize>,
 }
 
@@ -162,7 +161,7 @@ pub struct InfinityFiles {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextFiles {
-    /// Its weights: a file, an index of shards, or a folder that has them.
+    /// Its weights: a file, an index of shards, or a folder with either.
     pub encoder: PathBuf,
     /// Its vocabulary: a `tokenizer.json` or a `spiece.model`.
     pub tokenizer: PathBuf,
@@ -174,7 +173,7 @@ impl Settings for InfinityFiles {
         let text = leaf::<serde_json::Map<String, serde_json::Value>>;
         Description {
             name: "Infinity",
-            about: "Infinity's own files, or ones in their form.",
+            about: "The files of Infinity, or files in their format.",
             example: "Infinity(tokenizer: \"a.pth\", backbone: \"b.pth\", text: (encoder: \"c\", tokenizer: \"d.json\"))",
             settings: vec![
                 setting("tokenizer", "The tokenizer's file.", Fallback::MustBeGiven, leaf::<String>),
@@ -192,32 +191,31 @@ impl Settings for InfinityFiles {
                 ),
                 setting(
                     "text_cache",
-                    "A folder where the encoded prompts are kept, so that a later run with the same ones needs no encoder.",
+                    "A folder for encoded prompts, so that a later run with the same prompts needs no encoder.",
                     Fallback::Nothing,
                     leaf::<String>,
                 ),
                 setting(
                     "size",
-                    "How many pixels images have, \"0.06M\", \"0.25M\", \"0.60M\" or \"1M\", by default as many as the model was made \
-                     for.",
+                    "Pixels per image: \"0.06M\", \"0.25M\", \"0.60M\" or \"1M\"; by default the model's own.",
                     Fallback::Nothing,
                     leaf::<String>,
                 ),
                 setting(
                     "aspect",
-                    "Width to height, like \"4:3\", one of upstream's fifteen, by default \"1:1\".",
+                    "Width to height, like \"4:3\": one of upstream's fifteen ratios; \"1:1\" by default.",
                     Fallback::Nothing,
                     leaf::<String>,
                 ),
                 setting(
                     "scales",
-                    "In place of size and aspect, sides or (height, width) in a list, by default what the file says.",
+                    "Instead of size and aspect: a list of sides or of (height, width); by default the file's.",
                     Fallback::Nothing,
                     leaf::<Vec<serde_json::Value>>,
                 ),
                 setting(
                     "norm_groups",
-                    "Groups of the tokenizer's norms, by default what its file says or else upstream's.",
+                    "Groups of the tokenizer's norms; by default those in its file, else upstream's.",
                     Fallback::Nothing,
                     leaf::<usize>,
                 ),
@@ -242,7 +240,7 @@ impl Settings for InfinityFiles {
         };
         if files.scales.is_some() && (files.size.is_some() || files.aspect.is_some()) {
             let error =
-                reader.error("`scales` stand beside `size` or `aspect`, which have scales of their own");
+                reader.error("`scales` and `size` or `aspect` exclude each other: both set the scales");
             return Err(error.with_help("leave one of them out"));
         }
         Ok(files)
@@ -260,7 +258,7 @@ impl ModelSource for InfinityFiles {
         let weights = [files.tokenizer.fingerprint()?, files.backbone.fingerprint()?];
         let text = files.text.fingerprint().to_owned();
         let mut open = OpenInfinity::new(files, config, self.norm_groups, node)?;
-        // Of the same weights images of other sizes are others.
+        // The same weights make other images at other sizes.
         let mut rest = Hash::new();
         rest.update_part(text);
         rest.update_part(open.schedule().to_string());
@@ -274,7 +272,7 @@ impl ModelSource for InfinityFiles {
 }
 
 impl InfinityFiles {
-    /// The transformer's sizes, on the scales that are asked for.
+    /// The transformer's sizes, on the requested scales.
     fn config(&self, backbone: &WeightFile, node: &Node) -> Result<InfinityConfig> {
         let place = |field: &str| node.get(field).unwrap_or(node);
         let refused = |error: nextscale_core::Error| {
@@ -292,8 +290,7 @@ impl InfinityFiles {
             return Ok(config);
         }
         let Some(size) = self.size.as_deref().or_else(|| aspect::size_of(config.schedule.len())) else {
-            let error =
-                place("aspect").error("an aspect without a size: the model's own scales are of no size");
+            let error = place("aspect").error("an aspect needs a size: the model's own scales have none");
             return Err(error
                 .with_help("give size: \"0.06M\", \"0.25M\", \"0.60M\" or \"1M\" beside it")
                 .into());
@@ -341,7 +338,7 @@ impl InfinityFiles {
     }
 }
 
-/// What is there as configs say it, without `Some(..)` around it.
+/// A value as configs write it, without `Some(..)` around it.
 fn bare<T: Serialize, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => value.serialize(serializer),

@@ -12,27 +12,27 @@ use nextscale_weights::WeightFile;
 use super::texts;
 use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
-/// The files of a model, their headers read.
+/// The files of a model, with their headers read.
 pub(crate) struct Files {
     pub tokenizer: WeightFile,
     pub backbone: WeightFile,
     pub text: TextEncoder,
 }
 
-/// A model whose headers have been read, and nothing else.
+/// A model of which only the headers have been read.
 pub(crate) struct OpenInfinity {
     files: Files,
     vae: BsqVaeConfig,
     config: InfinityConfig,
     patches: bool,
-    /// Where rows of prompts are kept.
+    /// The folder for encoded prompts.
     pub cache: Option<PathBuf>,
     pub facts: ModelFacts,
 }
 
 impl OpenInfinity {
-    /// Checks every tensor's name and shape, and that the parts fit each other; whoever opens it says what it
-    /// is called and which weights it has.
+    /// Checks every tensor's name and shape, and that the parts fit each other. The caller sets its name and the
+    /// fingerprint of its weights.
     pub fn new(
         files: Files,
         config: InfinityConfig,
@@ -66,7 +66,7 @@ impl OpenInfinity {
     }
 }
 
-/// The file at the dictionary that has the transformer.
+/// The file at the dictionary with the transformer.
 fn rooted(backbone: &WeightFile) -> Result<WeightFile> {
     Ok(InfinityConfig::rooted(backbone)?)
 }
@@ -74,7 +74,7 @@ fn rooted(backbone: &WeightFile) -> Result<WeightFile> {
 /// Whether a token of the transformer stands for 2 × 2 latents of the tokenizer.
 ///
 /// # Errors
-/// If they are of other bits.
+/// If their bits differ.
 pub(super) fn fitting(
     vae: &BsqVaeConfig,
     config: &InfinityConfig,
@@ -87,7 +87,7 @@ pub(super) fn fitting(
             false => String::new(),
         };
         Error::Usage(format!(
-            "{tokenizer} has {} bits a latent and {backbone} was made for {} bits a token: it takes a tokenizer of {} \
+            "{tokenizer} has {} bits per latent and {backbone} was made for {} bits per token: it takes a tokenizer of {} \
              bits{quarter}",
             vae.bits, config.bits, config.bits
         ))
@@ -95,7 +95,7 @@ pub(super) fn fitting(
     // The published tokenizers of patches have latents of 8 pixels; those of 16 pixels are for whole latents.
     if patches && vae.reduction() > 8 {
         return Err(Error::Usage(format!(
-            "{tokenizer} has {} bits for each {} pixels; {backbone} with its {} bits a token reads patches of 2 × 2 latents of \
+            "{tokenizer} has {} bits for each {} pixels; {backbone} with its {} bits per token reads patches of 2 × 2 latents of \
              8 pixels, or latents of {} bits: take the tokenizer that it was trained with",
             vae.bits,
             vae.reduction(),

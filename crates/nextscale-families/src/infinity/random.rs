@@ -1,4 +1,4 @@
-//! Models of the published sizes without the published weights, and without a text encoder.
+//! Models of the published sizes with random weights, and without a text encoder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,26 +15,25 @@ use nextscale_tokenizers::bitwise::BsqVaeConfig;
 use super::{aspect, texts};
 use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
-/// What sizes of this family begin with.
+/// The prefix of this family's sizes.
 const NAME: &str = "infinity-";
 
-/// The sizes of a model with random weights: the published ones of a name, but for what is given beside it.
-/// They are read as they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2
-/// 4`.
+/// The sizes of a model with random weights: those published under a name, except for what follows it. They are read as
+/// they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2 4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sizes {
-    /// The published transformer.
+    /// The published transformer's name.
     name: String,
-    /// Another size of the images.
+    /// Another image size.
     size: Option<String>,
-    /// Another ratio of their sides.
+    /// Another aspect ratio.
     aspect: Option<String>,
     /// Other grids.
     scales: Option<ScaleSchedule>,
 }
 
 impl Sizes {
-    /// None if they do not begin with this family's name.
+    /// `None` unless they begin with this family's name.
     pub fn read(text: &str) -> Option<Result<Self>> {
         let mut parts = text.split(',').map(str::trim);
         let name = parts.next()?.strip_prefix(NAME)?.to_lowercase();
@@ -47,7 +46,7 @@ impl Sizes {
             } else if part.ends_with('M') {
                 sizes.size = Some(part.into());
             } else {
-                let message = format!("`{part}` is no size; write {NAME}125m, or {NAME}125m, 0.06M, 4:3");
+                let message = format!("`{part}` is not a size; write {NAME}125m, or {NAME}125m, 0.06M, 4:3");
                 return Err(Error::Usage(message));
             }
             Ok(())
@@ -70,7 +69,7 @@ impl Sizes {
             }
         };
         let config = published.on_scales(&schedule)?;
-        // The one published transformer that reads patches has 56 bits.
+        // The only published transformer that reads patches has 56 bits.
         let vae = BsqVaeConfig::published(if config.bits == 56 { 14 } else { config.bits })?;
         let patches = config.patchifies(vae.bits)?;
         let words = self.to_string();
@@ -101,7 +100,7 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// A model that is made when it is loaded.
+/// A model whose weights are drawn when it is loaded.
 pub(super) struct RandomInfinity {
     config: InfinityConfig,
     vae: BsqVaeConfig,
@@ -128,8 +127,7 @@ impl OpenModel for RandomInfinity {
     }
 }
 
-/// Rows of prompts as if an encoder had made them: one a word and one for the end, uniform around zero with
-/// variance 1.
+/// Rows of prompts in place of an encoder's: one per word and one for the end, uniform around zero with variance 1.
 fn rows(conditions: &[Condition], width: usize, most: usize, device: &Device) -> Vec<(String, Tensor<2>)> {
     let row = |prompt: &str| {
         let count = (prompt.split_whitespace().count() + 1).min(most);

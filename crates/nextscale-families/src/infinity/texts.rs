@@ -1,4 +1,4 @@
-//! Prompts to what the transformer reads.
+//! From prompts to the transformer's conditions.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use nextscale_text::{TextCache, TextEncoder, TextRows, Warning};
 
 use crate::{Error, Result};
 
-/// Every text of a run: what each image is to show, in the images' order, and then what they are not to show.
+/// Every text of a run: the prompts in the images' order, then the negative prompts.
 pub(super) fn prompts(conditions: &[Condition]) -> Vec<&str> {
     let shown = conditions.iter().filter_map(|condition| text(condition.shown()));
     let avoided: BTreeSet<&str> =
@@ -25,10 +25,10 @@ fn text(condition: &Condition) -> Option<&str> {
     }
 }
 
-/// What a person should know of prompts before they are encoded.
+/// Remarks on prompts that a person should read before they are encoded.
 ///
 /// # Errors
-/// If a prompt cannot be turned into tokens, or has more of them than the transformer has rows of no text.
+/// If a prompt cannot be tokenized, or has more tokens than the transformer has rows for the null condition.
 pub(super) fn remarks(encoder: &TextEncoder, most: usize, conditions: &[Condition]) -> Result<Vec<String>> {
     let mut remarks = Vec::new();
     let mut seen = BTreeSet::new();
@@ -40,14 +40,14 @@ pub(super) fn remarks(encoder: &TextEncoder, most: usize, conditions: &[Conditio
         let number = index + 1;
         if tokens.ids.len() > most {
             return Err(Error::Usage(format!(
-                "prompt {number} ({prompt:?}) has {} tokens, and the model has rows of no text for {most}; shorten it",
+                "prompt {number} ({prompt:?}) has {} tokens; this model takes at most {most}; shorten it",
                 tokens.ids.len()
             )));
         }
         if prompt.trim().is_empty() {
             remarks.push(format!(
-                "prompt {number} is empty: images of it show the empty text, which is not the null condition; \
-                 `condition: Null` asks for that"
+                "prompt {number} is empty: its images show the empty text, which is not the null condition; \
+                 for that give `condition: Null`"
             ));
         }
         if tokens.untruncated > tokens.ids.len() {
@@ -70,7 +70,7 @@ pub(super) fn encode(
     device: &Device,
 ) -> Result<TextRows> {
     let cache = cache.map(TextCache::open).transpose()?;
-    // What there is to be told of prompts has been told by `remarks`.
+    // `remarks` has made all warnings about prompts.
     Ok(encoder.encode(&prompts(conditions), device, cache.as_ref(), &mut |_, _| {})?.rows)
 }
 

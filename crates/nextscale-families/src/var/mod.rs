@@ -119,7 +119,7 @@ fn tokenizer(file: &WeightFile) -> Result<String, String> {
     expected.check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
     let scales = scales.map_or(String::new(), |scales| format!(", scales {scales}"));
     Ok(format!(
-        "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels a latent, \
+        "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels per latent, \
          norms in {} groups{scales}",
         config.channels,
         config.multipliers,

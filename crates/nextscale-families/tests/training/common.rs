@@ -35,10 +35,10 @@ pub fn options(out: PathBuf) -> Options {
     Options { quiet: true, resume: true, ..Options::new(out) }
 }
 
-/// The log without its last column, which is a speed.
+/// The log without its last two columns, which are a speed and a time.
 pub fn losses(out: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(out.join("log.csv")).unwrap();
-    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
+    text.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_owned()).collect()
 }
 
 /// A column of the log.

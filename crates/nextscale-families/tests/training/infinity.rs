@@ -201,6 +201,29 @@ fn what_is_learnt_lowers_the_loss_and_reaches_the_text_encoder() {
     assert!(error.contains("tokenizer.json") && error.contains("another vocabulary"), "{error}");
 }
 
+#[test]
+fn mixed_precision_and_micro_batches_take_the_course_of_f32_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let path = |name: &str| folder.path().join(name);
+    let config = TrainInfinity { steps: 8, ..config(folder.path()) };
+    let all = |name: &str, config: &TrainInfinity| {
+        train_infinity(config, &options(path(name)), &device).unwrap().evaluation[0].1
+    };
+    let parts = all("parts", &config);
+    let whole = Training { micro_batches: 1, ..config.training.clone() };
+    let whole = all("whole", &TrainInfinity { training: whole, ..config.clone() });
+    assert!((parts - whole).abs() < 1e-3, "{parts} {whole}");
+    let mixed = TrainInfinity { dtype: Dtype::Bf16, ..config };
+    if !nextscale_kernels::rounds() {
+        let error = train_infinity(&mixed, &options(path("mixed")), &device).unwrap_err().to_string();
+        assert!(error.starts_with("dtype: this processor does not"), "{error}");
+        return;
+    }
+    let mixed = all("mixed", &mixed);
+    assert!(mixed != parts && (mixed - parts).abs() < 0.05, "{parts} {mixed}");
+}
+
 /// Of a model that was trained, the encoder and the transformer are read by themselves too.
 #[test]
 fn the_files_are_those_of_their_parts() {

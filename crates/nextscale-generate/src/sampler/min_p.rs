@@ -6,7 +6,7 @@ use super::drawing::Drawing;
 use super::temperature::Temperature;
 use super::{Filter, Moment, PerScale, Sampler, divisors};
 
-/// A draw among the classes that are at least so likely beside the likeliest.
+/// A draw among the classes with at least a given share of the largest probability.
 ///
 /// Min-p sampling (Nguyen et al., "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM
 /// Outputs", arXiv 2407.01082): classes with p ≥ min_p·max p are kept, so that the cut follows the model's

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use nextscale_core::{Condition, Dtype};
 
-use crate::config::Config;
+use crate::config::{Config, fits_in_memory};
 use crate::device::{DeviceChoice, named};
 use crate::run::peak_memory;
-use crate::{Batch, Error, Generator, LoadOptions, Model, Registry, Result, Stop, images};
+use crate::{Batch, Error, Generator, LoadOptions, Model, OpenModel, Registry, Result, Stop, images};
 use nextscale_core::noise::Counter;
 use nextscale_generate::edit::Edit;
 use nextscale_generate::observe::{Observer, Part, Times};
@@ -108,9 +108,10 @@ pub fn bench(
 
     let mut samples = vec![Vec::new(); generators.len()];
     let batches = subject.images.div_ceil(subject.batch);
-    let total = (options.warmup + options.runs) * generators.len() * batches;
+    let runs = options.warmup.saturating_add(options.runs);
+    let total = runs.saturating_mul(generators.len()).saturating_mul(batches);
     let mut done = 0;
-    for run in 0..options.warmup + options.runs {
+    for run in 0..runs {
         let mut order: Vec<usize> = (0..generators.len()).collect();
         if run % 2 == 1 {
             order.reverse();
@@ -178,6 +179,7 @@ struct Subject {
     config: Config,
     conditions: Vec<Condition>,
     model: Model,
+    open: Arc<dyn OpenModel>,
     edit: Option<Edit>,
     name: String,
     images: usize,
@@ -188,25 +190,27 @@ impl Subject {
     fn load(config: Config, registry: &Registry, options: &BenchOptions, device: &Device) -> Result<Self> {
         let with_encoder = config.edit.is_some();
         let load = |conditions| LoadOptions { device, dtype: options.dtype, with_encoder, conditions };
-        let (config, conditions, model, name) = match &options.weights {
+        let (config, conditions, model, open) = match &options.weights {
             Weights::Random(sizes) => {
                 let open = registry.random(sizes)?;
                 let conditions = config.conditions(open.takes())?.conditions;
                 let model = open.load(&load(&conditions))?;
-                (config, conditions, model, open.describe().to_owned())
+                (config, conditions, model, open)
             }
             Weights::OfConfig => {
                 let prepared = config.prepare()?;
                 let model = prepared.load(&load(&prepared.conditions))?;
-                (prepared.config, prepared.conditions, model, prepared.model.describe().to_owned())
+                (prepared.config, prepared.conditions, model, prepared.model)
             }
         };
+        let name = open.describe().to_owned();
         let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         let edit = edit.map(|given| given.edit);
         let one_batch = options.batch.unwrap_or(config.batch.min(conditions.len()));
         let images = options.images.unwrap_or(one_batch);
         let batch = options.batch.unwrap_or(config.batch).min(images);
-        Ok(Self { config, conditions, model, edit, name, images, batch })
+        fits_in_memory(batch, &*open)?;
+        Ok(Self { config, conditions, model, open, edit, name, images, batch })
     }
 
     fn generator(&self, rule: Arc<dyn nextscale_guidance::Guidance>) -> Result<Generator> {
@@ -231,7 +235,8 @@ impl Subject {
                 .collect();
             let begin = Instant::now();
             let batch = Batch { images: &numbers, conditions: &conditions };
-            let pixels = generator.batch(batch, &mut sample, stop)?;
+            let pixels =
+                generator.batch(batch, &mut sample, stop).map_err(|error| self.open.named_in(error))?;
             let reading = Instant::now();
             drop(images::to_pictures(pixels)?);
             sample.times.add(Part::Decoding, reading.elapsed());

@@ -118,7 +118,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
             if sums.images > 0 {
                 sums.save(&partial, &identity)?;
             }
-            return Err(error.into());
+            return Err(prepared.model.named_in(error));
         }
         sums = adding.0;
         sums.images += batch.len() as u64;

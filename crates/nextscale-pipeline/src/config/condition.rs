@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 
 use nextscale_config::{Conditions, Item, Negatives, Node};
@@ -107,8 +108,11 @@ fn written(node: &Node, takes: &Takes) -> Result<Vec<Condition>> {
                 let error = node.error("the model has no class names");
                 return Err(error.with_help(format!("give labels from 0 to {last}")).into());
             };
+            // The first of equal names counts.
+            let index: HashMap<&str, usize> =
+                names.iter().enumerate().rev().map(|(class, name)| (name.as_str(), class)).collect();
             let class = |Item { value, node }: &Item<'_, String>| {
-                names.iter().position(|known| known == value).map(Condition::Class).ok_or_else(|| {
+                index.get(value.as_str()).copied().map(Condition::Class).ok_or_else(|| {
                     let error = node.error(format!("the model has no class `{value}`"));
                     error.with_help(format!("its classes: {}", names.join(", "))).into()
                 })

@@ -4,11 +4,14 @@ mod condition;
 mod edit;
 mod guides;
 mod prepared;
+mod trace;
 
 use condition::Asked;
 pub use edit::{EditSpec, Given, KeptTokens};
 use guides::GuideSource;
 pub use prepared::Prepared;
+pub(crate) use prepared::fits_in_memory;
+pub use trace::{TraceDtype, TraceField, TraceSpec, numbers};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -52,6 +55,9 @@ pub struct Config {
     /// Whether to write `images.npz` too.
     pub npz: bool,
     guides: Vec<GuideSource>,
+    /// The contents of a trace, if one is requested. Images do not depend on it.
+    pub trace: TraceSpec,
+    trace_node: Option<Node>,
     model_node: Node,
     condition: Node,
     folder: PathBuf,
@@ -85,6 +91,7 @@ impl Config {
         let batch: usize = fields.take_or("batch", 8)?;
         let edit = fields.node_option("edit");
         let npz = fields.take_or("npz", false)?;
+        let trace_node = fields.node_option("trace").cloned();
         fields.finish()?;
         if batch == 0 {
             return Err(node.get("batch")?.error("a batch of 0 images; give at least 1").into());
@@ -133,6 +140,8 @@ impl Config {
             batch,
             edit,
             npz,
+            trace: trace_node.as_ref().map(TraceSpec::read).transpose()?.unwrap_or_default(),
+            trace_node,
             model_node: model_node.clone(),
             condition: condition.clone(),
             folder: folder.into(),

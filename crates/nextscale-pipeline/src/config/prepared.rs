@@ -25,8 +25,18 @@ pub struct Prepared {
     remarks: Vec<String>,
 }
 
+/// Refuses a batch whose logits would by themselves exceed the memory.
+///
+/// # Errors
+/// With the memory that they would take.
+pub(crate) fn fits_in_memory(batch: usize, model: &dyn OpenModel) -> Result<()> {
+    let logits = [batch, model.alphabet().channels(), model.schedule().last().positions()];
+    let what = format!("the last scale's logits of {batch} images at once");
+    Ok(memory::check("batch", &what, memory::of_f32(&logits))?)
+}
+
 impl Prepared {
-    pub(super) fn new(config: Config) -> Result<Self> {
+    pub(super) fn new(mut config: Config) -> Result<Self> {
         let model = config.model.open(&config.model_node)?;
         let schedule = model.schedule();
         for method in &config.methods {
@@ -46,10 +56,10 @@ impl Prepared {
         config.measured.iter().try_for_each(|measured| measured.check(model.fingerprint()))?;
         let Asked { conditions, resolved: condition } = config.conditions(model.takes())?;
         let remarks = model.remarks(&conditions)?;
-        let batch = config.batch.min(conditions.len());
-        let logits = [batch, model.alphabet().channels(), model.schedule().last().positions(), 4];
-        let bytes = logits.iter().fold(1_u128, |bytes, &size| bytes.saturating_mul(size as u128));
-        memory::check("batch", &format!("the last scale's logits of {batch} images at once"), bytes)?;
+        if let Some(node) = &config.trace_node {
+            config.trace.check(node, schedule, conditions.len() as u64)?;
+        }
+        fits_in_memory(config.batch.min(conditions.len()), &*model)?;
         let with = |of: &dyn Fn(&dyn OpenModel) -> Result<Node>, batch: usize| -> Result<Node> {
             let first = [("model", of(&*model)?), ("condition", condition.clone())];
             let guides = guides.iter().map(|guide| guide.written(of(&*guide.model)?));
@@ -64,7 +74,10 @@ impl Prepared {
             node.set_node("batch", Node::from_serialize(&batch)?)?;
             Ok(node)
         };
-        let resolved = with(&|model| Ok(model.resolved().clone()), config.batch)?;
+        let mut resolved = with(&|model| Ok(model.resolved().clone()), config.batch)?;
+        if !config.trace.is_all() {
+            resolved.set_node("trace", Node::from_serialize(&config.trace)?)?;
+        }
         // Images depend neither on the batch nor on where the weights are stored, but on their content.
         let identity = with(&|model| Ok(plain(Value::Str(model.fingerprint().to_owned()))?), 1)?.hash();
         Ok(Self { config, model, conditions, guides, resolved, identity, remarks })
@@ -109,6 +122,17 @@ impl Prepared {
     pub fn folders(&self) -> Vec<String> {
         let folder = |method: &Method| method.name.as_deref().map_or("images".into(), folder_of);
         self.config.methods.iter().map(folder).collect()
+    }
+
+    /// A rule of the resolved config, by its number.
+    pub(crate) fn rule(&self, method: usize) -> Option<&Node> {
+        let of = |name: &str| self.config.resolved.iter().find(|field| field.name == name);
+        if let Some(field) = of("guidance") {
+            return Some(&field.node);
+        }
+        let Value::List(variants) = &of("variants")?.node.value else { return None };
+        let Value::Tuple { items, .. } = &variants.get(method)?.value else { return None };
+        items.get(1)
     }
 
     /// What an image shows, as the label of a grid.

@@ -10,9 +10,9 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
-    ("model", "must be given", "the model, see below"),
-    ("condition", "must be given", "what to show, one condition an image, see below"),
+pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
+    ("model", "required", "the model, see below"),
+    ("condition", "required", "what to show, one condition per image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
     (
         "variants",
@@ -26,9 +26,15 @@ pub(crate) const FIELDS: [(&str, &str, &str); 10] = [
     ),
     ("sampling", "`TopKTopP()`", "a sampler, see below"),
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),
-    ("batch", "`8`", "images made at once, at least 1; it changes no image"),
+    ("batch", "`8`", "images made at once, at least 1; does not affect the images"),
     ("edit", "none", "given tokens to keep, see below"),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
+    (
+        "trace",
+        "all",
+        "what `--trace FILE` keeps: `(scales: [0, 5], images: [0, 1], fields: [Guided, Tokens], dtype: f16)`; fields are `Logits`, \
+         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`",
+    ),
 ];
 
 pub(crate) const EDITS: [(&str, &str); 4] = [
@@ -52,11 +58,12 @@ pub(crate) const EDITS: [(&str, &str); 4] = [
 ];
 
 /// What an edit keeps, and what it does not.
-const KEPT: &str = "\nThe kept part is not kept byte for byte. It passes through the tokenizer, and VAR's mixing (`tokens: Encoded`) keeps the given image's \
-tokens, which are residuals of that image's own coarser scales: where coarser tokens were drawn otherwise, and every convolution \
-carries what is drawn across the box's edge, the sum is not the given image. A run prints the mean error of the kept part and that of \
-the tokenizer alone. `tokens: Requantised` chooses at every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far, \
-which on the shipped model's own pictures brings the error from 14.9 of 255 to 8.8, where the tokenizer alone has 3.2; `paste: true` puts the given pixels over it, at the price of a seam.\n";
+const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, which is VAR's way, the \
+given image's tokens are kept. They are residuals of that image's own coarser scales, so they do not add up to the given image where \
+coarser tokens were drawn otherwise. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
+every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far. On the shipped model's own \
+pictures this lowers the mean error of the kept part from 14.9 of 255 to 8.8; the tokenizer alone has 3.2. A run prints both errors. \
+`paste: true` puts the given pixels over the kept part, at the price of a seam.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {

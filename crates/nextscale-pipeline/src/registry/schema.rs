@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Registry;
 use super::reference::{EDITS, FIELDS};
+use crate::config::TraceField;
 use nextscale_generate::sampler::Sampler;
 
 /// The JSON Schema, draft 2020-12, of a run's config in the form of
@@ -68,6 +69,16 @@ fn field(name: &str, about: &str) -> Value {
         "seed" => json!({ "type": "integer", "minimum": 0, "default": 0 }),
         "batch" => json!({ "type": "integer", "minimum": 1, "default": 8 }),
         "npz" => json!({ "type": "boolean", "default": false }),
+        "trace" => json!({
+            "type": "object",
+            "properties": {
+                "scales": { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+                "images": { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+                "fields": { "type": "array", "items": { "enum": TraceField::ALL } },
+                "dtype": { "enum": ["f32", "f16"], "default": "f32" },
+            },
+            "additionalProperties": false,
+        }),
         _ => json!({}),
     };
     schema["description"] = about.replace(", see below", "").into();

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use crate::config::{Given, folder_of};
 use crate::device::{DeviceChoice, kind};
 use crate::progress::bar;
+use crate::trace::about;
 use crate::{Batch, Error, Generator, LoadOptions, Model, Prepared, Result, Stop, Trace, images, version};
 use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Part, Seen, Times};
@@ -65,6 +66,12 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     let begin = Instant::now();
     let device = options.device.open()?;
     for path in traces(prepared, options).iter().flatten() {
+        if path.is_dir() {
+            let path = path.display();
+            return Err(Error::Usage(format!(
+                "{path} is a folder; name a file for the trace, like {path}/trace.safetensors"
+            )));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return Err(Error::Usage(format!(
@@ -208,8 +215,14 @@ impl Job<'_> {
     /// The trace to write; `None` if it is complete already.
     fn begin_trace(&self, path: &Path, total: u64) -> Result<Option<Trace>> {
         let method = &self.prepared.folders()[self.variant];
-        let trace = Trace::new(path, total, &format!("{} {method}", self.prepared.identity()))?;
-        match (self.missing.len() as u64, trace.is_begun()) {
+        let spec = &self.prepared.config.trace;
+        let about = about(self.prepared, self.variant, spec);
+        let fingerprint = format!("{} {method}", self.prepared.identity());
+        let trace = Trace::new(path, total, &fingerprint, spec, about)?;
+        // Of the kept images.
+        let missing = self.missing.iter().filter(|&&image| spec.place(image).is_some()).count() as u64;
+        let total = spec.count(total);
+        match (missing, trace.is_begun()) {
             (0, false) if path.exists() => Ok(None),
             (missing, false) if missing < total => Err(Error::Folder(format!(
                 "{} has finished images without a trace; choose another folder with --out, or leave out --trace",
@@ -232,7 +245,9 @@ impl Job<'_> {
         let batch = Batch { images, conditions: &conditions };
         let exact = self.options.exact_times;
         let mut watch = Watch { times: &mut summary.times, trace, exact };
-        let pixels = generator.batch(batch, &mut watch, &self.options.stop)?;
+        let pixels = generator
+            .batch(batch, &mut watch, &self.options.stop)
+            .map_err(|error| self.prepared.model.named_in(error))?;
         let reading = Instant::now();
         let mut pictures = images::to_pictures(pixels)?;
         if let Some(given) = given {
@@ -300,7 +315,7 @@ impl Observer for Watch<'_> {
     }
 
     fn wants_prior(&self) -> bool {
-        self.trace.is_some()
+        self.trace.as_ref().is_some_and(|trace| trace.keeps_priors())
     }
 
     fn exact_times(&self) -> bool {

@@ -11,7 +11,7 @@ use nextscale_weights::{Header, StoredType};
 /// A tensor of one batch.
 pub(super) struct Piece {
     pub name: String,
-    /// F32 or I64.
+    /// F32, F16 or I64.
     pub kind: StoredType,
     /// The shape without the images.
     pub shape: Vec<usize>,
@@ -49,20 +49,20 @@ impl fmt::Display for Begun {
     }
 }
 
-/// Longer headers are not written: some hundred tensors take a hundred bytes each.
-const LONGEST_HEADER: u64 = 1 << 20;
+/// Longer headers are not written: some hundred tensors take a hundred bytes each, besides a config and labels.
+const LONGEST_HEADER: u64 = 1 << 26;
 
 const PURPOSE: &str = "nextscale trace";
 
 impl Layout {
-    /// From the pieces of any batch; every batch has the same.
-    pub fn new(pieces: &[Piece], images: u64, fingerprint: &str) -> Self {
-        let about =
+    /// From the pieces of any batch: every batch has the same. `about` is further metadata.
+    pub fn new(pieces: &[Piece], images: u64, fingerprint: &str, about: &BTreeMap<String, String>) -> Self {
+        let own =
             [("format", PURPOSE.into()), ("images", images.to_string()), ("fingerprint", fingerprint.into())];
-        let about: BTreeMap<String, String> = about.map(|(key, value)| (key.to_owned(), value)).into();
-        let mut header = Header::new(&about);
-        // Eight-byte values first, which keeps every tensor aligned.
-        for kind in [StoredType::I64, StoredType::F32] {
+        let own = own.map(|(key, value)| (key.to_owned(), value));
+        let mut header = Header::new(&about.clone().into_iter().chain(own).collect());
+        // Eight-byte values first keeps every tensor aligned.
+        for kind in [StoredType::I64, StoredType::F32, StoredType::F16] {
             for piece in pieces.iter().filter(|piece| piece.kind == kind) {
                 let shape: Vec<usize> =
                     std::iter::once(images as usize).chain(piece.shape.iter().copied()).collect();
@@ -130,7 +130,8 @@ mod tests {
             shape: vec![3],
             bytes: vec![0; 48],
         }];
-        let layout = Layout::new(&pieces, 2, "this");
+        let layout =
+            Layout::new(&pieces, 2, "this", &BTreeMap::from([("labels".to_owned(), "[3]".to_owned())]));
         let write = |change: &dyn Fn(&File)| {
             let file =
                 File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();

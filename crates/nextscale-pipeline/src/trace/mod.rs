@@ -2,18 +2,25 @@
 //!
 //! For every scale k: `scale.{k}.conditional`, `.unconditional` (if requested), `.prior` (if a prior was
 //! applied), `.guided` `[images, h·w, channels]`; `.tokens` `[images, h·w]` int64 (`[images, h·w, slots]` if
-//! a position has several); `.canvas` `[images, C, H, W]`. And `images` `[images, 3, H, W]` in [0, 1].
+//! a position has several); `.canvas` `[images, C, H, W]`. And `images` `[images, 3, H, W]` in [0, 1]. A `TraceSpec`
+//! keeps part of it. The metadata has grids, labels, config and strengths.
 
+mod about;
 mod layout;
 
+pub(crate) use about::about;
+
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
+use half::f16;
 use nextscale_files::{Lock, LockError, unfinished_path};
 use nextscale_weights::StoredType;
 
+use crate::config::{TraceDtype, TraceField, TraceSpec};
 use crate::{Error, Result};
 use layout::{Begun, Layout, Piece};
 use nextscale_generate::observe::{Observer, Seen};
@@ -24,6 +31,8 @@ use nextscale_generate::{floats, integers};
 pub struct Trace {
     target: PathBuf,
     images: u64,
+    spec: TraceSpec,
+    about: BTreeMap<String, String>,
     fingerprint: String,
     open: Option<(File, Layout)>,
     seen: Vec<Piece>,
@@ -31,13 +40,19 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A trace of `images` images. `fingerprint` identifies the run; an unfinished file with the same one is
-    /// resumed.
+    /// A trace of what `spec` keeps of a run of `images` images. `fingerprint` identifies the run; an unfinished
+    /// file with the same one is resumed. `about` is further metadata.
     ///
     /// # Errors
     /// If an unfinished file exists that belongs to something else or is damaged, or another process is
     /// writing the trace.
-    pub fn new(target: &Path, images: u64, fingerprint: &str) -> Result<Self> {
+    pub fn new(
+        target: &Path,
+        images: u64,
+        fingerprint: &str,
+        spec: &TraceSpec,
+        about: BTreeMap<String, String>,
+    ) -> Result<Self> {
         let lock = Lock::beside(target).map_err(|error| match error {
             LockError::Held { .. } => Error::Folder(format!(
                 "another process is writing the trace {}; wait for it, or name another file with --trace",
@@ -45,10 +60,18 @@ impl Trace {
             )),
             LockError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
+        // A whole run is written as by earlier versions.
+        let fingerprint = match spec.is_all() {
+            true => fingerprint.to_owned(),
+            false => format!("{fingerprint} {spec:?}"),
+        };
+        let images = spec.count(images);
         let mut trace = Self {
             target: target.into(),
             images,
-            fingerprint: fingerprint.into(),
+            spec: spec.clone(),
+            about,
+            fingerprint,
             open: None,
             seen: Vec::new(),
             _lock: lock,
@@ -58,7 +81,7 @@ impl Trace {
             let file = OpenOptions::new().read(true).write(true).open(&unfinished);
             let file = file.map_err(Error::io("open", &unfinished))?;
             let length = file.metadata().map_err(Error::io("open", &unfinished))?.len();
-            trace.open = match Layout::read(&file, length, images, fingerprint) {
+            trace.open = match Layout::read(&file, length, images, &trace.fingerprint) {
                 Begun::Same(layout) => Some((file, layout)),
                 // Killed during its first write: the file is empty.
                 Begun::NoHeader => None,
@@ -88,9 +111,13 @@ impl Trace {
     /// If the file cannot be written.
     pub fn store(&mut self, images: &[u64]) -> Result<()> {
         let pieces = std::mem::take(&mut self.seen);
+        let places: Vec<Option<u64>> = images.iter().map(|&image| self.spec.place(image)).collect();
+        if places.iter().all(Option::is_none) {
+            return Ok(());
+        }
         let partial = self.unfinished();
         if self.open.is_none() {
-            let layout = Layout::new(&pieces, self.images, &self.fingerprint);
+            let layout = Layout::new(&pieces, self.images, &self.fingerprint, &self.about);
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(true).open(&partial);
             let file = file.map_err(Error::io("create", &partial))?;
@@ -103,8 +130,9 @@ impl Trace {
             let start = layout.start(piece, bytes).ok_or_else(|| {
                 Error::Folder(format!("{} has no place for `{}`; delete it", partial.display(), piece.name))
             })?;
-            for (bytes, &image) in piece.bytes.chunks_exact(bytes).zip(images) {
-                let at = start + image * bytes.len() as u64;
+            for (bytes, place) in piece.bytes.chunks_exact(bytes).zip(&places) {
+                let Some(place) = place else { continue };
+                let at = start + place * bytes.len() as u64;
                 file.write_all_at(bytes, at).map_err(Error::io("write", &partial))?;
             }
         }
@@ -141,37 +169,64 @@ impl Trace {
 
     fn see<const D: usize>(&mut self, name: String, tensor: &Tensor<D>) -> Result<()> {
         let shape = tensor.dims()[1..].to_vec();
-        let bytes = bytemuck::cast_slice(&floats(tensor.clone())?).to_vec();
-        self.seen.push(Piece { name, kind: StoredType::F32, shape, bytes });
+        let values = floats(tensor.clone())?;
+        let (kind, bytes) = match self.spec.dtype {
+            TraceDtype::F32 => (StoredType::F32, bytemuck::cast_slice(&values).to_vec()),
+            TraceDtype::F16 => {
+                let rounded: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+                (StoredType::F16, bytemuck::cast_slice(&rounded).to_vec())
+            }
+        };
+        self.seen.push(Piece { name, kind, shape, bytes });
         Ok(())
+    }
+
+    /// Whether priors are kept; they are computed for the trace if the rule does not need them.
+    pub fn keeps_priors(&self) -> bool {
+        self.spec.has(TraceField::Prior)
     }
 }
 
 impl Observer for Trace {
     fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         let k = seen.scale;
-        for (pass, map) in seen.logits.iter() {
-            self.see(format!("scale.{k}.{pass}"), map.values())?;
+        if !self.spec.has_scale(k) {
+            return Ok(());
         }
-        if let Some(prior) = seen.prior {
+        if self.spec.has(TraceField::Logits) {
+            for (pass, map) in seen.logits.iter() {
+                self.see(format!("scale.{k}.{pass}"), map.values())?;
+            }
+        }
+        if let Some(prior) = seen.prior.filter(|_| self.keeps_priors()) {
             self.see(format!("scale.{k}.prior"), prior.values())?;
         }
-        self.see(format!("scale.{k}.guided"), seen.guided.values())?;
-        let [_, positions, slots] = seen.draw.tokens.dims();
-        self.seen.push(Piece {
-            name: format!("scale.{k}.tokens"),
-            kind: StoredType::I64,
-            shape: if slots == 1 { vec![positions] } else { vec![positions, slots] },
-            bytes: bytemuck::cast_slice(&integers(seen.draw.tokens.clone())?).to_vec(),
-        });
-        Ok(self.see(format!("scale.{k}.canvas"), &seen.canvas.features)?)
+        if self.spec.has(TraceField::Guided) {
+            self.see(format!("scale.{k}.guided"), seen.guided.values())?;
+        }
+        if self.spec.has(TraceField::Tokens) {
+            let [_, positions, slots] = seen.draw.tokens.dims();
+            self.seen.push(Piece {
+                name: format!("scale.{k}.tokens"),
+                kind: StoredType::I64,
+                shape: if slots == 1 { vec![positions] } else { vec![positions, slots] },
+                bytes: bytemuck::cast_slice(&integers(seen.draw.tokens.clone())?).to_vec(),
+            });
+        }
+        if self.spec.has(TraceField::Canvas) {
+            self.see(format!("scale.{k}.canvas"), &seen.canvas.features)?;
+        }
+        Ok(())
     }
 
     fn wants_prior(&self) -> bool {
-        true
+        self.keeps_priors()
     }
 
     fn images(&mut self, images: &Tensor<4>) -> nextscale_generate::Result<()> {
-        Ok(self.see("images".into(), images)?)
+        if self.spec.has(TraceField::Images) {
+            self.see("images".into(), images)?;
+        }
+        Ok(())
     }
 }

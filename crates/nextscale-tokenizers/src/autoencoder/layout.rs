@@ -100,6 +100,25 @@ impl Layout {
         Ok(())
     }
 
+    /// The least number of weights that a model of these sizes has: those of each block's second convolution, and of the blocks in the
+    /// middle of both halves.
+    pub fn weights(&self) -> u128 {
+        let square = |level: usize| (self.level_channels(level) as u128).pow(2);
+        let blocks = |level: usize| (self.encoder_blocks[level] as u128) + self.decoder_blocks[level] as u128;
+        let levels = self.multipliers.len();
+        let of_levels: u128 = (0..levels).map(|level| 9 * square(level) * blocks(level)).sum();
+        of_levels + levels.checked_sub(1).map_or(0, |last| 72 * square(last))
+    }
+
+    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what the two convolutions of every block make.
+    pub fn bytes_of_image(&self, side: usize) -> u128 {
+        let of_level = |level: usize| {
+            let blocks = self.encoder_blocks[level].saturating_add(self.decoder_blocks[level]);
+            memory::of_f32(&[2, blocks, self.level_channels(level), side >> level, side >> level])
+        };
+        (0..self.multipliers.len()).map(of_level).fold(0, u128::saturating_add)
+    }
+
     /// Refuses sizes whose largest tensors by themselves, in f32, exceed the machine's memory.
     fn fits_in_memory(&self) -> Result<()> {
         let widest = self.multipliers.iter().copied().max().unwrap_or(1);
@@ -115,6 +134,8 @@ impl Layout {
         ] {
             memory::check(field, &format!("a tokenizer with {field} {size}"), memory::of_f32(sizes))?;
         }
+        let all = self.weights();
+        memory::check("model", &format!("an autoencoder of {all} weights"), all.saturating_mul(4))?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use nextscale_core::{Error, Result};
+use nextscale_core::{Error, Result, ScaleSchedule, memory};
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::{Layout, NormGroups};
@@ -67,8 +67,18 @@ impl BsqVaeConfig {
         self.layout().check()
     }
 
+    /// Checks that the images of `schedule` are not beyond all memory.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with what they would take.
+    pub fn check_scales(&self, schedule: &ScaleSchedule) -> Result<()> {
+        let (last, side) = (schedule.last(), self.reduction());
+        let bytes = memory::of_f32(&[last.height, last.width, side, side, 3]);
+        memory::check("scales", &format!("an image of {last} tokens"), bytes)
+    }
+
     /// The sizes of encoder and decoder.
-    pub(super) fn layout(&self) -> Layout {
+    pub fn layout(&self) -> Layout {
         Layout {
             channels: self.channels,
             multipliers: self.multipliers.clone(),

@@ -22,6 +22,7 @@ impl BsqVaeConfig {
         device: &Device,
     ) -> Result<MultiScaleBsq> {
         self.check()?;
+        self.check_scales(&schedule)?;
         let empty = BsqVae::empty(self, true, device);
         let shapes: BTreeMap<_, _> = parameters::shapes(&empty, str::to_owned).into_iter().collect();
         let supply =

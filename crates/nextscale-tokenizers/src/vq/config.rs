@@ -71,7 +71,7 @@ impl VqvaeConfig {
     }
 
     /// The sizes of encoder and decoder.
-    pub(super) fn layout(&self) -> Layout {
+    pub fn layout(&self) -> Layout {
         Layout {
             channels: self.channels,
             multipliers: self.multipliers.clone(),

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::examples::Examples;
 use super::{Drawing, Lesson, TrainableBackbone};
 use crate::cache::{Kept, TokenSet, Tokens};
-use crate::config::BackboneSettings;
+use crate::config::{BackboneSettings, tell_repeats};
 use crate::data::{Dataset, View};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -62,6 +62,8 @@ pub fn train_backbone<T: TrainableBackbone>(
     let data = settings.data.load()?;
     check_dtype(settings.dtype, device)?;
     let kind = make(&data)?;
+    let of_image = kind.bytes_of_image(tokenizer.schedule().positions());
+    settings.training.fits(settings.batch, of_image)?;
     let training_device = device.clone().autodiff();
     let model = match &settings.start {
         Some(start) => kind.open(start, &training_device)?,
@@ -77,6 +79,7 @@ pub fn train_backbone<T: TrainableBackbone>(
         let examples = Examples::moved(&data.train, settings.shift, settings.flips)?;
         (of_run(Kept::Test)?.test, examples)
     };
+    tell_repeats(settings.batch, examples.len(), options);
     let mut task = BackboneTask {
         kind,
         settings,

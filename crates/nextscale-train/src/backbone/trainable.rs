@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_backbones::{Backbone, Conditioner};
-use nextscale_core::Condition;
+use nextscale_core::{Condition, memory};
 use nextscale_tokenizers::Tokenizer;
 
 use super::Lesson;
@@ -50,6 +50,12 @@ pub trait TrainableBackbone: Sync {
     /// # Errors
     /// If the file cannot be read, or belongs to another network.
     fn open(&self, start: &Path, device: &Device) -> Result<Self::Model>;
+
+    /// The least bytes that a step keeps for an image of so many positions, so that a batch beyond all memory is refused before the
+    /// first step. By default a number for each position.
+    fn bytes_of_image(&self, positions: usize) -> u128 {
+        memory::of_f32(&[positions])
+    }
 
     /// Which parameters the optimiser treats how.
     fn groups(&self, model: &Self::Model) -> Groups;

@@ -74,6 +74,12 @@ impl Classifier {
         self
     }
 
+    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what a stage's two layers make.
+    pub(crate) fn bytes_of_image([channels, stages]: [usize; 2], side: usize) -> u128 {
+        let of_stage = |stage: usize| memory::of_f32(&[2, channels << stage, side >> stage, side >> stage]);
+        (0..stages).map(of_stage).sum()
+    }
+
     /// The output of each stage for images `[batch, 3, h, w]` in [-1, 1]: `[batch, channels·2^i, h/2^i,
     /// w/2^i]`.
     pub fn features(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
@@ -158,7 +164,7 @@ impl Classifier {
 }
 
 /// Checks what the norms and halvings require.
-fn check_sizes(channels: usize, stages: usize) -> Result<()> {
+pub(super) fn check_sizes(channels: usize, stages: usize) -> Result<()> {
     if channels == 0 || !channels.is_multiple_of(GROUP) {
         return Err(Error::setting("channels", format!("{channels} is not a multiple of {GROUP}")));
     }
@@ -167,7 +173,6 @@ fn check_sizes(channels: usize, stages: usize) -> Result<()> {
     }
     let widest = (channels as u128) << (stages - 1);
     let bytes = widest.saturating_mul(widest).saturating_mul(36);
-    memory::check("channels", &format!("a classifier of {widest} channels at its last stage"), bytes)
-        .map_err(|error| Error::setting("channels", error.to_string()))?;
+    memory::check("channels", &format!("a classifier of {widest} channels at its last stage"), bytes)?;
     Ok(())
 }

@@ -5,8 +5,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::Dtype;
 use nextscale_kernels::cross_entropy;
 
+use super::model::check_sizes;
 use super::{Classifier, NamedClassifier};
-use crate::config::TrainClassifier;
+use crate::config::{TrainClassifier, tell_repeats};
 use crate::data::{Dataset, Images, View};
 use crate::evaluation::Evaluation;
 use crate::mixed::check_dtype;
@@ -34,6 +35,7 @@ const FLIPS: u64 = 1;
 /// Those of the data, of the sizes in the config, and of the run.
 pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
+    check_sizes(config.channels, config.stages)?;
     check_dtype(config.dtype, device)?;
     let data = config.data.load()?;
     let sizes = [config.channels, config.stages, data.classes.len()];
@@ -44,6 +46,9 @@ pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &De
             format!("{} stages halve images of {} pixels too often", config.stages, data.train.size),
         ));
     }
+    let of_image = Classifier::bytes_of_image([config.channels, config.stages], data.train.size);
+    config.training.fits(config.batch, of_image)?;
+    tell_repeats(config.batch, data.train.len(), options);
     let mut task = ClassifierTask {
         config,
         order: Order::new(data.train.len(), config.seed),

@@ -113,8 +113,7 @@ fn files(folder: &Path, classes: &[String], left_out: &mut BTreeMap<String, u64>
 fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
     let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
     let bytes = image.saturating_mul(files.len() as u128);
-    memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)
-        .map_err(|error| Error::setting("size", error.to_string()))?;
+    memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)?;
     let decoded: Vec<Vec<u8>> =
         files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
     Images::new(folder, size, decoded.concat(), files.into_iter().map(|(_, label)| label).collect())

@@ -121,10 +121,10 @@ fn options(folder: &Path, name: &str) -> Options {
     Options { quiet: true, resume: true, ..Options::new(folder.join(name)) }
 }
 
-/// The log without its last column, which is a speed.
+/// The log without its last two columns, which are a speed and a time.
 fn losses(options: &Options) -> Vec<String> {
     let text = std::fs::read_to_string(options.out.join("log.csv")).unwrap();
-    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
+    text.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -142,6 +142,9 @@ fn a_resumed_run_equals_a_straight_one_bit_for_bit() {
     assert_eq!(go(&resumed, None, 30).unwrap().evaluation, outcome.evaluation);
     assert_eq!(losses(&resumed), losses(&straight));
     assert_eq!(losses(&straight).len(), 1 + 8);
+    let table = crate::log::Table::read(&resumed.out.join("log.csv")).unwrap();
+    let seconds: Vec<f64> = table.points(SECONDS).unwrap().into_iter().map(|(_, seconds)| seconds).collect();
+    assert!(seconds[0] > 0.0 && seconds.is_sorted() && seconds.len() == 8, "{seconds:?}");
     let bytes = |options: &Options, file: &str| std::fs::read(options.out.join(file)).unwrap();
     for file in [
         checkpoint::FILE,
@@ -180,7 +183,8 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     let options = options(folder.path(), "run");
     go(&options, Some(2), 30).unwrap();
     let again = Options { resume: false, ..options };
-    assert!(go(&again, None, 30).unwrap_err().to_string().contains("--resume"));
+    let error = go(&again, None, 30).unwrap_err().to_string();
+    assert!(error.contains("after step 3; go on from it with --resume"), "{error}");
 }
 
 /// The weights of a checkpoint.

@@ -14,7 +14,7 @@ use super::terms::Terms;
 use super::trainable::Quantised;
 use crate::adversarial::Game;
 use crate::classifier::Classifier;
-use crate::config::{Learn, TokenizerSettings};
+use crate::config::{Learn, TokenizerSettings, tell_repeats};
 use crate::data::{Dataset, Images, View};
 use crate::discriminator::Discriminator;
 use crate::evaluation::Evaluation;
@@ -77,6 +77,7 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
             ),
         ));
     }
+    settings.training.fits(settings.batch, kind.bytes_of_image(data.train.size))?;
     let perceptual = match &settings.perceptual {
         Some(term) => {
             let classifier = open_classifier(&term.classifier, data.train.size, &training_device)?;
@@ -98,6 +99,7 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
         (Learn::Decoder, Some(start)) => Some(Fixed::open(&kind, start, settings, &data, options, device)?),
         _ => None,
     };
+    tell_repeats(settings.batch, data.train.len(), options);
     let model = Networks { autoencoder, discriminator };
     let mut task = TokenizerTask {
         kind,

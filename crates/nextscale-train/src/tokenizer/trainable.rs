@@ -3,7 +3,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nextscale_core::{Draw, Dtype, Error as CoreError};
+use nextscale_core::{Draw, Dtype, Error as CoreError, memory};
 use nextscale_tokenizers::Tokenizer;
 
 use crate::Result;
@@ -49,6 +49,12 @@ pub trait TrainableTokenizer: Sync {
 
     /// The same network in mixed precision, or back in f32.
     fn computing_in(&self, model: Self::Model, dtype: Dtype) -> Self::Model;
+
+    /// The least bytes that a step keeps for an image of `side` × `side` pixels, so that a batch beyond all memory is refused before
+    /// the first step. By default the image itself.
+    fn bytes_of_image(&self, side: usize) -> u128 {
+        memory::of_f32(&[3, side, side])
+    }
 
     /// Encodes and quantises images `[batch, 3, H, W]` in [-1, 1].
     ///

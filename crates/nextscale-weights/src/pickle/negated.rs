@@ -1,5 +1,6 @@
 //! Values that torch stores with their sign flipped, which the reader of `.pth` files ignores.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -49,7 +50,7 @@ pub(crate) fn negated(path: &Path) -> Option<String> {
 
 /// The key before the first call whose last argument is `{.., "neg": True}`.
 fn find(pickle: &[u8]) -> Option<String> {
-    let (mut rebuilders, mut negs) = (Vec::new(), Vec::new());
+    let (mut rebuilders, mut negs) = (HashSet::new(), HashSet::new());
     let (mut last_text, mut key) = ("", String::new());
     // How much of: the text "neg", True, an item set, the arguments' tuple.
     let mut matched = 0;

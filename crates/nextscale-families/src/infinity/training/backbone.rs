@@ -1,5 +1,5 @@
-//! The training of Infinity's transformer on the bits of a frozen tokenizer, with bitwise self-correction, together with the T5 encoder
-//! that reads the captions.
+//! The training of Infinity's transformer on the bits of a frozen tokenizer, with bitwise self-correction, together
+//! with the T5 encoder of the captions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,24 +24,24 @@ pub use super::learner::TextToImage;
 use super::prompts::Prompts;
 use crate::training::{Architecture, ModelPart};
 
-/// The files that a finished run leaves beside the transformer's.
+/// The files that a finished run writes beside the transformer's.
 const TEXT: &str = "text.safetensors";
 const VOCABULARY: &str = "tokenizer.json";
-/// The text encoder's header says by this name from where on words of captions hold.
+/// The name in the text encoder's header of the thresholds from which captions' words hold.
 pub const THRESHOLDS: &str = "thresholds";
 
-/// What a training's config names `Infinity`.
+/// The architecture that a training's config calls `Infinity`.
 pub fn architecture() -> Architecture {
     Architecture::new(ModelPart::Backbone, "Infinity", |config: TrainInfinity, folder, options, device| {
         train_infinity(&config.relative_to(folder), options, device)
     })
 }
 
-/// Trains a transformer and its text encoder on captions of the config's data, see [`nextscale_train::train_backbone`]. It leaves
-/// `backbone.safetensors`, `text.safetensors` and `tokenizer.json`, which with the tokenizer make a model.
+/// Trains a transformer and its text encoder on captions of the config's data, see [`nextscale_train::train_backbone`].
+/// It writes `backbone.safetensors`, `text.safetensors` and `tokenizer.json`, which together with the tokenizer are a model.
 ///
 /// # Errors
-/// Those of the data, of the tokenizer's file, of the sizes in the config, and of the run.
+/// Errors of the data, the tokenizer's file, the sizes in the config, and the run.
 pub fn train_infinity(config: &TrainInfinity, options: &Options, device: &Device) -> Result<Outcome> {
     config.check()?;
     let tokenizer = Arc::new(open_tokenizer(&config.tokenizer, device)?);
@@ -68,7 +68,7 @@ pub fn train_infinity(config: &TrainInfinity, options: &Options, device: &Device
     nextscale_train::train_backbone(make, tokenizer, &config.settings(), config, options, device)
 }
 
-/// The bitwise tokenizer of a file with its scales in its header, as training writes it, with its encoder.
+/// The bitwise tokenizer, with its encoder, of a file whose header has its scales, as training writes it.
 fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleBsq> {
     let file = WeightFile::open(path).map_err(|error| Error::data(path, error.to_string()))?;
     MultiScaleBsq::load_own(&file, device).map_err(|error| Error::data(path, error.to_string()))
@@ -84,7 +84,7 @@ struct InfinityTraining<'a> {
     sizes: Sizes,
     captioner: Captioner,
     vocabulary: PromptTokenizer,
-    /// The vocabulary as it is written.
+    /// The vocabulary as written to the file.
     json: String,
 }
 
@@ -100,8 +100,7 @@ impl TrainableBackbone for InfinityTraining<'_> {
         let vocabulary = start.with_file_name(VOCABULARY);
         let said = std::fs::read_to_string(&vocabulary).map_err(Error::io(&vocabulary))?;
         if said != self.json {
-            let message =
-                "is another vocabulary than that of these captions; give weights that were trained on them";
+            let message = "is not the vocabulary of these captions; give weights that were trained on them";
             return Err(Error::data(vocabulary, message));
         }
         let files = [start, &start.with_file_name(TEXT)];
@@ -129,7 +128,7 @@ impl TrainableBackbone for InfinityTraining<'_> {
         (0..rows * columns).map(|i| prompt(i / columns)).collect()
     }
 
-    /// Bits are made wrong between the features and the labels, which kept tokens do not tell.
+    /// Bits are flipped between the features and the labels, so stored tokens do not suffice.
     fn reads_pixels(&self) -> bool {
         true
     }
@@ -137,7 +136,7 @@ impl TrainableBackbone for InfinityTraining<'_> {
     fn lesson(&self, tokenizer: &dyn Tokenizer, material: Material, keys: &[u64]) -> Result<Lesson> {
         let images = match material {
             Material::Images(images) => images,
-            // Without features nothing can be corrected.
+            // Correction needs features.
             Material::Tokens(tokens) => return Ok(Lesson::of_tokens(tokenizer, tokens)?),
         };
         self.config.self_correction.lesson(&self.tokenizer, images, keys)
@@ -162,7 +161,9 @@ impl TrainableBackbone for InfinityTraining<'_> {
         let tokens = |condition: &Condition| match condition {
             Condition::Prompt(text) => Ok(Some(self.vocabulary.tokens(text).map_err(text_error)?.ids)),
             Condition::Null => Ok(None),
-            other => Err(Error::setting("condition", format!("texts are learnt here, not {other}"))),
+            other => {
+                Err(Error::setting("condition", format!("this model learns from texts, not from {other}")))
+            }
         };
         let texts = conditions.iter().map(tokens).collect::<Result<Vec<_>>>()?;
         let rows = model.rows(&texts, self.vocabulary.end(), dropped)?;
@@ -196,7 +197,7 @@ impl TrainableBackbone for InfinityTraining<'_> {
     }
 }
 
-/// What a sample sheet asks for, a row each, of the classes in their order.
+/// The prompts of a sample sheet, one per row, with the classes in their order.
 const SHEET: [&str; 10] = [
     "a white {}",
     "a red {}",

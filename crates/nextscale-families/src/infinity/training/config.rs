@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::correction::SelfCorrection;
 
-/// The training of an Infinity transformer and its text encoder on captions that a program makes.
+/// The training of an Infinity transformer and its text encoder on generated captions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainInfinity {
@@ -19,17 +19,17 @@ pub struct TrainInfinity {
     pub data: Source,
     /// The bitwise tokenizer's weights, as its training wrote them.
     pub tokenizer: PathBuf,
-    /// Decides the first weights, the order of images, captions, the dropped prompts and the wrong bits.
+    /// Determines the first weights, the order of images, captions, dropped prompts and wrong bits.
     #[serde(default)]
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Learn from mirrored images too.
     #[serde(default = "yes")]
     pub flips: bool,
-    /// Learn from images that move by up to so many pixels each way, every time by others; what moves in is their reflection.
+    /// Shift images at random by up to this many pixels in each direction, afresh each time; reflections fill the gaps.
     #[serde(default)]
     pub shift: usize,
     /// The transformer.
@@ -37,18 +37,18 @@ pub struct TrainInfinity {
     /// The text encoder.
     #[serde(default)]
     pub text: TextSizes,
-    /// A transformer's weights to begin from in place of fresh ones, as a training of the same sizes wrote them; the text encoder's
-    /// and its vocabulary lie beside it.
+    /// A transformer's weights to start from instead of fresh ones, as a training of the same sizes wrote them, with the
+    /// text encoder and its vocabulary beside them.
     #[serde(default)]
     pub start: Option<PathBuf>,
-    /// The share of prompts that are replaced by the rows of no text, for classifier-free guidance.
+    /// The share of prompts that are replaced by the null condition, for classifier-free guidance.
     #[serde(default = "tenth")]
     pub prompt_dropout: f64,
     /// The wrong bits that the transformer learns to correct.
     #[serde(default)]
     pub self_correction: SelfCorrection,
-    /// What the transformer's linear layers and attention multiply: `f32`, or `bf16` for mixed precision (weights, sums, the
-    /// softmax, the text encoder and all else stay f32), which is faster on CPUs that have it.
+    /// The type of the inputs of the transformer's linear layers and attention: `f32`, or `bf16` for mixed precision
+    /// (weights, sums, the softmax, the text encoder and all else stay f32), which is faster on CPUs that have it.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -66,15 +66,15 @@ pub struct TransformerSizes {
     pub width: usize,
     /// Attention heads; they divide the width, and their channels are a multiple of 4.
     pub heads: usize,
-    /// Channels inside the MLP; 4 times the width where not given.
+    /// Channels inside the MLP; 4 times the width by default.
     #[serde(default)]
     pub hidden: Option<usize>,
-    /// What the rows of the modulation that make gates begin with, as a share of the other weights' deviation.
+    /// The initial deviation of the modulation's gate rows, as a share of the other weights'.
     #[serde(default = "gate")]
     pub gate: f64,
 }
 
-/// The sizes of a T5 encoder; its vocabulary is the captions'.
+/// The sizes of a T5 encoder; the captions determine its vocabulary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextSizes {
@@ -84,11 +84,11 @@ pub struct TextSizes {
     pub width: usize,
     /// Attention heads.
     pub heads: usize,
-    /// Channels of a head.
+    /// Channels per head.
     pub head_width: usize,
     /// Hidden channels of the feed-forward.
     pub hidden: usize,
-    /// Rows that stand for no text: the most tokens that a prompt may have, its end included.
+    /// Rows of the null condition: the most tokens that a prompt may have, including the end token.
     pub rows: usize,
 }
 
@@ -109,7 +109,7 @@ impl TextSizes {
 }
 
 impl TrainInfinity {
-    /// What it has in common with every backbone's training.
+    /// The settings shared by every backbone's training.
     pub fn settings(&self) -> BackboneSettings {
         BackboneSettings {
             data: self.data.clone(),
@@ -137,17 +137,17 @@ impl TrainInfinity {
         }
     }
 
-    /// Checks what no other part checks.
+    /// Checks settings that nothing else checks.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the field.
     pub fn check(&self) -> Result<()> {
         if !(0.0..=1.0).contains(&self.prompt_dropout) {
-            let message = format!("{} is no share; give a number from 0 to 1", self.prompt_dropout);
+            let message = format!("{} is not a share; give a number from 0 to 1", self.prompt_dropout);
             return Err(Error::setting("prompt_dropout", message));
         }
         if self.text.rows == 0 {
-            return Err(Error::setting("text.rows", "0 leave no room for a text's end; give at least 1"));
+            return Err(Error::setting("text.rows", "0 leaves no room for a text's end; give at least 1"));
         }
         self.self_correction.check()?;
         self.settings().check()
@@ -159,14 +159,14 @@ impl TrainInfinity {
         let schedule = tokenizer.schedule().clone();
         if schedule.len() < 2 {
             let message = format!(
-                "{} has one scale, and a transformer learns what comes after the first; give one of several",
+                "{} has only one scale, and a transformer predicts those after the first; give one with several",
                 self.tokenizer.display()
             );
             return Err(Error::setting("tokenizer", message));
         }
         let config = InfinityConfig {
             hidden: hidden.unwrap_or(4 * width),
-            // There are as many as are trained.
+            // As many as are trained.
             levels: schedule.len(),
             text_width: self.text.width,
             text_rows: self.text.rows,

@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 /// Probabilities of a wrong bit are multiples of this.
 const STEP: f64 = 0.01;
-/// Keys of the streams of random numbers.
+/// The keys of random streams.
 const PROBABILITY: u64 = 1;
 const BITS: u64 = 2;
 
-/// Bitwise self-correction (Han et al., "Infinity", 2025, section 3.4): scales are made of some wrong bits, and the labels of later
-/// scales are what is left to be said then.
+/// Bitwise self-correction (Han et al., "Infinity", 2025, section 3.4): some bits of every scale are flipped, and the labels
+/// of later scales are the bits of what then remains.
 ///
-/// For each scale a probability is drawn from {0, 0.01, …, `strength`}, and each of its bits is wrong with it. Upstream draws the
-/// probability once for a batch and here every image has its own, so that what is learnt of an image does not depend on the images
-/// beside it; the mean over batches is the same.
+/// For each scale a probability is drawn from {0, 0.01, …, `strength`}, with which each of its bits is flipped. Upstream draws
+/// it once per batch; here every image has its own, so that what an image teaches does not depend on its batch. The mean over
+/// batches is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfCorrection {
     /// The largest probability of a wrong bit, from 0 (plain teacher forcing) to 1; hundredths count.
     pub strength: f64,
-    /// The first scales, whose bits may be wrong; all where not given. The last scale's are never, as nothing comes after it.
+    /// How many of the first scales may have wrong bits; all by default. The last scale has none, as nothing follows it.
     pub scales: Option<usize>,
 }
 
 impl Default for SelfCorrection {
-    /// Upstream's.
+    /// Upstream's default.
     fn default() -> Self {
         Self { strength: 0.3, scales: None }
     }
@@ -37,11 +37,11 @@ impl SelfCorrection {
         if (0.0..=1.0).contains(&self.strength) {
             return Ok(());
         }
-        let message = format!("{} is no probability; give a number from 0 to 1", self.strength);
+        let message = format!("{} is not a probability; give a number from 0 to 1", self.strength);
         Err(Error::setting("self_correction.strength", message))
     }
 
-    /// What is learnt from images `[images, 3, H, W]` in [-1, 1], each with a key that its wrong bits are a function of.
+    /// The inputs and labels of images `[images, 3, H, W]` in [-1, 1]. Each image's wrong bits are a function of its key.
     pub(super) fn lesson(
         &self,
         tokenizer: &MultiScaleBsq,
@@ -55,7 +55,7 @@ impl SelfCorrection {
     }
 
     /// Which bits are wrong, for [`teach`](nextscale_tokenizers::bitwise::MultiScaleBsq::teach): for each scale `[images, bits, h, w]`
-    /// on its latents, a function of each image's key.
+    /// on its latents, as a function of each image's key.
     fn flips(&self, keys: &[u64], bits: usize, scales: &Scales, device: &Device) -> Vec<Tensor<4, Bool>> {
         let count = (scales.len() - 1).min(self.scales.unwrap_or(usize::MAX));
         let flips = |k: usize| {
@@ -150,7 +150,7 @@ mod tests {
         assert!(shares(none, &[7, 8], 64).concat().iter().all(|share| *share == 0.0));
     }
 
-    /// The loop of training as it is written down, in the steps that generation takes.
+    /// The training loop as published, with the steps of generation.
     #[test]
     fn a_lesson_is_what_generation_would_read_after_the_wrong_bits_and_what_is_left_then() {
         let device = Device::flex();

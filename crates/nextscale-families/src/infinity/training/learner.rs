@@ -11,12 +11,12 @@ use nextscale_train::task::Groups;
 use nextscale_train::{Error, Result};
 use nextscale_weights::WeightFile;
 
-/// A transformer and the text encoder that trains along with it.
+/// A transformer and the text encoder trained with it.
 #[derive(Module, Debug)]
 pub struct TextToImage {
-    /// Bits of the scales before, and rows of a text, to bits.
+    /// From the bits of earlier scales, and a text's rows, to bits.
     pub backbone: Infinity,
-    /// Tokens of a text to rows.
+    /// From a text's tokens to rows.
     pub text: T5,
 }
 
@@ -44,7 +44,7 @@ impl TextToImage {
         })
     }
 
-    /// The transformer of a file, and the encoder of another.
+    /// The transformer from one file, and the encoder from another.
     pub(super) fn open(
         sizes: &Sizes,
         [backbone, text]: [&Path; 2],
@@ -72,8 +72,8 @@ impl TextToImage {
         })
     }
 
-    /// The rows of texts by their tokens, with the rows of no text in place of those that are `dropped`. Of a text that is `None`
-    /// there are all of these.
+    /// The rows of texts, given as tokens; texts that are `dropped` get the null condition's rows, as many as they have
+    /// tokens, and a text that is `None` gets all of those.
     pub(super) fn rows(
         &self,
         texts: &[Option<Vec<u32>>],
@@ -91,7 +91,7 @@ impl TextToImage {
         Ok(self.backbone.without_text(&rows, &dropped)?)
     }
 
-    /// What the optimiser does with which parameters: blocks' matrices, of both, are Muon's.
+    /// The optimiser for each parameter: Muon takes the matrices of both models' blocks.
     pub(super) fn groups(&self) -> Groups {
         let mut groups = Groups::default();
         for named in self.backbone.parameters() {
@@ -101,7 +101,7 @@ impl TextToImage {
             groups.matrices.extend(matrices_in(&named.key).map(|count| (named.id(), count)));
         }
         for named in self.text.parameters() {
-            // Tables of embeddings and of positions are not decayed.
+            // Embedding and position tables have no weight decay.
             if named.key.ends_with(".weight") && is_text_matrix(&named.key) {
                 groups.decayed.insert(named.id());
                 groups.matrices.insert(named.id(), 1);
@@ -111,10 +111,10 @@ impl TextToImage {
     }
 }
 
-/// Parameters of several axes that are never decayed, as embeddings are not.
+/// Parameters of several axes without weight decay, like embeddings.
 const UNDECAYED: [&str; 2] = ["cfg_uncond", "text_proj_for_sos.ca.mat_q"];
 
-/// How many matrices lie one beside the other in a block's parameter under upstream's `key`. `None` for what is no such matrix.
+/// How many matrices a block's parameter under upstream's `key` stacks; `None` if it is not such a matrix.
 fn matrices_in(key: &str) -> Option<usize> {
     if !key.starts_with("block") {
         return None;
@@ -133,7 +133,7 @@ fn is_text_matrix(key: &str) -> bool {
         || ["wi_0", "wi_1", "wo"].iter().any(|name| key.ends_with(&format!("DenseReluDense.{name}.weight")))
 }
 
-/// Rows with places up to `length`, all of which those that are `whole` have.
+/// Rows padded to `length`; for texts in `whole`, the mask covers all of it.
 fn lengthened(rows: ConditionRows, whole: &[bool], length: usize) -> Result<ConditionRows> {
     let ConditionRows::Embeddings { values, mask } = rows else { return Ok(rows) };
     let [batch, longest, width] = values.dims();
@@ -151,7 +151,7 @@ fn lengthened(rows: ConditionRows, whole: &[bool], length: usize) -> Result<Cond
     Ok(ConditionRows::Embeddings { values, mask: Tensor::<2, Bool>::from_data(mask, &device) })
 }
 
-/// The sizes of an encoder as a tree, to compare.
+/// An encoder's sizes as a tree, for comparison.
 fn text_tree(config: &T5Config) -> serde_json::Value {
     let T5Config { vocabulary, width, depth, heads, head_width, hidden, .. } = *config;
     serde_json::json!({
@@ -159,7 +159,7 @@ fn text_tree(config: &T5Config) -> serde_json::Value {
     })
 }
 
-/// Refuses weights to begin from that are of other sizes.
+/// Refuses starting weights of other sizes.
 fn same(path: &Path, there: &serde_json::Value, here: &serde_json::Value) -> Result<()> {
     let differences: Vec<String> = differences(there, here)
         .into_iter()
@@ -180,7 +180,7 @@ fn same(path: &Path, there: &serde_json::Value, here: &serde_json::Value) -> Res
 mod tests {
     use burn::module::ParamId;
     use nextscale_core::ScaleSchedule;
-    use nextscale_train::params::parameters;
+    use nextscale_train::params::{parameters, replace, take_gradients};
 
     use super::*;
 
@@ -230,6 +230,41 @@ mod tests {
         let short = model.rows(&texts[..2], 1, &[true, false]).unwrap();
         let ConditionRows::Embeddings { values, .. } = short else { panic!() };
         assert_eq!((values.dims(), row(&values, 0, 3)), ([2, 3, 8], null(3)));
+    }
+
+    /// The gradient of the encoder's parameters is the loss's slope along them, and texts that are dropped have no part in it.
+    #[test]
+    fn the_text_encoder_learns_through_the_transformer() {
+        let device = Device::flex().autodiff();
+        let fresh = Initialisation { seed: 1, gate: 1.0 };
+        let model = TextToImage::fresh(&sizes(), &fresh, &device, Dtype::F32).unwrap();
+        let texts = [Some(vec![4, 5, 1]), Some(vec![6, 1]), None];
+        let features = Tensor::<3>::ones([3, 4, 3], &device);
+        let loss = |model: &TextToImage| {
+            let rows = model.rows(&texts, 1, &[false, true, false]).unwrap();
+            let logits = model.backbone.logits(features.clone(), &rows).unwrap();
+            (logits.clone() * logits).mean()
+        };
+        let gradients = take_gradients(&model, loss(&model).backward());
+        let numbers = |name: &str| gradients[name].to_data().iter::<f32>().collect::<Vec<_>>();
+        let size = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        let embedding = numbers("text.embedding");
+        assert!(size(&embedding[4 * 8..5 * 8]) > 0.0 && size(&embedding[6 * 8..7 * 8]) == 0.0);
+        assert!(size(&numbers("backbone.text.unconditional")) > 0.0);
+
+        let square: f64 =
+            gradients.keys().filter(|name| name.starts_with("text.")).map(|name| size(&numbers(name))).sum();
+        let moved = |step: f64| {
+            let moved = replace(model.clone(), |parameter| {
+                let gradient =
+                    gradients.get(&parameter.name).filter(|_| parameter.name.starts_with("text."))?;
+                Some(parameter.values + gradient.clone() * step)
+            });
+            f64::from(loss(&moved).into_scalar::<f32>())
+        };
+        let step = 1e-2 / square.sqrt();
+        let slope = (moved(step) - moved(-step)) / (2.0 * step);
+        assert!((slope / square - 1.0).abs() < 0.03, "{slope} for {square}");
     }
 
     #[test]

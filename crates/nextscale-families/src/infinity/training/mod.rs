@@ -1,4 +1,4 @@
-//! What of Infinity is trained: its tokenizer, and its transformer together with a small text encoder.
+//! The trainings of Infinity: of its tokenizer, and of its transformer together with a small text encoder.
 
 pub mod backbone;
 mod config;

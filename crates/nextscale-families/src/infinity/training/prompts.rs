@@ -7,13 +7,13 @@ use nextscale_text::{PromptTokenizer, T5};
 
 use super::super::texts;
 
-/// The conditioner of a model in training, which encodes the prompts that it is asked for.
+/// The conditioner of a model in training, which encodes prompts as they come.
 pub(super) struct Prompts {
     /// The encoder.
     pub text: T5,
     /// Its vocabulary.
     pub vocabulary: PromptTokenizer,
-    /// The rows of no text.
+    /// The rows of the null condition.
     pub null: Tensor<2>,
 }
 

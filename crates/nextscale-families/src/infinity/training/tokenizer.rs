@@ -1,7 +1,6 @@
-//! The training of bitwise tokenizers: Infinity's, and whatever else quantises residuals to signs.
+//! The training of bitwise tokenizers: Infinity's, and others that quantise residuals to signs.
 //!
-//! The quantiser has no codebook, so nothing is restarted; its loss keeps latents near their codes and bits
-//! in use.
+//! The quantiser has no codebook, so nothing is restarted; its loss keeps latents near their codes and bits in use.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,19 +23,19 @@ use crate::training::{Architecture, ModelPart};
 pub struct TrainBitwise {
     /// The images.
     pub data: Source,
-    /// Decides the first weights, the order of images and flips.
+    /// Determines the first weights, the order of images and flips.
     #[serde(default)]
     pub seed: u64,
-    /// Updates.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Mirror half of the images.
     #[serde(default = "yes")]
     pub flips: bool,
     /// The autoencoder and its bits.
     pub model: BsqVaeConfig,
-    /// What of it is trained.
+    /// Which part is trained.
     #[serde(default)]
     pub learn: Learn,
     /// The scales of tokens, coarse to fine.
@@ -47,21 +46,20 @@ pub struct TrainBitwise {
     /// A distance between features of a classifier, beside that of pixels.
     #[serde(default)]
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and what it says beside the other
-    /// terms.
+    /// A discriminator that learns to tell reconstructions from images, and the weight of its verdict.
     #[serde(default)]
     pub adversarial: Option<AdversarialTerm>,
-    /// Weights to begin from in place of fresh ones.
+    /// Weights to start from instead of fresh ones.
     #[serde(default)]
     pub start: Option<PathBuf>,
     /// Weight of the quantiser's loss, which is `commitment` and `entropy` together.
     #[serde(default = "one")]
     pub quantiser_weight: f64,
-    /// How the quantiser's loss is made up.
+    /// The terms of the quantiser's loss.
     #[serde(default)]
     pub quantiser: QuantiserLoss,
-    /// What 3×3 convolutions multiply: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and
-    /// all else stay f32), which is faster on CPUs that have it.
+    /// The type of 3×3 convolutions' inputs: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and all
+    /// else stay f32), which is faster on CPUs that have it.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -71,11 +69,11 @@ pub struct TrainBitwise {
 
 /// The loss of a bitwise quantiser: weights and the temperature of its soft bits.
 ///
-/// With u the unit vectors that are coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t
-/// (Zhao and others, 2024, "Image and Video Tokenization with Binary Spherical Quantization", section 3.1),
-/// the entropy term is `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position is to be sure
-/// of its bits, and all positions together are to use both values of each. The commitment is the squared
-/// distance of the features to the quantised ones and of u to its corners (van den Oord and others, 2017).
+/// With u the unit vectors to be coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t (Zhao et al., 2024,
+/// "Image and Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy term is
+/// `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position should be certain of its bits, and all positions
+/// together should use both values of each. The commitment is the squared distance of the features to the quantised ones
+/// and of u to its corners (van den Oord et al., 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantiserLoss {
@@ -83,7 +81,7 @@ pub struct QuantiserLoss {
     pub commitment: f64,
     /// Weight of the entropy term.
     pub entropy: f64,
-    /// γ: how much the entropy of all positions together counts in it.
+    /// γ: the weight in it of the entropy of all positions together.
     pub diversity: f64,
     /// t, above 0.
     pub temperature: f64,
@@ -100,18 +98,18 @@ impl QuantiserLoss {
         let Self { commitment, entropy, diversity, temperature } = *self;
         for (field, value) in [("commitment", commitment), ("entropy", entropy), ("diversity", diversity)] {
             if !(value.is_finite() && value >= 0.0) {
-                let message = format!("{value} is no weight; give 0 or more");
+                let message = format!("{value} is not a weight; give 0 or more");
                 return Err(Error::setting(format!("quantiser.{field}"), message));
             }
         }
         if !(temperature.is_finite() && temperature > 0.0) {
-            let message = format!("{temperature} is no temperature; give a number above 0, like 0.02");
+            let message = format!("{temperature} is not a temperature; give a number above 0, like 0.02");
             return Err(Error::setting("quantiser.temperature", message));
         }
         Ok(())
     }
 
-    /// Of features f `[batch, bits, H, W]` and what they were quantised to: `[1]`, a mean over scales.
+    /// The loss of features f `[batch, bits, H, W]` and their quantised values: `[1]`, a mean over scales.
     fn of(&self, f: Tensor<4>, quantized: &Quantized) -> Tensor<1> {
         let Quantized { f_hat, units, bits } = quantized;
         let mut losses = Vec::with_capacity(units.len());
@@ -138,7 +136,7 @@ impl QuantiserLoss {
     }
 }
 
-/// The entropy in nats of bits by the logits of their value 1.
+/// The entropy in nats of bits, given the logits of the value 1.
 fn entropy(logits: Tensor<2>) -> Tensor<2> {
     let p = sigmoid(logits.clone());
     // −p·ln p − (1 − p)·ln(1 − p), with ln(1 − p) = ln p − logit.
@@ -146,7 +144,7 @@ fn entropy(logits: Tensor<2>) -> Tensor<2> {
 }
 
 impl TrainBitwise {
-    /// What it has in common with every tokenizer's training.
+    /// The settings shared by every tokenizer's training.
     pub fn settings(&self) -> TokenizerSettings {
         TokenizerSettings {
             data: self.data.clone(),
@@ -177,14 +175,15 @@ impl TrainBitwise {
 /// Trains a bitwise tokenizer, see [`nextscale_train::train_tokenizer`].
 ///
 /// # Errors
-/// Those of the data, of the sizes in the config, and of the run.
+/// Errors of the data, the sizes in the config, and the run.
 pub fn train_bitwise(config: &TrainBitwise, options: &Options, device: &Device) -> Result<Outcome> {
     config.quantiser.check()?;
+    config.model.check()?;
     let kind = BitwiseTraining { config, window: BitUse::new(config.model.bits) };
     nextscale_train::train_tokenizer(kind, &config.settings(), config, options, device)
 }
 
-/// What a training's config names `Bitwise`.
+/// The architecture that a training's config calls `Bitwise`.
 pub fn architecture() -> Architecture {
     Architecture::new(ModelPart::Tokenizer, "Bitwise", |config: TrainBitwise, folder, options, device| {
         train_bitwise(&config.relative_to(folder), options, device)
@@ -204,7 +203,7 @@ impl BitUse {
         Self { ones: vec![0.0; bits], positions: 0.0 }
     }
 
-    /// Takes in tokens `[batch, h·w, bits]`.
+    /// Counts tokens `[batch, h·w, bits]`.
     fn count(&mut self, tokens: &Tensor<3, Int>) {
         let [batch, positions, bits] = tokens.dims();
         self.positions += (batch * positions) as f32;
@@ -213,15 +212,14 @@ impl BitUse {
         }
     }
 
-    /// The entropy of a bit, in bits, on average: 1 where each is 1 half of the time; 0 when nothing was
-    /// counted.
+    /// The mean entropy of a bit, in bits: 1 if each is 1 half of the time; 0 if nothing was counted.
     fn entropy(&self) -> f64 {
         let positions = f64::from(self.positions.max(1.0));
         entropy_of_shares(self.ones.iter().map(|ones| f64::from(*ones) / positions))
     }
 }
 
-/// The mean entropy in bits of bits that are 1 in these shares.
+/// The mean entropy, in bits, of bits that are 1 with these shares.
 fn entropy_of_shares(shares: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = shares.len().max(1) as f64;
     let of =
@@ -252,6 +250,10 @@ impl TrainableTokenizer for BitwiseTraining<'_> {
 
     fn computing_in(&self, model: MultiScaleBsq, dtype: Dtype) -> MultiScaleBsq {
         model.training_in(dtype)
+    }
+
+    fn bytes_of_image(&self, side: usize) -> u128 {
+        self.config.model.layout().bytes_of_image(side)
     }
 
     fn quantise(
@@ -391,7 +393,7 @@ mod tests {
         let of = |values: &[f32]| value(loss.entropy_of(units(values, 2)));
         let (sure, corner) = (of(&[0.7, 0.7, -0.7, -0.7]), std::f64::consts::LN_2);
         assert!((sure + corner).abs() < 1e-3, "{sure}");
-        // One value only, or unsure.
+        // Only one value, or uncertain.
         assert!(of(&[0.7, 0.7, 0.7, 0.7]).abs() < 1e-3);
         assert!(of(&[0.7, 0.0, -0.7, 0.0]) > sure + 0.1);
     }

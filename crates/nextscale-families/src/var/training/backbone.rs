@@ -122,6 +122,8 @@ pub fn train_backbone(config: &TrainBackbone, options: &Options, device: &Device
     let settings = config.settings();
     settings.check()?;
     let tokenizer: Arc<dyn Tokenizer> = Arc::new(open_tokenizer(&config.tokenizer, device)?);
+    // The number of classes is the data's, which are read later.
+    sizes(config, 1, &*tokenizer).check()?;
     let make = |data: &Dataset| {
         Ok(VarTraining {
             sizes: sizes(config, data.classes.len(), &*tokenizer),
@@ -139,7 +141,7 @@ fn sizes(config: &TrainBackbone, classes: usize, tokenizer: &dyn Tokenizer) -> V
         depth: model.depth,
         width: model.width,
         heads: model.heads,
-        hidden: model.hidden.unwrap_or(4 * model.width),
+        hidden: model.hidden.unwrap_or(model.width.saturating_mul(4)),
         vocabulary: tokenizer.alphabet().classes,
         classes,
         feature_channels: tokenizer.input_channels(),
@@ -203,6 +205,10 @@ impl TrainableBackbone for VarTraining {
         }
         Var::load_to_train(&file, sizes, &self.fresh, device, self.dtype)
             .map_err(|error| fail(error.to_string()))
+    }
+
+    fn bytes_of_image(&self, positions: usize) -> u128 {
+        self.sizes.bytes_of_image(positions)
     }
 
     fn groups(&self, model: &Var) -> Groups {

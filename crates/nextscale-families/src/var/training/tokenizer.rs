@@ -112,6 +112,7 @@ impl TrainTokenizer {
 /// # Errors
 /// Those of the data, of the sizes in the config, and of the run.
 pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Device) -> Result<Outcome> {
+    config.model.check(&config.scales)?;
     let vocabulary = config.model.vocabulary;
     let kind = VqTraining {
         config,
@@ -199,6 +200,10 @@ impl TrainableTokenizer for VqTraining<'_> {
 
     fn computing_in(&self, model: MultiScaleVq, dtype: Dtype) -> MultiScaleVq {
         model.training_in(dtype)
+    }
+
+    fn bytes_of_image(&self, side: usize) -> u128 {
+        self.config.model.layout().bytes_of_image(side)
     }
 
     fn quantise(&self, model: &MultiScaleVq, images: Tensor<4>, step: u64) -> Result<Quantised<Seen>> {
