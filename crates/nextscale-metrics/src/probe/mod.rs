@@ -75,12 +75,12 @@ impl Probe {
         &self.about
     }
 
-    /// The label of a class by its name, or by its index in digits.
+    /// The label of what an image shows: a class by its name or its index in digits, or a prompt that names one class.
     ///
     /// # Errors
     /// If the probe knows no such class.
     pub fn label(&self, class: &str) -> Result<u16> {
-        labels::class(Path::new(&self.name()), class, &self.about.classes)
+        labels::shown(Path::new(&self.name()), class, &self.about.classes)
     }
 
     /// What its accuracy is called on the features of a network: "Probe accuracy-Lite0".

@@ -78,15 +78,20 @@ pub(super) fn of_list(path: &Path, list: &dyn ImageList, classes: &[String]) -> 
     let Some(names) = list.classes() else {
         return Err(Error::source(path, "does not say what its images show"));
     };
-    names.iter().map(|name| class(path, name, classes)).collect()
+    names.iter().map(|name| shown(path, name, classes)).collect()
 }
 
 /// The class with this name, or with this index in digits; errors name `path`.
-pub(crate) fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
+fn class(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     match name.parse() {
         Ok(label) if !classes.iter().any(|class| class == name) => index(path, label, classes),
         _ => named(path, name, classes),
     }
+}
+
+/// The class that an image shows: its name or an index in digits, or the one class that a prompt names.
+pub(crate) fn shown(path: &Path, shows: &str, classes: &[String]) -> Result<u16> {
+    class(path, shows, classes).or_else(|error| told(path, shows, classes).map_err(|_| error))
 }
 
 fn index(path: &Path, label: u64, classes: &[String]) -> Result<u16> {
@@ -183,6 +188,9 @@ mod tests {
         let list = || std::sync::Arc::new(crate::source::list::tests::Few::of(&[picture(0, 2, 2)]));
         let source = ImageSource::of_list(list(), None).unwrap();
         assert_eq!(source.labels(&classes()).unwrap(), [1]);
+        let of = |shows: &str| shown(Path::new("x"), shows, &classes());
+        assert_eq!((of("a photo of a ship").unwrap(), of("1").unwrap()), (2, 1));
+        assert!(of("a dog and a cat").unwrap_err().to_string().contains("`a dog and a cat`"));
         let error = source.labels(&["cow".into()]).unwrap_err().to_string();
         assert!(error.contains("a few: `dog` is not one of the classes: cow"), "{error}");
     }
@@ -240,12 +248,12 @@ mod tests {
         );
         assert!(texts("a cat, a dog").unwrap_err().contains("names cat and dog of the probe's classes"));
         for (condition, told) in [
-            ("Null(3)", "of no class"),
-            ("Null", "of no class"),
+            ("Null(3)", "have no class"),
+            ("Null", "have no class"),
             ("Prompts(file: \"x.txt\")", "texts in a file"),
-            ("Labels([1])", "is of 1 images, and there are 3"),
+            ("Labels([1])", "lists 1 images, and there are 3"),
             ("Labels([0, 1, 3])", "config.ron: has a label beyond"),
-            ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is none"),
+            ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is not one of the classes"),
             ("Other", "config.ron: does not say what its images show"),
         ] {
             let error = with(condition).unwrap_err();
