@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nextscale::config::{Conditions, Document};
 use nextscale::files::run::{CONFIG, Manifest};
-use nextscale::metrics::ImageSource;
+use nextscale::metrics::source::ImageSource;
 use nextscale::train::captions::{Agreement, Asked, Attributes, Colour, Measures, Obedience, Thresholds};
 use nextscale::weights::WeightFile;
 

@@ -1,6 +1,7 @@
 //! The cost of a cell's images: the work that follows from the rule, and measured times.
 
 use nextscale_core::PassPlan;
+use nextscale_generate::Generator;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Cell;
@@ -44,9 +45,27 @@ pub struct Times {
     pub milliseconds: Vec<f64>,
     /// The number of threads.
     pub threads: usize,
+    /// Bytes of KV cache per image before the last scale; `None` where the backbone does not know.
+    #[serde(default)]
+    pub cache_bytes: Option<u64>,
 }
 
 impl Times {
+    /// Bytes of KV cache per image of a generator: for every pass, the tokens before the last scale at which it runs.
+    pub fn cache_bytes(generator: &Generator) -> Option<u64> {
+        let (plan, model) = (generator.plan(), generator.model());
+        let grids = model.schedule().grids();
+        let mut bytes = 0;
+        for pass in &plan.all() {
+            let (backbone, _) = model.of_pass(&pass.model).ok()?;
+            let each = backbone.cache_bytes_per_token()?;
+            let last = (0..plan.len()).rfind(|&k| plan.run(k).iter().any(|running| running == pass))?;
+            let tokens: usize = grids[..last].iter().map(|grid| grid.positions()).sum();
+            bytes += (tokens * each) as u64;
+        }
+        Some(bytes)
+    }
+
     /// The median; for an even number, the lower of the middle two.
     pub fn median(&self) -> Option<f64> {
         let mut sorted = self.milliseconds.clone();
@@ -97,7 +116,11 @@ mod tests {
 
     #[test]
     fn times_are_compared_round_by_round() {
-        let times = |milliseconds: &[f64]| Times { milliseconds: milliseconds.to_vec(), threads: 2 };
+        let times = |milliseconds: &[f64]| Times {
+            milliseconds: milliseconds.to_vec(),
+            threads: 2,
+            cache_bytes: None,
+        };
         let (own, base) = (times(&[20.0, 30.0, 44.0]), times(&[10.0, 20.0, 20.0]));
         assert_eq!((own.median(), base.median()), (Some(30.0), Some(20.0)));
         assert_eq!(own.over(&base), Some([2.0, 1.5, 2.2]));

@@ -78,7 +78,7 @@ fn the_ablation_of_priors_runs_on_bits_and_prompts() {
     let store = Store::open(&folder.path().join("out")).unwrap();
     let go = |ablation: &Ablation| {
         let progress = &mut |_: &_| {};
-        let options = Options { device: DeviceChoice::Cpu, stop: Stop::new(), progress };
+        let options = Options { device: DeviceChoice::Cpu, stop: Stop::new(), command: None, progress };
         run("text", ablation, &judges, &store, options).unwrap()
     };
     let manifest = go(&ablation);

@@ -60,6 +60,12 @@ pub trait Backbone: Send + Sync {
         true
     }
 
+    /// Bytes that a session keeps for every token of one image and pass until a later scale reads them: keys and values of
+    /// all layers. By default unknown.
+    fn cache_bytes_per_token(&self) -> Option<usize> {
+        None
+    }
+
     /// The same model on other scales than [`schedule`](Self::schedule). By default there are no others.
     ///
     /// # Errors

@@ -76,15 +76,15 @@ pub struct Item<'a, T> {
 impl<'a> Conditions<'a> {
     /// Every form with an example and its meaning, for reference pages.
     pub const FORMS: [(&'static str, &'static str); 5] = [
-        ("Labels([207, 360])", "one image a label, from 0"),
-        ("Names([\"ship\"])", "one image a class name, for models that have names"),
-        ("PerClass(50)", "so many images of every class, class by class"),
+        ("Labels([207, 360])", "one image per label, from 0"),
+        ("Names([\"ship\"])", "one image per class name, for models that have names"),
+        ("PerClass(50)", "this many images of every class, class by class"),
         (
             "Prompts([\"a red truck\"])",
             "one image per text, for text-to-image models; `Prompts(texts: [\"a red truck\"], negative: \"blur\")` guides away from \
              the negative (a list has one for each text), and `Prompts(file: \"prompts.txt\")` takes one text per line of a file",
         ),
-        ("Null(8)", "so many images of the unconditional model; `Null` is one"),
+        ("Null(8)", "this many images of the unconditional model; `Null` is one"),
     ];
 
     /// Reads the value of `condition`.

@@ -116,7 +116,10 @@ impl Settings for Shipped {
     fn read(reader: &mut Reader<'_>) -> nextscale_config::Result<Self> {
         let name: String = reader.item()?;
         Self::find(&name).copied().ok_or_else(|| {
-            let help = format!("there is: {}; or give files with `Var(..)`", Self::names());
+            let help = format!(
+                "there is: {}; or give a model's files, with `Var(..)` or `Infinity(..)`",
+                Self::names()
+            );
             reader.error(format!("no model `{name}` is shipped with this program")).with_help(help)
         })
     }

@@ -28,9 +28,12 @@ fn conditional() -> Arc<dyn Guidance> {
     Arc::new(Conditional)
 }
 
+/// A scale's logits by pass, and the guided ones.
+type Scale = (Vec<(Pass, Vec<f32>)>, Vec<f32>);
+
 /// Logits of every pass, guided logits and embeddings of what was drawn, scale by scale.
 #[derive(Default)]
-struct Watched(Vec<(Vec<(Pass, Vec<f32>)>, Vec<f32>)>, Vec<Tensor<4>>);
+struct Watched(Vec<Scale>, Vec<Tensor<4>>);
 
 impl Observer for Watched {
     fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {

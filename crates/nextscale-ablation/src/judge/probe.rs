@@ -146,7 +146,7 @@ mod tests {
         let told =
             |shows: Vec<Arc<str>>| judge.condense(Rows { shows, ..rows.clone() }).unwrap_err().to_string();
         assert!(told(Vec::new()).contains("not known what the images show"));
-        assert!(told(vec!["cow".into(); rows.count()]).contains("`cow` is none of the probe's classes"));
+        assert!(told(vec!["cow".into(); rows.count()]).contains("`cow` is not one of the classes"));
     }
 
     #[test]

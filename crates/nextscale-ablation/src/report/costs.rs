@@ -17,10 +17,10 @@ pub(super) struct Costs {
     pub ratio: Option<String>,
 }
 
-pub(super) const ABOUT_COSTS: &str = "Passes are tokens through the backbone over those of one conditional pass. Caches are the KV caches that an image \
-     holds, the part of memory that grows with a rule's passes. Milliseconds are the middle of rounds over all cells in turn; the \
-     ratio to the baseline is taken round by round, with the least and the greatest. Times are of this machine and its load then; \
-     nothing else in this report changes when the same file is run again.";
+pub(super) const ABOUT_COSTS: &str = "Passes: tokens through the backbone, relative to one conditional pass. KV caches: their number and size per image, the part of the memory \
+     that grows with the number of passes. Times: the median of rounds that alternate between the cells; the ratio to the baseline \
+     is taken round by round and shown with its range. Times depend on this machine and its load; everything else in this report is \
+     reproducible.";
 
 /// The cost of every cell; empty for a report of an earlier version.
 pub(super) fn costs(report: &Report) -> Option<Vec<Costs>> {
@@ -34,7 +34,10 @@ pub(super) fn costs(report: &Report) -> Option<Vec<Costs>> {
                 times.zip(base).filter(|_| !report.is_baseline(i)).and_then(|(own, base)| own.over(base));
             Some(Costs {
                 passes: brief(passes),
-                caches: caches.to_string(),
+                caches: match times.and_then(|times| times.cache_bytes) {
+                    Some(bytes) => format!("{caches}, {} MB", brief(bytes as f64 / 1e6)),
+                    None => caches.to_string(),
+                },
                 milliseconds: times.and_then(|times| Some(brief(times.median()?))),
                 ratio: ratio.map(|[middle, least, most]| {
                     format!("×{} [{}, {}]", brief(middle), brief(least), brief(most))
@@ -54,6 +57,7 @@ mod tests {
         let mut report = report();
         let costs = costs(&report).unwrap();
         assert_eq!((costs[0].passes.as_str(), costs[0].ratio.as_deref()), ("1.00", None));
+        assert_eq!(costs[0].caches, "1, 1.50 MB");
         assert_eq!(costs[1].ratio.as_deref(), Some("×1.73 [1.67, 1.80]"));
         assert_eq!((costs[3].caches.as_str(), costs[3].milliseconds.as_deref()), ("2", None));
         report.ablation.cells[1].work = None;

@@ -74,10 +74,10 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     let ways = report.measures.iter().filter(|measured| measured.measure.better != Better::Neither);
     let comparisons = others * ways.filter(|measured| measured.has_intervals()).count();
     if comparisons > 0 {
-        let chance = brief(0.05 * comparisons as f64);
+        let chance = format!("{:.1}", 0.05 * comparisons as f64);
         sentences.push(format!(
-            "Parentheses hold the share of the baseline's value and the 95 % interval. Of the {comparisons} comparisons in the \
-             table, about {chance} would have an interval without zero by chance alone, if no cell differed from “{}”.",
+            "Parentheses give the difference relative to the baseline, and its 95 % interval. If no cell differed from “{}”, about \
+             {chance} of the {comparisons} intervals in the table would still exclude zero by chance.",
             ablation.cells[ablation.baseline].name
         ));
     }
@@ -108,7 +108,7 @@ fn finding(report: &Report, measured: &Measured) -> String {
     if !measured.has_intervals() {
         let most = named(&open);
         text += &format!(
-            "“{baseline}” has {value}. No interval says how sure differences are. The greatest: {most}."
+            "“{baseline}” has {value}. There are no intervals, so differences may be noise. The largest: {most}."
         );
         return text;
     }
@@ -125,9 +125,12 @@ fn finding(report: &Report, measured: &Measured) -> String {
     text += &match open.len() {
         0 => String::new(),
         1 => {
-            format!(" “{}” cannot be told from it: the interval includes zero.", ablation.cells[open[0]].name)
+            format!(
+                " “{}” is not clearly different: its interval includes zero.",
+                ablation.cells[open[0]].name
+            )
         }
-        count => format!(" {count} cannot be told from it: their intervals include zero."),
+        count => format!(" {count} are not clearly different: their intervals include zero."),
     };
     text
 }
@@ -173,13 +176,13 @@ fn price(report: &Report, leading: &[&Measured]) -> Option<String> {
         let most = format!("“{name}” by {}", brief(size));
         let of = &measured.measure.name;
         Some(if lost.len() == 1 {
-            format!("{of}, {most}")
+            format!("{of} ({most})")
         } else {
-            format!("{of}, {} cells, most {most}", lost.len())
+            format!("{of} ({} cells, most of all {most})", lost.len())
         })
     };
     let losses: Vec<String> = report.measures.iter().filter_map(loss).collect();
-    (!losses.is_empty()).then(|| format!("What winners lose: {}.", losses.join("; ")))
+    (!losses.is_empty()).then(|| format!("But winners are worse elsewhere: {}.", losses.join("; ")))
 }
 
 #[cfg(test)]
@@ -201,8 +204,8 @@ mod tests {
             }
         }
         let told = sentences(&bare).join("\n");
-        assert!(told.contains("No interval says how sure"), "{told}");
-        assert!(!told.contains("beat") && !told.contains("What winners lose"), "{told}");
+        assert!(told.contains("There are no intervals"), "{told}");
+        assert!(!told.contains("beat") && !told.contains("But winners"), "{told}");
     }
 
     #[test]

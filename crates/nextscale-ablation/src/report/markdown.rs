@@ -50,7 +50,7 @@ fn costs(report: &Report, text: &mut String) {
     let Some(costs) = costs::costs(report) else { return };
     line(
         text,
-        "\n## Cost\n\n| cell | passes | caches | ms an image | times the baseline |\n|---|--:|--:|--:|--:|",
+        "\n## Cost\n\n| cell | passes | KV caches | ms an image | times the baseline |\n|---|--:|--:|--:|--:|",
     );
     for (cell, costs) in report.ablation.cells.iter().zip(costs) {
         let (name, times) = (escaped(&cell.name), costs.milliseconds.unwrap_or_default());

@@ -59,7 +59,13 @@ fn measured(of: usize, leads: bool, name: &str, better: Better, values: [f64; CE
 }
 
 pub(super) fn report() -> Report {
-    let times = |first: f64| Some(Times { milliseconds: vec![first, first + 1.0, first + 2.0], threads: 2 });
+    let times = |first: f64| {
+        Some(Times {
+            milliseconds: vec![first, first + 1.0, first + 2.0],
+            threads: 2,
+            cache_bytes: Some(1_500_000),
+        })
+    };
     let axis = "guidance.scale";
     let ablation = Manifest {
         name: "guidance".into(),

@@ -12,9 +12,9 @@ pub(super) const ABOUT_COMPLETION: &str = "The tokens of real images are kept up
      differences of bytes to the real image; in parentheses the difference to the baseline, paired by image, with its 95 % \
      interval over images.";
 
-pub(super) const SUMMARY_TABLE: &str = "Every cell by every measure, and how far it is from the baseline. An arrow is the way that the value went: \
-     bold and coloured where the 95 % interval excludes zero, teal for better and orange for worse; grey where it cannot be told. \
-     Values lead to the images that they are of, names to configs.";
+pub(super) const SUMMARY_TABLE: &str = "Every cell by every measure, with the difference from the baseline. Arrows show the direction of the change. \
+     Bold and coloured: the 95 % interval excludes zero, teal is better, orange is worse. Grey: no clear difference. Click a value \
+     for its images, a cell for its config.";
 
 /// The scope of the ablation, on one line.
 pub(super) fn scope(report: &Report) -> String {
@@ -23,7 +23,7 @@ pub(super) fn scope(report: &Report) -> String {
     let baseline = &ablation.cells[ablation.baseline];
     let models = models(report).into_iter().map(|(model, _)| model).collect::<Vec<_>>().join(", ");
     format!(
-        "{cells} cells × {} × {} images of {models}, paired by seed and number; baseline “{}”.",
+        "{cells} cells × {} × {} images of {models}, paired by seed and image number; baseline “{}”.",
         seeds(ablation.seeds.len()),
         ablation.samples,
         baseline.name
@@ -33,7 +33,7 @@ pub(super) fn scope(report: &Report) -> String {
 /// The number of images behind a number, for captions.
 pub(super) fn setting(report: &Report) -> String {
     let ablation = &report.ablation;
-    format!("{} × {} images a cell", seeds(ablation.seeds.len()), ablation.samples)
+    format!("{} × {} images per cell", seeds(ablation.seeds.len()), ablation.samples)
 }
 
 fn seeds(count: usize) -> String {

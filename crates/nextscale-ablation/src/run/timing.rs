@@ -67,9 +67,11 @@ pub(super) fn time(ablation: &Ablation, cells: &[&Cell], maker: &mut Maker<'_>) 
     let numbers: Vec<u64> = (0..count).collect();
     for group in groups {
         let mut milliseconds = vec![Vec::new(); group.len()];
+        let mut bytes = vec![None; group.len()];
         for round in 0..=ROUNDS {
-            for (cell, times) in group.iter().zip(&mut milliseconds) {
+            for ((cell, times), bytes) in group.iter().zip(&mut milliseconds).zip(&mut bytes) {
                 let (generator, _) = maker.edited(cell, ablation.seeds[0])?;
+                *bytes = Times::cache_bytes(&generator);
                 let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
                 let batch = Batch { images: &numbers, conditions: &conditions };
                 let begun = Instant::now();
@@ -82,8 +84,8 @@ pub(super) fn time(ablation: &Ablation, cells: &[&Cell], maker: &mut Maker<'_>) 
                 maker.advance(cell, count);
             }
         }
-        for (cell, milliseconds) in group.iter().zip(milliseconds) {
-            let times = Times { milliseconds, threads: rayon::current_num_threads() };
+        for ((cell, milliseconds), cache_bytes) in group.iter().zip(milliseconds).zip(bytes) {
+            let times = Times { milliseconds, threads: rayon::current_num_threads(), cache_bytes };
             maker.store().keep(&maker.id(cell), "times", &times_key(count), &times)?;
         }
     }

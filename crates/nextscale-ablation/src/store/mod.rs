@@ -280,7 +280,7 @@ mod tests {
         drop(store);
         Store::open(&out).unwrap();
         let error = Store::open_existing(&out).unwrap_err().to_string();
-        assert!(error.contains("has not been run to its end"), "{error}");
+        assert!(error.contains("unfinished ablation"), "{error}");
         fs::write(root.path().join("thesis.tex"), "x").unwrap();
         assert!(Store::open(root.path()).unwrap_err().to_string().contains("is not an ablation's folder"));
         assert!(Store::open(&root.path().join("thesis.tex")).is_err());
@@ -364,7 +364,7 @@ mod tests {
         shelf.write_rows(0, "judge", &rows).unwrap();
         assert_eq!(shelf.rows(0, "judge", 2).unwrap(), rows);
         assert_eq!(shelf.rows(0, "judge", 1).unwrap().values, [1.0, 2.0]);
-        assert!(shelf.rows(0, "judge", 3).unwrap_err().to_string().contains("run the same"));
+        assert!(shelf.rows(0, "judge", 3).unwrap_err().to_string().contains("repeat `nextscale ablate`"));
         assert!(shelf.rows(0, "other", 1).is_err());
         let path = shelf.images_path(0);
         let bytes = fs::read(&path).unwrap();

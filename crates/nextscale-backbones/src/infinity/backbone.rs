@@ -23,6 +23,11 @@ impl Backbone for Infinity {
         self.embedding.device()
     }
 
+    fn cache_bytes_per_token(&self) -> Option<usize> {
+        // Keys and values are f32, whatever the products round to.
+        Some(2 * self.config.depth * self.config.width * size_of::<f32>())
+    }
+
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
         fits(mixing.layers(), self.config.depth)
     }

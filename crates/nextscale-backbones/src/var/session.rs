@@ -227,6 +227,13 @@ mod tests {
             let positions = model.config().schedule.offset(k + 1);
             assert_eq!(keys.dims(), [rows, positions, 4, 16]);
             assert_eq!(values.dims(), keys.dims());
+            let values: usize = session
+                .caches
+                .iter()
+                .filter_map(|cache| cache.0.as_ref())
+                .map(|(k, v)| k.shape().num_elements() + v.shape().num_elements())
+                .sum();
+            assert_eq!(Some(values * size_of::<f32>() / (rows * positions)), model.cache_bytes_per_token());
         }
     }
 

@@ -14,7 +14,9 @@ use nextscale_core::{
 use nextscale_generate::edit::{Edit, Keep, Region};
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Guide, Model, Stop};
-use nextscale_guidance::{Cfg, CfgInside, Conditional, Guidance, Ssg, Step, Strength};
+use nextscale_guidance::{
+    Cfg, CfgInside, Conditional, Guidance, PerturbedAttention, SkipLayers, Ssg, Step, Strength,
+};
 use nextscale_priors::Dse;
 
 use toy::{Echo, Letters, model, wide};
@@ -110,6 +112,20 @@ fn a_backbone_that_cannot_mix_hidden_states_is_told_before_a_batch() {
     let (sampler, noise) = (Arc::new(TopKTopP::default()), Arc::new(Counter::new(5)));
     let refused = Generator::new(model(Echo::new(true)), rule, sampler, noise).err().unwrap().to_string();
     assert!(refused.contains("guide its logits instead"), "{refused}");
+}
+
+#[test]
+fn a_backbone_that_cannot_leave_out_blocks_is_told_before_a_batch() {
+    let conditional: Arc<dyn Guidance> = Arc::new(Conditional);
+    let rules: [Arc<dyn Guidance>; 2] = [
+        Arc::new(SkipLayers::new(Arc::clone(&conditional), &[1], 1.0).unwrap()),
+        Arc::new(PerturbedAttention::new(conditional, &[1], 1.0).unwrap()),
+    ];
+    for rule in rules {
+        let (sampler, noise) = (Arc::new(TopKTopP::default()), Arc::new(Counter::new(5)));
+        let refused = Generator::new(model(Echo::new(true)), rule, sampler, noise).err().unwrap().to_string();
+        assert!(refused.contains("cannot leave out blocks or their attention"), "{refused}");
+    }
 }
 
 #[test]

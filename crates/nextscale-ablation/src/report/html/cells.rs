@@ -14,7 +14,7 @@ pub(super) fn costs(report: &Report) -> Option<Section> {
         div.scroll {
             table {
                 tr {
-                    th { "cell" } th.number { "passes" } th.number { "caches" }
+                    th { "cell" } th.number { "passes" } th.number { "KV caches" }
                     @if timed { th.number { "ms an image" } th.number { "times the baseline" } }
                 }
                 @for (i, (cell, costs)) in report.ablation.cells.iter().zip(&costs).enumerate() {
@@ -62,9 +62,9 @@ pub(super) fn configs(report: &Report) -> Section {
     let seed = ablation.seeds[0];
     let body = html! {
         p {
-            "Each is a whole config. Click on it to select it, save it as " code { "cell.ron" } " and run "
-            code { "nextscale generate cell.ron --seed " (seed) } ": image " i { "i" } " is this page's image " i { "i" }
-            " of seed " (seed) "."
+            "Complete configs. Click one to select it, save it as " code { "cell.ron" } " and run "
+            code { "nextscale generate cell.ron --seed " (seed) } ": it generates the images that this page shows for seed "
+            (seed) "."
         }
         @for (i, cell) in ablation.cells.iter().enumerate() {
             details {

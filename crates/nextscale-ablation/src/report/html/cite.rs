@@ -23,7 +23,7 @@ pub(super) fn protocol(report: &Report) -> Section {
 /// What a paper would state about it.
 pub(super) fn section(report: &Report) -> Section {
     let body = html! {
-        p { "Versions, hashes and the command that makes these numbers again. Click to select all." }
+        p { "Versions, hashes and the command that reproduces these numbers. Click to select all." }
         pre { code { (citation(report)) } }
     };
     Section { title: "How to cite this run", id: "cite", body }

@@ -32,7 +32,7 @@ pub(super) fn descriptive(report: &Report) -> Option<Section> {
         return None;
     }
     let body = html! {
-        p { "They describe images and say nothing of their quality: what a filter on pixels could change as well." }
+        p { "These numbers describe images without ranking them; a filter on finished images changes them as well." }
         (super::scales::curves(report))
         @for measured in neither() { (card(report, measured, false)) }
     };
@@ -53,7 +53,7 @@ pub(super) fn scatters(report: &Report) -> Option<Section> {
                 (legend(&lines(&scatter.paths(report))))
                 figcaption {
                     (name(scatter.y)) " against " (name(scatter.x)) ", " (setting(report)) ". Crosses are 95 % intervals of "
-                    "each value by itself; a difference between two cells is surer, because their images are paired."
+                    "each value by itself. Differences between cells are more certain than crosses suggest, because images are paired."
                     @if joined { " Lines join the cells of one variant along an axis; labels are the values on it." }
                     @for measured in [scatter.x, scatter.y].map(|measure| &report.measures[measure]) {
                         @if let Some(caution) = &measured.caution { " (!) " (caution) "." }

@@ -298,8 +298,8 @@ mod tests {
         assert_eq!(counts[2], 2 * 7);
         // The loop knows the same parameters.
         let all: Vec<ParamId> = parameters(&model).into_iter().map(|parameter| parameter.id).collect();
-        let ids = backbone.iter().map(|named| named.id()).chain(text.iter().map(|named| named.id()));
+        let mut ids = backbone.iter().map(|named| named.id()).chain(text.iter().map(|named| named.id()));
         assert_eq!(all.len(), backbone.len() + text.len());
-        assert!(ids.into_iter().all(|id| all.contains(&id)));
+        assert!(ids.all(|id| all.contains(&id)));
     }
 }
