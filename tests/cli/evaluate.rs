@@ -63,7 +63,7 @@ fn a_run_is_measured_against_another_as_folder_array_or_statistics() {
     let kept = ["evaluate", "run/cfg", "--reference", "none.safetensors", "--keep", "10", "--seed", "1"];
     let ran = place.run(&kept);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("are of 10 of the 20 samples"), "{}", ran.out);
+    assert!(ran.out.contains("use 10 of the 20 samples"), "{}", ran.out);
 }
 
 #[test]

@@ -103,9 +103,10 @@ fn a_trained_classifier_measures_samples_beside_a_probe() {
     assert_eq!(trained.code, Some(0), "{trained:?}");
     let file = "c/classifier.safetensors";
     // Its accuracy on the test images is the last one that the training itself measured.
-    let log = std::fs::read_to_string(place.path("c/evaluation.csv")).unwrap();
-    let found: f64 = log.lines().last().unwrap().split(',').nth(1).unwrap().parse().unwrap();
-    assert!(found > 0.3, "it has learnt nothing: {log}");
+    let last = std::fs::read(place.path("c/evaluation.json")).unwrap();
+    let last: serde_json::Value = serde_json::from_slice(&last).unwrap();
+    let found = last["accuracy"].as_f64().unwrap();
+    assert!(found > 0.3, "it has learnt nothing: {found}");
     let ran = place.run(&["evaluate", "set/test", "--classifier", file, "--json", "a.json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.starts_with("Classifier accuracy  "), "{}", ran.out);

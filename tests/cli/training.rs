@@ -66,7 +66,7 @@ fn a_stop_and_a_resumption_say_at_which_step_and_time_goes_on() {
     let train = ["train", "classifier", "run.ron", "--out", "out"];
     let stopped = place.run(&[&train[..], &["--minutes", "0"]].concat());
     assert_eq!(stopped.code, Some(130), "{stopped:?}");
-    assert!(stopped.err.contains("stopped after step 1 of 3; --resume goes on from there"), "{stopped:?}");
+    assert!(stopped.err.contains("stopped after step 1 of 3; --resume continues from there"), "{stopped:?}");
     assert!(!stopped.err.contains("batch:"), "{stopped:?}");
     let again = place.run(&train);
     assert!(again.code == Some(2) && again.err.contains("after step 1;"), "{again:?}");
