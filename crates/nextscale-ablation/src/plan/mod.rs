@@ -80,7 +80,7 @@ impl Ablation {
             None => judges.default_for(reference.as_ref())?,
         };
         let tune = given.node_option("tune").map(Tune::read).transpose()?;
-        let traces = given.take_or("traces", 0)?;
+        let traces = given.node_option("traces").map(fields::traces).transpose()?.unwrap_or(0);
         let completion =
             given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;
         // Taken out above; asked for here so that it is among the fields that are allowed.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Registry;
 use super::reference::{EDITS, FIELDS};
-use crate::config::TraceField;
+use crate::trace_spec::TraceField;
 use nextscale_generate::sampler::Sampler;
 
 /// JSON Schema, draft 2020-12, of what [`to_json`](nextscale_config::settings::schema::to_json) makes of a run's config.
