@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use nextscale_config::Node;
+use nextscale_config::{Field, Node, Value};
 use nextscale_core::Grid;
 use nextscale_tokenizers::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::reconstruct::reconstruct;
-use crate::registry::placed;
+use crate::registry::{placed, plain};
 use crate::{Error, Result, images};
 use nextscale_generate::edit::{Edit, Keep, Region, mask_of};
 
@@ -132,62 +132,36 @@ impl EditSpec {
     }
 
     pub(super) fn resolved(&self) -> Result<Node> {
-        /// What is as it always was is not written, so that earlier runs stay what they are.
-        #[derive(Serialize)]
-        #[serde(rename = "Edit")]
-        enum Written<'a> {
-            Keep {
-                #[serde(skip_serializing_if = "Option::is_none")]
-                image: Option<&'a Path>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                images: Option<&'a [PathBuf]>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                rows: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                columns: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                boxes: Option<Vec<Boxed>>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tokens: Option<KeptTokens>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                paste: Option<bool>,
-            },
-            Paint {
-                #[serde(skip_serializing_if = "Option::is_none")]
-                image: Option<&'a Path>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                images: Option<&'a [PathBuf]>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                rows: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                columns: Option<(f64, f64)>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                boxes: Option<Vec<Boxed>>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tokens: Option<KeptTokens>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                paste: Option<bool>,
-            },
-        }
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::io("find", path));
         let paths = self.images.iter().map(absolute).collect::<Result<Vec<_>>>()?;
-        let (image, images) = match paths.as_slice() {
-            [one] => (Some(one.as_path()), None),
-            several => (None, Some(several)),
-        };
-        let (rows, columns, boxes) = match self.regions.as_slice() {
-            [Region { rows, columns }] => (Some(*rows), Some(*columns), None),
+        let mut fields = Vec::new();
+        let mut add = |name: &str, node: Node| fields.push(Field { name: name.into(), span: 0..0, node });
+        match paths.as_slice() {
+            [one] => add("image", Node::from_serialize(one)?),
+            several => add("images", Node::from_serialize(several)?),
+        }
+        match self.regions.as_slice() {
+            [Region { rows, columns }] => {
+                add("rows", Node::from_serialize(rows)?);
+                add("columns", Node::from_serialize(columns)?);
+            }
             several => {
                 let boxed = |region: &Region| Boxed { rows: region.rows, columns: region.columns };
-                (None, None, Some(several.iter().map(boxed).collect()))
+                add("boxes", Node::from_serialize(&several.iter().map(boxed).collect::<Vec<_>>())?);
             }
+        }
+        // What is as it always was is not written, so that earlier runs stay what they are.
+        if self.tokens != KeptTokens::default() {
+            add("tokens", Node::from_serialize(&self.tokens)?);
+        }
+        if self.paste {
+            add("paste", Node::from_serialize(&self.paste)?);
+        }
+        let name = match self.keep {
+            Keep::Inside => "Keep",
+            Keep::Outside => "Paint",
         };
-        let tokens = Some(self.tokens).filter(|tokens| *tokens != KeptTokens::default());
-        let paste = Some(self.paste).filter(|paste| *paste);
-        Ok(Node::from_serialize(&match self.keep {
-            Keep::Inside => Written::Keep { image, images, rows, columns, boxes, tokens, paste },
-            Keep::Outside => Written::Paint { image, images, rows, columns, boxes, tokens, paste },
-        })?)
+        Ok(plain(Value::Struct { name: Some(name.into()), fields })?)
     }
 
     /// Reads and encodes the images.
