@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::config::{Document, Node};
 use crate::families::Shipped;
-use crate::pipeline::config::{self, TraceDtype, TraceField, TraceSpec};
 use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
+use crate::pipeline::{TraceDtype, TraceField, TraceSpec};
 
 use super::device::{DeviceArgs, DtypeArgs};
 use super::interrupt::on_interrupt;
@@ -69,7 +69,7 @@ struct Traced {
 struct Numbers(Vec<u64>);
 
 fn numbers(text: &str) -> Result<Numbers, String> {
-    config::numbers(text).map(Numbers)
+    pipeline::numbers(text).map(Numbers)
 }
 
 fn field(text: &str) -> Result<TraceField, String> {

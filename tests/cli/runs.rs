@@ -196,3 +196,33 @@ fn a_trace_is_cut_from_the_command_line() {
         &["generate", "run.ron", "--trace", "a", "--trace-images", "10"],
     ]));
 }
+
+/// In every form: one image or several, a box or several, with and without what is left out by default.
+#[test]
+fn the_resolved_config_of_an_edit_makes_the_same_run() {
+    let place = Place::new();
+    for (i, name) in ["a.png", "b.png"].iter().enumerate() {
+        let byte = |x: u32, y: u32| (x * 5 + y * 3 + i as u32 * 40) as u8;
+        let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([byte(x, y), byte(y, x), 9]));
+        picture.save(place.path(name)).unwrap();
+    }
+    for (i, edit) in [
+        "Keep(image: \"a.png\", rows: (0, 1), columns: (0, 0.5))",
+        "Paint(images: [\"a.png\", \"b.png\"], rows: (0, 1), columns: (0, 0.5), tokens: Requantised, paste: true)",
+        "Keep(image: \"a.png\", boxes: [(rows: (0, 0.5), columns: (0, 1)), (rows: (0.5, 1), columns: (0, 0.25))])",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        place.config("run.ron", &format!("condition: Labels([3, 1]), guidance: Conditional, edit: {edit}"));
+        let (first, again) = (format!("first-{i}"), format!("again-{i}"));
+        let ran = place.run(&["generate", "run.ron", "--out", &first]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let ran = place.run(&["generate", &format!("{first}/config.ron"), "--out", &again]);
+        assert_eq!(ran.code, Some(0), "{edit}: {ran:?}");
+        for file in ["config.ron", "images/00000.png", "images/00001.png"] {
+            let read = |out: &str| std::fs::read(place.path(out).join(file)).unwrap();
+            assert!(read(&first) == read(&again), "{edit}: {file}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ pub mod reconstruct;
 pub mod registry;
 pub mod run;
 mod trace;
+mod trace_spec;
 pub mod version;
 
 pub use config::{Config, Prepared};
@@ -17,6 +18,7 @@ pub use nextscale_families::{Error, Result};
 pub use registry::Registry;
 pub use run::{RunOptions, Summary, run};
 pub use trace::Trace;
+pub use trace_spec::{TraceDtype, TraceField, TraceSpec, numbers};
 
 #[doc(no_inline)]
 pub use nextscale_families::{LoadOptions, ModelFamily, ModelSource, OpenModel};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nextscale_config::{Node, Value};
 use nextscale_core::memory;
 
-use super::axes::fits;
+use super::axes::fits as axes_fit;
 use super::{Axis, Cell, take_out};
 use crate::Result;
 
@@ -30,7 +30,7 @@ impl Tune {
         let mut fields = node.fields()?;
         let axes_node = fields.node("axes")?;
         let axes = Axis::read_all(Some(axes_node))?;
-        fits(&axes, axes_node)?;
+        axes_fit(&axes, axes_node)?;
         let seeds = seeds(fields.node("seeds")?)?;
         let samples = samples(fields.node("samples")?)?;
         let by_node = fields.node("by")?.clone();
@@ -96,13 +96,23 @@ pub(super) fn seeds(node: &Node) -> Result<Vec<u64>> {
 pub(super) fn samples(node: &Node) -> Result<u64> {
     match node.decode()? {
         samples @ 2.. => {
-            // An image's pixels and a measure's data about it take far more memory.
-            memory::check("samples", &format!("{samples} images a cell and seed"), u128::from(samples) * 128)
-                .map_err(|error| node.error(error.to_string()))?;
+            fits(samples, "samples", node)?;
             Ok(samples)
         }
         few => Err(node.error(format!("{few} images; give at least 2 a cell and seed")).into()),
     }
+}
+
+pub(super) fn traces(node: &Node) -> Result<u64> {
+    let traces = node.decode()?;
+    fits(traces, "traces", node)?;
+    Ok(traces)
+}
+
+/// Refuses more images than memory could hold: an image's pixels and what a measure keeps of it are far more than is counted here.
+fn fits(images: u64, field: &str, node: &Node) -> Result<()> {
+    memory::check(field, &format!("{images} images a cell and seed"), u128::from(images) * 128)
+        .map_err(|error| node.error(error.to_string()).into())
 }
 
 /// A choice must not be measured on the seeds that it was made on.

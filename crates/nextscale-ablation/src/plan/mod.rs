@@ -88,7 +88,7 @@ impl Ablation {
                 judges.default_for(reference.as_ref(), &shown)?
             }
         };
-        let traces = given.take_or("traces", 0)?;
+        let traces = given.node_option("traces").map(fields::traces).transpose()?.unwrap_or(0);
         let timing = given.take_or("timing", 4)?;
         let completion =
             given.node_option("completion").map(|node| Completion::read(node, folder)).transpose()?;

@@ -4,14 +4,12 @@ mod condition;
 mod edit;
 mod guides;
 mod prepared;
-mod trace;
 
 use condition::Asked;
 pub use edit::{EditSpec, Given, KeptTokens};
 use guides::GuideSource;
 pub use prepared::Prepared;
 pub(crate) use prepared::fits_in_memory;
-pub use trace::{TraceDtype, TraceField, TraceSpec, numbers};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +20,7 @@ use nextscale_families::{ModelSource, Takes};
 use nextscale_guidance::Guidance;
 
 use crate::registry::{Measured, plain};
+use crate::trace_spec::TraceSpec;
 use crate::{Registry, Result};
 use nextscale_generate::sampler::Sampler;
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Registry;
 use super::reference::{EDITS, FIELDS};
-use crate::config::TraceField;
+use crate::trace_spec::TraceField;
 use nextscale_generate::sampler::Sampler;
 
 /// The JSON Schema, draft 2020-12, of a run's config in the form of

@@ -7,7 +7,7 @@ use nextscale_core::ScaleSchedule;
 use nextscale_guidance::Strength;
 use serde_json::json;
 
-use crate::config::TraceSpec;
+use crate::trace_spec::TraceSpec;
 use crate::{Prepared, version};
 
 /// Labels that take more bytes are left out; the run's `images.csv` has them.

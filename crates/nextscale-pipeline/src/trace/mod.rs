@@ -20,7 +20,7 @@ use half::f16;
 use nextscale_files::{Lock, LockError, unfinished_path};
 use nextscale_weights::StoredType;
 
-use crate::config::{TraceDtype, TraceField, TraceSpec};
+use crate::trace_spec::{TraceDtype, TraceField, TraceSpec};
 use crate::{Error, Result};
 use layout::{Begun, Layout, Piece};
 use nextscale_generate::observe::{Observer, Seen};
