@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use nextscale_config::Node;
+use nextscale_config::{Field, Node, Value};
 use nextscale_core::Grid;
 use nextscale_tokenizers::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::reconstruct::reconstruct;
-use crate::registry::placed;
+use crate::registry::{placed, plain};
 use crate::{Error, Result, images};
 use nextscale_generate::edit::{Edit, Keep, Region, mask_of};
 
@@ -94,32 +94,6 @@ struct Boxed {
     columns: (f64, f64),
 }
 
-/// An edit as a resolved config gives it.
-#[derive(Serialize)]
-enum Written<'a> {
-    Keep(WrittenFields<'a>),
-    Paint(WrittenFields<'a>),
-}
-
-/// Settings at their default are left out, so that the hashes of earlier runs stay valid.
-#[derive(Serialize)]
-struct WrittenFields<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<&'a Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    images: Option<&'a [PathBuf]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rows: Option<(f64, f64)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    columns: Option<(f64, f64)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boxes: Option<Vec<Boxed>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tokens: Option<KeptTokens>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paste: Option<bool>,
-}
-
 impl EditSpec {
     pub(super) fn read(node: &Node, folder: &Path) -> Result<Self> {
         let variant = node.variant()?;
@@ -161,24 +135,34 @@ impl EditSpec {
     pub(super) fn resolved(&self) -> Result<Node> {
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::io("find", path));
         let paths = self.images.iter().map(absolute).collect::<Result<Vec<_>>>()?;
-        let (image, images) = match paths.as_slice() {
-            [one] => (Some(one.as_path()), None),
-            several => (None, Some(several)),
-        };
-        let (rows, columns, boxes) = match self.regions.as_slice() {
-            [Region { rows, columns }] => (Some(*rows), Some(*columns), None),
+        let mut fields = Vec::new();
+        let mut add = |name: &str, node: Node| fields.push(Field { name: name.into(), span: 0..0, node });
+        match paths.as_slice() {
+            [one] => add("image", Node::from_serialize(one)?),
+            several => add("images", Node::from_serialize(several)?),
+        }
+        match self.regions.as_slice() {
+            [Region { rows, columns }] => {
+                add("rows", Node::from_serialize(rows)?);
+                add("columns", Node::from_serialize(columns)?);
+            }
             several => {
                 let boxed = |region: &Region| Boxed { rows: region.rows, columns: region.columns };
-                (None, None, Some(several.iter().map(boxed).collect()))
+                add("boxes", Node::from_serialize(&several.iter().map(boxed).collect::<Vec<_>>())?);
             }
+        }
+        // Settings at their default are left out, so that the hashes of earlier runs stay valid.
+        if self.tokens != KeptTokens::default() {
+            add("tokens", Node::from_serialize(&self.tokens)?);
+        }
+        if self.paste {
+            add("paste", Node::from_serialize(&self.paste)?);
+        }
+        let name = match self.keep {
+            Keep::Inside => "Keep",
+            Keep::Outside => "Paint",
         };
-        let tokens = Some(self.tokens).filter(|tokens| *tokens != KeptTokens::default());
-        let paste = Some(self.paste).filter(|paste| *paste);
-        let fields = WrittenFields { image, images, rows, columns, boxes, tokens, paste };
-        Ok(Node::from_serialize(&match self.keep {
-            Keep::Inside => Written::Keep(fields),
-            Keep::Outside => Written::Paint(fields),
-        })?)
+        Ok(plain(Value::Struct { name: Some(name.into()), fields })?)
     }
 
     /// Reads and encodes the images.
