@@ -236,7 +236,16 @@ fn the_commands_of_the_readme_work_as_printed() {
         let Some(words) = line.strip_prefix("cargo run --release -- ") else { continue };
         let mut words: Vec<&str> = words.split(" #").next().unwrap().split_whitespace().collect();
         if words[0] == "ablate" {
-            words.extend(["--set", "samples=8", "--set", "traces=2", "--set", "seeds=[0]"]);
+            words.extend([
+                "--set",
+                "samples=8",
+                "--set",
+                "traces=0",
+                "--set",
+                "seeds=[0]",
+                "--set",
+                "completion=None",
+            ]);
         }
         run(&words);
         count += 1;
