@@ -129,7 +129,7 @@ fn an_ablation_loses_nothing() {
             "(base: (model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", \
              norm_groups: 4), condition: PerClass(1), guidance: Conditional, batch: 2), \
              variants: [(name: \"none\"), (name: \"cfg\", set: {{\"guidance\": Cfg(scale: 1.5)}})], baseline: \"none\", \
-             seeds: [1], samples: 3, measures: [Pixels])"
+             seeds: [1], samples: 3, measures: [Pixels], timing: 0)"
         );
         std::fs::write(place.path("a.ron"), text).unwrap();
     };

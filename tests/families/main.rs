@@ -121,17 +121,15 @@ fn a_config_leads_away_from_a_corrupted_prefix_and_from_a_second_model() {
     let place = place();
     save(place.path(), "weak.safetensors", "weak");
     save(place.path(), "same.safetensors", "toy");
-    let draw = |guide: &str, guidance: &str, batch: usize, name: &str| {
-        let text = config(PROMPTS, &format!("guidance: {guidance}, batch: {batch}"));
-        let model = format!("toy.safetensors\"{guide}");
-        go(place.path(), &text.replace("toy.safetensors\"", &model), name)
+    let draw = |guides: &str, guidance: &str, batch: usize, name: &str| {
+        go(place.path(), &config(PROMPTS, &format!("{guides}guidance: {guidance}, batch: {batch}")), name)
     };
-    let weak = ", guide: \"weak.safetensors\"";
+    let weak = "guides: [(\"guide\", Sketch(weights: \"weak.safetensors\"))], ";
     let plain = draw("", "Conditional", 3, "plain").unwrap();
 
     // Nothing is corrupted, or the second model is the first: nothing to lead away from.
     assert_eq!(draw("", "Away(corrupted: 0.0, weight: 2.0)", 3, "whole").unwrap(), plain);
-    let same = ", guide: \"same.safetensors\"";
+    let same = "guides: [(\"guide\", Sketch(weights: \"same.safetensors\"))], ";
     assert_eq!(draw(same, "Away(model: \"guide\", weight: 2.0)", 3, "same").unwrap(), plain);
 
     let mut seen = vec![plain];
@@ -299,5 +297,5 @@ fn a_sketch_is_ablated_and_calibrated() {
     // What was measured on one sketch is refused with another.
     save(place.path(), "toy.safetensors", "another");
     let error = go(place.path(), &config(PROMPTS, marginal), "other").unwrap_err().to_string();
-    assert!(error.contains("is of the model with the weights"), "{error}");
+    assert!(error.contains("was measured on the model with the weights"), "{error}");
 }

@@ -19,7 +19,7 @@ use nextscale::families::{
     self, Architecture, EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Takes,
     fingerprint,
 };
-use nextscale::generate::{Guide, Model};
+use nextscale::generate::Model;
 use nextscale::settings::Settings;
 use nextscale::tokenizers::Tokenizer;
 use nextscale::weights::{ExpectedTensors, WeightFile};
@@ -108,7 +108,7 @@ impl ModelFamily for SketchFamily {
     fn random(&self, sizes: &str) -> Option<families::Result<Arc<dyn OpenModel>>> {
         let open = || {
             let head = Head::Values(hashed(sizes, FEATURES * 2 * BITS));
-            Ok(Arc::new(OpenSketch::new(head, None, false, sizes, Node::from_serialize(sizes)?)) as _)
+            Ok(Arc::new(OpenSketch::new(head, false, sizes, Node::from_serialize(sizes)?)) as _)
         };
         sizes.starts_with("sketch").then(open)
     }
@@ -120,7 +120,7 @@ impl ModelFamily for SketchFamily {
     fn shipped(&self, files: &[EmbeddedFile], node: &Node) -> families::Result<Arc<dyn OpenModel>> {
         let bytes = EmbeddedFile::find(files, "weights", node)?.bytes;
         let head = Head::File(checked(WeightFile::from_bytes(bytes, "the shipped sketch")?)?);
-        Ok(Arc::new(OpenSketch::new(head, None, false, "", node.clone())))
+        Ok(Arc::new(OpenSketch::new(head, false, "", node.clone())))
     }
 }
 
@@ -139,8 +139,6 @@ fn checked(file: WeightFile) -> families::Result<WeightFile> {
 pub struct Sketch {
     /// Its file.
     weights: PathBuf,
-    /// The file of a second sketch, which rules read as the model `guide`.
-    guide: Option<PathBuf>,
     /// Whether it draws wide pictures.
     #[setting(default = false)]
     wide: bool,
@@ -151,20 +149,16 @@ impl ModelSource for Sketch {
         #[derive(Serialize)]
         #[serde(rename = "Model")]
         enum Written<'a> {
-            Sketch { weights: &'a Path, guide: Option<&'a Path>, wide: bool },
+            Sketch { weights: &'a Path, wide: bool },
         }
-        let Self { weights, guide, wide } = self;
-        let head = |path: &PathBuf| Ok::<_, families::Error>(Head::File(checked(WeightFile::open(path)?)?));
+        let Self { weights, wide } = self;
+        let head = Head::File(checked(WeightFile::open(weights)?)?);
         // All that images depend on: what is drawn on, too.
         let mut fingerprint = fingerprint::of_file(weights)?;
-        if let Some(guide) = guide {
-            fingerprint += &format!("-{}", fingerprint::of_file(guide)?);
-        }
         fingerprint += if *wide { "-wide" } else { "" };
-        let written = Written::Sketch { weights, guide: guide.as_deref(), wide: *wide };
+        let written = Written::Sketch { weights, wide: *wide };
         let resolved = Node::from_serialize(&written)?;
-        let guide = guide.as_ref().map(head).transpose()?;
-        Ok(Arc::new(OpenSketch::new(head(weights)?, guide, *wide, &fingerprint, resolved)))
+        Ok(Arc::new(OpenSketch::new(head, *wide, &fingerprint, resolved)))
     }
 }
 
@@ -184,12 +178,11 @@ impl Head {
 
 struct OpenSketch {
     head: Head,
-    guide: Option<Head>,
     facts: ModelFacts,
 }
 
 impl OpenSketch {
-    fn new(head: Head, guide: Option<Head>, wide: bool, fingerprint: &str, resolved: Node) -> Self {
+    fn new(head: Head, wide: bool, fingerprint: &str, resolved: Node) -> Self {
         let facts = ModelFacts {
             schedule: if wide { self::wide() } else { schedule() },
             alphabet: Alphabet::bits(BITS),
@@ -199,7 +192,7 @@ impl OpenSketch {
             resolved,
             words: "a sketch".into(),
         };
-        Self { head, guide, facts }
+        Self { head, facts }
     }
 }
 
@@ -210,11 +203,7 @@ impl OpenModel for OpenSketch {
 
     fn load(&self, options: &LoadOptions<'_>) -> families::Result<Model> {
         let LoadOptions { device, .. } = *options;
-        let mut model = model(self.head.values()?, device)?;
-        if let Some(guide) = &self.guide {
-            let (backbone, conditioner) = drawing(guide.values()?, device);
-            model = model.with_guide("guide", Guide { backbone, conditioner })?;
-        }
+        let model = model(self.head.values()?, device)?;
         Ok(model.on_scales(self.schedule())?)
     }
 }

@@ -248,7 +248,8 @@ fn train(program: &Program, what: &str, place: &Path, out: &str, more: &[&str]) 
 /// The log without its last column, which is a speed.
 fn log(out: &Path) -> Vec<String> {
     let text = fs::read_to_string(out.join("log.csv")).unwrap();
-    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
+    // Without the speed and the seconds.
+    text.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -247,7 +247,7 @@ mod tests {
             ("PerClass(0)", "0 images"),
             ("Null(0)", "0 images"),
             ("Prompts([])", "`Prompts` needs a list with at least one item"),
-            ("Prompts(texts: [])", "a list of at least one text"),
+            ("Prompts(texts: [])", "expected a list with at least one text"),
             ("Prompts(texts: [\"a\"], negativ: \"b\")", "unknown field `negativ`"),
             ("Prompts(negative: \"b\")", "missing field `texts`"),
             ("Prompts(texts: [\"a\"], file: \"b\")", "`file` and `texts` cannot be combined"),

@@ -87,7 +87,7 @@ fn another_config_or_a_late_trace_is_refused() {
     assert_eq!(go(&batch, &RunOptions::new(&out)).unwrap().found, 1);
     let late = RunOptions { trace: Some(root.path().join("t.safetensors")), ..RunOptions::new(&out) };
     let error = go(&text, &late).unwrap_err().to_string();
-    assert!(error.contains("a trace cannot be had afterwards"), "{error}");
+    assert!(error.contains("a trace cannot be written afterwards"), "{error}");
 }
 
 #[test]

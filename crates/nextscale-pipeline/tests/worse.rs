@@ -256,5 +256,5 @@ fn blocks_that_the_model_has_not_are_told_before_weights_are_read() {
     let error = told(&common::config("PerClass(1)", "guidance: CfgInside(layers: [9], weight: 2.0)"));
     assert!(error.contains("layers: 9 is beyond"), "{error}");
     let error = told(&common::config("PerClass(1)", "guidance: Vpg(share: 1.5, weight: 1.0)"));
-    assert!(error.contains("1.5 is no share; give a number from 0 to 1"), "{error}");
+    assert!(error.contains("1.5 is not in [0, 1]; give a number from 0 to 1"), "{error}");
 }

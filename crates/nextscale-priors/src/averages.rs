@@ -277,7 +277,7 @@ mod tests {
             (saved(&[], FORMAT), "there are none"),
             (
                 saved_with(&[("marginal.1x1", vec![0.5])], &[("format", FORMAT)]),
-                "does not say of which weights",
+                "does not name the calibrated weights",
             ),
         ];
         for ((_folder, read), part) in cases {

@@ -249,7 +249,7 @@ mod tests {
             without_end.as_bytes(),
         ] {
             let error = PromptTokenizer::from_bytes(bytes, "vocabulary").unwrap_err().to_string();
-            assert!(error.starts_with("vocabulary is no vocabulary"), "{error}");
+            assert!(error.starts_with("vocabulary is not a readable vocabulary"), "{error}");
             assert!(error.contains("spiece.model"), "{error}");
         }
         let error = PromptTokenizer::open("no/such/tokenizer.json").unwrap_err().to_string();

@@ -121,7 +121,7 @@ fn things_that_are_no_checkpoint_are_named() {
         (&b""[..], "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html></html>", "web page"),
-        (b"\x89PNG\r\n\x1a\n0000000000000000", "no known container"),
+        (b"\x89PNG\r\n\x1a\n0000000000000000", "does not start like any known container"),
         (b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s.", "without tensors"),
     ] {
         let error = opened(bytes, "model.pth").unwrap_err();

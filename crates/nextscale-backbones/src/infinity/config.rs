@@ -301,7 +301,7 @@ mod tests {
         );
         assert!(refused(|config| InfinityConfig { chunks: 5, ..config }).starts_with("chunks: 5"));
         assert!(refused(|config| InfinityConfig { heads: 384, ..config }).contains("heads of 2 channels"));
-        assert!(refused(|config| InfinityConfig { bits: 0, ..config }).starts_with("bits: 0"));
+        assert!(refused(|config| InfinityConfig { bits: 0, ..config }).starts_with("bits: is 0"));
         let late = |config| InfinityConfig { schedule: ScaleSchedule::square(&[2, 4]).unwrap(), ..config };
         assert!(refused(late).contains("the first is 2×2"));
     }

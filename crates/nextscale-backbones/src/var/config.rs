@@ -151,7 +151,7 @@ mod tests {
         let config = VarConfig { heads: 3, ..VarConfig::published(16).unwrap() };
         assert!(config.check().unwrap_err().to_string().contains("heads: 3 does not divide the width 1024"));
         let config = VarConfig { vocabulary: 0, ..VarConfig::published(16).unwrap() };
-        assert!(config.check().unwrap_err().to_string().starts_with("vocabulary: 0"));
+        assert!(config.check().unwrap_err().to_string().starts_with("vocabulary: is 0"));
         let large = |change: &dyn Fn(&mut VarConfig)| {
             let mut config = VarConfig::published(16).unwrap();
             change(&mut config);

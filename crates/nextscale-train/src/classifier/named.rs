@@ -129,7 +129,14 @@ mod tests {
         saved(&path, BTreeMap::new());
         let named = NamedClassifier::open(&path, &device).unwrap();
         let count = BATCH + 7;
-        let pixels: Vec<u8> = (0..count * 4 * 6 * 3).map(|i| (i * i / 7 % 256) as u8).collect();
+        // Image n is mostly red, green or blue, in stripes as wide as n says, with some texture.
+        let pixels: Vec<u8> = (0..count * 4 * 6 * 3)
+            .map(|i| {
+                let (n, position, channel) = (i / 72, i % 72 / 3, i % 3);
+                let lit = channel == n % 3 && position / (1 + n % 5) % 2 == 0;
+                200 * u8::from(lit) + (i * i / 7 % 56) as u8
+            })
+            .collect();
         let found = named.predict(&pixels, [4, 6], &device);
         assert_eq!(found.len(), count);
         assert!(found.iter().any(|&class| class != found[0]), "all images look alike");

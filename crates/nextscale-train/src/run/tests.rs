@@ -184,7 +184,7 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     go(&options, Some(2), 30).unwrap();
     let again = Options { resume: false, ..options };
     let error = go(&again, None, 30).unwrap_err().to_string();
-    assert!(error.contains("after step 3; go on from it with --resume"), "{error}");
+    assert!(error.contains("after step 3; resume it with --resume"), "{error}");
 }
 
 /// The weights of a checkpoint.
