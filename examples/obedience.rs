@@ -93,6 +93,7 @@ pub fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedie
     rules.collect()
 }
 
+/// One kind of word: agreement with its interval, chance, and their ratio.
 pub fn line(kind: &str, agreement: Option<Agreement>) -> String {
     let Some(agreement) = agreement else { return format!("{kind:10} no prompt has a word for it") };
     let [low, high] = agreement.interval().map(|end| 100.0 * end);

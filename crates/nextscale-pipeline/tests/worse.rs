@@ -208,7 +208,7 @@ fn told(text: &str) -> String {
 fn a_weak_model_that_does_not_fit_is_told_before_weights_are_read() {
     // A tokenizer of other weights, of the same sizes.
     let folder = tempfile::tempdir().unwrap();
-    let file = nextscale_weights::WeightFile::open(&path("vae.safetensors")).unwrap();
+    let file = nextscale_weights::WeightFile::open(path("vae.safetensors")).unwrap();
     let tensors = file.names().map(|name| {
         let (mut values, shape) = file.values(name).unwrap();
         values[0] += 1.0;

@@ -164,7 +164,9 @@ fn series(ablation: &Manifest, along: Option<&str>) -> Vec<Series> {
         let wanted = |path: &&String| along.map_or_else(|| several(path), |along| is(path, along));
         cell.swept.iter().map(|(path, _)| path).find(wanted).cloned()
     };
-    let mut found: Vec<(Vec<(String, String)>, String, Series)> = Vec::new();
+    /// Cells with the same other values and variant, in one series.
+    type Joined = (Vec<(String, String)>, String, Series);
+    let mut found: Vec<Joined> = Vec::new();
     for (number, cell) in ablation.cells.iter().enumerate() {
         let Some(path) = axis(cell) else {
             let points = vec![(number, String::new())];
@@ -174,7 +176,7 @@ fn series(ablation: &Manifest, along: Option<&str>) -> Vec<Series> {
         let rest: Vec<(String, String)> =
             cell.swept.iter().filter(|(other, _)| *other != path).cloned().collect();
         let value = value_at(cell, &path).unwrap_or_default().to_owned();
-        let same = |(r, variant, series): &&mut (Vec<(String, String)>, String, Series)| {
+        let same = |(r, variant, series): &&mut Joined| {
             *r == rest && *variant == cell.variant && series.along.as_ref() == Some(&path)
         };
         match found.iter_mut().find(same) {

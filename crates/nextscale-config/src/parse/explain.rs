@@ -79,11 +79,7 @@ impl<'a> Reading<'a> {
                 _ => self.expected("`:` after the key"),
             },
             Ron::SuggestRawIdentifier(name) if name.starts_with(|c: char| c == '_' || c.is_alphabetic()) => {
-                let span = cursor..cursor + name.len();
-                let name = suggest::cut(&name);
-                self.error(span, format!("`{name}` is not a name")).with_help(format!(
-                    "a name has letters, digits and `_`; a text goes between double quotes, \"{name}\""
-                ))
+                self.not_a_name(cursor..cursor + name.len())
             }
             Ron::ExpectedIdentifier | Ron::SuggestRawIdentifier(_) if !self.open.is_empty() => {
                 self.expected("a field, `name: value`")
@@ -106,6 +102,14 @@ impl<'a> Reading<'a> {
         self.token = self.offset_of(&error.span.start);
         let remainder = &self.text[offset..];
         self.explain(error.code, remainder)
+    }
+
+    /// The error of a word that starts like a name and is none, such as `café.au`.
+    pub(super) fn not_a_name(&self, span: Span) -> ConfigError {
+        let name = suggest::cut(&self.text[span.clone()]);
+        self.error(span, format!("`{name}` is not a name")).with_help(format!(
+            "a name has letters, digits and `_`; a text goes between double quotes, \"{name}\""
+        ))
     }
 
     fn offset_of(&self, position: &ron::error::Position) -> usize {

@@ -156,6 +156,15 @@ impl<'a> Reading<'a> {
         Some((name, self.text.len() - ron.remainder().len()))
     }
 
+    /// The word here that starts like a name; `None` if there is none, or a string or byte string starts here.
+    pub(super) fn word(&self) -> Option<&'a str> {
+        let rest = self.rest();
+        let is_text = ["r\"", "r#", "b\"", "b'", "br\"", "br#"].iter().any(|start| rest.starts_with(start));
+        let starts = rest.starts_with(|c: char| c == '_' || c.is_alphabetic());
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '+' | '-')));
+        (starts && !is_text).then(|| &rest[..end.unwrap_or(rest.len())])
+    }
+
     /// The end of the value that begins at `start`, as ron reads it separately; `start` if it does not.
     pub(super) fn end_of_value(&self, start: usize) -> usize {
         let rest = &self.text[start..];

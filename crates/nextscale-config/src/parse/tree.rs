@@ -40,6 +40,15 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
         reading.depth += 1;
         let kind = if unwrapped.is_some() { Kind::Any } else { reading.kind() };
         let name = if matches!(kind, Kind::Any) && !bare { reading.name() } else { None };
+        // ron takes a word such as `café.au` for a unit struct, though no name has a point.
+        if matches!(kind, Kind::Any)
+            && name.is_none()
+            && !bare
+            && let Some(word) = reading.word()
+        {
+            let error = reading.not_a_name(start..start + word.len());
+            return Err(reading.fail(error));
+        }
         let digits =
             if let Kind::Whole(length) | Kind::Fraction(length) = kind { Some(length) } else { None };
         let whole = Whole { reading: &mut *reading, start, name, digits, bare };

@@ -171,7 +171,7 @@ proptest! {
                     expected[map + p * channels] = (c + t * d) as f32;
                 }
             }
-            assert_near(&[found.clone()], &[expected], 1e-4);
+            assert_near(std::slice::from_ref(found), &[expected], 1e-4);
         }
     }
 

@@ -197,7 +197,7 @@ mod tests {
                         })
                     })
                     .collect();
-                assert!(wrong.iter().any(|&it| it == 1) || k == 0, "scale {k} has no wrong bit");
+                assert!(wrong.contains(&1) || k == 0, "scale {k} has no wrong bit");
                 let wrong: Tensor<3, Int> = Tensor::from_data(TensorData::new(wrong, tokens.dims()), &device);
                 let seen = (tokens + wrong) % 2;
                 let embedding = tokenizer.embed(&Draw::tokens(seen), k).unwrap();

@@ -221,7 +221,7 @@ mod tests {
         let row = |x: &Tensor<3>, text: usize, count: usize| {
             x.clone().slice([text..text + 1, 0..count]).reshape([count, 8]).into_data()
         };
-        let null = |count: usize| model.backbone.null_text().slice([0..count]).into_data();
+        let null = |count: usize| model.backbone.null_text().narrow(0, 0, count).into_data();
         assert_eq!(row(&given, 2, 5), null(5));
         assert_eq!(row(&dropped, 0, 3), null(3));
         assert_eq!(row(&dropped, 1, 2), row(&given, 1, 2));
