@@ -37,6 +37,25 @@ fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
 }
 
 #[test]
+fn too_few_images_for_a_measure_are_refused_before_any_is_made() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let refused = |samples: &str| {
+        let mut node = Document::read(&folder.join("ablate-priors.ron")).unwrap();
+        node.assign(samples).unwrap();
+        let ablation =
+            Ablation::from_node(&node, &folder, &Registry::standard(), &Judges::standard()).unwrap();
+        ablation.judges(&Judges::standard(), &burn::tensor::Device::flex()).err()
+    };
+    let Some(nextscale_ablation::Error::Config(error)) = refused("samples=5") else { panic!("no error") };
+    assert!(
+        error.to_string().contains("Lite0 needs at least 6 images, and a cell has 5 per seed"),
+        "{error}"
+    );
+    assert!(error.help_text().unwrap().contains("samples: 6 or more"), "{error}");
+    assert!(refused("samples=6").is_none());
+}
+
+#[test]
 fn the_ablation_of_priors_has_every_control_in_a_fresh_clone() {
     let cells = read("ablate-priors", true).unwrap().cells;
     let controls = cells.iter().filter(|cell| cell.name.starts_with("control: "));

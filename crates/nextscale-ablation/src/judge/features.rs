@@ -5,6 +5,7 @@ use std::path::Path;
 use nextscale_config::Fields;
 use nextscale_metrics::frechet::frechet;
 use nextscale_metrics::kid::KidOptions;
+use nextscale_metrics::precision_recall::Neighbours;
 use nextscale_metrics::{
     Collector, EvaluateOptions, FeatureNet, GatherOptions, Input, Origin, Statistics, evaluate,
 };
@@ -103,6 +104,13 @@ impl Judge for FeatureJudge {
 
     fn rows_protocol(&self) -> String {
         self.net.protocol()
+    }
+
+    /// Enough for the neighbourhoods of precision, recall, density and coverage, where the reference has its
+    /// features; two otherwise, for a covariance.
+    fn at_least(&self) -> u64 {
+        let Neighbours { precision_recall, density_coverage } = Neighbours::default();
+        if self.reference.kept.is_some() { 1 + precision_recall.max(density_coverage) as u64 } else { 2 }
     }
 
     fn measures(&self) -> Vec<Measure> {

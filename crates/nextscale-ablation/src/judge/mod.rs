@@ -131,6 +131,11 @@ pub trait Judge: Send + Sync {
         Ok(rows)
     }
 
+    /// The fewest images of a set that it can judge. An ablation of fewer is refused before any is generated.
+    fn at_least(&self) -> u64 {
+        1
+    }
+
     /// Whether its measures lead a report, or describe images once the question is answered.
     fn leads(&self) -> bool {
         true

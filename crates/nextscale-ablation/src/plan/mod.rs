@@ -119,10 +119,26 @@ impl Ablation {
     /// The judges of its measures.
     ///
     /// # Errors
-    /// If one is unknown or its settings are wrong, or it needs a reference and there is none.
+    /// If one is unknown or its settings are wrong, or it needs a reference and there is none, or more images
+    /// than a cell has.
     pub fn judges(&self, judges: &Judges, device: &Device) -> Result<Vec<Box<dyn Judge>>> {
         let context = Context { reference: self.reference.as_ref(), folder: &self.folder, device };
-        self.measures.iter().map(|node| judges.build(node, &context)).collect()
+        let fewest = self.tune.as_ref().map_or(self.samples, |tune| tune.samples.min(self.samples));
+        let build = |node: &Node| {
+            let judge = judges.build(node, &context)?;
+            let needed = judge.at_least();
+            if fewest < needed {
+                let name = node.name().unwrap_or("this measure");
+                let error = node.error(format!(
+                    "{name} needs at least {needed} images, and a cell has {fewest} per seed"
+                ));
+                return Err(error
+                    .with_help(format!("give samples: {needed} or more, or leave {name} out"))
+                    .into());
+            }
+            Ok(judge)
+        };
+        self.measures.iter().map(build).collect()
     }
 
     /// Remarks on the cells' conditions that a person should read before images are generated, each once.
