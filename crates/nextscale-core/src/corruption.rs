@@ -48,7 +48,7 @@ impl Corruption {
                 format!("{share} is not in [0, 1]; give a number from 0 to 1"),
             ));
         }
-        // -0 would be a different key than 0.
+        // -0 would be a different key from 0.
         Ok(Self { share: Share(share + 0.0), replacement })
     }
 

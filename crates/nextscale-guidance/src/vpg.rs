@@ -18,8 +18,8 @@ use crate::{Guidance, Step, Strength, contrast};
 /// l = b + λ·(c(r) − c(r̃)), with b the base's logits, c the conditional ones, r the prefix as drawn and r̃
 /// its corrupted copy, in which a `share` of the positions of every earlier scale has a different embedding;
 /// λ the `weight`. Over `Conditional` it is the paper's l + λ·(l(r) − l(r̃)). Scale 0 has no prefix and is
-/// not guided. The corrupted pass costs one more run of the backbone at every scale up to the last with λ
-/// ≠ 0.
+/// not guided. The corrupted pass costs one more run of the backbone at every scale up to the last with
+/// λ ≠ 0.
 ///
 /// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`. It leaves
 /// open the share, whether positions are drawn anew at every scale, and whether the difference is of

@@ -182,8 +182,8 @@ pub(crate) fn filed(
     logits.collect()
 }
 
-/// Checks that a plan has this many scales, requests a pass at the first, and mixes and perturbs only blocks
-/// that exist.
+/// Checks that a plan has this many scales, runs a pass at the first, and mixes and perturbs only blocks that
+/// exist.
 ///
 /// # Errors
 /// If the plan does not fit.

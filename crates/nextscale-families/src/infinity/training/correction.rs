@@ -182,8 +182,8 @@ mod tests {
                 let tokens = tokenizer.requantise(features.clone(), &canvas, k).unwrap();
                 labels.push(tokens.clone());
                 let Some(flips) = flips.get(k) else { continue };
-                // A token's bits are a latent's, or those of 2 × 2 latents: bit 4c + 2i + j is latent (i,
-                // j)'s bit c.
+                // A token's bits are a latent's, or those of 2 × 2 latents: bit 4c + 2i + j is bit c of
+                // latent (i, j).
                 let each = if patches { 2 } else { 1 };
                 let flips: Vec<bool> = flips.clone().into_data().iter::<bool>().collect();
                 let (height, width) = (grid.height * each, grid.width * each);
