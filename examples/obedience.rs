@@ -1,8 +1,9 @@
 //! How often a run's images show the colour and the light that their prompts ask for, beside chance:
 //! `cargo run --release --example obedience -- RUN --text models/cifar10-text/text.safetensors`.
 //!
-//! The text encoder's file holds the thresholds from which an image counts as dark, bright, cold or warm: quantiles of its training images.
-//! `--prompts N CLASS..` prints N prompts instead, each with a colour and most with a word for the light, as a file for `Prompts(file: ..)`.
+//! The text encoder's file holds the thresholds from which an image counts as dark, bright, cold or warm:
+//! quantiles of its training images. `--prompts N CLASS..` prints N prompts instead, each with a colour and
+//! most with a word for the light, as a file for `Prompts(file: ..)`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

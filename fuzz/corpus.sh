@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the corpora in fuzz/corpus of configs, documentation and fixtures: `sh fuzz/corpus.sh`.
+# Builds the corpora in fuzz/corpus from configs, documentation and fixtures: `sh fuzz/corpus.sh`.
 set -eu
 cd "$(dirname "$0")/.."
 rm -rf fuzz/corpus
@@ -28,7 +28,7 @@ for set in 'guidance.prior=Dse(low_band: Verbatim)' 'variants[1].1.beta=2' 'x=No
     { echo "$set"; cat configs/quickstart.ron; } > "fuzz/corpus/set/$(printf %s "$set" | cksum | cut -d' ' -f1)"
 done
 
-# One image of every format that lies here, and the beginnings of everything else.
+# One image of every format in the repository, and the beginnings of other files.
 for file in docs/src/*.png models/cifar10/*.png; do
     [ -f "$file" ] && head -c 20000 "$file" > "fuzz/corpus/kind/$(basename "$file")"
 done
@@ -36,7 +36,7 @@ for file in tests/fixtures/var/*.pth tests/fixtures/var/vae.safetensors README.m
     head -c 4000 "$file" > "fuzz/corpus/kind/$(basename "$file")"
 done
 
-# Of the readers of the whole program.
+# For the readers that need the whole program.
 for name in config config-set weights-pickle weights-safetensors npz idx images json; do
     mkdir -p "fuzz/corpus/$name"
 done

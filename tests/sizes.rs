@@ -1,5 +1,5 @@
-//! Large numbers in every integer of every kind of config, and in every option that takes a size: told at worst, under little memory
-//! and in little time. Never a panic, an abort or a hang.
+//! Large numbers in every integer of every kind of config and in every option that takes a size, under
+//! limited memory and time: at worst an error, never a panic, an abort or a hang.
 #![cfg(target_os = "linux")]
 
 #[path = "cli/program.rs"]
@@ -18,7 +18,7 @@ use program::{Place, Ran};
 use serde::{Serialize, de::DeserializeOwned};
 
 const LARGE: [&str; 4] = ["2147483648", "4294967296", "1000000000", "1000000000000000000"];
-/// What a process may have of addresses, in KiB, and of time, in seconds.
+/// The limits of a process: its address space in KiB, and its time in seconds.
 const ADDRESSES: u32 = 6_000_000;
 const SECONDS: u32 = 120;
 
@@ -42,7 +42,7 @@ fn integers(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The whole numbers of a decoded config, with all that it left out.
+/// The number of whole numbers in a decoded config, defaults included.
 fn leaves(value: &serde_json::Value) -> usize {
     match value {
         serde_json::Value::Number(number) => usize::from(number.is_u64()),
@@ -70,13 +70,14 @@ fn fault(ran: &Ran) -> Option<&'static str> {
         Some(134 | 139) => Some("aborted"),
         Some(101) => Some("panicked"),
         Some(_) if ran.err.contains("panicked") => Some("panicked"),
-        // What is refused is the user's to mend; the run itself finds nothing too large.
+        // Errors in the input have other codes; the run itself must not be the first to find a number too
+        // large.
         Some(1) => Some("failed in the run"),
         Some(_) => None,
     }
 }
 
-/// Every number of the config `text` in turn; `arguments` name it `run.ron`, and write to `out`.
+/// Replaces each number of the config `text` in turn; `arguments` name it `run.ron`, and write to `out`.
 fn torment(place: &Place, text: &str, arguments: &[&str]) {
     std::fs::write(place.path("run.ron"), text).unwrap();
     std::fs::remove_dir_all(place.path("out")).ok();
@@ -114,7 +115,7 @@ fn pictures(place: &Place) {
     }
 }
 
-/// A training, whose config must have every whole number written out.
+/// A training whose config must spell out every whole number.
 fn train<C: DeserializeOwned + Serialize>(place: &Place, what: &str, text: &str) {
     let config: C = Document::parse("run.ron", text).unwrap().decode().unwrap();
     let all = leaves(&serde_json::to_value(config).unwrap());
@@ -180,7 +181,7 @@ fn a_backbones_training_believes_no_number() {
     train::<TrainBackbone>(&place, "backbone", &text);
 }
 
-/// A run's config with every default written out.
+/// A run's config with every default spelled out.
 fn resolved(place: &Place, rest: &str) -> String {
     place.config("run.ron", rest);
     std::fs::remove_dir_all(place.path("out")).ok();
@@ -230,7 +231,7 @@ fn an_ablations_config_believes_no_number() {
     torment(&place, &text, &["ablate", "run.ron", "--out", "out"]);
 }
 
-/// Options that take a size, in commands that are sound without.
+/// Options that take a size, in commands that are valid without them.
 #[test]
 fn options_believe_no_number() {
     let place = Place::new();
@@ -240,7 +241,7 @@ fn options_believe_no_number() {
     let ran = place.run(&["generate", "run.ron", "--out", generated]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let bench = ["bench", "run.ron", "--runs", "1", "--warmup", "0"];
-    // `--images`, `--runs` and `--warmup` of `bench` are work that was asked for, however long it takes.
+    // `--images`, `--runs` and `--warmup` of `bench` request work, however long it takes.
     let commands: [(&[&str], &[&str]); 6] = [
         (&bench, &["--batch"]),
         (

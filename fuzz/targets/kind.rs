@@ -1,4 +1,4 @@
-//! What a file is by its first bytes, and the first checks of image files.
+//! Detects a file's kind from its first bytes, and makes the first checks of image files.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Text to a tree, and back: what is printed is read as the same tree.
+//! Parses text to a tree and prints it; the printed text must parse to the same tree.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let tree = match Document::parse("fuzz.ron", text) {
         Ok(tree) => tree,
         Err(error) => {
-            // Both forms of the message, the second with its excerpt.
+            // Both forms of the message; the second includes an excerpt.
             let _ = (error.to_string(), format!("{:?}", miette::Report::new(error)));
             return;
         }

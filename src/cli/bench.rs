@@ -23,18 +23,19 @@ const OF_TEXTS: (&str, &str) = ("infinity-125m.ron", include_str!("../../configs
 
 /// Measure seconds per part, images per second, peak memory and SSG's share, on your model and device
 ///
-/// The config's rules take turns making the same images, and a rule with SSG also runs without it. Only the report is
-/// written.
+/// The config's rules take turns making the same images, and a rule with SSG also runs without it. Only the
+/// report is written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run's config [default: the shipped model under the four guidances of the quick start]
     config: Option<PathBuf>,
-    /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), by the number, or of Infinity, as in
-    /// infinity-125m or "infinity-2b, 0.25M, 4:3", in place of the config's model; without a config, under configs/var-d16.ron
-    /// or configs/infinity-125m.ron with a batch of 1
+    /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), by the number, or of
+    /// Infinity, as in infinity-125m or "infinity-2b, 0.25M, 4:3", in place of the config's model; without a
+    /// config, under configs/var-d16.ron or configs/infinity-125m.ron with a batch of 1
     #[arg(long, value_name = "SIZES")]
     random: Option<String>,
-    /// Sides of the random model's grids, like 1,2,3,4,5,6,8 for 128 pixels (16 times the last) [default: the published ones]
+    /// Sides of the random model's grids, like 1,2,3,4,5,6,8 for 128 pixels (16 times the last) [default: the
+    /// published ones]
     #[arg(long, value_name = "SIDES", requires = "random", value_delimiter = ',')]
     scales: Vec<usize>,
     /// Codes of the random model [default: 4096]
@@ -49,8 +50,8 @@ pub struct Args {
     /// Images per batch [default: the config's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Images per run, cycling through the config's conditions [default: --batch, else the smaller of the config's batch and
-    /// number of images]
+    /// Images per run, cycling through the config's conditions [default: --batch, else the smaller of the
+    /// config's batch and number of images]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
     /// Also write the report as JSON

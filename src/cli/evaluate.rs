@@ -38,16 +38,18 @@ pub struct Args {
     /// one kept. Without it, all images must have one size
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
     size: Option<u32>,
-    /// Add the share of samples that a linear probe assigns to their own class: cifar10 (shipped) or a file from
-    /// `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file with labels (arr_1)
+    /// Add the share of samples that a linear probe assigns to their own class: cifar10 (shipped) or a file
+    /// from `nextscale probe fit`. Samples are then a run folder, folders of images by class, or an .npz file
+    /// with labels (arr_1)
     #[arg(long, value_name = "cifar10|FILE", conflicts_with = "save_statistics")]
     probe: Option<PathBuf>,
-    /// Add the share of samples that a classifier assigns to their own class: a file from `nextscale train classifier`. Samples are
-    /// as for --probe, with the size of the classifier's training images
+    /// Add the share of samples that a classifier assigns to their own class: a file from
+    /// `nextscale train classifier`. Samples are as for --probe, with the size of the classifier's training
+    /// images
     #[arg(long, value_name = "FILE", conflicts_with = "save_statistics")]
     classifier: Option<PathBuf>,
-    /// The feature network: lite0 (shipped), your pt_inception-2015-12-05-6726825d.pth (for FID), or other weights of
-    /// EfficientNet-Lite0
+    /// The feature network: lite0 (shipped), your pt_inception-2015-12-05-6726825d.pth (for FID), or other
+    /// weights of EfficientNet-Lite0
     #[arg(long, value_name = "lite0|FILE", default_value = "lite0")]
     features: PathBuf,
     /// How images are resized and scaled for Inception
@@ -56,11 +58,12 @@ pub struct Args {
     /// Write the measures and their protocol as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the samples' statistics to a .safetensors file that can be used in their place. Repeat the command to resume an
-    /// interrupted one
+    /// Write the samples' statistics to a .safetensors file that can be used in their place. Repeat the
+    /// command to resume an interrupted one
     #[arg(long, value_name = "FILE")]
     save_statistics: Option<PathBuf>,
-    /// The precision of the kept features in that file: f16 halves its size and changes KID by about 1e-4 of its value
+    /// The precision of the kept features in that file: f16 halves its size and changes KID by about 1e-4 of
+    /// its value
     #[arg(long, value_enum, default_value_t = KeepAs::F32, requires = "save_statistics")]
     keep_as: KeepAs,
     /// How many images of each set keep their features, which all measures but FID, sFID and IS need

@@ -29,8 +29,8 @@ enum Command {
 
 /// Fit a linear probe to labelled images, and measure it on the data set's test images
 ///
-/// Multinomial logistic regression on the standardised features of the shipped network, with L2 regularisation. The fit is
-/// deterministic.
+/// Multinomial logistic regression on the standardised features of the shipped network, with L2
+/// regularisation. The fit is deterministic.
 #[derive(Debug, clap::Args)]
 struct FitArgs {
     /// A folder of CIFAR-10 or Fashion-MNIST, or a data set in the notation of a training's `data`:

@@ -24,10 +24,12 @@ pub struct Args {
 /// Which measures a report draws against each other.
 #[derive(Debug, clap::Args)]
 pub struct ScatterArgs {
-    /// Draw two measures against each other, by their names, like 'FD-Lite0,Probe accuracy-Lite0'; can be repeated
+    /// Draw two measures against each other, by their names, like 'FD-Lite0,Probe accuracy-Lite0'; can be
+    /// repeated
     #[arg(long, value_name = "X,Y")]
     scatter: Vec<String>,
-    /// Join the points of a scatter along this axis, by its path or its last part [default: each variant's first axis]
+    /// Join the points of a scatter along this axis, by its path or its last part [default: each variant's
+    /// first axis]
     #[arg(long, value_name = "PATH")]
     along: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! An ablation's images outside of it: files that other programs read, and `DIR/CELL` in every command that takes images.
+//! An ablation's images outside of it: files that other programs read, and `DIR/CELL` in every command that
+//! takes images.
 
 use std::fs;
 

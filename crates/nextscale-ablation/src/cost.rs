@@ -51,7 +51,8 @@ pub struct Times {
 }
 
 impl Times {
-    /// Bytes of KV cache per image of a generator: for every pass, the tokens before the last scale at which it runs.
+    /// Bytes of KV cache per image of a generator: for every pass, the tokens before the last scale at which
+    /// it runs.
     pub fn cache_bytes(generator: &Generator) -> Option<u64> {
         let (plan, model) = (generator.plan(), generator.model());
         let grids = model.schedule().grids();

@@ -1,4 +1,5 @@
-//! The ablation of priors on a model of bits and prompts, with small random weights in place of the shipped ones.
+//! The ablation of priors on a model of bits and prompts, with small random weights in place of the shipped
+//! ones.
 
 use std::path::Path;
 

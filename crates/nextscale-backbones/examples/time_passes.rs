@@ -1,6 +1,6 @@
-//! Processor time of a pass of VAR-d16 on another prefix, a session of its own that shares constants, beside that of the
-//! conditional pass; one image of 128 pixels, random weights. On Linux, which counts processor time in /proc.
-//! `cargo run --release -p nextscale-backbones --example time_passes`.
+//! Processor time of a pass of VAR-d16 on another prefix, a session of its own that shares constants, beside
+//! that of the conditional pass; one image of 128 pixels, random weights. On Linux, which counts processor
+//! time in /proc. `cargo run --release -p nextscale-backbones --example time_passes`.
 
 use burn::tensor::{Device, Tensor};
 use nextscale_backbones::var::{Initialisation, VarConfig};

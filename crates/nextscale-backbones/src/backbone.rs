@@ -42,10 +42,11 @@ pub trait Backbone: Send + Sync {
         ))
     }
 
-    /// Makes sure that it can be made worse so: that it can leave these blocks out, or their attention. By default it cannot.
+    /// Checks that it can be perturbed in this way: that it can skip these blocks, or their self-attention.
+    /// By default it cannot.
     ///
     /// # Errors
-    /// If it cannot, with what it can.
+    /// If it cannot; the message says what it can do.
     fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
         let _ = perturbation;
         Err(Error::Unsupported(
@@ -54,19 +55,20 @@ pub trait Backbone: Send + Sync {
         ))
     }
 
-    /// Whether its sessions keep what earlier scales computed. With such a cache a pass that is wanted at some scale runs at
-    /// every scale before it; without one it runs only where it is wanted, and the session keeps its inputs instead.
+    /// Whether its sessions keep what earlier scales computed. With such a cache, a pass that is requested at
+    /// some scale also runs at every scale before it; without one it runs only where it is requested, and the
+    /// session keeps its inputs instead.
     fn has_cache(&self) -> bool {
         true
     }
 
-    /// Bytes that a session keeps for every token of one image and pass until a later scale reads them: keys and values of
-    /// all layers. By default unknown.
+    /// The bytes that a session keeps for every token of one image and pass until later scales read them:
+    /// keys and values of all layers. Unknown by default.
     fn cache_bytes_per_token(&self) -> Option<usize> {
         None
     }
 
-    /// The same model on other scales than [`schedule`](Self::schedule). By default there are no others.
+    /// The same model on scales other than [`schedule`](Self::schedule). By default it supports no others.
     ///
     /// # Errors
     /// If it cannot generate them; the message names those that it can.
@@ -84,8 +86,8 @@ pub trait Backbone: Send + Sync {
     /// If it cannot read the conditions, they are out of range, or the plan does not fit its scales.
     fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>>;
 
-    /// What several sessions of the same conditions, each on a prefix of its own, share: all that is constant over scales and
-    /// prefixes, made once. By default nothing.
+    /// What several sessions with the same conditions, each on its own prefix, share: everything that is
+    /// constant over scales and prefixes, computed once. By default nothing.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -94,8 +96,8 @@ pub trait Backbone: Send + Sync {
         Ok(Constants::default())
     }
 
-    /// As [`start`](Self::start), with the [`constants`](Self::constants) that it made of the same conditions. By default it
-    /// makes them again.
+    /// As [`start`](Self::start), reusing the [`constants`](Self::constants) that it computed for the same
+    /// conditions. By default it computes them again.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -110,17 +112,17 @@ pub trait Backbone: Send + Sync {
     }
 }
 
-/// What a backbone made of a batch's conditions for all its sessions; only it knows what that is.
+/// What a backbone computed from a batch's conditions for all its sessions; opaque to everything else.
 #[derive(Clone, Default)]
 pub struct Constants(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Constants {
-    /// Holds what was made.
+    /// Wraps a computed value.
     pub fn new(made: impl Any + Send + Sync) -> Self {
         Self(Some(Arc::new(made)))
     }
 
-    /// What was made, if it is of this type.
+    /// The computed value, if it has this type.
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.0.as_deref().and_then(|made| made.downcast_ref())
     }

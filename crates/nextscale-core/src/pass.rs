@@ -16,7 +16,7 @@ pub struct Pass {
     pub condition: PassCondition,
     /// Whether the hidden states of the image's two sides are mixed inside the model.
     pub mixing: Option<Mixing>,
-    /// What the model is made worse by, for rules that lead away from it.
+    /// How the model is made worse, for rules that guide away from it.
     pub perturbation: Option<Perturbation>,
 }
 
@@ -59,7 +59,7 @@ impl Pass {
     /// The main model on the drawn prefix, under the image's negative or the null condition.
     pub const UNCONDITIONAL: Self = Self::main(PassCondition::Negative);
 
-    /// The main model on the drawn prefix.
+    /// The main model on the drawn prefix, under this condition.
     pub const fn main(condition: PassCondition) -> Self {
         Self { model: PassModel::Main, prefix: Prefix::Drawn, condition, mixing: None, perturbation: None }
     }
@@ -83,7 +83,7 @@ impl Pass {
         Self { mixing: Some(mixing), ..self }
     }
 
-    /// The same of a model that is made worse, in the session of the whole model.
+    /// The same pass of the perturbed model, in the session of the unperturbed one.
     #[must_use]
     pub fn perturbed(self, perturbation: Perturbation) -> Self {
         Self { perturbation: Some(perturbation), ..self }

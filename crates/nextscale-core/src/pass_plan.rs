@@ -74,7 +74,7 @@ impl PassPlan {
         sessions
     }
 
-    /// The passes of one model, on whatever prefix.
+    /// The passes of one model, on any prefix.
     pub fn of_model(&self, model: &PassModel) -> Passes {
         self.all().iter().filter(|pass| pass.model == *model).cloned().collect()
     }

@@ -81,7 +81,8 @@ impl Shipped {
         self.files.iter().any(|file| file.name == "text")
     }
 
-    /// What distinguishes its weights from others. They are hashed once in a process: an ablation opens a model for each of its cells.
+    /// What distinguishes its weights from others. They are hashed once in a process: an ablation opens a
+    /// model for each of its cells.
     fn fingerprint(&self) -> String {
         /// By where the bytes lie, which stay there.
         static KNOWN: Mutex<BTreeMap<Vec<(usize, usize)>, String>> = Mutex::new(BTreeMap::new());

@@ -9,13 +9,13 @@ use crate::{Guidance, Step, Strength, contrast};
 /// Autoguidance: guides away from the predictions of a weaker model.
 ///
 /// Where a smaller or less trained model of the same data errs more, the difference points to better samples,
-/// without the loss of variety that guidance away from the null condition has (Karras et al., "Guiding a
+/// without the loss of variety caused by guidance away from the null condition (Karras et al., "Guiding a
 /// Diffusion Model with a Bad Version of Itself", arXiv 2406.02507).
 ///
 /// l = b + w·(c − c_weak), with b the base's logits, c the conditional ones and c_weak those of another
 /// backbone of the same tokenizer and scales, on the same prefix under the same condition; w the `weight`.
-/// Over `Conditional` it is the paper's, whose weight is 1 + w. The weak model is one of the run's `guides`,
-/// by its name there.
+/// Over `Conditional` it is the paper's rule, whose weight is 1 + w. The weak model is one of the run's
+/// `guides`, referred to by name.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Autoguidance(weak: \"weak\", weight: 1.0)", check = Self::validate)]
 pub struct Autoguidance {
@@ -29,7 +29,7 @@ pub struct Autoguidance {
 }
 
 impl Autoguidance {
-    /// `base` led away from the predictions of the model `weak`.
+    /// `base` guided away from the predictions of the model `weak`.
     ///
     /// # Errors
     /// [`Error::Setting`] for an empty `weak`, or for `weight`, as [`Strength::validate`].

@@ -13,11 +13,11 @@ use crate::{Conditional, Guidance, Step, Strength};
 /// for Flow Matching Models", arXiv 2503.18886).
 ///
 /// α = ⟨c, u⟩/‖u‖² over an [`Extent`], and l = α·u + w·(c − α·u) = c + t·(c − α·u) with t = w − 1 the
-/// `scale`. With u that says nothing (‖u‖ = 0), α is 0 and l = (1 + t)·c.
+/// `scale`. If u is zero after centring (‖u‖ = 0), α is 0 and l = (1 + t)·c.
 ///
 /// The paper's other half, a velocity of zero in the first steps, has no counterpart here: zero logits mean
-/// the uniform distribution and not "stay where you are". [`Strength::During`] can leave the first scales
-/// without guidance.
+/// the uniform distribution, not "stay where you are". [`Strength::During`] can leave the first scales
+/// unguided.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "CfgZeroStar(scale: 3.0)", check = Self::validate)]
 pub struct CfgZeroStar {

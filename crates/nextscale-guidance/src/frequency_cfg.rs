@@ -17,7 +17,7 @@ use crate::{Conditional, Guidance, Step, Strength};
 ///
 /// l = c + t·Σ_b a_b·B_b(c − u), with t = w − 1 the `scale` and a the `bands`. B_b keeps the coefficients (i,
 /// j) of the orthonormal DCT-II of each channel over the h × w grid with b ≤ n·max(i/h, j/w) < b + 1, b from
-/// 0 and n the number of bands; the bands add up to everything, so that equal factors of 1 are CFG. Grids
+/// 0 and n the number of bands; the bands add up to the whole, so factors of 1 throughout are CFG. Grids
 /// with a side below 4 have too few frequencies to tell apart and are guided by plain CFG, c + t·(c − u).
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "FrequencyCfg(scale: 3.0, bands: [0.5, 1.0])", check = Self::validate)]

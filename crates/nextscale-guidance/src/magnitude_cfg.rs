@@ -13,7 +13,7 @@ use crate::{Conditional, Guidance, Step, Strength};
 /// to the prediction, as in the first steps, should not be enlarged further).
 ///
 /// l = c + t·exp(−α·‖c − u‖/‖u‖)·(c − u), with w = 1 + t the paper's weight and α the `damping`, norms over
-/// an [`Extent`]. With α = 0 it is CFG; with u that says nothing (‖u‖ = 0) it is c.
+/// an [`Extent`]. With α = 0 it is CFG; if u is zero after centring (‖u‖ = 0) it is c.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "MagnitudeCfg(scale: 3.0, damping: 1.0)", check = Self::validate)]
 pub struct MagnitudeCfg {

@@ -13,9 +13,9 @@ use crate::{Guidance, Step, Strength, contrast};
 /// form of 2411.18664).
 ///
 /// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in
-/// which the self-attention of the blocks of `layers` gives every position its own value, so that neither
-/// other positions nor earlier scales are seen there, at every scale; w the `weight`. It is one more run of
-/// the backbone, for models that can do it.
+/// which the self-attention of the blocks of `layers` gives every position its own value, so that these
+/// blocks see neither other positions nor earlier scales, at any scale; w the `weight`. It costs one more run
+/// of the backbone and needs a model that supports it.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "PerturbedAttention(layers: [2], weight: 1.0)", check = Self::validate)]
 pub struct PerturbedAttention {
@@ -29,10 +29,10 @@ pub struct PerturbedAttention {
 }
 
 impl PerturbedAttention {
-    /// `base` led away from the predictions of the model without the self-attention of these blocks.
+    /// `base` guided away from the predictions of the model without the self-attention of these blocks.
     ///
     /// # Errors
-    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if it is empty or contains 0, and for
     /// `weight`, as [`Strength::validate`].
     pub fn new(base: Arc<dyn Guidance>, layers: &[usize], weight: impl Into<Strength>) -> Result<Self> {
         let rule = Self { base, layers: layers.to_vec(), weight: weight.into() };

@@ -8,14 +8,14 @@ use crate::{Guidance, Step, Strength, contrast};
 
 /// Skip-layer guidance: guides away from the model's predictions without some of its blocks.
 ///
-/// A model that lacks a block is a weaker one at no training (Hyung et al., "Spatiotemporal Skip Guidance for
-/// Enhanced Video Diffusion Sampling", arXiv 2411.18664, whose residual form leaves blocks out; known as SLG
-/// of image models).
+/// A model without some of its blocks is a weaker model that needs no training (Hyung et al., "Spatiotemporal
+/// Skip Guidance for Enhanced Video Diffusion Sampling", arXiv 2411.18664, whose residual form skips blocks;
+/// known as SLG for image models).
 ///
 /// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in
-/// which the blocks of `layers` hand on their input, attention, cross-attention and MLP left out, at every
-/// scale; w the `weight`. It is one more run of the backbone, less the blocks, and for models that can leave
-/// blocks out.
+/// which the blocks of `layers` are skipped (attention, cross-attention and MLP) and pass on their input, at
+/// every scale; w the `weight`. It costs one more run of the backbone, less these blocks, and needs a model
+/// that can skip blocks.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "SkipLayers(layers: [2], weight: 1.0)", check = Self::validate)]
 pub struct SkipLayers {
@@ -29,10 +29,10 @@ pub struct SkipLayers {
 }
 
 impl SkipLayers {
-    /// `base` led away from the predictions of the model without these blocks.
+    /// `base` guided away from the predictions of the model without these blocks.
     ///
     /// # Errors
-    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if there is none or one is 0, and for
+    /// [`Error::Setting`](nextscale_core::Error::Setting) for `layers` if it is empty or contains 0, and for
     /// `weight`, as [`Strength::validate`].
     pub fn new(base: Arc<dyn Guidance>, layers: &[usize], weight: impl Into<Strength>) -> Result<Self> {
         let rule = Self { base, layers: layers.to_vec(), weight: weight.into() };

@@ -11,21 +11,21 @@ use crate::{Guidance, Step, Strength, contrast};
 /// Visual prefix guidance: guides away from the model's predictions on a corrupted copy of the earlier
 /// scales.
 ///
-/// A model that sees its own prefix damaged predicts what follows less from it; the difference strengthens
+/// With a damaged prefix, the model's prediction depends less on what was drawn; the difference strengthens
 /// what the prefix supports (Liao et al., "VPG: Visual Prefix Guidance for Autoregressive Image and Video
 /// Generation", arXiv 2605.30317).
 ///
 /// l = b + λ·(c(r) − c(r̃)), with b the base's logits, c the conditional ones, r the prefix as drawn and r̃
-/// its corrupted copy, in which a `share` of the positions of every earlier scale holds another embedding; λ
-/// the `weight`. Over `Conditional` it is the paper's l + λ·(l(r) − l(r̃)). Scale 0 has no prefix and stays
-/// as it is. The corrupted pass is one more run of the backbone on every scale up to the last where λ is not
-/// 0.
+/// its corrupted copy, in which a `share` of the positions of every earlier scale has a different embedding;
+/// λ the `weight`. Over `Conditional` it is the paper's l + λ·(l(r) − l(r̃)). Scale 0 has no prefix and is
+/// not guided. The corrupted pass costs one more run of the backbone at every scale up to the last with
+/// λ ≠ 0.
 ///
-/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`; which
-/// share it takes, whether positions are drawn anew at every scale, and whether the difference is of
-/// conditional logits only where CFG is the base, is read here as said above: each position of each scale is
-/// hit once for the whole generation, independently, by the counter-based randomness of (seed, image, scale,
-/// position), and the difference is of the conditional pass.
+/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`. It leaves
+/// open the share, whether positions are drawn anew at every scale, and whether the difference is of
+/// conditional logits even if the base is CFG. Here each position of each scale is corrupted or not once for
+/// the whole generation, independently, by the counter-based randomness of (seed, image, scale, position),
+/// and the difference is always of the conditional pass.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Vpg(share: 0.5, weight: 0.5)", check = Self::validate)]
 pub struct Vpg {
@@ -48,7 +48,7 @@ fn share(share: &f64) -> Result<()> {
 }
 
 impl Vpg {
-    /// `base` led away from its predictions on a prefix of which `share` is corrupted.
+    /// `base` guided away from its predictions on a prefix of which `share` is corrupted.
     ///
     /// # Errors
     /// [`Error::Setting`](nextscale_core::Error::Setting) for `share` outside [0, 1], or for `weight`, as

@@ -1,7 +1,7 @@
 //! How much the images of a set differ from each other.
 //!
-//! Distances such as FD and KID hide collapse: a set of a few perfect images can be near the reference. These two look at
-//! the set alone.
+//! Distances such as FD and KID hide collapse: a set of a few perfect images can be near the reference. These
+//! two look at the set alone.
 
 use faer::{Accum, Mat, linalg::matmul::matmul};
 
@@ -27,13 +27,13 @@ pub fn mean_pairwise_distance(rows: &[f32], dims: usize) -> Result<f64> {
     Ok(sums.iter().sum::<f64>() / (count * (count - 1)) as f64)
 }
 
-/// The Vendi score (Friedman and Dieng, arXiv 2210.02410) of feature vectors `[n, dims]`, row-major, under the cosine kernel: the
-/// exponential of the entropy of the eigenvalues of K/n. From 1, all vectors point the same way, to n, all are
-/// orthogonal: the effective number of different ones.
+/// The Vendi score (Friedman and Dieng, arXiv 2210.02410) of feature vectors `[n, dims]`, row-major, under
+/// the cosine kernel: the exponential of the entropy of the eigenvalues of K/n. From 1, all vectors point the
+/// same way, to n, all are orthogonal: the effective number of different ones.
 ///
 /// # Errors
-/// [`Error::TooFew`] for none; [`Error::Shape`] if the values are no whole number of them; [`Error::Covariance`] if a vector is
-/// zero or the eigendecomposition does not converge.
+/// [`Error::TooFew`] for none; [`Error::Shape`] if the values are no whole number of them;
+/// [`Error::Covariance`] if a vector is zero or the eigendecomposition does not converge.
 pub fn vendi_score(rows: &[f32], dims: usize) -> Result<f64> {
     let count = checked("the Vendi score", rows, dims, 1)?;
     let length = |row: &[f32]| row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();

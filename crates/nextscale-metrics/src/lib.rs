@@ -17,8 +17,8 @@
 //! # }
 //! ```
 //!
-//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`], [`diversity`] and
-//! [`precision_recall`].
+//! Every measure is also a plain function of features, see [`frechet`], [`kid`], [`inception_score`],
+//! [`diversity`] and [`precision_recall`].
 
 mod distances;
 pub mod diversity;

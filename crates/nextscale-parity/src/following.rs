@@ -7,7 +7,8 @@ use nextscale_pipeline::Result;
 
 use crate::host::integers;
 
-/// Keeps what a sampler draws, and gives the recorded tokens: where one differs, that is one difference and not another image.
+/// Keeps what a sampler draws, and gives the recorded tokens: where one differs, that is one difference and
+/// not another image.
 #[derive(Debug)]
 pub(crate) struct Following {
     sampler: Box<dyn Sampler>,

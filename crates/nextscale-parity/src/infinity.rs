@@ -1,4 +1,5 @@
-//! Infinity, on texts as an encoder gave them to upstream: the transformer's logits, and the greedy loop from texts to images.
+//! Infinity, on texts as an encoder gave them to upstream: the transformer's logits, and the greedy loop from
+//! texts to images.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Rules that lead away from a worse prediction, with a model: what the worse passes are, and that images stay their own.
+//! Rules that lead away from a worse prediction, with a model: what the worse passes are, and that images
+//! stay their own.
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! The state of a run in one file: weights, moments, averages, the step, and the task's counters.
 //!
-//! Every random choice is a function of the seed and the step, so the step is also the position of all randomness.
+//! Every random choice is a function of the seed and the step, so the step is also the position of all
+//! randomness.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,13 +96,13 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     write_atomically(&path, &bytes).map_err(Error::io(&path))
 }
 
-/// Fields of a config, as JSON pointers, that may change when a run is resumed: it may become longer or shorter, cool down
-/// earlier or later, and continue on another processor.
+/// Fields of a config, as JSON pointers, that may change when a run is resumed: it may become longer or
+/// shorter, cool down earlier or later, and continue on another processor.
 const MAY_DIFFER: [&str; 4] =
     ["/steps", "/training/schedule/shape/Trapezoid/from", "/dtype", "/training/micro_batches"];
 
-/// Restores a run's state into `fresh`, the state of the same run at its start. The fields in `MAY_DIFFER` may differ
-/// between the configs; a field added since the checkpoint was written counts as its default.
+/// Restores a run's state into `fresh`, the state of the same run at its start. The fields in `MAY_DIFFER`
+/// may differ between the configs; a field added since the checkpoint was written counts as its default.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the file is torn, was written under another config, or does not fit the model.

@@ -76,8 +76,8 @@ pub enum Learn {
     /// All of it.
     #[default]
     All,
-    /// Only the decoder. The encoder, the codes and φ stay those of `start` bit for bit, so its tokens, and backbones
-    /// trained on them, stay valid.
+    /// Only the decoder. The encoder, the codes and φ stay those of `start` bit for bit, so its tokens, and
+    /// backbones trained on them, stay valid.
     Decoder,
 }
 
@@ -274,8 +274,8 @@ impl Training {
 }
 
 impl Training {
-    /// Refuses a batch that certainly takes more memory than there is, where an image takes at least so many bytes while its
-    /// micro-batch is worked on.
+    /// Refuses a batch that certainly takes more memory than there is, where an image takes at least so many
+    /// bytes while its micro-batch is worked on.
     ///
     /// # Errors
     /// [`Error::Setting`] with what the batch takes and what there is.
@@ -297,7 +297,8 @@ pub(crate) fn tell_repeats(batch: usize, images: usize, options: &Options) {
     }
 }
 
-/// The least bytes that a step keeps of an image beside its values: its place in the data and what is drawn for it.
+/// The least bytes that a step keeps of an image beside its values: its place in the data and what is drawn
+/// for it.
 const LISTED: u128 = 64;
 
 fn yes() -> bool {

@@ -1,4 +1,4 @@
-//! The loss log: one CSV row every so many steps.
+//! The loss log: a CSV file with one row every few steps.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use nextscale_files::write_atomically;
 
 use crate::{Error, Result};
 
-/// The column of the seconds since the run's start, those in which it was stopped not counted.
+/// The column of the seconds since the run's start, not counting interruptions.
 pub const SECONDS: &str = "seconds";
 
 /// An open CSV log, whose first column is the number of steps done.
@@ -15,17 +15,18 @@ pub const SECONDS: &str = "seconds";
 pub struct Log {
     path: PathBuf,
     columns: Vec<String>,
-    /// The values of the last row that was kept.
+    /// The values of the last row kept.
     last: Vec<f64>,
     writer: csv::Writer<File>,
 }
 
 impl Log {
-    /// Opens the log at `path`, keeping the rows up to step `done` of an interrupted run (none when 0). A log of an earlier version, which
-    /// lacks the column `SECONDS`, gets it, without numbers in the rows that are there.
+    /// Opens the log at `path`, keeping the rows up to step `done` of an interrupted run (none if 0). A log
+    /// of an earlier version, without the column `SECONDS`, gets the column, with no numbers in existing
+    /// rows.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read or written, [`Error::Data`] if what is there has other columns.
+    /// [`Error::Io`] if it cannot be read or written, [`Error::Data`] if an existing log has other columns.
     pub fn open(path: &Path, columns: &[String], done: u64) -> Result<Self> {
         let mut rows = csv::Writer::from_writer(Vec::new());
         let mut last = Vec::new();
@@ -64,17 +65,17 @@ impl Log {
         })
     }
 
-    /// The seconds that the last row which was kept says have passed; 0 where there is none.
+    /// The elapsed seconds in the last row kept; 0 if there are none.
     pub fn seconds(&self) -> f64 {
         let at = self.columns.iter().position(|name| name == SECONDS);
         let seconds = at.and_then(|at| self.last.get(at)).copied();
         seconds.filter(|seconds| seconds.is_finite()).unwrap_or(0.0)
     }
 
-    /// Adds a row and writes it through. `values` are in the order of the columns.
+    /// Adds a row and flushes it to the file. `values` are in the order of the columns.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written, [`Error::Data`] if the number of values is not that of the columns.
+    /// [`Error::Io`] if it cannot be written, [`Error::Data`] if there are not as many values as columns.
     pub fn row(&mut self, step: u64, values: &[f64]) -> Result<()> {
         if values.len() != self.columns.len() {
             return Err(Error::data(
@@ -89,10 +90,10 @@ impl Log {
     }
 }
 
-/// What a log says: `rows[i]` are the values after `steps[i]` steps, in the order of `columns`.
+/// The contents of a log: `rows[i]` are the values after `steps[i]` steps, in the order of `columns`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The columns' names, without that of the steps.
+    /// The columns' names, except that of the steps.
     pub columns: Vec<String>,
     /// Steps done, row by row.
     pub steps: Vec<f64>,
@@ -101,10 +102,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a log, also one that is still written to: a torn last row is left out.
+    /// Reads a log, even while it is being written: an incomplete last row is left out.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no log there, or none with a row.
+    /// [`Error::Data`] if there is no log, or it has no rows.
     pub fn read(path: &Path) -> Result<Self> {
         let mut reader =
             csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(|error| torn(path, &error))?;
@@ -131,14 +132,15 @@ impl Table {
         Ok(Self { columns, steps, rows })
     }
 
-    /// The columns that are losses: all but those that every training has of other things.
+    /// The columns that are losses: all except the other quantities that trainings log.
     pub fn losses(&self) -> Vec<&str> {
         let others =
             ["codes_used", "perplexity", "gradient_norm", "learning_rate", "images_per_second", SECONDS];
         self.columns.iter().map(String::as_str).filter(|name| !others.contains(name)).collect()
     }
 
-    /// The points `(step, value)` of a column, without those that are no numbers; `None` if there is no such column.
+    /// The points `(step, value)` of a column, without those that are not finite; `None` if there is no such
+    /// column.
     pub fn points(&self, column: &str) -> Option<Vec<(f64, f64)>> {
         let at = self.columns.iter().position(|name| name == column)?;
         let points = self.steps.iter().zip(&self.rows).map(|(&step, row)| (step, row[at]));

@@ -126,7 +126,8 @@ mod tests {
         let blocks: Vec<Rows> = rows(three, &PixelJudge).collect::<Result<_>>().unwrap();
         let counts: Vec<usize> = blocks.iter().map(Rows::count).collect();
         assert_eq!(counts, [CHUNK as usize, 3, CHUNK as usize, 3]);
-        // Every seed begins with the first condition, and its second chunk goes on where its first ended: 200 = 2 mod 3.
+        // Every seed begins with the first condition, and its second chunk continues where its first ended:
+        // 200 = 2 mod 3.
         for (block, first) in
             blocks.iter().zip([["cat", "dog"], ["ship", "cat"], ["cat", "dog"], ["ship", "cat"]])
         {

@@ -109,7 +109,8 @@ pub(super) fn traces(node: &Node) -> Result<u64> {
     Ok(traces)
 }
 
-/// Refuses more images than memory could hold: an image's pixels and what a measure keeps of it are far more than is counted here.
+/// Refuses more images than memory could hold: an image's pixels and what a measure keeps of it are far more
+/// than is counted here.
 fn fits(images: u64, field: &str, node: &Node) -> Result<()> {
     memory::check(field, &format!("{images} images a cell and seed"), u128::from(images) * 128)
         .map_err(|error| node.error(error.to_string()).into())

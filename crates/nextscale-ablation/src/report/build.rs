@@ -66,8 +66,8 @@ pub fn build(
             curves.push(Curve { title: title.into(), x: x.into(), y: y.into(), cells });
         }
     }
-    // What answers the question comes first, then what is better one way, then what only describes; and of
-    // each judge those measures that bear as few images as there are.
+    // Leading measures first, then others with a better direction, then descriptive ones; within a judge,
+    // those that are reliable with this number of images come first.
     measures.sort_by_key(|measured| {
         let neither = measured.measure.better == Better::Neither;
         (neither, !measured.leads, measured.of, measured.caution.is_some())

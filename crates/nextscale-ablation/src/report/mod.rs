@@ -91,7 +91,7 @@ pub struct Curve {
     pub title: String,
     /// The horizontal axis.
     pub x: String,
-    /// What runs up.
+    /// The vertical axis.
     pub y: String,
     /// Its points, cell by cell.
     pub cells: Vec<Vec<(f64, f64)>>,

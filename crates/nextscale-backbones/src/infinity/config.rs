@@ -59,16 +59,17 @@ const SIZES: [Size; 8] = [
 ];
 
 impl InfinityConfig {
-    /// Makes sure that a model of these sizes can run a pass: that it has the blocks which the pass mixes at or perturbs.
+    /// Checks that a model of this size can run a pass: that it has the blocks that the pass mixes or
+    /// perturbs.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the layer that it has not.
+    /// [`Error::Setting`] naming the layer that does not exist.
     pub fn runs(&self, pass: &Pass) -> Result<()> {
         streams::runs(pass, self.depth)
     }
 
-    /// A model in upstream's proportions: four groups of blocks where they divide the depth, an MLP of four times the width rounded
-    /// to multiples of 256, 15 level embeddings, and flan-t5-xl's text of 512 tokens.
+    /// A model in upstream's proportions: four groups of blocks where they divide the depth, an MLP of four
+    /// times the width rounded to multiples of 256, 15 level embeddings, and flan-t5-xl's text of 512 tokens.
     pub fn new([depth, width, heads]: [usize; 3], bits: usize, schedule: ScaleSchedule) -> Self {
         Self {
             positions: templates::reference_grid(&schedule),

@@ -147,7 +147,8 @@ impl Attention {
         ops::attention(mixed, queries, keys, values, mask).reshape([rows, positions, heads * head_width])
     }
 
-    /// The same where each row has the position's own value for its mixture: attention whose map is the identity.
+    /// The same where each row has the position's own value for its mixture: attention whose map is the
+    /// identity.
     pub(crate) fn own(values: &Tensor<4>) -> Tensor<3> {
         let [rows, positions, heads, head_width] = values.dims();
         values.clone().reshape([rows, positions, heads * head_width])

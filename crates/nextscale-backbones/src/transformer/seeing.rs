@@ -1,4 +1,4 @@
-//! Attention of stacked rows over all scales so far, in which some rows may see only themselves.
+//! Attention of stacked rows over all scales so far; some rows may attend only to themselves.
 
 use burn::tensor::Tensor;
 
@@ -6,8 +6,9 @@ use super::attention::{Attention, Projected};
 use super::rows::Cache;
 use super::streams::Streams;
 
-/// The mixtures of values of the rows of `streams`, `[rows, positions, width]`: of all scales so far for those that are
-/// `attending`, whose keys and values the cache holds, and for others of their own position.
+/// The attention outputs of the rows of `streams`, `[rows, positions, width]`: rows that are `attending` mix
+/// the values of all scales so far, whose keys and values the cache holds; the others get the value of their
+/// own position.
 ///
 /// `keep` says whether a later scale reads the cache.
 pub(crate) fn attend(

@@ -1,4 +1,5 @@
-//! The rows that a session stacks, hidden states that are mixed between them, and blocks that some of them leave out.
+//! The rows that a session stacks, the hidden states mixed between them, and the blocks that some of them
+//! skip.
 
 use std::ops::Range;
 
@@ -25,12 +26,12 @@ impl Stream {
         Self::on_side(pass, pass.condition)
     }
 
-    /// That of the pass's model under this condition.
+    /// The stream of the pass's model under this condition.
     fn on_side(pass: &Pass, side: PassCondition) -> Self {
         Self { mixing: pass.mixing.clone(), perturbation: pass.perturbation.clone(), side }
     }
 
-    /// What becomes of the block that is `layer` from the end.
+    /// The perturbation of the block that is `layer` from the end, if any.
     fn perturbed(&self, layer: usize) -> Option<PerturbationKind> {
         self.perturbation.as_ref().and_then(|perturbation| perturbation.of(layer))
     }
@@ -66,7 +67,8 @@ impl Streams {
         self.streams.iter().map(|stream| conditions.rows(stream.side)).collect()
     }
 
-    /// Where each stream's rows lie among those of `sides`, `batch` rows each; none where those are all rows in their order.
+    /// Where each stream's rows are among those of `sides`, `batch` rows each; `None` if they are all rows in
+    /// order.
     ///
     /// # Errors
     /// If a side is not among them.
@@ -99,12 +101,12 @@ impl Streams {
         (!whole).then_some(ranges)
     }
 
-    /// Those that run the block that is `layer` from the end, the last being 1.
+    /// The streams that run the block that is `layer` from the end (the last is 1).
     pub fn in_block(&self, layer: usize) -> Self {
         self.those(|stream| stream.perturbed(layer) != Some(PerturbationKind::Skip))
     }
 
-    /// Those of which positions see each other in the block that is `layer` from the end.
+    /// The streams whose positions attend to each other in the block that is `layer` from the end.
     pub fn attending(&self, layer: usize) -> Self {
         self.those(|stream| stream.perturbed(layer).is_none())
     }
@@ -114,12 +116,12 @@ impl Streams {
         Self { streams, batch: self.batch }
     }
 
-    /// The rows of `some` streams, which are among these.
+    /// The rows of the streams in `some`, which must be among these.
     pub fn take<const D: usize>(&self, x: Tensor<D>, some: &Self) -> Tensor<D> {
         if some == self { x } else { pick(x, &self.ranges_of(some)) }
     }
 
-    /// `x` with the rows of `some` streams, which are among these, replaced by `rows`.
+    /// `x` with the rows of the streams in `some`, which must be among these, replaced by `rows`.
     pub fn put(&self, x: Tensor<3>, some: &Self, rows: Tensor<3>) -> Tensor<3> {
         if some == self {
             return rows;
@@ -131,7 +133,7 @@ impl Streams {
         Tensor::cat(self.streams.iter().map(of).collect(), 0)
     }
 
-    /// What every stream reads alike, once for each.
+    /// An input that all streams share, repeated for each.
     pub fn repeat(&self, x: Tensor<3>) -> Tensor<3> {
         match self.len() {
             1 => x,
@@ -180,10 +182,11 @@ pub(crate) fn filed(
     logits.collect()
 }
 
-/// Makes sure that a plan is for so many scales, begins with a pass, and mixes and perturbs so many blocks only.
+/// Checks that a plan has this many scales, runs a pass at the first, and mixes and perturbs only blocks that
+/// exist.
 ///
 /// # Errors
-/// Whatever does not fit.
+/// If the plan does not fit.
 pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> {
     if plan.len() != scales {
         return Err(Error::Unsupported(format!(
@@ -197,7 +200,7 @@ pub(crate) fn check(plan: &PassPlan, scales: usize, depth: usize) -> Result<()> 
     plan.all().iter().try_for_each(|pass| runs(pass, depth))
 }
 
-/// Makes sure that a model of so many blocks can run a pass.
+/// Checks that a model with this many blocks can run a pass.
 ///
 /// # Errors
 /// As [`fits`].
@@ -206,10 +209,10 @@ pub(crate) fn runs(pass: &Pass, depth: usize) -> Result<()> {
     mixed.and(pass.perturbation.as_ref().map_or(Ok(()), |perturbed| fits(perturbed.layers(), depth)))
 }
 
-/// Makes sure that a model of so many blocks has these, counted from the last.
+/// Checks that a model with this many blocks has these, counted from the last.
 ///
 /// # Errors
-/// [`Error::Setting`] naming the layer that it has not.
+/// [`Error::Setting`] naming the layer that does not exist.
 pub(crate) fn fits(layers: &[usize], depth: usize) -> Result<()> {
     match layers.iter().find(|&&layer| layer > depth) {
         Some(layer) => Err(Error::setting(

@@ -33,20 +33,21 @@ pub struct VarConfig {
     pub attention: AttentionKind,
 }
 
-/// What a block takes beside its weights at the least, as so many f32.
+/// A lower bound on what a block takes besides its weights, in f32 values.
 const BLOCK: u128 = 256;
 
 impl VarConfig {
-    /// Makes sure that a model of these sizes can run a pass: that it has the blocks which the pass mixes at or perturbs.
+    /// Checks that a model of this size can run a pass: that it has the blocks that the pass mixes or
+    /// perturbs.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the layer that it has not.
+    /// [`Error::Setting`] naming the layer that does not exist.
     pub fn runs(&self, pass: &Pass) -> Result<()> {
         streams::runs(pass, self.depth)
     }
 
-    /// A model in upstream's proportions: width 64·depth in heads of 64 channels, MLP ratio 4, L2-normalised attention,
-    /// AdaLN per block, 1000 classes, 4096 codes of 32 channels.
+    /// A model in upstream's proportions: width 64·depth in heads of 64 channels, MLP ratio 4, L2-normalised
+    /// attention, AdaLN per block, 1000 classes, 4096 codes of 32 channels.
     pub fn new(depth: usize, schedule: ScaleSchedule) -> Self {
         Self {
             schedule,
@@ -124,8 +125,8 @@ impl VarConfig {
         Ok(())
     }
 
-    /// The least bytes that a step of training keeps for an image of so many positions: what attention and the MLP of every block make,
-    /// and the logits.
+    /// A lower bound on the bytes that a training step keeps for an image of this many positions: the
+    /// activations of attention and the MLP in every block, and the logits.
     pub fn bytes_of_image(&self, positions: usize) -> u128 {
         let of_blocks = memory::of_f32(&[positions, self.depth, self.width]).saturating_mul(2);
         let of_mlps = memory::of_f32(&[positions, self.depth, self.hidden]);

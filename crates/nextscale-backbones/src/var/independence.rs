@@ -79,7 +79,8 @@ fn assert_independent(model: &Var) {
     }
 }
 
-/// A pass without the last block, one without all, and one in which no position of the last block sees another.
+/// A pass without the last block, one without all, and one in which no position of the last block sees
+/// another.
 fn perturbed(depth: usize) -> [Pass; 3] {
     let all: Vec<usize> = (1..=depth).collect();
     let perturbations =

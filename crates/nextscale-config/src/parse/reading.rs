@@ -156,7 +156,8 @@ impl<'a> Reading<'a> {
         Some((name, self.text.len() - ron.remainder().len()))
     }
 
-    /// The word here that starts like a name; `None` if there is none, or a string or byte string starts here.
+    /// The word here that starts like a name; `None` if there is none, or a string or byte string starts
+    /// here.
     pub(super) fn word(&self) -> Option<&'a str> {
         let rest = self.rest();
         let is_text = ["r\"", "r#", "b\"", "b'", "br\"", "br#"].iter().any(|start| rest.starts_with(start));

@@ -31,8 +31,8 @@ pub(crate) struct OpenInfinity {
 }
 
 impl OpenInfinity {
-    /// Checks every tensor's name and shape, and that the parts fit each other. The caller sets its name and the
-    /// fingerprint of its weights.
+    /// Checks every tensor's name and shape, and that the parts fit each other. The caller sets its name and
+    /// the fingerprint of its weights.
     pub fn new(
         files: Files,
         config: InfinityConfig,

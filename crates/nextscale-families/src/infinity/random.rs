@@ -18,8 +18,8 @@ use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 /// The prefix of this family's sizes.
 const NAME: &str = "infinity-";
 
-/// The sizes of a model with random weights: those published under a name, except for what follows it. They are read as
-/// they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2 4`.
+/// The sizes of a model with random weights: those published under a name, except for what follows it. They
+/// are read as they are printed: `infinity-125m`, `infinity-2b, 0.25M, 4:3`, `infinity-125m, scales 1 2 4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sizes {
     /// The published transformer's name.
@@ -127,7 +127,8 @@ impl OpenModel for RandomInfinity {
     }
 }
 
-/// Rows of prompts in place of an encoder's: one per word and one for the end, uniform around zero with variance 1.
+/// Rows of prompts in place of an encoder's: one per word and one for the end, uniform around zero with
+/// variance 1.
 fn rows(conditions: &[Condition], width: usize, most: usize, device: &Device) -> Vec<(String, Tensor<2>)> {
     let row = |prompt: &str| {
         let count = (prompt.split_whitespace().count() + 1).min(most);

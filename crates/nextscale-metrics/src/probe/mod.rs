@@ -75,7 +75,8 @@ impl Probe {
         &self.about
     }
 
-    /// The label of what an image shows: a class by its name or its index in digits, or a prompt that names one class.
+    /// The label of what an image shows: a class by its name or its index in digits, or a prompt that names
+    /// one class.
     ///
     /// # Errors
     /// If the probe knows no such class.

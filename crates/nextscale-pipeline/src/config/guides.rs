@@ -1,4 +1,4 @@
-//! Models that rules use beside the guided one.
+//! Models that rules use in addition to the guided one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ pub(super) fn open(
     Ok(guides)
 }
 
-/// The names of the models that a rule uses beside the guided one.
+/// The names of the models that a rule uses in addition to the guided one.
 fn read_by(method: &Method, schedule: &ScaleSchedule) -> BTreeSet<Arc<str>> {
     let mut names = BTreeSet::new();
     for k in 0..schedule.len() {

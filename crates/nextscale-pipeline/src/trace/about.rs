@@ -13,8 +13,9 @@ use crate::{Prepared, version};
 /// Labels that take more bytes are left out; the run's `images.csv` has them.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The header's entries for the rule of number `method`: `scales` like `1 2 4`, `labels`, `config`, `strengths` by their place in the
-/// rule with a number for each scale, `version`, and the numbers of the images where not all are kept.
+/// The header's entries for rule number `method`: `scales` like `1 2 4`, `labels`, `config`, `strengths` by
+/// path within the rule with a number for each scale, `version`, and the numbers of the images if not all are
+/// kept.
 pub(crate) fn about(prepared: &Prepared, method: usize, spec: &TraceSpec) -> BTreeMap<String, String> {
     let schedule = prepared.model.schedule();
     let mut entries: BTreeMap<String, String> = BTreeMap::from([

@@ -26,15 +26,15 @@ pub(super) struct Layout {
     data: u64,
 }
 
-/// What an unfinished file is.
+/// The state of an unfinished file.
 pub(super) enum Begun {
-    /// The same run's, complete.
+    /// Of the same run, complete.
     Same(Layout),
-    /// One whose header was not written to its end.
+    /// Without a complete header.
     NoHeader,
-    /// Another run's, or not a trace.
+    /// Of another run, or not a trace.
     Other,
-    /// The same run's, but shorter than its header says.
+    /// Of the same run, but shorter than its header says.
     Cut,
 }
 
@@ -49,13 +49,14 @@ impl fmt::Display for Begun {
     }
 }
 
-/// Longer headers are not written: some hundred tensors take a hundred bytes each, besides a config and labels.
+/// Longer headers are not written: some hundred tensors take a hundred bytes each, plus a config and labels.
 const LONGEST_HEADER: u64 = 1 << 26;
 
 const PURPOSE: &str = "nextscale trace";
 
 impl Layout {
-    /// From the pieces of any batch: every batch has the same. `about` is further metadata.
+    /// The layout for the pieces of any batch; they are the same for every batch. `about` is further
+    /// metadata.
     pub fn new(pieces: &[Piece], images: u64, fingerprint: &str, about: &BTreeMap<String, String>) -> Self {
         let own =
             [("format", PURPOSE.into()), ("images", images.to_string()), ("fingerprint", fingerprint.into())];
@@ -157,7 +158,7 @@ mod tests {
             write(&|file| file.set_len(left).unwrap());
             assert_eq!(read("this"), told, "{left} bytes");
         }
-        // Damaged, or something else, whatever it says.
+        // Damaged, or not a trace at all.
         write(&|file| file.write_all_at(b"something else", 0).unwrap());
         assert!(read("this").contains("another run"));
         let whole = layout.header.to_bytes();

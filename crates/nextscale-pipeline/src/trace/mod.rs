@@ -2,8 +2,8 @@
 //!
 //! For every scale k: `scale.{k}.conditional`, `.unconditional` (if requested), `.prior` (if a prior was
 //! applied), `.guided` `[images, h·w, channels]`; `.tokens` `[images, h·w]` int64 (`[images, h·w, slots]` if
-//! a position has several); `.canvas` `[images, C, H, W]`. And `images` `[images, 3, H, W]` in [0, 1]. A `TraceSpec`
-//! keeps part of it. The metadata has grids, labels, config and strengths.
+//! a position has several); `.canvas` `[images, C, H, W]`. Also `images` `[images, 3, H, W]` in [0, 1]. A
+//! `TraceSpec` selects which of these are kept. The metadata has grids, labels, config and strengths.
 
 mod about;
 mod layout;
@@ -40,8 +40,8 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A trace of what `spec` keeps of a run of `images` images. `fingerprint` identifies the run; an unfinished
-    /// file with the same one is resumed. `about` is further metadata.
+    /// A trace of what `spec` selects from a run of `images` images. `fingerprint` identifies the run; an
+    /// unfinished file with the same one is resumed. `about` is further metadata.
     ///
     /// # Errors
     /// If an unfinished file exists that belongs to something else or is damaged, or another process is
@@ -60,7 +60,7 @@ impl Trace {
             )),
             LockError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
-        // A whole run is written as by earlier versions.
+        // A trace of everything is written as in earlier versions.
         let fingerprint = match spec.is_all() {
             true => fingerprint.to_owned(),
             false => format!("{fingerprint} {spec:?}"),

@@ -100,8 +100,8 @@ impl Layout {
         Ok(())
     }
 
-    /// The least number of weights that a model of these sizes has: those of each block's second convolution, and of the blocks in the
-    /// middle of both halves.
+    /// The least number of weights that a model of these sizes has: those of each block's second convolution,
+    /// and of the blocks in the middle of both halves.
     pub fn weights(&self) -> u128 {
         let square = |level: usize| (self.level_channels(level) as u128).pow(2);
         let blocks = |level: usize| (self.encoder_blocks[level] as u128) + self.decoder_blocks[level] as u128;
@@ -110,7 +110,8 @@ impl Layout {
         of_levels + levels.checked_sub(1).map_or(0, |last| 72 * square(last))
     }
 
-    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what the two convolutions of every block make.
+    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what the two
+    /// convolutions of every block make.
     pub fn bytes_of_image(&self, side: usize) -> u128 {
         let of_level = |level: usize| {
             let blocks = self.encoder_blocks[level].saturating_add(self.decoder_blocks[level]);

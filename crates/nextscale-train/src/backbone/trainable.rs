@@ -51,8 +51,8 @@ pub trait TrainableBackbone: Sync {
     /// If the file cannot be read, or belongs to another network.
     fn open(&self, start: &Path, device: &Device) -> Result<Self::Model>;
 
-    /// The least bytes that a step keeps for an image of so many positions, so that a batch beyond all memory is refused before the
-    /// first step. By default a number for each position.
+    /// The least bytes that a step keeps for an image of so many positions, so that a batch beyond all memory
+    /// is refused before the first step. By default a number for each position.
     fn bytes_of_image(&self, positions: usize) -> u128 {
         memory::of_f32(&[positions])
     }
@@ -60,8 +60,8 @@ pub trait TrainableBackbone: Sync {
     /// Which parameters the optimiser treats how.
     fn groups(&self, model: &Self::Model) -> Groups;
 
-    /// The condition of an image under a view in an epoch, before conditions are dropped at random. By default
-    /// its class.
+    /// The condition of an image under a view in an epoch, before conditions are dropped at random. By
+    /// default its class.
     fn condition(&self, images: &Images, index: usize, view: View, epoch: u64) -> Condition {
         let _ = (view, epoch);
         Condition::Class(images.labels[index].into())
@@ -105,9 +105,9 @@ pub trait TrainableBackbone: Sync {
     fn logits(&self, model: &Self::Model, features: Tensor<3>, conditions: &[Condition])
     -> Result<Tensor<3>>;
 
-    /// As [`logits`](Self::logits), where the conditions that are `dropped` are replaced by none. By default those are the null
-    /// condition. It is otherwise where what stands for none depends on what it replaces, as rows of no text are as many as a
-    /// prompt's.
+    /// As [`logits`](Self::logits), where the conditions that are `dropped` are replaced by none. By default
+    /// those are the null condition. It is otherwise where what stands for none depends on what it replaces,
+    /// as rows of no text are as many as a prompt's.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).

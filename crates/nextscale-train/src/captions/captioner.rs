@@ -48,8 +48,8 @@ impl Captioner {
         &self.thresholds
     }
 
-    /// A caption of an image of these classes under a view. Which applicable words are used, and how, is drawn
-    /// from the seed anew for every `turn`, such as an epoch.
+    /// A caption of an image of these classes under a view. Which applicable words are used, and how, is
+    /// drawn from the seed anew for every `turn`, such as an epoch.
     ///
     /// # Panics
     /// If the index is out of range.

@@ -2,8 +2,8 @@
 //! "a dark photo of a bird".
 //!
 //! An evaluation measures samples in the same way: [`Asked`] is what a prompt asks for, [`Measures`] what is
-//! in an image, and [`Agreement`] how often the two agree, compared with chance. [`Obedience`] has all kinds of
-//! words.
+//! in an image, and [`Agreement`] how often the two agree, compared with chance. [`Obedience`] has all kinds
+//! of words.
 
 mod agreement;
 mod attributes;

@@ -3,7 +3,8 @@ use super::{
     attributes::Attributes,
 };
 
-/// How often images show what their prompts ask for, for each kind of word. A kind that no prompt mentions is `None`.
+/// How often images show what their prompts ask for, for each kind of word. A kind that no prompt mentions is
+/// `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Obedience {
     /// Whether the main colour of the middle is the requested one.

@@ -74,7 +74,8 @@ impl Classifier {
         self
     }
 
-    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what a stage's two layers make.
+    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what a stage's
+    /// two layers make.
     pub(crate) fn bytes_of_image([channels, stages]: [usize; 2], side: usize) -> u128 {
         let of_stage = |stage: usize| memory::of_f32(&[2, channels << stage, side >> stage, side >> stage]);
         (0..stages).map(of_stage).sum()

@@ -50,8 +50,8 @@ pub trait TrainableTokenizer: Sync {
     /// The same network in mixed precision, or back in f32.
     fn computing_in(&self, model: Self::Model, dtype: Dtype) -> Self::Model;
 
-    /// The least bytes that a step keeps for an image of `side` × `side` pixels, so that a batch beyond all memory is refused before
-    /// the first step. By default the image itself.
+    /// The least bytes that a step keeps for an image of `side` × `side` pixels, so that a batch beyond all
+    /// memory is refused before the first step. By default the image itself.
     fn bytes_of_image(&self, side: usize) -> u128 {
         memory::of_f32(&[3, side, side])
     }

@@ -1,5 +1,5 @@
-//! The training of Infinity's transformer on the bits of a frozen tokenizer, with bitwise self-correction, together
-//! with the T5 encoder of the captions.
+//! The training of Infinity's transformer on the bits of a frozen tokenizer, with bitwise self-correction,
+//! together with the T5 encoder of the captions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,10 +24,10 @@ pub use super::learner::TextToImage;
 use super::prompts::Prompts;
 use crate::training::{Architecture, ModelPart};
 
-/// The files that a finished run writes beside the transformer's.
+/// The files that a finished run writes in addition to the transformer's.
 const TEXT: &str = "text.safetensors";
 const VOCABULARY: &str = "tokenizer.json";
-/// The name in the text encoder's header of the thresholds from which captions' words hold.
+/// The key in the text encoder's header under which the thresholds of the captions' words are stored.
 pub const THRESHOLDS: &str = "thresholds";
 
 /// The architecture that a training's config calls `Infinity`.
@@ -37,8 +37,9 @@ pub fn architecture() -> Architecture {
     })
 }
 
-/// Trains a transformer and its text encoder on captions of the config's data, see [`nextscale_train::train_backbone`].
-/// It writes `backbone.safetensors`, `text.safetensors` and `tokenizer.json`, which together with the tokenizer are a model.
+/// Trains a transformer and its text encoder on captions of the config's data, see
+/// [`nextscale_train::train_backbone`]. It writes `backbone.safetensors`, `text.safetensors` and
+/// `tokenizer.json`, which make a model together with the tokenizer.
 ///
 /// # Errors
 /// Errors of the data, the tokenizer's file, the sizes in the config, and the run.
@@ -68,7 +69,8 @@ pub fn train_infinity(config: &TrainInfinity, options: &Options, device: &Device
     nextscale_train::train_backbone(make, tokenizer, &config.settings(), config, options, device)
 }
 
-/// The bitwise tokenizer, with its encoder, of a file whose header has its scales, as training writes it.
+/// Opens the bitwise tokenizer, with its encoder, from a file whose header has the scales, as training writes
+/// it.
 fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleBsq> {
     let file = WeightFile::open(path).map_err(|error| Error::data(path, error.to_string()))?;
     MultiScaleBsq::load_own(&file, device).map_err(|error| Error::data(path, error.to_string()))

@@ -29,7 +29,8 @@ pub struct TrainInfinity {
     /// Learn from mirrored images too.
     #[serde(default = "yes")]
     pub flips: bool,
-    /// Shift images at random by up to this many pixels in each direction, afresh each time; reflections fill the gaps.
+    /// Shift images at random by up to this many pixels in each direction, afresh each time; reflections fill
+    /// the gaps.
     #[serde(default)]
     pub shift: usize,
     /// The transformer.
@@ -37,8 +38,8 @@ pub struct TrainInfinity {
     /// The text encoder.
     #[serde(default)]
     pub text: TextSizes,
-    /// A transformer's weights to start from instead of fresh ones, as a training of the same sizes wrote them, with the
-    /// text encoder and its vocabulary beside them.
+    /// A transformer's weights to start from instead of fresh ones, as a training of the same sizes wrote
+    /// them, with the text encoder and its vocabulary beside them.
     #[serde(default)]
     pub start: Option<PathBuf>,
     /// The share of prompts that are replaced by the null condition, for classifier-free guidance.
@@ -47,8 +48,9 @@ pub struct TrainInfinity {
     /// The wrong bits that the transformer learns to correct.
     #[serde(default)]
     pub self_correction: SelfCorrection,
-    /// The type of the inputs of the transformer's linear layers and attention: `f32`, or `bf16` for mixed precision
-    /// (weights, sums, the softmax, the text encoder and all else stay f32), which is faster on CPUs that have it.
+    /// The type of the inputs of the transformer's linear layers and attention: `f32`, or `bf16` for mixed
+    /// precision (weights, sums, the softmax, the text encoder and all else stay f32), which is faster on
+    /// CPUs that have it.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.

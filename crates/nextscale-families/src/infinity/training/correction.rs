@@ -10,18 +10,19 @@ const STEP: f64 = 0.01;
 const PROBABILITY: u64 = 1;
 const BITS: u64 = 2;
 
-/// Bitwise self-correction (Han et al., "Infinity", 2025, section 3.4): some bits of every scale are flipped, and the labels
-/// of later scales are the bits of what then remains.
+/// Bitwise self-correction (Han et al., "Infinity", 2025, section 3.4): some bits of every scale are flipped,
+/// and the labels of later scales are the bits of what then remains.
 ///
-/// For each scale a probability is drawn from {0, 0.01, …, `strength`}, with which each of its bits is flipped. Upstream draws
-/// it once per batch; here every image has its own, so that what an image teaches does not depend on its batch. The mean over
-/// batches is the same.
+/// For each scale a probability is drawn from {0, 0.01, …, `strength`}, and each of its bits is flipped with
+/// that probability. Upstream draws it once per batch; here every image has its own, so that an image's
+/// gradient does not depend on its batch. The mean over batches is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfCorrection {
     /// The largest probability of a wrong bit, from 0 (plain teacher forcing) to 1; hundredths count.
     pub strength: f64,
-    /// How many of the first scales may have wrong bits; all by default. The last scale has none, as nothing follows it.
+    /// How many of the first scales may have wrong bits; all by default. The last scale has none, as nothing
+    /// follows it.
     pub scales: Option<usize>,
 }
 
@@ -41,7 +42,8 @@ impl SelfCorrection {
         Err(Error::setting("self_correction.strength", message))
     }
 
-    /// The inputs and labels of images `[images, 3, H, W]` in [-1, 1]. Each image's wrong bits are a function of its key.
+    /// The inputs and labels of images `[images, 3, H, W]` in [-1, 1]. Each image's wrong bits are a function
+    /// of its key.
     pub(super) fn lesson(
         &self,
         tokenizer: &MultiScaleBsq,
@@ -54,8 +56,8 @@ impl SelfCorrection {
         Ok(Lesson { features: inputs, labels: Tensor::cat(labels, 1) })
     }
 
-    /// Which bits are wrong, for [`teach`](nextscale_tokenizers::bitwise::MultiScaleBsq::teach): for each scale `[images, bits, h, w]`
-    /// on its latents, as a function of each image's key.
+    /// Which bits are wrong, for [`teach`](nextscale_tokenizers::bitwise::MultiScaleBsq::teach): for each
+    /// scale `[images, bits, h, w]` on its latents, as a function of each image's key.
     fn flips(&self, keys: &[u64], bits: usize, scales: &Scales, device: &Device) -> Vec<Tensor<4, Bool>> {
         let count = (scales.len() - 1).min(self.scales.unwrap_or(usize::MAX));
         let flips = |k: usize| {
@@ -74,7 +76,7 @@ impl SelfCorrection {
         (0..count).map(flips).collect()
     }
 
-    /// The probability of a wrong bit of a scale.
+    /// The probability of a wrong bit at a scale.
     fn probability(&self, key: u64, k: usize) -> f64 {
         let choices = (self.strength / STEP).round() + 1.0;
         (uniform(&[key, PROBABILITY, k as u64]) * choices).floor() * STEP
@@ -180,7 +182,8 @@ mod tests {
                 let tokens = tokenizer.requantise(features.clone(), &canvas, k).unwrap();
                 labels.push(tokens.clone());
                 let Some(flips) = flips.get(k) else { continue };
-                // A token's bits are a latent's, or those of 2 × 2 latents: bit 4c + 2i + j is latent (i, j)'s bit c.
+                // A token's bits are a latent's, or those of 2 × 2 latents: bit 4c + 2i + j is bit c of
+                // latent (i, j).
                 let each = if patches { 2 } else { 1 };
                 let flips: Vec<bool> = flips.clone().into_data().iter::<bool>().collect();
                 let (height, width) = (grid.height * each, grid.width * each);

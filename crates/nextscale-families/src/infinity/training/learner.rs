@@ -14,9 +14,9 @@ use nextscale_weights::WeightFile;
 /// A transformer and the text encoder trained with it.
 #[derive(Module, Debug)]
 pub struct TextToImage {
-    /// From the bits of earlier scales, and a text's rows, to bits.
+    /// Predicts bits from the bits of earlier scales and the rows of a text.
     pub backbone: Infinity,
-    /// From a text's tokens to rows.
+    /// Encodes a text's tokens as rows.
     pub text: T5,
 }
 
@@ -72,8 +72,8 @@ impl TextToImage {
         })
     }
 
-    /// The rows of texts, given as tokens; texts that are `dropped` get the null condition's rows, as many as they have
-    /// tokens, and a text that is `None` gets all of those.
+    /// The rows of texts, given as tokens. Texts that are `dropped` get as many of the null condition's rows
+    /// as they have tokens; a text that is `None` gets all of them.
     pub(super) fn rows(
         &self,
         texts: &[Option<Vec<u32>>],
@@ -111,7 +111,7 @@ impl TextToImage {
     }
 }
 
-/// Parameters of several axes without weight decay, like embeddings.
+/// Parameters with several axes but no weight decay, like embeddings.
 const UNDECAYED: [&str; 2] = ["cfg_uncond", "text_proj_for_sos.ca.mat_q"];
 
 /// How many matrices a block's parameter under upstream's `key` stacks; `None` if it is not such a matrix.
@@ -226,13 +226,14 @@ mod tests {
         assert_eq!(row(&dropped, 0, 3), null(3));
         assert_eq!(row(&dropped, 1, 2), row(&given, 1, 2));
         assert_ne!(row(&given, 0, 3), null(3));
-        // Without a text that is none the batch is as long as its longest.
+        // Without a `None` text, the batch is as long as its longest text.
         let short = model.rows(&texts[..2], 1, &[true, false]).unwrap();
         let ConditionRows::Embeddings { values, .. } = short else { panic!() };
         assert_eq!((values.dims(), row(&values, 0, 3)), ([2, 3, 8], null(3)));
     }
 
-    /// The gradient of the encoder's parameters is the loss's slope along them, and texts that are dropped have no part in it.
+    /// The gradient of the encoder's parameters is the slope of the loss, and dropped texts do not contribute
+    /// to it.
     #[test]
     fn the_text_encoder_learns_through_the_transformer() {
         let device = Device::flex().autodiff();
@@ -292,11 +293,11 @@ mod tests {
             assert_eq!(matrices.is_some(), decayed);
             counts[2] += usize::from(decayed);
         }
-        // A block: q, k, v and the output twice over, two of the MLP.
+        // Per block: q, k, v and the output, twice, and two of the MLP.
         assert_eq!(counts[0], 2 * 10);
         assert!(counts[1] > 14, "{counts:?}");
         assert_eq!(counts[2], 2 * 7);
-        // The loop knows the same parameters.
+        // The training loop has the same parameters.
         let all: Vec<ParamId> = parameters(&model).into_iter().map(|parameter| parameter.id).collect();
         let mut ids = backbone.iter().map(|named| named.id()).chain(text.iter().map(|named| named.id()));
         assert_eq!(all.len(), backbone.len() + text.len());

@@ -7,7 +7,7 @@ use nextscale_text::{PromptTokenizer, T5};
 
 use super::super::texts;
 
-/// The conditioner of a model in training, which encodes prompts as they come.
+/// The conditioner of a model in training, which encodes prompts on demand.
 pub(super) struct Prompts {
     /// The encoder.
     pub text: T5,

@@ -1,6 +1,7 @@
 //! The training of bitwise tokenizers: Infinity's, and others that quantise residuals to signs.
 //!
-//! The quantiser has no codebook, so nothing is restarted; its loss keeps latents near their codes and bits in use.
+//! The quantiser has no codebook, so nothing is restarted; its loss keeps latents near their codes and bits
+//! in use.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,8 +59,8 @@ pub struct TrainBitwise {
     /// The terms of the quantiser's loss.
     #[serde(default)]
     pub quantiser: QuantiserLoss,
-    /// The type of 3×3 convolutions' inputs: `f32`, or `bf16` for mixed precision (weights, sums, the quantiser and all
-    /// else stay f32), which is faster on CPUs that have it.
+    /// The type of 3×3 convolutions' inputs: `f32`, or `bf16` for mixed precision (weights, sums, the
+    /// quantiser and all else stay f32), which is faster on CPUs that have it.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -69,11 +70,11 @@ pub struct TrainBitwise {
 
 /// The loss of a bitwise quantiser: weights and the temperature of its soft bits.
 ///
-/// With u the unit vectors to be coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t (Zhao et al., 2024,
-/// "Image and Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy term is
-/// `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position should be certain of its bits, and all positions
-/// together should use both values of each. The commitment is the squared distance of the features to the quantised ones
-/// and of u to its corners (van den Oord et al., 2017).
+/// With u the unit vectors to be coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t (Zhao
+/// et al., 2024, "Image and Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy
+/// term is `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position should be certain of its
+/// bits, and all positions together should use both values of each. The commitment is the squared distance of
+/// the features to the quantised ones and of u to its corners (van den Oord et al., 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantiserLoss {
