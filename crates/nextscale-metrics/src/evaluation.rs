@@ -33,7 +33,6 @@ pub fn evaluate(
         measures: Vec::new(),
         warnings: Vec::new(),
         subset_size: None,
-        deficient: Vec::new(),
     };
     table.distances(samples, reference, "")?;
     table.score(samples)?;
@@ -48,9 +47,6 @@ pub fn evaluate(
             .filter_map(|(role, set)| Some((role, set?)))
             .collect();
     table.warn(&all);
-    // What as few images cannot bear comes after what they can.
-    let deficient = &table.deficient;
-    table.measures.sort_by_key(|measure| deficient.contains(&measure.name));
     let kept = |set: Option<&Statistics>| Some(set?.kept.as_ref()?.count());
     let alone = Report::of_samples(samples, options);
     Ok(Report {
@@ -92,8 +88,6 @@ struct Table<'a> {
     warnings: Vec<String>,
     /// The settings used for the kernel distance to the reference, if the sets are smaller than requested.
     subset_size: Option<usize>,
-    /// Distances of fewer images than features.
-    deficient: Vec<String>,
 }
 
 impl Table<'_> {
@@ -120,9 +114,6 @@ impl Table<'_> {
         if let Some(value) = self.enough(&name, found)? {
             let dims = a.pooled.dims() as u64;
             let few = [a, b].iter().any(|set| set.origin.images.is_some_and(|images| images <= dims));
-            if few {
-                self.deficient.push(name.clone());
-            }
             let notes = [note, if few { "rank-deficient, see the warning" } else { "" }];
             let note = notes.into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ");
             self.add(name, value, None, (!note.is_empty()).then_some(note));
@@ -319,8 +310,8 @@ mod tests {
     #[test]
     fn few_images_are_warned_of_and_measures_that_need_more_are_left_out() {
         let report = run(&set("lite0", 5, 1, 0), &set("lite0", 60, 2, 0), None).unwrap();
-        // KID, which bears few images, comes first.
-        assert_eq!(names(&report), ["KID-Lite0", "FD-Lite0"]);
+        // The order is fixed, so that programs can read the lines.
+        assert_eq!(names(&report), ["FD-Lite0", "KID-Lite0"]);
         let told = report.warnings.join("\n");
         assert!(
             told.contains("rank-deficient covariance: 5 images in the samples for 12 features; FD-Lite0"),
