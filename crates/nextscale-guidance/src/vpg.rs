@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use nextscale_core::{
-    Alphabet, Corruption, LogitMap, Pass, Passes, Prefix, Replacement, Result, ScaleSchedule,
+    Alphabet, Corruption, Error, LogitMap, Pass, Passes, Prefix, Replacement, Result, ScaleSchedule,
 };
 use nextscale_macros::Settings;
 
@@ -43,8 +43,13 @@ pub struct Vpg {
     weight: Strength,
 }
 
-fn share(share: &f64) -> Result<()> {
-    Corruption::new(*share, Replacement::default()).map(drop)
+/// What is wrong with a share, without the field's name, which the place of the error adds.
+fn share(share: &f64) -> std::result::Result<(), String> {
+    match Corruption::new(*share, Replacement::default()) {
+        Ok(_) => Ok(()),
+        Err(Error::Setting { message, .. }) => Err(message),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Vpg {
@@ -65,7 +70,7 @@ impl Vpg {
     }
 
     fn validate(&self) -> Result<()> {
-        share(&self.share)?;
+        Corruption::new(self.share, self.corrupt)?;
         self.weight.validate("weight")
     }
 
