@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use nextscale_core::{Alphabet, Error, LogitMap, Pass, PassModel, Passes, Result, ScaleSchedule};
+use nextscale_core::{Error, Pass, PassModel, Result};
 use nextscale_macros::Settings;
 
-use crate::conformance::RuleClaims;
-use crate::{Guidance, Step, Strength, contrast};
+use crate::{Contrast, Guidance, Strength};
 
 /// Autoguidance: guides away from the predictions of a weaker model.
 ///
@@ -38,50 +37,30 @@ impl Autoguidance {
         rule.validate()?;
         Ok(rule)
     }
+}
+
+impl Contrast for Autoguidance {
+    fn base(&self) -> &Arc<dyn Guidance> {
+        &self.base
+    }
+
+    fn weight(&self) -> &Strength {
+        &self.weight
+    }
+
+    fn with_weight(self, weight: Strength) -> Self {
+        Self { weight, ..self }
+    }
+
+    fn worse(&self) -> Result<Pass> {
+        Ok(Pass::CONDITIONAL.of(PassModel::Named(self.weak.as_str().into())))
+    }
 
     fn validate(&self) -> Result<()> {
         if self.weak.is_empty() {
             return Err(Error::setting("weak", "give the name of one of the run's `guides`"));
         }
         self.weight.validate("weight")
-    }
-
-    /// The pass of c_weak.
-    fn weaker(&self) -> Pass {
-        Pass::CONDITIONAL.of(PassModel::Named(self.weak.as_str().into()))
-    }
-}
-
-impl Guidance for Autoguidance {
-    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
-        let weight = self.weight.at(step.index(), step.schedule());
-        contrast::guide(step, &*self.base, &self.weaker(), weight)
-    }
-
-    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
-        contrast::passes(k, schedule, &self.base, self.weaker(), self.weight.at(k, schedule))
-    }
-
-    fn lookback(&self) -> usize {
-        self.base.lookback()
-    }
-
-    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
-        self.validate()?;
-        self.weight.check("weight", schedule)?;
-        self.base.check(schedule, alphabet)
-    }
-
-    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
-        step.prior_of(&*self.base)
-    }
-
-    fn claims(&self) -> RuleClaims {
-        let base = self.base.claims();
-        RuleClaims::none()
-            .off(Arc::new(Self { weight: 0.0.into(), ..self.clone() }), Arc::clone(&self.base))
-            .linear_if(base.is_linear())
-            .channelwise_if(base.is_channelwise())
     }
 }
 

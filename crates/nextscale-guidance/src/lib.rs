@@ -34,6 +34,7 @@ pub use cfg::Cfg;
 pub use cfg_inside::CfgInside;
 pub use cfg_zero_star::CfgZeroStar;
 pub use conditional::Conditional;
+pub use contrast::Contrast;
 pub use extent::Extent;
 pub use frequency_cfg::{Bands, FrequencyCfg};
 pub use gated::{Gate, Gated};

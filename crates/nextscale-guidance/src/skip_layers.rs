@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use nextscale_core::{Alphabet, LogitMap, Pass, Passes, Perturbation, Result, ScaleSchedule};
+use nextscale_core::{Pass, Perturbation, Result};
 use nextscale_macros::Settings;
 
-use crate::conformance::RuleClaims;
-use crate::{Guidance, Step, Strength, contrast};
+use crate::{Contrast, Guidance, Strength};
 
 /// Skip-layer guidance: guides away from the model's predictions without some of its blocks.
 ///
@@ -39,52 +38,28 @@ impl SkipLayers {
         rule.validate()?;
         Ok(rule)
     }
+}
+
+impl Contrast for SkipLayers {
+    fn base(&self) -> &Arc<dyn Guidance> {
+        &self.base
+    }
+
+    fn weight(&self) -> &Strength {
+        &self.weight
+    }
+
+    fn with_weight(self, weight: Strength) -> Self {
+        Self { weight, ..self }
+    }
+
+    fn worse(&self) -> Result<Pass> {
+        Ok(Pass::CONDITIONAL.perturbed(Perturbation::skipping(&self.layers)?))
+    }
 
     fn validate(&self) -> Result<()> {
         self.weight.validate("weight")?;
-        self.perturbed().map(drop)
-    }
-
-    /// The pass of c̃.
-    fn perturbed(&self) -> Result<Pass> {
-        Ok(Pass::CONDITIONAL.perturbed(Perturbation::skipping(&self.layers)?))
-    }
-}
-
-impl Guidance for SkipLayers {
-    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
-        let weight = self.weight.at(step.index(), step.schedule());
-        contrast::guide(step, &*self.base, &self.perturbed()?, weight)
-    }
-
-    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
-        match self.perturbed() {
-            Ok(worse) => contrast::passes(k, schedule, &self.base, worse, self.weight.at(k, schedule)),
-            // Invalid layers are refused when the rule is created; guiding with them reports the reason.
-            Err(_) => self.base.passes(k, schedule),
-        }
-    }
-
-    fn lookback(&self) -> usize {
-        self.base.lookback()
-    }
-
-    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
-        self.validate()?;
-        self.weight.check("weight", schedule)?;
-        self.base.check(schedule, alphabet)
-    }
-
-    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
-        step.prior_of(&*self.base)
-    }
-
-    fn claims(&self) -> RuleClaims {
-        let base = self.base.claims();
-        RuleClaims::none()
-            .off(Arc::new(Self { weight: 0.0.into(), ..self.clone() }), Arc::clone(&self.base))
-            .linear_if(base.is_linear())
-            .channelwise_if(base.is_channelwise())
+        self.worse().map(drop)
     }
 }
 

@@ -1,12 +1,9 @@
 use std::sync::Arc;
 
-use nextscale_core::{
-    Alphabet, Corruption, Error, LogitMap, Pass, Passes, Prefix, Replacement, Result, ScaleSchedule,
-};
+use nextscale_core::{Corruption, Error, Pass, Prefix, Replacement, Result};
 use nextscale_macros::Settings;
 
-use crate::conformance::RuleClaims;
-use crate::{Guidance, Step, Strength, contrast};
+use crate::{Contrast, Guidance, Strength};
 
 /// Visual prefix guidance: guides away from the model's predictions on a corrupted copy of the earlier
 /// scales.
@@ -68,58 +65,33 @@ impl Vpg {
         rule.validate()?;
         Ok(rule)
     }
+}
+
+impl Contrast for Vpg {
+    fn base(&self) -> &Arc<dyn Guidance> {
+        &self.base
+    }
+
+    fn weight(&self) -> &Strength {
+        &self.weight
+    }
+
+    fn with_weight(self, weight: Strength) -> Self {
+        Self { weight, ..self }
+    }
+
+    fn worse(&self) -> Result<Pass> {
+        Ok(Pass::CONDITIONAL.on(Prefix::Corrupted(Corruption::new(self.share, self.corrupt)?)))
+    }
+
+    /// Scale 0 has no prefix to corrupt.
+    fn first(&self) -> usize {
+        1
+    }
 
     fn validate(&self) -> Result<()> {
         Corruption::new(self.share, self.corrupt)?;
         self.weight.validate("weight")
-    }
-
-    /// λ at scale `k`.
-    fn weight(&self, k: usize, schedule: &ScaleSchedule) -> f64 {
-        // Without a prefix there is nothing to corrupt, and the difference is zero.
-        if k == 0 { 0.0 } else { self.weight.at(k, schedule) }
-    }
-
-    /// The pass of c(r̃).
-    fn corrupted(&self) -> Result<Pass> {
-        Ok(Pass::CONDITIONAL.on(Prefix::Corrupted(Corruption::new(self.share, self.corrupt)?)))
-    }
-}
-
-impl Guidance for Vpg {
-    fn guide(&self, step: &Step<'_>) -> Result<LogitMap> {
-        let weight = self.weight(step.index(), step.schedule());
-        contrast::guide(step, &*self.base, &self.corrupted()?, weight)
-    }
-
-    fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
-        match self.corrupted() {
-            Ok(corrupted) => contrast::passes(k, schedule, &self.base, corrupted, self.weight(k, schedule)),
-            // An invalid share is refused when the rule is created; guiding with it reports the reason.
-            Err(_) => self.base.passes(k, schedule),
-        }
-    }
-
-    fn lookback(&self) -> usize {
-        self.base.lookback()
-    }
-
-    fn check(&self, schedule: &ScaleSchedule, alphabet: Alphabet) -> Result<()> {
-        self.validate()?;
-        self.weight.check("weight", schedule)?;
-        self.base.check(schedule, alphabet)
-    }
-
-    fn prior_of(&self, step: &Step<'_>) -> Result<Option<LogitMap>> {
-        step.prior_of(&*self.base)
-    }
-
-    fn claims(&self) -> RuleClaims {
-        let base = self.base.claims();
-        RuleClaims::none()
-            .off(Arc::new(Self { weight: 0.0.into(), ..self.clone() }), Arc::clone(&self.base))
-            .linear_if(base.is_linear())
-            .channelwise_if(base.is_channelwise())
     }
 }
 
