@@ -1,8 +1,11 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::address::is_commit;
+use serde::Deserialize;
+
+use crate::address::{is_commit, is_part};
 use crate::{Address, Digest, Error, Result};
 
 /// Where a folder's weights are looked for, in this order.
@@ -12,6 +15,11 @@ pub(crate) const WEIGHTS: [&str; 4] = [
     "pytorch_model.bin.index.json",
     "pytorch_model.bin",
 ];
+
+/// What describes a folder's weights.
+pub(crate) const DESCRIPTION: &str = "config.json";
+/// The end of an index's name.
+const INDEX: &str = ".index.json";
 
 /// The cache of Python's `huggingface_hub`, for model repositories:
 ///
@@ -69,15 +77,19 @@ impl Cache {
         })
     }
 
-    /// Every file of a folder of weights; none without weights.
-    pub fn find_folder(&self, address: &Address) -> Vec<CachedFile> {
-        let first = WEIGHTS.iter().find_map(|name| self.find(&address.beside(name)));
-        let Some(first) = first else { return Vec::new() };
-        let entries = first.path.parent().and_then(|folder| fs::read_dir(folder).ok());
-        let names = entries.into_iter().flatten().flatten();
-        let mut names: Vec<_> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort();
-        names.iter().filter_map(|name| self.cached(first.address.beside(name))).collect()
+    /// Everything that [`Hub::fetch`](crate::Hub::fetch) would bring, if all of it is there.
+    pub fn find_all(&self, address: &Address) -> Option<Vec<CachedFile>> {
+        let first = match address.is_folder() {
+            true => WEIGHTS.iter().find_map(|name| self.find(&address.beside(name)))?,
+            false => self.find(address)?,
+        };
+        let shards = shards(&first.address, &first.path).ok()?;
+        let shards: Option<Vec<_>> = shards.into_iter().map(|shard| self.cached(shard)).collect();
+        let description = match address.is_folder() {
+            true => self.cached(first.address.beside(DESCRIPTION)),
+            false => None,
+        };
+        Some([first].into_iter().chain(shards?).chain(description).collect())
     }
 
     fn cached(&self, address: Address) -> Option<CachedFile> {
@@ -194,6 +206,26 @@ impl CachedFile {
         hashed.map_err(read)?;
         Ok(Some(self.digest.hex() == Some(&*hasher.hex())))
     }
+}
+
+/// The shards that an index names, which lie beside it; none of another file.
+pub(crate) fn shards(index: &Address, path: &Path) -> Result<Vec<Address>> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    if !index.path().ends_with(INDEX) {
+        return Ok(Vec::new());
+    }
+    let unsound = |problem: String| Error::Index { address: index.clone(), path: path.into(), problem };
+    let text = fs::read(path).map_err(Error::io(index, "read", path))?;
+    let read: Index = serde_json::from_slice(&text).map_err(|error| unsound(error.to_string()))?;
+    let names: BTreeSet<String> = read.weight_map.into_values().collect();
+    let shard = |name: String| match is_part(&name) && !name.contains('/') {
+        true => Ok(index.beside(&name)),
+        false => Err(unsound(format!("`{name}` is not a file's name"))),
+    };
+    names.into_iter().map(shard).collect()
 }
 
 pub(crate) fn create_parent(address: &Address, path: &Path) -> Result<()> {

@@ -1,8 +1,13 @@
 //! Requests: redirects by hand, so that the token goes to its own server only, and what the Hub's headers say.
 
-use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls_platform_verifier::BuilderVerifierExt;
+use ureq::{Agent, AgentBuilder, ErrorKind, Response};
+use url::{Host, Url};
 
 use crate::address::{is_commit, is_part};
 use crate::{Address, Environment, Error, Result, Token};
@@ -11,9 +16,12 @@ use crate::{Address, Environment, Error, Result, Token};
 const REDIRECTS: usize = 10;
 
 /// A server of repositories.
-#[derive(Debug)]
 pub(crate) struct Client {
-    agent: Agent,
+    /// Around the proxy of the environment.
+    direct: Agent,
+    /// Through it, if there is one.
+    usual: Agent,
+    without_proxy: Vec<String>,
     endpoint: String,
     token: Option<Token>,
 }
@@ -40,25 +48,10 @@ pub(crate) struct Silence(pub String);
 
 impl Client {
     pub fn new(environment: &Environment) -> Self {
-        // The system's certificates, which an institution's proxy may have added its own to.
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("nextscale/", env!("CARGO_PKG_VERSION")))
-            // A hash is of the file, not of its compressed form, and ranges count its bytes.
-            .accept_encoding("identity")
-            .timeout_resolve(Some(environment.answer))
-            .timeout_connect(Some(environment.answer))
-            .timeout_recv_response(Some(environment.answer))
-            .timeout_per_read(Some(environment.silence))
-            .build();
-        Self {
-            agent: config.into(),
-            endpoint: environment.endpoint.clone(),
-            token: environment.token.clone(),
-        }
+        let direct = agent(environment, false);
+        let usual = agent(environment, true);
+        let Environment { without_proxy, endpoint, token, .. } = environment.clone();
+        Self { direct, usual, without_proxy, endpoint, token }
     }
 
     pub fn endpoint(&self) -> &str {
@@ -76,7 +69,7 @@ impl Client {
     /// # Errors
     /// [`Silence`] without an answer; otherwise what the answer means.
     pub fn describe(&self, address: &Address) -> Result<Result<Described>, Silence> {
-        let answer = self.send(&Method::HEAD, &self.url(address), None)?;
+        let answer = self.send("HEAD", &self.url(address), None)?;
         Ok(self.read(address, &answer))
     }
 
@@ -89,12 +82,12 @@ impl Client {
         let Answer { told, response } = answer;
         let status = response.status();
         let commit = told.commit.clone().filter(|commit| is_commit(commit));
-        if status == StatusCode::NOT_FOUND
+        if status == 404
             && let Some(commit) = commit
         {
             return Ok(Described::NoFile { commit });
         }
-        if !(status.is_success() || status.is_redirection()) {
+        if !(200..400).contains(&status) {
             return Err(self.refusal(address, response));
         }
         let commit = commit.ok_or_else(|| unsound("its answer states no commit (X-Repo-Commit)"))?;
@@ -111,21 +104,21 @@ impl Client {
     ///
     /// # Errors
     /// [`Silence`] without an answer.
-    pub fn get(&self, address: &Address, start: u64) -> Result<Response<Body>, Silence> {
-        Ok(self.send(&Method::GET, &self.url(address), (start > 0).then_some(start))?.response)
+    pub fn get(&self, address: &Address, start: u64) -> Result<Response, Silence> {
+        Ok(self.send("GET", &self.url(address), (start > 0).then_some(start))?.response)
     }
 
     /// What a status other than success means.
-    pub fn refusal(&self, address: &Address, response: &Response<Body>) -> Error {
+    pub fn refusal(&self, address: &Address, response: &Response) -> Error {
         let (address, endpoint) = (address.clone(), self.endpoint.clone());
-        let code = text(response.headers(), "x-error-code");
+        let code = response.header("x-error-code");
         let missing = |missing, known| Error::Missing {
             address: address.clone(),
             endpoint: endpoint.clone(),
             missing,
             known,
         };
-        match (response.status().as_u16(), code.as_deref()) {
+        match (response.status(), code) {
             (404, Some("RevisionNotFound")) => missing("no such revision", false),
             (404, Some("EntryNotFound")) => missing("no such file at that revision", true),
             (404, _) => missing("no such repository, or no such file in it", false),
@@ -137,39 +130,94 @@ impl Client {
         }
     }
 
-    fn send(&self, method: &Method, url: &str, start: Option<u64>) -> Result<Answer, Silence> {
+    fn send(&self, method: &str, url: &str, start: Option<u64>) -> Result<Answer, Silence> {
         let unsound = |what: &str| Silence(format!("{what} `{url}`"));
-        let mut place: Uri = url.parse().map_err(|_| unsound("not an address:"))?;
-        let home = origin(&place);
+        let mut place = Url::parse(url).map_err(|_| unsound("not an address:"))?;
+        let home = place.origin();
         let mut told = Told::default();
         for _ in 0..=REDIRECTS {
-            let mut request = Request::builder().method(method).uri(&place);
+            // A hash is of the file, not of its compressed form, and ranges count its bytes.
+            let mut request =
+                self.agent(&place).request_url(method, &place).set("Accept-Encoding", "identity");
             if let Some(start) = start {
-                request = request.header(header::RANGE, format!("bytes={start}-"));
+                request = request.set("Range", &format!("bytes={start}-"));
             }
-            if let Some(token) = self.token.as_ref().filter(|_| origin(&place) == home) {
-                request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.value));
+            if let Some(token) = self.token.as_ref().filter(|_| place.origin() == home) {
+                request = request.set("Authorization", &format!("Bearer {}", token.value));
             }
-            let request = request.body(()).map_err(|error| Silence(error.to_string()))?;
-            let response = self.agent.run(request).map_err(|error| Silence(error.to_string()))?;
+            let response = match request.call() {
+                Ok(response) | Err(ureq::Error::Status(_, response)) => response,
+                Err(ureq::Error::Transport(error)) => return Err(Silence(in_words(&error))),
+            };
             told.hear(&response);
-            let next = text(response.headers(), "location").filter(|_| response.status().is_redirection());
-            let Some(next) = next else { return Ok(Answer { told, response }) };
-            let next = joined(&place, &next).ok_or_else(|| unsound("an unusable redirect from"))?;
+            let redirects = (300..400).contains(&response.status());
+            let Some(next) = response.header("location").filter(|_| redirects) else {
+                return Ok(Answer { told, response });
+            };
+            let next = place.join(next).ok().filter(|next| ["http", "https"].contains(&next.scheme()));
+            let next = next.ok_or_else(|| unsound("an unusable redirect from"))?;
             // The Hub describes a large file in the answer that redirects to where its bytes are.
-            let elsewhere = origin(&next) != home;
-            if *method == Method::HEAD && told.describes_all(elsewhere) {
+            let elsewhere = next.origin() != home;
+            if method == "HEAD" && told.describes_all(elsewhere) {
                 return Ok(Answer { told, response });
             }
             place = next;
         }
         Err(unsound("too many redirects from"))
     }
+
+    fn agent(&self, place: &Url) -> &Agent {
+        if around_proxy(place, &self.without_proxy) { &self.direct } else { &self.usual }
+    }
+}
+
+fn agent(environment: &Environment, proxy: bool) -> Agent {
+    let agent = AgentBuilder::new()
+        .redirects(0)
+        .user_agent(concat!("nextscale/", env!("CARGO_PKG_VERSION")))
+        .try_proxy_from_env(proxy)
+        .timeout_connect(environment.answer)
+        .timeout_read(environment.silence.max(Duration::from_millis(1)))
+        .timeout_write(environment.silence.max(Duration::from_millis(1)));
+    // The system's certificates, to which an institution may have added its own; else those compiled in.
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier);
+    match tls {
+        Ok(tls) => agent.tls_config(Arc::new(tls.with_no_client_auth())).build(),
+        Err(_) => agent.build(),
+    }
+}
+
+/// Whether a host is reached without a proxy: this machine, and those that `NO_PROXY` lists by name or end.
+fn around_proxy(place: &Url, without: &[String]) -> bool {
+    let own = match place.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => true,
+    };
+    let host = place.host_str().unwrap_or_default();
+    let listed = |end: &String| {
+        let end = end.trim_start_matches("*").trim_start_matches('.');
+        host.strip_suffix(end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    };
+    own || without.iter().any(|end| end == "*" || (!end.is_empty() && listed(end)))
+}
+
+fn in_words(error: &ureq::Transport) -> String {
+    let detail = std::error::Error::source(error).map(ToString::to_string);
+    let detail = detail.or_else(|| error.message().map(str::to_owned));
+    match (error.kind(), detail) {
+        (ErrorKind::Dns, _) => "its name is not known".into(),
+        (kind, Some(detail)) => format!("{kind}: {detail}"),
+        (kind, None) => kind.to_string(),
+    }
 }
 
 struct Answer {
     told: Told,
-    response: Response<Body>,
+    response: Response,
 }
 
 /// What the headers along a chain of redirects say.
@@ -185,17 +233,17 @@ struct Told {
 impl Told {
     /// The answer that names the commit counts; those that redirect to it, or from it to a file server, do
     /// not know the file or its ETag.
-    fn hear(&mut self, response: &Response<Body>) {
-        let headers = response.headers();
-        let Some(commit) = text(headers, "x-repo-commit") else { return };
-        let number = |name| text(headers, name).and_then(|text| text.parse().ok());
+    fn hear(&mut self, response: &Response) {
+        let text = |name| response.header(name).map(str::to_owned);
+        let Some(commit) = text("x-repo-commit") else { return };
+        let number = |name| text(name).and_then(|text: String| text.parse().ok());
         *self = Self {
             commit: Some(commit),
-            linked_etag: text(headers, "x-linked-etag"),
-            etag: text(headers, "etag"),
+            linked_etag: text("x-linked-etag"),
+            etag: text("etag"),
             linked_size: number("x-linked-size"),
             // That of a redirect is of its own text.
-            length: number("content-length").filter(|_| response.status().is_success()),
+            length: number("content-length").filter(|_| response.status() < 300),
         };
     }
 
@@ -204,33 +252,9 @@ impl Told {
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
 /// Without the marks of a weak or quoted ETag.
 fn normalised(etag: &str) -> &str {
     etag.trim_start_matches("W/").trim_matches('"')
-}
-
-/// Scheme, host and port, which decide whether the token is sent.
-fn origin(place: &Uri) -> (String, String, u16) {
-    let scheme = place.scheme_str().unwrap_or_default().to_ascii_lowercase();
-    let default = if scheme == "http" { 80 } else { 443 };
-    let host = place.host().unwrap_or_default().to_ascii_lowercase();
-    (scheme, host, place.port_u16().unwrap_or(default))
-}
-
-/// A redirect's target, which may lack a host.
-fn joined(from: &Uri, to: &str) -> Option<Uri> {
-    let known = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-    if let Some(rest) = to.strip_prefix("//") {
-        return format!("{}://{rest}", from.scheme_str()?).parse().ok().filter(known);
-    }
-    if to.starts_with('/') {
-        return format!("{}://{}{to}", from.scheme_str()?, from.authority()?).parse().ok().filter(known);
-    }
-    to.parse().ok().filter(known)
 }
 
 /// As a part of a URL; `kept` are letters that stay beside the unreserved ones.
@@ -252,23 +276,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_s_server_is_scheme_host_and_port() {
-        let same = |a: &str, b: &str| origin(&a.parse().unwrap()) == origin(&b.parse().unwrap());
-        assert!(same("https://huggingface.co/a", "https://HuggingFace.co:443/b"));
-        assert!(!same("https://huggingface.co/a", "http://huggingface.co/a"));
-        assert!(!same("https://huggingface.co/a", "https://cdn.huggingface.co/a"));
-        assert!(!same("http://127.0.0.1:1/a", "http://127.0.0.1:2/a"));
-    }
-
-    #[test]
-    fn redirects_are_joined() {
-        let from: Uri = "https://h:1/a/b?c".parse().unwrap();
-        let join = |to: &str| joined(&from, to).map(|uri| uri.to_string());
-        assert_eq!(join("/x?y").as_deref(), Some("https://h:1/x?y"));
-        assert_eq!(join("//cdn/x").as_deref(), Some("https://cdn/x"));
-        assert_eq!(join("http://cdn/x").as_deref(), Some("http://cdn/x"));
-        assert_eq!(join("file:///etc/passwd"), None);
-        assert_eq!(join("x"), None);
+    fn a_proxy_is_left_out_where_the_environment_says_so() {
+        let around = |url: &str, without: &str| {
+            let without: Vec<_> = without.split(',').map(str::to_owned).collect();
+            around_proxy(&Url::parse(url).unwrap(), &without)
+        };
+        assert!(
+            around("http://127.0.0.1:80/", "")
+                && around("http://localhost/", "")
+                && around("http://[::1]/", "")
+        );
+        assert!(!around("https://huggingface.co/a", ""));
+        assert!(around("https://huggingface.co/a", "*"));
+        assert!(around("https://huggingface.co/a", "x.org,huggingface.co"));
+        assert!(
+            around("https://cdn.mirror.org/a", ".mirror.org")
+                && around("https://mirror.org/a", ".mirror.org")
+        );
+        assert!(!around("https://notmirror.org/a", "mirror.org"));
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::Body;
-use ureq::http::{Response, header};
+use ureq::Response;
 
 use crate::client::{Client, Silence};
 use crate::digest::Hasher;
@@ -124,7 +123,7 @@ impl Transfer<'_> {
     /// One request, from where the partial file ends.
     fn attempt(&self, arrived: &mut Arrived) -> Result<(), Stop> {
         let response = self.client.get(self.address, arrived.length)?;
-        match response.status().as_u16() {
+        match response.status() {
             // A server that ignores ranges sends the whole file.
             200 => arrived.start_over(self).map_err(Stop::Final)?,
             206 if starts_at(&response, arrived.length) => {}
@@ -135,10 +134,10 @@ impl Transfer<'_> {
             status @ (408 | 429 | 500..) => return Err(Stop::Again(format!("status {status}"))),
             _ => return Err(Stop::Final(self.client.refusal(self.address, &response))),
         }
-        let length = response.headers().get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok());
-        let length = length.and_then(|text| text.parse::<u64>().ok()).map(|more| arrived.length + more);
+        let length = response.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        let length = length.map(|more| arrived.length.saturating_add(more));
         let total = self.total.or(length);
-        let mut body = response.into_body().into_reader();
+        let mut body = response.into_reader();
         let mut buffer = vec![0; 1 << 18];
         loop {
             let count = match body.read(&mut buffer) {
@@ -162,8 +161,8 @@ impl Transfer<'_> {
 }
 
 /// Whether the answer begins at this byte.
-fn starts_at(response: &Response<Body>, start: u64) -> bool {
-    let range = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
+fn starts_at(response: &Response, start: u64) -> bool {
+    let range = response.header("content-range");
     let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
     first == Some(start)
 }

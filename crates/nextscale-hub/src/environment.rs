@@ -18,9 +18,11 @@ pub struct Environment {
     pub token: Option<Token>,
     /// Whether the network must not be used: `HF_HUB_OFFLINE`.
     pub offline: bool,
-    /// The longest wait for a connection or an answer: `HF_HUB_ETAG_TIMEOUT`, 10 s.
+    /// Hosts that are reached without a proxy: `NO_PROXY`.
+    pub without_proxy: Vec<String>,
+    /// The longest wait for a connection: `HF_HUB_ETAG_TIMEOUT`, 10 s.
     pub answer: Duration,
-    /// The longest wait for more of a file: `HF_HUB_DOWNLOAD_TIMEOUT`, 10 s.
+    /// The longest wait for an answer, or for more of a file: `HF_HUB_DOWNLOAD_TIMEOUT`, 10 s.
     pub silence: Duration,
     /// The first wait before another attempt, which doubles from one to the next.
     pub patience: Duration,
@@ -73,12 +75,14 @@ impl Environment {
             let problem = format!("`{endpoint}` is not the address of a server: write https://HOST");
             return Err(Error::Variable { name: "HF_ENDPOINT", problem });
         }
+        let without = get("NO_PROXY").or_else(|| get("no_proxy")).unwrap_or_default();
         let offline = get("HF_HUB_OFFLINE").or_else(|| get("TRANSFORMERS_OFFLINE"));
         Ok(Self {
             cache: std::path::absolute(&cache).unwrap_or(cache),
             endpoint,
             token: token(&get, path("HF_TOKEN_PATH").or(hugging_face.map(|folder| folder.join("token")))),
             offline: offline.is_some_and(|value| is_true(&value)),
+            without_proxy: without.split(',').map(|host| host.trim().to_ascii_lowercase()).collect(),
             answer: seconds("HF_HUB_ETAG_TIMEOUT", &get)?,
             silence: seconds("HF_HUB_DOWNLOAD_TIMEOUT", &get)?,
             patience: Duration::from_secs(1),

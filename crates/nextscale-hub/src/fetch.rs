@@ -1,24 +1,18 @@
 //! From an address to a file on this machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Formatter};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nextscale_files::{Lock, LockError};
-use serde::Deserialize;
-
-use crate::cache::{WEIGHTS, create_parent};
+use crate::cache::{DESCRIPTION, WEIGHTS, create_parent, shards};
 use crate::client::{Client, Described, Silence};
 use crate::download::Transfer;
 use crate::{Address, Cache, Digest, Environment, Error, Result, Watch};
+use nextscale_files::{Lock, LockError};
 
-/// The end of an index's name.
-const INDEX: &str = ".index.json";
-/// What describes a folder's weights.
-const DESCRIPTION: &str = "config.json";
 /// How often a server that does not answer is asked, if the cache has nothing.
 const ATTEMPTS: u32 = 3;
 /// The time between two looks at a lock that another process holds.
@@ -114,24 +108,9 @@ impl Hub {
         Error::Missing { address: address.clone(), endpoint, missing, known: true }
     }
 
-    /// The shards of an index, which lie beside it.
+    /// Brings the shards of an index.
     fn shards(&self, index: &Address, path: &Path) -> Result<()> {
-        #[derive(Deserialize)]
-        struct Index {
-            weight_map: BTreeMap<String, String>,
-        }
-        if !index.path().ends_with(INDEX) {
-            return Ok(());
-        }
-        let unsound = |problem: String| Error::Index { address: index.clone(), path: path.into(), problem };
-        let text = fs::read(path).map_err(Error::io(index, "read", path))?;
-        let read: Index = serde_json::from_slice(&text).map_err(|error| unsound(error.to_string()))?;
-        let shards: BTreeSet<String> = read.weight_map.into_values().collect();
-        for name in shards {
-            if !crate::address::is_part(&name) || name.contains('/') {
-                return Err(unsound(format!("`{name}` is not a file's name")));
-            }
-            let shard = index.beside(&name);
+        for shard in shards(index, path)? {
             self.file(&shard, None)?.ok_or_else(|| self.missing(&shard))?;
         }
         Ok(())

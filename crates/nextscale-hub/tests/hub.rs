@@ -440,7 +440,15 @@ fn a_folder_comes_with_its_shards_and_description() {
     for (folder, path) in [("t5", &found.path), ("one", &one.path)] {
         assert_eq!(&offline.fetch(&address(&format!("hf://a/b/{folder}/"))).unwrap().path, path);
     }
-    assert_eq!(offline.cache().find_folder(&address("hf://a/b/t5/")).len(), 4);
+    let all = offline.cache().find_all(&address("hf://a/b/t5/")).unwrap();
+    let names: Vec<_> = all.iter().map(|file| file.address.path()).collect();
+    let expected =
+        ["t5/model.safetensors.index.json", "t5/m-1.safetensors", "t5/m-2.safetensors", "t5/config.json"];
+    assert_eq!(names, expected);
+    // Without one of its shards it is not there.
+    std::fs::remove_file(found.path.join("m-2.safetensors")).unwrap();
+    assert_eq!(offline.cache().find_all(&address("hf://a/b/t5/")), None);
+    assert!(offline.fetch(&address("hf://a/b/t5/")).is_err());
 }
 
 #[test]
