@@ -184,15 +184,15 @@ fn files_of(
             continue;
         };
         for file in files {
-            let state = match (verify, verify.then(|| file.is_intact())) {
-                (_, None) => String::new(),
-                (_, Some(Ok(Some(true)))) => ", as published".into(),
-                (_, Some(Ok(Some(false)))) => {
+            let state = match verify.then(|| file.is_intact()) {
+                None => String::new(),
+                Some(Ok(Some(true))) => ", as published".into(),
+                Some(Ok(Some(false))) => {
                     damaged.push(real(&file.path));
                     ", DAMAGED".into()
                 }
-                (_, Some(Ok(None))) => ", of unknown hash".into(),
-                (_, Some(Err(error))) => return Err(Failure::Run(miette::miette!("{error}"))),
+                Some(Ok(None)) => ", of unknown hash".into(),
+                Some(Err(error)) => return Err(Failure::Run(miette::miette!("{error}"))),
             };
             let _ = writeln!(text, "{}: {}{state}, {}", file.address, size(file.bytes), file.path.display());
         }

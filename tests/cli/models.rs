@@ -17,9 +17,21 @@ fn serve() -> Server {
     };
     let tokenizer = read("vae.safetensors");
     Server::start(repository(&[
+        ("said.safetensors", with_norm_groups(&tokenizer)),
         ("vae.safetensors", tokenizer),
         ("deep/var.safetensors", read("var_aln.safetensors")),
     ]))
+}
+
+/// The same weights, with a header that says what a config would otherwise have to.
+fn with_norm_groups(file: &[u8]) -> Vec<u8> {
+    let (length, rest) = file.split_first_chunk::<8>().unwrap();
+    let (header, tensors) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    header["__metadata__"] = serde_json::json!({ "norm_groups": "4" });
+    let mut header = serde_json::to_vec(&header).unwrap();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header, tensors].concat()
 }
 
 fn run(place: &Place, server: &str, offline: bool, arguments: &[&str]) -> Ran {
@@ -47,10 +59,8 @@ fn a_model_by_name_is_downloaded_once_and_pinned_to_its_commit() {
     let ran = run(&place, &server.address, false, &["generate", "named.ron"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(server.starts(), [0, 0]);
-    for image in ["grid.png"] {
-        let read = |run: &str| std::fs::read(place.path(run).join(image)).unwrap();
-        assert_eq!(read("local"), read("named"));
-    }
+    let grid = |run: &str| std::fs::read(place.path(run).join("grid.png")).unwrap();
+    assert!(grid("local") == grid("named"));
     let resolved = std::fs::read_to_string(place.path("named/config.ron")).unwrap();
     for file in ["vae.safetensors", "deep/var.safetensors"] {
         assert!(resolved.contains(&format!("\"hf://a/b@{COMMIT}/{file}\"")), "{resolved}");
@@ -71,17 +81,27 @@ fn a_model_by_name_is_downloaded_once_and_pinned_to_its_commit() {
 #[test]
 fn a_repository_s_model_is_of_the_family_that_its_backbone_is_of() {
     let (place, server) = (Place::new(), serve());
-    let hub = "Hub(repo: \"a/b\", tokenizer: \"vae.safetensors\", backbone: \"deep/var.safetensors\")";
+    let hub = "Hub(repo: \"a/b\", tokenizer: \"said.safetensors\", backbone: \"deep/var.safetensors\")";
     config(&place, "hub.ron", hub);
+    place.config("local.ron", REST);
+    let ran = run(&place, &server.address, false, &["models", hub]);
+    assert!(ran.code == Some(0) && ran.out.matches("not in the cache").count() == 2, "{ran:?}");
     let ran = run(&place, &server.address, false, &["models", hub, "--fetch"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let ran = run(&place, &server.address, true, &["generate", "hub.ron"]);
-    // The family has read both files: the tokenizer of these fixtures needs a setting that `Hub` does not have.
-    assert!(ran.code != Some(0) && ran.err.contains("norm"), "{ran:?}");
+    for (config, offline) in [("hub.ron", true), ("local.ron", false)] {
+        let ran = run(&place, &server.address, offline, &["generate", config]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let grid = |run: &str| std::fs::read(place.path(run).join("grid.png")).unwrap();
+    assert!(grid("hub") == grid("local"));
+    // The resolved config is of the family, at the commit.
+    let resolved = std::fs::read_to_string(place.path("hub/config.ron")).unwrap();
+    assert!(resolved.contains(&format!("hf://a/b@{COMMIT}/deep/var.safetensors")), "{resolved}");
+    assert!(!resolved.contains("Hub("), "{resolved}");
     config(
         &place,
         "swapped.ron",
-        "Hub(repo: \"a/b\", tokenizer: \"vae.safetensors\", backbone: \"vae.safetensors\")",
+        "Hub(repo: \"a/b\", tokenizer: \"said.safetensors\", backbone: \"said.safetensors\")",
     );
     let ran = run(&place, &server.address, true, &["generate", "swapped.ron"]);
     assert!(ran.code == Some(2) && ran.err.contains("is not a backbone"), "{ran:?}");

@@ -51,7 +51,7 @@ impl Address {
     fn build(repo: String, revision: String, path: String, wrong: &dyn Fn(String) -> Error) -> Result<Self> {
         let names: Vec<&str> = repo.split('/').collect();
         if names.len() != 2 || !names.iter().all(|name| is_name(name)) {
-            return Err(wrong(format!("`{repo}` is not the name of a repository; write OWNER/NAME")));
+            return Err(wrong(format!("`{repo}` is not the name of a repository")));
         }
         // All parts become parts of paths in the cache.
         if !revision.split('/').all(is_part) {

@@ -217,7 +217,8 @@ pub(crate) fn shards(index: &Address, path: &Path) -> Result<Vec<Address>> {
     if !index.path().ends_with(INDEX) {
         return Ok(Vec::new());
     }
-    let unsound = |problem: String| Error::Index { address: index.clone(), path: path.into(), problem };
+    let unsound =
+        |problem: String| Error::Index { address: index.clone().into(), path: path.into(), problem };
     let text = fs::read(path).map_err(Error::io(index, "read", path))?;
     let read: Index = serde_json::from_slice(&text).map_err(|error| unsound(error.to_string()))?;
     let names: BTreeSet<String> = read.weight_map.into_values().collect();

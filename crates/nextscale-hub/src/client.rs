@@ -75,7 +75,7 @@ impl Client {
 
     fn read(&self, address: &Address, answer: &Answer) -> Result<Described> {
         let unsound = |problem: &str| Error::NoHub {
-            address: address.clone(),
+            address: address.clone().into(),
             endpoint: self.endpoint.clone(),
             problem: problem.into(),
         };
@@ -110,7 +110,7 @@ impl Client {
 
     /// What a status other than success means.
     pub fn refusal(&self, address: &Address, response: &Response) -> Error {
-        let (address, endpoint) = (address.clone(), self.endpoint.clone());
+        let (address, endpoint) = (Box::new(address.clone()), self.endpoint.clone());
         let code = response.header("x-error-code");
         let missing = |missing, known| Error::Missing {
             address: address.clone(),

@@ -70,7 +70,7 @@ impl Transfer<'_> {
                 // Resuming from it would fail for ever.
                 let _ = fs::remove_file(self.partial);
                 let expected = expected.to_owned();
-                return Err(Error::Hash { address: self.address.clone(), expected, found });
+                return Err(Error::Hash { address: self.address.clone().into(), expected, found });
             }
             // What an earlier run left may be at fault.
             self.watch.say(&format!(
@@ -89,9 +89,12 @@ impl Transfer<'_> {
         };
         match fs4::available_space(folder) {
             // Some network file systems say 0 whatever is free; writing will tell.
-            Ok(free) if free > 0 && free < needed => {
-                Err(Error::Space { address: self.address.clone(), needed, free, folder: folder.into() })
-            }
+            Ok(free) if free > 0 && free < needed => Err(Error::Space {
+                address: self.address.clone().into(),
+                needed,
+                free,
+                folder: folder.into(),
+            }),
             _ => Ok(()),
         }
     }
@@ -113,7 +116,7 @@ impl Transfer<'_> {
             }
             failures += 1;
             if failures >= ATTEMPTS {
-                let (address, done, total) = (self.address.clone(), arrived.length, self.total);
+                let (address, done, total) = (Box::new(self.address.clone()), arrived.length, self.total);
                 return Err(Error::Broken { address, done, total, detail });
             }
             std::thread::sleep((self.patience * 2_u32.pow(failures - 1)).min(LONGEST));
@@ -149,7 +152,7 @@ impl Transfer<'_> {
             };
             if let Some(expected) = total.filter(|total| arrived.length + count as u64 > *total) {
                 let _ = fs::remove_file(self.partial);
-                return Err(Stop::Final(Error::Size { address: self.address.clone(), expected }));
+                return Err(Stop::Final(Error::Size { address: self.address.clone().into(), expected }));
             }
             arrived
                 .add(&buffer[..count])

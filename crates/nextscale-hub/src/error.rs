@@ -32,7 +32,7 @@ pub enum Error {
     )]
     Offline {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// Where it was looked for.
         cache: PathBuf,
     },
@@ -44,7 +44,7 @@ pub enum Error {
     )]
     Unreachable {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// Where it was looked for.
         cache: PathBuf,
         /// The server.
@@ -60,7 +60,7 @@ pub enum Error {
     )]
     Refused {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// The server.
         endpoint: String,
         /// 401 or 403.
@@ -73,7 +73,7 @@ pub enum Error {
         .address.words(), .address.repo(), if *.known { .address.revision() } else { "main" })]
     Missing {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// The server.
         endpoint: String,
         /// "no such repository", ..
@@ -85,7 +85,7 @@ pub enum Error {
     #[error("{endpoint} does not give {}: it answers with status {status}; {}", .address.words(), status_advice(*.status))]
     Status {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// The server.
         endpoint: String,
         /// Its status.
@@ -95,7 +95,7 @@ pub enum Error {
     #[error("{endpoint} does not answer as a Hugging Face server does for {}: {problem}; check HF_ENDPOINT", .address.words())]
     NoHub {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// The server.
         endpoint: String,
         /// What is wrong with its answer.
@@ -106,7 +106,7 @@ pub enum Error {
         .address.words(), progress(*.done, *.total))]
     Broken {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// Bytes on disk.
         done: u64,
         /// Bytes in all, if known.
@@ -122,7 +122,7 @@ pub enum Error {
     )]
     Hash {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// What the server announced.
         expected: String,
         /// What arrived.
@@ -132,7 +132,7 @@ pub enum Error {
     #[error("{} is longer than the {expected} bytes that the server announced; run the command again", .address.words())]
     Size {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// The announced length.
         expected: u64,
     },
@@ -143,7 +143,7 @@ pub enum Error {
     )]
     Space {
         /// The file.
-        address: Address,
+        address: Box<Address>,
         /// Bytes to come.
         needed: u64,
         /// Bytes free.
@@ -155,7 +155,7 @@ pub enum Error {
     #[error("{} does not list its shards: {problem}; it is at {}", .address.words(), .path.display())]
     Index {
         /// The index.
-        address: Address,
+        address: Box<Address>,
         /// Its place on disk.
         path: PathBuf,
         /// What is wrong with it.
@@ -165,7 +165,7 @@ pub enum Error {
     #[error("{}: cannot {action} {}: {source}{}", .address.words(), .path.display(), advice(.source))]
     Io {
         /// The file that was wanted.
-        address: Address,
+        address: Box<Address>,
         /// What was attempted: "write", "create", …
         action: &'static str,
         /// The file or folder in the cache.
@@ -201,7 +201,7 @@ impl Error {
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
-        let (address, path) = (address.clone(), path.into());
+        let (address, path) = (Box::new(address.clone()), path.into());
         move |source| Self::Io { address, action, path, source }
     }
 }

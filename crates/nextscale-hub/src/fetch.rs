@@ -105,7 +105,7 @@ impl Hub {
 
     fn missing(&self, address: &Address) -> Error {
         let (endpoint, missing) = (self.client.endpoint().to_owned(), "no such file at that revision");
-        Error::Missing { address: address.clone(), endpoint, missing, known: true }
+        Error::Missing { address: address.clone().into(), endpoint, missing, known: true }
     }
 
     /// Brings the shards of an index.
@@ -162,7 +162,7 @@ impl Hub {
         loop {
             let outcome = self.client.describe(address).unwrap_or_else(|Silence(detail)| {
                 let (cache, endpoint) = (self.cache.folder().into(), self.client.endpoint().into());
-                Err(Error::Unreachable { address: address.clone(), cache, endpoint, detail })
+                Err(Error::Unreachable { address: address.clone().into(), cache, endpoint, detail })
             });
             left = left.saturating_sub(1);
             match outcome {
@@ -177,7 +177,7 @@ impl Hub {
     }
 
     fn offline(&self, address: &Address) -> Error {
-        Error::Offline { address: address.clone(), cache: self.cache.folder().into() }
+        Error::Offline { address: address.clone().into(), cache: self.cache.folder().into() }
     }
 
     /// A file at a commit; `None` if the commit has no such file.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings, plain, schema::leaf};
 use nextscale_config::{Field, Node, Value};
-use nextscale_families::{ModelFamily, ModelSource, OpenModel, Published, Retold};
+use nextscale_families::{ModelSource, OpenModel, Published, Retold};
 use nextscale_weights::WeightFile;
 use serde::{Deserialize, Serialize};
 
@@ -145,9 +145,13 @@ impl Settings for Hub {
             backbone: reader.take("backbone")?,
             text: reader.take_option("text")?,
         };
-        for file in hub.files() {
-            let address = hub.address(file).and_then(|address| Address::check(&address));
-            reader.accept(address)?;
+        let checked = |file: &str| hub.address(file).and_then(|address| Address::check(&address));
+        let repo = Address::written(&hub.repo, hub.revision.as_deref(), "").map(drop);
+        reader.check("repo", repo)?;
+        reader.check("tokenizer", checked(&hub.tokenizer))?;
+        reader.check("backbone", checked(&hub.backbone))?;
+        if let Some(text) = &hub.text {
+            reader.check("text", checked(&text.encoder).and_then(|()| checked(&text.tokenizer)))?;
         }
         Ok(hub)
     }
@@ -320,6 +324,8 @@ mod tests {
         let text = "Hub(repo: \"a/b\", revision: \"v1\", tokenizer: \"t.pth\", backbone: \"hf://c/d/e/\")";
         assert_eq!(addresses(text), ["hf://a/b@v1/t.pth", "hf://c/d/e/"]);
         assert_eq!(addresses("Var(\"d16\")").len(), 2);
+        // The text encoder's stand deeper.
+        assert_eq!(addresses("Infinity(\"125m\")").len(), 4);
         assert!(addresses("Shipped(\"cifar10\")").is_empty());
     }
 
