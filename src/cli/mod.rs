@@ -30,6 +30,7 @@ mod judge;
 mod list;
 mod man;
 mod neighbours;
+mod new_folder;
 mod overrides;
 mod probe;
 mod recognise;

@@ -111,6 +111,7 @@ impl Settings for Shipped {
                 fallback: Fallback::MustBeGiven,
                 schema: names,
             }],
+            also: Vec::new(),
         }
     }
 

@@ -17,6 +17,19 @@ pub struct Description {
     pub example: &'static str,
     /// Its settings, in the order of resolved configs.
     pub settings: Vec<Setting>,
+    /// What else its parentheses may contain.
+    pub also: Vec<Form>,
+}
+
+/// Another way of writing something: one unnamed value in its parentheses, such as `Marginal(Shipped("cifar10"))`.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// An example in RON, with the name.
+    pub example: &'static str,
+    /// What it means, in one sentence.
+    pub about: &'static str,
+    /// Which values are accepted.
+    pub schema: SchemaOf,
 }
 
 /// The description of a setting.

@@ -12,7 +12,7 @@ mod names;
 mod reader;
 pub mod schema;
 
-pub use description::{Description, Fallback, Setting};
+pub use description::{Description, Fallback, Form, Setting};
 pub use measured::Measured;
 pub use names::{Built, Entry, Kind, Names};
 pub use reader::Reader;

@@ -220,6 +220,7 @@ impl Settings for InfinityFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: Vec::new(),
         }
     }
 

@@ -198,6 +198,7 @@ impl Settings for VarFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: Vec::new(),
         }
     }
 

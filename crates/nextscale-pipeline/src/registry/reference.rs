@@ -37,7 +37,7 @@ pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
     ),
 ];
 
-pub(crate) const EDITS: [(&str, &str); 4] = [
+pub(crate) const EDITS: [(&str, &str); 5] = [
     (
         "Keep(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0))",
         "the box keeps the given image, the rest is generated",
@@ -54,6 +54,10 @@ pub(crate) const EDITS: [(&str, &str); 4] = [
         "Keep(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0), tokens: Requantised, paste: true)",
         "with tokens that follow the canvas, and given pixels over the kept part of the finished image; by default `Encoded` \
          and `false`",
+    ),
+    (
+        "Paint(image: \"a.jpg\", rows: (0.0, 0.5), columns: (0.0, 1.0), resize: true)",
+        "a given image of another size, resized until it covers the model's images, and its middle kept",
     ),
 ];
 
@@ -111,8 +115,14 @@ fn models(registry: &Registry) -> Vec<(&'static str, String)> {
 
 /// Everything of a kind: what it is, how it is written, and its settings.
 fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
-    for Description { name, about, example, settings } in entries.iter().map(|entry| &entry.description) {
+    for Description { name, about, example, settings, also } in entries.iter().map(|entry| &entry.description)
+    {
         let _ = write!(page, "\n### {name}\n\n{about}\n\n```ron\n{example}\n```\n");
+        if !also.is_empty() {
+            *page += "\nOr:\n\n";
+            let forms: Vec<_> = also.iter().map(|form| (form.example, form.about)).collect();
+            list(page, &forms);
+        }
         if settings.is_empty() {
             continue;
         }
