@@ -159,7 +159,7 @@ impl Given {
     }
 }
 
-/// What stands in the parentheses in place of a file.
+/// What the parentheses contain in place of a file.
 #[derive(Serialize, Deserialize)]
 enum Named {
     Shipped(String),
