@@ -81,7 +81,8 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
     if scatters != Scatters::default() {
-        // Before hours of images: a report at their end is too late to say that a name is wrong.
+        // Checked before hours of generation: the report at the end would be too late to reject a
+        // wrong name.
         let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
         let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
         let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());
@@ -120,7 +121,7 @@ fn command(args: &Args) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell reads it back.
+/// A word, quoted for a shell if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -47,7 +47,7 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
-/// What of a run a trace keeps, in place of the config's `trace`.
+/// Which parts of a run a trace keeps, in place of the config's `trace`.
 #[derive(Debug, clap::Args)]
 struct Traced {
     /// Keep only these scales in the trace, like 0,3-5
@@ -64,7 +64,7 @@ struct Traced {
     trace_dtype: Option<TraceDtype>,
 }
 
-/// Numbers of a list, which clap takes for one value.
+/// A list of numbers, which clap treats as one value.
 #[derive(Debug, Clone)]
 struct Numbers(Vec<u64>);
 
@@ -87,7 +87,7 @@ fn dtype(text: &str) -> Result<TraceDtype, String> {
 }
 
 impl Traced {
-    /// Puts what the command line says into the config.
+    /// Applies the command line's options to the config.
     fn apply(self, tree: &mut Node) -> Result<(), Failure> {
         let Self { trace_scales, trace_images, trace_fields, trace_dtype } = self;
         if trace_scales.is_none()

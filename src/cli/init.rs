@@ -93,8 +93,8 @@ fn manifest(name: &str, nextscale: &Path) -> String {
         "[package]\nname = \"{letters}{plain}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nnextscale = {{ path = {0:?} }}\n\n\
          # A dependency's profile is not inherited: without this `cargo run` computes without optimisation, many times slower.\n\
          [profile.dev]\nopt-level = 3\ndebug = false\n\n[profile.dev.package.nextscale-kernels]\ncodegen-units = 1\n\
-         debug-assertions = false\noverflow-checks = false\n\n# The real one downloads LLVM while it builds and is never run; only for \
-         `features = [\"cuda\"]`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
+         debug-assertions = false\noverflow-checks = false\n\n# The real cubecl-llvm downloads LLVM while it builds and is never run; this \
+         stub is needed only for `features = [\"cuda\"]`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
         nextscale.display().to_string(),
         nextscale.join("vendor/cubecl-llvm").display().to_string(),
     )

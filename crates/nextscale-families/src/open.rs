@@ -48,7 +48,7 @@ pub trait OpenModel: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// An error of a batch, with this model's name where it is of its numbers.
+    /// An error of a batch; one about values that are not finite gets this model's name.
     fn named_in(&self, error: nextscale_generate::Error) -> Error {
         use nextscale_core::Error as Core;
         match error.into() {

@@ -160,7 +160,7 @@ impl Given {
     }
 }
 
-/// What stands in the parentheses in place of a file.
+/// What the parentheses contain in place of a file.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
 enum Named {
     /// The name of a shipped model.

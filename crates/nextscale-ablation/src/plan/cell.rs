@@ -21,7 +21,7 @@ pub struct Cell {
     pub swept: Vec<(String, String)>,
     /// The swept or tuned values, in words.
     pub settings: Vec<(String, String)>,
-    /// Axes of which its variant chooses a point too, besides the common ones.
+    /// Additional axes of which only its variant chooses a point.
     pub tune: Vec<Axis>,
     /// The filter on finished images.
     pub pixels: Pixels,
@@ -35,7 +35,7 @@ impl Cell {
     /// Checks a config; paths in it are relative to `folder`.
     ///
     /// # Errors
-    /// If the config is wrong or contains what an ablation decides by itself: a seed, variants.
+    /// If the config is wrong or contains what an ablation decides: a seed, variants.
     pub fn new(name: String, tree: Node, pixels: Pixels, folder: &Path, registry: &Registry) -> Result<Self> {
         for (field, help) in [
             ("seed", "give the ablation's `seeds`"),

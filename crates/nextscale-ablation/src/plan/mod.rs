@@ -141,7 +141,7 @@ impl Ablation {
         self.measures.iter().map(build).collect()
     }
 
-    /// Remarks on the cells' conditions that a person should read before images are generated, each once.
+    /// Warnings about the cells' conditions, without duplicates, to be shown before images are generated.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = Vec::new();
         for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {
@@ -168,7 +168,7 @@ impl Ablation {
     }
 }
 
-/// Every variant at every point of its own and the common axes.
+/// Every variant at every point of its own axes and the common ones.
 fn cells(
     base: &Node,
     variants: &Node,

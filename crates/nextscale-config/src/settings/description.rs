@@ -50,7 +50,7 @@ pub struct Setting {
 pub enum Fallback {
     /// None: the setting is required.
     MustBeGiven,
-    /// Absence, which is a choice of its own.
+    /// Absence, which has its own meaning.
     Nothing,
     /// This, in RON.
     Value(String),
@@ -59,7 +59,8 @@ pub enum Fallback {
 impl Fallback {
     /// A value, as resolved configs write it.
     pub fn value<T: Serialize>(value: &T) -> Self {
-        // A value that cannot be written is reported when it is read; here nobody could be told.
+        // A value that cannot be written is reported when it is read; here there is no error to
+        // return.
         Node::from_serialize(value).map_or(Self::Nothing, |node| Self::Value(node.to_string()))
     }
 
@@ -99,7 +100,7 @@ impl Description {
             return error
                 .with_help(suggest::list("allowed", self.settings.iter().map(|setting| setting.name)));
         }
-        // Required settings come first to mind.
+        // Items are most likely meant for required settings.
         let mut settings: Vec<&Setting> = self.settings.iter().collect();
         settings.sort_by_key(|setting| setting.fallback != Fallback::MustBeGiven);
         let pairs = settings.iter().zip(items);

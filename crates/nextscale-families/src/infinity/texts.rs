@@ -25,7 +25,7 @@ fn text(condition: &Condition) -> Option<&str> {
     }
 }
 
-/// Remarks on prompts that a person should read before they are encoded.
+/// Warnings about prompts, to be shown before they are encoded.
 ///
 /// # Errors
 /// If a prompt cannot be tokenized, or has more tokens than the transformer has rows for the null condition.

@@ -135,8 +135,8 @@ fn said_scales(file: &WeightFile) -> Result<Option<ScaleSchedule>> {
     Ok(file.metadata().get("scales").map(|scales| scales.parse()).transpose()?)
 }
 
-/// The scales of a tokenizer by itself: those in its header, or else the published list for images of this
-/// size.
+/// The scales of a tokenizer without a transformer: those in its header, or else the published list
+/// for images of this size.
 fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Result<ScaleSchedule> {
     if let Some(scales) = said_scales(file)? {
         return Ok(scales);
@@ -161,7 +161,7 @@ fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Res
     )))
 }
 
-/// Upstream's own files, or ones in their form.
+/// Upstream's own files, or files in their format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VarFiles {
     /// The tokenizer's file.

@@ -191,7 +191,7 @@ impl Vector for Zmm {
     #[inline(always)]
     fn load(from: &[f32], at: usize) -> Self {
         let from = &from[at..at + 16];
-        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is asked for.
+        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is required.
         Zmm(unsafe { _mm512_loadu_ps(from.as_ptr()) })
     }
 

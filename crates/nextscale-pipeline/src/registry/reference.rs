@@ -62,12 +62,12 @@ pub(crate) const EDITS: [(&str, &str); 5] = [
 ];
 
 /// What an edit keeps, and what it does not.
-const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, which is VAR's way, the \
+const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, as in VAR's code, the \
 given image's tokens are kept. They are residuals of that image's own coarser scales, so they do not add up to the given image where \
-coarser tokens were drawn otherwise. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
-every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far. On the shipped model's own \
+other coarser tokens were drawn. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
+every scale the tokens nearest to the difference between the given image and the canvas drawn so far. On the shipped model's own \
 pictures this lowers the mean error of the kept part from 14.9 of 255 to 8.8; the tokenizer alone has 3.2. A run prints both errors. \
-`paste: true` puts the given pixels over the kept part, at the price of a seam.\n";
+`paste: true` pastes the given pixels over the kept part, which leaves a seam.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {
@@ -89,13 +89,13 @@ pub fn markdown(registry: &Registry) -> String {
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
     list(&mut page, &EDITS);
     page += KEPT;
-    page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand.\n";
+    page += "\n## Guidance rules\n\nRules nest: any of these can be used wherever a rule is expected.\n";
     sections(&mut page, registry.rules());
     page += "\n## Priors\n";
     sections(&mut page, registry.priors());
     page += "\n## Samplers\n";
     sections(&mut page, registry.samplers());
-    page += "\n## Strengths over scales\n\nWhere a strength is asked for, any of these may stand; K is the number of \
+    page += "\n## Strengths over scales\n\nAny of these can be used wherever a strength is expected; K is the number of \
              scales, k the scale from 0, and x = k/(K-1).\n\n";
     list(&mut page, &Strength::FORMS);
     page
