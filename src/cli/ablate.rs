@@ -80,10 +80,9 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
     say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
+    // Checked before there is a folder, and hours before a measure would miss something.
+    let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
     if scatters != Scatters::default() {
-        // Checked before hours of generation: the report at the end would be too late to reject a
-        // wrong name.
-        let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
         let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
         let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());
         scatters.check(&names.collect::<Vec<_>>(), &swept.collect::<Vec<_>>())?;

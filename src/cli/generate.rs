@@ -59,7 +59,7 @@ struct Traced {
     /// Keep only these in the trace: logits, prior, guided, tokens, canvas, images
     #[arg(long, value_name = "FIELDS", requires = "trace", value_delimiter = ',', value_parser = field)]
     trace_fields: Vec<TraceField>,
-    /// The type of the trace's numbers: f32, or f16 in half the room
+    /// The type of the trace's numbers: f32, or f16, at half the size
     #[arg(long, value_name = "TYPE", requires = "trace", value_parser = dtype)]
     trace_dtype: Option<TraceDtype>,
 }

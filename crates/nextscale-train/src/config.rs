@@ -294,7 +294,7 @@ impl Training {
 pub(crate) fn tell_repeats(batch: usize, images: usize, options: &Options) {
     if batch > images && !options.quiet {
         say(&format!(
-            "batch: a step takes {batch} images and the training split has {images}; some of them come several times in every step"
+            "batch: a step takes {batch} images and the training split has {images}; some are used several times in every step"
         ));
     }
 }

@@ -136,6 +136,12 @@ pub trait Judge: Send + Sync {
         1
     }
 
+    /// How many images of a set must be of one condition, at least once. An ablation without them is refused
+    /// before any image is generated.
+    fn of_one_condition(&self) -> u64 {
+        1
+    }
+
     /// Whether its measures appear in a report's findings; otherwise they only describe images.
     fn leads(&self) -> bool {
         true

@@ -1,5 +1,6 @@
 //! A cell: one config whose images are generated for every seed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use nextscale_config::{Field, Node, Value};
@@ -111,6 +112,18 @@ impl Cell {
     /// texts, "null".
     pub fn shows(&self) -> Vec<String> {
         (0..self.prepared.conditions.len() as u64).map(|image| self.prepared.label(image)).collect()
+    }
+
+    /// The most images of one condition among the first `images`.
+    pub fn most_alike(&self, images: u64) -> u64 {
+        let shows = self.shows();
+        let each = shows.len().max(1) as u64;
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (at, shows) in (0..).zip(&shows) {
+            // Whole rounds over the config's conditions, and this condition's share of the last one.
+            *counts.entry(shows).or_default() += images / each + u64::from(at < images % each);
+        }
+        counts.into_values().max().unwrap_or(0)
     }
 
     /// A field of the resolved config on one line.

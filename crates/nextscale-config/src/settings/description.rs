@@ -122,6 +122,12 @@ impl Setting {
 
 fn phrase(sentence: &str) -> String {
     let sentence = sentence.strip_suffix('.').unwrap_or(sentence);
+    // A second capital is a name's: "Scaled Spatial Guidance".
+    let mut words = sentence.split(' ');
+    let is_article = words.next().is_some_and(|word| ["A", "An", "The"].contains(&word));
+    if !is_article && words.next().is_some_and(|word| word.starts_with(char::is_uppercase)) {
+        return sentence.into();
+    }
     let mut letters = sentence.chars();
     match (letters.next(), letters.clone().next()) {
         // Two capitals, or one before a digit or a sign, are an abbreviation.
@@ -141,6 +147,8 @@ mod tests {
         assert_eq!(phrase("A strength, off at 0."), "a strength, off at 0");
         assert_eq!(phrase("The rule r."), "the rule r");
         assert_eq!(phrase("VAR's sampler."), "VAR's sampler");
+        assert_eq!(phrase("Scaled Spatial Guidance: more."), "Scaled Spatial Guidance: more");
+        assert_eq!(phrase("The VAR model."), "the VAR model");
         assert_eq!(phrase("β, a strength"), "β, a strength");
         assert_eq!(phrase(""), "");
     }

@@ -179,7 +179,7 @@ impl Settings for VarFiles {
         let setting = |name, about, fallback, schema| Setting { name, about, fallback, schema };
         Description {
             name: "Var",
-            about: "VAR's own files, or ones in their form.",
+            about: "The files of VAR, or files in their format.",
             example: "Var(tokenizer: \"a.pth\", backbone: \"b.pth\")",
             settings: vec![
                 setting("tokenizer", "The tokenizer's file.", Fallback::MustBeGiven, leaf::<String>),
