@@ -29,6 +29,8 @@ mod interrupt;
 mod judge;
 mod list;
 mod man;
+#[cfg(feature = "hub")]
+mod models;
 mod neighbours;
 mod new_folder;
 mod overrides;
@@ -87,6 +89,8 @@ enum Command {
     Curves(curves::Args),
     Inspect(inspect::Args),
     List(list::Args),
+    #[cfg(feature = "hub")]
+    Models(models::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -97,6 +101,10 @@ enum Command {
 impl Command {
     /// Whether tensors are computed, so that the build's profile matters.
     fn computes(&self) -> bool {
+        #[cfg(feature = "hub")]
+        if let Self::Models(_) = self {
+            return false;
+        }
         !matches!(
             self,
             Self::Init(_)
@@ -225,6 +233,8 @@ impl Program {
             Command::Curves(args) => curves::run(args),
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
+            #[cfg(feature = "hub")]
+            Command::Models(args) => models::run(args, registry),
             Command::Schema(args) => schema::run(args, registry),
             Command::Completions(args) => completions::run(args, self.named_form()),
             Command::Man(args) => man::run(args, self.named_form()),

@@ -6,15 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
-use nextscale_core::{Condition, Pass};
-use nextscale_generate::Model;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::{
-    EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Result, VarFamily,
-    fingerprint,
-};
+use crate::{EmbeddedFile, ModelFamily, ModelSource, OpenModel, Result, Retold, VarFamily, fingerprint};
 
 /// A model whose weights are compiled into the program.
 #[derive(Clone, Copy)]
@@ -147,36 +142,12 @@ impl ModelSource for Shipped {
         facts.fingerprint = self.fingerprint();
         facts.resolved = Node::from_serialize(&Written::Shipped(self.name))?;
         facts.words = format!("Shipped({:?})", self.name);
-        Ok(Arc::new(OpenShipped { open, facts }))
+        Ok(Arc::new(Retold { open, facts }))
     }
 }
 
 impl Debug for Shipped {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         write!(f, "Shipped({:?})", self.name)
-    }
-}
-
-/// A model as opened by its family, under its shipped name.
-struct OpenShipped {
-    open: Arc<dyn OpenModel>,
-    facts: ModelFacts,
-}
-
-impl OpenModel for OpenShipped {
-    fn facts(&self) -> &ModelFacts {
-        &self.facts
-    }
-
-    fn runs(&self, pass: &Pass) -> Result<()> {
-        self.open.runs(pass)
-    }
-
-    fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
-        self.open.remarks(conditions)
-    }
-
-    fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
-        self.open.load(options)
     }
 }

@@ -32,7 +32,23 @@ pub fn bar(unit: &str) -> ProgressBar {
         return ProgressBar::no_length().with_style(style);
     }
     let bar = ProgressBar::hidden();
-    lines(&bar, unit, LINES, std::io::stderr);
+    lines(&bar, unit, 1, LINES, std::io::stderr);
+    bar
+}
+
+/// A bar over the bytes of a file that is transferred, with their rate and the remaining time.
+pub fn transfer(file: &str) -> ProgressBar {
+    if is_quiet() {
+        return ProgressBar::hidden();
+    }
+    let template =
+        "{msg}  {bar:30}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    if std::io::stderr().is_terminal() {
+        return ProgressBar::no_length().with_style(style).with_message(file.to_owned());
+    }
+    let bar = ProgressBar::hidden().with_message(file.to_owned());
+    lines(&bar, "MB", 1_000_000, LINES, std::io::stderr);
     bar
 }
 
@@ -46,9 +62,15 @@ pub fn spinner() -> ProgressBar {
     spinner
 }
 
-/// Writes a line after each `every`, until the bar is finished or dropped. The reader may be gone: that is
-/// not an error.
-fn lines<W: Write>(bar: &ProgressBar, unit: &str, every: Duration, to: impl Fn() -> W + Send + 'static) {
+/// Writes a line after each `every`, until the bar is finished or dropped, in units of `size`. The reader may
+/// be gone: that is not an error.
+fn lines<W: Write>(
+    bar: &ProgressBar,
+    unit: &str,
+    size: u64,
+    every: Duration,
+    to: impl Fn() -> W + Send + 'static,
+) {
     let (bar, unit) = (bar.downgrade(), unit.to_owned());
     std::thread::spawn(move || {
         loop {
@@ -56,8 +78,8 @@ fn lines<W: Write>(bar: &ProgressBar, unit: &str, every: Duration, to: impl Fn()
             let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else { return };
             // Until its length is known there is nothing to report.
             if let Some(length) = bar.length().filter(|&length| length > 0) {
-                let _ =
-                    writeln!(to(), "{}", line(bar.position(), length, &unit, bar.per_sec(), &bar.message()));
+                let (done, rate) = (bar.position() / size, bar.per_sec() / size as f64);
+                let _ = writeln!(to(), "{}", line(done, length / size, &unit, rate, &bar.message()));
             }
         }
     });
@@ -111,7 +133,7 @@ mod tests {
     fn lines_come_until_the_bar_is_gone() {
         let (send, receive) = channel();
         let bar = ProgressBar::hidden();
-        lines(&bar, "images", Duration::from_millis(5), move || To(send.clone()));
+        lines(&bar, "images", 1, Duration::from_millis(5), move || To(send.clone()));
         bar.set_length(10);
         bar.set_position(3);
         for _ in 0..2 {

@@ -3,6 +3,7 @@
 
 mod aspect;
 mod open;
+mod published;
 mod random;
 mod texts;
 pub mod training;
@@ -24,7 +25,7 @@ use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::{LoadError, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
+use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Published, Result};
 
 /// A top-level tensor of every transformer of the family.
 const MARKER: &str = "cfg_uncond";
@@ -50,6 +51,14 @@ impl ModelFamily for InfinityFamily {
         } else {
             None
         }
+    }
+
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        InfinityConfig::is_of(file)
+    }
+
+    fn published(&self) -> &'static [Published] {
+        published::ALL
     }
 
     fn marks(&self) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! conditioned on classes.
 
 mod open;
+mod published;
 mod random;
 pub mod training;
 
@@ -20,7 +21,9 @@ use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
-use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
+use crate::{
+    Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Published, Result, fingerprint,
+};
 
 /// The family.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +42,14 @@ impl ModelFamily for VarFamily {
         } else {
             None
         }
+    }
+
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        has(file, BACKBONE)
+    }
+
+    fn published(&self) -> &'static [Published] {
+        published::ALL
     }
 
     fn marks(&self) -> Vec<String> {

@@ -84,6 +84,15 @@ pub fn markdown(registry: &Registry) -> String {
     list(&mut page, &models(registry));
     let shipped = SHIPPED.iter().map(|model| format!("- `{}`: {}\n", model.name, model.about));
     page += &format!("\nShipped models:\n\n{}", shipped.collect::<String>());
+    let published = registry.published().map(|(family, model)| {
+        format!("- `{family}({:?})`: {} pixels, {}\n", model.name, model.images, model.licence)
+    });
+    page += &format!(
+        "\nPublished models, which are downloaded once ([Models by name](models-by-name.md)):\n\n{}",
+        published.collect::<String>()
+    );
+    page += "\nWherever a file of a model stands, its address in a repository may stand: `\"hf://owner/name/file\"`, or \
+             `\"hf://owner/name@revision/file\"`.\n";
     page += "\n## Conditions\n\n";
     list(&mut page, &Conditions::FORMS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
