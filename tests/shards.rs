@@ -181,7 +181,9 @@ fn an_incomplete_run_is_named_and_another_number_of_shards_keeps_what_is_there()
 fn shards_of_something_else_are_refused_and_nothing_is_lost() {
     let place = Place::new();
     place.config("run.ron", RUN);
-    let of = |more: &[&str]| [&["generate", "run.ron", "--out", "out"][..], more].concat();
+    fn of<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["generate", "run.ron", "--out", "out"][..], more].concat()
+    }
     ok(&place, &of(&["--shard", "0/2"]));
     let before = contents(&place, "out");
     for (arguments, told) in [
@@ -374,7 +376,9 @@ fn statistics_of_shards_are_the_file_of_one_process_and_so_is_the_distance() {
         assert_eq!(distance(&file), expected.1, "{count} shards");
         assert!(!place.path(&format!("{file}.shards")).exists());
     }
-    let of = |more: &[&str]| [&["evaluate", "set", "--save-statistics", "s.safetensors"][..], more].concat();
+    fn of<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["evaluate", "set", "--save-statistics", "s.safetensors"][..], more].concat()
+    }
     ok(&place, &of(&["--shard", "0/2"]));
     for (arguments, told) in [
         (&["--shard", "1/2", "--seed", "3"][..], "another seed: 2020 there, 3 here"),

@@ -249,7 +249,7 @@ fn shard(args: &Args, worker: &Worker) -> Result<(), Failure> {
         });
     bar.finish_and_clear();
     let share = share.map_err(|error| requeued(failure(error)))?;
-    tell_share(worker, [share.made, share.found, share.elsewhere], file);
+    tell_share(worker, "images", [share.made, share.found, share.elsewhere], file);
     Ok(())
 }
 

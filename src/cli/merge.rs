@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::ablation::{self, judge::Judges};
 use crate::files::run::SHARDS;
 use crate::metrics::statistics::{SHARDS_COMMAND, merge_shards};
-use crate::pipeline::{self, progress};
+use crate::pipeline::{self, Registry, progress};
 use crate::shards::ShardFolder;
 
 use super::say::say;
 use super::shards::folder_of_file;
-use super::{Failure, data, evaluate, reconstruct};
+use super::{Failure, ablate, data, evaluate, reconstruct};
 
 /// Put together what `--shard` or a launcher's workers made
 ///
@@ -17,14 +18,19 @@ use super::{Failure, data, evaluate, reconstruct};
 /// statistics. Images that are missing, or there twice, are named, and nothing is changed then.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of `generate --out`, or the file of `evaluate --save-statistics` or `reconstruct --out`
+    /// The folder of `generate --out` or `ablate --out`, or the file of `evaluate --save-statistics` or `reconstruct --out`
     out: PathBuf,
 }
 
 /// Merges, and prints what there is.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
     let Some(shards) = ShardFolder::find(&folder_of_file(&args.out))? else {
-        return run_folder(&args.out);
+        return match ShardFolder::find(&args.out.join(SHARDS))? {
+            Some(shards) if shards.record().command == ablation::SHARDS_COMMAND => {
+                ablate::merge(shards, &args.out, registry, judges)
+            }
+            _ => run_folder(&args.out),
+        };
     };
     evaluate::check_place(&args.out)?;
     let bar = progress::bar("images");

@@ -216,7 +216,7 @@ impl Program {
         match command {
             Command::Generate(args) => generate::run(args, registry),
             Command::Evaluate(args) => evaluate::run(args),
-            Command::Merge(args) => merge::run(args),
+            Command::Merge(args) => merge::run(args, registry, judges),
             Command::Probe(args) => probe::run(args),
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),

@@ -204,7 +204,7 @@ fn shard(
         }
     }
     bar.finish_and_clear();
-    tell_share(worker, [made, claims.done, claims.elsewhere], &args.out);
+    tell_share(worker, "images", [made, claims.done, claims.elsewhere], &args.out);
     Ok(())
 }
 

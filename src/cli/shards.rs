@@ -66,16 +66,16 @@ pub fn requeued(failure: Failure) -> Failure {
     }
 }
 
-/// What a worker did of its share of a file's images: made, found and left to others.
-pub fn tell_share(worker: &Worker, [made, found, elsewhere]: [u64; 3], file: &Path) {
-    let mut told = format!("{}: {made} images", worker.shard);
+/// What a worker did of its share of `what` ("images"): made, found and left to others.
+pub fn tell_share(worker: &Worker, what: &str, [made, found, elsewhere]: [u64; 3], out: &Path) {
+    let mut told = format!("{}: {made} {what}", worker.shard);
     if found > 0 {
         told += &format!("; {found} were there already");
     }
     if elsewhere > 0 {
         told += &format!("; {elsewhere} are being made by other workers");
     }
-    say::out(format_args!("{told}; when all shards are made: nextscale merge {}\n", file.display()));
+    say::out(format_args!("{told}; when all shards are made: nextscale merge {}\n", out.display()));
 }
 
 /// The folder of the shards of a file.
