@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use program::Place;
 
-/// 400 images.
-const RUN: &str = "condition: PerClass(40), guidance: Cfg(scale: 1.5), batch: 4, npz: true";
-const IMAGES: u64 = 400;
+/// 200 images.
+const RUN: &str = "condition: PerClass(20), guidance: Cfg(scale: 1.5), batch: 4, npz: true";
+const IMAGES: u64 = 200;
 
 /// The script under a heading of the page.
 fn script(heading: &str) -> String {
@@ -322,12 +322,19 @@ fn slurm_s_tasks_and_a_requeued_array_make_one_run() {
     cluster.say("scancel", &["--signal=USR1", &job]);
     cluster.wait_for_jobs();
     let logs = [0, 1].map(|task| fs::read_to_string(place.path(&format!("samples-{task}.log"))).unwrap());
+    let mut requeued = 0;
     for (task, log) in logs.iter().enumerate() {
         let shard = format!("shard {task} of 2, from SLURM_ARRAY_TASK_ID and SLURM_PROCID");
-        assert_eq!(log.matches(&shard).count(), 2, "{log}");
-        assert!(log.contains("stopped by the launcher"), "{log}");
-        assert!(log.contains("were there already"), "{log}");
+        // On a fast machine one may have ended before the other began.
+        let stopped = log.matches("stopped by the launcher").count();
+        assert_eq!(
+            (log.matches(&shard).count(), log.matches("were there already").count()),
+            (1 + stopped, stopped),
+            "{log}"
+        );
+        requeued += stopped;
     }
+    assert!(requeued > 0, "{}", logs.join("\n---\n"));
     let merged = fs::read_to_string(place.path("merge.log"))
         .unwrap_or_else(|error| panic!("{error}: {}", cluster.say("scontrol", &["show", "job", &merging])));
     assert!(merged.contains(&format!("{IMAGES} images")), "{merged}");

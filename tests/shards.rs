@@ -17,8 +17,8 @@ const RUN: &str = "condition: Labels([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]),
     batch: 2,
     npz: true,";
 const TRACED: [&str; 2] = ["--trace", "trace.safetensors"];
-/// 300 images.
-const MANY: &str = "condition: PerClass(30), guidance: Cfg(scale: 1.5), batch: 3, npz: true";
+/// 150 images.
+const MANY: &str = "condition: PerClass(15), guidance: Cfg(scale: 1.5), batch: 3, npz: true";
 
 /// Every file below a folder, by its name there.
 fn contents(place: &Place, folder: &str) -> BTreeMap<String, Vec<u8>> {
@@ -152,8 +152,8 @@ fn an_incomplete_run_is_named_and_another_number_of_shards_keeps_what_is_there()
     let found: u64 = (0..3)
         .map(|index| {
             let ran = generate(&format!("{index}/3"));
-            let found = ran.out.split("; ").find_map(|part| part.strip_suffix(" were there already"));
-            found.map_or(0, |found| found.lines().next().unwrap().parse().unwrap())
+            let before = ran.out.split(" were there already").next().filter(|before| *before != ran.out);
+            before.map_or(0, |before| before.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
         })
         .sum();
     assert_eq!(found, 6, "three images of each rule were there");
@@ -229,33 +229,33 @@ fn shards_of_something_else_are_refused_and_nothing_is_lost() {
 fn the_variables_of_a_launcher_are_read_and_told() {
     let place = Place::new();
     place.config("run.ron", RUN);
-    let with = |variables: &[(&str, &str)], more: &[&str]| {
-        let mut command = place.command(&[&["generate", "run.ron", "--out", "out"][..], more].concat());
+    let with = |variables: &[(&str, &str)], out: &str, more: &[&str]| {
+        let mut command = place.command(&[&["generate", "run.ron", "--out", out][..], more].concat());
         place.ran(command.envs(variables.iter().copied()).output().unwrap())
     };
     // torchrun's, by hand.
     for rank in ["1", "0"] {
-        let ran = with(&[("RANK", rank), ("WORLD_SIZE", "2"), ("LOCAL_RANK", rank)], &[]);
+        let ran = with(&[("RANK", rank), ("WORLD_SIZE", "2"), ("LOCAL_RANK", rank)], "out", &[]);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(ran.err.contains(&format!("shard {rank} of 2, from RANK")), "{}", ran.err);
     }
     ok(&place, &["merge", "out"]);
     ok(&place, &["generate", "run.ron", "--out", "single"]);
     assert_same(&place, "out", "single");
-    let told = |variables: &[(&str, &str)], more: &[&str]| {
-        let ran = with(variables, &[more, &["--out", "none"]].concat());
+    let told = |variables: &[(&str, &str)]| {
+        let ran = with(variables, "none", &[]);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(!place.path("none").exists() && !place.path("none.partial").exists());
         ran.err
     };
-    assert!(told(&[("RANK", "5"), ("WORLD_SIZE", "4")], &[]).contains("RANK is 5 and WORLD_SIZE 4"));
+    assert!(told(&[("RANK", "5"), ("WORLD_SIZE", "4")]).contains("RANK is 5 and WORLD_SIZE 4"));
     let body = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")];
-    assert!(told(&body, &[]).contains("start the command with srun"));
-    let ran = with(&body, &["--shard", "none", "--out", "all"]);
+    assert!(told(&body).contains("start the command with srun"));
+    let ran = with(&body, "all", &["--shard", "none"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_same(&place, "all", "single");
-    assert!(told(&[("JOB_COMPLETION_INDEX", "1")], &[]).contains("--shards n"));
-    let ran = with(&[("JOB_COMPLETION_INDEX", "1")], &["--shards", "3", "--out", "pods"]);
+    assert!(told(&[("JOB_COMPLETION_INDEX", "1")]).contains("--shards n"));
+    let ran = with(&[("JOB_COMPLETION_INDEX", "1")], "pods", &["--shards", "3"]);
     assert!(ran.err.contains("shard 1 of 3, from JOB_COMPLETION_INDEX"), "{ran:?}");
 }
 
@@ -271,7 +271,7 @@ fn a_launcher_s_signal_ends_the_batch_at_hand_and_the_shard_goes_on_later() {
         assert_eq!(ran.code, Some(75), "{signals:?}: {ran:?}");
         assert!(ran.err.contains("stopped by the launcher; finished batches are kept"), "{}", ran.err);
         let pieces: Vec<String> = contents(&place, "out/shards/images").into_keys().collect();
-        assert!(pieces.len() % 3 == 0 && (6..150).contains(&pieces.len()), "{signals:?}: {pieces:?}");
+        assert!(pieces.len() % 3 == 0 && (6..75).contains(&pieces.len()), "{signals:?}: {pieces:?}");
         assert!(pieces.iter().all(|name| !name.contains(".partial")), "{pieces:?}");
         let again = ok(&place, &arguments);
         assert!(again.out.contains(&format!("{} were there already", pieces.len())), "{}", again.out);
@@ -311,7 +311,7 @@ fn a_worker_that_is_killed_among_four_is_started_again_and_the_bytes_are_those_o
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
     let error = refused(&place, &["merge", "out"]);
-    assert!(error.contains("lacks") && error.contains("to 224;"), "{error}");
+    assert!(error.contains("lacks") && error.contains("to 111;"), "{error}");
     let again = place.ran(shard(2).wait_with_output().unwrap());
     assert_eq!(again.code, Some(0), "{again:?}");
     ok(&place, &["merge", "out"]);
@@ -333,7 +333,7 @@ fn workers_of_one_share_and_of_several_cuts_at_once_never_make_an_image_twice() 
         let images = ran.out.lines().find_map(|line| line.trim().split_once(" images on cpu")).unwrap().0;
         made += images.parse::<u64>().unwrap();
     }
-    assert_eq!(made, 300);
+    assert_eq!(made, 150);
     ok(&place, &["merge", "out"]);
     ok(&place, &["generate", "run.ron", "--out", "single"]);
     assert_same(&place, "out", "single");
@@ -420,4 +420,51 @@ fn reconstructions_of_shards_are_the_file_of_one_process() {
     ok(&place, &other);
     ok(&place, &["merge", "r.npz"]);
     assert!(std::fs::read(place.path("r.npz")).unwrap() == expected);
+}
+
+#[test]
+fn an_ablation_of_shards_has_the_images_judgements_and_report_of_one_process() {
+    let place = Place::new();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/var");
+    let text = |more: &str| {
+        format!(
+            "(base: (model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", \
+             norm_groups: 4), condition: PerClass(1), guidance: Conditional, batch: 4), \
+             variants: [(name: \"none\"), (name: \"cfg\", set: {{\"guidance\": Cfg(scale: 1.5)}})], baseline: \"none\", \
+             seeds: [1, 2], samples: 7, measures: [Pixels], timing: 0{more})"
+        )
+    };
+    std::fs::write(place.path("a.ron"), text("")).unwrap();
+    ok(&place, &["ablate", "a.ron", "--out", "single"]);
+    let expected = contents(&place, "single");
+    for count in [2, 7] {
+        let out = format!("of-{count}");
+        let mut made = 0;
+        for index in (0..count).rev() {
+            let shard = format!("{index}/{count}");
+            let ran = ok(&place, &["ablate", "a.ron", "--out", &out, "--shard", &shard]);
+            let (_, told) = ran.out.split_once(": ").unwrap();
+            made += told.split_once(" chunks").unwrap().0.parse::<u64>().unwrap();
+            if index == 1 {
+                let error = refused(&place, &["merge", &out]);
+                assert!(error.contains("chunks of images: none (seed 1, images 0 to 6)"), "{error}");
+                let error = refused(&place, &["ablate", "a.ron", "--out", &out]);
+                assert!(error.contains("holds shards of an ablation"), "{error}");
+            }
+        }
+        // Two cells and two seeds, with a chunk each.
+        assert_eq!(made, 4);
+        ok(&place, &["merge", &out]);
+        let found = contents(&place, &out);
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (name, bytes) in &expected {
+            assert!(name == "runs.jsonl" || found[name] == *bytes, "{count} shards: {name} differs");
+        }
+    }
+    let error = refused(&place, &["ablate", "a.ron", "--out", "single", "--shard", "0/2"]);
+    assert!(error.contains("an ablation without shards"), "{error}");
+    ok(&place, &["ablate", "a.ron", "--out", "other", "--shard", "0/2"]);
+    let other = ["ablate", "a.ron", "--out", "other", "--shard", "1/2", "--set", "seeds=[1, 3]"];
+    let error = refused(&place, &other);
+    assert!(error.contains("another list of seeds: 1, 2 there, 1, 3 here"), "{error}");
 }
