@@ -10,10 +10,11 @@ use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 use crate::pipeline::{TraceDtype, TraceField, TraceSpec};
 
 use super::device::{DeviceArgs, DtypeArgs};
-use super::interrupt::on_interrupt;
+use super::interrupt::{on_interrupt, on_interrupt_of_shard};
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::say::{self, say};
+use super::shards::{ShardArgs, requeued};
 use super::{Failure, config_file};
 
 /// The default config, compiled in so that it works from any folder.
@@ -39,6 +40,8 @@ pub struct Args {
     trace: Option<PathBuf>,
     #[command(flatten)]
     traced: Traced,
+    #[command(flatten)]
+    shards: ShardArgs,
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
@@ -122,6 +125,7 @@ enum Condition<'a> {
 
 /// Generates the images, and prints where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
+    let place = args.shards.place()?;
     let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
         (None, false) => quickstart_of_prompts()?,
         (config, _) => read(config.as_deref())?,
@@ -140,14 +144,22 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,
-        device: args.device.device,
+        device: place.device(args.device.device)?,
         dtype: args.dtype.dtype,
         progress: true,
         stop: stop.clone(),
         ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
     };
-    on_interrupt(move || stop.request())?;
-    let summary = pipeline::run(&prepared, &options)?;
+    let summary = match &place.worker {
+        None => {
+            on_interrupt(move || stop.request())?;
+            pipeline::run(&prepared, &options)?
+        }
+        Some(worker) => {
+            on_interrupt_of_shard(move || stop.request())?;
+            pipeline::run_shard(&prepared, &options, worker).map_err(|error| requeued(error.into()))?
+        }
+    };
     say!("{summary}");
     Ok(())
 }

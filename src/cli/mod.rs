@@ -29,6 +29,7 @@ mod interrupt;
 mod judge;
 mod list;
 mod man;
+mod merge;
 #[cfg(feature = "hub")]
 mod models;
 mod neighbours;
@@ -41,6 +42,7 @@ mod report;
 mod say;
 mod schema;
 mod selfcheck;
+mod shards;
 mod train;
 mod trainings;
 
@@ -76,6 +78,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(generate::Args),
+    Merge(merge::Args),
     Evaluate(evaluate::Args),
     Probe(probe::Args),
     Neighbours(neighbours::Args),
@@ -114,6 +117,7 @@ impl Command {
                 | Self::Schema(_)
                 | Self::Completions(_)
                 | Self::Man(_)
+                | Self::Merge(_)
                 | Self::Export(_)
         )
     }
@@ -161,7 +165,7 @@ impl Program {
     }
 
     /// Runs one command line, whose first word is the program's name. Exit code 0 is success, 1 a failed run,
-    /// 2 wrong usage and 130 an interrupted run.
+    /// 2 wrong usage, 130 an interrupted run, and 75 a worker that its launcher stopped and should start again.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let cli = match self.parse(arguments) {
             Ok(cli) => cli,
@@ -221,6 +225,7 @@ impl Program {
         match command {
             Command::Generate(args) => generate::run(args, registry),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Merge(args) => merge::run(args, registry, judges),
             Command::Probe(args) => probe::run(args),
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),

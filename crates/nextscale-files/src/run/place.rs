@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::MANIFEST;
+use super::{MANIFEST, SHARDS};
 
 /// The folder of an unfinished run inside its own folder.
 const INSIDE: &str = ".partial";
@@ -40,6 +40,18 @@ impl Place {
         Ok(Self { target, partial })
     }
 
+    /// For a folder that holds the shards of its run: the run is written inside.
+    pub fn inside(target: &Path) -> io::Result<Self> {
+        let target = resolved(target)?;
+        Ok(Self { partial: target.join(INSIDE), target })
+    }
+
+    /// Whether the folder holds anything besides shards and what is made from them.
+    pub fn is_taken_beside_shards(&self) -> io::Result<bool> {
+        let own = |name: &std::ffi::OsString| [SHARDS, INSIDE, "lost+found"].iter().any(|own| name == own);
+        Ok(self.target.is_dir() && names(&self.target)?.iter().any(|name| !own(name)))
+    }
+
     pub fn is_inside(&self) -> bool {
         self.partial.parent() == Some(&self.target)
     }
@@ -60,8 +72,8 @@ impl Place {
         }
         for name in names(&self.target)? {
             let back = self.partial.join(&name);
-            let left = Some(name.as_os_str()) == self.partial.file_name() || name == "lost+found";
-            if !left && !back.exists() {
+            let own = Some(name.as_os_str()) == self.partial.file_name();
+            if !own && name != SHARDS && name != "lost+found" && !back.exists() {
                 fs::rename(self.target.join(&name), back)?;
             }
         }

@@ -77,6 +77,17 @@ impl Level {
         *DETECTED
     }
 
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Instructions::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => "avx512",
+        }
+    }
+
     /// Runs the kernel with this level's instructions.
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
