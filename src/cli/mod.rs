@@ -40,6 +40,7 @@ mod schema;
 mod selfcheck;
 mod train;
 mod trainings;
+mod validate;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -78,6 +79,7 @@ enum Command {
     Neighbours(neighbours::Args),
     Ablate(ablate::Args),
     Report(report::Args),
+    Validate(validate::Args),
     Export(export::Args),
     Calibrate(calibrate::Args),
     Reconstruct(reconstruct::Args),
@@ -216,6 +218,7 @@ impl Program {
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),
             Command::Report(args) => report::run(args, judges),
+            Command::Validate(args) => validate::run(args, registry, judges),
             Command::Export(args) => export::run(args),
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),

@@ -39,6 +39,11 @@ pub trait OpenModel: Send + Sync {
         Ok(())
     }
 
+    /// Its sizes as its header states them, between commas: `depth 16, width 1024`. By default none.
+    fn sizes(&self) -> String {
+        String::new()
+    }
+
     /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors

@@ -171,6 +171,10 @@ impl OpenModel for OpenShipped {
         self.open.runs(pass)
     }
 
+    fn sizes(&self) -> String {
+        self.open.sizes()
+    }
+
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
         self.open.remarks(conditions)
     }

@@ -162,6 +162,13 @@ pub trait Judge: Send + Sync {
         0
     }
 
+    /// Whether its n-th measure estimates the same number whatever the number of images. A Fréchet distance does
+    /// not: it falls with them.
+    fn is_unbiased(&self, at: usize) -> bool {
+        let _ = at;
+        false
+    }
+
     /// Why values of its n-th measure over so many images must not be compared with those over other numbers;
     /// none where they may be.
     fn caution(&self, at: usize, images: u64) -> Option<String> {
