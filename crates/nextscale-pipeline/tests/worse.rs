@@ -244,7 +244,7 @@ fn a_weak_model_that_does_not_fit_is_told_before_weights_are_read() {
         }
     });
     let of_nine = format!(
-        "(\"weak\", Var(tokenizer: {:?}, backbone: {nine:?}, norm_groups: 4))",
+        "(\"weak\", Var(tokenizer: {:?}, backbone: {nine:?}, scales: [1, 2, 3, 4], norm_groups: 4))",
         path("vae.safetensors")
     );
     let error = told(&config(&of_nine, AUTO));
@@ -267,8 +267,10 @@ fn a_weak_model_of_nan_is_told_when_it_is_loaded() {
         });
         let made = nextscale_weights::WeightFile::open(&diverged).unwrap();
         assert!(made.info(tensor).is_some(), "the fixture has no {tensor}");
-        let text = config(&weak("var_saln.safetensors"), AUTO)
-            .replace(&format!("{:?}", path("var_saln.safetensors")), &format!("{diverged:?}"));
+        let text = config(&weak("var_saln.safetensors"), AUTO).replace(
+            &format!("{:?}", path("var_saln.safetensors")),
+            &format!("{diverged:?}, scales: [1, 2, 3, 4]"),
+        );
         let prepared = prepare(&text).unwrap();
         let error = prepared.load(&LoadOptions::new(&Device::flex())).err().unwrap().to_string();
         assert!(

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use nextscale_config::{Node, Value};
+use nextscale_core::memory;
 use nextscale_pipeline::Registry;
 use serde::{Deserialize, Serialize};
 
@@ -136,7 +137,11 @@ impl Card {
                     "{few} images are too few for an interval; make at least {FEWEST}"
                 )));
             }
-            Some(images) => images,
+            Some(images) => {
+                // Pixels and what a measure keeps are far more than is counted here.
+                memory::check("images", &format!("{images} images"), u128::from(images) * 128)?;
+                images
+            }
             None => most,
         };
         all_there(&files, &[run, measures], folder)?;
@@ -364,6 +369,23 @@ mod tests {
             card(&["expect[0].measure=\"FID\""]).unwrap().judges(&Judges::standard(), &Device::flex());
         let error = judged.err().unwrap().to_string();
         assert!(error.contains("no entry of `measures` gives `FID`"), "{error}");
+    }
+
+    #[test]
+    fn more_images_than_memory_holds_are_refused() {
+        let error = told(&["expect[0].images=18446744073709551615"]);
+        assert!(error.contains("samples"), "{error}");
+        let node = Document::parse(
+            "card.ron",
+            "(name: \"a\", source: \"b\", weights: Sizes(\"x\"), run: (), measures: [Pixels], \
+             expect: [(measure: \"x\", images: 20, value: 1, tolerance: 1)])",
+        )
+        .unwrap();
+        let images =
+            |count| Card::from_node(&node, Path::new(""), &Registry::standard(), Some(count)).err().unwrap();
+        let error = images(u64::MAX);
+        assert!(error.is_usage() && error.to_string().contains("images"), "{error}");
+        assert!(images(19).to_string().contains("at least 20"));
     }
 
     #[test]
