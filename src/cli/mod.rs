@@ -45,6 +45,7 @@ mod selfcheck;
 mod shards;
 mod train;
 mod trainings;
+mod validate;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -84,6 +85,7 @@ enum Command {
     Neighbours(neighbours::Args),
     Ablate(ablate::Args),
     Report(report::Args),
+    Validate(validate::Args),
     Export(export::Args),
     Calibrate(calibrate::Args),
     Reconstruct(reconstruct::Args),
@@ -230,6 +232,7 @@ impl Program {
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),
             Command::Report(args) => report::run(args, judges),
+            Command::Validate(args) => validate::run(args, registry, judges),
             Command::Export(args) => export::run(args),
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),

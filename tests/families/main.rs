@@ -268,6 +268,22 @@ fn a_sketch_is_inspected_listed_and_measured() {
         let report = bench(config, &registry(), &options, |_| {}).unwrap();
         assert_eq!((&*report.model, report.images, report.image_size), ("a sketch", 3, [6, 8]));
     }
+    // A second random model, which a rule reads by its name.
+    let rules = "variants: [(\"none\", Conditional), (\"auto\", Autoguidance(weak: \"weak\", weight: 1.0))]";
+    let measured = |guides: &[(&str, &str)]| {
+        let node = Document::parse("run.ron", &config(PROMPTS, rules)).unwrap();
+        let config = Config::from_node(&node, place.path(), &registry()).unwrap();
+        let guides = guides.iter().map(|(name, sizes)| (name.to_string(), sizes.to_string())).collect();
+        let weights = Weights::Random("sketch of another".into());
+        let options = BenchOptions { runs: 1, warmup: 0, weights, guides, ..BenchOptions::default() };
+        bench(config, &registry(), &options, |_| {})
+    };
+    let report = measured(&[("weak", "sketch of a third")]).unwrap();
+    assert_eq!((&*report.beside[0].rule, &*report.beside[0].first), ("auto", "none"));
+    let error = measured(&[]).unwrap_err().to_string();
+    assert!(error.contains("the rule reads a model `weak` beside the guided one; there is none"), "{error}");
+    let error = measured(&[("weak", "sketch"), ("weak", "sketch")]).unwrap_err().to_string();
+    assert!(error.contains("a second guide named `weak`"), "{error}");
 }
 
 #[test]

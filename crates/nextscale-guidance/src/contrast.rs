@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, LogitMap, Pass, Passes, Result, ScaleSchedule};
+use nextscale_kernels::extrapolate;
 
 use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength};
@@ -52,9 +53,8 @@ impl<T: Contrast> Guidance for T {
         if weight == 0.0 {
             return Ok(base);
         }
-        let better = step.conditional()?.values().clone();
-        let away = (better - step.logits(&self.worse()?)?.values().clone()).mul_scalar(weight);
-        base.with_values(base.values().clone() + away)
+        let (better, worse) = (step.conditional()?.values().clone(), step.logits(&self.worse()?)?);
+        base.with_values(extrapolate(base.values().clone(), better, worse.values().clone(), weight))
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {

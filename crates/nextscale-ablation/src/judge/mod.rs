@@ -169,6 +169,13 @@ pub trait Judge: Send + Sync {
         0
     }
 
+    /// Whether its n-th measure estimates the same number whatever the number of images. A Fréchet distance does
+    /// not: it falls with them.
+    fn is_unbiased(&self, at: usize) -> bool {
+        let _ = at;
+        false
+    }
+
     /// Why values of its n-th measure over this many images must not be compared with values over
     /// another number; `None` if they may.
     fn caution(&self, at: usize, images: u64) -> Option<String> {

@@ -2,7 +2,7 @@
 
 mod axes;
 mod cell;
-mod fields;
+pub(crate) mod fields;
 mod pixels;
 
 use axes::fits;
@@ -114,6 +114,32 @@ impl Ablation {
             registry: registry.clone(),
             hash: node.hash(),
         })
+    }
+
+    /// One cell on one seed: nothing is compared, traced or timed. `node` is what the file says, for the hash.
+    pub(crate) fn of_one(
+        cell: Cell,
+        (seed, samples): (u64, u64),
+        (measures, reference): (Vec<Node>, Option<Reference>),
+        node: &Node,
+        folder: &Path,
+        registry: &Registry,
+    ) -> Self {
+        Self {
+            cells: vec![cell],
+            baseline: 0,
+            seeds: vec![seed],
+            samples,
+            tune: None,
+            measures,
+            reference,
+            traces: 0,
+            completion: None,
+            timing: 0,
+            folder: folder.into(),
+            registry: registry.clone(),
+            hash: node.hash(),
+        }
     }
 
     /// The judges of its measures.

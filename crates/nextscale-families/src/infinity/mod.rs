@@ -109,9 +109,13 @@ fn transformer(file: &WeightFile) -> Result<String> {
     config.expected().check(&rooted)?;
     rooted.verify()?;
     let name = config.name().map(|name| format!(" of the published size {name}")).unwrap_or_default();
-    Ok(format!(
-        "An Infinity transformer that can be used{name}: depth {}, width {}, {} heads, {} bits per token, texts of {} channels and \
-         up to {} tokens, scales {}",
+    Ok(format!("An Infinity transformer that can be used{name}: {}", sizes(&config)))
+}
+
+/// A transformer's sizes in words.
+fn sizes(config: &InfinityConfig) -> String {
+    format!(
+        "depth {}, width {}, {} heads, {} bits per token, texts of {} channels and up to {} tokens, scales {}",
         config.depth,
         config.width,
         config.heads,
@@ -119,7 +123,7 @@ fn transformer(file: &WeightFile) -> Result<String> {
         config.text_width,
         config.text_rows,
         config.schedule
-    ))
+    )
 }
 
 fn tokenizer(file: &WeightFile) -> Result<String> {

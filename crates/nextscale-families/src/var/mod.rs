@@ -106,9 +106,13 @@ fn transformer(file: &WeightFile) -> Result<String, String> {
     let rooted = file.rooted(BACKBONE).map_err(|error| error.to_string())?;
     let config = VarConfig::infer(&rooted, None).map_err(|error| error.to_string())?;
     config.expected().check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
-    Ok(format!(
-        "A VAR transformer that can be used: depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} channels, \
-         scales {}",
+    Ok(format!("A VAR transformer that can be used: {}", sizes(&config)))
+}
+
+/// A transformer's sizes in words.
+fn sizes(config: &VarConfig) -> String {
+    format!(
+        "depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} channels, scales {}",
         config.depth,
         config.width,
         config.heads,
@@ -117,7 +121,7 @@ fn transformer(file: &WeightFile) -> Result<String, String> {
         config.vocabulary,
         config.feature_channels,
         config.schedule
-    ))
+    )
 }
 
 fn tokenizer(file: &WeightFile) -> Result<String, String> {

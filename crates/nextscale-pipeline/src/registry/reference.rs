@@ -10,7 +10,7 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
+pub(crate) const FIELDS: [(&str, &str, &str); 12] = [
     ("model", "required", "the model, see below"),
     ("condition", "required", "what to show, one condition per image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
@@ -28,6 +28,11 @@ pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),
     ("batch", "`8`", "images made at once, at least 1; does not affect the images"),
     ("edit", "none", "given tokens to keep, see below"),
+    (
+        "rounding",
+        "`Floor`",
+        "how colours become bytes: `Floor`, floor(255·x) as upstream writes images, or `Nearest`, as torchvision's `save_image` does",
+    ),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
     (
         "trace",
