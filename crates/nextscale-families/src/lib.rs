@@ -8,8 +8,10 @@
 mod embedded;
 mod error;
 mod family;
+pub mod hart;
 pub mod infinity;
 mod open;
+mod prompts;
 pub mod shipped;
 pub mod training;
 pub mod var;
@@ -17,6 +19,7 @@ pub mod var;
 pub use embedded::EmbeddedFile;
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
+pub use hart::HartFamily;
 pub use infinity::InfinityFamily;
 pub use nextscale_weights::fingerprint;
 pub use open::{LoadOptions, ModelFacts, OpenModel, Takes};
