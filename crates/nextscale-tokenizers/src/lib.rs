@@ -2,6 +2,7 @@
 
 pub mod autoencoder;
 pub mod bitwise;
+pub mod hybrid;
 mod positions;
 mod resize;
 pub mod vq;

@@ -17,6 +17,7 @@ use nextscale_config::Node;
 use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::hybrid::HybridVq;
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
@@ -37,7 +38,7 @@ impl ModelFamily for VarFamily {
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>> {
         if has(file, BACKBONE) {
             Some(transformer(file))
-        } else if has(file, TOKENIZER) {
+        } else if is_tokenizer(file) {
             Some(tokenizer(file))
         } else {
             None
@@ -65,7 +66,7 @@ impl ModelFamily for VarFamily {
         image: (usize, usize),
         device: &Device,
     ) -> Option<Result<Arc<dyn Tokenizer>>> {
-        has(file, TOKENIZER).then(|| {
+        is_tokenizer(file).then(|| {
             let file = file.rooted(TOKENIZER)?;
             let config = VqvaeConfig::infer(&file, None)?;
             let scales = scales(&file, &config, image)?;
@@ -100,6 +101,11 @@ const TOKENIZER: &str = "quantize.embedding.weight";
 /// Whether a file has a tensor, or several under different prefixes.
 fn has(file: &WeightFile, marker: &str) -> bool {
     file.rooted(marker).map_or(true, |file| file.info(marker).is_some())
+}
+
+/// Whether a file is a tokenizer of this family: the hybrid one has the same tensors in a dictionary.
+fn is_tokenizer(file: &WeightFile) -> bool {
+    has(file, TOKENIZER) && !HybridVq::is_of(file)
 }
 
 fn transformer(file: &WeightFile) -> Result<String, String> {

@@ -46,7 +46,7 @@ impl BitTemperature {
             1.0 => Temperature::Constant(least),
             c => Temperature::Gap { least, gap: (c / (1.0 - c)).ln() },
         };
-        Drawing { temperature, filter: Filter::default(), more_smooth: false }
+        Drawing { temperature, filter: Filter::default(), more_smooth: false, smooth_held: 0 }
     }
 }
 

@@ -58,6 +58,7 @@ impl EntropyTemperature {
                 min_p: 0.0,
             },
             more_smooth: false,
+            smooth_held: 0,
         }
     }
 }

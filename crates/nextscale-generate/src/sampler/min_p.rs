@@ -28,6 +28,7 @@ impl MinP {
             temperature: Temperature::Constant(divisors::at(&self.temperature, k, schedule)),
             filter: Filter { min_p: self.min_p.at(k).unwrap_or_default(), ..Filter::default() },
             more_smooth: false,
+            smooth_held: 0,
         }
     }
 }

@@ -30,11 +30,19 @@ pub struct TopKTopP {
     /// Draw a soft mix of codes instead of one: smoother images, and worse scores.
     #[setting(default = false)]
     pub more_smooth: bool,
+    /// How many of the last scales mix as the one before them, for `more_smooth`; by default none.
+    pub smooth_held: Option<usize>,
 }
 
 impl Default for TopKTopP {
     fn default() -> Self {
-        Self { top_k: 0.into(), top_p: 0.0.into(), temperature: Strength::Constant(1.0), more_smooth: false }
+        Self {
+            top_k: 0.into(),
+            top_p: 0.0.into(),
+            temperature: Strength::Constant(1.0),
+            more_smooth: false,
+            smooth_held: None,
+        }
     }
 }
 
@@ -48,6 +56,7 @@ impl TopKTopP {
                 min_p: 0.0,
             },
             more_smooth: self.more_smooth,
+            smooth_held: self.smooth_held.unwrap_or(0),
         }
     }
 }

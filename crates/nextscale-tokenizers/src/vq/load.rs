@@ -44,10 +44,21 @@ impl MultiScaleVq {
         let config = VqvaeConfig::infer(&file, norm_groups.into())?;
         config.check(&schedule)?;
         config.expected(schedule.len(), with_encoder || has_encoder(&file)).check(&file)?;
-        let empty = Vqvae::empty(&config, schedule.len(), with_encoder, device);
+        let scales = Scales::new(schedule, config.phi, device);
+        Self::read(&file, config, scales, with_encoder, device)
+    }
+
+    /// Reads the values of a file whose names and shapes have been checked.
+    pub(crate) fn read(
+        file: &WeightFile,
+        config: VqvaeConfig,
+        scales: Scales,
+        with_encoder: bool,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let empty = Vqvae::empty(&config, scales.len(), with_encoder, device);
         let vqvae =
             keys::fill(empty, config.phi, device, |key, _| file.values(key).map(|(values, _)| values))?;
-        let scales = Scales::new(schedule, config.phi, device);
         Ok(Self { vqvae, scales, config })
     }
 
