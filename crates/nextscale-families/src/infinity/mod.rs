@@ -16,7 +16,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::infinity::InfinityConfig;
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_config::settings::{
+    Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
+};
 use nextscale_core::ScaleSchedule;
 use nextscale_files::Hash;
 use nextscale_text::{PromptTokenizer, T5Config, TextEncoder};
@@ -233,7 +235,11 @@ impl Settings for InfinityFiles {
                     leaf::<usize>,
                 ),
             ],
-            also: Vec::new(),
+            also: vec![Form {
+                example: "Infinity(\"125m\")",
+                about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
+                schema: leaf::<String>,
+            }],
         }
     }
 

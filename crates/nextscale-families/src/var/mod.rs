@@ -14,7 +14,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::var::{SCALES_256, SCALES_512, VarConfig};
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_config::settings::{
+    Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
+};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::hybrid::HybridVq;
@@ -219,7 +221,11 @@ impl Settings for VarFiles {
                     leaf::<usize>,
                 ),
             ],
-            also: Vec::new(),
+            also: vec![Form {
+                example: "Var(\"d16\")",
+                about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
+                schema: leaf::<String>,
+            }],
         }
     }
 
