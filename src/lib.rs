@@ -39,6 +39,8 @@ pub use nextscale_pipeline as pipeline;
 #[doc(inline)]
 pub use nextscale_priors as priors;
 #[doc(inline)]
+pub use nextscale_shards as shards;
+#[doc(inline)]
 pub use nextscale_text as text;
 #[doc(inline)]
 pub use nextscale_tokenizers as tokenizers;

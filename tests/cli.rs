@@ -21,4 +21,5 @@ mod cli {
     pub mod selfcheck;
     pub mod shells;
     pub mod training;
+    pub mod validate;
 }

@@ -15,6 +15,7 @@ fn every_command_has_help() {
         "ablate",
         "report",
         "export",
+        "validate",
         "calibrate",
         "reconstruct",
         "init",

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use nextscale_files::run::RunError;
+use nextscale_shards::ShardError;
 use nextscale_weights::LoadError;
 
 /// Errors between a config and its images, or in a training.
@@ -100,6 +101,15 @@ impl From<RunError> for Error {
         match error {
             RunError::Refused(message) => Self::Folder(message),
             RunError::Io { action, path, source } => Self::Io { action, path, source },
+        }
+    }
+}
+
+impl From<ShardError> for Error {
+    fn from(error: ShardError) -> Self {
+        match error {
+            ShardError::Refused(message) => Self::Folder(message),
+            ShardError::Io { action, path, source } => Self::Io { action, path, source },
         }
     }
 }

@@ -8,8 +8,10 @@
 mod embedded;
 mod error;
 mod family;
+pub mod hart;
 pub mod infinity;
 mod open;
+mod prompts;
 mod published;
 pub mod shipped;
 pub mod training;
@@ -18,6 +20,7 @@ pub mod var;
 pub use embedded::EmbeddedFile;
 pub use error::{Error, Result};
 pub use family::{ModelFamily, ModelSource};
+pub use hart::HartFamily;
 pub use infinity::InfinityFamily;
 pub use nextscale_weights::fingerprint;
 pub use open::{LoadOptions, ModelFacts, OpenModel, Retold, Takes};

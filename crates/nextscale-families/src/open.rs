@@ -41,6 +41,11 @@ pub trait OpenModel: Send + Sync {
         Ok(())
     }
 
+    /// Its sizes as its header states them, between commas: `depth 16, width 1024`. By default none.
+    fn sizes(&self) -> String {
+        String::new()
+    }
+
     /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors
@@ -50,7 +55,7 @@ pub trait OpenModel: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// An error of a batch, with this model's name where it is of its numbers.
+    /// An error of a batch; one about values that are not finite gets this model's name.
     fn named_in(&self, error: nextscale_generate::Error) -> Error {
         use nextscale_core::Error as Core;
         match error.into() {
@@ -119,6 +124,10 @@ impl OpenModel for Retold {
 
     fn runs(&self, pass: &Pass) -> Result<()> {
         self.open.runs(pass)
+    }
+
+    fn sizes(&self) -> String {
+        self.open.sizes()
     }
 
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {

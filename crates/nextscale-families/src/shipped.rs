@@ -18,7 +18,7 @@ pub struct Shipped {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
-    /// What opens it.
+    /// The family that opens it.
     pub family: &'static dyn ModelFamily,
     /// The names of its classes, in order; empty if it has none or its files state them.
     pub class_names: &'static [&'static str],
@@ -71,15 +71,15 @@ impl Shipped {
         SHIPPED.iter().find(|model| model.takes_prompts())
     }
 
-    /// Whether images are asked for by prompts: its files have a text encoder.
+    /// Whether it takes prompts, which it does if its files have a text encoder.
     fn takes_prompts(&self) -> bool {
         self.files.iter().any(|file| file.name == "text")
     }
 
-    /// What distinguishes its weights from others. They are hashed once in a process: an ablation opens a
-    /// model for each of its cells.
+    /// The fingerprint of its weights, hashed once per process: an ablation opens a model for each
+    /// of its cells.
     fn fingerprint(&self) -> String {
-        /// By where the bytes lie, which stay there.
+        /// By the address of the bytes, which are static.
         static KNOWN: Mutex<BTreeMap<Vec<(usize, usize)>, String>> = Mutex::new(BTreeMap::new());
         let parts: Vec<&'static [u8]> = self.files.iter().map(|file| file.bytes).collect();
         let places = parts.iter().map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
@@ -106,6 +106,7 @@ impl Settings for Shipped {
                 fallback: Fallback::MustBeGiven,
                 schema: names,
             }],
+            also: Vec::new(),
         }
     }
 

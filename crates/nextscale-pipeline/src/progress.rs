@@ -97,7 +97,7 @@ fn line(done: u64, all: u64, unit: &str, rate: f64, message: &str) -> String {
             format!("{minutes}:{seconds:02} left")
         }
     } else {
-        "no end in sight yet".into()
+        "time left unknown".into()
     };
     format!("{done}/{all} {unit}  {rate:.1}/s  {left}  {message}").trim_end().into()
 }
@@ -112,7 +112,7 @@ mod tests {
     fn a_line_has_count_rate_and_time_left() {
         assert_eq!(line(120, 1000, "images", 12.0, "none"), "120/1000 images  12.0/s  1:13 left  none");
         assert_eq!(line(1, 10_001, "images", 1.0, ""), "1/10001 images  1.0/s  2:46:40 left");
-        assert_eq!(line(0, 9, "cells", 0.0, ""), "0/9 cells  0.0/s  no end in sight yet");
+        assert_eq!(line(0, 9, "cells", 0.0, ""), "0/9 cells  0.0/s  time left unknown");
     }
 
     struct To(Sender<String>);

@@ -4,7 +4,7 @@
 //! use nextscale_pipeline::Registry;
 //! use nextscale_guidance::{Cfg, Conditional};
 //!
-//! // A thing's settings are said in its own struct, so that adding it takes its type only.
+//! // A rule states its settings in its struct, so its type is enough to add it.
 //! let registry = Registry::new().with_rule::<Conditional>().with_rule::<Cfg>();
 //! assert!(registry.rules().iter().any(|entry| entry.description.name == "Cfg"));
 //! ```

@@ -134,6 +134,7 @@ impl Settings for Hub {
                     leaf::<serde_json::Map<String, serde_json::Value>>,
                 ),
             ],
+            also: Vec::new(),
         }
     }
 

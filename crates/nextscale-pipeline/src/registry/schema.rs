@@ -87,6 +87,7 @@ fn field(name: &str, about: &str) -> Value {
         }
         "seed" => json!({ "type": "integer", "minimum": 0, "default": 0 }),
         "batch" => json!({ "type": "integer", "minimum": 1, "default": 8 }),
+        "rounding" => json!({ "enum": ["Floor", "Nearest"], "default": "Floor" }),
         "npz" => json!({ "type": "boolean", "default": false }),
         "trace" => json!({
             "type": "object",
