@@ -1,4 +1,5 @@
 use nextscale_config::{Document, Node};
+use schemars::{Schema, json_schema};
 
 /// A model whose authors published its weights, under a short name: `Name("d16")` in configs. What is said of
 /// it is what its source says.
@@ -45,6 +46,11 @@ impl Published {
     /// The short names, for messages.
     pub fn names(all: &[Self]) -> String {
         all.iter().map(|model| format!("`{}`", model.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The schema of a short name.
+    pub(crate) fn schema(all: &[Self]) -> Schema {
+        json_schema!({ "enum": all.iter().map(|model| model.name).collect::<Vec<_>>() })
     }
 
     /// The memory that the backbone's weights take in f32, in bytes: less than a run takes.

@@ -40,6 +40,10 @@ impl ModelFamily for HartFamily {
         }
     }
 
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        HartConfig::is_of(file)
+    }
+
     fn marks(&self) -> Vec<String> {
         vec![
             "HART's transformer (`context_embed.weight`)".into(),

@@ -238,7 +238,7 @@ impl Settings for InfinityFiles {
             also: vec![Form {
                 example: "Infinity(\"125m\")",
                 about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
-                schema: leaf::<String>,
+                schema: published::names,
             }],
         }
     }

@@ -1,6 +1,8 @@
 //! Infinity's published models: files as in the README of its repository and its inference scripts; the text
 //! encoder is Google's.
 
+use schemars::{Schema, SchemaGenerator};
+
 use crate::Published;
 
 const SOURCE: &str = "https://github.com/FoundationVision/Infinity#-infinity-model-zoo";
@@ -49,3 +51,8 @@ pub(super) const ALL: &[Published] = &[
         8_000_000_000
     ),
 ];
+
+/// One of the short names.
+pub(super) fn names(_: &mut SchemaGenerator) -> Schema {
+    Published::schema(ALL)
+}

@@ -224,7 +224,7 @@ impl Settings for VarFiles {
             also: vec![Form {
                 example: "Var(\"d16\")",
                 about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
-                schema: leaf::<String>,
+                schema: published::names,
             }],
         }
     }

@@ -1,6 +1,8 @@
 //! VAR's published models: files, parameters and licence as in the README of its repository; the tokenizer's
 //! size as two projects record it from the file's Git LFS pointer and their downloads.
 
+use schemars::{Schema, SchemaGenerator};
+
 use crate::{Published, PublishedSize};
 
 const SOURCE: &str = "https://github.com/FoundationVision/VAR#var-zoo";
@@ -37,3 +39,8 @@ pub(super) const ALL: &[Published] = &[
     model!("d30", "256 × 256", 2_000_000_000, None),
     model!("d36", "512 × 512", 2_300_000_000, None),
 ];
+
+/// One of the short names.
+pub(super) fn names(_: &mut SchemaGenerator) -> Schema {
+    Published::schema(ALL)
+}
