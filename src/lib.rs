@@ -25,6 +25,9 @@ pub use nextscale_files as files;
 pub use nextscale_generate as generate;
 #[doc(inline)]
 pub use nextscale_guidance as guidance;
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use nextscale_hub as hub;
 #[doc(inline)]
 pub use nextscale_kernels as kernels;
 #[doc(inline)]

@@ -87,9 +87,9 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
     say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
+    // Checked before there is a folder, and hours before a measure would miss something.
+    let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
     if scatters != Scatters::default() {
-        // Before hours of images: a report at their end is too late to say that a name is wrong.
-        let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
         let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
         let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());
         scatters.check(&names.collect::<Vec<_>>(), &swept.collect::<Vec<_>>())?;
@@ -203,7 +203,7 @@ fn command(args: &Args) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell reads it back.
+/// A word, quoted for a shell if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

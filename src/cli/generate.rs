@@ -50,7 +50,7 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
-/// What of a run a trace keeps, in place of the config's `trace`.
+/// Which parts of a run a trace keeps, in place of the config's `trace`.
 #[derive(Debug, clap::Args)]
 struct Traced {
     /// Keep only these scales in the trace, like 0,3-5
@@ -62,12 +62,12 @@ struct Traced {
     /// Keep only these in the trace: logits, prior, guided, tokens, canvas, images
     #[arg(long, value_name = "FIELDS", requires = "trace", value_delimiter = ',', value_parser = field)]
     trace_fields: Vec<TraceField>,
-    /// The type of the trace's numbers: f32, or f16 in half the room
+    /// The type of the trace's numbers: f32, or f16, at half the size
     #[arg(long, value_name = "TYPE", requires = "trace", value_parser = dtype)]
     trace_dtype: Option<TraceDtype>,
 }
 
-/// Numbers of a list, which clap takes for one value.
+/// A list of numbers, which clap treats as one value.
 #[derive(Debug, Clone)]
 struct Numbers(Vec<u64>);
 
@@ -90,7 +90,7 @@ fn dtype(text: &str) -> Result<TraceDtype, String> {
 }
 
 impl Traced {
-    /// Puts what the command line says into the config.
+    /// Applies the command line's options to the config.
     fn apply(self, tree: &mut Node) -> Result<(), Failure> {
         let Self { trace_scales, trace_images, trace_fields, trace_dtype } = self;
         if trace_scales.is_none()

@@ -30,7 +30,10 @@ mod judge;
 mod list;
 mod man;
 mod merge;
+#[cfg(feature = "hub")]
+mod models;
 mod neighbours;
+mod new_folder;
 mod overrides;
 mod probe;
 mod recognise;
@@ -42,6 +45,7 @@ mod selfcheck;
 mod shards;
 mod train;
 mod trainings;
+mod validate;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -81,6 +85,7 @@ enum Command {
     Neighbours(neighbours::Args),
     Ablate(ablate::Args),
     Report(report::Args),
+    Validate(validate::Args),
     Export(export::Args),
     Calibrate(calibrate::Args),
     Reconstruct(reconstruct::Args),
@@ -89,6 +94,8 @@ enum Command {
     Curves(curves::Args),
     Inspect(inspect::Args),
     List(list::Args),
+    #[cfg(feature = "hub")]
+    Models(models::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -99,6 +106,10 @@ enum Command {
 impl Command {
     /// Whether tensors are computed, so that the build's profile matters.
     fn computes(&self) -> bool {
+        #[cfg(feature = "hub")]
+        if let Self::Models(_) = self {
+            return false;
+        }
         !matches!(
             self,
             Self::Init(_)
@@ -221,6 +232,7 @@ impl Program {
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),
             Command::Report(args) => report::run(args, judges),
+            Command::Validate(args) => validate::run(args, registry, judges),
             Command::Export(args) => export::run(args),
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),
@@ -229,6 +241,8 @@ impl Program {
             Command::Curves(args) => curves::run(args),
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
+            #[cfg(feature = "hub")]
+            Command::Models(args) => models::run(args, registry),
             Command::Schema(args) => schema::run(args, registry),
             Command::Completions(args) => completions::run(args, self.named_form()),
             Command::Man(args) => man::run(args, self.named_form()),

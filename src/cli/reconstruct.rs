@@ -121,7 +121,8 @@ fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &St
             let read = source.read(args.batch.into(), |batch| {
                 match pictures(tokenizer, &batch, stop) {
                     Ok(pictures) => pictures.into_iter().for_each(|picture| {
-                        // If writing failed nobody listens any more, and that failure is reported.
+                        // If writing has failed, the receiver is gone; that failure is reported
+                        // instead.
                         let _ = send.send(picture);
                     }),
                     Err(error) => {

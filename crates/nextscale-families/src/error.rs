@@ -37,6 +37,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file that a config names by its address cannot be had; the message names it and the remedy.
+    #[error("{message}")]
+    Fetch {
+        /// What is wrong.
+        message: String,
+        /// Whether the request is at fault, rather than the network, a server or the disk.
+        usage: bool,
+    },
     /// An image could not be read or written.
     #[error("cannot {action} the image {}: {message}", path.display())]
     Image {
@@ -153,6 +161,7 @@ impl Error {
             }
             Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) | Self::Text(_) => true,
             Self::Train(error) => error.is_usage(),
+            Self::Fetch { usage, .. } => *usage,
             Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Observer(_) | Self::Stopped => {
                 false
             }

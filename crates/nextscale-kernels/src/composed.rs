@@ -33,6 +33,11 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     layer_norm(x, eps) * (scale + 1.0) + shift
 }
 
+pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
+    let size = (x.clone() * x.clone()).mean_dim(2);
+    x / (size + eps).sqrt() * scale + shift
+}
+
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let grouped = x.reshape([batch, groups, channels / groups * height * width]);
@@ -52,6 +57,14 @@ pub fn group_norm_silu(
 
 pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
     x + gate * y
+}
+
+pub fn weighted_sum<const D: usize>(x: Tensor<D>, a: f64, y: Tensor<D>, b: f64) -> Tensor<D> {
+    x.mul_scalar(a) + y.mul_scalar(b)
+}
+
+pub fn extrapolate<const D: usize>(x: Tensor<D>, y: Tensor<D>, z: Tensor<D>, w: f64) -> Tensor<D> {
+    x + (y - z).mul_scalar(w)
 }
 
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
@@ -119,4 +132,12 @@ pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
     let (a, b, cosine, sine) = (part(&pairs, 0), part(&pairs, 1), part(&turns, 0), part(&turns, 1));
     let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
     Tensor::cat(vec![first, a * sine + b * cosine], 4).reshape(shape)
+}
+
+pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
+    let [images, positions, _, width] = turns.dims();
+    let part = |i: usize| turns.clone().slice_dim(2, i..i + 1).reshape([images, positions, 1, width]);
+    let low = x.clone().slice_dim(3, 0..width / 2);
+    let high = x.clone().slice_dim(3, width / 2..width);
+    x * part(0) + Tensor::cat(vec![-high, low], 3) * part(1)
 }

@@ -19,6 +19,7 @@ mod activation;
 pub mod allocator;
 mod attention;
 pub mod categorical;
+mod combine;
 mod composed;
 mod conv;
 mod cross_entropy;
@@ -37,7 +38,9 @@ mod precision;
 mod product;
 mod raw;
 mod reduce;
+mod rms_norm;
 mod rotate;
+mod rotate_halves;
 mod route;
 mod rows;
 mod softmax;
@@ -75,6 +78,32 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     apply(Elementwise::GeluTanh, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::gelu_tanh(Tensor::from_dispatch(x)))
+}
+
+/// `a·x + b·y`, elementwise, in one pass over memory; both products are rounded before they are added, so that the
+/// result is that of one operation after the other. Shapes that broadcast work too, more slowly.
+pub fn weighted_sum<const D: usize>(x: Tensor<D>, a: f64, y: Tensor<D>, b: f64) -> Tensor<D> {
+    if x.dims() != y.dims() {
+        return composed::weighted_sum(x, a, y, b);
+    }
+    let operation = combine::WeightedSum { a: a as f32, b: b as f32 };
+    apply(operation, [x.into_dispatch(), y.into_dispatch()]).unwrap_or_else(|inputs| {
+        let [x, y] = inputs.map(Tensor::from_dispatch);
+        composed::weighted_sum(x, a, y, b)
+    })
+}
+
+/// `x + (y − z)·w`, elementwise, in one pass over memory, rounded after every step. Shapes that broadcast work
+/// too, more slowly.
+pub fn extrapolate<const D: usize>(x: Tensor<D>, y: Tensor<D>, z: Tensor<D>, w: f64) -> Tensor<D> {
+    if x.dims() != y.dims() || x.dims() != z.dims() {
+        return composed::extrapolate(x, y, z, w);
+    }
+    let inputs = [x, y, z].map(Tensor::into_dispatch);
+    apply(combine::Extrapolate { w: w as f32 }, inputs).unwrap_or_else(|inputs| {
+        let [x, y, z] = inputs.map(Tensor::from_dispatch);
+        composed::extrapolate(x, y, z, w)
+    })
 }
 
 /// Softmax over the last dimension. Entries of -inf get probability 0; a row of only -inf gives NaN.
@@ -148,6 +177,20 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     apply(layer_norm::Modulate { eps: eps as f32 }, inputs).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::layer_norm_modulate(x, scale, shift, eps)
+    })
+}
+
+/// `x/√(mean of x² + eps) · scale + shift` for x `[batch, length, channels]`, scale and shift `[batch, 1,
+/// channels]`: a root-mean-square norm, with the modulation of an adaptive norm. Other shapes of scale and
+/// shift that broadcast to x's work too, more slowly.
+pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
+    if !(per_image(&x, &scale) && per_image(&x, &shift)) || x.dims().contains(&0) {
+        return composed::rms_norm_modulate(x, scale, shift, eps);
+    }
+    let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
+    extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32)).unwrap_or_else(|inputs| {
+        let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
+        composed::rms_norm_modulate(x, scale, shift, eps)
     })
 }
 
@@ -348,6 +391,27 @@ pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
     }
     apply(rotate::Rotate, [x.into_dispatch(), turns.into_dispatch()])
         .unwrap_or_else(|[x, turns]| composed::rotate(Tensor::from_dispatch(x), Tensor::from_dispatch(turns)))
+}
+
+/// Rotary position embedding over the halves of a head: `x·cos + (−x_high, x_low)·sin` for x `[batch,
+/// positions, heads, width]`, turns `[batch or 1, positions, 2, width]`, the cosines of every channel before
+/// the sines. Where the two channels of a pair have different angles it is no rotation. Turns are constants.
+pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
+    let [batch, positions, heads, width] = x.dims();
+    let [images, ..] = turns.dims();
+    assert!(
+        turns.dims() == [images, positions, 2, width]
+            && [1, batch].contains(&images)
+            && width.is_multiple_of(2),
+        "{positions} positions of heads of {width} channels in {batch} images are not turned by {:?}",
+        turns.dims()
+    );
+    if batch * positions * heads * width == 0 {
+        return x;
+    }
+    extension::outside([x.into_dispatch(), turns.into_dispatch()], rotate_halves::turned).unwrap_or_else(
+        |[x, turns]| composed::rotate_halves(Tensor::from_dispatch(x), Tensor::from_dispatch(turns)),
+    )
 }
 
 /// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to

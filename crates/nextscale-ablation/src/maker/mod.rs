@@ -261,7 +261,7 @@ fn batch(
     let batch = Batch { images: &numbers, conditions: &conditions };
     let pixels =
         generator.batch(batch, &mut (), stop).map_err(|error| cell.prepared.model.named_in(error))?;
-    let mut pictures = images::to_pictures(pixels)?;
+    let mut pictures = images::to_pictures_rounded(pixels, cell.prepared.config.rounding)?;
     if let Some(given) = given {
         pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));
     }

@@ -4,7 +4,7 @@
 //! numbered images for every rule; and files made from the images: `grid.png`, `.npz` files.
 
 mod folder;
-mod place;
+pub(crate) mod place;
 
 pub use folder::{Opened, RunError, RunFolder, place_of_shards};
 

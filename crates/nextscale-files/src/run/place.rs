@@ -12,7 +12,7 @@ const INSIDE: &str = ".partial";
 
 /// A run's folder and its place until it is complete.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The folder.
     pub target: PathBuf,
     /// `TARGET.partial`, or `TARGET/.partial` if the folder is a mounted volume or its parent cannot be
@@ -23,11 +23,19 @@ pub(super) struct Place {
 impl Place {
     /// For a target that may be a link to a folder, or end in `.` or `..`.
     pub fn of(target: &Path) -> io::Result<Self> {
+        let beside = |target: &Path| {
+            let name = target.file_name().unwrap_or_default().to_string_lossy();
+            target.with_file_name(format!("{name}.partial"))
+        };
+        Self::named(target, beside, INSIDE)
+    }
+
+    /// With other names for what is unfinished: a path beside the target, and a name inside it.
+    pub fn named(target: &Path, beside: impl FnOnce(&Path) -> PathBuf, inside: &str) -> io::Result<Self> {
         let target = resolved(target)?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
         let partial = match target.is_dir() && (is_mounted(&target) || !beside_is_writable(&target)) {
-            true => target.join(INSIDE),
-            false => target.with_file_name(format!("{name}.partial")),
+            true => target.join(inside),
+            false => beside(&target),
         };
         Ok(Self { target, partial })
     }
@@ -44,7 +52,7 @@ impl Place {
         Ok(self.target.is_dir() && names(&self.target)?.iter().any(|name| !own(name)))
     }
 
-    fn is_inside(&self) -> bool {
+    pub fn is_inside(&self) -> bool {
         self.partial.parent() == Some(&self.target)
     }
 
@@ -64,7 +72,8 @@ impl Place {
         }
         for name in names(&self.target)? {
             let back = self.partial.join(&name);
-            if name != INSIDE && name != SHARDS && name != "lost+found" && !back.exists() {
+            let own = Some(name.as_os_str()) == self.partial.file_name();
+            if !own && name != SHARDS && name != "lost+found" && !back.exists() {
                 fs::rename(self.target.join(&name), back)?;
             }
         }

@@ -97,7 +97,7 @@ impl<'a> Job<'a> {
             .batch(batch, &mut watch, stop)
             .map_err(|error| self.prepared.model.named_in(error))?;
         let reading = Instant::now();
-        let mut pictures = images::to_pictures(pixels)?;
+        let mut pictures = images::to_pictures_rounded(pixels, self.prepared.config.rounding)?;
         if let Some(given) = self.given {
             for (picture, &image) in pictures.iter_mut().zip(images) {
                 if let Some(kept) = &mut summary.kept {

@@ -211,6 +211,9 @@ impl Observer for Trace {
                 bytes: bytemuck::cast_slice(&integers(seen.draw.tokens.clone())?).to_vec(),
             });
         }
+        if let Some(residual) = seen.residual.filter(|_| self.spec.has(TraceField::Canvas)) {
+            self.see(format!("scale.{k}.residual"), residual)?;
+        }
         if self.spec.has(TraceField::Canvas) {
             self.see(format!("scale.{k}.canvas"), &seen.canvas.features)?;
         }
