@@ -101,7 +101,8 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         name,
         text: tree.to_ron_string(),
         folder: absolute(&folder)?,
-        device: device.to_string(),
+        // As it was asked for: the merge may run where there are fewer.
+        device: args.device.device.to_string(),
         command: Some(command),
     };
     if let Some(worker) = &place.worker {
