@@ -127,6 +127,30 @@ fn a_run_with_traces_loses_nothing() {
 }
 
 #[test]
+fn shards_and_their_merge_lose_nothing() {
+    let shard = |index: &'static str| {
+        ["generate", "run.ron", "--out", "out", "--trace", "trace.safetensors", "--shard", index]
+    };
+    twice(&config, &shard("1/2"));
+    let prepare = |place: &Place| {
+        config(place);
+        for index in ["0/2", "1/2"] {
+            let ran = place.run(&shard(index));
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+        }
+    };
+    twice(&prepare, &["merge", "out"]);
+    let statistics = ["evaluate", "set/test", "--save-statistics", "s.safetensors", "--shard", "0/1"];
+    twice(&pictures, &statistics);
+    let prepare = |place: &Place| {
+        pictures(place);
+        let ran = place.run(&statistics);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    };
+    twice(&prepare, &["merge", "s.safetensors"]);
+}
+
+#[test]
 fn a_calibration_loses_nothing() {
     twice(&config, &["calibrate", "one.ron", "--out", "averages.safetensors"]);
 }

@@ -15,7 +15,7 @@ use crate::shards::ShardFolder;
 use indicatif::ProgressBar;
 
 use super::device::DeviceArgs;
-use super::interrupt::{on_interrupt, on_interrupt_of_shard};
+use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::report::{self, ScatterArgs};
@@ -101,11 +101,12 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         name,
         text: tree.to_ron_string(),
         folder: absolute(&folder)?,
-        device: device.to_string(),
+        // As it was asked for: the merge may run where there are fewer.
+        device: args.device.device.to_string(),
         command: Some(command),
     };
     if let Some(worker) = &place.worker {
-        return shard(&ablation, judges, &out, device, worker, &said).map_err(requeued);
+        return shard(&ablation, judges, &out, device, (worker, place.stop), &said).map_err(requeued);
     }
     make(&ablation, judges, &Store::open(&out)?, device, &said, &tree, &scatters)
 }
@@ -158,15 +159,10 @@ fn shard(
     judges: &Judges,
     out: &Path,
     device: DeviceChoice,
-    worker: &Worker,
+    (worker, stop): (&Worker, Stop),
     said: &Said,
 ) -> Result<(), Failure> {
     let store = Store::open_for_shard(out)?;
-    let stop = Stop::new();
-    on_interrupt_of_shard({
-        let stop = stop.clone();
-        move || stop.request()
-    })?;
     let bar = progress::bar("images");
     let mut show = shown(&bar);
     let options = Options { device, stop, command: None, progress: &mut show };

@@ -13,7 +13,6 @@ use clap::ValueEnum;
 
 use super::device::DeviceArgs;
 use super::failure::failure;
-use super::interrupt::on_interrupt_of_shard;
 use super::judge::Judge;
 use super::say;
 use super::shards::{ShardArgs, facts, folder_of_file, requeued, tell_share};
@@ -122,7 +121,7 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
         let place = args.shards.place()?;
         args.device.device = place.device(args.device.device)?;
         if let Some(worker) = &place.worker {
-            return shard(&args, worker);
+            return shard(&args, worker, &place.stop);
         }
     }
     if !(1..=1000).contains(&args.splits) {
@@ -207,7 +206,7 @@ fn check_ending(file: &Path) -> Result<(), Failure> {
 }
 
 /// A worker's share of the samples' statistics, which `nextscale merge` puts together.
-fn shard(args: &Args, worker: &Worker) -> Result<(), Failure> {
+fn shard(args: &Args, worker: &Worker, stop: &Stop) -> Result<(), Failure> {
     let Some(file) = args.save_statistics.as_deref() else { return Ok(()) };
     if args.reference.is_some() || args.json.is_some() {
         return Err(Failure::Usage(miette::miette!(
@@ -236,11 +235,6 @@ fn shard(args: &Args, worker: &Worker) -> Result<(), Failure> {
     };
     let options =
         GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
-    let stop = Stop::new();
-    on_interrupt_of_shard({
-        let stop = stop.clone();
-        move || stop.request()
-    })?;
     let bar = progress::bar("images");
     let share =
         shard_of_samples(&source, &*net, &options, &sharding, &|| stop.requested(), &mut |done, images| {

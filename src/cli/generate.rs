@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::config::{Document, Node};
 use crate::families::Shipped;
-use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
+use crate::pipeline::{self, Config, Registry, RunOptions};
 use crate::pipeline::{TraceDtype, TraceField, TraceSpec};
 
 use super::device::{DeviceArgs, DtypeArgs};
-use super::interrupt::{on_interrupt, on_interrupt_of_shard};
+use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::say::{self, say};
@@ -141,7 +141,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     args.traced.apply(&mut tree)?;
     let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
     say::warn(prepared.remarks());
-    let stop = Stop::new();
+    let stop = place.stop.clone();
     let options = RunOptions {
         trace: args.trace,
         device: place.device(args.device.device)?,
@@ -156,7 +156,6 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
             pipeline::run(&prepared, &options)?
         }
         Some(worker) => {
-            on_interrupt_of_shard(move || stop.request())?;
             pipeline::run_shard(&prepared, &options, worker).map_err(|error| requeued(error.into()))?
         }
     };

@@ -17,7 +17,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::device::DeviceArgs;
-use super::interrupt::{on_interrupt, on_interrupt_of_shard};
+use super::interrupt::on_interrupt;
 use super::recognise::ConfigKind;
 use super::say::say;
 use super::shards::{ShardArgs, facts, folder_of_file, requeued, tell_share};
@@ -70,12 +70,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
             args.images.display()
         )));
     }
-    let stop = Stop::new();
+    let stop = place.stop;
     if let Some(worker) = &place.worker {
-        on_interrupt_of_shard({
-            let stop = stop.clone();
-            move || stop.request()
-        })?;
         let record = record(&args, &source, weights()?, (worker, &device))?;
         return shard(&args, &source, &*tokenizer, (worker, &record), &stop).map_err(requeued);
     }

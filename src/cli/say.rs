@@ -10,9 +10,9 @@ pub fn out(text: Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
-/// Writes a line to standard error, ignoring failures.
+/// Writes a line to standard error, ignoring failures; whole, because processes of one launcher share it.
 pub fn note(text: Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Writes sentences to standard error as warnings, ignoring failures.

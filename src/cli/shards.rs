@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::core::Dtype;
-use crate::pipeline::Worker;
 use crate::pipeline::device::{DeviceChoice, kind, route};
 use crate::pipeline::version;
+use crate::pipeline::{Stop, Worker};
 use crate::shards::{Ask, Chosen, Fact, Placement, variables};
 use burn::tensor::Device;
 
-use super::interrupt::is_by_launcher;
+use super::interrupt::{is_by_launcher, on_interrupt_of_shard};
 use super::{Failure, say};
 
 /// Which share of the images this process makes.
@@ -31,14 +31,17 @@ impl ShardArgs {
         self.shard.is_some() || self.shards.is_some()
     }
 
-    /// This process's place; a share is told on standard error.
+    /// This process's place; a share is told on standard error. From here on a launcher's signal asks to stop.
     pub fn place(&self) -> Result<Place, Failure> {
         let placement = Placement::find(Ask { shard: self.shard, shards: self.shards }, &variables())?;
         let worker = placement.shard.map(|shard| Worker { shard, from: placement.from.clone() });
+        let stop = Stop::new();
         if let Some(worker) = &worker {
             say::note(format_args!("{worker}"));
+            let stop = stop.clone();
+            on_interrupt_of_shard(move || stop.request())?;
         }
-        Ok(Place { worker, local_rank: placement.local_rank })
+        Ok(Place { worker, local_rank: placement.local_rank, stop })
     }
 }
 
@@ -46,6 +49,8 @@ impl ShardArgs {
 pub struct Place {
     /// Its share; `None` if it does everything.
     pub worker: Option<Worker>,
+    /// For a worker's launcher to stop it.
+    pub stop: Stop,
     local_rank: Option<usize>,
 }
 

@@ -8,6 +8,7 @@ fn every_command_has_help() {
     for command in [
         "",
         "generate",
+        "merge",
         "evaluate",
         "probe",
         "probe fit",

@@ -17,8 +17,10 @@ use nextscale_generate::sampler::Argmax;
 use nextscale_guidance::{Cfg, CfgInside, Strength};
 use nextscale_pipeline::calibration::{CalibrationOptions, calibrate};
 use nextscale_pipeline::{
-    Batch, Config, Error, Generator, LoadOptions, Model, Prepared, Registry, RunOptions, Stop, images, run,
+    Batch, Config, Error, Generator, LoadOptions, Model, Prepared, Registry, RunOptions, Stop, Worker,
+    images, merge, run, run_shard,
 };
+use nextscale_shards::Shard;
 use nextscale_text::{PromptTokenizer, T5Config, word_level};
 use nextscale_weights::{Precision, WeightFile};
 use safetensors::SafeTensors;
@@ -221,6 +223,23 @@ fn rules_that_lead_away_from_a_worse_prediction_draw_bits() {
     let beyond = config("base", "scales: [1, 2]", PROMPTS, "guidance: SkipLayers(layers: [5], weight: 1.0)");
     let error = prepare(place.path(), &beyond).err().unwrap().to_string();
     assert!(error.contains("5 is beyond the model's 4 blocks"), "{error}");
+}
+
+#[test]
+fn shards_that_read_only_their_own_texts_give_the_images_of_one_run() {
+    let place = place();
+    let text = config("base", "scales: [1, 2, (3, 5)]", PROMPTS, &format!("{SSG_OVER_CFG}, batch: 2"));
+    let single = go(place.path(), &text, "single", None).unwrap();
+    let out = place.path().join("out");
+    for index in [2, 0, 1] {
+        let worker = Worker { shard: Shard::new(index, 3).unwrap(), from: "a test".into() };
+        let prepared = prepare(place.path(), &text).unwrap();
+        let summary = run_shard(&prepared, &RunOptions::new(&out), &worker).unwrap();
+        assert_eq!((summary.made, summary.found), (1, 0));
+    }
+    assert_eq!(merge(&out).unwrap().images, 3);
+    let picture = |image: usize| images::read(&out.join(format!("images/{image:05}.png"))).unwrap();
+    assert_eq!((0..3).map(picture).collect::<Vec<_>>(), single);
 }
 
 #[test]

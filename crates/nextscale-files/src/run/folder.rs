@@ -285,6 +285,48 @@ mod tests {
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
+    #[test]
+    fn shards_go_where_no_other_run_is_and_are_merged_beside_themselves() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        let shards = target.join(SHARDS);
+        assert_eq!(place_of_shards(&target, &manifest()).unwrap(), Some(shards.clone()));
+        fs::create_dir_all(&shards).unwrap();
+        assert_eq!(place_of_shards(&target, &manifest()).unwrap(), Some(shards.clone()));
+        let error = open(&target, &manifest()).unwrap_err().to_string();
+        assert!(error.contains("`nextscale merge`"), "{error}");
+        let merging = RunFolder::open_for_merge(&target, &manifest(), "()").unwrap();
+        fs::write(merging.image(0, 0), b"x").unwrap();
+        // Killed while it was finished.
+        fs::rename(merging.path().join("images"), target.join("images")).unwrap();
+        drop(merging);
+        let merging = RunFolder::open_for_merge(&target, &manifest(), "()").unwrap();
+        assert_eq!(merging.missing(0), [1, 2]);
+        merging.finish().unwrap();
+        assert!(
+            shards.is_dir() && target.join(MANIFEST).exists() && target.join("images/00000.png").exists()
+        );
+        // Complete: nothing is left to make.
+        assert_eq!(place_of_shards(&target, &manifest()).unwrap(), None);
+        let other = Manifest { config: "d".into(), ..manifest() };
+        assert!(place_of_shards(&target, &other).unwrap_err().to_string().contains("another config"));
+    }
+
+    #[test]
+    fn shards_are_refused_beside_something_else_and_beside_a_run_without_them() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("thesis.tex"), b"x").unwrap();
+        let error = place_of_shards(root.path(), &manifest()).unwrap_err().to_string();
+        assert!(error.contains("is not a run folder"), "{error}");
+        let target = root.path().join("out");
+        let folder = open(&target, &manifest()).unwrap();
+        let error = place_of_shards(&target, &manifest()).unwrap_err().to_string();
+        assert!(error.contains("out.partial is an unfinished run without shards"), "{error}");
+        folder.discard_if_empty();
+        drop(folder);
+        assert!(place_of_shards(&target, &manifest()).unwrap().is_some());
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_link_to_a_folder_and_a_path_with_points_are_that_folder() {

@@ -23,12 +23,12 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the weights, for `count` images.
+    /// Reads the weights, for `count` images of these conditions.
     pub fn new(
         prepared: &Prepared,
         options: &RunOptions,
         device: &Device,
-        count: u64,
+        (count, conditions): (u64, &[Condition]),
         summary: &mut Summary,
     ) -> Result<Self> {
         let loading = Instant::now();
@@ -37,7 +37,7 @@ impl Loaded {
             device,
             dtype: options.dtype,
             with_encoder: config.edit.is_some(),
-            conditions: &prepared.conditions,
+            conditions,
         })?;
         let given = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
         summary.kept = given.as_ref().map(|given| Kept::new(given.reconstruction));

@@ -157,7 +157,7 @@ fn fill(
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
     let traces = traces(prepared, options);
     if count > 0 {
-        let loaded = Loaded::new(prepared, options, device, count, summary)?;
+        let loaded = Loaded::new(prepared, options, device, (count, &prepared.conditions), summary)?;
         for (variant, trace) in traces.iter().enumerate() {
             let job = Job::new(prepared, options, variant, &loaded, &bar)?;
             let part = Missing { prepared, folder, variant, missing: &missing[variant] };

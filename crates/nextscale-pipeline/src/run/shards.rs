@@ -1,11 +1,13 @@
 //! A run's shard: some of its images, in pieces that `merge` puts together.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
 use indicatif::ProgressBar;
+use nextscale_core::Condition;
 use nextscale_files::run::{Manifest, image_name, place_of_shards};
 use nextscale_shards::{Claims, FORMAT, Fact, Record, Shard, ShardFolder};
 use serde::{Deserialize, Serialize};
@@ -152,7 +154,12 @@ fn fill(
     let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
     bar.set_length(count);
     options.stop.check()?;
-    let loaded = Loaded::new(prepared, options, device, count, summary)?;
+    // Texts of other shards need not be encoded here.
+    let claimed: BTreeSet<u64> =
+        claims.iter().flat_map(|claims| &claims.mine).flat_map(|claim| claim.range.clone()).collect();
+    let conditions: Vec<Condition> =
+        claimed.into_iter().map(|image| prepared.conditions[image as usize].clone()).collect();
+    let loaded = Loaded::new(prepared, options, device, (count, &conditions), summary)?;
     let traced = options.trace.is_some();
     for (variant, claims) in claims.into_iter().enumerate() {
         let job = Job::new(prepared, options, variant, &loaded, &bar)?;
