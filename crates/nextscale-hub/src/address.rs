@@ -1,7 +1,5 @@
 use std::fmt::{Display, Formatter};
 
-use crate::{Error, Result};
-
 /// How the address of a file begins.
 pub const SCHEME: &str = "hf://";
 /// The revision of an address without one.
@@ -18,13 +16,25 @@ pub struct Address {
     path: String,
 }
 
+/// Why a text is not the address of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{given:?} is not an address in a repository: {problem}; write hf://OWNER/NAME/FILE, or hf://OWNER/NAME@REVISION/FILE"
+)]
+pub struct NotAnAddress {
+    /// What was given.
+    pub given: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
 impl Address {
     /// Reads an address.
     ///
     /// # Errors
     /// If it is not one, with what is wrong.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |problem: String| Error::Address { given: text.into(), problem };
+    pub fn parse(text: &str) -> Result<Self, NotAnAddress> {
+        let wrong = |problem: String| NotAnAddress { given: text.into(), problem };
         let Some(rest) = text.strip_prefix(SCHEME) else {
             return Err(wrong(format!("it does not begin with {SCHEME}")));
         };
@@ -43,12 +53,17 @@ impl Address {
     ///
     /// # Errors
     /// If a part cannot be one, with what is wrong.
-    pub fn new(repo: &str, revision: Option<&str>, path: &str) -> Result<Self> {
-        let wrong = |problem: String| Error::Address { given: format!("{SCHEME}{repo}/{path}"), problem };
+    pub fn new(repo: &str, revision: Option<&str>, path: &str) -> Result<Self, NotAnAddress> {
+        let wrong = |problem: String| NotAnAddress { given: format!("{SCHEME}{repo}/{path}"), problem };
         Self::build(repo.into(), revision.unwrap_or(MAIN).into(), path.into(), &wrong)
     }
 
-    fn build(repo: String, revision: String, path: String, wrong: &dyn Fn(String) -> Error) -> Result<Self> {
+    fn build(
+        repo: String,
+        revision: String,
+        path: String,
+        wrong: &dyn Fn(String) -> NotAnAddress,
+    ) -> Result<Self, NotAnAddress> {
         let names: Vec<&str> = repo.split('/').collect();
         if names.len() != 2 || !names.iter().all(|name| is_name(name)) {
             return Err(wrong(format!("`{repo}` is not the name of a repository")));
@@ -187,7 +202,7 @@ mod tests {
         ];
         for text in cases {
             let error = Address::parse(text).unwrap_err();
-            assert!(matches!(error, Error::Address { .. }) && error.is_usage(), "{text}: {error}");
+            assert!(error.to_string().contains("not an address"), "{text}: {error}");
         }
     }
 }

@@ -1,21 +1,14 @@
 use std::path::PathBuf;
 
-use crate::Address;
+use crate::{Address, NotAnAddress};
 
 /// Why a file cannot be had. Each message names the file, its repository and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Not the address of a file.
-    #[error(
-        "{given:?} is not an address in a repository: {problem}; write hf://OWNER/NAME/FILE, or hf://OWNER/NAME@REVISION/FILE"
-    )]
-    Address {
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Address(#[from] NotAnAddress),
     /// An environment variable has a value that cannot be used.
     #[error("{name}: {problem}")]
     Variable {
@@ -181,10 +174,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Whether the request is at fault, and not the network, the server or the disk.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Address { .. } | Self::Variable { .. } | Self::Offline { .. } | Self::Missing { .. }
-        )
+        matches!(self, Self::Address(_) | Self::Variable { .. } | Self::Offline { .. } | Self::Missing { .. })
     }
 
     /// Whether the file's server failed rather than answered, so that what is in the cache is the best there

@@ -28,7 +28,7 @@ mod error;
 mod fetch;
 mod watch;
 
-pub use address::{Address, SCHEME};
+pub use address::{Address, NotAnAddress, SCHEME};
 pub use cache::{Cache, CachedFile};
 pub use digest::Digest;
 pub use environment::{Environment, Token};

@@ -64,7 +64,7 @@ mod on {
             true => Error::Config(node.error(error.to_string())),
             false => Error::Fetch { message: error.to_string(), usage: false },
         };
-        let address = nextscale_hub::Address::parse(address).map_err(placed)?;
+        let address = nextscale_hub::Address::parse(address).map_err(|error| placed(error.into()))?;
         let found = hub().map_err(placed)?.fetch(&address).map_err(placed)?;
         Ok((found.path, found.address.to_string()))
     }
