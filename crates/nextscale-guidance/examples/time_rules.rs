@@ -25,6 +25,8 @@ fn map(grid: Grid, seed: u64) -> Result<LogitMap> {
 }
 
 fn main() -> Result<()> {
+    // As the program does; otherwise every result is in fresh pages.
+    nextscale_kernels::allocator::tune();
     let schedule = ScaleSchedule::square(&SIDES)?;
     let cfg: Arc<dyn Guidance> = Arc::new(Cfg::scale(1.5)?);
     let base: Arc<dyn Guidance> = Arc::new(Conditional);
