@@ -11,6 +11,8 @@ mod cli {
     pub mod help;
     pub mod interruption;
     pub mod kinds;
+    #[cfg(feature = "hub")]
+    pub mod models;
     pub mod neighbours;
     pub mod probe;
     pub mod program;

@@ -17,7 +17,7 @@ use super::overrides::Overrides;
 use super::say;
 use crate::pipeline::progress;
 
-/// Measured with random weights and without a config: one for models of classes, one for models of texts.
+/// The configs for random weights if none is given: one for models of classes, one for models of texts.
 const OF_CLASSES: (&str, &str) = ("var-d16.ron", include_str!("../../configs/var-d16.ron"));
 const OF_TEXTS: (&str, &str) = ("infinity-125m.ron", include_str!("../../configs/infinity-125m.ron"));
 

@@ -245,7 +245,7 @@ pub fn folder(path: &Path) -> Result<String, String> {
     ))
 }
 
-/// What `DIR/CELL` names; `None` if that is no ablation.
+/// What `DIR/CELL` names; `None` if `DIR` is not an ablation's folder.
 ///
 /// # Errors
 /// If it is, and has no such cell.

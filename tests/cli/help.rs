@@ -23,6 +23,7 @@ fn every_command_has_help() {
         "curves",
         "inspect",
         "list",
+        "models",
         "schema",
         "completions",
         "man",

@@ -209,7 +209,8 @@ fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_
     assert_eq!(place.files(), ["ablation.ron", "run.ron"]);
 }
 
-/// A reader that has gone, a full disk under the output, no terminal: none is an error of the work.
+/// A closed pipe, a full disk under the output, no terminal: none of these is an error of the
+/// command.
 #[cfg(target_os = "linux")]
 #[test]
 fn words_that_cannot_be_printed_do_not_end_a_command() {

@@ -28,5 +28,5 @@ pub use maker::Progress;
 pub use plan::Ablation;
 pub use reference::Reference;
 pub use report::Report;
-pub use run::{Options, run};
+pub use run::{Options, SHARDS_COMMAND, Said, Share, check_shards, run, run_shard};
 pub use store::Store;

@@ -160,6 +160,8 @@ pub struct Refinement<'a> {
     pub draw: &'a Draw,
     /// The draw's embedding by the tokenizer, `[batch, channels, h, w]`.
     pub embedding: &'a Tensor<4>,
+    /// The embedding of its tokens, in the same shape; the two differ if the draw is a mix.
+    pub tokens: &'a Tensor<4>,
     /// The source of randomness.
     pub noise: &'a dyn Noise,
 }

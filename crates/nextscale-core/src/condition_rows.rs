@@ -13,7 +13,7 @@ pub enum ConditionRows {
     Classes(Vec<Option<usize>>),
     /// Embeddings of variable length, as from a text encoder.
     Embeddings {
-        /// `[batch, longest, width]`; rows beyond an image's length may hold anything.
+        /// `[batch, longest, width]`; whether the rows outside the mask are read is up to the model.
         values: Tensor<3>,
         /// `[batch, longest]`, true where the image has a row.
         mask: Tensor<2, Bool>,

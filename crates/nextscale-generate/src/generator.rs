@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::Tensor;
 use nextscale_backbones::Refinement;
 use nextscale_core::noise::Noise;
-use nextscale_core::{Condition, Error as CoreError, PassPlan};
+use nextscale_core::{Condition, Draw, Error as CoreError, PassPlan};
 use nextscale_guidance::{Guidance, History};
 
 use crate::edit::Edit;
@@ -120,11 +120,26 @@ impl Generator {
                 let moment = Moment { scale: k, schedule, images, noise: &*self.noise };
                 self.sampler.draw(&guided, &moment)
             })?;
-            timed(observer, Part::Canvas, &device, || {
+            let (embedding, tokens) = timed(observer, Part::Canvas, &device, || {
                 let embedding = tokenizer.embed(&draw, k)?;
-                let refinement =
-                    Refinement { scale: k, images, draw: &draw, embedding: &embedding, noise: &*self.noise };
-                let refined = sessions.refine(&refinement)?;
+                let tokens = match draw.weights {
+                    Some(_) => tokenizer.embed(&Draw::tokens(draw.tokens.clone()), k)?,
+                    None => embedding.clone(),
+                };
+                Ok::<_, CoreError>((embedding, tokens))
+            })?;
+            let refined = timed(observer, Part::Backbone, &device, || {
+                sessions.refine(&Refinement {
+                    scale: k,
+                    images,
+                    draw: &draw,
+                    embedding: &embedding,
+                    tokens: &tokens,
+                    noise: &*self.noise,
+                })
+            })?;
+            let residual = refined.as_ref().map(|refined| refined.clone() - embedding.clone());
+            timed(observer, Part::Canvas, &device, || {
                 let embedding = refined.unwrap_or(embedding);
                 let embedding = match &self.edit {
                     Some(edit) => edit.mix(tokenizer, embedding, sessions.canvas(), k, images)?,
@@ -138,6 +153,7 @@ impl Generator {
                 prior: prior.as_ref(),
                 guided: &guided,
                 draw: &draw,
+                residual: residual.as_ref(),
                 canvas: sessions.canvas(),
             })?;
         }

@@ -54,6 +54,8 @@ pub struct Seen<'a> {
     pub guided: &'a LogitMap,
     /// What was drawn.
     pub draw: &'a Draw,
+    /// The continuous part that the backbone added to the draw's embedding, `[batch, channels, h, w]`, if any.
+    pub residual: Option<&'a Tensor<4>>,
     /// The canvas after the scale.
     pub canvas: &'a Canvas,
 }

@@ -11,7 +11,7 @@ use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength};
 
 /// A rule l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of a worse pass; b
-/// itself where w is 0. Whoever implements it implements [`Guidance`].
+/// itself where w is 0. An implementation of this trait implements [`Guidance`].
 pub trait Contrast: Any + Clone + Debug + Send + Sync {
     /// The rule of b.
     fn base(&self) -> &Arc<dyn Guidance>;
@@ -63,7 +63,8 @@ impl<T: Contrast> Guidance for T {
             Ok(worse) if weight(self, k, schedule) != 0.0 => {
                 passes.union(Passes::CONDITIONAL).union(worse.into())
             }
-            // Settings without such a pass are refused when the rule is made; guiding with them says why.
+            // Settings without such a pass are refused when the rule is created; guiding with them
+            // reports the reason.
             _ => passes,
         }
     }

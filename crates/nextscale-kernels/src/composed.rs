@@ -33,6 +33,11 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     layer_norm(x, eps) * (scale + 1.0) + shift
 }
 
+pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
+    let size = (x.clone() * x.clone()).mean_dim(2);
+    x / (size + eps).sqrt() * scale + shift
+}
+
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let grouped = x.reshape([batch, groups, channels / groups * height * width]);
@@ -127,4 +132,12 @@ pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
     let (a, b, cosine, sine) = (part(&pairs, 0), part(&pairs, 1), part(&turns, 0), part(&turns, 1));
     let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
     Tensor::cat(vec![first, a * sine + b * cosine], 4).reshape(shape)
+}
+
+pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
+    let [images, positions, _, width] = turns.dims();
+    let part = |i: usize| turns.clone().slice_dim(2, i..i + 1).reshape([images, positions, 1, width]);
+    let low = x.clone().slice_dim(3, 0..width / 2);
+    let high = x.clone().slice_dim(3, width / 2..width);
+    x * part(0) + Tensor::cat(vec![-high, low], 3) * part(1)
 }

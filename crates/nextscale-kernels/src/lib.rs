@@ -38,7 +38,10 @@ mod precision;
 mod product;
 mod raw;
 mod reduce;
+mod rms_norm;
 mod rotate;
+mod rotate_halves;
+mod route;
 mod rows;
 mod softmax;
 mod tiles;
@@ -57,6 +60,7 @@ pub use extension::Values;
 use extension::apply;
 use precision::Precision;
 pub use product::rounds;
+pub use route::route;
 
 /// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
 /// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.
@@ -173,6 +177,20 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     apply(layer_norm::Modulate { eps: eps as f32 }, inputs).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::layer_norm_modulate(x, scale, shift, eps)
+    })
+}
+
+/// `x/√(mean of x² + eps) · scale + shift` for x `[batch, length, channels]`, scale and shift `[batch, 1,
+/// channels]`: a root-mean-square norm, with the modulation of an adaptive norm. Other shapes of scale and
+/// shift that broadcast to x's work too, more slowly.
+pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
+    if !(per_image(&x, &scale) && per_image(&x, &shift)) || x.dims().contains(&0) {
+        return composed::rms_norm_modulate(x, scale, shift, eps);
+    }
+    let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
+    extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32)).unwrap_or_else(|inputs| {
+        let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
+        composed::rms_norm_modulate(x, scale, shift, eps)
     })
 }
 
@@ -373,6 +391,27 @@ pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
     }
     apply(rotate::Rotate, [x.into_dispatch(), turns.into_dispatch()])
         .unwrap_or_else(|[x, turns]| composed::rotate(Tensor::from_dispatch(x), Tensor::from_dispatch(turns)))
+}
+
+/// Rotary position embedding over the halves of a head: `x·cos + (−x_high, x_low)·sin` for x `[batch,
+/// positions, heads, width]`, turns `[batch or 1, positions, 2, width]`, the cosines of every channel before
+/// the sines. Where the two channels of a pair have different angles it is no rotation. Turns are constants.
+pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
+    let [batch, positions, heads, width] = x.dims();
+    let [images, ..] = turns.dims();
+    assert!(
+        turns.dims() == [images, positions, 2, width]
+            && [1, batch].contains(&images)
+            && width.is_multiple_of(2),
+        "{positions} positions of heads of {width} channels in {batch} images are not turned by {:?}",
+        turns.dims()
+    );
+    if batch * positions * heads * width == 0 {
+        return x;
+    }
+    extension::outside([x.into_dispatch(), turns.into_dispatch()], rotate_halves::turned).unwrap_or_else(
+        |[x, turns]| composed::rotate_halves(Tensor::from_dispatch(x), Tensor::from_dispatch(turns)),
+    )
 }
 
 /// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to

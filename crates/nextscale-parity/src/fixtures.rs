@@ -35,6 +35,17 @@ const INFINITY: &[(&str, &[u8])] = compiled_in![
     "vae.safetensors",
 ];
 
+/// Those of HART, 5 MB together.
+const HART: &[(&str, &[u8])] = compiled_in![
+    "hart/",
+    "hart/",
+    "main/llm/model.safetensors",
+    "main/reference.safetensors",
+    "main/reference_no_residual.safetensors",
+    "main/reference_smooth.safetensors",
+    "tokenizer/model.safetensors",
+];
+
 /// Groups of the fixture tokenizer's norms.
 pub const GROUPS: usize = 4;
 
@@ -107,7 +118,9 @@ impl Fixtures {
         if let Some(folder) = &self.folder {
             return Ok(Fixture(WeightFile::open(folder.join(name))?));
         }
-        let Some((_, bytes)) = COMPILED_IN.iter().chain(INFINITY).find(|(known, _)| *known == name) else {
+        let Some((_, bytes)) =
+            COMPILED_IN.iter().chain(INFINITY).chain(HART).find(|(known, _)| *known == name)
+        else {
             return Err(CoreError::setting("fixture", format!("{name} is not part of the program")).into());
         };
         Ok(Fixture(WeightFile::from_bytes(*bytes, format!("the compiled-in {name}"))?))

@@ -1,5 +1,5 @@
 //! Parity with upstream's code: the numbers that the original PyTorch implementation computes from tiny
-//! models with random weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity`),
+//! models with random weights (`tests/fixtures/var/README.md`, and some of `tests/fixtures/infinity` and `tests/fixtures/hart`),
 //! compiled in, and how far this program differs from them on any device.
 //!
 //! Both the crates' golden tests and `nextscale selfcheck` call these functions, so that each comparison is
@@ -11,6 +11,7 @@ mod following;
 mod gap;
 pub mod generation;
 pub mod guidance;
+pub mod hart;
 mod host;
 pub mod infinity;
 mod line;
@@ -43,7 +44,7 @@ pub struct Setting<'a> {
 type Group = (&'static str, fn(&Setting<'_>) -> Result<Vec<Line>>);
 
 /// Every group; each depends on those before it.
-const CHECKS: [Group; 8] = [
+const CHECKS: [Group; 9] = [
     ("loading", loading::lines),
     ("priors", priors::lines),
     ("tokenizer", tokenizer::lines),
@@ -52,6 +53,7 @@ const CHECKS: [Group; 8] = [
     ("sampler", sampler::lines),
     ("generation", generation::lines),
     ("infinity", infinity::lines),
+    ("hart", hart::lines),
 ];
 
 /// Makes all comparisons; `show` receives each line when it is ready. A group that cannot be computed is one

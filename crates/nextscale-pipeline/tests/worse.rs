@@ -1,5 +1,5 @@
-//! Rules that lead away from a worse prediction, with a model: what the worse passes are, and that images
-//! stay their own.
+//! Rules that guide away from a worse prediction, run on a model: the worse passes, and that images
+//! do not affect each other.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn watched(rule: Arc<dyn Guidance>, conditions: &[Condition]) -> Watched {
     watched
 }
 
-/// A backbone's conditional logits at every scale on inputs that are given.
+/// A backbone's conditional logits at every scale on given inputs.
 fn logits_on(
     backbone: &dyn Backbone,
     model: &Model,
@@ -73,7 +73,7 @@ fn two() -> [Condition; 2] {
     [Condition::Class(3), Condition::Class(7)]
 }
 
-/// A prefix of zeros everywhere is what a model sees that was never told anything.
+/// With `Zeros` at every position, the corrupted prefix contains nothing that was drawn.
 #[test]
 fn vpg_leads_away_from_what_the_model_says_on_its_corrupted_prefix() {
     let (model, conditions) = (model("aln"), two());
@@ -185,7 +185,7 @@ fn a_config_names_the_weak_model_and_its_weights_are_part_of_the_run() {
     assert!(one.resolved().get("guides").unwrap().to_string().contains("var_saln"));
     // Read back, the resolved config is the same run.
     assert_eq!(prepare(&one.resolved().to_ron_string()).unwrap().identity(), one.identity());
-    // A rule that does not read it makes the same images without.
+    // A rule that does not read the guide makes the same images without it.
     let (unread, without) = (
         of("var_saln.safetensors", "Cfg(scale: 2.0)"),
         prepare(&common::config("PerClass(1)", "guidance: Cfg(scale: 2.0)")).unwrap(),

@@ -21,6 +21,9 @@
 //! # }
 //! ```
 //!
+//! A language model encodes prompts too ([`PaddedEncoder`], Qwen2): padded to one length, possibly after a
+//! system prompt, and with rows for the padding.
+//!
 //! A small encoder that is trained together with its backbone is also a [`T5`]: [`T5Config::init`] creates
 //! one and [`word_level`] its vocabulary.
 
@@ -28,8 +31,11 @@ mod cache;
 mod character_map;
 mod encoder;
 mod error;
+mod linear;
+mod padded;
 mod prompt_file;
 mod prompt_tokenizer;
+mod qwen2;
 mod rows;
 mod sentencepiece;
 mod t5;
@@ -39,8 +45,10 @@ mod word_level;
 pub use cache::TextCache;
 pub use encoder::{Encoded, TextEncoder};
 pub use error::{Error, Result};
+pub use padded::{PaddedEncoded, PaddedEncoder, PaddedRows, PaddedTokenizer, PaddedTokens};
 pub use prompt_file::read_prompts;
 pub use prompt_tokenizer::{MAX_TOKENS, PromptTokenizer, Tokens};
+pub use qwen2::{Qwen2, Qwen2Config};
 pub use rows::TextRows;
 pub use t5::{Named, T5, T5Config, bucket};
 pub use warning::Warning;

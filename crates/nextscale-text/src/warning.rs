@@ -15,6 +15,17 @@ pub enum Warning {
         /// How many tokens it has.
         tokens: usize,
     },
+    /// A prompt has more tokens than the model reads, and is cut at its end.
+    Cut {
+        /// The prompt's index, from 0.
+        index: usize,
+        /// The prompt.
+        prompt: String,
+        /// How many tokens it has.
+        tokens: usize,
+        /// How many are read.
+        most: usize,
+    },
     /// A prompt is empty, which differs from no prompt.
     Empty {
         /// The prompt's index, from 0.
@@ -45,6 +56,12 @@ impl fmt::Display for Warning {
                 index + 1,
                 shortened(prompt),
                 MAX_TOKENS - 1
+            ),
+            Self::Cut { index, prompt, tokens, most } => write!(
+                f,
+                "prompt {} ({:?}) has {tokens} tokens; only the first {most} are read; shorten it",
+                index + 1,
+                shortened(prompt)
             ),
             Self::Empty { index } => write!(
                 f,

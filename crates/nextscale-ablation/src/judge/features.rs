@@ -182,10 +182,10 @@ impl Judge for FeatureJudge {
         }
         let kernel =
             measures.iter().find(|measure| measure.name.starts_with("KID")).map(|measure| &measure.name);
-        let better = kernel.map_or(String::new(), |kernel| format!("; {kernel} bears few images better"));
+        let better = kernel.map_or(String::new(), |kernel| format!("; {kernel} needs fewer images"));
         Some(format!(
             "rank-deficient covariance: {few} images for {dims} features; {name} is far too high, and only comparable between \
-             sets of as many images{better}"
+             sets of equal size{better}"
         ))
     }
 
@@ -272,7 +272,7 @@ mod tests {
         assert!(judge.protocol().contains("noise, 12 images"), "{}", judge.protocol());
         let told = judge.caution(0, 5000).unwrap();
         assert!(told.contains("12 images for 1280 features; FD-Lite0 is far too high"), "{told}");
-        assert!(told.ends_with("KID-Lite0 bears few images better"), "{told}");
+        assert!(told.ends_with("KID-Lite0 needs fewer images"), "{told}");
         assert_eq!(judge.caution(1, 12), None);
     }
 

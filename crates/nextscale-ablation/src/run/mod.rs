@@ -1,7 +1,10 @@
 //! From an ablation file to a folder of images with judges' rows.
 
+mod shards;
 mod timing;
 mod tune;
+
+pub use shards::{SHARDS_COMMAND, Said, Share, check_shards, run_shard};
 
 use std::path::{Path, PathBuf};
 

@@ -99,7 +99,7 @@ pub(crate) struct Modulation {
 
 impl Modulation {
     /// Splits `[rows, 1, 6·width]` in upstream's order: γ1 γ2 s1 s2 b1 b2.
-    fn split(six: Tensor<3>) -> Self {
+    pub(crate) fn split(six: Tensor<3>) -> Self {
         let width = six.dims()[2] / 6;
         let part = |i: usize| six.clone().slice_dim(2, i * width..(i + 1) * width);
         Self {

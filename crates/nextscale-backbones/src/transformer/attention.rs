@@ -41,6 +41,9 @@ pub struct Attention {
     scale_mul: Option<Param<Tensor<4>>>,
     #[module(skip)]
     heads: usize,
+    /// The name of the weight of queries, keys and values.
+    #[module(skip)]
+    joint: &'static str,
 }
 
 /// Queries, keys and values, each `[rows, positions, heads, head width]`.
@@ -59,12 +62,29 @@ impl Projected {
         let [queries, keys] = [self.queries, self.keys].map(|x| kernels::rotate(x, turns.clone()));
         Self { queries, keys, ..self }
     }
+
+    /// Queries and keys with the halves of their channels turned, by `[rows or 1, positions, 2, head width]`.
+    pub fn turned_by_halves(self, turns: &Tensor<4>) -> Self {
+        let [queries, keys] = [self.queries, self.keys].map(|x| kernels::rotate_halves(x, turns.clone()));
+        Self { queries, keys, ..self }
+    }
 }
 
 impl Attention {
     pub(crate) fn build<S: Supply>(
         supply: &mut S,
         prefix: &str,
+        [width, heads]: [usize; 2],
+        kind: AttentionKind,
+    ) -> Result<Self, S::Error> {
+        Self::build_as(supply, prefix, "mat_qkv", [width, heads], kind)
+    }
+
+    /// The same where the weight of queries, keys and values has the name `joint`.
+    pub(crate) fn build_as<S: Supply>(
+        supply: &mut S,
+        prefix: &str,
+        joint: &'static str,
         [width, heads]: [usize; 2],
         kind: AttentionKind,
     ) -> Result<Self, S::Error> {
@@ -76,9 +96,10 @@ impl Attention {
             scale_mul,
             q_bias: supply.param(&format!("{prefix}q_bias"), [width])?,
             v_bias: supply.param(&format!("{prefix}v_bias"), [width])?,
-            qkv: supply.matrix(&format!("{prefix}mat_qkv.weight"), width, 3 * width)?,
+            qkv: supply.matrix(&format!("{prefix}{joint}.weight"), width, 3 * width)?,
             proj: linear(supply, &format!("{prefix}proj"), width, width)?,
             heads,
+            joint,
         })
     }
 
@@ -88,7 +109,7 @@ impl Attention {
         }
         names.push(Named::new(format!("{prefix}q_bias"), Value::One(&self.q_bias)));
         names.push(Named::new(format!("{prefix}v_bias"), Value::One(&self.v_bias)));
-        names.push(Named::new(format!("{prefix}mat_qkv.weight"), Value::Matrix(&self.qkv)));
+        names.push(Named::new(format!("{prefix}{}.weight", self.joint), Value::Matrix(&self.qkv)));
         list_linear(&self.proj, &format!("{prefix}proj"), names);
     }
 

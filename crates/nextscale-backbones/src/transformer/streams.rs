@@ -101,6 +101,18 @@ impl Streams {
         (!whole).then_some(ranges)
     }
 
+    /// The rows of a pass; `None` if it does not run.
+    pub fn rows_of(&self, pass: &Pass) -> Option<Range<usize>> {
+        let place = self.streams.iter().position(|stream| *stream == Stream::of(pass))?;
+        Some(place * self.batch..(place + 1) * self.batch)
+    }
+
+    /// The rows of the first stream under this condition.
+    pub fn rows_on(&self, side: PassCondition) -> Option<Range<usize>> {
+        let place = self.streams.iter().position(|stream| stream.side == side)?;
+        Some(place * self.batch..(place + 1) * self.batch)
+    }
+
     /// The streams that run the block that is `layer` from the end (the last is 1).
     pub fn in_block(&self, layer: usize) -> Self {
         self.those(|stream| stream.perturbed(layer) != Some(PerturbationKind::Skip))

@@ -3,6 +3,7 @@
 
 mod aspect;
 mod open;
+mod published;
 mod random;
 mod texts;
 pub mod training;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::infinity::InfinityConfig;
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_config::settings::{
+    Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
+};
 use nextscale_core::ScaleSchedule;
 use nextscale_files::Hash;
 use nextscale_text::{PromptTokenizer, T5Config, TextEncoder};
@@ -24,7 +27,7 @@ use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::{LoadError, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
+use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Published, Result};
 
 /// A top-level tensor of every transformer of the family.
 const MARKER: &str = "cfg_uncond";
@@ -50,6 +53,14 @@ impl ModelFamily for InfinityFamily {
         } else {
             None
         }
+    }
+
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        InfinityConfig::is_of(file)
+    }
+
+    fn published(&self) -> &'static [Published] {
+        published::ALL
     }
 
     fn marks(&self) -> Vec<String> {
@@ -224,6 +235,11 @@ impl Settings for InfinityFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: vec![Form {
+                example: "Infinity(\"125m\")",
+                about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
+                schema: leaf::<String>,
+            }],
         }
     }
 

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use nextscale_backbones::TextConditioner;
 use nextscale_backbones::infinity::{InfinityConfig, Initialisation};
 use nextscale_config::Node;
-use nextscale_core::random::{fnv1a, splitmix64};
 use nextscale_core::{Condition, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::bitwise::BsqVaeConfig;
 
-use super::{aspect, texts};
+use super::aspect;
+use crate::prompts::random_rows;
 use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The prefix of this family's sizes.
@@ -127,23 +127,10 @@ impl OpenModel for RandomInfinity {
     }
 }
 
-/// Rows of prompts in place of an encoder's: one per word and one for the end, uniform around zero with
-/// variance 1.
+/// Rows of prompts in place of an encoder's: one per word and one for the end.
 fn rows(conditions: &[Condition], width: usize, most: usize, device: &Device) -> Vec<(String, Tensor<2>)> {
-    let row = |prompt: &str| {
-        let count = (prompt.split_whitespace().count() + 1).min(most);
-        let start = fnv1a(prompt);
-        let value = |i| {
-            let unit = (splitmix64(start, i) >> 11) as f64 / (1u64 << 53) as f64;
-            ((2.0 * unit - 1.0) * 3f64.sqrt()) as f32
-        };
-        let values: Vec<f32> = (0..(count * width) as u64).map(value).collect();
-        (prompt.to_owned(), Tensor::from_data(TensorData::new(values, [count, width]), device))
-    };
-    let mut prompts = texts::prompts(conditions);
-    prompts.sort_unstable();
-    prompts.dedup();
-    prompts.into_iter().map(row).collect()
+    let count = |prompt: &str| (prompt.split_whitespace().count() + 1).min(most);
+    random_rows(conditions, width, count, device)
 }
 
 #[cfg(test)]

@@ -8,24 +8,10 @@ use nextscale_backbones::{TextConditioner, infinity::Infinity};
 use nextscale_core::Condition;
 use nextscale_text::{TextCache, TextEncoder, TextRows, Warning};
 
+use crate::prompts::prompts;
 use crate::{Error, Result};
 
-/// Every text of a run: the prompts in the images' order, then the negative prompts.
-pub(super) fn prompts(conditions: &[Condition]) -> Vec<&str> {
-    let shown = conditions.iter().filter_map(|condition| text(condition.shown()));
-    let avoided: BTreeSet<&str> =
-        conditions.iter().filter_map(|condition| text(condition.avoided())).collect();
-    shown.chain(avoided).collect()
-}
-
-fn text(condition: &Condition) -> Option<&str> {
-    match condition {
-        Condition::Prompt(text) => Some(text),
-        _ => None,
-    }
-}
-
-/// Remarks on prompts that a person should read before they are encoded.
+/// Warnings about prompts, to be shown before they are encoded.
 ///
 /// # Errors
 /// If a prompt cannot be tokenized, or has more tokens than the transformer has rows for the null condition.
@@ -83,21 +69,4 @@ pub(super) fn conditioner(backbone: &Infinity, rows: &TextRows, device: &Device)
     });
     let each = each.collect::<Result<Vec<_>>>()?;
     Ok(TextConditioner::new(backbone.null_text(), each)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prompts_are_those_of_the_images_and_then_the_negatives() {
-        let prompt = |text: &str| Condition::Prompt(text.into());
-        let conditions = [
-            prompt("b").avoiding(prompt("x")),
-            prompt("a"),
-            Condition::Null,
-            prompt("a").avoiding(prompt("x")),
-        ];
-        assert_eq!(prompts(&conditions), ["b", "a", "a", "x"]);
-    }
 }

@@ -2,6 +2,7 @@
 //! conditioned on classes.
 
 mod open;
+mod published;
 mod random;
 pub mod training;
 
@@ -13,14 +14,19 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::var::{SCALES_256, SCALES_512, VarConfig};
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_config::settings::{
+    Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
+};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::hybrid::HybridVq;
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
-use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
+use crate::{
+    Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Published, Result, fingerprint,
+};
 
 /// The family.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,11 +40,19 @@ impl ModelFamily for VarFamily {
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>> {
         if has(file, BACKBONE) {
             Some(transformer(file))
-        } else if has(file, TOKENIZER) {
+        } else if is_tokenizer(file) {
             Some(tokenizer(file))
         } else {
             None
         }
+    }
+
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        has(file, BACKBONE)
+    }
+
+    fn published(&self) -> &'static [Published] {
+        published::ALL
     }
 
     fn marks(&self) -> Vec<String> {
@@ -54,7 +68,7 @@ impl ModelFamily for VarFamily {
         image: (usize, usize),
         device: &Device,
     ) -> Option<Result<Arc<dyn Tokenizer>>> {
-        has(file, TOKENIZER).then(|| {
+        is_tokenizer(file).then(|| {
             let file = file.rooted(TOKENIZER)?;
             let config = VqvaeConfig::infer(&file, None)?;
             let scales = scales(&file, &config, image)?;
@@ -89,6 +103,11 @@ const TOKENIZER: &str = "quantize.embedding.weight";
 /// Whether a file has a tensor, or several under different prefixes.
 fn has(file: &WeightFile, marker: &str) -> bool {
     file.rooted(marker).map_or(true, |file| file.info(marker).is_some())
+}
+
+/// Whether a file is a tokenizer of this family: the hybrid one has the same tensors in a dictionary.
+fn is_tokenizer(file: &WeightFile) -> bool {
+    has(file, TOKENIZER) && !HybridVq::is_of(file)
 }
 
 fn transformer(file: &WeightFile) -> Result<String, String> {
@@ -139,8 +158,8 @@ fn said_scales(file: &WeightFile) -> Result<Option<ScaleSchedule>> {
     Ok(file.metadata().get("scales").map(|scales| scales.parse()).transpose()?)
 }
 
-/// The scales of a tokenizer by itself: those in its header, or else the published list for images of this
-/// size.
+/// The scales of a tokenizer without a transformer: those in its header, or else the published list
+/// for images of this size.
 fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Result<ScaleSchedule> {
     if let Some(scales) = said_scales(file)? {
         return Ok(scales);
@@ -165,7 +184,7 @@ fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Res
     )))
 }
 
-/// Upstream's own files, or ones in their form.
+/// Upstream's own files, or files in their format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VarFiles {
     /// The tokenizer's file.
@@ -183,7 +202,7 @@ impl Settings for VarFiles {
         let setting = |name, about, fallback, schema| Setting { name, about, fallback, schema };
         Description {
             name: "Var",
-            about: "VAR's own files, or ones in their form.",
+            about: "The files of VAR, or files in their format.",
             example: "Var(tokenizer: \"a.pth\", backbone: \"b.pth\")",
             settings: vec![
                 setting("tokenizer", "The tokenizer's file.", Fallback::MustBeGiven, leaf::<String>),
@@ -202,6 +221,11 @@ impl Settings for VarFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: vec![Form {
+                example: "Var(\"d16\")",
+                about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
+                schema: leaf::<String>,
+            }],
         }
     }
 

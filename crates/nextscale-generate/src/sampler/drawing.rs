@@ -15,6 +15,8 @@ pub(super) struct Drawing {
     pub filter: Filter,
     /// Whether a soft mix of classes is computed besides the class.
     pub more_smooth: bool,
+    /// How many of the last scales mix as the one before them.
+    pub smooth_held: usize,
 }
 
 impl Drawing {
@@ -26,6 +28,12 @@ impl Drawing {
         }
     }
 
+    /// How far a scale's mix is, 0 at the first scale.
+    fn progress(&self, moment: &Moment<'_>) -> f64 {
+        let last = moment.schedule.len().saturating_sub(1 + self.smooth_held);
+        moment.schedule.progress(moment.scale.min(last))
+    }
+
     pub fn on_host(&self, logits: &LogitMap, moment: &Moment<'_>) -> Result<Draw> {
         let place = moment.place(logits);
         let noise = self.more_smooth.then(|| moment.noise.exponential(&place));
@@ -33,7 +41,7 @@ impl Drawing {
             temperature: self.temperature,
             filter: self.filter,
             choice: &moment.noise.choice(&place),
-            smoothing: noise.as_deref().map(|noise| (noise, moment.schedule.progress(moment.scale))),
+            smoothing: noise.as_deref().map(|noise| (noise, self.progress(moment))),
         };
         host::sample(logits, &plan)
     }
@@ -55,7 +63,7 @@ impl Drawing {
         };
         let weights = self.more_smooth.then(|| {
             let noise = upload(moment.noise.exponential(&place), classes);
-            let mix = tensor::mix(x, noise, moment.schedule.progress(moment.scale));
+            let mix = tensor::mix(x, noise, self.progress(moment));
             mix.reshape([batch, positions, channels])
         });
         Draw { tokens: tokens.int().reshape([batch, positions, slots]), weights }

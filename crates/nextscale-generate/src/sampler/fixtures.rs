@@ -207,6 +207,7 @@ proptest! {
             top_p: top_p.into(),
             temperature: Strength::Constant(temperature),
             more_smooth: true,
+            smooth_held: None,
         };
         let (host, device) = (sampler.at(moment.scale, &schedule).on_host(&logits, &moment).unwrap(), sampler.at(moment.scale, &schedule).on_device(&logits, &moment));
         prop_assert_eq!(integers(host.tokens).unwrap(), integers(device.tokens).unwrap());
@@ -266,6 +267,7 @@ fn lists_over_scales_hold_at_their_scale() {
             temperature: Temperature::Constant(temperature),
             filter: Filter { top_k, top_p, min_p: 0.0 },
             more_smooth: false,
+            smooth_held: 0,
         };
         assert_eq!(sampler.at(k, &schedule), expected);
     }

@@ -8,17 +8,18 @@ use super::{Filter, Moment, PerScale, Sampler, divisors};
 
 /// Temperature, then top-k, then top-p, then a draw; 0 switches a filter off.
 ///
-/// VAR's sampler: one draw a slot. Lists over scales are those of FlexVAR (top-k 1 on its largest grids) and
-/// Switti.
+/// VAR's sampler: one draw per slot. Lists over scales are those of FlexVAR (top-k 1 on its largest
+/// grids) and Switti.
 #[derive(Debug, Clone, PartialEq, Settings)]
 pub struct TopKTopP {
-    /// Draw among so many of the likeliest classes, or `List([..])` with one number a scale; 0 is all.
+    /// Draw among this many of the likeliest classes, or `List([..])` with one number per scale; 0
+    /// is all.
     ///
     /// Every tie with the k-th is kept.
     #[setting(default = PerScale::All(0))]
     pub top_k: PerScale<usize>,
-    /// Draw among the likeliest classes that make up so much probability, from 0 to 1, or `List([..])` with
-    /// one number a scale; 0 is all.
+    /// Draw among the likeliest classes that together have this probability, from 0 to 1, or
+    /// `List([..])` with one number per scale; 0 is all.
     #[setting(default = PerScale::All(0.0))]
     pub top_p: PerScale<f64>,
     /// Above 0, a strength over scales: logits are divided by it.
@@ -29,11 +30,19 @@ pub struct TopKTopP {
     /// Draw a soft mix of codes instead of one: smoother images, and worse scores.
     #[setting(default = false)]
     pub more_smooth: bool,
+    /// How many of the last scales mix as the one before them, for `more_smooth`; by default none.
+    pub smooth_held: Option<usize>,
 }
 
 impl Default for TopKTopP {
     fn default() -> Self {
-        Self { top_k: 0.into(), top_p: 0.0.into(), temperature: Strength::Constant(1.0), more_smooth: false }
+        Self {
+            top_k: 0.into(),
+            top_p: 0.0.into(),
+            temperature: Strength::Constant(1.0),
+            more_smooth: false,
+            smooth_held: None,
+        }
     }
 }
 
@@ -47,6 +56,7 @@ impl TopKTopP {
                 min_p: 0.0,
             },
             more_smooth: self.more_smooth,
+            smooth_held: self.smooth_held.unwrap_or(0),
         }
     }
 }

@@ -78,6 +78,17 @@ impl Level {
         *DETECTED
     }
 
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Instructions::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => "avx512",
+        }
+    }
+
     /// Runs the kernel with this level's instructions.
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
@@ -192,7 +203,7 @@ impl Vector for Zmm {
     #[inline(always)]
     fn load(from: &[f32], at: usize) -> Self {
         let from = &from[at..at + 16];
-        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is asked for.
+        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is required.
         Zmm(unsafe { _mm512_loadu_ps(from.as_ptr()) })
     }
 

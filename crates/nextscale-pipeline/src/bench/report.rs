@@ -135,7 +135,7 @@ impl BenchReport {
     /// The report as JSON, ending in a newline.
     ///
     /// # Errors
-    /// If serialisation fails, which it has no reason to.
+    /// If serialisation fails, which is not expected.
     pub fn to_json(&self) -> serde_json::Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }

@@ -1,4 +1,4 @@
-//! The rules of a config, and next to each with SSG the same without it.
+//! The rules of a config, and for each with SSG the same rule without it.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl Twins {
         (1..self.own).map(beside).collect()
     }
 
-    /// A row a rule.
+    /// One row per rule.
     pub fn rows(&self, samples: &[Vec<Sample>], images: usize) -> Vec<Row> {
         let row = |(rule, samples): (&Rule, &Vec<Sample>)| {
             let spread = |seconds: &dyn Fn(&Sample) -> f64| Spread::of(samples.iter().map(seconds));

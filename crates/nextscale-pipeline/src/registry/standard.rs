@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use nextscale_families::{InfinityFamily, ModelSource, Shipped, VarFamily};
+use nextscale_families::{HartFamily, InfinityFamily, ModelSource, Shipped, VarFamily};
 use nextscale_guidance::{
     Apg, Autoguidance, Cfg, CfgInside, CfgZeroStar, Conditional, FrequencyCfg, Gated, MagnitudeCfg,
     PerturbedAttention, Rescale, SkipLayers, Ssg, Sum, Tcfg, Vpg,
 };
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
-use super::{Entry, Registry};
+use super::{Entry, Hub, Registry};
 use nextscale_generate::sampler::{Argmax, BitTemperature, EntropyTemperature, MinP, TopKTopP};
 
 impl Registry {
@@ -44,6 +44,8 @@ impl Registry {
             .with_sampler::<Argmax>()
             .with_family(VarFamily)
             .with_family(InfinityFamily)
+            .with_family(HartFamily)
+            .with(Entry::of(|model: Hub| Arc::new(model) as Arc<dyn ModelSource>))
             .with(Entry::of(|model: Shipped| Arc::new(model) as Arc<dyn ModelSource>))
     }
 }

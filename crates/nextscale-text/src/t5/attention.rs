@@ -4,9 +4,9 @@ use nextscale_kernels::{attention, softmax};
 use super::{
     config::T5Config,
     keys::{Named, Supply, Value},
-    linear::Linear,
     positions::Scores,
 };
+use crate::linear::Linear;
 
 /// Multi-head self-attention without scaling; positions and padding are a bias on the scores.
 #[derive(Module, Debug)]

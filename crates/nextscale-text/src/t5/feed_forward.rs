@@ -3,8 +3,8 @@ use burn::{module::Module, tensor::Tensor};
 use super::{
     config::T5Config,
     keys::{Named, Supply, Value},
-    linear::Linear,
 };
+use crate::linear::Linear;
 
 /// `wo(gelu(wi_0 x) ⊙ wi_1 x)`, GELU in its tanh form.
 #[derive(Module, Debug)]

@@ -15,10 +15,9 @@ use rayon::prelude::*;
 use super::{
     config::T5Config,
     keys::Supply,
-    linear::Linear,
     model::{EMBEDDING, T5},
 };
-use crate::Result;
+use crate::{Result, linear::Linear};
 
 impl T5Config {
     /// An encoder with fresh weights, initialised as by T5's authors: standard deviations that preserve the

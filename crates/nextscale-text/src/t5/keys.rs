@@ -7,7 +7,7 @@ use burn::{
     tensor::{Tensor, TensorData},
 };
 
-use super::linear::Linear;
+use crate::linear::Linear;
 
 /// The source of parameters when a model is built.
 pub(super) trait Supply {

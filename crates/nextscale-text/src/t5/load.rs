@@ -10,10 +10,9 @@ use nextscale_weights::{ExpectedTensors, WeightFile};
 use super::{
     config::T5Config,
     keys::Supply,
-    linear::Linear,
     model::{EMBEDDING, T5},
 };
-use crate::Result;
+use crate::{Result, linear::Linear};
 
 /// The table of embeddings under the encoder's own name; published files have one or both.
 const TIED: &str = "encoder.embed_tokens.weight";

@@ -14,7 +14,6 @@ mod fixtures;
 mod infer;
 mod init;
 mod keys;
-mod linear;
 mod load;
 mod model;
 mod norm;

@@ -44,10 +44,21 @@ impl MultiScaleVq {
         let config = VqvaeConfig::infer(&file, norm_groups.into())?;
         config.check(&schedule)?;
         config.expected(schedule.len(), with_encoder || has_encoder(&file)).check(&file)?;
-        let empty = Vqvae::empty(&config, schedule.len(), with_encoder, device);
+        let scales = Scales::new(schedule, config.phi, device);
+        Self::read(&file, config, scales, with_encoder, device)
+    }
+
+    /// Reads the values of a file whose names and shapes have been checked.
+    pub(crate) fn read(
+        file: &WeightFile,
+        config: VqvaeConfig,
+        scales: Scales,
+        with_encoder: bool,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let empty = Vqvae::empty(&config, scales.len(), with_encoder, device);
         let vqvae =
             keys::fill(empty, config.phi, device, |key, _| file.values(key).map(|(values, _)| values))?;
-        let scales = Scales::new(schedule, config.phi, device);
         Ok(Self { vqvae, scales, config })
     }
 
@@ -64,7 +75,7 @@ impl MultiScaleVq {
         tensors
     }
 
-    /// The header's metadata: settings that leave no trace in tensors, and the scales.
+    /// The header's metadata: settings that tensors do not show, and the scales.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
             ("norm_groups".into(), self.config.norm_groups.to_string()),

@@ -120,6 +120,11 @@ impl MultiScaleVq {
         Ok(Tensor::cat(each.map(|(k, canvas)| positions(self.scales.down(k + 1).apply(canvas))).collect(), 1))
     }
 
+    /// The same parameters on other scales.
+    pub(crate) fn with_scales(&self, scales: Scales) -> Self {
+        Self { scales, ..self.clone() }
+    }
+
     /// The canvas after every scale at that scale's own size, `[batch, channels, h, w]` each: upstream's
     /// experimental accumulation, which is not used in training.
     ///

@@ -22,8 +22,8 @@ impl PhiBank {
     }
 
     /// φ(h) = (1 - r)·h + r·conv(h) with the convolution `index`; the identity without one.
-    pub fn forward(&self, h: Tensor<4>, index: usize) -> Tensor<4> {
-        match self.convs.get(index) {
+    pub fn forward(&self, h: Tensor<4>, index: Option<usize>) -> Tensor<4> {
+        match index.and_then(|index| self.convs.get(index)) {
             Some(conv) => h.clone() * (1.0 - self.ratio) + conv.forward(h) * self.ratio,
             None => h,
         }

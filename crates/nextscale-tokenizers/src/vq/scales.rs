@@ -8,7 +8,7 @@ use crate::resize::Resize;
 #[derive(Debug, Clone)]
 pub struct Scales {
     schedule: ScaleSchedule,
-    phi: Vec<usize>,
+    phi: Vec<Option<usize>>,
     up: Vec<Resize>,
     down: Vec<Resize>,
     next: Vec<Resize>,
@@ -23,7 +23,7 @@ impl Scales {
             schedule.grids().iter().enumerate().map(|(k, &grid)| make(k, grid)).collect()
         };
         Self {
-            phi: (0..count).map(|k| phi.index(k, count)).collect(),
+            phi: (0..count).map(|k| Some(phi.index(k, count))).collect(),
             up: each(&|_, grid| Resize::bicubic(grid, last, device)),
             down: each(&|_, grid| Resize::area(last, grid, device)),
             next: each(&|k, grid| Resize::bicubic(schedule.grid(k.saturating_sub(1)), grid, device)),
@@ -42,8 +42,16 @@ impl Scales {
         self.schedule.len()
     }
 
-    /// Which φ scale `k` uses.
-    pub fn phi(&self, k: usize) -> usize {
+    /// The same, except that the last scale's codes are added as they are, without φ.
+    pub(crate) fn with_bare_last(mut self) -> Self {
+        if let Some(last) = self.phi.last_mut() {
+            *last = None;
+        }
+        self
+    }
+
+    /// Which φ scale `k` uses; `None` if its codes are added as they are.
+    pub fn phi(&self, k: usize) -> Option<usize> {
         self.phi[k]
     }
 

@@ -1,5 +1,6 @@
 //! Tokenizers compared with upstream's numbers, and properties that hold for any model.
 
 mod bitwise;
+mod hybrid;
 mod support;
 mod vq;

@@ -5,7 +5,7 @@ use nextscale_backbones::{Conditioner, TextConditioner};
 use nextscale_core::{Condition, ConditionRows, Error, PassCondition, Result};
 use nextscale_text::{PromptTokenizer, T5};
 
-use super::super::texts;
+use crate::prompts::prompts as prompts_of;
 
 /// The conditioner of a model in training, which encodes prompts on demand.
 pub(super) struct Prompts {
@@ -20,7 +20,7 @@ pub(super) struct Prompts {
 impl Conditioner for Prompts {
     fn rows(&self, conditions: &[Condition], side: PassCondition) -> Result<ConditionRows> {
         let mut prompts = BTreeMap::new();
-        for prompt in texts::prompts(conditions) {
+        for prompt in prompts_of(conditions) {
             if prompts.contains_key(prompt) {
                 continue;
             }

@@ -49,5 +49,5 @@ fn down_and_upsampling_agree_with_upstream_for_even_and_odd_sizes() {
 fn phi_agrees_with_upstream() {
     let file = file("modules.safetensors");
     let phi = PhiBank { convs: vec![conv(&file, "phi_8.w.")], ratio: 0.5 };
-    assert_close(&file, "phi_8.out", phi.forward(tensor(&file, "phi_8.in"), 0), TOLERANCE);
+    assert_close(&file, "phi_8.out", phi.forward(tensor(&file, "phi_8.in"), Some(0)), TOLERANCE);
 }

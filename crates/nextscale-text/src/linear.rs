@@ -7,7 +7,7 @@ use nextscale_kernels::{
     packed::{self, Then},
 };
 
-/// A linear layer without bias.
+/// The weight of a linear layer.
 #[derive(Module, Debug)]
 pub enum Linear {
     /// `[in, out]`: can be trained, and runs on any device.
@@ -27,7 +27,7 @@ pub struct Panels {
 
 impl Linear {
     /// For inference on the CPU, from the rows `[outputs, inner]` of a file.
-    pub(super) fn lay_out(rows: &[f32], [outputs, inner]: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn lay_out(rows: &[f32], [outputs, inner]: [usize; 2], device: &Device) -> Self {
         let shape = [packed::panels(outputs), inner, packed::WIDTH];
         let values = TensorData::new(packed::pack(rows, inner), shape);
         let values = Param::from_tensor(Tensor::from_data(values, (device, DType::F32))).no_grad();
@@ -36,32 +36,37 @@ impl Linear {
 
     /// `x · W` over the last dimension; x is `[batch, tokens, in]`. On the CPU, a row's result is the same,
     /// bit for bit, whatever the other rows are.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.product(x, Then::Nothing)
+    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.product(x, None, Then::Nothing)
+    }
+
+    /// `x · W + bias`.
+    pub(crate) fn forward_with(&self, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
+        self.product(x, Some(bias), Then::Nothing)
     }
 
     /// `gelu(x · W)`, GELU in its tanh form.
-    pub(super) fn forward_gelu(&self, x: Tensor<3>) -> Tensor<3> {
-        self.product(x, Then::Gelu)
+    pub(crate) fn forward_gelu(&self, x: Tensor<3>) -> Tensor<3> {
+        self.product(x, None, Then::Gelu)
     }
 
-    fn product(&self, x: Tensor<3>, then: Then) -> Tensor<3> {
+    fn product(&self, x: Tensor<3>, bias: Option<Tensor<1>>, then: Then) -> Tensor<3> {
         let [batch, tokens, inner] = x.dims();
         let x = x.reshape([batch * tokens, inner]);
         let [outputs, _] = self.stored_shape();
         let out = match (self, then) {
             (Self::Packed(panels), then) => {
-                let bias = Tensor::zeros([outputs], &x.device());
+                let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
                 packed::linear(x, panels.values.val(), bias, then)
             }
-            (Self::Plain(weight), Then::Nothing) => linear(x, weight.val(), None),
-            (Self::Plain(weight), Then::Gelu) => gelu_tanh(linear(x, weight.val(), None)),
+            (Self::Plain(weight), Then::Nothing) => linear(x, weight.val(), bias),
+            (Self::Plain(weight), Then::Gelu) => gelu_tanh(linear(x, weight.val(), bias)),
         };
         out.reshape([batch, tokens, outputs])
     }
 
     /// Its identity for burn's optimisers.
-    pub(super) fn id(&self) -> ParamId {
+    pub(crate) fn id(&self) -> ParamId {
         match self {
             Self::Plain(weight) => weight.id,
             Self::Packed(panels) => panels.values.id,
@@ -69,7 +74,7 @@ impl Linear {
     }
 
     /// `[out, in]`, the shape that it has in a file.
-    pub(super) fn stored_shape(&self) -> [usize; 2] {
+    pub(crate) fn stored_shape(&self) -> [usize; 2] {
         match self {
             Self::Plain(weight) => {
                 let [inner, outputs] = weight.lazy_shape().dims();
@@ -80,7 +85,7 @@ impl Linear {
     }
 
     /// The values as stored, f32.
-    pub(super) fn stored(&self) -> TensorData {
+    pub(crate) fn stored(&self) -> TensorData {
         match self {
             Self::Plain(weight) => weight.val().transpose().into_data(),
             Self::Packed(panels) => {

@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
+
+use super::{model::Hart, session::HartSession};
+use crate::{Backbone, Constants, Session, transformer::streams::fits};
+
+impl Backbone for Hart {
+    fn schedule(&self) -> &ScaleSchedule {
+        &self.config.schedule
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::codes(self.config.vocabulary)
+    }
+
+    fn input_channels(&self) -> usize {
+        self.config.feature_channels
+    }
+
+    fn device(&self) -> Device {
+        self.embedding.device()
+    }
+
+    fn cache_bytes_per_token(&self) -> Option<usize> {
+        // Keys and values are f32, whatever the products round to.
+        Some(self.config.cache_bytes_per_token())
+    }
+
+    fn mixes(&self, mixing: &Mixing) -> Result<()> {
+        fits(mixing.layers(), self.config.depth)
+    }
+
+    fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
+        fits(perturbation.layers(), self.config.depth)
+    }
+
+    fn on_scales(&self, schedule: &ScaleSchedule) -> Result<Arc<dyn Backbone>> {
+        let config = self.config.on_scales(schedule)?;
+        // The weights are shared.
+        Ok(Arc::new(Self { config, ..self.clone() }))
+    }
+
+    fn start(&self, conditions: &BatchConditions, plan: &PassPlan) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(HartSession::start(self, conditions, plan)?))
+    }
+
+    fn constants(&self, conditions: &BatchConditions) -> Result<Constants> {
+        Ok(Constants::new(self.of_sides(conditions)?))
+    }
+
+    fn start_with(
+        &self,
+        constants: &Constants,
+        conditions: &BatchConditions,
+        plan: &PassPlan,
+    ) -> Result<Box<dyn Session + '_>> {
+        match constants.get() {
+            Some(of_sides) => Ok(Box::new(HartSession::sharing(self, of_sides, conditions.batch(), plan)?)),
+            None => self.start(conditions, plan),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+use burn::{module::Module, tensor::Tensor};
+
+use super::{config::HartConfig, feed_forward::GatedFeedForward, modulator::HartModulator, norm::RmsNorm};
+use crate::transformer::{Attention, Named, adaln::Modulation, attention::Projected, keys::Supply, ops};
+
+/// The name of the joint weight of queries, keys and values.
+const JOINT: &str = "qkv_proj";
+
+/// One transformer block: attention and MLP, each after the same norm.
+#[derive(Module, Debug)]
+pub struct Block {
+    pub(super) modulator: Option<HartModulator>,
+    attention: Attention,
+    feed_forward: GatedFeedForward,
+    norm: RmsNorm,
+}
+
+impl Block {
+    pub(super) fn build<S: Supply>(
+        supply: &mut S,
+        index: usize,
+        config: &HartConfig,
+    ) -> Result<Self, S::Error> {
+        let HartConfig { width, heads, hidden, attention, .. } = *config;
+        let prefix = format!("blocks.{index}.");
+        let of_attention = format!("{prefix}attn.");
+        Ok(Self {
+            modulator: HartModulator::build(supply, &prefix, config)?,
+            attention: Attention::build_as(supply, &of_attention, JOINT, [width, heads], attention)?,
+            feed_forward: GatedFeedForward::build(supply, &format!("{prefix}ffn."), width, hidden)?,
+            norm: RmsNorm::build(supply, &format!("{prefix}ln_wo_grad.weight"), width)?,
+        })
+    }
+
+    pub(super) fn list<'a>(&'a self, index: usize, names: &mut Vec<Named<'a>>) {
+        let prefix = format!("blocks.{index}.");
+        if let Some(modulator) = &self.modulator {
+            modulator.list(&prefix, names);
+        }
+        self.attention.list(&format!("{prefix}attn."), names);
+        self.feed_forward.list(&format!("{prefix}ffn."), names);
+        self.norm.list(format!("{prefix}ln_wo_grad.weight"), names);
+    }
+
+    /// x + γ1 ⊙ SA(norm(x) ⊙ (1 + s1) + b1), then x + γ2 ⊙ MLP(norm(x) ⊙ (1 + s2) + b2); without a
+    /// modulation, γ = 1 and s = b = 0.
+    ///
+    /// `attend` turns queries, keys and values, before rotary embeddings, into the weighted sum of values.
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        modulation: Option<Modulation>,
+        attend: impl FnOnce(Projected) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let Some(Modulation { gate1, gate2, scale1, scale2, shift1, shift2 }) = modulation else {
+            let projected = self.attention.project(self.norm.forward(x.clone()));
+            let x = x + self.attention.output(attend(projected));
+            return x.clone() + self.feed_forward.forward(self.norm.forward(x));
+        };
+        let projected = self.attention.project(self.norm.modulated(x.clone(), scale1, shift1));
+        let x = ops::gated_residual(x, gate1, self.attention.output(attend(projected)));
+        let y = self.feed_forward.forward(self.norm.modulated(x.clone(), scale2, shift2));
+        ops::gated_residual(x, gate2, y)
+    }
+}
