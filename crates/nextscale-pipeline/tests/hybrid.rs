@@ -248,7 +248,12 @@ fn files_are_told_by_name_and_sizes() {
         );
         assert!(words.contains("a diffusion head of 2 blocks of width 32"), "{words}");
         assert!(words.contains("under CFG takes about") && words.contains("of keys and values"), "{words}");
+        assert!(words.contains("With the published tokenizer, an image of 128 × 128 pixels"), "{words}");
     }
+    // Beside its own tokenizer, the image is as large as that makes it.
+    let place = place(false);
+    let words = recognise(place.path().join("hart/llm/model.safetensors"));
+    assert!(words.contains("\nAn image of 8 × 8 pixels under CFG takes about"), "{words}");
     let words = recognise(fixture("hart/tokenizer/model.safetensors"));
     assert_eq!(
         words,

@@ -89,7 +89,7 @@ fn transformer(file: &WeightFile) -> Result<String> {
         config.vocabulary,
         config.feature_channels,
         config.schedule,
-        memory::Need::of(&config, None).words()
+        memory::Need::of(&config, files::tokenizer_of(Path::new(file.label())).as_ref()).words()
     ))
 }
 
