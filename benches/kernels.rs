@@ -87,7 +87,7 @@ fn attention(criterion: &mut Criterion) {
     group.bench_function("ours", |bencher| {
         bencher.iter(|| kernels::attention(q.clone(), k.clone(), v.clone(), None));
     });
-    // Flex wants heads before positions; the conversion is not part of the measurement.
+    // Flex expects heads before positions; the conversion is not part of the measurement.
     let [q, k, v] = [q, k, v].map(|x| Tensor::<4>::from_data(x.swap_dims(1, 2).into_data(), &Device::flex()));
     group.bench_function("flex", |bencher| {
         let options = || AttentionModuleOptions { scale: Some(1.0), ..AttentionModuleOptions::default() };

@@ -29,7 +29,7 @@ for set in 'guidance.prior=Dse(low_band: Verbatim)' 'variants[1].1.beta=2' 'x=No
 done
 
 # One image of every format in the repository, and the beginnings of other files.
-for file in docs/src/*.png models/cifar10/*.png; do
+for file in docs/src/images/*.png models/cifar10/*.png; do
     [ -f "$file" ] && head -c 20000 "$file" > "fuzz/corpus/kind/$(basename "$file")"
 done
 for file in tests/fixtures/var/*.pth tests/fixtures/var/vae.safetensors README.md models/cifar10/*.svg; do

@@ -25,6 +25,9 @@ pub use nextscale_files as files;
 pub use nextscale_generate as generate;
 #[doc(inline)]
 pub use nextscale_guidance as guidance;
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use nextscale_hub as hub;
 #[doc(inline)]
 pub use nextscale_kernels as kernels;
 #[doc(inline)]
@@ -35,6 +38,8 @@ pub use nextscale_parity as parity;
 pub use nextscale_pipeline as pipeline;
 #[doc(inline)]
 pub use nextscale_priors as priors;
+#[doc(inline)]
+pub use nextscale_shards as shards;
 #[doc(inline)]
 pub use nextscale_text as text;
 #[doc(inline)]

@@ -11,6 +11,8 @@ mod cli {
     pub mod help;
     pub mod interruption;
     pub mod kinds;
+    #[cfg(feature = "hub")]
+    pub mod models;
     pub mod neighbours;
     pub mod probe;
     pub mod program;
@@ -19,4 +21,5 @@ mod cli {
     pub mod selfcheck;
     pub mod shells;
     pub mod training;
+    pub mod validate;
 }

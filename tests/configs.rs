@@ -31,7 +31,10 @@ fn the_shipped_averages_are_of_the_shipped_model_and_of_what_their_config_says()
         file.display()
     );
     let halves = averages.halves.unwrap();
-    assert!(halves < 0.1, "averages over every other image differ by {halves}: calibrate on more images");
+    assert!(
+        halves < 0.1,
+        "averages over even and over odd images differ by {halves}: calibrate on more images"
+    );
     // In the ablation of priors, SSG has the base that was averaged.
     let text = std::fs::read_to_string(root.join("configs/ablate-priors.ron")).unwrap();
     let base = calibrated.resolved().get("guidance").unwrap().to_string();

@@ -217,7 +217,7 @@ fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
     page.split(opened.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// As a newcomer types them, with fewer images; what they leave in a clone is no change that git would list.
+/// Run as a newcomer types them, with fewer images. Git must ignore what they leave in a clone.
 #[test]
 fn the_commands_of_the_readme_work_as_printed() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -263,7 +263,7 @@ fn the_commands_of_the_readme_work_as_printed() {
             .args(["check-ignore", "--quiet", "--no-index", &format!("{name}/")])
             .current_dir(project)
             .status();
-        // In a source archive there is no git.
+        // A source archive has no git.
         if let Ok(status) = git.as_ref().map(|status| status.code())
             && project.join(".git").exists()
         {

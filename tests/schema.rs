@@ -98,9 +98,13 @@ fn examples_and_what_they_resolve_to_fit_the_schema() {
         }
     }
     for entry in registry.priors() {
-        let rule = format!("Ssg(prior: {}, beta: During(1, 2, List([0.5, 1])))", entry.description.example);
-        assert!(valid(&schema, &schema, &under(&rule)), "{rule}");
+        let also = entry.description.also.iter().map(|form| form.example);
+        for prior in [entry.description.example].into_iter().chain(also) {
+            let rule = format!("Ssg(prior: {prior}, beta: During(1, 2, List([0.5, 1])))");
+            assert!(valid(&schema, &schema, &under(&rule)), "{rule}");
+        }
     }
+    assert!(valid(&schema, &schema, &under("Ssg(prior: Marginal(Shipped(\"cifar10\")), beta: 1)")));
 }
 
 #[test]
@@ -114,6 +118,8 @@ fn what_the_program_refuses_does_not_fit_the_schema() {
         "Ssg(prior: Dse(), beta: 1, betta: 1)",
         "Ssg(prior: Dse(interpolation: Cubic), beta: 1)",
         "Ssg(prior: Dse(), beta: \"strong\")",
+        "Ssg(prior: Marginal(Shipped(10)), beta: 1)",
+        "Ssg(prior: Marginal(Found(\"cifar10\")), beta: 1)",
         "Ssg(prior: Dse(), beta: Ramp(from: 1))",
         "Sum(rules: Conditional)",
         "Ssg",

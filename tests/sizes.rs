@@ -231,6 +231,18 @@ fn an_ablations_config_believes_no_number() {
     torment(&place, &text, &["ablate", "run.ron", "--out", "out"]);
 }
 
+#[test]
+fn a_card_believes_no_number() {
+    let place = Place::new();
+    let run = resolved(&place, "condition: PerClass(1), guidance: Cfg(scale: 1.5), batch: 2");
+    let run = run.replace("    seed: 0,\n", "").replace("    npz: false,\n", "");
+    let text = format!(
+        "(name: \"a\", source: \"b\", weights: Sizes(\"depth 2\"), run: {run}, seed: 0, measures: [Pixels], \
+         expect: [(measure: \"pixel mean\", images: 20, value: 127.5, tolerance: 1e9)])"
+    );
+    torment(&place, &text, &["validate", "run.ron", "--out", "out"]);
+}
+
 /// Options that take a size, in commands that are valid without them.
 #[test]
 fn options_believe_no_number() {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Remaining circles; one that is gone must be removed from the list.
+/// Remaining cycles; one that no longer exists must be removed from the list.
 const KNOWN: [&str; 3] = [
     "nextscale-config: error - node",
     "nextscale-config: settings/names - settings/reader",

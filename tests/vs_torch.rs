@@ -1,6 +1,6 @@
 //! The table of `benches/vs_torch`, which has no tests of its own.
 
-#[allow(dead_code)] // what the two programs say to each other
+#[allow(dead_code)] // the protocol of the two programs
 #[path = "../benches/vs_torch/protocol.rs"]
 mod protocol;
 #[path = "../benches/vs_torch/table.rs"]

@@ -1,4 +1,4 @@
-"""Tensors of a .safetensors file, read one at a time into memory of their own.
+"""Tensors of a .safetensors file, read one at a time into their own memory.
 
 A mapped file would count twice in a process's peak memory once its tensors are packed into another layout.
 """
@@ -31,14 +31,14 @@ class Checkpoint:
         return self.entries[name]["shape"]
 
     def count(self, pattern):
-        """How many of pattern.format(0), pattern.format(1), … there are before the first that is missing."""
+        """How many of pattern.format(0), pattern.format(1), … exist before the first gap."""
         found = 0
         while pattern.format(found) in self.entries:
             found += 1
         return found
 
     def read(self, name, dtype=None):
-        """The tensor, in `dtype` where one is given."""
+        """The tensor, in `dtype` if given."""
         shape, entry = self.shape(name), self.entries[name]
         tensor = torch.empty(shape, dtype=TYPES[entry["dtype"]])
         begin, end = entry["data_offsets"]

@@ -14,7 +14,7 @@ CFG, BETA, TOP_K, TOP_P = 1.5, 0.5, 900, 0.96
 
 
 class Clock:
-    """Seconds of parts; a part ends where the next begins."""
+    """Seconds of parts; a part ends when the next begins."""
 
     def __init__(self):
         self.seconds = dict.fromkeys(PARTS, 0.0)
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Guidance:
-    """CFG rising to its full strength at the last scale, and SSG with DSE of one strength, over it or alone."""
+    """CFG rising to its full strength at the last scale, and SSG with DSE at one strength, over CFG or without it."""
 
     def __init__(self, name, model):
         self.cfg, self.ssg = "cfg" in name, "ssg" in name
@@ -53,9 +53,9 @@ class Guidance:
 
 
 def draw(logits, uniforms):
-    """One token a position by the inverse of the cumulative distribution, after top-k (ties with the k-th stay) and top-p.
+    """One token per position by the inverse of the cumulative distribution, after top-k (ties with the k-th stay) and top-p.
 
-    Sorted downwards, what both filters keep is a beginning of the row: one sort serves the filters and the draw.
+    In descending order, both filters keep the beginning of a row: one sort serves the filters and the draw.
     """
     count = min(TOP_K, logits.shape[-1])
     best, tokens = logits.topk(count, dim=-1)
@@ -65,7 +65,7 @@ def draw(logits, uniforms):
         best = best.masked_fill(best < best[..., count - 1 : count], -torch.inf)
     shares = best.softmax(-1)
     sums = shares.cumsum(-1)
-    # An entry goes where it and everything below it have at most 1 - p, that is where those above it have p or more.
+    # An entry is removed if it and everything below it have at most 1 - p, that is, if those above it have p or more.
     kept = ((sums - shares) < TOP_P).sum(-1, keepdim=True).clamp_min_(1)
     mass = sums.gather(-1, kept - 1)
     place = torch.searchsorted(sums, uniforms * mass, right=True).minimum(kept - 1)

@@ -1,6 +1,6 @@
 """Texts to pictures with Infinity: the bitwise transformer, its canvas, and the loop over scales.
 
-What it does beyond a plain transcription, all of it exact up to rounding: keys and values of the text are made once an
+What it does beyond a plain transcription, all of it exact up to rounding: keys and values of the text are computed once per
 image, linear weights are packed, modulations are projected once, the cache has its full size from the start, rotations are products of
 complex numbers, a bit is drawn from one sigmoid, and resampling is a matrix.
 """
@@ -20,7 +20,7 @@ CFG, BETA, TOP_P, TAU = 3.0, 0.5, 0.97, 0.5
 
 
 class Block:
-    """Self-attention and MLP, each behind a modulated norm and a gate, and attention over the text between them."""
+    """Self-attention and MLP, each between a modulated norm and a gate, and attention over the text between them."""
 
     def __init__(self, file, prefix, linear):
         def read(name):
@@ -28,7 +28,7 @@ class Block:
 
         self.width = file.shape(prefix + "sa.proj.weight")[0]
         scale = read("sa.scale_mul_1H11").flatten().clamp(max=math.log(100)).exp()
-        # What queries and keys of a head are multiplied with beside their own norm: [2, heads, 1].
+        # The factors of a head's queries and keys, besides their own norm: [2, heads, 1].
         self.lengths = torch.stack([scale, torch.ones_like(scale)]).unsqueeze(-1)
         zeros = torch.zeros(self.width)
         self.qkv = linear(read("sa.mat_qkv.weight"), torch.cat([read("sa.q_bias"), zeros, read("sa.v_bias")]))
@@ -131,7 +131,7 @@ class Transformer:
         self.caches = []
 
     def start(self, texts, with_null):
-        """What is the same at every scale, from texts [images, rows, channels]; those of no text, as long, follow."""
+        """Everything that is constant over scales, from texts [images, rows, channels], followed by no text of the same length."""
         if with_null:
             null = self.null[: texts.shape[1]].expand_as(texts)
             texts = torch.cat([texts, null])
@@ -189,7 +189,7 @@ class Canvas:
 
 
 class Guidance:
-    """CFG of one weight, and SSG with DSE of one strength, over it or alone."""
+    """CFG with one weight, and SSG with DSE at one strength, over CFG or without it."""
 
     def __init__(self, name, priors):
         self.cfg, self.ssg, self.priors = "cfg" in name, "ssg" in name, priors
@@ -209,7 +209,7 @@ class Guidance:
 
 
 def draw(logits, uniforms):
-    """Bits [images, side², bits]: a value goes where its probability is at most 1 − top-p."""
+    """Bits [images, side², bits]: a value is excluded if its probability is at most 1 − top-p."""
     logits = logits.unflatten(-1, (-1, 2))
     ones = (logits[..., 1] - logits[..., 0]).div_(TAU).sigmoid_()
     ones = torch.where(ones <= 1 - TOP_P, 0.0, torch.where(1 - ones <= 1 - TOP_P, 1.0, ones))

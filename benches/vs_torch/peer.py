@@ -1,8 +1,8 @@
-"""VAR, Infinity and HART in plain eager PyTorch, as fast as that is had on a CPU: what nextscale is raced against.
+"""VAR, Infinity and HART in plain eager PyTorch, written for speed on a CPU: what nextscale is compared with.
 
 Needs torch and numpy. Reads weights in .safetensors under upstream's names, as `cargo run --release --example random_var`
 makes them. What it does beyond a plain transcription, all of it exact up to rounding: linear weights are packed once, AdaLN
-is projected once an image, the cache has its full size from the start, one sort serves top-k, top-p and the draw,
+is projected once per image, the cache has its full size from the start, one sort serves top-k, top-p and the draw,
 convolutions run channels last, resampling and DSE are matrices, and freed memory stays in the process.
 
     python peer.py versions
@@ -15,7 +15,7 @@ With `--text`, a file whose `text` is [images, rows, channels], the model is Inf
 in f32.
 
 `serve` writes one JSON line when it is ready; then each line `GUIDANCE SEED` on its standard input makes a batch, and one
-JSON line says what it took. `check` compares greedy generation with a trace that nextscale wrote: `nextscale generate
+JSON line gives its times. `check` compares greedy generation with a trace that nextscale wrote: `nextscale generate
 CONFIG --set sampling=Argmax --trace TRACE` under the same guidance, which is Cfg(scale: Ramp(1.5)) and
 Ssg(.., prior: Dse(), beta: 0.5).
 """
@@ -30,7 +30,7 @@ sys.dont_write_bytecode = True
 
 
 def keep_freed_memory():
-    """glibc returns large blocks to the system at once, and faults their pages in anew for the next tensor."""
+    """Otherwise glibc returns large blocks to the system at once and faults their pages in again for the next tensor."""
     trim_threshold, mmap_threshold, largest = -1, -3, 2**31 - 1
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -41,7 +41,7 @@ def keep_freed_memory():
 
 
 def peak_bytes():
-    """The most memory that the process had so far; none where the system does not tell."""
+    """The peak memory of the process so far; None if the system does not report it."""
     try:
         with open("/proc/self/status") as status:
             lines = [line.split() for line in status if line.startswith("VmHWM:")]
@@ -73,7 +73,7 @@ def load(options):
 
 
 def labels_of(options, model):
-    """The given ones, or as many as the batch has from 207 on; of texts, how many."""
+    """The given labels, or one per image of the batch, from 207 on; for texts, their number."""
     if options.text is not None:
         return options.batch
     classes = model.transformer.null
@@ -111,7 +111,7 @@ def bench(options):
 
 
 def check(options):
-    """Goes on with the trace's tokens, so that one tie told otherwise does not make another image of the rest."""
+    """Continues with the trace's tokens, so that one tie decided differently does not change the rest of the image."""
     model, _ = load(options)
     if isinstance(model, hart.Model):
         raise SystemExit("a trace of HART has a residual of other noise; its loop is compared with recorded numbers")
@@ -122,7 +122,7 @@ def check(options):
     worst, differing, tokens = {}, 0, 0
 
     def near(what, ours, theirs):
-        # Of the largest value: untrained logits are so small that any fixed error would pass.
+        # Relative to the largest value: untrained logits are so small that any fixed error would pass.
         error = float("inf")
         if ours.shape == theirs.shape:
             error = ((ours.float() - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30)).item()

@@ -19,7 +19,7 @@ def keys(distance, a=-0.75):
 
 
 def interpolation(n, m, kernel):
-    """[m, n]: centres of pixels as PyTorch's align_corners = false has them, the border repeated."""
+    """[m, n]: pixel centres as in PyTorch with align_corners = false, the border repeated."""
     matrix = np.zeros((m, n))
     for row in range(m):
         centre = (row + 0.5) * n / m - 0.5
@@ -46,7 +46,7 @@ def cosines(n):
 
 
 def dse(n, m):
-    """[m², n²]: Discrete Spatial Enhancement over bilinear interpolation, whose low band keeps amplitudes.
+    """[m², n²]: Discrete Spatial Enhancement over bilinear interpolation, with a low band that keeps amplitudes.
 
     In the interpolated map's spectrum the first n × n frequencies are replaced by those of the map itself.
     """

@@ -16,7 +16,7 @@ BUCKETS, FARTHEST, EPSILON = 32, 128, 1e-6
 
 
 def bucket(distance):
-    """The bucket of key less query, a tensor of whole numbers."""
+    """The bucket of key minus query, a tensor of integers."""
     side = BUCKETS // 2
     exact = side // 2
     away = distance.abs()

@@ -42,7 +42,7 @@ class Canvas:
 
 
 def nearest_ticks(count, scales):
-    """Which φ a scale has. Ties are real, and broken as upstream's double-precision arithmetic breaks them."""
+    """The index of a scale's φ. Exact ties occur, and are broken as in upstream's double-precision arithmetic."""
     first = 1 / 3 / 4 if count == 4 else 1 / 2 / count
     last = 1 - first
     ticks = [first + i * ((last - first) / max(count - 1, 1)) for i in range(count)]

@@ -9,7 +9,7 @@ EPSILON = 1e-6
 
 
 def plain(weight, bias, gelu=False):
-    """A linear layer as a function; `gelu` is tanh's approximation, as upstream has it."""
+    """A linear layer as a function; `gelu` is the tanh approximation, as in upstream's code."""
     if gelu:
         return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
     return lambda x: F.linear(x, weight, bias)
@@ -24,7 +24,7 @@ def packed(weight, bias, gelu=False):
 
 
 class Block:
-    """Attention and MLP, each behind a modulated norm and a gate."""
+    """Attention and MLP, each between a modulated norm and a gate."""
 
     def __init__(self, file, prefix, dtype, linear):
         def read(name):
@@ -33,7 +33,7 @@ class Block:
         self.width = file.shape(prefix + "attn.proj.weight")[0]
         scale = file.read(prefix + "attn.scale_mul_1H11", torch.float32).flatten()
         scale = scale.clamp(max=math.log(100)).exp()
-        # What queries and keys of a head are multiplied with beside their own norm: [2, heads, 1].
+        # The factors of a head's queries and keys, besides their own norm: [2, heads, 1].
         self.lengths = torch.stack([scale, torch.ones_like(scale)]).unsqueeze(-1).to(dtype)
         bias = torch.cat([read("attn.q_bias"), torch.zeros(self.width, dtype=dtype), read("attn.v_bias")])
         self.qkv = linear(read("attn.mat_qkv.weight"), bias)
@@ -111,7 +111,7 @@ class Transformer:
         self.caches = []
 
     def start(self, labels, with_null):
-        """What is the same at every scale; the null class's sequences follow the labels'."""
+        """Everything that is constant over scales; the null class's sequences follow the labels'."""
         if with_null:
             labels = torch.cat([labels, torch.full_like(labels, self.null)])
         sequences = len(labels)

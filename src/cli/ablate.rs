@@ -6,17 +6,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::ablation::judge::Judges;
 use crate::ablation::report::Scatters;
-use crate::ablation::{self, Ablation, Options, Progress, Store};
-use crate::config::Node;
+use crate::ablation::{self, Ablation, Options, Progress, Said, Store};
+use crate::config::{Document, Node};
 use crate::files::write_atomically;
 use crate::pipeline::device::DeviceChoice;
-use crate::pipeline::{Registry, Stop, version};
+use crate::pipeline::{Registry, Stop, Worker, version};
+use crate::shards::ShardFolder;
+use indicatif::ProgressBar;
 
 use super::device::DeviceArgs;
-use super::interrupt::on_interrupt;
+use super::interrupt::{on_interrupt, on_interrupt_of_shard};
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::report::{self, ScatterArgs};
+use super::shards::{ShardArgs, requeued, tell_share};
 use super::{Failure, config_file, say};
 use crate::pipeline::progress;
 
@@ -36,6 +39,8 @@ pub struct Args {
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
+    shards: ShardArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
@@ -48,7 +53,7 @@ fn keep(store: &Store, tree: &Node, begun: SystemTime, took: Option<Duration>) -
     let text = format!("{}\n", tree.to_ron_string());
     write_atomically(&store.root().join("ablation.ron"), text.as_bytes())
         .map_err(|error| unwritten("ablation.ron", error))?;
-    let said = Said {
+    let said = Line {
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         version: version::words(),
         begun_unix_seconds: begun.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -61,7 +66,7 @@ fn keep(store: &Store, tree: &Node, begun: SystemTime, took: Option<Duration>) -
 
 /// A line of `runs.jsonl`: one when a run begins, and one when it ends.
 #[derive(serde::Serialize)]
-struct Said {
+struct Line {
     command: Vec<String>,
     version: String,
     begun_unix_seconds: u64,
@@ -70,6 +75,8 @@ struct Said {
 
 /// Generates what is missing, and writes the report.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
+    let place = args.shards.place()?;
+    let device = place.device(args.device.device)?;
     let mut tree = config_file::read(&args.file, ConfigKind::Ablation)?;
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
@@ -80,9 +87,9 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
     say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
+    // Checked before there is a folder, and hours before a measure would miss something.
+    let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
     if scatters != Scatters::default() {
-        // Before hours of images: a report at their end is too late to say that a name is wrong.
-        let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
         let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
         let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());
         scatters.check(&names.collect::<Vec<_>>(), &swept.collect::<Vec<_>>())?;
@@ -90,25 +97,106 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let command = command(&args);
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
-    let store = Store::open(&out)?;
+    let said = Said {
+        name,
+        text: tree.to_ron_string(),
+        folder: absolute(&folder)?,
+        device: device.to_string(),
+        command: Some(command),
+    };
+    if let Some(worker) = &place.worker {
+        return shard(&ablation, judges, &out, device, worker, &said).map_err(requeued);
+    }
+    make(&ablation, judges, &Store::open(&out)?, device, &said, &tree, &scatters)
+}
+
+/// The folder that relative paths in a file are relative to, for another process.
+fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
+    let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::path::absolute(named)
+        .map_err(|error| Failure::Run(miette::miette!("cannot find {}: {error}", named.display())))
+}
+
+/// Makes what is missing of a folder, and its report.
+fn make(
+    ablation: &Ablation,
+    judges: &Judges,
+    store: &Store,
+    device: DeviceChoice,
+    said: &Said,
+    tree: &Node,
+    scatters: &Scatters,
+) -> Result<(), Failure> {
     let stop = Stop::new();
     on_interrupt({
         let stop = stop.clone();
         move || stop.request()
     })?;
     let bar = progress::bar("images");
-    let mut show = |progress: &Progress| {
+    let mut show = shown(&bar);
+    let options = Options { device, stop, command: said.command.clone(), progress: &mut show };
+    let begun = SystemTime::now();
+    keep(store, tree, begun, None)?;
+    ablation::run(&said.name, ablation, judges, store, options)?;
+    bar.finish_and_clear();
+    keep(store, tree, begun, begun.elapsed().ok())?;
+    report::write(store, judges, device, scatters)
+}
+
+fn shown(bar: &ProgressBar) -> impl FnMut(&Progress) + use<> {
+    let bar = bar.clone();
+    move |progress: &Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(progress.cell.clone());
-    };
-    let options = Options { device: args.device.device, stop, command: Some(command), progress: &mut show };
-    let begun = SystemTime::now();
-    keep(&store, &tree, begun, None)?;
-    ablation::run(&name, &ablation, judges, &store, options)?;
+    }
+}
+
+/// Makes a worker's share.
+fn shard(
+    ablation: &Ablation,
+    judges: &Judges,
+    out: &Path,
+    device: DeviceChoice,
+    worker: &Worker,
+    said: &Said,
+) -> Result<(), Failure> {
+    let store = Store::open_for_shard(out)?;
+    let stop = Stop::new();
+    on_interrupt_of_shard({
+        let stop = stop.clone();
+        move || stop.request()
+    })?;
+    let bar = progress::bar("images");
+    let mut show = shown(&bar);
+    let options = Options { device, stop, command: None, progress: &mut show };
+    let share = ablation::run_shard(ablation, judges, &store, options, worker, said)?;
     bar.finish_and_clear();
-    keep(&store, &tree, begun, begun.elapsed().ok())?;
-    report::write(&store, judges, args.device.device, &scatters)
+    tell_share(worker, "chunks of images", [share.made, share.found, share.elsewhere], out);
+    Ok(())
+}
+
+/// Completes a folder whose chunks were made by workers.
+pub(super) fn merge(
+    shards: ShardFolder,
+    out: &Path,
+    registry: &Registry,
+    judges: &Judges,
+) -> Result<(), Failure> {
+    let said: Said = serde_json::from_value(shards.record().merge.clone()).map_err(|error| {
+        let path = shards.path().display();
+        Failure::Usage(miette::miette!("{path} is of another version of this program ({error})"))
+    })?;
+    let lock = shards.lock_for_merge()?;
+    let tree = Document::parse("ablation.ron", &said.text).map_err(Failure::usage)?;
+    let ablation = Ablation::from_node(&tree, &said.folder, registry, judges)?;
+    let device: DeviceChoice = said.device.parse()?;
+    let store = Store::open_for_merge(out)?;
+    let options = Options { device, stop: Stop::new(), command: None, progress: &mut |_| {} };
+    ablation::check_shards(&ablation, judges, &store, options)?;
+    make(&ablation, judges, &store, device, &said, &tree, &Scatters::default())?;
+    drop(lock);
+    Ok(shards.remove()?)
 }
 
 /// The command that makes the same numbers again: without the folder and the device.
@@ -120,7 +208,7 @@ fn command(args: &Args) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell reads it back.
+/// A word, quoted for a shell if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -17,7 +17,7 @@ use super::overrides::Overrides;
 use super::say;
 use crate::pipeline::progress;
 
-/// Measured with random weights and without a config: one for models of classes, one for models of texts.
+/// The configs for random weights if none is given: one for models of classes, one for models of texts.
 const OF_CLASSES: (&str, &str) = ("var-d16.ron", include_str!("../../configs/var-d16.ron"));
 const OF_TEXTS: (&str, &str) = ("infinity-125m.ron", include_str!("../../configs/infinity-125m.ron"));
 
@@ -42,6 +42,10 @@ pub struct Args {
     /// Codes of the random model [default: 4096]
     #[arg(long, value_name = "N", requires = "random", value_parser = clap::value_parser!(u32).range(1..))]
     vocabulary: Option<u32>,
+    /// A second random model, which a rule of the config reads by this name, as in weak=16 for
+    /// Autoguidance(weak: "weak", ..); can be repeated
+    #[arg(long, value_name = "NAME=SIZES", requires = "random", value_parser = guide)]
+    guide: Vec<(String, String)>,
     /// Measured runs of every rule
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -69,7 +73,12 @@ pub struct Args {
 impl Args {
     fn weights(&self) -> Result<Weights, Failure> {
         let Some(random) = &self.random else { return Ok(Weights::OfConfig) };
-        let mut sizes = random.clone();
+        Ok(Weights::Random(self.sizes(random)?))
+    }
+
+    /// Sizes with this command's scales and vocabulary, which all of its models have.
+    fn sizes(&self, of: &str) -> Result<String, Failure> {
+        let mut sizes = of.to_owned();
         if !self.scales.is_empty() {
             let scales =
                 ScaleSchedule::square(&self.scales).map_err(|error| Failure::from(Error::from(error)))?;
@@ -78,8 +87,15 @@ impl Args {
         if let Some(codes) = self.vocabulary {
             sizes += &format!(", {codes} codes");
         }
-        Ok(Weights::Random(sizes))
+        Ok(sizes)
     }
+}
+
+/// A name and sizes.
+fn guide(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, sizes)| !name.is_empty() && !sizes.is_empty());
+    let (name, sizes) = pair.ok_or("write NAME=SIZES, as in weak=16")?;
+    Ok((name.into(), sizes.into()))
 }
 
 /// Measures, and prints the table.
@@ -89,6 +105,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     }
     let published = args.config.is_none() && args.random.is_some();
     let weights = args.weights()?;
+    let guides = args.guide.iter().map(|(name, sizes)| Ok((name.clone(), args.sizes(sizes)?)));
+    let guides = guides.collect::<Result<Vec<_>, Failure>>()?;
     let (mut tree, folder) = if let (true, Weights::Random(sizes)) = (published, &weights) {
         let (name, text) = if registry.random(sizes)?.takes().prompts { OF_TEXTS } else { OF_CLASSES };
         (Document::parse(name, text).map_err(Failure::usage)?, PathBuf::new())
@@ -104,6 +122,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         device: args.device.device,
         dtype: args.dtype.dtype,
         weights,
+        guides,
         runs: args.runs as usize,
         warmup: args.warmup as usize,
         batch: args.batch.or(published.then_some(1)).map(|batch| batch as usize),

@@ -56,7 +56,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         _ => say!("wrote {file} over {images} images; use it with: prior: Marginal(file: {path:?})"),
     }
     if let Some(halves) = done.halves {
-        say!("averages over every other image differ by {:.1} % of the averages", 100.0 * halves);
+        say!("averages over even and over odd images differ by {:.1} %", 100.0 * halves);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `--device`, as every command that computes has it.
+//! `--device`, shared by every command that computes.
 
 use crate::core::Dtype;
 use crate::pipeline::device::DeviceChoice;
@@ -11,7 +11,7 @@ pub struct DeviceArgs {
     pub device: DeviceChoice,
 }
 
-/// `--dtype`, as the commands that generate have it.
+/// `--dtype`, shared by the commands that generate.
 #[derive(Debug, clap::Args)]
 pub struct DtypeArgs {
     /// The type of the inputs of the transformer's linear layers and the decoder's convolutions: f32, or bf16

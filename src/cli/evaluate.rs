@@ -13,10 +13,13 @@ use clap::ValueEnum;
 
 use super::device::DeviceArgs;
 use super::failure::failure;
+use super::interrupt::on_interrupt_of_shard;
 use super::judge::Judge;
 use super::say;
+use super::shards::{ShardArgs, facts, folder_of_file, requeued, tell_share};
 use super::{Failure, data};
-use crate::pipeline::progress;
+use crate::metrics::statistics::{Sharding, shard_of_samples};
+use crate::pipeline::{Stop, Worker, progress};
 
 /// Measure images against a reference: FID and related measures, or the same on shipped features
 ///
@@ -76,6 +79,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = GatherOptions::default().seed)]
     seed: u32,
     #[command(flatten)]
+    shards: ShardArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
@@ -108,7 +113,18 @@ impl From<KeepAs> for KeptAs {
 }
 
 /// Measures, and prints the table.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(mut args: Args) -> Result<(), Failure> {
+    if args.save_statistics.is_none() && args.shards.is_given() {
+        return Err(Failure::Usage(miette::miette!("--shard and --shards need --save-statistics")));
+    }
+    // Without it, every process measures everything.
+    if args.save_statistics.is_some() {
+        let place = args.shards.place()?;
+        args.device.device = place.device(args.device.device)?;
+        if let Some(worker) = &place.worker {
+            return shard(&args, worker);
+        }
+    }
     if !(1..=1000).contains(&args.splits) {
         return Err(Failure::Usage(miette::miette!("--splits must be from 1 to 1000")));
     }
@@ -117,11 +133,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         check_place(file)?;
     }
     let _claimed = saved.map(claim).transpose()?;
-    if saved.is_some_and(|file| file.extension().is_none_or(|extension| extension != "safetensors")) {
-        return Err(Failure::Usage(miette::miette!(
-            "--save-statistics takes a file that ends in .safetensors"
-        )));
-    }
+    saved.map(check_ending).transpose()?;
     let measures = args.reference.is_some() || args.probe.is_some() || args.classifier.is_some();
     if json.is_some() && !measures {
         return Err(Failure::Usage(miette::miette!(
@@ -184,6 +196,60 @@ pub fn run(args: Args) -> Result<(), Failure> {
             report.warnings.join("; ")
         )));
     }
+    Ok(())
+}
+
+fn check_ending(file: &Path) -> Result<(), Failure> {
+    if file.extension().is_some_and(|extension| extension == "safetensors") {
+        return Ok(());
+    }
+    Err(Failure::Usage(miette::miette!("--save-statistics takes a file that ends in .safetensors")))
+}
+
+/// A worker's share of the samples' statistics, which `nextscale merge` puts together.
+fn shard(args: &Args, worker: &Worker) -> Result<(), Failure> {
+    let Some(file) = args.save_statistics.as_deref() else { return Ok(()) };
+    if args.reference.is_some() || args.json.is_some() {
+        return Err(Failure::Usage(miette::miette!(
+            "a shard of the statistics cannot be measured: leave out --reference and --json, and measure {} after \
+             `nextscale merge`; or do all of it here with --shard none",
+            file.display()
+        )));
+    }
+    check_place(file)?;
+    check_ending(file)?;
+    let net = network(args)?;
+    let Input::Images(source) = data::input(&args.samples, args.size)? else {
+        return Err(Failure::Usage(miette::miette!(
+            "{} holds statistics, which need no shards",
+            args.samples.display()
+        )));
+    };
+    let device = args.device.device.open()?;
+    let root = folder_of_file(file);
+    let sharding = Sharding {
+        shard: worker.shard,
+        begun_by: worker.to_string(),
+        root: &root,
+        facts: facts(&device),
+        kept_as: args.keep_as.into(),
+    };
+    let options =
+        GatherOptions { keep: args.keep, splits: args.splits, seed: args.seed, ..GatherOptions::default() };
+    let stop = Stop::new();
+    on_interrupt_of_shard({
+        let stop = stop.clone();
+        move || stop.request()
+    })?;
+    let bar = progress::bar("images");
+    let share =
+        shard_of_samples(&source, &*net, &options, &sharding, &|| stop.requested(), &mut |done, images| {
+            bar.set_length(images);
+            bar.set_position(done);
+        });
+    bar.finish_and_clear();
+    let share = share.map_err(|error| requeued(failure(error)))?;
+    tell_share(worker, "images", [share.made, share.found, share.elsewhere], file);
     Ok(())
 }
 

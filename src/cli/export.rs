@@ -10,6 +10,7 @@ use image::RgbImage;
 
 use super::Failure;
 use super::failure::failure;
+use super::new_folder::new_folder;
 use super::say::say;
 
 /// Write the images of an ablation's cells as PNG files, with a table of seeds and labels
@@ -40,32 +41,32 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ))
     };
     let open = |cell: &str| CellImages::find(&args.dir.join(cell))?.ok_or_else(unfound);
+    // Each cell with its folder below `out`.
     let cells: Vec<(CellImages, PathBuf)> = match &args.cell {
-        Some(cell) => vec![(open(cell)?, args.out.clone())],
+        Some(cell) => vec![(open(cell)?, PathBuf::new())],
         None => {
             let count = CellImages::count_in(&args.dir)?.ok_or_else(unfound)?;
             let each = (0..count).map(|number| {
                 let cell = open(&number.to_string())?;
-                let folder = args.out.join(folder_of(&cell.cell().name));
-                Ok((cell, folder))
+                let folder = folder_of(&cell.cell().name);
+                Ok((cell, folder.into()))
             });
             each.collect::<Result<_, Failure>>()?
         }
     };
-    if std::fs::read_dir(&args.out).is_ok_and(|mut found| found.next().is_some()) {
-        let out = args.out.display();
-        return Err(Failure::Usage(miette::miette!(
-            "{out} exists already and is not empty; choose another folder"
-        )));
-    }
+    let folder = new_folder(&args.out)?;
     let bar = progress::bar("images");
     bar.set_length(cells.iter().map(|(cell, _)| cell.count()).sum());
-    for (cell, folder) in &cells {
+    for (cell, below) in &cells {
         bar.set_message(cell.cell().name.clone());
-        write(cell, folder, args.npz, |done| bar.inc(done))?;
+        write(cell, &folder.path().join(below), args.npz, |done| bar.inc(done))?;
     }
     bar.finish_and_clear();
-    for (cell, folder) in &cells {
+    folder
+        .keep()
+        .map_err(|error| Failure::Run(miette::miette!("cannot create {}: {error}", args.out.display())))?;
+    for (cell, below) in &cells {
+        let folder: PathBuf = args.out.join(below).components().collect();
         say!("wrote {}: {} images of {}", folder.display(), cell.count(), cell.cell().name);
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use miette::Report;
 
+use crate::shards::ShardError;
 use crate::{ablation, metrics, pipeline, train};
 
 /// A command's failure: one message for people, and one code for scripts.
@@ -16,6 +17,9 @@ pub enum Failure {
     Run(Report),
     /// The user stopped it, and what is on disk can be resumed: exit code 130, as in shells for Ctrl-C.
     Stopped(Report),
+    /// A launcher stopped a worker, which should be started again: exit code 75, `EX_TEMPFAIL` of sysexits.h,
+    /// which launchers can be told to requeue.
+    Requeue(Report),
 }
 
 impl Failure {
@@ -44,7 +48,7 @@ impl Failure {
     /// The message.
     pub fn report(&self) -> &Report {
         match self {
-            Self::Usage(report) | Self::Run(report) | Self::Stopped(report) => report,
+            Self::Usage(report) | Self::Run(report) | Self::Stopped(report) | Self::Requeue(report) => report,
         }
     }
 
@@ -54,6 +58,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Run(_) => 1,
             Self::Stopped(_) => 130,
+            Self::Requeue(_) => 75,
         })
     }
 }
@@ -99,5 +104,24 @@ impl From<train::Error> for Failure {
 /// How a failure of a measure, or of its images, ends a command.
 pub fn failure(error: metrics::Error) -> Failure {
     let report = miette::miette!("{error}");
-    if error.is_usage() { Failure::Usage(report) } else { Failure::Run(report) }
+    match error {
+        metrics::Error::Stopped => Failure::Stopped(report),
+        error if error.is_usage() => Failure::Usage(report),
+        _ => Failure::Run(report),
+    }
+}
+
+impl From<metrics::Error> for Failure {
+    fn from(error: metrics::Error) -> Self {
+        failure(error)
+    }
+}
+
+impl From<ShardError> for Failure {
+    fn from(error: ShardError) -> Self {
+        match error {
+            ShardError::Refused(_) => Self::Usage(miette::miette!("{error}")),
+            ShardError::Io { .. } => Self::Run(miette::miette!("{error}")),
+        }
+    }
 }

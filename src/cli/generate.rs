@@ -10,10 +10,11 @@ use crate::pipeline::{self, Config, Registry, RunOptions, Stop};
 use crate::pipeline::{TraceDtype, TraceField, TraceSpec};
 
 use super::device::{DeviceArgs, DtypeArgs};
-use super::interrupt::on_interrupt;
+use super::interrupt::{on_interrupt, on_interrupt_of_shard};
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::say::{self, say};
+use super::shards::{ShardArgs, requeued};
 use super::{Failure, config_file};
 
 /// The default config, compiled in so that it works from any folder.
@@ -40,6 +41,8 @@ pub struct Args {
     #[command(flatten)]
     traced: Traced,
     #[command(flatten)]
+    shards: ShardArgs,
+    #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
     device: DeviceArgs,
@@ -47,7 +50,7 @@ pub struct Args {
     dtype: DtypeArgs,
 }
 
-/// What of a run a trace keeps, in place of the config's `trace`.
+/// Which parts of a run a trace keeps, in place of the config's `trace`.
 #[derive(Debug, clap::Args)]
 struct Traced {
     /// Keep only these scales in the trace, like 0,3-5
@@ -59,12 +62,12 @@ struct Traced {
     /// Keep only these in the trace: logits, prior, guided, tokens, canvas, images
     #[arg(long, value_name = "FIELDS", requires = "trace", value_delimiter = ',', value_parser = field)]
     trace_fields: Vec<TraceField>,
-    /// The type of the trace's numbers: f32, or f16 in half the room
+    /// The type of the trace's numbers: f32, or f16, at half the size
     #[arg(long, value_name = "TYPE", requires = "trace", value_parser = dtype)]
     trace_dtype: Option<TraceDtype>,
 }
 
-/// Numbers of a list, which clap takes for one value.
+/// A list of numbers, which clap treats as one value.
 #[derive(Debug, Clone)]
 struct Numbers(Vec<u64>);
 
@@ -87,7 +90,7 @@ fn dtype(text: &str) -> Result<TraceDtype, String> {
 }
 
 impl Traced {
-    /// Puts what the command line says into the config.
+    /// Applies the command line's options to the config.
     fn apply(self, tree: &mut Node) -> Result<(), Failure> {
         let Self { trace_scales, trace_images, trace_fields, trace_dtype } = self;
         if trace_scales.is_none()
@@ -122,6 +125,7 @@ enum Condition<'a> {
 
 /// Generates the images, and prints where they are and what they took.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
+    let place = args.shards.place()?;
     let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
         (None, false) => quickstart_of_prompts()?,
         (config, _) => read(config.as_deref())?,
@@ -140,14 +144,22 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let stop = Stop::new();
     let options = RunOptions {
         trace: args.trace,
-        device: args.device.device,
+        device: place.device(args.device.device)?,
         dtype: args.dtype.dtype,
         progress: true,
         stop: stop.clone(),
         ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
     };
-    on_interrupt(move || stop.request())?;
-    let summary = pipeline::run(&prepared, &options)?;
+    let summary = match &place.worker {
+        None => {
+            on_interrupt(move || stop.request())?;
+            pipeline::run(&prepared, &options)?
+        }
+        Some(worker) => {
+            on_interrupt_of_shard(move || stop.request())?;
+            pipeline::run_shard(&prepared, &options, worker).map_err(|error| requeued(error.into()))?
+        }
+    };
     say!("{summary}");
     Ok(())
 }

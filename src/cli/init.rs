@@ -1,14 +1,14 @@
 //! `nextscale init`: a commented config to start from.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::config::settings::{Entry, Kind};
+use crate::files::write_atomically;
 use crate::pipeline::Registry;
 
 use super::Failure;
+use super::new_folder::new_folder;
 use super::say::say;
 
 const TEMPLATE: &str = include_str!("../../configs/template.ron");
@@ -47,18 +47,14 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         return write_crate(folder);
     }
     let path = args.file.display();
-    // An edited config is never overwritten.
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&args.file).map_err(|error| {
-        if error.kind() == ErrorKind::AlreadyExists {
-            Failure::Usage(miette::miette!("{path} exists already; name another file, or remove it"))
-        } else {
-            Failure::Run(miette::miette!("cannot create {path}: {error}"))
-        }
-    })?;
-    if let Err(error) = file.write_all(text(registry).as_bytes()) {
-        let _ = std::fs::remove_file(&args.file);
-        return Err(Failure::Run(miette::miette!("cannot write {path}: {error}")));
+    // An edited config is never overwritten, nor is a link that leads nowhere followed.
+    if args.file.symlink_metadata().is_ok() {
+        return Err(Failure::Usage(miette::miette!(
+            "{path} exists already; name another file, or remove it"
+        )));
     }
+    write_atomically(&args.file, text(registry).as_bytes())
+        .map_err(|error| Failure::Run(miette::miette!("cannot write {path}: {error}")))?;
     say!("wrote {path}; run it with: nextscale generate {path}");
     Ok(())
 }
@@ -69,12 +65,8 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
     let unwritten = |what: &str, error: std::io::Error| {
         Failure::Run(miette::miette!("cannot write {what} in {shown}: {error}"))
     };
-    if std::fs::read_dir(folder).is_ok_and(|mut found| found.next().is_some()) || folder.is_file() {
-        return Err(Failure::Usage(miette::miette!(
-            "{shown} exists already and is not empty; name another folder"
-        )));
-    }
-    std::fs::create_dir_all(folder.join("src")).map_err(|error| unwritten("src", error))?;
+    let made = new_folder(folder)?;
+    std::fs::create_dir(made.path().join("src")).map_err(|error| unwritten("src", error))?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let program = format!("{PROGRAM}{PROGRAMS_TEST}");
     let manifest = manifest(&name, Path::new(env!("CARGO_MANIFEST_DIR")));
@@ -84,8 +76,9 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
         ("disagreement.ron", PROGRAMS_CONFIG),
         (".gitignore", "/target\n"),
     ] {
-        std::fs::write(folder.join(path), text).map_err(|error| unwritten(path, error))?;
+        std::fs::write(made.path().join(path), text).map_err(|error| unwritten(path, error))?;
     }
+    made.keep().map_err(|error| unwritten("the crate", error))?;
     say!("wrote {shown}; in it: cargo test, then cargo run -- generate disagreement.ron");
     Ok(())
 }
@@ -100,8 +93,8 @@ fn manifest(name: &str, nextscale: &Path) -> String {
         "[package]\nname = \"{letters}{plain}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nnextscale = {{ path = {0:?} }}\n\n\
          # A dependency's profile is not inherited: without this `cargo run` computes without optimisation, many times slower.\n\
          [profile.dev]\nopt-level = 3\ndebug = false\n\n[profile.dev.package.nextscale-kernels]\ncodegen-units = 1\n\
-         debug-assertions = false\noverflow-checks = false\n\n# The real one downloads LLVM while it builds and is never run; only for \
-         `features = [\"cuda\"]`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
+         debug-assertions = false\noverflow-checks = false\n\n# The real cubecl-llvm downloads LLVM while it builds and is never run; this \
+         stub is needed only for `features = [\"cuda\"]`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
         nextscale.display().to_string(),
         nextscale.join("vendor/cubecl-llvm").display().to_string(),
     )

@@ -10,7 +10,7 @@ use crate::weights::WeightFile;
 use super::say::say;
 use super::{Failure, recognise};
 
-/// Tell what a file or folder is and which command takes it; for a checkpoint, list its tensors
+/// Say what a file or folder is and which command takes it; for a checkpoint, list its tensors
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A .pth or .safetensors file, or anything else that nextscale reads or writes
@@ -66,7 +66,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
 /// A header's entry in a line: the beginning of what is long, as a trace's config and labels are.
 fn short(value: &str) -> String {
     const LONGEST: usize = 400;
-    let line = value.replace('\n', ", ");
+    let lines: Vec<&str> = value.lines().map(|line| line.trim().trim_end_matches(',')).collect();
+    let line = lines.join(", ");
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{} ..", &line[..end]),
         None => line,

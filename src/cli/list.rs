@@ -29,6 +29,14 @@ fn text(registry: &Registry) -> String {
     let families: Vec<_> = registry.families().map(ModelFamily::entry).collect();
     things(&mut text, "Model families", &families);
     section(&mut text, "Models", SHIPPED.iter().map(|model| (model.name, model.about)));
+    let published = registry.published().map(|(family, model)| {
+        (format!("{family}({:?})", model.name), format!("{} pixels; see `nextscale models`", model.images))
+    });
+    let published: Vec<_> = published.collect();
+    if !published.is_empty() {
+        let lines = published.iter().map(|(name, about)| (&**name, &**about));
+        section(&mut text, "Published models", lines);
+    }
     text
 }
 

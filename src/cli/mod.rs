@@ -29,7 +29,11 @@ mod interrupt;
 mod judge;
 mod list;
 mod man;
+mod merge;
+#[cfg(feature = "hub")]
+mod models;
 mod neighbours;
+mod new_folder;
 mod overrides;
 mod probe;
 mod recognise;
@@ -38,8 +42,10 @@ mod report;
 mod say;
 mod schema;
 mod selfcheck;
+mod shards;
 mod train;
 mod trainings;
+mod validate;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -73,11 +79,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(generate::Args),
+    Merge(merge::Args),
     Evaluate(evaluate::Args),
     Probe(probe::Args),
     Neighbours(neighbours::Args),
     Ablate(ablate::Args),
     Report(report::Args),
+    Validate(validate::Args),
     Export(export::Args),
     Calibrate(calibrate::Args),
     Reconstruct(reconstruct::Args),
@@ -86,6 +94,8 @@ enum Command {
     Curves(curves::Args),
     Inspect(inspect::Args),
     List(list::Args),
+    #[cfg(feature = "hub")]
+    Models(models::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -96,6 +106,10 @@ enum Command {
 impl Command {
     /// Whether tensors are computed, so that the build's profile matters.
     fn computes(&self) -> bool {
+        #[cfg(feature = "hub")]
+        if let Self::Models(_) = self {
+            return false;
+        }
         !matches!(
             self,
             Self::Init(_)
@@ -105,6 +119,7 @@ impl Command {
                 | Self::Schema(_)
                 | Self::Completions(_)
                 | Self::Man(_)
+                | Self::Merge(_)
                 | Self::Export(_)
         )
     }
@@ -152,7 +167,7 @@ impl Program {
     }
 
     /// Runs one command line, whose first word is the program's name. Exit code 0 is success, 1 a failed run,
-    /// 2 wrong usage and 130 an interrupted run.
+    /// 2 wrong usage, 130 an interrupted run, and 75 a worker that its launcher stopped and should start again.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let cli = match self.parse(arguments) {
             Ok(cli) => cli,
@@ -212,10 +227,12 @@ impl Program {
         match command {
             Command::Generate(args) => generate::run(args, registry),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Merge(args) => merge::run(args, registry, judges),
             Command::Probe(args) => probe::run(args),
             Command::Neighbours(args) => neighbours::run(args),
             Command::Ablate(args) => ablate::run(args, registry, judges),
             Command::Report(args) => report::run(args, judges),
+            Command::Validate(args) => validate::run(args, registry, judges),
             Command::Export(args) => export::run(args),
             Command::Calibrate(args) => calibrate::run(args, registry),
             Command::Reconstruct(args) => reconstruct::run(args, registry),
@@ -224,6 +241,8 @@ impl Program {
             Command::Curves(args) => curves::run(args),
             Command::Inspect(args) => inspect::run(args, registry),
             Command::List(args) => list::run(args, registry),
+            #[cfg(feature = "hub")]
+            Command::Models(args) => models::run(args, registry),
             Command::Schema(args) => schema::run(args, registry),
             Command::Completions(args) => completions::run(args, self.named_form()),
             Command::Man(args) => man::run(args, self.named_form()),

@@ -105,6 +105,8 @@ pub enum ConfigKind {
     Run,
     /// An ablation's.
     Ablation,
+    /// A card: a published protocol with its numbers.
+    Card,
     /// A training's, by its name in `nextscale train`.
     Training(&'static str),
 }
@@ -113,7 +115,9 @@ impl ConfigKind {
     /// By fields that only one kind has; `None` if it has none of them.
     pub fn of(tree: &Node) -> Option<Self> {
         let has = |field: &str| tree.get(field).is_ok();
-        if has("base") || has("measures") {
+        if has("expect") || has("run") {
+            Some(Self::Card)
+        } else if has("base") || has("measures") {
             Some(Self::Ablation)
         } else if has("tokenizer") && has("data") {
             Some(Self::Training("backbone"))
@@ -137,6 +141,7 @@ impl ConfigKind {
         match self {
             Self::Run => format!("nextscale generate {file}"),
             Self::Ablation => format!("nextscale ablate {file}"),
+            Self::Card => format!("nextscale validate {file}"),
             Self::Training(what) => format!("nextscale train {what} {file}"),
         }
     }
@@ -147,6 +152,7 @@ impl std::fmt::Display for ConfigKind {
         match self {
             Self::Run => f.write_str("the config of a run"),
             Self::Ablation => f.write_str("the config of an ablation"),
+            Self::Card => f.write_str("the card of a published number"),
             Self::Training(what) => write!(f, "the config of a {what}'s training"),
         }
     }
@@ -239,7 +245,7 @@ pub fn folder(path: &Path) -> Result<String, String> {
     ))
 }
 
-/// What `DIR/CELL` names; `None` if that is no ablation.
+/// What `DIR/CELL` names; `None` if `DIR` is not an ablation's folder.
 ///
 /// # Errors
 /// If it is, and has no such cell.
@@ -273,6 +279,7 @@ mod tests {
         );
         assert_eq!(kind("(data: Cifar10(\"x\"), tokenizer: \"y\")"), Some(ConfigKind::Training("backbone")));
         assert_eq!(kind("(data: Cifar10(\"x\"), stages: 3)"), Some(ConfigKind::Training("classifier")));
+        assert_eq!(kind("(run: (model: 1), measures: [], expect: [])"), Some(ConfigKind::Card));
         assert_eq!(kind("(a: 1)"), None);
         assert_eq!(kind("(model: Sketch, steps: 6)"), None);
     }
@@ -281,7 +288,7 @@ mod tests {
     fn all_of_the_project_s_configs_are_told() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
         let mut seen = 0;
-        for folder in [root.clone(), root.join("train")] {
+        for folder in [root.clone(), root.join("train"), root.join("validate")] {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_some_and(|extension| extension == "ron") {

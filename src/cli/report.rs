@@ -21,7 +21,7 @@ pub struct Args {
     scatter: ScatterArgs,
 }
 
-/// Which measures a report draws against each other.
+/// The measures that a report draws against each other.
 #[derive(Debug, clap::Args)]
 pub struct ScatterArgs {
     /// Draw two measures against each other, by their names, like 'FD-Lite0,Probe accuracy-Lite0'; can be
@@ -35,7 +35,7 @@ pub struct ScatterArgs {
 }
 
 impl ScatterArgs {
-    /// What was asked for.
+    /// The requested plots.
     pub fn scatters(&self) -> Result<Scatters, Failure> {
         let pair = |text: &String| match text.split_once(',') {
             Some((x, y)) if !x.trim().is_empty() && !y.trim().is_empty() => {

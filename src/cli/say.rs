@@ -10,6 +10,11 @@ pub fn out(text: Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
+/// Writes a line to standard error, ignoring failures.
+pub fn note(text: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Writes sentences to standard error as warnings, ignoring failures.
 pub fn warn(sentences: &[String]) {
     let mut err = std::io::stderr().lock();

@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Write};
 
+use clap::ValueEnum;
+
+use crate::ablation::validate;
 use crate::pipeline::{Registry, registry};
 
 use super::Failure;
@@ -14,11 +17,26 @@ use super::Failure;
 /// 0.5}}, Ramp(1.5) is {"Ramp": 1.5}, During(1, 2, 0.5) is {"During": [1, 2, 0.5]}, a bare name is a string,
 /// (1, 2) and [1, 2] are [1, 2], (a: 1) is {"a": 1}, None is null.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Of which file
+    #[arg(value_enum, default_value_t = Of::Run)]
+    of: Of,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// A config of `nextscale generate`
+    Run,
+    /// A card of `nextscale validate`
+    Card,
+}
 
 /// Prints it.
-pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
-    let schema = registry::schema(registry);
+pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
+    let schema = match args.of {
+        Of::Run => registry::schema(registry),
+        Of::Card => validate::schema(registry),
+    };
     match writeln!(std::io::stdout(), "{schema:#}") {
         // `nextscale schema | head` closes the pipe early.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

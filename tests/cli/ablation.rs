@@ -7,7 +7,7 @@ use nextscale::pipeline::images::write_png;
 
 use super::program::Place;
 
-/// An ablation of the tiny model: a rule, a rule, a filter on pixels; traces and completions of two images.
+/// An ablation of the tiny model: two rules and a filter on pixels; traces and completions of two images.
 fn ablation(place: &Place, name: &str, samples: usize) {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/var");
     fs::create_dir_all(place.path("real")).unwrap();
@@ -211,4 +211,6 @@ fn faults_are_named() {
     // As `evaluate` fails for such a folder.
     assert_eq!(empty.code, Some(1), "{empty:?}");
     assert!(empty.err.contains("real: holds no PNG"), "{}", empty.err);
+    // Refused before there is a folder.
+    assert!(!place.path("empty").exists());
 }

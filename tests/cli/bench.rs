@@ -53,7 +53,8 @@ fn the_shipped_model_is_measured_without_a_config() {
 fn what_cannot_be_measured_is_answered_with_the_remedy() {
     let place = Place::new();
     place.config("run.ron", THREE);
-    let mistakes: [&[&str]; 8] = [
+    place.config("away.ron", "condition: Labels([3]), guidance: Autoguidance(weak: \"weak\", weight: 1.0)");
+    let mistakes: [&[&str]; 12] = [
         &["bench", "none.ron"],
         &["bench", "run.ron", "--runs", "0"],
         &["bench", "run.ron", "--set", "variants[0].1.beta=1"],
@@ -62,8 +63,12 @@ fn what_cannot_be_measured_is_answered_with_the_remedy() {
         &["bench", "--random", "16", "--vocabulary", "0"],
         &["bench", "run.ron", "--scales", "1,2"],
         &["bench", "run.ron", "--json", "nowhere/bench.json"],
+        &["bench", "run.ron", "--guide", "weak=16"],
+        &["bench", "away.ron", "--random", "16"],
+        &["bench", "away.ron", "--random", "16", "--guide", "weak"],
+        &["bench", "away.ron", "--random", "16", "--guide", "weak=infinity-125m"],
     ];
     let told = place.usage_errors(&mistakes);
-    assert_eq!(place.files(), ["run.ron"]);
+    assert_eq!(place.files(), ["away.ron", "run.ron"]);
     insta::assert_snapshot!(told);
 }

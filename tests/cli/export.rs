@@ -57,7 +57,7 @@ fn exported_images_are_those_that_generate_makes_and_the_table_says_of_what() {
     let pixels: Vec<u8> = images.into_vec().unwrap();
     let sixth = image::open(place.path("files/cfg-strong/00006.png")).unwrap().to_rgb8();
     assert!(pixels[6 * 64 * 64 * 3..7 * 64 * 64 * 3] == *sixth.as_raw());
-    // One cell alone, by its number; and nothing is written over.
+    // A single cell, by its number; nothing is overwritten.
     let one = place.run(&["export", "out", "1", "--out", "one"]);
     assert_eq!(one.code, Some(0), "{one:?}");
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();
@@ -106,7 +106,7 @@ fn an_ablations_folder_says_how_it_was_made() {
         assert!(run["begun_unix_seconds"].as_u64().unwrap() > 1_700_000_000, "{run}");
     }
     assert!(runs[0]["seconds"].is_null() && runs[1]["seconds"].as_f64().unwrap() > 0.0);
-    // It can be given again as it stands there.
+    // It can be passed to a command as printed.
     let again = place.run(&["ablate", "out/ablation.ron", "--out", "out"]);
     assert_eq!(again.code, Some(0), "{again:?}");
 }

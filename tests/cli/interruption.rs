@@ -73,7 +73,7 @@ fn an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been() {
     }
 }
 
-/// The signals of a launcher's time limit, a closed terminal, and Ctrl-C with a reader that has gone.
+/// The signals of a launcher's time limit, a closed terminal, and Ctrl-C with a closed pipe.
 #[test]
 fn every_signal_that_asks_to_stop_stops_where_it_can_be_resumed() {
     for (signal, reader_gone) in [("-TERM", false), ("-HUP", false), ("-INT", true)] {

@@ -209,7 +209,8 @@ fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_
     assert_eq!(place.files(), ["ablation.ron", "run.ron"]);
 }
 
-/// A reader that has gone, a full disk under the output, no terminal: none is an error of the work.
+/// A closed pipe, a full disk under the output, no terminal: none of these is an error of the
+/// command.
 #[cfg(target_os = "linux")]
 #[test]
 fn words_that_cannot_be_printed_do_not_end_a_command() {
@@ -287,15 +288,22 @@ fn a_folder_in_a_file_s_place_is_named() {
     }
 }
 
+/// NaN when the weights are read, other numbers when the first logits are not finite.
 #[test]
-fn logits_that_are_not_finite_name_the_model_s_file() {
+fn weights_and_logits_that_are_not_finite_name_the_model_s_file() {
+    for (value, told) in [(f32::NAN, "tensor `head.bias` holds NaN"), (f32::INFINITY, "not finite")] {
+        not_finite(value, told);
+    }
+}
+
+fn not_finite(value: f32, part: &str) {
     let place = Place::new();
     let mut bytes = std::fs::read(format!("{PROJECT}/tests/fixtures/var/var_aln.safetensors")).unwrap();
     let at = {
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         file.tensor("head.bias").unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize
     };
-    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     std::fs::write(place.path("diverged.safetensors"), &bytes).unwrap();
     let tokenizer = format!("{PROJECT}/tests/fixtures/var/vae.safetensors");
     let model = format!("(tokenizer: {tokenizer:?}, backbone: \"diverged.safetensors\", norm_groups: 4)");
@@ -315,6 +323,6 @@ fn logits_that_are_not_finite_name_the_model_s_file() {
     for command in commands {
         let ran = place.run(command);
         let told = ran.err.replace("\n  │ ", "").contains("diverged.safetensors");
-        assert!(ran.code == Some(1) && told && ran.err.contains("not finite"), "{command:?}: {ran:?}");
+        assert!(ran.code == Some(1) && told && ran.err.contains(part), "{value}, {command:?}: {ran:?}");
     }
 }

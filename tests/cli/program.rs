@@ -30,6 +30,12 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nextscale"));
         command.args(arguments).current_dir(self.0.path()).env("NO_COLOR", "1").env_remove("COLUMNS");
+        // The tests may themselves run under a launcher.
+        for name in
+            ["RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID", "SLURM_ARRAY_TASK_ID"]
+        {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -1,4 +1,4 @@
-//! A rule from outside that requests passes of its own: another prefix, another model.
+//! A rule from another crate that requests its own passes: another prefix, another model.
 
 use nextscale::core::{
     Alphabet, Corruption, LogitMap, Pass, PassModel, Passes, Prefix, Replacement, Result, ScaleSchedule,
@@ -6,7 +6,7 @@ use nextscale::core::{
 use nextscale::guidance::{Guidance, Step, Strength};
 use nextscale::settings::Settings;
 
-/// Away from what is worse: a prediction from a corrupted prefix, of a second model, or both.
+/// Guides away from a worse prediction: from a corrupted prefix, of a second model, or both.
 ///
 /// l = c + w · (c − c'), with c' under the same condition, from scale 1 on.
 #[derive(Debug, Clone, Settings)]

@@ -109,7 +109,7 @@ fn a_trace_has_bits_on_every_grid_and_a_session_without_a_cache_runs_where_it_is
     }
     // The canvas is twice as fine as the last grid.
     assert_eq!(shape("scale.3.canvas"), [3, 2, 6, 8]);
-    // The continuous part: bits by themselves sum to a multiple of 1/8 minus 1/16.
+    // The continuous part: without it, bits sum to a multiple of 1/8 minus 1/16.
     let canvas: Vec<f32> = bytemuck::pod_collect_to_vec(trace.tensor("scale.3.canvas").unwrap().data());
     let apart = canvas.iter().map(|value| ((value + 1.0 / 16.0) * 8.0).rem_euclid(1.0));
     assert!(apart.filter(|rest| *rest > 0.01 && *rest < 0.99).count() > canvas.len() / 2, "{canvas:?}");
@@ -127,7 +127,8 @@ fn a_config_leads_away_from_a_corrupted_prefix_and_from_a_second_model() {
     let weak = "guides: [(\"guide\", Sketch(weights: \"weak.safetensors\"))], ";
     let plain = draw("", "Conditional", 3, "plain").unwrap();
 
-    // Nothing is corrupted, or the second model is the first: nothing to lead away from.
+    // Nothing is corrupted, or the second model is the first: there is no difference to guide away
+    // from.
     assert_eq!(draw("", "Away(corrupted: 0.0, weight: 2.0)", 3, "whole").unwrap(), plain);
     let same = "guides: [(\"guide\", Sketch(weights: \"same.safetensors\"))], ";
     assert_eq!(draw(same, "Away(model: \"guide\", weight: 2.0)", 3, "same").unwrap(), plain);
@@ -267,6 +268,22 @@ fn a_sketch_is_inspected_listed_and_measured() {
         let report = bench(config, &registry(), &options, |_| {}).unwrap();
         assert_eq!((&*report.model, report.images, report.image_size), ("a sketch", 3, [6, 8]));
     }
+    // A second random model, which a rule reads by its name.
+    let rules = "variants: [(\"none\", Conditional), (\"auto\", Autoguidance(weak: \"weak\", weight: 1.0))]";
+    let measured = |guides: &[(&str, &str)]| {
+        let node = Document::parse("run.ron", &config(PROMPTS, rules)).unwrap();
+        let config = Config::from_node(&node, place.path(), &registry()).unwrap();
+        let guides = guides.iter().map(|(name, sizes)| (name.to_string(), sizes.to_string())).collect();
+        let weights = Weights::Random("sketch of another".into());
+        let options = BenchOptions { runs: 1, warmup: 0, weights, guides, ..BenchOptions::default() };
+        bench(config, &registry(), &options, |_| {})
+    };
+    let report = measured(&[("weak", "sketch of a third")]).unwrap();
+    assert_eq!((&*report.beside[0].rule, &*report.beside[0].first), ("auto", "none"));
+    let error = measured(&[]).unwrap_err().to_string();
+    assert!(error.contains("the rule reads a model `weak` beside the guided one; there is none"), "{error}");
+    let error = measured(&[("weak", "sketch"), ("weak", "sketch")]).unwrap_err().to_string();
+    assert!(error.contains("a second guide named `weak`"), "{error}");
 }
 
 #[test]

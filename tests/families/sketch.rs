@@ -29,7 +29,7 @@ use serde::Serialize;
 pub const BITS: usize = 2;
 /// Width of a word's embedding.
 pub const WIDTH: usize = 3;
-/// The head reads the input, what earlier inputs were on average, the text, and the place.
+/// The head reads the input, the mean of earlier inputs, the text, and the position.
 pub const FEATURES: usize = 2 * BITS + WIDTH + 2;
 /// The one tensor of a file, `[FEATURES, 2 · BITS]`.
 pub const HEAD: &str = "sketch.head";
@@ -57,7 +57,7 @@ fn known(schedule: &ScaleSchedule) -> Result<()> {
     Err(Error::setting("scales", format!("a sketch has {} or {}, not {schedule}", self::schedule(), wide())))
 }
 
-/// What tokenizer and backbone say alike.
+/// What tokenizer and backbone must agree on.
 macro_rules! sizes {
     () => {
         fn schedule(&self) -> &ScaleSchedule {
@@ -153,7 +153,7 @@ impl ModelSource for Sketch {
         }
         let Self { weights, wide } = self;
         let head = Head::File(checked(WeightFile::open(weights)?)?);
-        // All that images depend on: what is drawn on, too.
+        // Everything that images depend on, including their size.
         let mut fingerprint = fingerprint::of_file(weights)?;
         fingerprint += if *wide { "-wide" } else { "" };
         let written = Written::Sketch { weights, wide: *wide };
@@ -214,14 +214,14 @@ pub fn model(head: Vec<f32>, device: &Device) -> nextscale::generate::Result<Mod
     Model::new(Arc::new(Paper::new(device)), backbone, conditioner)
 }
 
-/// What a head draws with.
+/// The backbone and conditioner of a head.
 fn drawing(head: Vec<f32>, device: &Device) -> (Arc<dyn Backbone>, Arc<dyn Conditioner>) {
     let backbone = Pencil { schedule: schedule(), device: device.clone(), head };
     (Arc::new(backbone), Arc::new(Words { device: device.clone() }))
 }
 
-/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: of the scale's input
-/// `[h·w · BITS]`, what earlier inputs were on average, and the mean of the text's rows.
+/// What the head reads at every position of a scale of one image, `[h·w · FEATURES]`: the scale's
+/// input `[h·w · BITS]`, the mean of earlier inputs, the mean of the text's rows, and the position.
 pub fn features(input: &[f32], earlier: [f32; BITS], text: &[f32], grid: Grid) -> Vec<f32> {
     let each = input.chunks(BITS).enumerate().flat_map(|(position, own)| {
         let place = [position / grid.width, position % grid.width].map(|at| at as f32 / 4.0);
@@ -230,7 +230,7 @@ pub fn features(input: &[f32], earlier: [f32; BITS], text: &[f32], grid: Grid) -
     each.collect()
 }
 
-/// The mean of embeddings of `BITS` channels; zeros of none.
+/// The mean of embeddings of `BITS` channels; zeros without any.
 pub fn mean<'a>(embeddings: impl Iterator<Item = &'a [f32]>) -> [f32; BITS] {
     let (count, sum) = embeddings
         .fold((0, [0.0; BITS]), |(count, sum), bits| (count + 1, std::array::from_fn(|i| sum[i] + bits[i])));
@@ -251,7 +251,7 @@ impl Conditioner for Words {
         });
         let rows = rows.collect::<Result<Vec<_>>>()?;
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
-        // What stands beyond a text's end is no zero: only the mask tells it.
+        // Values beyond a text's end are not zero: only the mask shows where it ends.
         let values = rows.iter().flat_map(|words| {
             let end = std::iter::repeat_n(&"end", longest - words.len());
             words.iter().chain(end).flat_map(|word| hashed(word, WIDTH))
@@ -297,7 +297,7 @@ impl Backbone for Pencil {
     }
 }
 
-/// The mean of every image's own rows, `[batch · WIDTH]`; zeros of a text without words.
+/// The mean of every image's own rows, `[batch · WIDTH]`; zeros for a text without words.
 pub fn means(values: &Tensor<3>, mask: &Tensor<2, Bool>) -> Result<Vec<f32>> {
     let longest = values.dims()[1];
     let (values, mask) = (host(values.clone())?, host(mask.clone().float())?);
@@ -315,7 +315,7 @@ struct Drawing<'a> {
     plan: PassPlan,
     passes: Vec<(Pass, Vec<f32>)>,
     batch: usize,
-    /// Of every scale so far, `[batch · h·w · BITS]`: they are what a cache would otherwise stand for.
+    /// The inputs of every scale so far, `[batch · h·w · BITS]`, in place of a cache.
     inputs: Vec<Vec<f32>>,
     next: usize,
 }
@@ -368,7 +368,7 @@ impl Session for Drawing<'_> {
 }
 
 impl Drawing<'_> {
-    /// What the earlier inputs of an image are on average.
+    /// The mean of an image's earlier inputs.
     fn earlier(&self, image: usize) -> [f32; BITS] {
         mean(self.inputs.iter().flat_map(|input| {
             let size = input.len() / self.batch;
@@ -377,7 +377,7 @@ impl Drawing<'_> {
     }
 }
 
-/// A bit of scale k adds 2^-(k+1) or takes it away; the two channels of the canvas are red and green. The
+/// A bit of scale k adds or subtracts 2^-(k+1); the two channels of the canvas are red and green. The
 /// canvas has the grid of the pixels, which is finer than the last scale's.
 #[derive(Clone)]
 pub struct Paper {

@@ -109,8 +109,8 @@ struct SketchTask {
 }
 
 impl SketchTask {
-    /// What the head reads at every position of these images, `[images · positions, FEATURES]`, and the bits
-    /// that it should say, `[images · positions · BITS]`.
+    /// What the head reads at every position of these images, `[images · positions, FEATURES]`, and
+    /// the bits that it should predict, `[images · positions · BITS]`.
     fn examples(&self, picks: &[(usize, Condition)]) -> Result<(Tensor<2>, Tensor<1, Int>)> {
         let tokenizer = Paper::new(&self.device);
         let schedule = tokenizer.schedule();

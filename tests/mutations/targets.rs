@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nextscale::ablation::judge::Judges;
+use nextscale::ablation::validate::Card;
 use nextscale::ablation::{Ablation, Store};
 use nextscale::config::Document;
 use nextscale::families::infinity::training::tokenizer::TrainBitwise;
@@ -50,7 +51,9 @@ fn from_file(name: &'static str, read: impl Fn(&Path) + 'static) -> Read {
 }
 
 pub fn targets() -> Vec<Target> {
-    let configs = || [files("configs", ".ron"), files("configs/train", ".ron")].concat();
+    let configs = || {
+        [files("configs", ".ron"), files("configs/train", ".ron"), files("configs/validate", ".ron")].concat()
+    };
     let mut all = vec![
         Target {
             name: "config",
@@ -62,6 +65,7 @@ pub fn targets() -> Vec<Target> {
                 let folder = project().join("configs");
                 let _ = Config::from_node(&tree, &folder, &registry).and_then(Config::prepare);
                 let _ = Ablation::from_node(&tree, &folder, &registry, &Judges::standard());
+                let _ = Card::from_node(&tree, &folder, &registry, None);
                 let _ = tree.decode::<var::TrainTokenizer>();
                 let _ = tree.decode::<var::TrainBackbone>();
                 let _ = tree.decode::<TrainBitwise>();

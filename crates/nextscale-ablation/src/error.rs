@@ -55,6 +55,12 @@ impl From<nextscale_generate::Error> for Error {
     }
 }
 
+impl From<nextscale_shards::ShardError> for Error {
+    fn from(error: nextscale_shards::ShardError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
 impl Error {
     /// An I/O error of `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {

@@ -39,13 +39,14 @@ fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
 #[test]
 fn too_few_images_for_a_measure_are_refused_before_any_is_made() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-    let refused = |samples: &str| {
+    let refused_with = |sets: &[&str]| {
         let mut node = Document::read(&folder.join("ablate-priors.ron")).unwrap();
-        node.assign(samples).unwrap();
+        sets.iter().for_each(|set| node.assign(set).unwrap());
         let ablation =
             Ablation::from_node(&node, &folder, &Registry::standard(), &Judges::standard()).unwrap();
         ablation.judges(&Judges::standard(), &burn::tensor::Device::flex()).err()
     };
+    let refused = |samples: &str| refused_with(&[samples]);
     let Some(nextscale_ablation::Error::Config(error)) = refused("samples=5") else { panic!("no error") };
     assert!(
         error.to_string().contains("Lite0 needs at least 6 images, and a cell has 5 per seed"),
@@ -53,6 +54,12 @@ fn too_few_images_for_a_measure_are_refused_before_any_is_made() {
     );
     assert!(error.help_text().unwrap().contains("samples: 6 or more"), "{error}");
     assert!(refused("samples=6").is_none());
+    // Diversity is that of images of one condition: the eleventh image is the second of the first class.
+    let diverse = |samples: &str| refused_with(&["measures=[Diversity]", samples]);
+    let Some(nextscale_ablation::Error::Config(error)) = diverse("samples=10") else { panic!("no error") };
+    assert!(error.to_string().contains("2 images of one condition or more"), "{error}");
+    assert!(error.help_text().unwrap().contains("fewer conditions"), "{error}");
+    assert!(diverse("samples=11").is_none());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use nextscale_text::{PromptTokenizer, T5Config, word_level};
 use nextscale_tokenizers::bitwise::BsqVaeConfig;
 use nextscale_weights::Precision;
 
-/// Writes the files of a model of 32 × 32 images, and gives what a config says of it.
+/// Writes the files of a model of 32 × 32 images, and returns a config's `model` for it.
 fn model(folder: &Path) -> Node {
     let device = Device::flex();
     let schedule = ScaleSchedule::square(&[1, 2, 4]).unwrap();
@@ -70,7 +70,7 @@ fn the_ablation_of_priors_runs_on_bits_and_prompts() {
     let judges = Judges::standard();
     let read = |tree: &Node| Ablation::from_node(tree, configs, &Registry::standard(), &judges).unwrap();
     let ablation = read(&tree);
-    // What is to be said of prompts is said once, however many cells there are.
+    // Warnings about prompts appear once, however many cells there are.
     let remarks = ablation.remarks();
     assert!(remarks.iter().any(|remark| remark.contains("automobile")), "{remarks:?}");
     let distinct: std::collections::BTreeSet<_> = remarks.iter().collect();
@@ -92,7 +92,7 @@ fn the_ablation_of_priors_runs_on_bits_and_prompts() {
     };
     assert_eq!(distances(1).unwrap().len(), 2);
 
-    // A cell with a negative of its own has its texts encoded too.
+    // The texts of a cell with its own negative prompt are encoded too.
     tree.assign(
         "variants=[(name: \"none\"), (name: \"away\", set: {\"condition\": \
                  Prompts(texts: [\"a red car\", \"a ship\"], negative: [\"a blue car\", \"a bird\"])})]",

@@ -1,6 +1,7 @@
-//! Processor time of a pass of VAR-d16 on another prefix, a session of its own that shares constants, beside
-//! that of the conditional pass; one image of 128 pixels, random weights. On Linux, which counts processor
-//! time in /proc. `cargo run --release -p nextscale-backbones --example time_passes`.
+//! Processor time of a VAR-d16 pass on another prefix, in a separate session that shares constants,
+//! compared with the conditional pass; one image of 128 pixels, random weights. On Linux, which
+//! counts processor time in /proc. `cargo run --release -p nextscale-backbones --example
+//! time_passes`.
 
 use burn::tensor::{Device, Tensor};
 use nextscale_backbones::var::{Initialisation, VarConfig};
@@ -38,7 +39,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         run(model.start(&conditions, &plan)?, &model)?;
         let between = processor();
         own += between - begin;
-        // What both share was made for the first.
+        // The shared constants were computed for the first.
         let constants = model.constants(&conditions)?;
         let begin = processor();
         run(model.start_with(&constants, &conditions, &plan)?, &model)?;

@@ -18,7 +18,7 @@ fn render(error: &ConfigError) -> String {
     text
 }
 
-/// A small generator of its own, so that the texts never change.
+/// A small generator written here, so that the texts never change.
 struct Random(u64);
 
 impl Random {

@@ -73,7 +73,7 @@ impl Shape for Named {}
 impl settings::Settings for Named {
     fn description() -> Description {
         let about = "One that somebody named.";
-        Description { name: "Named", about, example: "Named(\"a\")", settings: Vec::new() }
+        Description { name: "Named", about, example: "Named(\"a\")", settings: Vec::new(), also: Vec::new() }
     }
 
     fn read(reader: &mut Reader<'_>) -> settings::Result<Self> {

@@ -1,5 +1,5 @@
-//! How much memory there is, so that sizes read from files and configs can be refused before anything is
-//! allocated.
+//! The available memory, so that sizes read from files and configs can be refused before anything
+//! is allocated.
 
 use std::sync::OnceLock;
 

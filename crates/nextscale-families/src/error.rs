@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use nextscale_files::run::RunError;
+use nextscale_shards::ShardError;
 use nextscale_weights::LoadError;
 
 /// Errors between a config and its images, or in a training.
@@ -35,6 +36,14 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A file that a config names by its address cannot be had; the message names it and the remedy.
+    #[error("{message}")]
+    Fetch {
+        /// What is wrong.
+        message: String,
+        /// Whether the request is at fault, rather than the network, a server or the disk.
+        usage: bool,
     },
     /// An image could not be read or written.
     #[error("cannot {action} the image {}: {message}", path.display())]
@@ -96,6 +105,15 @@ impl From<RunError> for Error {
     }
 }
 
+impl From<ShardError> for Error {
+    fn from(error: ShardError) -> Self {
+        match error {
+            ShardError::Refused(message) => Self::Folder(message),
+            ShardError::Io { action, path, source } => Self::Io { action, path, source },
+        }
+    }
+}
+
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         match error {
@@ -143,6 +161,7 @@ impl Error {
             }
             Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) | Self::Text(_) => true,
             Self::Train(error) => error.is_usage(),
+            Self::Fetch { usage, .. } => *usage,
             Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Observer(_) | Self::Stopped => {
                 false
             }

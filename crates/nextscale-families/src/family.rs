@@ -8,7 +8,7 @@ use nextscale_config::settings::{Entry, Kind};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::WeightFile;
 
-use crate::{Architecture, EmbeddedFile, Error, OpenModel, Result};
+use crate::{Architecture, EmbeddedFile, Error, OpenModel, Published, Result};
 
 /// A family of models: one tokenizer and one backbone in all their sizes.
 pub trait ModelFamily: Send + Sync {
@@ -22,6 +22,16 @@ pub trait ModelFamily: Send + Sync {
     /// # Errors
     /// What is wrong with a file of this family that cannot be used.
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>>;
+
+    /// Whether a file holds a backbone of this family, by its header where that tells.
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        self.recognise(file).is_some()
+    }
+
+    /// The models that were published by name. By default none.
+    fn published(&self) -> &'static [Published] {
+        &[]
+    }
 
     /// How its files are recognised, one phrase per part: ``its tokenizer (`quantize.embedding.weight`)``.
     fn marks(&self) -> Vec<String>;

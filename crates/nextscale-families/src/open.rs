@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_core::{Alphabet, Condition, Dtype, Pass, ScaleSchedule};
@@ -39,6 +41,11 @@ pub trait OpenModel: Send + Sync {
         Ok(())
     }
 
+    /// Its sizes as its header states them, between commas: `depth 16, width 1024`. By default none.
+    fn sizes(&self) -> String {
+        String::new()
+    }
+
     /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors
@@ -48,7 +55,7 @@ pub trait OpenModel: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// An error of a batch, with this model's name where it is of its numbers.
+    /// An error of a batch; one about values that are not finite gets this model's name.
     fn named_in(&self, error: nextscale_generate::Error) -> Error {
         use nextscale_core::Error as Core;
         match error.into() {
@@ -99,6 +106,36 @@ pub trait OpenModel: Send + Sync {
     /// A short name for reports.
     fn describe(&self) -> &str {
         &self.facts().words
+    }
+}
+
+/// A model of which other facts are told than its files have: another name, fingerprint or place.
+pub struct Retold {
+    /// The model.
+    pub open: Arc<dyn OpenModel>,
+    /// What is told of it.
+    pub facts: ModelFacts,
+}
+
+impl OpenModel for Retold {
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    fn runs(&self, pass: &Pass) -> Result<()> {
+        self.open.runs(pass)
+    }
+
+    fn sizes(&self) -> String {
+        self.open.sizes()
+    }
+
+    fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
+        self.open.remarks(conditions)
+    }
+
+    fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
+        self.open.load(options)
     }
 }
 

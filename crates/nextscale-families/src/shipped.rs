@@ -6,15 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nextscale_config::Node;
 use nextscale_config::settings::{Description, Fallback, Reader, Setting, Settings};
-use nextscale_core::{Condition, Pass};
-use nextscale_generate::Model;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::{
-    EmbeddedFile, LoadOptions, ModelFacts, ModelFamily, ModelSource, OpenModel, Result, VarFamily,
-    fingerprint,
-};
+use crate::{EmbeddedFile, ModelFamily, ModelSource, OpenModel, Result, Retold, VarFamily, fingerprint};
 
 /// A model whose weights are compiled into the program.
 #[derive(Clone, Copy)]
@@ -23,7 +18,7 @@ pub struct Shipped {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
-    /// What opens it.
+    /// The family that opens it.
     pub family: &'static dyn ModelFamily,
     /// The names of its classes, in order; empty if it has none or its files state them.
     pub class_names: &'static [&'static str],
@@ -76,15 +71,15 @@ impl Shipped {
         SHIPPED.iter().find(|model| model.takes_prompts())
     }
 
-    /// Whether images are asked for by prompts: its files have a text encoder.
+    /// Whether it takes prompts, which it does if its files have a text encoder.
     fn takes_prompts(&self) -> bool {
         self.files.iter().any(|file| file.name == "text")
     }
 
-    /// What distinguishes its weights from others. They are hashed once in a process: an ablation opens a
-    /// model for each of its cells.
+    /// The fingerprint of its weights, hashed once per process: an ablation opens a model for each
+    /// of its cells.
     fn fingerprint(&self) -> String {
-        /// By where the bytes lie, which stay there.
+        /// By the address of the bytes, which are static.
         static KNOWN: Mutex<BTreeMap<Vec<(usize, usize)>, String>> = Mutex::new(BTreeMap::new());
         let parts: Vec<&'static [u8]> = self.files.iter().map(|file| file.bytes).collect();
         let places = parts.iter().map(|bytes| (bytes.as_ptr() as usize, bytes.len())).collect();
@@ -111,6 +106,7 @@ impl Settings for Shipped {
                 fallback: Fallback::MustBeGiven,
                 schema: names,
             }],
+            also: Vec::new(),
         }
     }
 
@@ -146,36 +142,12 @@ impl ModelSource for Shipped {
         facts.fingerprint = self.fingerprint();
         facts.resolved = Node::from_serialize(&Written::Shipped(self.name))?;
         facts.words = format!("Shipped({:?})", self.name);
-        Ok(Arc::new(OpenShipped { open, facts }))
+        Ok(Arc::new(Retold { open, facts }))
     }
 }
 
 impl Debug for Shipped {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         write!(f, "Shipped({:?})", self.name)
-    }
-}
-
-/// A model as opened by its family, under its shipped name.
-struct OpenShipped {
-    open: Arc<dyn OpenModel>,
-    facts: ModelFacts,
-}
-
-impl OpenModel for OpenShipped {
-    fn facts(&self) -> &ModelFacts {
-        &self.facts
-    }
-
-    fn runs(&self, pass: &Pass) -> Result<()> {
-        self.open.runs(pass)
-    }
-
-    fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
-        self.open.remarks(conditions)
-    }
-
-    fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
-        self.open.load(options)
     }
 }

@@ -112,15 +112,25 @@ pub fn image_header(path: &Path) -> Result<ImageHeader, ImageFileError> {
 /// An image of `side` × `side` pixels: the shorter side is resized to `side` (Lanczos), and the middle of the
 /// longer one is kept.
 pub fn centre_square(image: &RgbImage, side: u32) -> RgbImage {
+    centre_cropped(image, (side, side))
+}
+
+/// An image of `size` = (width, height) pixels: resized (Lanczos) until it just covers them, and the middle
+/// kept.
+pub fn centre_cropped(image: &RgbImage, size: (u32, u32)) -> RgbImage {
     let (width, height) = image.dimensions();
-    if (width, height) == (side, side) {
+    if (width, height) == size {
         return image.clone();
     }
-    let shorter = f64::from(width.min(height).max(1));
-    let scaled = |length: u32| ((f64::from(length) * f64::from(side) / shorter).round() as u32).max(side);
-    let image = resize(image, scaled(width), scaled(height), FilterType::Lanczos3);
-    let (left, top) = ((image.width() - side) / 2, (image.height() - side) / 2);
-    crop_imm(&image, left, top, side, side).to_image()
+    let products = [(size.0, height), (size.1, width)].map(|(a, b)| u64::from(a) * u64::from(b));
+    // The side that must grow more, or shrink less.
+    let (to, from) = if products[0] >= products[1] { (size.0, width) } else { (size.1, height) };
+    let scaled = |length: u32, least: u32| {
+        ((f64::from(length) * f64::from(to) / f64::from(from.max(1))).round() as u32).max(least)
+    };
+    let image = resize(image, scaled(width, size.0), scaled(height, size.1), FilterType::Lanczos3);
+    let (left, top) = ((image.width() - size.0) / 2, (image.height() - size.1) / 2);
+    crop_imm(&image, left, top, size.0, size.1).to_image()
 }
 
 /// The pixels of an image file. The format is recognised by content: data sets are full of JPEGs named .png.
@@ -348,6 +358,14 @@ mod tests {
         assert!(square.dimensions() == (8, 8) && square.pixels().all(|pixel| pixel[0] == 90));
         assert_eq!(centre_square(&square, 8), square);
         assert_eq!(centre_square(&wide, 31).dimensions(), (31, 31));
+        for size in [(8, 3), (3, 8), (40, 7), (1, 90)] {
+            assert_eq!(centre_cropped(&wide, size).dimensions(), size);
+        }
+        // Twice as large, and as much cut off above as below.
+        let tall = RgbImage::from_fn(4, 8, |_, y| image::Rgb([if y < 4 { 0 } else { 255 }; 3]));
+        let middle = centre_cropped(&tall, (8, 4));
+        assert!(middle.pixels().take(8).all(|pixel| pixel.0[0] < 10));
+        assert!(middle.pixels().skip(24).all(|pixel| pixel.0[0] > 245));
         assert_eq!(centre_square(&RgbImage::new(3, 1000), 2).dimensions(), (2, 2));
     }
 

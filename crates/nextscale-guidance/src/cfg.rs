@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use nextscale_config::settings::{self, Reader};
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_kernels::weighted_sum;
 use nextscale_macros::Settings;
 
 use crate::conformance::RuleClaims;
@@ -85,7 +86,7 @@ impl Guidance for Cfg {
             return Ok(conditional.clone());
         };
         let unconditional = step.unconditional()?.values().clone();
-        conditional.with_values(conditional.values().clone().mul_scalar(c) + unconditional.mul_scalar(u))
+        conditional.with_values(weighted_sum(conditional.values().clone(), c, unconditional, u))
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {

@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, LogitMap, Pass, Passes, Result, ScaleSchedule};
+use nextscale_kernels::extrapolate;
 
 use crate::conformance::RuleClaims;
 use crate::{Guidance, Step, Strength};
 
 /// A rule l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of a worse pass; b
-/// itself where w is 0. Whoever implements it implements [`Guidance`].
+/// itself where w is 0. An implementation of this trait implements [`Guidance`].
 pub trait Contrast: Any + Clone + Debug + Send + Sync {
     /// The rule of b.
     fn base(&self) -> &Arc<dyn Guidance>;
@@ -52,9 +53,8 @@ impl<T: Contrast> Guidance for T {
         if weight == 0.0 {
             return Ok(base);
         }
-        let better = step.conditional()?.values().clone();
-        let away = (better - step.logits(&self.worse()?)?.values().clone()).mul_scalar(weight);
-        base.with_values(base.values().clone() + away)
+        let (better, worse) = (step.conditional()?.values().clone(), step.logits(&self.worse()?)?);
+        base.with_values(extrapolate(base.values().clone(), better, worse.values().clone(), weight))
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {
@@ -63,7 +63,8 @@ impl<T: Contrast> Guidance for T {
             Ok(worse) if weight(self, k, schedule) != 0.0 => {
                 passes.union(Passes::CONDITIONAL).union(worse.into())
             }
-            // Settings without such a pass are refused when the rule is made; guiding with them says why.
+            // Settings without such a pass are refused when the rule is created; guiding with them
+            // reports the reason.
             _ => passes,
         }
     }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, Error, Grid, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_kernels::weighted_sum;
 use nextscale_macros::Settings;
 use nextscale_priors::{Operator, Prior, Term, check_grids, dct};
 use schemars::JsonSchema;
@@ -109,7 +110,7 @@ impl Guidance for FrequencyCfg {
         if height.min(width) >= SHORTEST {
             delta = step.prior(&self.bands, &delta)?;
         }
-        conditional.with_values(values + delta.into_values().mul_scalar(t))
+        conditional.with_values(weighted_sum(values, 1.0, delta.into_values(), t))
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {

@@ -24,7 +24,7 @@ pub struct Rescale {
     base: Arc<dyn Guidance>,
     /// The rule whose logits are rescaled.
     rule: Arc<dyn Guidance>,
-    /// φ, a strength: 0 leaves the rule as it is, 1 rescales it wholly.
+    /// φ, a strength: 0 leaves the rule as it is, 1 rescales it fully.
     amount: Strength,
     /// `Image` or `Position`: whether norms and deviations are taken over all positions and channels of an
     /// image, or over the channels of each position; always on logits after subtracting each choice's mean.

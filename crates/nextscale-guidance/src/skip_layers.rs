@@ -11,10 +11,10 @@ use crate::{Contrast, Guidance, Strength};
 /// Skip Guidance for Enhanced Video Diffusion Sampling", arXiv 2411.18664, whose residual form skips blocks;
 /// known as SLG for image models).
 ///
-/// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same pass in
-/// which the blocks of `layers` are skipped (attention, cross-attention and MLP) and pass on their input, at
-/// every scale; w the `weight`. It costs one more run of the backbone, less these blocks, and needs a model
-/// that can skip blocks.
+/// l = b + w·(c − c̃), with b the base's logits, c the conditional ones and c̃ those of the same
+/// pass in which the blocks of `layers` are skipped (attention, cross-attention and MLP) and pass
+/// on their input, at every scale; w the `weight`. It costs one more run of the backbone without
+/// these blocks, and needs a model that can skip blocks.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "SkipLayers(layers: [2], weight: 1.0)", check = Self::validate)]
 pub struct SkipLayers {

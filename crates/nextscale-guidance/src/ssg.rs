@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_kernels::extrapolate;
 use nextscale_macros::Settings;
 use nextscale_priors::Prior;
 use schemars::JsonSchema;
@@ -66,8 +67,7 @@ impl Guidance for Ssg {
         let base = step.evaluate(&*self.base)?;
         let Some(prior) = step.prior_of(self)? else { return Ok(base) };
         let logits = base.values().clone();
-        let correction = (logits.clone() - prior.into_values()).mul_scalar(self.beta(step));
-        base.with_values(logits + correction)
+        base.with_values(extrapolate(logits.clone(), logits, prior.into_values(), self.beta(step)))
     }
 
     fn passes(&self, k: usize, schedule: &ScaleSchedule) -> Passes {

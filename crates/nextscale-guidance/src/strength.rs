@@ -55,7 +55,7 @@ impl Strength {
             "LinearUntil(from: a, to: b, scale: n)",
             "a + (b - a)·k/min(K-1, n), which goes on beyond scale n: from 0 until scale 9 it is FlexVAR's ramp",
         ),
-        ("List([..])", "one number a scale"),
+        ("List([..])", "one number per scale"),
         ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
     ];
 
@@ -122,7 +122,7 @@ impl Strength {
                 &[*from, *to]
             }
             Self::List(values) if values.is_empty() => {
-                return Some("the list is empty; give one number a scale".into());
+                return Some("the list is empty; give one number per scale".into());
             }
             Self::List(values) => values,
             Self::During(first, last, _) if first > last => {

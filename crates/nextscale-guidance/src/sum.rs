@@ -10,7 +10,7 @@ use crate::{Guidance, Step, nested};
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Sum(rules: [Cfg(scale: 3.0), Ssg(prior: Dse(), beta: 0.5)])")]
 pub struct Sum {
-    /// The rule r that all corrections are differences to.
+    /// The rule r from which every correction is measured.
     #[setting(default = "Conditional")]
     base: Arc<dyn Guidance>,
     /// The rules to add up.

@@ -18,11 +18,11 @@ use crate::{Contrast, Guidance, Strength};
 /// not guided. The corrupted pass costs one more run of the backbone at every scale up to the last with
 /// λ ≠ 0.
 ///
-/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`. It leaves
-/// open the share, whether positions are drawn anew at every scale, and whether the difference is of
-/// conditional logits even if the base is CFG. Here each position of each scale is corrupted or not once for
-/// the whole generation, independently, by the counter-based randomness of (seed, image, scale, position),
-/// and the difference is always of the conditional pass.
+/// The paper has no public code. Its same-scale replacement of whole embeddings is `OtherPosition`.
+/// It leaves open the share, whether positions are drawn again at every scale, and whether the
+/// difference is of conditional logits even if the base is CFG. Here each position of each scale is
+/// corrupted or not once for the whole generation, independently, by the counter-based randomness
+/// of (seed, image, scale, position), and the difference is always of the conditional pass.
 #[derive(Debug, Clone, Settings)]
 #[setting(example = "Vpg(share: 0.5, weight: 0.5)", check = Self::validate)]
 pub struct Vpg {
@@ -32,8 +32,8 @@ pub struct Vpg {
     /// The share of the positions of each earlier scale that is corrupted, from 0 to 1.
     #[setting(check = share)]
     share: f64,
-    /// `OtherPosition`, `Zeros` or `ScaleMean`: what stands at a corrupted position, the whole embedding of
-    /// another position of the same scale, zeros, or the scale's mean.
+    /// `OtherPosition`, `Zeros` or `ScaleMean`: what replaces the embedding at a corrupted
+    /// position: that of another position of the same scale, zeros, or the scale's mean.
     #[setting(default)]
     corrupt: Replacement,
     /// λ, a strength, off at 0; scale 0 is never changed.

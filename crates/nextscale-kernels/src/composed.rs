@@ -59,6 +59,14 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
     x + gate * y
 }
 
+pub fn weighted_sum<const D: usize>(x: Tensor<D>, a: f64, y: Tensor<D>, b: f64) -> Tensor<D> {
+    x.mul_scalar(a) + y.mul_scalar(b)
+}
+
+pub fn extrapolate<const D: usize>(x: Tensor<D>, y: Tensor<D>, z: Tensor<D>, w: f64) -> Tensor<D> {
+    x + (y - z).mul_scalar(w)
+}
+
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     activation::log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1)).neg().squeeze_dim(1)
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::{
-    conv,
+    combine, conv,
     elementwise::{self, GeluTanh, Silu},
     gated,
     group_norm::{self, Extent},
@@ -42,6 +42,8 @@ fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize;
         group_norm::forward::<false>(level, a, weight, bias, extent, eps),
         group_norm::forward::<true>(level, a, weight, bias, extent, eps),
     ];
+    let sums =
+        [combine::weighted_sum(level, [a, b], [2.5, -1.5]), combine::extrapolate(level, [a, b, a], 0.3)];
     let image = [batch, rows, 2, 1, length];
     let kernel: Vec<f32> = a.iter().chain(b).copied().cycle().take(2 * rows * 9).collect();
     let grad: Vec<f32> = b.iter().copied().cycle().take(batch * 2 * length).collect();
@@ -49,6 +51,7 @@ fn everything(level: Level, a: &[f32], b: &[f32], [batch, rows, length]: [usize;
     all.push(conv::input_gradient(WHOLE, level, &kernel, &grad, image));
     all.extend(group_norm::backward::<false>(level, a, [weight, bias], b, extent, eps));
     all.extend(group_norm::backward::<true>(level, a, [weight, bias], b, extent, eps));
+    all.extend(sums);
     // Last, because its sums run over a vector's length at a time: levels differ in their order.
     all.push(conv::weight_gradient(WHOLE, level, a, &grad, image));
     all

@@ -19,6 +19,7 @@ mod activation;
 pub mod allocator;
 mod attention;
 pub mod categorical;
+mod combine;
 mod composed;
 mod conv;
 mod cross_entropy;
@@ -40,6 +41,7 @@ mod reduce;
 mod rms_norm;
 mod rotate;
 mod rotate_halves;
+mod route;
 mod rows;
 mod softmax;
 mod tiles;
@@ -58,6 +60,7 @@ pub use extension::Values;
 use extension::apply;
 use precision::Precision;
 pub use product::rounds;
+pub use route::route;
 
 /// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
 /// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.
@@ -75,6 +78,32 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     apply(Elementwise::GeluTanh, [x.into_dispatch()])
         .unwrap_or_else(|[x]| composed::gelu_tanh(Tensor::from_dispatch(x)))
+}
+
+/// `a·x + b·y`, elementwise, in one pass over memory; both products are rounded before they are added, so that the
+/// result is that of one operation after the other. Shapes that broadcast work too, more slowly.
+pub fn weighted_sum<const D: usize>(x: Tensor<D>, a: f64, y: Tensor<D>, b: f64) -> Tensor<D> {
+    if x.dims() != y.dims() {
+        return composed::weighted_sum(x, a, y, b);
+    }
+    let operation = combine::WeightedSum { a: a as f32, b: b as f32 };
+    apply(operation, [x.into_dispatch(), y.into_dispatch()]).unwrap_or_else(|inputs| {
+        let [x, y] = inputs.map(Tensor::from_dispatch);
+        composed::weighted_sum(x, a, y, b)
+    })
+}
+
+/// `x + (y − z)·w`, elementwise, in one pass over memory, rounded after every step. Shapes that broadcast work
+/// too, more slowly.
+pub fn extrapolate<const D: usize>(x: Tensor<D>, y: Tensor<D>, z: Tensor<D>, w: f64) -> Tensor<D> {
+    if x.dims() != y.dims() || x.dims() != z.dims() {
+        return composed::extrapolate(x, y, z, w);
+    }
+    let inputs = [x, y, z].map(Tensor::into_dispatch);
+    apply(combine::Extrapolate { w: w as f32 }, inputs).unwrap_or_else(|inputs| {
+        let [x, y, z] = inputs.map(Tensor::from_dispatch);
+        composed::extrapolate(x, y, z, w)
+    })
 }
 
 /// Softmax over the last dimension. Entries of -inf get probability 0; a row of only -inf gives NaN.

@@ -23,7 +23,8 @@ fn gaps<const D: usize>(
     pairs.map(|(rounded, whole)| size(rounded - whole.clone()) / size(whole)).collect()
 }
 
-/// Each of so many consecutive factors is off by a relative error of up to 2⁻⁹, or nothing is rounded here.
+/// Each of this many consecutive factors has a relative error of up to 2⁻⁹, or nothing is rounded
+/// on this processor.
 fn assert_rounded(gaps: &[f32], products: usize) {
     for &gap in gaps {
         assert_eq!(gap > 1e-4, kernels::rounds(), "{gaps:?}");

@@ -67,6 +67,7 @@ pub fn settings(input: &DeriveInput, home: &TokenStream) -> Result<TokenStream> 
                     about: #about,
                     example: #example,
                     settings: ::std::vec![#(#described),*],
+                    also: ::std::vec::Vec::new(),
                 }
             }
 

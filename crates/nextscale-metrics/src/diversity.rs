@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// The mean Euclidean distance over all pairs of feature vectors `[n, dims]`, row-major; 0 if all are equal.
 ///
 /// # Errors
-/// [`Error::TooFew`] for fewer than two vectors; [`Error::Shape`] if the values are no whole number of them.
+/// [`Error::TooFew`] for fewer than two vectors; [`Error::Shape`] if the values do not form whole vectors.
 pub fn mean_pairwise_distance(rows: &[f32], dims: usize) -> Result<f64> {
     let count = checked("pairwise distances", rows, dims, 2)?;
     let points = Points::new(rows, dims);
@@ -32,7 +32,7 @@ pub fn mean_pairwise_distance(rows: &[f32], dims: usize) -> Result<f64> {
 /// same way, to n, all are orthogonal: the effective number of different ones.
 ///
 /// # Errors
-/// [`Error::TooFew`] for none; [`Error::Shape`] if the values are no whole number of them;
+/// [`Error::TooFew`] for none; [`Error::Shape`] if the values do not form whole vectors;
 /// [`Error::Covariance`] if a vector is zero or the eigendecomposition does not converge.
 pub fn vendi_score(rows: &[f32], dims: usize) -> Result<f64> {
     let count = checked("the Vendi score", rows, dims, 1)?;
@@ -43,7 +43,7 @@ pub fn vendi_score(rows: &[f32], dims: usize) -> Result<f64> {
     }
     let scale = (count as f64).sqrt();
     let unit = Mat::from_fn(count, dims, |i, d| f64::from(rows[i * dims + d]) / (lengths[i] * scale));
-    // X·Xᵀ and Xᵀ·X have the same eigenvalues but zeros, and those add nothing to the entropy.
+    // X·Xᵀ and Xᵀ·X have the same eigenvalues except for zeros, which add nothing to the entropy.
     let (left, right) =
         if count <= dims { (unit.as_ref(), unit.transpose()) } else { (unit.transpose(), unit.as_ref()) };
     let mut kernel = Mat::zeros(left.nrows(), left.nrows());
@@ -75,7 +75,7 @@ mod tests {
         assert!((a - b).abs() < 1e-9 * b.abs().max(1.0), "{a}, not {b}");
     }
 
-    /// `x[i][d] = sin(1 + i·dims + d)`, as numpy had it.
+    /// `x[i][d] = sin(1 + i·dims + d)`, as in the numpy script.
     fn waves(count: usize, dims: usize) -> Vec<f32> {
         (0..count * dims).map(|i| ((1 + i) as f64).sin() as f32).collect()
     }

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use nextscale_shards::ShardError;
+
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -28,6 +30,12 @@ pub enum Error {
     /// A file that is not a usable image.
     #[error(transparent)]
     Image(#[from] nextscale_files::ImageFileError),
+    /// A shard that does not belong to the others, or shards that cannot be merged.
+    #[error(transparent)]
+    Shards(#[from] ShardError),
+    /// A stop was requested. Finished work is kept.
+    #[error("stopped; finished work is kept, and repeating the command resumes it")]
+    Stopped,
     /// Pixels that do not form a batch of images.
     #[error("{0}")]
     Pixels(String),
@@ -113,6 +121,6 @@ impl Error {
 
     /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Setting { .. } | Self::Mismatch { .. })
+        matches!(self, Self::Setting { .. } | Self::Mismatch { .. } | Self::Shards(ShardError::Refused(_)))
     }
 }

@@ -192,7 +192,7 @@ impl Table<'_> {
         if !few.is_empty() {
             self.warnings.push(format!(
                 "rank-deficient covariance: {} for {dims} features; {} is far too high, and only comparable between sets of \
-                 as many images; {} bears few images better",
+                 equal size; {} needs fewer images",
                 few.join(", "),
                 self.names.frechet,
                 self.names.kernel

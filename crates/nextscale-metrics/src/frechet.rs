@@ -19,7 +19,7 @@ pub struct Gaussian {
 /// determines the order of their sums and so the last digit.
 const PARTS: usize = 8;
 
-/// The same number of parts where it is passed and where faer decides by itself.
+/// The same number of parts, whether passed explicitly or left to faer.
 pub(crate) fn parts() -> Par {
     let parts = Par::rayon(PARTS);
     faer::set_global_parallelism(parts);

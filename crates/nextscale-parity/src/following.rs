@@ -7,8 +7,8 @@ use nextscale_pipeline::Result;
 
 use crate::host::integers;
 
-/// Keeps what a sampler draws, and gives the recorded tokens: where one differs, that is one difference and
-/// not another image.
+/// Records what a sampler draws, but returns the recorded tokens: a token that differs counts as
+/// one difference and does not lead to another image.
 #[derive(Debug)]
 pub(crate) struct Following {
     sampler: Box<dyn Sampler>,

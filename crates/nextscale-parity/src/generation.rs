@@ -106,7 +106,7 @@ fn sampler(run: &str) -> Box<dyn Sampler> {
 /// Generates the two images of a recorded run.
 ///
 /// # Errors
-/// If something recorded is not there or does not fit the model.
+/// If a recording is missing or does not fit the model.
 pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> Result<Generated> {
     let (reference, device) = (fixtures.reference(kind)?, model.tokenizer.device());
     let scales = schedule()?.len();

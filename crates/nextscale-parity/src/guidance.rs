@@ -19,7 +19,7 @@ pub fn rule(reference: &Fixture) -> Result<Cfg> {
 /// The guided logits of a recorded run.
 ///
 /// # Errors
-/// If something recorded is not there.
+/// If a recording is missing.
 pub fn guided(setting: &Setting<'_>, reference: &Fixture, run: &str) -> Result<Gap> {
     let (schedule, rule) = (schedule()?, rule(reference)?);
     let mut history = History::new(schedule.clone(), rule.lookback());

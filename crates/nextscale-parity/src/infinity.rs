@@ -1,5 +1,5 @@
-//! Infinity, on texts as an encoder gave them to upstream: the transformer's logits, and the greedy loop from
-//! texts to images.
+//! Infinity, on text embeddings recorded from upstream: the transformer's logits, and the greedy
+//! loop from texts to images.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{Fixture, Fixtures, Gap, Line, Setting};
 const REFERENCE: &str = "infinity/base/reference.safetensors";
 const TAUGHT: &str = "infinity/base/reference_vae_train.safetensors";
 
-/// The recorded model and what it is asked for.
+/// The recorded model and its conditions.
 struct Given {
     tokenizer: MultiScaleBsq,
     backbone: Infinity,
@@ -38,7 +38,7 @@ impl Given {
         let tokenizer = MultiScaleBsq::load(vae.file(), config, schedule.clone(), false, true, device)?;
         let config = InfinityConfig::infer(transformer.file(), Some(&schedule))?;
         let backbone = Infinity::load(transformer.file(), &config, device)?;
-        // Texts of different lengths, one behind the other.
+        // Texts of different lengths, concatenated.
         let lengths = integers(reference.file().int_tensor::<1>("text_lens", &Device::flex())?)?;
         let (texts, mut from) = (reference.tensor::<2>("text", device)?, 0);
         let rows: Vec<(String, Tensor<2>)> = lengths
@@ -56,7 +56,7 @@ impl Given {
     }
 }
 
-/// Teacher-forced logits, plainly and after bits that were made wrong.
+/// Teacher-forced logits, without and with flipped bits.
 fn teacher_forced(given: &Given, device: &Device) -> Result<Gap> {
     let taught = Fixtures::compiled_in().open(TAUGHT)?;
     let rows = given.conditioner.rows(&given.conditions, PassCondition::Given)?;
@@ -68,7 +68,7 @@ fn teacher_forced(given: &Given, device: &Device) -> Result<Gap> {
     Ok(gap)
 }
 
-/// Both passes' logits over the cache, given the inputs scale by scale.
+/// Both passes' logits with the KV cache, given the inputs scale by scale.
 fn cached(given: &Given, device: &Device) -> Result<Gap> {
     let reference = Fixtures::compiled_in().open(REFERENCE)?;
     let schedule = Backbone::schedule(&given.backbone);
@@ -133,7 +133,7 @@ fn generated(given: Given, device: &Device) -> Result<[Gap; 2]> {
     Ok([watch.gap, bits])
 }
 
-/// Four lines. They are of the compiled-in files wherever VAR's are taken from.
+/// Four lines, always from the compiled-in files, even if VAR's come from a folder.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let Setting { device, tolerances, .. } = setting;
     let given = Given::open(device)?;

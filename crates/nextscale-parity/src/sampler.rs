@@ -55,7 +55,7 @@ fn draw(sampler: &TopKTopP, logits: &LogitMap, noise: &Given<'_>) -> Result<Draw
 /// it keeps the least likely, with all its ties, must win.
 ///
 /// # Errors
-/// If something recorded is not there.
+/// If a recording is missing.
 pub fn filters(setting: &Setting<'_>) -> Result<Gap> {
     let file = setting.fixtures.open("sampling.safetensors")?;
     let mut gap = Gap::default();

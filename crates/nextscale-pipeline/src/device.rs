@@ -17,11 +17,20 @@ pub enum DeviceChoice {
     Cpu,
     /// A CUDA device by its index.
     Cuda(usize),
+    /// The CUDA device of this process: the first, or that of its number among the processes of the machine
+    /// ([`of_rank`](Self::of_rank)).
+    AnyCuda,
 }
 
 /// The name of a device and type in the identity of images, which depend on both: `cpu`, `cuda`, `cpu, bf16`.
 pub fn kind(device: &Device, dtype: Dtype) -> String {
     named(if is_cpu(device) { "cpu" } else { "cuda" }, dtype)
+}
+
+/// What the device computes with, in words. Devices of one kind and one route give the same images, bit for
+/// bit; on another route they may differ in the last digits.
+pub fn route(device: &Device) -> String {
+    if is_cpu(device) { nextscale_kernels::route() } else { "cuda".into() }
 }
 
 /// A device with its type, unless that is f32: `cuda:1`, `cpu, bf16`.
@@ -39,7 +48,7 @@ impl FromStr for DeviceChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
+            "cuda" => Ok(Self::AnyCuda),
             _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda).ok_or_else(
                 || Error::Device(format!("unknown device `{text}`; use auto, cpu, cuda or cuda:N")),
             ),
@@ -52,6 +61,7 @@ impl Display for DeviceChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
+            Self::AnyCuda => f.write_str("cuda"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
         }
     }
@@ -63,7 +73,34 @@ impl DeviceChoice {
         match self {
             Self::Auto if cuda_devices() > 0 => Self::Cuda(0),
             Self::Auto => Self::Cpu,
+            Self::AnyCuda => Self::Cuda(0),
             other => other,
+        }
+    }
+
+    /// The choice of a process with this number among those of its machine: each gets a device of its own,
+    /// unless it sees only one or names one.
+    ///
+    /// # Errors
+    /// If there are fewer devices than processes.
+    pub fn of_rank(self, local: Option<usize>) -> Result<Self> {
+        self.among(local, cuda_devices())
+    }
+
+    fn among(self, local: Option<usize>, devices: usize) -> Result<Self> {
+        let Some(local) = local else { return Ok(self) };
+        match self {
+            // A launcher that shows each process one device has chosen already.
+            Self::Auto | Self::AnyCuda if devices > 1 => {
+                if local < devices {
+                    return Ok(Self::Cuda(local));
+                }
+                Err(Error::Device(format!(
+                    "this is process {local} of its machine, counted from 0, and {devices} CUDA devices are visible; start \
+                     one process for each device, or name one with --device cuda:N"
+                )))
+            }
+            other => Ok(other),
         }
     }
 
@@ -122,7 +159,28 @@ mod tests {
         for name in ["auto", "cpu", "cuda:0", "cuda:3"] {
             assert_eq!(name.parse::<DeviceChoice>().unwrap().to_string(), name);
         }
-        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap().decide(), DeviceChoice::Cuda(0));
+    }
+
+    #[test]
+    fn each_process_of_a_machine_gets_its_device_unless_it_sees_one() {
+        let auto = DeviceChoice::Auto;
+        for choice in [auto, DeviceChoice::AnyCuda] {
+            assert_eq!(choice.among(Some(2), 4).unwrap(), DeviceChoice::Cuda(2));
+            for (local, devices) in [(Some(2), 1), (None, 4), (Some(2), 0)] {
+                assert_eq!(choice.among(local, devices).unwrap(), choice);
+            }
+            let error = choice.among(Some(4), 4).unwrap_err().to_string();
+            assert!(error.contains("process 4") && error.contains("4 CUDA devices"), "{error}");
+        }
+        for named in [DeviceChoice::Cpu, DeviceChoice::Cuda(1)] {
+            assert_eq!(named.among(Some(9), 4).unwrap(), named);
+        }
+    }
+
+    #[test]
+    fn the_route_of_the_cpu_is_that_of_its_kernels() {
+        assert_eq!(route(&Device::flex()), nextscale_kernels::route());
     }
 
     #[test]

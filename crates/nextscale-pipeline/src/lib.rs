@@ -16,7 +16,7 @@ pub mod version;
 pub use config::{Config, Prepared};
 pub use nextscale_families::{Error, Result};
 pub use registry::Registry;
-pub use run::{RunOptions, Summary, run};
+pub use run::{RunOptions, Summary, Worker, merge, run, run_shard};
 pub use trace::Trace;
 pub use trace_spec::{TraceDtype, TraceField, TraceSpec, numbers};
 

@@ -32,7 +32,23 @@ pub fn bar(unit: &str) -> ProgressBar {
         return ProgressBar::no_length().with_style(style);
     }
     let bar = ProgressBar::hidden();
-    lines(&bar, unit, LINES, std::io::stderr);
+    lines(&bar, unit, 1, LINES, std::io::stderr);
+    bar
+}
+
+/// A bar over the bytes of a file that is transferred, with their rate and the remaining time.
+pub fn transfer(file: &str) -> ProgressBar {
+    if is_quiet() {
+        return ProgressBar::hidden();
+    }
+    let template =
+        "{msg}  {bar:30}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    if std::io::stderr().is_terminal() {
+        return ProgressBar::no_length().with_style(style).with_message(file.to_owned());
+    }
+    let bar = ProgressBar::hidden().with_message(file.to_owned());
+    lines(&bar, "MB", 1_000_000, LINES, std::io::stderr);
     bar
 }
 
@@ -46,9 +62,15 @@ pub fn spinner() -> ProgressBar {
     spinner
 }
 
-/// Writes a line after each `every`, until the bar is finished or dropped. The reader may be gone: that is
-/// not an error.
-fn lines<W: Write>(bar: &ProgressBar, unit: &str, every: Duration, to: impl Fn() -> W + Send + 'static) {
+/// Writes a line after each `every`, until the bar is finished or dropped, in units of `size`. The reader may
+/// be gone: that is not an error.
+fn lines<W: Write>(
+    bar: &ProgressBar,
+    unit: &str,
+    size: u64,
+    every: Duration,
+    to: impl Fn() -> W + Send + 'static,
+) {
     let (bar, unit) = (bar.downgrade(), unit.to_owned());
     std::thread::spawn(move || {
         loop {
@@ -56,8 +78,8 @@ fn lines<W: Write>(bar: &ProgressBar, unit: &str, every: Duration, to: impl Fn()
             let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else { return };
             // Until its length is known there is nothing to report.
             if let Some(length) = bar.length().filter(|&length| length > 0) {
-                let _ =
-                    writeln!(to(), "{}", line(bar.position(), length, &unit, bar.per_sec(), &bar.message()));
+                let (done, rate) = (bar.position() / size, bar.per_sec() / size as f64);
+                let _ = writeln!(to(), "{}", line(done, length / size, &unit, rate, &bar.message()));
             }
         }
     });
@@ -75,7 +97,7 @@ fn line(done: u64, all: u64, unit: &str, rate: f64, message: &str) -> String {
             format!("{minutes}:{seconds:02} left")
         }
     } else {
-        "no end in sight yet".into()
+        "time left unknown".into()
     };
     format!("{done}/{all} {unit}  {rate:.1}/s  {left}  {message}").trim_end().into()
 }
@@ -90,7 +112,7 @@ mod tests {
     fn a_line_has_count_rate_and_time_left() {
         assert_eq!(line(120, 1000, "images", 12.0, "none"), "120/1000 images  12.0/s  1:13 left  none");
         assert_eq!(line(1, 10_001, "images", 1.0, ""), "1/10001 images  1.0/s  2:46:40 left");
-        assert_eq!(line(0, 9, "cells", 0.0, ""), "0/9 cells  0.0/s  no end in sight yet");
+        assert_eq!(line(0, 9, "cells", 0.0, ""), "0/9 cells  0.0/s  time left unknown");
     }
 
     struct To(Sender<String>);
@@ -111,7 +133,7 @@ mod tests {
     fn lines_come_until_the_bar_is_gone() {
         let (send, receive) = channel();
         let bar = ProgressBar::hidden();
-        lines(&bar, "images", Duration::from_millis(5), move || To(send.clone()));
+        lines(&bar, "images", 1, Duration::from_millis(5), move || To(send.clone()));
         bar.set_length(10);
         bar.set_position(3);
         for _ in 0..2 {

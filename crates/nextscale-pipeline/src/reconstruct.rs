@@ -1,4 +1,4 @@
-//! Images to tokens and back: the best that draws could look like.
+//! Images to tokens and back: an upper bound on the quality of drawn images.
 
 use burn::tensor::Tensor;
 use nextscale_core::Draw;

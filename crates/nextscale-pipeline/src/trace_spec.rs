@@ -121,6 +121,18 @@ impl TraceSpec {
         self.images.binary_search(&image).ok().map(|place| place as u64)
     }
 
+    /// The identity of a run's trace of what this keeps.
+    pub(crate) fn identity(&self, run: &str) -> String {
+        // A trace of everything is written as in earlier versions.
+        if self.is_all() { run.to_owned() } else { format!("{run} {self:?}") }
+    }
+
+    /// The same for some images of the run, in ascending order; `None` if it keeps none of them.
+    pub(crate) fn part(&self, images: &[u64]) -> Option<Self> {
+        let images: Vec<u64> = images.iter().copied().filter(|&image| self.place(image).is_some()).collect();
+        (!images.is_empty()).then(|| Self { images, ..self.clone() })
+    }
+
     /// How many of a run's images are kept.
     pub fn count(&self, images: u64) -> u64 {
         if self.images.is_empty() { images } else { self.images.len() as u64 }

@@ -316,6 +316,19 @@ fn editing_keeps_what_it_is_told_to() {
         assert!(same(&made[i]) && !same(&plain[i]));
     }
 
+    // A larger image, resized: as its middle is, given in the right size.
+    let wide = image::RgbImage::from_fn(200, 128, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    wide.save(root.path().join("wide.png")).unwrap();
+    nextscale_files::centre_square(&wide, 64).save(root.path().join("middle.png")).unwrap();
+    let of = |image: &str, more: &str, name: &str| {
+        let image = root.path().join(image);
+        let edit = format!("Paint(image: {image:?}, rows: (0, 1), columns: (0, 0.5), paste: true{more})");
+        let rest = format!("guidance: Conditional, edit: {edit}");
+        go(&config("Null", &rest), &RunOptions::new(root.path().join(name))).unwrap();
+        fs::read(root.path().join(name).join("images/00000.png")).unwrap()
+    };
+    assert!(of("wide.png", ", resize: true", "resized") == of("middle.png", "", "as-given"));
+
     image::RgbImage::new(32, 64).save(&given).unwrap();
     let error = go(&text, &RunOptions::new(root.path().join("small"))).unwrap_err().to_string();
     assert!(error.contains("32 × 64 pixels, and the model's images are 64 × 64"), "{error}");

@@ -1,5 +1,5 @@
-//! Rules that lead away from a worse prediction, with a model: what the worse passes are, and that images
-//! stay their own.
+//! Rules that guide away from a worse prediction, run on a model: the worse passes, and that images
+//! do not affect each other.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn watched(rule: Arc<dyn Guidance>, conditions: &[Condition]) -> Watched {
     watched
 }
 
-/// A backbone's conditional logits at every scale on inputs that are given.
+/// A backbone's conditional logits at every scale on given inputs.
 fn logits_on(
     backbone: &dyn Backbone,
     model: &Model,
@@ -73,7 +73,7 @@ fn two() -> [Condition; 2] {
     [Condition::Class(3), Condition::Class(7)]
 }
 
-/// A prefix of zeros everywhere is what a model sees that was never told anything.
+/// With `Zeros` at every position, the corrupted prefix contains nothing that was drawn.
 #[test]
 fn vpg_leads_away_from_what_the_model_says_on_its_corrupted_prefix() {
     let (model, conditions) = (model("aln"), two());
@@ -185,7 +185,7 @@ fn a_config_names_the_weak_model_and_its_weights_are_part_of_the_run() {
     assert!(one.resolved().get("guides").unwrap().to_string().contains("var_saln"));
     // Read back, the resolved config is the same run.
     assert_eq!(prepare(&one.resolved().to_ron_string()).unwrap().identity(), one.identity());
-    // A rule that does not read it makes the same images without.
+    // A rule that does not read the guide makes the same images without it.
     let (unread, without) = (
         of("var_saln.safetensors", "Cfg(scale: 2.0)"),
         prepare(&common::config("PerClass(1)", "guidance: Cfg(scale: 2.0)")).unwrap(),
@@ -195,6 +195,19 @@ fn a_config_names_the_weak_model_and_its_weights_are_part_of_the_run() {
     let loaded = one.load(&LoadOptions::new(&Device::flex())).unwrap();
     let rule = Arc::clone(&one.config.methods[0].rule);
     assert!(Generator::new(loaded, rule, Arc::new(Argmax), Arc::new(Counter::new(0))).is_ok());
+}
+
+/// A copy of a fixture file with other values or shapes.
+fn changed(name: &str, to: &std::path::Path, change: impl Fn(&str, &mut Vec<f32>, &mut Vec<usize>)) {
+    let file = nextscale_weights::WeightFile::open(path(name)).unwrap();
+    // Upstream's integer buffers are not read, and may be missing.
+    let tensors = file.names().filter_map(|name| {
+        let (mut values, mut shape) = file.values(name).ok()?;
+        change(name, &mut values, &mut shape);
+        Some((name.to_owned(), burn::tensor::TensorData::new(values, shape)))
+    });
+    let full = nextscale_weights::Precision::F32;
+    nextscale_weights::save_safetensors(to, tensors, full, file.metadata()).unwrap();
 }
 
 fn told(text: &str) -> String {
@@ -209,15 +222,8 @@ fn told(text: &str) -> String {
 fn a_weak_model_that_does_not_fit_is_told_before_weights_are_read() {
     // A tokenizer of other weights, of the same sizes.
     let folder = tempfile::tempdir().unwrap();
-    let file = nextscale_weights::WeightFile::open(path("vae.safetensors")).unwrap();
-    let tensors = file.names().map(|name| {
-        let (mut values, shape) = file.values(name).unwrap();
-        values[0] += 1.0;
-        (name.to_owned(), burn::tensor::TensorData::new(values, shape))
-    });
     let other = folder.path().join("other.safetensors");
-    let full = nextscale_weights::Precision::F32;
-    nextscale_weights::save_safetensors(&other, tensors, full, file.metadata()).unwrap();
+    changed("vae.safetensors", &other, |_, values, _| values[0] += 1.0);
     let of_other = format!(
         "(\"weak\", Var(tokenizer: {other:?}, backbone: {:?}, norm_groups: 4))",
         path("var_saln.safetensors")
@@ -229,8 +235,49 @@ fn a_weak_model_that_does_not_fit_is_told_before_weights_are_read() {
     );
     let error = told(&config("(\"weak\", Shipped(\"cifar10\"))", AUTO));
     assert!(error.contains("its scales are 1 2 3 4 6 8, and the model's are 1 2 3 4"), "{error}");
-    // Whoever reads it or not.
+    // Of nine classes instead of ten.
+    let nine = folder.path().join("nine.safetensors");
+    changed("var_saln.safetensors", &nine, |name, values, shape| {
+        if name == "class_emb.weight" {
+            shape[0] -= 1;
+            values.truncate(shape.iter().product());
+        }
+    });
+    let of_nine = format!(
+        "(\"weak\", Var(tokenizer: {:?}, backbone: {nine:?}, scales: [1, 2, 3, 4], norm_groups: 4))",
+        path("vae.safetensors")
+    );
+    let error = told(&config(&of_nine, AUTO));
+    assert!(error.contains("it takes 9 classes, and the model's are 10 classes"), "{error}");
+    // Whether or not a rule reads it.
     assert_eq!(told(&config("(\"weak\", Shipped(\"cifar10\"))", "Conditional")), error);
+}
+
+/// Headers do not say it, so it comes up when weights are read: before any image, and with the file's name.
+#[test]
+fn a_weak_model_of_nan_is_told_when_it_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    for tensor in ["blocks.1.attn.proj.weight", "blocks.0.ffn.fc1.weight", "head.bias", "pos_start"] {
+        let diverged = folder.path().join("diverged.safetensors");
+        changed("var_saln.safetensors", &diverged, |name, values, _| {
+            if name == tensor {
+                let last = values.len() - 1;
+                values[last] = f32::NAN;
+            }
+        });
+        let made = nextscale_weights::WeightFile::open(&diverged).unwrap();
+        assert!(made.info(tensor).is_some(), "the fixture has no {tensor}");
+        let text = config(&weak("var_saln.safetensors"), AUTO).replace(
+            &format!("{:?}", path("var_saln.safetensors")),
+            &format!("{diverged:?}, scales: [1, 2, 3, 4]"),
+        );
+        let prepared = prepare(&text).unwrap();
+        let error = prepared.load(&LoadOptions::new(&Device::flex())).err().unwrap().to_string();
+        assert!(
+            error.contains("diverged.safetensors") && error.contains(&format!("`{tensor}` holds NaN")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

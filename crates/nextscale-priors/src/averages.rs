@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use nextscale_config::Value;
-use nextscale_config::settings::{self, Description, Reader, Settings};
+use nextscale_config::settings::schema::leaf;
+use nextscale_config::settings::{self, Description, Form, Reader, Settings};
 use nextscale_core::Grid;
 use nextscale_macros::Settings;
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
@@ -128,7 +129,7 @@ pub fn write(
 }
 
 /// Control: each channel's average at the coarse scale over many images, from a file of `nextscale
-/// calibrate`; those of the shipped model are `Marginal(Shipped("cifar10"))`.
+/// calibrate`.
 #[derive(Settings)]
 #[setting(example = "Marginal(file: \"marginal.safetensors\")")]
 struct Given {
@@ -159,16 +160,22 @@ impl Given {
     }
 }
 
-/// What stands in the parentheses in place of a file.
-#[derive(Serialize, Deserialize)]
+/// What the parentheses contain in place of a file.
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
 enum Named {
+    /// The name of a shipped model.
     Shipped(String),
 }
 
 /// `Marginal(file: ..)`, or `Marginal(Shipped(".."))`.
 impl Settings for Marginal {
     fn description() -> Description {
-        Description { name: "Marginal", ..Given::description() }
+        let shipped = Form {
+            example: "Marginal(Shipped(\"cifar10\"))",
+            about: "Those of a shipped model.",
+            schema: leaf::<Named>,
+        };
+        Description { name: "Marginal", also: vec![shipped], ..Given::description() }
     }
 
     fn read(reader: &mut Reader<'_>) -> settings::Result<Self> {

@@ -21,7 +21,7 @@ pub struct Marginal {
     source: Option<Arc<str>>,
 }
 
-/// Where it was read is no part of it.
+/// Equality ignores where it was read.
 impl PartialEq for Marginal {
     fn eq(&self, other: &Self) -> bool {
         (self.channels, &self.averages) == (other.channels, &other.averages)

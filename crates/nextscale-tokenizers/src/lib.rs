@@ -36,7 +36,8 @@ pub trait Tokenizer: Send + Sync {
         self.schedule().last()
     }
 
-    /// The same tokenizer on other scales than [`schedule`](Self::schedule). By default there are no others.
+    /// The same tokenizer on other scales than [`schedule`](Self::schedule). By default it supports
+    /// no others.
     ///
     /// # Errors
     /// If it does not support these scales; the message names those that it does.

@@ -19,7 +19,7 @@ pub struct Game {
 
 impl Game {
     /// Both losses on reconstructions `output` of `images`, both `[batch, 3, h, w]` in [-1, 1]. The
-    /// generator's loss has a graph only if it is `felt`.
+    /// generator's loss has a gradient only if it is `felt`.
     pub fn turn(discriminator: &Discriminator, output: Tensor<4>, images: Tensor<4>, felt: bool) -> Self {
         let [batch, ..] = output.dims();
         let both = Tensor::cat(vec![output.clone().inner(), images.inner()], 0).autodiff();

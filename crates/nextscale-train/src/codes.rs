@@ -37,7 +37,7 @@ impl CodeUse {
         self.counts = counts.to_vec();
     }
 
-    /// Begins anew.
+    /// Resets the counts.
     pub fn clear(&mut self) {
         self.counts.fill(0.0);
     }

@@ -12,12 +12,12 @@ use crate::run::{Options, Training};
 use crate::schedule::Shape;
 use crate::{Error, Result};
 
-/// The settings of every tokenizer's training, whatever its codes are.
+/// The settings shared by all trainings of tokenizers, with codes or bits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenizerSettings {
     /// The images.
     pub data: Source,
-    /// Determines the first weights, the order of images, flips, and all other randomness.
+    /// Determines the initial weights, the order of images, flips, and all other randomness.
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
@@ -27,11 +27,11 @@ pub struct TokenizerSettings {
     pub flips: bool,
     /// Which part is trained.
     pub learn: Learn,
-    /// Weight of the error of pixel gradients beside the squared error.
+    /// The weight of the error of pixel gradients relative to the squared error.
     pub gradient_weight: f64,
-    /// A distance between features of a classifier, beside that of pixels.
+    /// A distance between a classifier's features, in addition to that of pixels.
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and the weight of its verdict.
+    /// A discriminator that learns to tell reconstructions from images, as an additional loss term.
     pub adversarial: Option<AdversarialTerm>,
     /// Weights to start from instead of fresh ones.
     pub start: Option<PathBuf>,
@@ -43,22 +43,23 @@ pub struct TokenizerSettings {
     pub training: Training,
 }
 
-/// The settings of every backbone's training, whatever its layers and conditions are.
+/// The settings shared by all trainings of backbones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackboneSettings {
     /// The images.
     pub data: Source,
     /// The tokenizer's weights.
     pub tokenizer: PathBuf,
-    /// Determines the first weights, the order of images, the dropped conditions, and all other randomness.
+    /// Determines the initial weights, the order of images, the dropped conditions, and all other
+    /// randomness.
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
     /// Images per step.
     pub batch: usize,
-    /// Learn from mirrored images too.
+    /// Train on mirrored images too (augmentation).
     pub flips: bool,
-    /// Shift images at random by up to this many pixels in each direction.
+    /// Shift images at random by up to this many pixels in each direction (augmentation).
     pub shift: usize,
     /// Weights to start from instead of fresh ones.
     pub start: Option<PathBuf>,
@@ -95,7 +96,7 @@ pub struct PerceptualTerm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdversarialTerm {
-    /// Weight of the discriminator's verdict on reconstructions.
+    /// Weight of the discriminator's loss on reconstructions.
     pub weight: f64,
     /// The first step whose loss includes it. The discriminator trains from the start.
     pub from_step: u64,
@@ -117,7 +118,7 @@ impl PerceptualTerm {
 pub struct TrainClassifier {
     /// The images.
     pub data: Source,
-    /// Determines the first weights, the order of images and flips.
+    /// Determines the initial weights, the order of images and flips.
     #[serde(default)]
     pub seed: u64,
     /// Optimiser steps.
@@ -274,11 +275,11 @@ impl Training {
 }
 
 impl Training {
-    /// Refuses a batch that certainly takes more memory than there is, where an image takes at least so many
-    /// bytes while its micro-batch is worked on.
+    /// Refuses a batch that certainly exceeds the available memory, given the bytes that an image
+    /// takes at least while its micro-batch is processed.
     ///
     /// # Errors
-    /// [`Error::Setting`] with what the batch takes and what there is.
+    /// [`Error::Setting`] with the memory that the batch needs and the memory available.
     pub fn fits(&self, batch: usize, bytes_of_image: u128) -> Result<()> {
         let side_by_side = self.micro_batches.min(rayon::current_num_threads());
         let at_once = batch.div_ceil(self.micro_batches.max(1)).saturating_mul(side_by_side).min(batch);
@@ -288,17 +289,18 @@ impl Training {
     }
 }
 
-/// Says that a step takes some images several times, where a batch is larger than the data.
+/// Prints a notice if the batch is larger than the data, so that a step uses some images several
+/// times.
 pub(crate) fn tell_repeats(batch: usize, images: usize, options: &Options) {
     if batch > images && !options.quiet {
         say(&format!(
-            "batch: a step takes {batch} images and the training split has {images}; some of them come several times in every step"
+            "batch: a step takes {batch} images and the training split has {images}; some are used several times in every step"
         ));
     }
 }
 
-/// The least bytes that a step keeps of an image beside its values: its place in the data and what is drawn
-/// for it.
+/// A lower bound on the bytes that a step keeps for an image besides its values: its index and its
+/// random choices.
 const LISTED: u128 = 64;
 
 fn yes() -> bool {

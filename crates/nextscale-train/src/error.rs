@@ -79,7 +79,7 @@ pub enum Error {
 }
 
 impl From<nextscale_core::Error> for Error {
-    /// What is wrong with a setting stays that.
+    /// A setting error stays a setting error.
     fn from(error: nextscale_core::Error) -> Self {
         match error {
             nextscale_core::Error::Setting { field, message } => Self::Setting { field, message },

@@ -56,8 +56,8 @@ pub trait Task: Sync {
     /// What a micro-batch passes to [`after_update`](Self::after_update); `()` for nothing.
     type Seen: Send;
 
-    /// Which parameters the optimiser treats how. Those that are not named are updated by AdamW without
-    /// weight decay.
+    /// How the optimiser treats each parameter. Those that are not named are updated by AdamW
+    /// without weight decay.
     fn groups(&self, model: &Self::Model) -> Groups;
 
     /// Names of the parts that [`loss`](Self::loss) returns, which become columns of the log. They must not

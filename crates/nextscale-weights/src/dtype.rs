@@ -47,6 +47,11 @@ impl StoredType {
         format!("{self:?}").to_uppercase()
     }
 
+    /// The type of this name in a safetensors header.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok().and_then(Self::from_safetensors)
+    }
+
     /// The type of a safetensors entry; `None` for packed and complex ones, which no model here uses.
     pub(crate) fn from_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
         use safetensors::Dtype as S;

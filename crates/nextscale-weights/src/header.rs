@@ -81,11 +81,42 @@ impl Header {
         self.entries.get(METADATA)?[key].as_str()
     }
 
+    /// Every tensor with its type, shape and place among the values, in the order of the places; `None` if an
+    /// entry is not such a tensor.
+    pub fn tensors(&self) -> Option<Vec<HeaderTensor>> {
+        let entries = self.entries.iter().filter(|(name, _)| *name != METADATA);
+        let tensor = |(name, entry): (&String, &Value)| {
+            let sides = entry["shape"].as_array()?.iter();
+            Some(HeaderTensor {
+                name: name.clone(),
+                dtype: StoredType::named(entry["dtype"].as_str()?)?,
+                shape: sides.map(|side| side.as_u64().map(|side| side as usize)).collect::<Option<_>>()?,
+                place: self.place(name)?,
+            })
+        };
+        let mut tensors = entries.map(tensor).collect::<Option<Vec<_>>>()?;
+        tensors.sort_by_key(|tensor| tensor.place.start);
+        Some(tensors)
+    }
+
     /// Where the bytes of a tensor are among the values.
     pub fn place(&self, name: &str) -> Option<Range<u64>> {
         let offsets = &self.entries.get(name)?["data_offsets"];
         Some(offsets[0].as_u64()?..offsets[1].as_u64()?)
     }
+}
+
+/// A tensor in a header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeaderTensor {
+    /// Its name.
+    pub name: String,
+    /// The type of its numbers.
+    pub dtype: StoredType,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Where its bytes are among the values.
+    pub place: Range<u64>,
 }
 
 /// A whole file of tensors given as bytes, by the format's own writer, which chooses their order.
@@ -120,6 +151,13 @@ mod tests {
     fn the_format_s_own_reader_takes_it() {
         let header = header();
         assert_eq!((header.values(), header.place("canvas")), (108, Some(48..108)));
+        let tensors = header.tensors().unwrap();
+        assert_eq!(tensors.iter().map(|tensor| &*tensor.name).collect::<Vec<_>>(), ["tokens", "canvas"]);
+        let canvas = &tensors[1];
+        assert_eq!(
+            (canvas.dtype, &canvas.shape[..], canvas.place.clone()),
+            (StoredType::F32, &[3, 1, 5][..], 48..108)
+        );
         let mut file = header.to_bytes();
         assert_eq!(file.len() % 8, 0);
         file.resize(file.len() + header.values() as usize, 0);

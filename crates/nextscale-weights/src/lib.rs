@@ -32,5 +32,5 @@ pub use dtype::{StoredType, TensorInfo};
 pub use error::{Error, LoadError, Problem, Result};
 pub use expected::ExpectedTensors;
 pub use file::WeightFile;
-pub use header::{Header, serialize};
+pub use header::{Header, HeaderTensor, serialize};
 pub use save::{Precision, save_safetensors};

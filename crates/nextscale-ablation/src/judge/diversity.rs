@@ -51,6 +51,14 @@ impl Judge for DiversityJudge {
         ]
     }
 
+    fn at_least(&self) -> u64 {
+        2
+    }
+
+    fn of_one_condition(&self) -> u64 {
+        2
+    }
+
     fn look(&self, images: &Images) -> Result<Rows> {
         network::look(&*self.net, images)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nextscale_config::Fields;
 use nextscale_metrics::frechet::frechet;
-use nextscale_metrics::kid::KidOptions;
+use nextscale_metrics::kid::{KidOptions, kid};
 use nextscale_metrics::precision_recall::Neighbours;
 use nextscale_metrics::{
     Collector, EvaluateOptions, FeatureNet, GatherOptions, Input, Origin, Statistics, evaluate,
@@ -19,6 +19,9 @@ use crate::{Error, Result};
 /// Subsets of a kernel distance: fewer than the reference implementation's 100, because an ablation computes
 /// one for every cell and seed. The protocol states it.
 const SUBSETS: usize = 20;
+
+/// As torch-fidelity's, but for the number of subsets.
+const KID: KidOptions = KidOptions { subsets: SUBSETS, subset_size: 1000, seed: 2020 };
 
 /// Compares the features of images with the statistics of a reference, and of its reconstructions if there
 /// are any.
@@ -157,8 +160,7 @@ impl Judge for FeatureJudge {
 
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged> {
         let samples = self.samples(images, rows)?;
-        let kid = KidOptions { subsets: SUBSETS, ..KidOptions::default() };
-        let options = EvaluateOptions { kid, ..EvaluateOptions::default() };
+        let options = EvaluateOptions { kid: KID, ..EvaluateOptions::default() };
         let report = evaluate(&samples, &self.reference, self.rec.as_ref(), &options, &mut |_| {})?;
         let value = |measure: Measure| {
             let found = report.measures.iter().find(|found| found.name == measure.name);
@@ -180,20 +182,32 @@ impl Judge for FeatureJudge {
         }
         let kernel =
             measures.iter().find(|measure| measure.name.starts_with("KID")).map(|measure| &measure.name);
-        let better = kernel.map_or(String::new(), |kernel| format!("; {kernel} bears few images better"));
+        let better = kernel.map_or(String::new(), |kernel| format!("; {kernel} needs fewer images"));
         Some(format!(
             "rank-deficient covariance: {few} images for {dims} features; {name} is far too high, and only comparable between \
-             sets of as many images{better}"
+             sets of equal size{better}"
         ))
     }
 
-    /// The Fréchet distance, which comes first, needs neither kernels nor neighbourhoods.
+    /// The kernel distances.
+    fn is_unbiased(&self, at: usize) -> bool {
+        self.measures().get(at).is_some_and(|measure| measure.name.starts_with("KID"))
+    }
+
+    /// The Fréchet distance, which comes first, and the kernel distance need no neighbourhoods.
     fn value(&self, at: usize, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<f64> {
-        if at > 0 {
+        let is_kernel = |measure: &Measure| ["KID", "KID-Lite0"].contains(&&*measure.name);
+        if at > 0 && !self.measures().get(at).is_some_and(is_kernel) {
             return Ok(self.judge(images, rows)?.values[at]);
         }
         let samples = self.samples(images, rows)?;
-        Ok(frechet(&*samples.gaussian()?, &*self.reference.gaussian()?)?)
+        if at == 0 {
+            return Ok(frechet(&*samples.gaussian()?, &*self.reference.gaussian()?)?);
+        }
+        match (&samples.kept, &self.reference.kept) {
+            (Some(own), Some(other)) => Ok(kid(&own.rows, &other.rows, own.dims, &KID)?.value),
+            _ => Err(Error::measure("KID", "the statistics hold no features of single images")),
+        }
     }
 }
 
@@ -258,7 +272,7 @@ mod tests {
         assert!(judge.protocol().contains("noise, 12 images"), "{}", judge.protocol());
         let told = judge.caution(0, 5000).unwrap();
         assert!(told.contains("12 images for 1280 features; FD-Lite0 is far too high"), "{told}");
-        assert!(told.ends_with("KID-Lite0 bears few images better"), "{told}");
+        assert!(told.ends_with("KID-Lite0 needs fewer images"), "{told}");
         assert_eq!(judge.caution(1, 12), None);
     }
 

@@ -122,8 +122,8 @@ pub trait Judge: Send + Sync {
     /// If it does not support the images' size.
     fn look(&self, images: &Images) -> Result<Rows>;
 
-    /// What [`judge`](Self::judge) reads of a block of rows. Judges that need less than what is kept of every
-    /// image, or what it shows, say so here: this is done once, and judging as often as images are resampled.
+    /// Reduces a block of rows to what [`judge`](Self::judge) reads of it. This runs once, whereas
+    /// judging is repeated for every resampling of the images. By default rows are unchanged.
     ///
     /// # Errors
     /// If an image shows what the judge does not know.
@@ -136,19 +136,26 @@ pub trait Judge: Send + Sync {
         1
     }
 
-    /// Whether its measures lead a report, or describe images once the question is answered.
+    /// How many images of a set must be of one condition, at least once. An ablation without them is refused
+    /// before any image is generated.
+    fn of_one_condition(&self) -> u64 {
+        1
+    }
+
+    /// Whether its measures appear in a report's findings; otherwise they only describe images.
     fn leads(&self) -> bool {
         true
     }
 
-    /// What the condensed rows of a set of `images` images come to; they come block by block.
+    /// The measures of a set of `images` images, from its condensed rows, which arrive block by
+    /// block.
     ///
     /// # Errors
     /// If there are too few images, or a block cannot be read.
     fn judge(&self, images: u64, rows: &mut dyn Iterator<Item = Result<Rows>>) -> Result<Judged>;
 
-    /// One of its measures alone, the n-th of [`measures`](Self::measures): what a choice of settings is
-    /// decided by, over and over. A judge whose measures take long gives the one without the others.
+    /// Only the n-th of its [`measures`](Self::measures), by which settings are chosen many times.
+    /// Override it if the other measures take long.
     ///
     /// # Errors
     /// As [`judge`](Self::judge).
@@ -156,20 +163,27 @@ pub trait Judge: Send + Sync {
         Ok(self.judge(images, rows)?.values[at])
     }
 
-    /// How often it may be asked to judge resampled images for an interval, where there are too few seeds; 0
-    /// for a measure that takes too long.
+    /// The number of resamplings that it judges for an interval if there are too few seeds; 0 if
+    /// judging takes too long.
     fn resamples(&self) -> usize {
         0
     }
 
-    /// Why values of its n-th measure over so many images must not be compared with those over other numbers;
-    /// none where they may be.
+    /// Whether its n-th measure estimates the same number whatever the number of images. A Fréchet distance does
+    /// not: it falls with them.
+    fn is_unbiased(&self, at: usize) -> bool {
+        let _ = at;
+        false
+    }
+
+    /// Why values of its n-th measure over this many images must not be compared with values over
+    /// another number; `None` if they may.
     fn caution(&self, at: usize, images: u64) -> Option<String> {
         let _ = (at, images);
         None
     }
 
-    /// What its curve shows, in words: title, x and y; none for a judge without one.
+    /// What its curve shows, in words: title, x and y; `None` for a judge without a curve.
     fn curve(&self) -> Option<[&'static str; 3]> {
         None
     }

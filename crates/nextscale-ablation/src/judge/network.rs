@@ -1,5 +1,5 @@
-//! What judges on a network's features keep of every image. They share it: rows of one network are made once
-//! for all.
+//! The rows of judges that use a network's features, computed once for all judges on the same
+//! network.
 
 use nextscale_metrics::{FeatureNet, Features, ImageBatch};
 
@@ -7,7 +7,7 @@ use super::Rows;
 use crate::Result;
 use crate::images::Images;
 
-/// One row an image: pooled features, then spatial ones and logits where the network has them.
+/// One row per image: pooled features, then spatial ones and logits if the network has them.
 pub(super) fn look(net: &dyn FeatureNet, images: &Images) -> Result<Rows> {
     let batch = ImageBatch::new(images.height, images.width, images.pixels.clone())?;
     let features = net.extract(&batch)?;
@@ -26,7 +26,7 @@ pub(super) fn look(net: &dyn FeatureNet, images: &Images) -> Result<Rows> {
     Rows::new(width, values)
 }
 
-/// Rows taken apart again.
+/// Rows, split into their parts.
 pub(super) fn features(net: &dyn FeatureNet, rows: &Rows) -> Features {
     let (dims, spatial) = (net.dims(), net.spatial_dims().unwrap_or(0));
     let part = |from: usize, to: usize| -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! Plain numbers of pixels: what a filter could do as well.
+//! Statistics of pixels, which any filter could change too.
 
 use super::{Better, Judge, Judged, Measure, Rows, mean_row};
 use crate::Result;

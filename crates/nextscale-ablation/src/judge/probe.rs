@@ -9,7 +9,7 @@ use super::{Better, Judge, Judged, Measure, Rows, mean_row, network};
 use crate::images::Images;
 use crate::{Error, Result};
 
-/// Asks a probe which class every image is of.
+/// Classifies every image by a probe.
 pub struct ProbeJudge {
     net: Box<dyn FeatureNet>,
     probe: Probe,
@@ -37,7 +37,7 @@ impl ProbeJudge {
                 Probe::read(&path)?
             }
         };
-        // Refuses a probe of other features; no image is asked.
+        // Refuses a probe of other features; no image is classified here.
         Probing::new(&*net, &probe, Vec::new())?;
         Ok(Self { net, probe })
     }
@@ -71,7 +71,11 @@ impl Judge for ProbeJudge {
         network::look(&*self.net, images)
     }
 
-    /// One value an image: 1 where the probe is right, else 0.
+    fn is_unbiased(&self, _: usize) -> bool {
+        true
+    }
+
+    /// One value per image: 1 if the probe is right, else 0.
     fn condense(&self, rows: Rows) -> Result<Rows> {
         if rows.shows.len() != rows.count() {
             return Err(Error::measure(

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// The mean amplitude of a set of images in every ring.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spectrum {
-    /// What it is of.
+    /// The name of the images.
     pub of: String,
     /// The number of averaged images.
     pub images: u64,

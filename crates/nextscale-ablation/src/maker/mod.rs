@@ -31,6 +31,8 @@ pub struct Maker<'a> {
     with_encoder: bool,
     loaded: Option<(String, Model)>,
     stop: Stop,
+    /// For stopping within a batch.
+    within_batches: Stop,
     progress: &'a mut dyn FnMut(&Progress),
     so_far: Progress,
 }
@@ -52,10 +54,17 @@ impl<'a> Maker<'a> {
             with_encoder: ablation.completion.is_some()
                 || ablation.cells.iter().any(|cell| cell.prepared.config.edit.is_some()),
             loaded: None,
+            within_batches: stop.clone(),
             stop,
             progress,
             so_far: Progress::default(),
         }
+    }
+
+    /// The same, finishing the batch at hand when a stop is requested.
+    #[must_use]
+    pub fn finishing_batches(self) -> Self {
+        Self { within_batches: Stop::new(), ..self }
     }
 
     /// The folder that it fills.
@@ -158,41 +167,71 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// If the run fails, the disk fails, or a stop is requested. Finished work is kept, to the last batch.
     pub fn fill(&mut self, cell: &Cell, seed: u64, samples: u64, judges: &[&dyn Judge]) -> Result<()> {
-        let shelf = self.store.shelf(&self.id(cell), seed);
         let mut generator = None;
         for (chunk, wanted) in chunks(samples) {
-            if is_done(&shelf, chunk, wanted, cell.pixels, judges)? {
-                continue;
-            }
-            let mut images = shelf.images(chunk)?;
-            let mut have = images.as_ref().map_or(0, Images::count) as u64;
-            let begun = have.min(wanted);
-            while have < wanted {
-                let generator = match &mut generator {
-                    Some(generator) => generator,
-                    none => none.insert(self.edited(cell, seed)?),
-                };
-                let count = (cell.prepared.config.batch as u64).min(wanted - have);
-                let first = chunk * crate::store::CHUNK + have;
-                let (generator, given) = generator;
-                let more = batch(generator, given.as_ref(), cell, first..first + count, &self.stop)?;
-                let all = match images.take() {
-                    Some(images) => images.and(&more)?,
-                    None => more,
-                };
-                // After every batch: on a large model one batch takes minutes.
-                shelf.write_images(chunk, &all)?;
-                images = Some(all);
-                have += count;
-                self.advance(cell, count);
-            }
-            self.stop.check()?;
-            if let Some(images) = images {
-                look(&shelf, chunk, images.first(wanted as usize), cell.pixels, judges)?;
-            }
-            self.advance(cell, begun);
+            self.fill_chunk((cell, seed), (chunk, wanted), judges, &mut generator)?;
         }
         Ok(())
+    }
+
+    /// As [`fill`](Self::fill), the first `wanted` images of one chunk. A `generator` for the cell and seed is
+    /// made if it is needed.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub fn fill_chunk(
+        &mut self,
+        (cell, seed): (&Cell, u64),
+        (chunk, wanted): (u64, u64),
+        judges: &[&dyn Judge],
+        generator: &mut Option<(Generator, Option<Given>)>,
+    ) -> Result<()> {
+        let shelf = self.store.shelf(&self.id(cell), seed);
+        if is_done(&shelf, chunk, wanted, cell.pixels, judges)? {
+            return Ok(());
+        }
+        let mut images = shelf.images(chunk)?;
+        let mut have = images.as_ref().map_or(0, Images::count) as u64;
+        let begun = have.min(wanted);
+        while have < wanted {
+            let (generator, given) = match &mut *generator {
+                Some(generator) => generator,
+                none => none.insert(self.edited(cell, seed)?),
+            };
+            self.stop.check()?;
+            let count = (cell.prepared.config.batch as u64).min(wanted - have);
+            let first = chunk * crate::store::CHUNK + have;
+            let more = batch(generator, given.as_ref(), cell, first..first + count, &self.within_batches)?;
+            let all = match images.take() {
+                Some(images) => images.and(&more)?,
+                None => more,
+            };
+            // After every batch: on a large model one batch takes minutes.
+            shelf.write_images(chunk, &all)?;
+            images = Some(all);
+            have += count;
+            self.advance(cell, count);
+        }
+        self.stop.check()?;
+        if let Some(images) = images {
+            look(&shelf, chunk, images.first(wanted as usize), cell.pixels, judges)?;
+        }
+        self.advance(cell, begun);
+        Ok(())
+    }
+
+    /// Whether a chunk is generated and judged.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn has(
+        &self,
+        cell: &Cell,
+        seed: u64,
+        (chunk, wanted): (u64, u64),
+        judges: &[&dyn Judge],
+    ) -> Result<bool> {
+        is_done(&self.store.shelf(&self.id(cell), seed), chunk, wanted, cell.pixels, judges)
     }
 }
 
@@ -222,7 +261,7 @@ fn batch(
     let batch = Batch { images: &numbers, conditions: &conditions };
     let pixels =
         generator.batch(batch, &mut (), stop).map_err(|error| cell.prepared.model.named_in(error))?;
-    let mut pictures = images::to_pictures(pixels)?;
+    let mut pictures = images::to_pictures_rounded(pixels, cell.prepared.config.rounding)?;
     if let Some(given) = given {
         pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));
     }

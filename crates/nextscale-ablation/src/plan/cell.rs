@@ -1,5 +1,6 @@
 //! A cell: one config whose images are generated for every seed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use nextscale_config::{Field, Node, Value};
@@ -21,7 +22,7 @@ pub struct Cell {
     pub swept: Vec<(String, String)>,
     /// The swept or tuned values, in words.
     pub settings: Vec<(String, String)>,
-    /// Axes of which its variant chooses a point too, besides the common ones.
+    /// Additional axes of which only its variant chooses a point.
     pub tune: Vec<Axis>,
     /// The filter on finished images.
     pub pixels: Pixels,
@@ -35,7 +36,7 @@ impl Cell {
     /// Checks a config; paths in it are relative to `folder`.
     ///
     /// # Errors
-    /// If the config is wrong or contains what an ablation decides by itself: a seed, variants.
+    /// If the config is wrong or contains what an ablation decides: a seed, variants.
     pub fn new(name: String, tree: Node, pixels: Pixels, folder: &Path, registry: &Registry) -> Result<Self> {
         for (field, help) in [
             ("seed", "give the ablation's `seeds`"),
@@ -111,6 +112,18 @@ impl Cell {
     /// texts, "null".
     pub fn shows(&self) -> Vec<String> {
         (0..self.prepared.conditions.len() as u64).map(|image| self.prepared.label(image)).collect()
+    }
+
+    /// The most images of one condition among the first `images`.
+    pub fn most_alike(&self, images: u64) -> u64 {
+        let shows = self.shows();
+        let each = shows.len().max(1) as u64;
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (at, shows) in (0..).zip(&shows) {
+            // Whole rounds over the config's conditions, and this condition's share of the last one.
+            *counts.entry(shows).or_default() += images / each + u64::from(at < images % each);
+        }
+        counts.into_values().max().unwrap_or(0)
     }
 
     /// A field of the resolved config on one line.

@@ -93,7 +93,7 @@ pub(super) fn seeds(node: &Node) -> Result<Vec<u64>> {
     Ok(seeds)
 }
 
-pub(super) fn samples(node: &Node) -> Result<u64> {
+pub(crate) fn samples(node: &Node) -> Result<u64> {
     match node.decode()? {
         samples @ 2.. => {
             fits(samples, "samples", node)?;
@@ -128,7 +128,7 @@ pub(super) fn apart(tune: &[u64], seeds: &[u64], node: &Node) -> Result<()> {
     }
 }
 
-pub(super) fn measures(node: &Node) -> Result<Vec<Node>> {
+pub(crate) fn measures(node: &Node) -> Result<Vec<Node>> {
     match &node.value {
         Value::List(items) if !items.is_empty() => Ok(items.clone()),
         _ => Err(node.error("expected a list of measures").with_help("write [Pixels, Spectrum]").into()),

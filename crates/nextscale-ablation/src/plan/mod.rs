@@ -2,7 +2,7 @@
 
 mod axes;
 mod cell;
-mod fields;
+pub(crate) mod fields;
 mod pixels;
 
 use axes::fits;
@@ -116,11 +116,37 @@ impl Ablation {
         })
     }
 
+    /// One cell on one seed: nothing is compared, traced or timed. `node` is what the file says, for the hash.
+    pub(crate) fn of_one(
+        cell: Cell,
+        (seed, samples): (u64, u64),
+        (measures, reference): (Vec<Node>, Option<Reference>),
+        node: &Node,
+        folder: &Path,
+        registry: &Registry,
+    ) -> Self {
+        Self {
+            cells: vec![cell],
+            baseline: 0,
+            seeds: vec![seed],
+            samples,
+            tune: None,
+            measures,
+            reference,
+            traces: 0,
+            completion: None,
+            timing: 0,
+            folder: folder.into(),
+            registry: registry.clone(),
+            hash: node.hash(),
+        }
+    }
+
     /// The judges of its measures.
     ///
     /// # Errors
     /// If one is unknown or its settings are wrong, or it needs a reference and there is none, or more images
-    /// than a cell has.
+    /// than a cell has, or more of one condition.
     pub fn judges(&self, judges: &Judges, device: &Device) -> Result<Vec<Box<dyn Judge>>> {
         let context = Context { reference: self.reference.as_ref(), folder: &self.folder, device };
         let fewest = self.tune.as_ref().map_or(self.samples, |tune| tune.samples.min(self.samples));
@@ -136,12 +162,23 @@ impl Ablation {
                     .with_help(format!("give samples: {needed} or more, or leave {name} out"))
                     .into());
             }
+            let alike = judge.of_one_condition();
+            if let Some(cell) = self.cells.iter().find(|cell| cell.most_alike(fewest) < alike) {
+                let name = node.name().unwrap_or("this measure");
+                let (found, cell) = (cell.most_alike(fewest), &cell.name);
+                let error = node.error(format!(
+                    "{name} compares {alike} images of one condition or more, and of {fewest} images of `{cell}` each \
+                     condition has {found}"
+                ));
+                let help = format!("give more samples or fewer conditions in `base`, or leave {name} out");
+                return Err(error.with_help(help).into());
+            }
             Ok(judge)
         };
         self.measures.iter().map(build).collect()
     }
 
-    /// Remarks on the cells' conditions that a person should read before images are generated, each once.
+    /// Warnings about the cells' conditions, without duplicates, to be shown before images are generated.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = Vec::new();
         for remark in self.cells.iter().flat_map(|cell| cell.prepared.remarks()) {
@@ -168,7 +205,7 @@ impl Ablation {
     }
 }
 
-/// Every variant at every point of its own and the common axes.
+/// Every variant at every point of its own axes and the common ones.
 fn cells(
     base: &Node,
     variants: &Node,

@@ -64,7 +64,7 @@ fn a_variant_tunes_its_own_strength_beside_the_common_axes() {
     let common = &ablation.tune.as_ref().unwrap().axes;
     let points = |cell: &Cell| product(cell.tune.iter().chain(common)).len();
     assert_eq!(ablation.cells.iter().map(points).collect::<Vec<_>>(), [2, 4]);
-    // What a cell tunes goes with it to its points.
+    // A cell keeps its own tuning axes at every point.
     let point = &product(&ablation.cells[1].tune)[0];
     let at = ablation.cells[1].with(point, Path::new(""), &Registry::standard()).unwrap();
     assert_eq!((at.said("guidance.beta"), at.tune.len()), ("Constant(0.25)".into(), 1));

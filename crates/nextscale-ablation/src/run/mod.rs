@@ -1,10 +1,14 @@
 //! From an ablation file to a folder of images with judges' rows.
 
+mod shards;
 mod timing;
 mod tune;
 
+pub use shards::{SHARDS_COMMAND, Said, Share, check_shards, run_shard};
+
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use nextscale_core::{Condition, Dtype};
 use nextscale_pipeline::device::{DeviceChoice, kind};
 use nextscale_pipeline::{Stop, version};
@@ -40,8 +44,23 @@ pub fn run<'a>(
     options: Options<'a>,
 ) -> Result<Manifest> {
     let device = options.device.open()?;
-    let kind = kind(&device, Dtype::F32);
     let judges = ablation.judges(judges, &device)?;
+    run_judged(name, ablation, &judges, device, store, options)
+}
+
+/// As [`run`], with the ablation's judges, whose references may have taken minutes, and the opened device.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_judged<'a>(
+    name: &str,
+    ablation: &Ablation,
+    judges: &[Box<dyn Judge>],
+    device: Device,
+    store: &'a Store,
+    options: Options<'a>,
+) -> Result<Manifest> {
+    let kind = kind(&device, Dtype::F32);
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let Options { stop, command, progress, .. } = options;
     let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);

@@ -12,6 +12,7 @@ pub use manifest::{Chosen, Manifest, Planned};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nextscale_files::run::SHARDS;
 use nextscale_files::{Hash, Lock, LockError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +28,8 @@ const MANIFEST: &str = "ablation.json";
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    _lock: Lock,
+    /// `None` in a worker that shares the folder with others.
+    _lock: Option<Lock>,
 }
 
 impl Store {
@@ -36,6 +38,35 @@ impl Store {
     /// # Errors
     /// If another process uses it, it holds something else, or it cannot be written.
     pub fn open(root: &Path) -> Result<Self> {
+        if root.join(SHARDS).exists() {
+            return Err(refused(root, "holds shards of an ablation, which `nextscale merge` puts together"));
+        }
+        Self::create(root)?;
+        Self::lock(root)
+    }
+
+    /// Opens or creates the folder for one of several workers, which keep apart by their claims.
+    ///
+    /// # Errors
+    /// If it holds something else, or an ablation that is complete or was begun without shards, or cannot be
+    /// written.
+    pub fn open_for_shard(root: &Path) -> Result<Self> {
+        if !root.join(SHARDS).exists() && root.join(LOCK).exists() {
+            return Err(refused(root, "holds an ablation without shards; repeat it with --shard none"));
+        }
+        Self::create(root)?;
+        Ok(Self { root: root.into(), _lock: None })
+    }
+
+    /// Opens the folder of workers that have ended.
+    ///
+    /// # Errors
+    /// If another process uses it.
+    pub fn open_for_merge(root: &Path) -> Result<Self> {
+        Self::lock(root)
+    }
+
+    fn create(root: &Path) -> Result<()> {
         let foreign = match fs::read_dir(root) {
             Ok(entries) => {
                 !root.join(LOCK).exists() && entries.flatten().any(|entry| !is_own(&entry.file_name()))
@@ -45,8 +76,7 @@ impl Store {
         if foreign {
             return Err(refused(root, "exists already and is not an ablation's folder"));
         }
-        fs::create_dir_all(root).map_err(Error::io("create", root))?;
-        Self::lock(root)
+        fs::create_dir_all(root).map_err(Error::io("create", root))
     }
 
     /// Opens the folder of a finished ablation.
@@ -70,7 +100,7 @@ impl Store {
             LockError::Held { .. } => refused(root, "is being written by another process"),
             LockError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
-        Ok(Self { root: root.into(), _lock: lock })
+        Ok(Self { root: root.into(), _lock: Some(lock) })
     }
 
     /// The folder.
@@ -241,7 +271,7 @@ fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
 /// folder while an ablation was running.
 fn is_own(name: &std::ffi::OsStr) -> bool {
     let name = name.to_string_lossy();
-    ["cells", MANIFEST, "lost+found"].contains(&&*name)
+    ["cells", MANIFEST, SHARDS, "lost+found"].contains(&&*name)
         || name.starts_with("report.")
         || ["measures.csv", "cells.csv", "ablation.ron", "runs.jsonl"].contains(&&*name)
 }

@@ -37,7 +37,7 @@ impl<'a> InfinitySession<'a> {
         Ok(Self::new(model, model.condition(rows), running, conditions.batch(), plan))
     }
 
-    /// The same from what was made of all sides of a batch.
+    /// The same, from the conditioning of all sides of a batch.
     pub(super) fn sharing(
         model: &'a Infinity,
         of_sides: &OfSides,
@@ -86,7 +86,7 @@ impl<'a> InfinitySession<'a> {
         let depth = blocks.len();
         let blocks = blocks.into_iter().enumerate().map(|(i, (modulation, text))| {
             let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
-            // A block that no stream runs any more reads nothing.
+            // A block that no stream runs any longer reads nothing.
             if ranges.is_empty() {
                 return (modulation, text);
             }

@@ -50,7 +50,11 @@ impl Supply for Loader<'_> {
         _out: usize,
         read: impl FnOnce(&[f32]) -> R,
     ) -> Result<R, Self::Error> {
-        Ok(self.file.with_values(key, |values, _| read(&values))?)
+        let checked = self.file.with_values(key, |values, _| {
+            self.file.refuse_nan(key, &values)?;
+            Ok::<R, nextscale_weights::Error>(read(&values))
+        })?;
+        Ok(checked?)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Conditioning {
     pub head: HeadModulation,
 }
 
-/// The conditioning of all sides of a batch, which sessions on several prefixes take theirs from.
+/// The conditioning of all sides of a batch, from which sessions on several prefixes select theirs.
 pub(super) struct OfSides {
     pub sides: Vec<PassCondition>,
     pub conditioning: Conditioning,

@@ -67,7 +67,7 @@ fn assert_independent(model: &Var) {
                 *worse != all && run(model, count, &[&everything], pass.clone()) == worse[..count],
                 "{pass}"
             );
-            // One after the other stops, and leaves the caches of the others' blocks.
+            // Passes stop one after the other, and their rows leave the caches of all blocks.
             let some: Passes = [Pass::CONDITIONAL, pass.clone()].into_iter().collect();
             let found = run(model, count, &[&everything, &some, &pass.clone().into()], pass.clone());
             assert!(found[0][2..] == worse[0][2..], "{pass} at the end");
@@ -112,12 +112,12 @@ fn attention_that_is_the_identity_sees_neither_other_positions_nor_earlier_scale
     let found = run(&model, 1, &[&pass.clone().into()], pass.clone());
     let whole = run(&model, 1, &[&Passes::CONDITIONAL], Pass::CONDITIONAL);
     let flat = |image: &Image, k: usize| image[k].clone().unwrap();
-    // A single position without a past has nothing but its own value to attend to.
+    // A single position without earlier scales can attend only to its own value.
     let same = flat(&found[0], 0).into_iter().zip(flat(&whole[0], 0));
     assert!(same.into_iter().all(|(a, b)| (a - b).abs() < 1e-4));
     assert!(flat(&found[0], 1) != flat(&whole[0], 1));
 
-    // Other features at earlier scales and at all positions but the last of the last scale.
+    // Other features at earlier scales, and at all positions of the last scale except its last.
     let plan = PassPlan::new(vec![pass.clone().into(); model.schedule().len()], model.schedule()).unwrap();
     let conditions = prepare(&model.conditioner(), &[Condition::Class(0)], &plan).unwrap();
     let mut session = model.start(&conditions, &plan).unwrap();

@@ -38,7 +38,7 @@ impl<'a> VarSession<'a> {
         Ok(Self::new(model, model.condition(&rows), running, conditions.batch(), plan))
     }
 
-    /// The same from what was made of all sides of a batch.
+    /// The same, from the conditioning of all sides of a batch.
     pub(super) fn sharing(model: &'a Var, of_sides: &OfSides, batch: usize, plan: &PassPlan) -> Result<Self> {
         check(plan, model.config.schedule.len(), model.config.depth)?;
         let running = Streams::of(plan.run(0), batch);
@@ -77,7 +77,7 @@ impl<'a> VarSession<'a> {
         let depth = blocks.len();
         let in_block = |(i, block): (usize, Modulation)| {
             let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
-            // A block that no stream runs any more reads nothing.
+            // A block that no stream runs any longer reads nothing.
             if ranges.is_empty() {
                 return block;
             }

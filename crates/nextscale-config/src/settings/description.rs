@@ -17,6 +17,19 @@ pub struct Description {
     pub example: &'static str,
     /// Its settings, in the order of resolved configs.
     pub settings: Vec<Setting>,
+    /// What else its parentheses may contain.
+    pub also: Vec<Form>,
+}
+
+/// Another way of writing something: one unnamed value in its parentheses, such as `Marginal(Shipped("cifar10"))`.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// An example in RON, with the name.
+    pub example: &'static str,
+    /// What it means, in one sentence.
+    pub about: &'static str,
+    /// Which values are accepted.
+    pub schema: SchemaOf,
 }
 
 /// The description of a setting.
@@ -37,7 +50,7 @@ pub struct Setting {
 pub enum Fallback {
     /// None: the setting is required.
     MustBeGiven,
-    /// Absence, which is a choice of its own.
+    /// Absence, which has its own meaning.
     Nothing,
     /// This, in RON.
     Value(String),
@@ -46,7 +59,8 @@ pub enum Fallback {
 impl Fallback {
     /// A value, as resolved configs write it.
     pub fn value<T: Serialize>(value: &T) -> Self {
-        // A value that cannot be written is reported when it is read; here nobody could be told.
+        // A value that cannot be written is reported when it is read; here there is no error to
+        // return.
         Node::from_serialize(value).map_or(Self::Nothing, |node| Self::Value(node.to_string()))
     }
 
@@ -86,7 +100,7 @@ impl Description {
             return error
                 .with_help(suggest::list("allowed", self.settings.iter().map(|setting| setting.name)));
         }
-        // Required settings come first to mind.
+        // Items are most likely meant for required settings.
         let mut settings: Vec<&Setting> = self.settings.iter().collect();
         settings.sort_by_key(|setting| setting.fallback != Fallback::MustBeGiven);
         let pairs = settings.iter().zip(items);
@@ -108,6 +122,12 @@ impl Setting {
 
 fn phrase(sentence: &str) -> String {
     let sentence = sentence.strip_suffix('.').unwrap_or(sentence);
+    // A second capital is a name's: "Scaled Spatial Guidance".
+    let mut words = sentence.split(' ');
+    let is_article = words.next().is_some_and(|word| ["A", "An", "The"].contains(&word));
+    if !is_article && words.next().is_some_and(|word| word.starts_with(char::is_uppercase)) {
+        return sentence.into();
+    }
     let mut letters = sentence.chars();
     match (letters.next(), letters.clone().next()) {
         // Two capitals, or one before a digit or a sign, are an abbreviation.
@@ -127,6 +147,8 @@ mod tests {
         assert_eq!(phrase("A strength, off at 0."), "a strength, off at 0");
         assert_eq!(phrase("The rule r."), "the rule r");
         assert_eq!(phrase("VAR's sampler."), "VAR's sampler");
+        assert_eq!(phrase("Scaled Spatial Guidance: more."), "Scaled Spatial Guidance: more");
+        assert_eq!(phrase("The VAR model."), "the VAR model");
         assert_eq!(phrase("β, a strength"), "β, a strength");
         assert_eq!(phrase(""), "");
     }

@@ -12,7 +12,7 @@ mod names;
 mod reader;
 pub mod schema;
 
-pub use description::{Description, Fallback, Setting};
+pub use description::{Description, Fallback, Form, Setting};
 pub use measured::Measured;
 pub use names::{Built, Entry, Kind, Names};
 pub use reader::Reader;
@@ -42,7 +42,7 @@ pub trait Settings: Sized {
 /// A node of a value that is not in any text.
 ///
 /// # Errors
-/// None that this crate knows of.
+/// No known case.
 pub fn plain(value: Value) -> Result<Node> {
     Ok(Node { value, ..Node::from_serialize(&())? })
 }

@@ -53,7 +53,7 @@ impl<K: Kind + ?Sized> Entry<K> {
     where
         Arc<K>: Send + Sync,
     {
-        let description = Description { name, about, example: name, settings: Vec::new() };
+        let description = Description { name, about, example: name, settings: Vec::new(), also: Vec::new() };
         let build = move |_: &mut Reader<'_>| Ok(Arc::clone(&value));
         Self { description, build: Arc::new(build), sample: Arc::new(|| None) }
     }

@@ -43,9 +43,13 @@ pub fn kind<K: Kind + ?Sized>(names: &Names, generator: &mut SchemaGenerator) ->
 
 /// `Name(setting: ..)`, and `Name` if nothing is required.
 fn thing(description: &Description, generator: &mut SchemaGenerator) -> Vec<Json> {
-    let Description { name, about, example, settings } = description;
+    let Description { name, about, example, settings, also } = description;
+    let of_forms = also.iter().map(|form| {
+        let about = format!("{}\n\n{}", form.about, form.example);
+        named(name, &about, (form.schema)(generator).to_value())
+    });
+    let mut forms: Vec<Json> = of_forms.collect();
     let about = format!("{about}\n\n{example}");
-    let mut forms = Vec::new();
     if let Some(item) = description.item() {
         forms.push(named(name, &about, setting(item, generator)));
     } else if !settings.is_empty() {

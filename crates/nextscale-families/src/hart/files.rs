@@ -109,6 +109,7 @@ impl Settings for HartFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod aspect;
 mod open;
+mod published;
 mod random;
 mod texts;
 pub mod training;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::infinity::InfinityConfig;
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_config::settings::{
+    Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
+};
 use nextscale_core::ScaleSchedule;
 use nextscale_files::Hash;
 use nextscale_text::{PromptTokenizer, T5Config, TextEncoder};
@@ -24,7 +27,7 @@ use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 use nextscale_weights::{LoadError, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result};
+use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Published, Result};
 
 /// A top-level tensor of every transformer of the family.
 const MARKER: &str = "cfg_uncond";
@@ -50,6 +53,14 @@ impl ModelFamily for InfinityFamily {
         } else {
             None
         }
+    }
+
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        InfinityConfig::is_of(file)
+    }
+
+    fn published(&self) -> &'static [Published] {
+        published::ALL
     }
 
     fn marks(&self) -> Vec<String> {
@@ -100,9 +111,13 @@ fn transformer(file: &WeightFile) -> Result<String> {
     config.expected().check(&rooted)?;
     rooted.verify()?;
     let name = config.name().map(|name| format!(" of the published size {name}")).unwrap_or_default();
-    Ok(format!(
-        "An Infinity transformer that can be used{name}: depth {}, width {}, {} heads, {} bits per token, texts of {} channels and \
-         up to {} tokens, scales {}",
+    Ok(format!("An Infinity transformer that can be used{name}: {}", sizes(&config)))
+}
+
+/// A transformer's sizes in words.
+fn sizes(config: &InfinityConfig) -> String {
+    format!(
+        "depth {}, width {}, {} heads, {} bits per token, texts of {} channels and up to {} tokens, scales {}",
         config.depth,
         config.width,
         config.heads,
@@ -110,7 +125,7 @@ fn transformer(file: &WeightFile) -> Result<String> {
         config.text_width,
         config.text_rows,
         config.schedule
-    ))
+    )
 }
 
 fn tokenizer(file: &WeightFile) -> Result<String> {
@@ -220,6 +235,11 @@ impl Settings for InfinityFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: vec![Form {
+                example: "Infinity(\"125m\")",
+                about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
+                schema: leaf::<String>,
+            }],
         }
     }
 

@@ -115,6 +115,10 @@ impl OpenModel for OpenInfinity {
         Ok(self.config.runs(pass)?)
     }
 
+    fn sizes(&self) -> String {
+        super::sizes(&self.config)
+    }
+
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
         texts::remarks(&self.files.text, self.config.text_rows, conditions)
     }

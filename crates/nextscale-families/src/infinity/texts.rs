@@ -11,7 +11,7 @@ use nextscale_text::{TextCache, TextEncoder, TextRows, Warning};
 use crate::prompts::prompts;
 use crate::{Error, Result};
 
-/// Remarks on prompts that a person should read before they are encoded.
+/// Warnings about prompts, to be shown before they are encoded.
 ///
 /// # Errors
 /// If a prompt cannot be tokenized, or has more tokens than the transformer has rows for the null condition.

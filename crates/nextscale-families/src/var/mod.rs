@@ -2,6 +2,7 @@
 //! conditioned on classes.
 
 mod open;
+mod published;
 mod random;
 pub mod training;
 
@@ -13,7 +14,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_backbones::var::{SCALES_256, SCALES_512, VarConfig};
 use nextscale_config::Node;
-use nextscale_config::settings::{Description, Entry, Fallback, Reader, Setting, Settings, schema::leaf};
+use nextscale_config::settings::{
+    Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
+};
 use nextscale_core::ScaleSchedule;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::hybrid::HybridVq;
@@ -21,7 +24,9 @@ use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
 use nextscale_weights::WeightFile;
 use serde::Serialize;
 
-use crate::{Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Result, fingerprint};
+use crate::{
+    Architecture, EmbeddedFile, Error, ModelFamily, ModelSource, OpenModel, Published, Result, fingerprint,
+};
 
 /// The family.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +45,14 @@ impl ModelFamily for VarFamily {
         } else {
             None
         }
+    }
+
+    fn has_backbone(&self, file: &WeightFile) -> bool {
+        has(file, BACKBONE)
+    }
+
+    fn published(&self) -> &'static [Published] {
+        published::ALL
     }
 
     fn marks(&self) -> Vec<String> {
@@ -101,9 +114,13 @@ fn transformer(file: &WeightFile) -> Result<String, String> {
     let rooted = file.rooted(BACKBONE).map_err(|error| error.to_string())?;
     let config = VarConfig::infer(&rooted, None).map_err(|error| error.to_string())?;
     config.expected().check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
-    Ok(format!(
-        "A VAR transformer that can be used: depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} channels, \
-         scales {}",
+    Ok(format!("A VAR transformer that can be used: {}", sizes(&config)))
+}
+
+/// A transformer's sizes in words.
+fn sizes(config: &VarConfig) -> String {
+    format!(
+        "depth {}, width {}, {} heads, {:?} AdaLN, {} classes, {} codes of {} channels, scales {}",
         config.depth,
         config.width,
         config.heads,
@@ -112,7 +129,7 @@ fn transformer(file: &WeightFile) -> Result<String, String> {
         config.vocabulary,
         config.feature_channels,
         config.schedule
-    ))
+    )
 }
 
 fn tokenizer(file: &WeightFile) -> Result<String, String> {
@@ -141,8 +158,8 @@ fn said_scales(file: &WeightFile) -> Result<Option<ScaleSchedule>> {
     Ok(file.metadata().get("scales").map(|scales| scales.parse()).transpose()?)
 }
 
-/// The scales of a tokenizer by itself: those in its header, or else the published list for images of this
-/// size.
+/// The scales of a tokenizer without a transformer: those in its header, or else the published list
+/// for images of this size.
 fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Result<ScaleSchedule> {
     if let Some(scales) = said_scales(file)? {
         return Ok(scales);
@@ -167,7 +184,7 @@ fn scales(file: &WeightFile, config: &VqvaeConfig, image: (usize, usize)) -> Res
     )))
 }
 
-/// Upstream's own files, or ones in their form.
+/// Upstream's own files, or files in their format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VarFiles {
     /// The tokenizer's file.
@@ -185,7 +202,7 @@ impl Settings for VarFiles {
         let setting = |name, about, fallback, schema| Setting { name, about, fallback, schema };
         Description {
             name: "Var",
-            about: "VAR's own files, or ones in their form.",
+            about: "The files of VAR, or files in their format.",
             example: "Var(tokenizer: \"a.pth\", backbone: \"b.pth\")",
             settings: vec![
                 setting("tokenizer", "The tokenizer's file.", Fallback::MustBeGiven, leaf::<String>),
@@ -204,6 +221,11 @@ impl Settings for VarFiles {
                     leaf::<usize>,
                 ),
             ],
+            also: vec![Form {
+                example: "Var(\"d16\")",
+                about: "A published model by its short name, downloaded once; `nextscale models` lists them.",
+                schema: leaf::<String>,
+            }],
         }
     }
 

@@ -77,6 +77,10 @@ impl OpenModel for OpenVar {
         Ok(self.var.runs(pass)?)
     }
 
+    fn sizes(&self) -> String {
+        super::sizes(&self.var)
+    }
+
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, with_encoder, .. } = *options;
         let schedule = self.schedule().clone();

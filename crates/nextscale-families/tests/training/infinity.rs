@@ -28,7 +28,7 @@ fn scales() -> ScaleSchedule {
     ScaleSchedule::square(&[1, 2, 4]).unwrap()
 }
 
-/// Fresh weights will do: what is learnt is bits of these images in any case.
+/// Fresh weights suffice: any tokenizer gives bits of these images to learn.
 fn tokenizer(root: &Path) -> PathBuf {
     let config = BsqVaeConfig {
         encoder_blocks: vec![0, 0, 0, 1],
@@ -97,7 +97,7 @@ fn a_run_stopped_after_every_step_equals_a_straight_one_and_what_it_writes_draws
     assert_eq!(names[..2], ["caption.all", "caption.scale_0"]);
     assert_eq!(names[4], "null.all");
 
-    // All that belongs to it is upstream's by its keys, and the header says from where on words hold.
+    // The tensors have upstream's keys, and the header has the thresholds of the captions' words.
     let file = WeightFile::open(path("straight/text.safetensors")).unwrap();
     let thresholds: Thresholds = serde_json::from_str(&file.metadata()["thresholds"]).unwrap();
     assert!(thresholds.dark < thresholds.bright && thresholds.cold < thresholds.warm, "{thresholds:?}");
@@ -183,7 +183,7 @@ fn what_is_learnt_lowers_the_loss_and_reaches_the_text_encoder() {
         }
     }
 
-    // Another run begins from both; one that learns next to nothing has their numbers.
+    // Another run starts from both; with a negligible learning rate it reproduces their numbers.
     let begun = TrainInfinity { start: Some(path("out/backbone.safetensors")), training: still, ..short };
     let again = train_infinity(&begun, &options(path("begun")), &device).unwrap().evaluation;
     assert!((again[0].1 - outcome.evaluation[0].1).abs() < 0.05, "{again:?} {outcome:?}");
@@ -224,7 +224,7 @@ fn mixed_precision_and_micro_batches_take_the_course_of_f32_as_a_whole() {
     assert!(mixed != parts && (mixed - parts).abs() < 0.05, "{parts} {mixed}");
 }
 
-/// Of a model that was trained, the encoder and the transformer are read by themselves too.
+/// The encoder and the transformer of a trained model can also be read separately.
 #[test]
 fn the_files_are_those_of_their_parts() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use super::{CONFIG, MANIFEST, Manifest, image_name};
+use super::{CONFIG, MANIFEST, Manifest, SHARDS, image_name};
 use crate::{Lock, LockError, write_atomically};
 
 const LOCK: &str = ".lock";
@@ -63,19 +63,30 @@ impl RunFolder {
     /// If the folder belongs to another run or something else, another process is writing to it, or it cannot
     /// be written.
     pub fn open(target: &Path, manifest: &Manifest, config: &str) -> Result<Opened> {
-        if let Some(found) = read_manifest(target)? {
-            return match found.difference(manifest) {
-                None => Ok(Opened::Complete(target.into())),
-                Some(difference) => Err(refused(target, difference)),
-            };
+        if is_complete(target, manifest)? {
+            return Ok(Opened::Complete(target.into()));
         }
-        if target.is_file() {
-            return Err(refused(target, "exists already and is not a run folder"));
+        if target.join(SHARDS).is_dir() {
+            return Err(refused(target, "holds shards of a run, which `nextscale merge` puts together"));
         }
         let place = Place::of(target).map_err(RunError::io("find", target))?;
         if place.is_taken().map_err(RunError::io("read", target))? {
-            return Err(refused(target, "exists already and is not a run folder"));
+            return Err(refused(target, TAKEN));
         }
+        Self::begin_at(place, manifest, config).map(Opened::Unfinished)
+    }
+
+    /// Opens the folder of a run whose images come from the shards in it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_merge(target: &Path, manifest: &Manifest, config: &str) -> Result<Self> {
+        let place = Place::inside(target).map_err(RunError::io("find", target))?;
+        Self::begin_at(place, manifest, config)
+    }
+
+    fn begin_at(place: Place, manifest: &Manifest, config: &str) -> Result<Self> {
+        let target = &place.target.clone();
         let new = !place.partial.exists();
         fs::create_dir_all(&place.partial).map_err(RunError::io("create", &place.partial))?;
         let lock = lock(&place.partial)?;
@@ -89,7 +100,7 @@ impl RunFolder {
             }
             None => folder.begin(config).inspect_err(|_| folder.discard_if_empty())?,
         }
-        Ok(Opened::Unfinished(folder))
+        Ok(folder)
     }
 
     /// The manifest comes last: a folder with a manifest has everything that belongs at its beginning.
@@ -142,6 +153,45 @@ impl RunFolder {
             let _ = fs::remove_dir_all(self.path());
         }
     }
+}
+
+const TAKEN: &str = "exists already and is not a run folder";
+
+/// Whether the same run is complete there.
+fn is_complete(target: &Path, manifest: &Manifest) -> Result<bool> {
+    if let Some(found) = read_manifest(target)? {
+        return match found.difference(manifest) {
+            None => Ok(true),
+            Some(difference) => Err(refused(target, difference)),
+        };
+    }
+    if target.is_file() {
+        return Err(refused(target, TAKEN));
+    }
+    Ok(false)
+}
+
+/// Where the shards of a run belong; `None` if the run is complete.
+///
+/// # Errors
+/// If the folder belongs to another run or something else, or the same run was begun without shards.
+pub fn place_of_shards(target: &Path, manifest: &Manifest) -> Result<Option<PathBuf>> {
+    if is_complete(target, manifest)? {
+        return Ok(None);
+    }
+    let place = Place::of(target).map_err(RunError::io("find", target))?;
+    let shards = place.target.join(SHARDS);
+    if !shards.is_dir() && place.partial.exists() {
+        return Err(RunError::Refused(format!(
+            "{} is an unfinished run without shards; finish it with --shard none, choose another folder with --out, or \
+             remove it",
+            place.partial.display()
+        )));
+    }
+    if place.is_taken_beside_shards().map_err(RunError::io("read", target))? {
+        return Err(refused(target, TAKEN));
+    }
+    Ok(Some(shards))
 }
 
 fn lock(folder: &Path) -> Result<Lock> {

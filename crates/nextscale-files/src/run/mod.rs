@@ -4,9 +4,9 @@
 //! numbered images for every rule; and files made from the images: `grid.png`, `.npz` files.
 
 mod folder;
-mod place;
+pub(crate) mod place;
 
-pub use folder::{Opened, RunError, RunFolder};
+pub use folder::{Opened, RunError, RunFolder, place_of_shards};
 
 use std::fs;
 use std::io;
@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub const MANIFEST: &str = "manifest.json";
 /// The file of the resolved config.
 pub const CONFIG: &str = "config.ron";
+/// The folder of a run's shards until they are merged.
+pub const SHARDS: &str = "shards";
 /// The version of the folder's layout.
 pub const FORMAT: u32 = 1;
 

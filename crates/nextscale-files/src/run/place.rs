@@ -5,14 +5,14 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::MANIFEST;
+use super::{MANIFEST, SHARDS};
 
 /// The folder of an unfinished run inside its own folder.
 const INSIDE: &str = ".partial";
 
 /// A run's folder and its place until it is complete.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The folder.
     pub target: PathBuf,
     /// `TARGET.partial`, or `TARGET/.partial` if the folder is a mounted volume or its parent cannot be
@@ -23,16 +23,36 @@ pub(super) struct Place {
 impl Place {
     /// For a target that may be a link to a folder, or end in `.` or `..`.
     pub fn of(target: &Path) -> io::Result<Self> {
+        let beside = |target: &Path| {
+            let name = target.file_name().unwrap_or_default().to_string_lossy();
+            target.with_file_name(format!("{name}.partial"))
+        };
+        Self::named(target, beside, INSIDE)
+    }
+
+    /// With other names for what is unfinished: a path beside the target, and a name inside it.
+    pub fn named(target: &Path, beside: impl FnOnce(&Path) -> PathBuf, inside: &str) -> io::Result<Self> {
         let target = resolved(target)?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
         let partial = match target.is_dir() && (is_mounted(&target) || !beside_is_writable(&target)) {
-            true => target.join(INSIDE),
-            false => target.with_file_name(format!("{name}.partial")),
+            true => target.join(inside),
+            false => beside(&target),
         };
         Ok(Self { target, partial })
     }
 
-    fn is_inside(&self) -> bool {
+    /// For a folder that holds the shards of its run: the run is written inside.
+    pub fn inside(target: &Path) -> io::Result<Self> {
+        let target = resolved(target)?;
+        Ok(Self { partial: target.join(INSIDE), target })
+    }
+
+    /// Whether the folder holds anything besides shards and what is made from them.
+    pub fn is_taken_beside_shards(&self) -> io::Result<bool> {
+        let own = |name: &std::ffi::OsString| [SHARDS, INSIDE, "lost+found"].iter().any(|own| name == own);
+        Ok(self.target.is_dir() && names(&self.target)?.iter().any(|name| !own(name)))
+    }
+
+    pub fn is_inside(&self) -> bool {
         self.partial.parent() == Some(&self.target)
     }
 
@@ -52,7 +72,8 @@ impl Place {
         }
         for name in names(&self.target)? {
             let back = self.partial.join(&name);
-            if name != INSIDE && name != "lost+found" && !back.exists() {
+            let own = Some(name.as_os_str()) == self.partial.file_name();
+            if !own && name != SHARDS && name != "lost+found" && !back.exists() {
                 fs::rename(self.target.join(&name), back)?;
             }
         }

@@ -8,21 +8,44 @@ pub use grid::LabelledGrid;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use nextscale_core::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::floats;
+
+/// How a colour in [0, 1] becomes a byte. Published numbers depend on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rounding {
+    /// floor(255·x), as upstream writes images.
+    #[default]
+    Floor,
+    /// floor(255·x + 1/2), as torchvision's `save_image` does.
+    Nearest,
+}
 
 /// The pictures of `[batch, 3, H, W]` in [0, 1], with values floor(255·x) as upstream writes them.
 ///
 /// # Errors
 /// If the device cannot return the values.
 pub fn to_pictures(images: Tensor<4>) -> Result<Vec<RgbImage>> {
+    to_pictures_rounded(images, Rounding::Floor)
+}
+
+/// As [`to_pictures`], with bytes rounded in this way.
+///
+/// # Errors
+/// If the device cannot return the values.
+pub fn to_pictures_rounded(images: Tensor<4>, rounding: Rounding) -> Result<Vec<RgbImage>> {
+    let half = match rounding {
+        Rounding::Floor => 0.0,
+        Rounding::Nearest => 0.5,
+    };
     let [_, _, height, width] = images.dims();
     let values = floats(images)?;
     let plane = height * width;
     let picture = |values: &[f32]| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
             let at = y as usize * width + x as usize;
-            image::Rgb([0, 1, 2].map(|channel| (255.0 * values[channel * plane + at]) as u8))
+            image::Rgb([0, 1, 2].map(|channel| (255.0 * values[channel * plane + at] + half) as u8))
         })
     };
     Ok(values.chunks(3 * plane).map(picture).collect())
@@ -53,5 +76,16 @@ mod tests {
         assert_eq!(picture.get_pixel(1, 0).0, [255, 63, 1]);
         assert_eq!(picture.get_pixel(0, 1).0, [127, 76, 153]);
         assert_eq!(picture.get_pixel(1, 1).0, [254, 89, 178]);
+    }
+
+    #[test]
+    fn the_nearest_byte_is_another_where_the_rest_is_above_a_half() {
+        let values: Vec<f32> = vec![0.0, 1.0, 0.5, 0.999, 0.2, 0.25, 0.3, 0.35, 0.001, 0.004, 0.6, 0.7];
+        let images = Tensor::<4>::from_data(TensorData::new(values, [1, 3, 2, 2]), &Device::flex());
+        let picture = &to_pictures_rounded(images, Rounding::Nearest).unwrap()[0];
+        assert_eq!(picture.get_pixel(0, 0).0, [0, 51, 0]);
+        assert_eq!(picture.get_pixel(1, 0).0, [255, 64, 1]);
+        assert_eq!(picture.get_pixel(0, 1).0, [128, 77, 153]);
+        assert_eq!(picture.get_pixel(1, 1).0, [255, 89, 179]);
     }
 }

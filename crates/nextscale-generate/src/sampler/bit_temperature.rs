@@ -19,7 +19,7 @@ use super::{Filter, Moment, Sampler, divisors};
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "BitTemperature(confidence: 0.95)", check = Self::validate)]
 pub struct BitTemperature {
-    /// Above 0, a strength over scales: logits are divided by it at least.
+    /// Above 0, a strength over scales: logits are divided by at least this.
     #[setting(default = Strength::Constant(1.0))]
     pub temperature: Strength,
     /// c, above 0.5 and at most 1: the largest probability that a bit's likelier value keeps; 1 is no limit.

@@ -17,13 +17,14 @@ pub struct EntropyTemperature {
     pub base: f64,
     /// α, above 0, in nats: how fast a larger entropy lowers the temperature.
     pub decay: f64,
-    /// θ, above 0: the temperature of a distribution without end.
+    /// θ, above 0: the temperature that is approached at high entropy.
     pub floor: f64,
-    /// Draw among so many of the likeliest classes, or `List([..])` with one number a scale; 0 is all.
+    /// Draw among this many of the likeliest classes, or `List([..])` with one number per scale; 0
+    /// is all.
     #[setting(default = PerScale::All(0))]
     pub top_k: PerScale<usize>,
-    /// Draw among the likeliest classes that make up so much probability, from 0 to 1, or `List([..])` with
-    /// one number a scale; 0 is all.
+    /// Draw among the likeliest classes that together have this probability, from 0 to 1, or
+    /// `List([..])` with one number per scale; 0 is all.
     #[setting(default = PerScale::All(0.0))]
     pub top_p: PerScale<f64>,
 }

@@ -14,8 +14,8 @@ use super::{Filter, Moment, PerScale, Sampler, divisors};
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "MinP(min_p: 0.05)")]
 pub struct MinP {
-    /// The least probability as a share of the largest, from 0 (all classes) to 1 (the likeliest), or
-    /// `List([..])` with one number a scale.
+    /// The least probability as a share of the largest, from 0 (all classes) to 1 (the likeliest),
+    /// or `List([..])` with one number per scale.
     pub min_p: PerScale<f64>,
     /// Above 0, a strength over scales: logits are divided by it, before the filter.
     #[setting(default = Strength::Constant(1.0))]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum PerScale<T> {
     /// The same at every scale.
     All(T),
-    /// One a scale.
+    /// One per scale.
     List(Vec<T>),
 }
 

@@ -8,17 +8,18 @@ use super::{Filter, Moment, PerScale, Sampler, divisors};
 
 /// Temperature, then top-k, then top-p, then a draw; 0 switches a filter off.
 ///
-/// VAR's sampler: one draw a slot. Lists over scales are those of FlexVAR (top-k 1 on its largest grids) and
-/// Switti.
+/// VAR's sampler: one draw per slot. Lists over scales are those of FlexVAR (top-k 1 on its largest
+/// grids) and Switti.
 #[derive(Debug, Clone, PartialEq, Settings)]
 pub struct TopKTopP {
-    /// Draw among so many of the likeliest classes, or `List([..])` with one number a scale; 0 is all.
+    /// Draw among this many of the likeliest classes, or `List([..])` with one number per scale; 0
+    /// is all.
     ///
     /// Every tie with the k-th is kept.
     #[setting(default = PerScale::All(0))]
     pub top_k: PerScale<usize>,
-    /// Draw among the likeliest classes that make up so much probability, from 0 to 1, or `List([..])` with
-    /// one number a scale; 0 is all.
+    /// Draw among the likeliest classes that together have this probability, from 0 to 1, or
+    /// `List([..])` with one number per scale; 0 is all.
     #[setting(default = PerScale::All(0.0))]
     pub top_p: PerScale<f64>,
     /// Above 0, a strength over scales: logits are divided by it.

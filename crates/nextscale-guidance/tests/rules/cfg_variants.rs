@@ -199,7 +199,7 @@ proptest! {
     }
 }
 
-/// Two to four grids around the least side whose frequencies are told apart.
+/// Two to four grids around the smallest side on which bands are distinguished.
 fn grids() -> impl Strategy<Value = ScaleSchedule> {
     (1..4_usize, 3..5_usize, prop::collection::vec((0..3_usize, 0..3_usize), 1..4)).prop_map(
         |(h, w, growth)| {

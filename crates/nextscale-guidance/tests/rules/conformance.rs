@@ -119,7 +119,7 @@ fn ssg_with_a_measured_prior_conforms_where_it_was_measured() {
     assert!(told.contains("3 channels and the model's logits 5"), "{told}");
 }
 
-/// Wrong in one way or another.
+/// Rules with one fault each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Wrong {
     MixesImages,

@@ -1,4 +1,5 @@
-//! The rules that lead away from a worse prediction, against their equation written out in f64.
+//! The rules that guide away from a worse prediction, compared with their equation written out in
+//! f64.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 
 use super::support::{Generation, assert_near, bits, schedules};
 
-/// Each rule over `base` with this weight, beside the pass that it leads away from.
+/// Each rule over `base` with this weight, and the pass that it guides away from.
 fn rules(base: &Arc<dyn Guidance>, weight: &Strength) -> Vec<(Arc<dyn Guidance>, Pass)> {
     let weak = Pass::CONDITIONAL.of(PassModel::Named("weak".into()));
     let mut rules: Vec<(Arc<dyn Guidance>, Pass)> = vec![

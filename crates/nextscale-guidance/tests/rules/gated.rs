@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn a_gate_that_is_open_to_everything_is_the_rule_to_the_bit(schedule in schedules(), seed: u64) {
         let mut x = random(&schedule, 2, seed);
-        // Of no doubt, and of every doubt.
+        // Certain choices, and entirely uncertain ones.
         x.conditional[0][..3].copy_from_slice(&[200.0, 0.0, 0.0]);
         x.conditional[1][..3].fill(0.25);
         let rule = bits(&x.guided(&Cfg::scale(2.0).unwrap()).unwrap());

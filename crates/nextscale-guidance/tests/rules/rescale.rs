@@ -11,7 +11,7 @@ fn rescaled(rule: &Arc<dyn Guidance>, amount: impl Into<Strength>, over: Extent)
     Rescale::new(Arc::new(Conditional), rule.clone(), amount, over).unwrap()
 }
 
-/// The mean over every so many logits of the squared deviations from each choice's mean.
+/// The mean of the squared deviations from each choice's mean, over consecutive groups of logits.
 fn variances(values: &[f32], alphabet: Alphabet, extent: usize) -> Vec<f64> {
     let squares: Vec<f64> = values
         .chunks(alphabet.classes)

@@ -19,7 +19,7 @@ fn transform(map: &mut [f64], grid: Grid, inverse: bool) {
                 line.iter_mut().enumerate().for_each(|(k, v)| *v *= if k == 0 { first } else { rest });
             };
             if inverse {
-                // rustdct's DCT-III halves the constant by itself.
+                // rustdct's DCT-III already halves the constant.
                 scale(line, 2.0 * first);
                 plan.process_dct3(line);
             } else {

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::support::{CHANNELS, Generation, bits, random, schedules, values};
 
-/// The logits at the last scale under `rule`, every pass present, whether it asked for it or not.
+/// The logits at the last scale under `rule`, with every pass present, whether the rule asks for it
+/// or not.
 fn last(generation: &Generation, rule: &dyn Guidance) -> Vec<f32> {
     let mut history = History::new(generation.schedule.clone(), rule.lookback());
     let mut guided = Vec::new();

@@ -2,7 +2,7 @@
 
 use faer::{Accum, Mat, MatMut, MatRef, Par, linalg::matmul::matmul, reborrow::*};
 
-/// Up to this many multiplications, faer uses routes of its own.
+/// Up to this many multiplications, faer uses separate routes.
 const SMALL: usize = 16 * 16 * 16;
 /// What the widest kernel computes at once.
 const COLUMNS: usize = 96;

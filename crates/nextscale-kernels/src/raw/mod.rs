@@ -14,6 +14,7 @@ use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 use rayon::prelude::*;
 
 use crate::math::fma;
+use crate::rows::PART;
 
 /// Work on plain slices, compiled once for each instruction set.
 ///
@@ -75,6 +76,17 @@ impl Level {
         static DETECTED: LazyLock<Level> =
             LazyLock::new(|| Level::available().last().copied().unwrap_or(Level::portable()));
         *DETECTED
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Instructions::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => "avx512",
+        }
     }
 
     /// Runs the kernel with this level's instructions.
@@ -191,7 +203,7 @@ impl Vector for Zmm {
     #[inline(always)]
     fn load(from: &[f32], at: usize) -> Self {
         let from = &from[at..at + 16];
-        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is asked for.
+        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is required.
         Zmm(unsafe { _mm512_loadu_ps(from.as_ptr()) })
     }
 
@@ -263,6 +275,51 @@ pub fn build_beside<T: Send>(
     // function.
     unsafe { out.set_len(len) };
     out
+}
+
+/// `f` of the numbers in the same place of `N` slices of one length. Unlike [`build`] it does not write zeros
+/// first, which takes as long as a sum of two numbers.
+pub fn zip_map<const N: usize>(
+    level: Level,
+    inputs: [&[f32]; N],
+    f: impl Fn([f32; N]) -> f32 + Copy + Sync,
+) -> Vec<f32> {
+    let len = inputs.first().map_or(0, |input| input.len());
+    assert!(inputs.iter().all(|input| input.len() == len), "slices of one length");
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    let spare = &mut out.spare_capacity_mut()[..len];
+    if len <= PART {
+        level.run(Zip { inputs, out: spare, f });
+    } else {
+        spare.par_chunks_mut(PART).enumerate().for_each(|(i, out)| {
+            let inputs = inputs.map(|input| &input[i * PART..][..out.len()]);
+            level.run(Zip { inputs, out, f });
+        });
+    }
+    // SAFETY: the parts cover the first `len` numbers, and `Zip` writes each of a part's, or a panic left this
+    // function.
+    unsafe { out.set_len(len) };
+    out
+}
+
+/// A part of [`zip_map`]: as many numbers of every input as of `out`.
+struct Zip<'a, F, const N: usize> {
+    inputs: [&'a [f32]; N],
+    out: &'a mut [MaybeUninit<f32>],
+    f: F,
+}
+
+impl<F: Fn([f32; N]) -> f32, const N: usize> Kernel for Zip<'_, F, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        // Of one length for the compiler too, so that no index is checked inside the loop.
+        let inputs = self.inputs.map(|input| &input[..self.out.len()]);
+        for (i, out) in self.out.iter_mut().enumerate() {
+            out.write((self.f)(inputs.map(|input| input[i])));
+        }
+    }
 }
 
 fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {

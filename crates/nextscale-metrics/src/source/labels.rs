@@ -112,10 +112,10 @@ fn named(path: &Path, name: &str, classes: &[String]) -> Result<u16> {
     })
 }
 
-/// Other words for classes of CIFAR-10, which captions of it have.
+/// Synonyms of CIFAR-10's classes, as in generated captions.
 const ALSO: [(&str, &str); 2] = [("automobile", "car"), ("airplane", "plane")];
 
-/// The one class that a text has the name of, in any case.
+/// The only class that a text names, ignoring case.
 fn told(path: &Path, text: &str, classes: &[String]) -> Result<u16> {
     let words = |text: &str| -> Vec<String> {
         text.to_lowercase().split(|c: char| !c.is_alphanumeric()).map(String::from).collect()

@@ -7,11 +7,14 @@ pub(crate) mod npz;
 mod run;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
+use nextscale_files::run::{MANIFEST, SHARDS};
 use nextscale_files::{FileKind, Hash, centre_square};
+use nextscale_shards::RECORD;
 use rayon::prelude::*;
 
 pub use list::ImageList;
@@ -111,6 +114,10 @@ impl ImageSource {
     }
 
     fn open_folder(path: &Path, side: Option<u32>) -> Result<Self> {
+        if path.join(SHARDS).join(RECORD).is_file() && !path.join(MANIFEST).exists() {
+            let problem = "holds shards of a run; put them together with `nextscale merge` first";
+            return Err(Error::source(path, problem));
+        }
         let run = run::find(path)?;
         let folder = run.as_ref().map_or(path, |run| &run.folder);
         let (files, left_out) = folder::images(folder)?;
@@ -224,19 +231,36 @@ impl ImageSource {
     /// # Errors
     /// [`Error::Source`], naming the file, if an image cannot be decoded or has another size than the first,
     /// or the array ends early; and the errors of `see`.
-    pub fn read(&self, batch: usize, mut see: impl FnMut(ImageBatch) -> Result<()>) -> Result<()> {
+    pub fn read(&self, batch: usize, see: impl FnMut(ImageBatch) -> Result<()>) -> Result<()> {
+        self.read_range(0..self.count, batch, see)
+    }
+
+    /// As [`read`](Self::read), of some images only. From an `.npz` file those before them are read too.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and if there are not that many images.
+    pub fn read_range(
+        &self,
+        range: Range<u64>,
+        batch: usize,
+        mut see: impl FnMut(ImageBatch) -> Result<()>,
+    ) -> Result<()> {
+        if range.end > self.count {
+            let problem = format!("holds {} images and no image {}", self.count, range.end - 1);
+            return Err(Error::source(&self.path, problem));
+        }
         let batch = batch.max(1);
         let side = self.side;
         match &self.images {
-            Images::Npz(images) => images.read(batch, |images| see(brought_to(side, images)?)),
-            Images::Files(files) => files
+            Images::Npz(images) => images.read(range, batch, |images| see(brought_to(side, images)?)),
+            Images::Files(files) => files[range.start as usize..range.end as usize]
                 .chunks(batch)
                 .try_for_each(|files| see(folder::decode(files, self.width, self.height, side)?)),
             Images::List(list) => {
                 let [height, width] = list.size();
-                let mut first = 0;
-                while first < self.count {
-                    let next = self.count.min(first + batch as u64);
+                let mut first = range.start;
+                while first < range.end {
+                    let next = range.end.min(first + batch as u64);
                     let images = ImageBatch::new(height, width, list.read(first..next)?)?;
                     see(brought_to(side, images)?)?;
                     first = next;
@@ -296,7 +320,12 @@ impl ContentHash {
 
     /// Adds the images of a batch.
     pub fn update(&mut self, images: &ImageBatch) {
-        self.0.update(&images.pixels);
+        self.update_pixels(&images.pixels);
+    }
+
+    /// Adds the pixels of whole images.
+    pub fn update_pixels(&mut self, pixels: &[u8]) {
+        self.0.update(pixels);
     }
 
     /// The hash so far, in hexadecimal.
@@ -338,6 +367,20 @@ mod tests {
         assert_eq!((array.count(), array.size()), (5, [3, 4]));
         let whole = hash(&folder, 5);
         assert_eq!(whole.1, 5);
+        for source in [&folder, &array] {
+            let mut pixels = Vec::new();
+            let mut see = |images: ImageBatch| {
+                pixels.extend(images.pixels);
+                Ok(())
+            };
+            source.read_range(1..2, 2, &mut see).unwrap();
+            source.read_range(2..5, 2, &mut see).unwrap();
+            source.read_range(5..5, 2, &mut see).unwrap();
+            let expected: Vec<u8> =
+                pictures[1..].iter().flat_map(|picture| picture.as_raw().clone()).collect();
+            assert_eq!(pixels, expected);
+            assert!(source.read_range(4..6, 2, |_| Ok(())).unwrap_err().to_string().contains("no image 5"));
+        }
         for batch in [1, 2, 100] {
             assert_eq!(hash(&folder, batch), whole);
             assert_eq!(hash(&array, batch), whole);

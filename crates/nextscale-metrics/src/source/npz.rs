@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use npyz::npz::{NpzArchive, file_name_from_array_name};
@@ -81,8 +82,13 @@ impl NpzImages {
         Ok(Some(labels))
     }
 
-    /// The images in order, at most `batch` at a time.
-    pub fn read(&self, batch: usize, mut see: impl FnMut(ImageBatch) -> Result<()>) -> Result<()> {
+    /// Some images in order, at most `batch` at a time. Those before them are read and forgotten.
+    pub fn read(
+        &self,
+        range: Range<u64>,
+        batch: usize,
+        mut see: impl FnMut(ImageBatch) -> Result<()>,
+    ) -> Result<()> {
         let [count, height, width] = self.shape;
         let mut archive = archive(&self.path)?;
         let array = archive.by_name(IMAGES).map_err(broken(&self.path))?;
@@ -90,11 +96,20 @@ impl NpzImages {
             return Err(Error::source(&self.path, "changed while it was being read"));
         };
         let mut bytes = array.into_inner();
-        for first in (0..count).step_by(batch) {
-            let images = batch.min(count - first);
+        let before = range.start * (height * width * 3) as u64;
+        let skipped = std::io::copy(&mut bytes.by_ref().take(before), &mut std::io::sink());
+        if skipped.map_err(broken(&self.path))? != before {
+            return Err(broken(&self.path)(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        let end = count.min(range.end as usize);
+        for first in (range.start as usize..end).step_by(batch) {
+            let images = batch.min(end - first);
             let mut pixels = vec![0; images * height * width * 3];
             bytes.read_exact(&mut pixels).map_err(broken(&self.path))?;
             see(ImageBatch::new(height, width, pixels)?)?;
+        }
+        if end < count {
+            return Ok(());
         }
         // The archive's checksum is verified only at its end.
         match bytes.read(&mut [0]).map_err(broken(&self.path))? {
@@ -227,7 +242,7 @@ mod tests {
     use crate::testing::{picture, write_array, write_npz};
 
     fn say(path: &Path) -> String {
-        let read = |images: NpzImages| images.read(2, |_| Ok(()));
+        let read = |images: NpzImages| images.read(0..images.shape()[0] as u64, 2, |_| Ok(()));
         let error = NpzImages::open(path).and_then(read).unwrap_err().to_string();
         assert!(error.contains(&*path.to_string_lossy()), "{error}");
         error
@@ -264,7 +279,8 @@ mod tests {
         std::fs::write(&path, &damaged).unwrap();
         say(&path);
         std::fs::write(&path, &whole).unwrap();
-        NpzImages::open(&path).unwrap().read(2, |_| Ok(())).unwrap();
+        let images = NpzImages::open(&path).unwrap();
+        images.read(0..images.shape()[0] as u64, 2, |_| Ok(())).unwrap();
     }
 
     #[test]

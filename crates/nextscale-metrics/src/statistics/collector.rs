@@ -27,6 +27,28 @@ impl Default for GatherOptions {
     }
 }
 
+/// What statistics need to know of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NetFacts {
+    pub name: String,
+    pub protocol: String,
+    pub dims: usize,
+    pub spatial_dims: Option<usize>,
+    pub classes: Option<usize>,
+}
+
+impl NetFacts {
+    pub fn of(net: &dyn FeatureNet) -> Self {
+        Self {
+            name: net.name().into(),
+            protocol: net.protocol(),
+            dims: net.dims(),
+            spatial_dims: net.spatial_dims(),
+            classes: net.classes(),
+        }
+    }
+}
+
 /// Collects a set's features, as they arrive, into [`Statistics`]. Memory does not grow with the set.
 #[derive(Debug)]
 pub struct Collector {
@@ -48,6 +70,11 @@ impl Collector {
     /// [`Error::TooFew`] if there are none; [`Error::Setting`] for more than 2³² - 1 or a wrong number of
     /// splits.
     pub fn new(net: &dyn FeatureNet, images: u64, options: &GatherOptions) -> Result<Self> {
+        Self::of(NetFacts::of(net), images, options)
+    }
+
+    /// As [`new`](Self::new), without the network itself.
+    pub(super) fn of(net: NetFacts, images: u64, options: &GatherOptions) -> Result<Self> {
         if images == 0 {
             return Err(Error::TooFew { what: "a set".into(), needed: 1, found: 0 });
         }
@@ -59,7 +86,7 @@ impl Collector {
             RandomState::new(options.seed).choice(count, options.keep)
         };
         chosen.sort_unstable();
-        let score = match net.classes() {
+        let score = match net.classes {
             Some(classes) => Some((
                 ScoreSums::new(options.splits, classes),
                 Splits::new(images, options.splits, options.seed)?,
@@ -67,12 +94,12 @@ impl Collector {
             None => None,
         };
         Ok(Self {
-            net: net.name().into(),
-            protocol: net.protocol(),
+            net: net.name,
+            protocol: net.protocol,
             expected: images,
-            pooled: FeatureSums::new(net.dims()),
-            spatial: net.spatial_dims().map(FeatureSums::new),
-            kept: Kept { rows: Vec::with_capacity(chosen.len() * net.dims()), dims: net.dims() },
+            pooled: FeatureSums::new(net.dims),
+            spatial: net.spatial_dims.map(FeatureSums::new),
+            kept: Kept { rows: Vec::with_capacity(chosen.len() * net.dims), dims: net.dims },
             chosen,
             score,
         })

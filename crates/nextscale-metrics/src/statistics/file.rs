@@ -18,7 +18,7 @@ const KEY: &str = "nextscale_statistics";
 const FORMAT: u32 = 1;
 
 /// How kept features are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeptAs {
     /// As they are.
     F32,
@@ -212,7 +212,7 @@ fn encode(kept: &Kept, kept_as: KeptAs, path: &Path) -> Result<Stored> {
     Ok(Stored { name: KEPT, dtype: Dtype::F16, shape, bytes })
 }
 
-fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+pub(super) fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_unstable();
     let mut hash = Hash::new();
@@ -287,7 +287,7 @@ impl Reader<'_> {
     }
 }
 
-fn bytes_of<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
+pub(super) fn bytes_of<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.chunks_exact(N).filter_map(|word| word.try_into().ok())
 }
 

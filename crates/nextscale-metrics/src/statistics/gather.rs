@@ -82,18 +82,7 @@ impl Job<'_> {
     }
 
     fn origin(&self, images: u64, hash: &ContentHash) -> Origin {
-        let path = self.source.path();
-        Origin {
-            name: path.display().to_string(),
-            images: Some(images),
-            size: Some(self.source.size()),
-            sha256: hash.finish(),
-            split: Origin::split_of(path),
-            config: self.source.config().map(String::from),
-            jpegs: self.source.jpegs(),
-            resized: self.source.side(),
-            left_out: self.source.left_out().clone(),
-        }
+        origin(self.source, images, hash.finish())
     }
 
     /// Passes the remaining images through the network. `None` if those already collected do not have the
@@ -138,8 +127,24 @@ impl Job<'_> {
     }
 }
 
+/// The origin of statistics of a set's first `images` images.
+pub(super) fn origin(source: &ImageSource, images: u64, sha256: String) -> Origin {
+    let path = source.path();
+    Origin {
+        name: path.display().to_string(),
+        images: Some(images),
+        size: Some(source.size()),
+        sha256,
+        split: Origin::split_of(path),
+        config: source.config().map(String::from),
+        jpegs: source.jpegs(),
+        resized: source.side(),
+        left_out: source.left_out().clone(),
+    }
+}
+
 /// The set that an image belongs to.
-fn named(error: Error, path: &Path) -> Error {
+pub(super) fn named(error: Error, path: &Path) -> Error {
     match error {
         Error::NotFinite { what, row, column, value } => {
             Error::NotFinite { what: format!("{}: {what}", path.display()), row, column, value }

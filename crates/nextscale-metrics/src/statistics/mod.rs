@@ -6,11 +6,14 @@ mod file;
 mod gather;
 mod input;
 mod open;
+mod pieces;
+mod shards;
 mod shipped;
 
 pub use collector::{Collector, GatherOptions};
 pub use file::KeptAs;
 pub use input::Input;
+pub use shards::{SHARDS_COMMAND, Sharding, Share, merge_shards, shard_of_samples};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,7 +4,7 @@
 mod report;
 mod twins;
 
-pub use report::{BenchReport, Row, Seconds, Spread, SsgShare};
+pub use report::{BenchReport, Beside, Row, Seconds, Spread, SsgShare};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use nextscale_core::{Condition, Dtype};
 
+use crate::config::guides::{self, OpenGuide};
 use crate::config::{Config, fits_in_memory};
 use crate::device::{DeviceChoice, named};
 use crate::run::peak_memory;
 use crate::{Batch, Error, Generator, LoadOptions, Model, OpenModel, Registry, Result, Stop, images};
 use nextscale_core::noise::Counter;
+use nextscale_generate::Guide;
 use nextscale_generate::edit::Edit;
 use nextscale_generate::observe::{Observer, Part, Times};
 use twins::Twins;
@@ -40,6 +42,9 @@ pub struct BenchOptions {
     pub dtype: Dtype,
     /// Whose weights.
     pub weights: Weights,
+    /// Random models that rules read beside the guided one, by name, with their sizes; only for random weights. A
+    /// config's own `guides` are used with its own model.
+    pub guides: Vec<(String, String)>,
     /// Measured runs of every rule, at least 1.
     pub runs: usize,
     /// Warm-up runs of every rule before those.
@@ -59,6 +64,7 @@ impl Default for BenchOptions {
             device: DeviceChoice::Cpu,
             dtype: Dtype::F32,
             weights: Weights::OfConfig,
+            guides: Vec::new(),
             runs: 5,
             warmup: 1,
             batch: None,
@@ -141,6 +147,7 @@ pub fn bench(
         loading_seconds: loading.as_secs_f64(),
         peak_memory_bytes: peak_memory(),
         rows: twins.rows(&samples, subject.images),
+        beside: twins.beside(&samples),
         ssg: twins.shares(&samples),
     })
 }
@@ -194,10 +201,22 @@ impl Subject {
             Weights::Random(sizes) => {
                 let open = registry.random(sizes)?;
                 let conditions = config.conditions(open.takes())?.conditions;
-                let model = open.load(&load(&conditions))?;
+                let guides = guides::random(&options.guides, &config.methods, &*open, registry)?;
+                let mut model = open.load(&load(&conditions))?;
+                for OpenGuide { name, model: guide } in guides {
+                    let Model { backbone, conditioner, .. } =
+                        guide.load(&LoadOptions { with_encoder: false, ..load(&conditions) })?;
+                    model = model.with_guide(&name, Guide { backbone, conditioner })?;
+                }
                 (config, conditions, model, open)
             }
             Weights::OfConfig => {
+                if let Some((name, _)) = options.guides.first() {
+                    return Err(Error::Usage(format!(
+                        "the guide `{name}` has random weights, and the model's are the config's; give --random, or leave out \
+                         --guide"
+                    )));
+                }
                 let prepared = config.prepare()?;
                 let model = prepared.load(&load(&prepared.conditions))?;
                 (prepared.config, prepared.conditions, model, prepared.model)

@@ -87,6 +87,17 @@ pub struct SsgShare {
     pub added_share: Spread,
 }
 
+/// What a rule costs beside the first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Beside {
+    /// The rule.
+    pub rule: String,
+    /// The first rule.
+    pub first: String,
+    /// The rule's whole relative to the first rule's, run by run.
+    pub ratio: Spread,
+}
+
 /// The measurements, and how they were made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BenchReport {
@@ -114,6 +125,8 @@ pub struct BenchReport {
     pub peak_memory_bytes: Option<u64>,
     /// The rules.
     pub rows: Vec<Row>,
+    /// The config's rules compared with its first.
+    pub beside: Vec<Beside>,
     /// Rules with SSG compared with themselves without it.
     pub ssg: Vec<SsgShare>,
 }
@@ -122,7 +135,7 @@ impl BenchReport {
     /// The report as JSON, ending in a newline.
     ///
     /// # Errors
-    /// If serialisation fails, which it has no reason to.
+    /// If serialisation fails, which is not expected.
     pub fn to_json(&self) -> serde_json::Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
@@ -169,6 +182,12 @@ impl fmt::Display for BenchReport {
                 write!(f, "{:>7.1} %", 100.0 * spread.median / row.seconds.whole.median)?;
             }
             writeln!(f)?;
+        }
+        if !self.beside.is_empty() {
+            writeln!(f)?;
+        }
+        for Beside { rule, first, ratio: Spread { min, median, max } } in &self.beside {
+            writeln!(f, "`{rule}` takes {median:.3} times as long as `{first}` ({min:.3} to {max:.3})")?;
         }
         for share in &self.ssg {
             let SsgShare { with, without, guidance_share, added_seconds, added_share } = share;
@@ -226,6 +245,7 @@ mod tests {
             loading_seconds: 2.5,
             peak_memory_bytes: Some(1_250_000_000),
             rows: vec![row("cfg", 0.05), row("cfg + ssg", 0.1)],
+            beside: vec![Beside { rule: "cfg + ssg".into(), first: "cfg".into(), ratio: about(1.01) }],
             ssg: vec![SsgShare {
                 with: "cfg + ssg".into(),
                 without: "cfg".into(),

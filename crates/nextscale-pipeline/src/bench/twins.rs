@@ -1,11 +1,11 @@
-//! The rules of a config, and next to each with SSG the same without it.
+//! The rules of a config, and for each with SSG the same rule without it.
 
 use std::sync::Arc;
 
 use nextscale_config::{Node, Value};
 use nextscale_guidance::Guidance;
 
-use super::{Row, Sample, Seconds, Spread, SsgShare};
+use super::{Beside, Row, Sample, Seconds, Spread, SsgShare};
 use crate::config::Config;
 use crate::registry::named;
 use crate::{Registry, Result};
@@ -25,6 +25,8 @@ pub(super) struct Rule {
 pub(super) struct Twins {
     /// Those of the config, in its order, followed by those added for comparison.
     pub rules: Vec<Rule>,
+    /// How many are the config's.
+    own: usize,
     /// With SSG and without, by index.
     pairs: Vec<(usize, usize)>,
 }
@@ -53,10 +55,23 @@ impl Twins {
             };
             pairs.push((with, without));
         }
-        Ok(Self { rules, pairs })
+        Ok(Self { rules, own: config.methods.len(), pairs })
     }
 
-    /// A row a rule.
+    /// The config's rules beside its first; runs of one turn are compared with each other.
+    pub fn beside(&self, samples: &[Vec<Sample>]) -> Vec<Beside> {
+        let whole = |sample: &Sample| sample.whole.as_secs_f64();
+        let beside = |rule: usize| Beside {
+            rule: self.rules[rule].name.clone(),
+            first: self.rules[0].name.clone(),
+            ratio: Spread::of(
+                samples[rule].iter().zip(&samples[0]).map(|(own, first)| whole(own) / whole(first)),
+            ),
+        };
+        (1..self.own).map(beside).collect()
+    }
+
+    /// One row per rule.
     pub fn rows(&self, samples: &[Vec<Sample>], images: usize) -> Vec<Row> {
         let row = |(rule, samples): (&Rule, &Vec<Sample>)| {
             let spread = |seconds: &dyn Fn(&Sample) -> f64| Spread::of(samples.iter().map(seconds));
@@ -192,6 +207,10 @@ mod tests {
         near(shares[0].added_seconds.max, 0.02);
         near(shares[0].guidance_share.median, 0.15);
         near(shares[0].added_share.median, 0.1);
+        let beside = twins.beside(&samples);
+        assert_eq!((&*beside[0].rule, &*beside[0].first, beside.len()), ("none", "ssg", 1));
+        near(beside[0].ratio.min, 0.75);
+        near(beside[0].ratio.max, 0.9);
         let rows = twins.rows(&samples, 2);
         near(rows[0].seconds.rest.min, 0.01);
         near(rows[0].images_per_second.max, 20.0);

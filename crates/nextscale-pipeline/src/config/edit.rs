@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use nextscale_config::{Field, Node, Value};
 use nextscale_core::Grid;
+use nextscale_files::centre_cropped;
 use nextscale_tokenizers::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,8 @@ use crate::{Error, Result, images};
 use nextscale_generate::edit::{Edit, Keep, Region, mask_of};
 
 const KINDS: [&str; 2] = ["Keep", "Paint"];
+/// A box, for messages.
+const BOX: &str = "rows: (0.0, 0.5), columns: (0.0, 1.0)";
 
 /// The `edit` of a config: `Keep(..)` keeps boxes of given images and generates the rest, `Paint(..)` the
 /// reverse; each has `image` or `images`, and `rows` and `columns` in fractions or several `boxes` of them.
@@ -27,6 +30,8 @@ pub struct EditSpec {
     pub tokens: KeptTokens,
     /// Whether the given pixels are pasted over the kept part of a finished image.
     pub paste: bool,
+    /// Whether given images of another size are resized until they cover the model's, and the middle kept.
+    pub resize: bool,
 }
 
 /// Which tokens the kept part of an edit gets.
@@ -103,23 +108,45 @@ impl EditSpec {
             _ => return Err(variant.unknown("edit", KINDS).into()),
         };
         let mut fields = variant.fields()?;
+        let one: Option<String> = fields.take_option("image")?;
         let several: Option<Vec<String>> = fields.take_option("images")?;
-        let given = match several {
-            Some(several) => several,
-            None => vec![fields.take("image")?],
-        };
-        // Read here so that it is among the allowed fields, and refused together with `images`.
-        if given.len() > 1 && fields.node_option("image").is_some() {
-            return Err(node.error("`image` and `images` cannot be combined; give one of them").into());
-        }
-        let boxes: Option<Vec<Boxed>> = fields.take_option("boxes")?;
-        let boxes = match boxes {
-            Some(boxes) => boxes,
-            None => vec![Boxed { rows: fields.take("rows")?, columns: fields.take("columns")? }],
-        };
+        let rows: Option<(f64, f64)> = fields.take_option("rows")?;
+        let columns: Option<(f64, f64)> = fields.take_option("columns")?;
+        let boxes = fields.take_option("boxes");
+        let boxes: Option<Vec<Boxed>> =
+            boxes.map_err(|error| error.with_help(format!("a box is written ({BOX})")))?;
         let tokens = fields.take_or("tokens", KeptTokens::default())?;
         let paste = fields.take_or("paste", false)?;
+        let resize = fields.take_or("resize", false)?;
+        // A misspelt field is named before a missing one.
         fields.finish()?;
+        let missing = |what: &str, help: &str| {
+            let name = variant.name();
+            Err(Error::from(node.error(format!("{what} of `{name}` is missing")).with_help(help)))
+        };
+        let given = match (one, several) {
+            (Some(one), None) => vec![one],
+            (None, Some(several)) => several,
+            (Some(_), Some(_)) => {
+                return Err(node.error("`image` and `images` cannot be combined; give one of them").into());
+            }
+            (None, None) => return missing("the given image", "add `image: \"a.png\"` here"),
+        };
+        let boxes = match (rows, columns, boxes) {
+            (Some(rows), Some(columns), None) => vec![Boxed { rows, columns }],
+            (None, None, Some(boxes)) => boxes,
+            (_, _, Some(_)) => {
+                let error =
+                    node.error("`boxes` cannot be combined with `rows` and `columns`; give one of them");
+                return Err(error.into());
+            }
+            (_, _, None) => {
+                return missing(
+                    "the box",
+                    &format!("give both sides in fractions of the image, as in {BOX}"),
+                );
+            }
+        };
         if given.is_empty() || boxes.is_empty() {
             return Err(node.error("no image or no box; give at least one of each").into());
         }
@@ -129,7 +156,7 @@ impl EditSpec {
             region.check().map_err(|error| placed(error.into(), node))?;
         }
         let images = given.iter().map(|image| folder.join(image)).collect();
-        Ok(Self { images, regions, keep, tokens, paste })
+        Ok(Self { images, regions, keep, tokens, paste, resize })
     }
 
     pub(super) fn resolved(&self) -> Result<Node> {
@@ -158,6 +185,9 @@ impl EditSpec {
         if self.paste {
             add("paste", Node::from_serialize(&self.paste)?);
         }
+        if self.resize {
+            add("resize", Node::from_serialize(&self.resize)?);
+        }
         let name = match self.keep {
             Keep::Inside => "Keep",
             Keep::Outside => "Paint",
@@ -173,14 +203,18 @@ impl EditSpec {
         let (height, width) = tokenizer.image_size();
         let mut pictures = Vec::new();
         for path in &self.images {
-            let picture = images::read(path)?;
+            let mut picture = images::read(path)?;
+            if self.resize {
+                picture = centre_cropped(&picture, (width as u32, height as u32));
+            }
             if picture.dimensions() != (width as u32, height as u32) {
                 let (w, h) = picture.dimensions();
                 return Err(Error::Image {
                     action: "use",
                     path: path.clone(),
                     message: format!(
-                        "it is {w} × {h} pixels, and the model's images are {width} × {height}; resize it"
+                        "it is {w} × {h} pixels, and the model's images are {width} × {height}; resize it, or add `resize: true` \
+                         to the edit"
                     ),
                 });
             }

@@ -9,7 +9,7 @@ use nextscale_families::{ModelSource, OpenModel};
 
 use super::Method;
 use crate::registry::plain;
-use crate::{Registry, Result};
+use crate::{Error, Registry, Result};
 
 /// A model of `guides: [("name", Model(..))]`; no file has been opened.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub(super) struct GuideSource {
 }
 
 /// A guide whose headers have been read.
-pub(super) struct OpenGuide {
+pub(crate) struct OpenGuide {
     pub name: String,
     pub model: Arc<dyn OpenModel>,
 }
@@ -79,6 +79,42 @@ pub(super) fn open(
         }
         guides.push(OpenGuide { name: name.clone(), model });
     }
+    read_ones(guides, methods, guided, |name| format!("add guides: [(\"{name}\", Model(..))] to the config"))
+}
+
+/// Models with random weights of these sizes, in place of a config's guides; returns those that a rule uses.
+///
+/// # Errors
+/// If one does not fit the model, or a rule refers to one that is not given.
+pub(crate) fn random(
+    given: &[(String, String)],
+    methods: &[Method],
+    guided: &dyn OpenModel,
+    registry: &Registry,
+) -> Result<Vec<OpenGuide>> {
+    let mut guides: Vec<OpenGuide> = Vec::new();
+    for (name, sizes) in given {
+        let model = registry.random(sizes)?;
+        if let Some(difference) = difference(guided, &*model) {
+            return Err(Error::Usage(format!("the guide `{name}` does not fit the model: {difference}")));
+        }
+        if guides.iter().any(|guide| guide.name == *name) {
+            return Err(Error::Usage(format!("a second guide named `{name}`")));
+        }
+        guides.push(OpenGuide { name: name.clone(), model });
+    }
+    read_ones(guides, methods, guided, |name| {
+        format!("with random weights, give its sizes: --guide {name}=16")
+    })
+}
+
+/// The guides that a rule uses. `help` is the remedy where one is missing.
+fn read_ones(
+    mut guides: Vec<OpenGuide>,
+    methods: &[Method],
+    guided: &dyn OpenModel,
+    help: impl Fn(&str) -> String,
+) -> Result<Vec<OpenGuide>> {
     let mut read = BTreeSet::new();
     for method in methods {
         for name in read_by(method, guided.schedule()) {
@@ -86,8 +122,7 @@ pub(super) fn open(
                 let names: Vec<_> = guides.iter().map(|guide| format!("`{}`", guide.name)).collect();
                 let known = if names.is_empty() { "there is none".into() } else { names.join(", ") };
                 let message = format!("the rule reads a model `{name}` beside the guided one; {known}");
-                let help = format!("add guides: [(\"{name}\", Model(..))] to the config");
-                return Err(method.node.error(message).with_help(help).into());
+                return Err(method.node.error(message).with_help(help(&name)).into());
             }
             read.insert(name);
         }

@@ -2,7 +2,7 @@
 
 mod condition;
 mod edit;
-mod guides;
+pub(crate) mod guides;
 mod prepared;
 
 use condition::Asked;
@@ -22,6 +22,7 @@ use nextscale_guidance::Guidance;
 use crate::registry::{Measured, plain};
 use crate::trace_spec::TraceSpec;
 use crate::{Registry, Result};
+use nextscale_generate::pictures::Rounding;
 use nextscale_generate::sampler::Sampler;
 
 /// A guidance rule of a run.
@@ -51,6 +52,8 @@ pub struct Config {
     pub batch: usize,
     /// Given tokens to keep.
     pub edit: Option<EditSpec>,
+    /// How colours become bytes.
+    pub rounding: Rounding,
     /// Whether to write `images.npz` too.
     pub npz: bool,
     guides: Vec<GuideSource>,
@@ -89,6 +92,7 @@ impl Config {
         let seed: u64 = fields.take_or("seed", 0)?;
         let batch: usize = fields.take_or("batch", 8)?;
         let edit = fields.node_option("edit");
+        let rounding = fields.take_or("rounding", Rounding::default())?;
         let npz = fields.take_or("npz", false)?;
         let trace_node = fields.node_option("trace").cloned();
         fields.finish()?;
@@ -129,7 +133,13 @@ impl Config {
         let sampler = registry.sampler(&sampling_node)?;
         measured.extend(sampler.measured);
         let edit = edit.map(|node| EditSpec::read(node, folder)).transpose()?;
-        let resolved = resolved_fields(&methods, rules, sampler.resolved, seed, batch, edit.as_ref(), npz)?;
+        let mut resolved =
+            resolved_fields(&methods, rules, sampler.resolved, seed, batch, edit.as_ref(), npz)?;
+        // Without it a config has the same identity as before there was a choice.
+        if rounding != Rounding::default() {
+            let node = Node::from_serialize(&rounding)?;
+            resolved.push(Field { name: "rounding".into(), span: 0..0, node });
+        }
         Ok(Self {
             model: registry.model(model_node)?,
             guides: guides.map_or(Ok(Vec::new()), |list| guides::read(list, registry))?,
@@ -138,6 +148,7 @@ impl Config {
             seed,
             batch,
             edit,
+            rounding,
             npz,
             trace: trace_node.as_ref().map(TraceSpec::read).transpose()?.unwrap_or_default(),
             trace_node,

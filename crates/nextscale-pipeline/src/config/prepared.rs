@@ -25,7 +25,7 @@ pub struct Prepared {
     remarks: Vec<String>,
 }
 
-/// Refuses a batch whose logits would by themselves exceed the memory.
+/// Refuses a batch whose logits alone would exceed the memory.
 ///
 /// # Errors
 /// With the memory that they would take.

@@ -2,7 +2,7 @@
 
 mod npz;
 
-pub use nextscale_generate::pictures::{LabelledGrid, to_pictures, to_tensor};
+pub use nextscale_generate::pictures::{LabelledGrid, Rounding, to_pictures, to_pictures_rounded, to_tensor};
 pub use npz::write_npz;
 
 use std::path::Path;

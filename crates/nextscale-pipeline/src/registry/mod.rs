@@ -4,29 +4,32 @@
 //! use nextscale_pipeline::Registry;
 //! use nextscale_guidance::{Cfg, Conditional};
 //!
-//! // A thing's settings are said in its own struct, so that adding it takes its type only.
+//! // A rule states its settings in its struct, so its type is enough to add it.
 //! let registry = Registry::new().with_rule::<Conditional>().with_rule::<Cfg>();
 //! assert!(registry.rules().iter().any(|entry| entry.description.name == "Cfg"));
 //! ```
 
+mod addresses;
 mod conformance;
+mod named;
 mod reference;
 mod schema;
 mod standard;
 
 pub use conformance::check_all;
+pub use named::Hub;
 pub use nextscale_config::settings::{Built, Entry, Measured};
 pub(crate) use nextscale_config::settings::{named, plain};
 pub use reference::markdown;
 pub use schema::schema;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_config::settings::{Kind, Names, Settings};
-use nextscale_families::{Architecture, ModelFamily, ModelPart, ModelSource, OpenModel, training};
+use nextscale_families::{Architecture, ModelFamily, ModelPart, ModelSource, OpenModel, Published, training};
 use nextscale_guidance::Guidance;
 use nextscale_priors::Prior;
 use nextscale_tokenizers::Tokenizer;
@@ -117,6 +120,29 @@ impl Registry {
         self.families.iter().map(|(_, family)| &**family)
     }
 
+    /// Every model that was published under a short name, with the name of its family.
+    pub fn published(&self) -> impl Iterator<Item = (&'static str, &'static Published)> {
+        self.families.iter().flat_map(|(name, family)| family.published().iter().map(|model| (*name, model)))
+    }
+
+    /// The addresses (`hf://OWNER/NAME/FILE`) of the files of a config's `model`, in their order; none of a
+    /// model whose files are given by paths.
+    ///
+    /// # Errors
+    /// As [`rule`](Self::rule).
+    pub fn addresses(&self, node: &Node) -> Result<Vec<String>> {
+        named::addresses(self, node)
+    }
+
+    /// Downloads what is missing of a file or folder by its address, and returns its path.
+    ///
+    /// # Errors
+    /// If it cannot be had, or the program was built without the feature `hub`.
+    pub fn fetch(&self, address: &str) -> Result<PathBuf> {
+        let place = Node::from_serialize(address)?;
+        Ok(addresses::fetch(address, &place)?.0)
+    }
+
     /// Builds the guidance rule that a config names.
     ///
     /// # Errors
@@ -141,12 +167,14 @@ impl Registry {
         Ok(self.names.build(node)?)
     }
 
-    /// The model that a config's `model` names, without looking at any file.
+    /// The model that a config's `model` names, without looking at any file: a family's settings, with paths
+    /// or addresses of files (`hf://OWNER/NAME/FILE`), or the short name of a published model. What has an
+    /// address is downloaded when the model is opened.
     ///
     /// # Errors
     /// As [`rule`](Self::rule).
     pub fn model(&self, node: &Node) -> Result<Arc<dyn ModelSource>> {
-        Ok(self.names.build(node)?.value)
+        named::model(self, node)
     }
 
     /// The model of a config, with headers read, whatever else the config has.

@@ -10,7 +10,7 @@ use nextscale_guidance::Strength;
 use super::Registry;
 
 /// The fields of a config: name, default, and what it is.
-pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
+pub(crate) const FIELDS: [(&str, &str, &str); 12] = [
     ("model", "required", "the model, see below"),
     ("condition", "required", "what to show, one condition per image, see below"),
     ("guidance", "this or `variants`", "a guidance rule, see below"),
@@ -28,6 +28,11 @@ pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),
     ("batch", "`8`", "images made at once, at least 1; does not affect the images"),
     ("edit", "none", "given tokens to keep, see below"),
+    (
+        "rounding",
+        "`Floor`",
+        "how colours become bytes: `Floor`, floor(255·x) as upstream writes images, or `Nearest`, as torchvision's `save_image` does",
+    ),
     ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
     (
         "trace",
@@ -37,7 +42,7 @@ pub(crate) const FIELDS: [(&str, &str, &str); 11] = [
     ),
 ];
 
-pub(crate) const EDITS: [(&str, &str); 4] = [
+pub(crate) const EDITS: [(&str, &str); 5] = [
     (
         "Keep(image: \"a.png\", rows: (0.0, 0.5), columns: (0.0, 1.0))",
         "the box keeps the given image, the rest is generated",
@@ -55,15 +60,19 @@ pub(crate) const EDITS: [(&str, &str); 4] = [
         "with tokens that follow the canvas, and given pixels over the kept part of the finished image; by default `Encoded` \
          and `false`",
     ),
+    (
+        "Paint(image: \"a.jpg\", rows: (0.0, 0.5), columns: (0.0, 1.0), resize: true)",
+        "a given image of another size, resized until it covers the model's images, and its middle kept",
+    ),
 ];
 
 /// What an edit keeps, and what it does not.
-const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, which is VAR's way, the \
+const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, as in VAR's code, the \
 given image's tokens are kept. They are residuals of that image's own coarser scales, so they do not add up to the given image where \
-coarser tokens were drawn otherwise. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
-every scale the tokens that are nearest to what the given image still lacks of the canvas drawn so far. On the shipped model's own \
+other coarser tokens were drawn. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
+every scale the tokens nearest to the difference between the given image and the canvas drawn so far. On the shipped model's own \
 pictures this lowers the mean error of the kept part from 14.9 of 255 to 8.8; the tokenizer alone has 3.2. A run prints both errors. \
-`paste: true` puts the given pixels over the kept part, at the price of a seam.\n";
+`paste: true` pastes the given pixels over the kept part, which leaves a seam.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {
@@ -80,18 +89,27 @@ pub fn markdown(registry: &Registry) -> String {
     list(&mut page, &models(registry));
     let shipped = SHIPPED.iter().map(|model| format!("- `{}`: {}\n", model.name, model.about));
     page += &format!("\nShipped models:\n\n{}", shipped.collect::<String>());
+    let published = registry.published().map(|(family, model)| {
+        format!("- `{family}({:?})`: {} pixels, {}\n", model.name, model.images, model.licence)
+    });
+    page += &format!(
+        "\nPublished models, which are downloaded once ([Models by name](models-by-name.md)):\n\n{}",
+        published.collect::<String>()
+    );
+    page += "\nWherever a file of a model stands, its address in a repository may stand: `\"hf://owner/name/file\"`, or \
+             `\"hf://owner/name@revision/file\"`.\n";
     page += "\n## Conditions\n\n";
     list(&mut page, &Conditions::FORMS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
     list(&mut page, &EDITS);
     page += KEPT;
-    page += "\n## Guidance rules\n\nRules nest: where a rule is asked for, any of these may stand.\n";
+    page += "\n## Guidance rules\n\nRules nest: any of these can be used wherever a rule is expected.\n";
     sections(&mut page, registry.rules());
     page += "\n## Priors\n";
     sections(&mut page, registry.priors());
     page += "\n## Samplers\n";
     sections(&mut page, registry.samplers());
-    page += "\n## Strengths over scales\n\nWhere a strength is asked for, any of these may stand; K is the number of \
+    page += "\n## Strengths over scales\n\nAny of these can be used wherever a strength is expected; K is the number of \
              scales, k the scale from 0, and x = k/(K-1).\n\n";
     list(&mut page, &Strength::FORMS);
     page
@@ -111,8 +129,14 @@ fn models(registry: &Registry) -> Vec<(&'static str, String)> {
 
 /// Everything of a kind: what it is, how it is written, and its settings.
 fn sections<K: Kind + ?Sized>(page: &mut String, entries: &[Entry<K>]) {
-    for Description { name, about, example, settings } in entries.iter().map(|entry| &entry.description) {
+    for Description { name, about, example, settings, also } in entries.iter().map(|entry| &entry.description)
+    {
         let _ = write!(page, "\n### {name}\n\n{about}\n\n```ron\n{example}\n```\n");
+        if !also.is_empty() {
+            *page += "\nOr:\n\n";
+            let forms: Vec<_> = also.iter().map(|form| (form.example, form.about)).collect();
+            list(page, &forms);
+        }
         if settings.is_empty() {
             continue;
         }

@@ -22,7 +22,7 @@ pub fn schema(registry: &Registry) -> Value {
         ("Rule", kind::<dyn Guidance>(names, &mut generator)),
         ("Prior", kind::<dyn Prior>(names, &mut generator)),
         ("Sampler", kind::<dyn Sampler>(names, &mut generator)),
-        ("Model", kind::<dyn ModelSource>(names, &mut generator)),
+        ("Model", models(registry, kind::<dyn ModelSource>(names, &mut generator))),
     ];
     let mut definitions = generator.take_definitions(true);
     definitions.extend(kinds.map(|(name, schema)| (name.to_owned(), schema)));
@@ -38,6 +38,25 @@ pub fn schema(registry: &Registry) -> Value {
         "additionalProperties": false,
         "$defs": definitions,
     })
+}
+
+/// The models, and the short names of those that were published.
+fn models(registry: &Registry, mut kind: Value) -> Value {
+    for family in registry.families().filter(|family| !family.published().is_empty()) {
+        let name = family.entry().description.name;
+        let names: Vec<&str> = family.published().iter().map(|model| model.name).collect();
+        if let Some(forms) = kind["oneOf"].as_array_mut() {
+            forms.push(json!({
+                "title": name,
+                "description": format!("A published model, downloaded once.\n\n{name}({:?})", names[0]),
+                "type": "object",
+                "properties": { name: { "enum": names } },
+                "required": [name],
+                "additionalProperties": false,
+            }));
+        }
+    }
+    kind
 }
 
 /// A field of a config.
@@ -68,6 +87,7 @@ fn field(name: &str, about: &str) -> Value {
         }
         "seed" => json!({ "type": "integer", "minimum": 0, "default": 0 }),
         "batch" => json!({ "type": "integer", "minimum": 1, "default": 8 }),
+        "rounding" => json!({ "enum": ["Floor", "Nearest"], "default": "Floor" }),
         "npz" => json!({ "type": "boolean", "default": false }),
         "trace" => json!({
             "type": "object",

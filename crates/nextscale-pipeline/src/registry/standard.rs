@@ -7,7 +7,7 @@ use nextscale_guidance::{
 };
 use nextscale_priors::{Bicubic, Bilinear, Dse, Marginal, Mean, Nearest, Zero};
 
-use super::{Entry, Registry};
+use super::{Entry, Hub, Registry};
 use nextscale_generate::sampler::{Argmax, BitTemperature, EntropyTemperature, MinP, TopKTopP};
 
 impl Registry {
@@ -45,6 +45,7 @@ impl Registry {
             .with_family(VarFamily)
             .with_family(InfinityFamily)
             .with_family(HartFamily)
+            .with(Entry::of(|model: Hub| Arc::new(model) as Arc<dyn ModelSource>))
             .with(Entry::of(|model: Shipped| Arc::new(model) as Arc<dyn ModelSource>))
     }
 }

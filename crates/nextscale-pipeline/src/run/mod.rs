@@ -1,27 +1,31 @@
 //! From a prepared config to a folder of images.
 
+mod job;
+mod merge;
 mod overview;
+mod shards;
 mod summary;
 
-pub use summary::{Kept, Summary, peak_memory};
+pub use merge::{Merged, merge};
+pub use shards::{Worker, run_shard};
+pub use summary::{Kept, Share, Summary, peak_memory};
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use indicatif::ProgressBar;
-use nextscale_core::{Condition, Dtype};
+use nextscale_core::Dtype;
 use nextscale_files::run::{FORMAT, Manifest, Opened, RunFolder};
-use rayon::prelude::*;
 
-use crate::config::{Given, folder_of};
+use crate::config::folder_of;
 use crate::device::{DeviceChoice, kind};
 use crate::progress::bar;
 use crate::trace::about;
-use crate::{Batch, Error, Generator, LoadOptions, Model, Prepared, Result, Stop, Trace, images, version};
-use nextscale_core::noise::Counter;
-use nextscale_generate::observe::{Observer, Part, Seen, Times};
+use crate::{Error, Prepared, Result, Stop, Trace, version};
+use job::{Job, Loaded};
+use nextscale_generate::observe::Part;
+use overview::Overview;
 
 /// Execution options. Only the device kind and the dtype can change the images, in their last digits.
 #[derive(Debug, Clone)]
@@ -65,30 +69,8 @@ impl RunOptions {
 pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
     let begin = Instant::now();
     let device = options.device.open()?;
-    for path in traces(prepared, options).iter().flatten() {
-        if path.is_dir() {
-            let path = path.display();
-            return Err(Error::Usage(format!(
-                "{path} is a folder; name a file for the trace, like {path}/trace.safetensors"
-            )));
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            return Err(Error::Usage(format!(
-                "there is no folder {} for the trace; create it first",
-                folder.display()
-            )));
-        }
-    }
-    let manifest = Manifest {
-        format: FORMAT,
-        version: version::words(),
-        config: prepared.identity().into(),
-        weights: prepared.weights(),
-        device: kind(&device, options.dtype),
-        folders: prepared.folders(),
-        images: prepared.conditions.len() as u64,
-    };
+    check_traces(prepared, options)?;
+    let manifest = manifest(prepared, options, &device);
     let mut summary = Summary::new(&options.out, options.device.decide(), options.dtype);
     let config = format!("{}\n", prepared.resolved().to_ron_string());
     match RunFolder::open(&options.out, &manifest, &config)? {
@@ -113,6 +95,39 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
             Ok(summary)
         }
     }
+}
+
+/// What identifies the run's images.
+fn manifest(prepared: &Prepared, options: &RunOptions, device: &Device) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        version: version::words(),
+        config: prepared.identity().into(),
+        weights: prepared.weights(),
+        device: kind(device, options.dtype),
+        folders: prepared.folders(),
+        images: prepared.conditions.len() as u64,
+    }
+}
+
+/// Whether the traces could be written: checked before the work, not after.
+fn check_traces(prepared: &Prepared, options: &RunOptions) -> Result<()> {
+    for path in traces(prepared, options).iter().flatten() {
+        if path.is_dir() {
+            let path = path.display();
+            return Err(Error::Usage(format!(
+                "{path} is a folder; name a file for the trace, like {path}/trace.safetensors"
+            )));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(Error::Usage(format!(
+                "there is no folder {} for the trace; create it first",
+                folder.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Where each rule's trace is written.
@@ -140,67 +155,45 @@ fn fill(
     let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
     bar.set_length(count);
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
+    let traces = traces(prepared, options);
     if count > 0 {
-        let loading = Instant::now();
-        let model = prepared.load(&LoadOptions {
-            device,
-            dtype: options.dtype,
-            with_encoder: config.edit.is_some(),
-            conditions: &prepared.conditions,
-        })?;
-        let given = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
-        summary.kept = given.as_ref().map(|given| Kept::new(given.reconstruction));
-        summary.loading = loading.elapsed();
-        tracing::info!(images = count, seconds = summary.loading.as_secs_f64(), "the model is loaded");
-        for (variant, trace) in traces(prepared, options).iter().enumerate() {
-            let job = Job { prepared, options, folder, variant, missing: &missing[variant], bar: &bar };
-            job.run(&model, given.as_ref(), trace.as_deref(), summary)?;
+        let loaded = Loaded::new(prepared, options, device, count, summary)?;
+        for (variant, trace) in traces.iter().enumerate() {
+            let job = Job::new(prepared, options, variant, &loaded, &bar)?;
+            let part = Missing { prepared, folder, variant, missing: &missing[variant] };
+            part.run(&job, trace.as_deref(), &options.stop, summary)?;
         }
     } else {
         // Killed between the last image and the renaming of its trace.
-        for (variant, trace) in traces(prepared, options).iter().enumerate() {
-            let job = Job { prepared, options, folder, variant, missing: &[], bar: &bar };
-            let total = prepared.conditions.len() as u64;
-            let begun = trace.as_deref().map(|path| job.begin_trace(path, total)).transpose()?.flatten();
+        for (variant, trace) in traces.iter().enumerate() {
+            let part = Missing { prepared, folder, variant, missing: &[] };
+            let begun = trace.as_deref().map(|path| part.begin_trace(path)).transpose()?.flatten();
             begun.map_or(Ok(()), Trace::finish)?;
         }
     }
     bar.finish_and_clear();
     let writing = Instant::now();
-    overview::write(prepared, folder)?;
+    overview::write(&Overview::of(prepared), folder)?;
     summary.times.add(Part::Writing, writing.elapsed());
     Ok(())
 }
 
-/// The missing images of one rule.
-struct Job<'a> {
+/// The missing images of one rule in a run's folder.
+struct Missing<'a> {
     prepared: &'a Prepared,
-    options: &'a RunOptions,
     folder: &'a RunFolder,
     variant: usize,
     missing: &'a [u64],
-    bar: &'a ProgressBar,
 }
 
-impl Job<'_> {
-    fn run(
-        &self,
-        model: &Model,
-        given: Option<&Given>,
-        trace: Option<&Path>,
-        summary: &mut Summary,
-    ) -> Result<()> {
-        let config = &self.prepared.config;
+impl Missing<'_> {
+    fn run(&self, job: &Job<'_>, trace: Option<&Path>, stop: &Stop, summary: &mut Summary) -> Result<()> {
         let total = self.prepared.conditions.len() as u64;
-        let mut trace = trace.map(|path| self.begin_trace(path, total)).transpose()?.flatten();
-        let rule = Arc::clone(&config.methods[self.variant].rule);
-        let noise = Arc::new(Counter::new(config.seed));
-        let mut generator = Generator::new(model.clone(), rule, Arc::clone(&config.sampler), noise)?;
-        if let Some(given) = given {
-            generator = generator.with_edit(given.edit.clone());
-        }
-        for images in self.missing.chunks(config.batch) {
-            if let Err(error) = self.batch(&generator, images, (given, trace.as_mut()), summary) {
+        let mut trace = trace.map(|path| self.begin_trace(path)).transpose()?.flatten();
+        let place = |image: u64| self.folder.image(self.variant, image);
+        for images in self.missing.chunks(self.prepared.config.batch) {
+            let made = stop.check().map_err(Error::from);
+            if let Err(error) = made.and_then(|()| job.batch(images, trace.as_mut(), stop, &place, summary)) {
                 if let Some(trace) = trace
                     && self.folder.missing(self.variant).len() as u64 == total
                 {
@@ -213,11 +206,11 @@ impl Job<'_> {
     }
 
     /// The trace to write; `None` if it is complete already.
-    fn begin_trace(&self, path: &Path, total: u64) -> Result<Option<Trace>> {
-        let method = &self.prepared.folders()[self.variant];
+    fn begin_trace(&self, path: &Path) -> Result<Option<Trace>> {
+        let total = self.prepared.conditions.len() as u64;
         let spec = &self.prepared.config.trace;
         let about = about(self.prepared, self.variant, spec);
-        let fingerprint = format!("{} {method}", self.prepared.identity());
+        let fingerprint = fingerprint(self.prepared, self.variant);
         let trace = Trace::new(path, total, &fingerprint, spec, about)?;
         // Of the kept images.
         let missing = self.missing.iter().filter(|&&image| spec.place(image).is_some()).count() as u64;
@@ -231,94 +224,9 @@ impl Job<'_> {
             _ => Ok(Some(trace)),
         }
     }
-
-    fn batch(
-        &self,
-        generator: &Generator,
-        images: &[u64],
-        (given, trace): (Option<&Given>, Option<&mut Trace>),
-        summary: &mut Summary,
-    ) -> Result<()> {
-        self.options.stop.check()?;
-        let conditions: Vec<Condition> =
-            images.iter().map(|&image| self.prepared.conditions[image as usize].clone()).collect();
-        let batch = Batch { images, conditions: &conditions };
-        let exact = self.options.exact_times;
-        let mut watch = Watch { times: &mut summary.times, trace, exact };
-        let pixels = generator
-            .batch(batch, &mut watch, &self.options.stop)
-            .map_err(|error| self.prepared.model.named_in(error))?;
-        let reading = Instant::now();
-        let mut pictures = images::to_pictures(pixels)?;
-        if let Some(given) = given {
-            for (picture, &image) in pictures.iter_mut().zip(images) {
-                if let Some(kept) = &mut summary.kept {
-                    kept.add(given.error(image, picture));
-                }
-                given.paste(image, picture);
-            }
-        }
-        watch.times.add(Part::Decoding, reading.elapsed());
-        let writing = Instant::now();
-        // The trace first: an image on disk counts as finished.
-        if let Some(trace) = &mut watch.trace {
-            trace.store(images)?;
-        }
-        pictures.par_iter().zip(images).try_for_each(|(picture, &image)| {
-            images::write_png(&self.folder.image(self.variant, image), picture)?;
-            self.bar.inc(1);
-            Ok::<_, Error>(())
-        })?;
-        summary.made += images.len() as u64;
-        tracing::debug!(
-            variant = self.variant,
-            first = images.first(),
-            count = images.len(),
-            "a batch is written"
-        );
-        summary.times.add(Part::Writing, writing.elapsed());
-        Ok(())
-    }
 }
 
-/// What a run observes in a batch.
-struct Watch<'a> {
-    times: &'a mut Times,
-    trace: Option<&'a mut Trace>,
-    exact: bool,
-}
-
-impl Watch<'_> {
-    fn traced(
-        &mut self,
-        see: impl FnOnce(&mut Trace) -> nextscale_generate::Result<()>,
-    ) -> nextscale_generate::Result<()> {
-        let Some(trace) = &mut self.trace else { return Ok(()) };
-        let begin = Instant::now();
-        see(trace)?;
-        self.times.add(Part::Writing, begin.elapsed());
-        Ok(())
-    }
-}
-
-impl Observer for Watch<'_> {
-    fn scale(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
-        self.traced(|trace| trace.scale(seen))
-    }
-
-    fn images(&mut self, images: &Tensor<4>) -> nextscale_generate::Result<()> {
-        self.traced(|trace| trace.images(images))
-    }
-
-    fn part(&mut self, part: Part, time: Duration) {
-        self.times.add(part, time);
-    }
-
-    fn wants_prior(&self) -> bool {
-        self.trace.as_ref().is_some_and(|trace| trace.keeps_priors())
-    }
-
-    fn exact_times(&self) -> bool {
-        self.exact
-    }
+/// What identifies the run that a rule's trace is of.
+fn fingerprint(prepared: &Prepared, variant: usize) -> String {
+    format!("{} {}", prepared.identity(), prepared.folders()[variant])
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use nextscale_core::Condition;
 use nextscale_files::run::{RunFolder, image_name};
 use nextscale_files::write_atomically;
+use serde::{Deserialize, Serialize};
 
 use crate::images::{LabelledGrid, read, write_npz, write_png};
 use crate::{Error, Prepared, Result};
@@ -14,19 +15,49 @@ const COLUMNS: usize = 16;
 /// The most images of a grid of one rule.
 const IMAGES: usize = 100;
 
-pub(super) fn write(prepared: &Prepared, folder: &RunFolder) -> Result<()> {
-    write_png(&folder.path().join("grid.png"), &grid(prepared, folder)?.draw())?;
+/// What these files say besides the images themselves.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Overview {
+    /// The rows of `images.csv`.
+    table: String,
+    /// What each image shows, in words.
+    labels: Vec<String>,
+    /// The class of each image, if all have one.
+    classes: Option<Vec<i64>>,
+    /// The names of the rules, if they have names.
+    rules: Vec<String>,
+    /// The folder of each rule's images.
+    folders: Vec<String>,
+    /// Whether an npz file of each is written.
+    npz: bool,
+}
+
+impl Overview {
+    pub fn of(prepared: &Prepared) -> Self {
+        let conditions = &prepared.conditions;
+        Self {
+            table: table(prepared),
+            labels: (0..conditions.len() as u64).map(|image| prepared.label(image)).collect(),
+            classes: conditions.iter().map(|condition| class(condition).map(|class| class as i64)).collect(),
+            rules: prepared.config.methods.iter().filter_map(|method| method.name.clone()).collect(),
+            folders: prepared.folders(),
+            npz: prepared.config.npz,
+        }
+    }
+}
+
+pub(super) fn write(overview: &Overview, folder: &RunFolder) -> Result<()> {
+    write_png(&folder.path().join("grid.png"), &grid(overview, folder)?.draw())?;
     let path = folder.path().join("images.csv");
-    write_atomically(&path, table(prepared).as_bytes()).map_err(Error::io("write", &path))?;
-    if prepared.config.npz {
-        let images = prepared.conditions.len();
-        let labels: Option<Vec<i64>> =
-            prepared.conditions.iter().map(|condition| class(condition).map(|class| class as i64)).collect();
-        for (variant, name) in prepared.folders().iter().enumerate() {
+    write_atomically(&path, overview.table.as_bytes()).map_err(Error::io("write", &path))?;
+    if overview.npz {
+        let images = overview.labels.len();
+        for (variant, name) in overview.folders.iter().enumerate() {
             let (width, height) = read(&folder.image(variant, 0))?.dimensions();
             let path = folder.path().join(format!("{name}.npz"));
             let picture = |index: usize| read(&folder.image(variant, index as u64));
-            write_npz(&path, images, (height as usize, width as usize), labels.as_deref(), picture)?;
+            let labels = overview.classes.as_deref();
+            write_npz(&path, images, (height as usize, width as usize), labels, picture)?;
         }
     }
     Ok(())
@@ -63,18 +94,17 @@ fn quoted(field: &str) -> String {
 
 /// Rules against images; with one rule, classes against images if every class has the same number, otherwise
 /// one image after the other.
-fn grid(prepared: &Prepared, folder: &RunFolder) -> Result<LabelledGrid> {
-    let images = prepared.conditions.len();
-    let labels: Vec<String> = (0..images).map(|image| prepared.label(image as u64)).collect();
+fn grid(overview: &Overview, folder: &RunFolder) -> Result<LabelledGrid> {
+    let labels = &overview.labels;
+    let images = labels.len();
     let cells = |variant: usize, images: std::ops::Range<usize>| {
         images.map(|image| read(&folder.image(variant, image as u64))).collect::<Result<Vec<_>>>()
     };
-    let names: Vec<String> =
-        prepared.config.methods.iter().filter_map(|method| method.name.clone()).collect();
+    let names = &overview.rules;
     if !names.is_empty() {
         let shown = images.min(COLUMNS);
         let cells = (0..names.len()).map(|variant| cells(variant, 0..shown)).collect::<Result<_>>()?;
-        return Ok(LabelledGrid { columns: labels[..shown].to_vec(), rows: names, cells });
+        return Ok(LabelledGrid { columns: labels[..shown].to_vec(), rows: names.clone(), cells });
     }
     let each = labels.iter().take_while(|label| **label == labels[0]).count();
     let even =
@@ -87,7 +117,11 @@ fn grid(prepared: &Prepared, folder: &RunFolder) -> Result<LabelledGrid> {
         return Ok(LabelledGrid { columns: Vec::new(), rows, cells });
     }
     if images <= COLUMNS {
-        return Ok(LabelledGrid { columns: labels, rows: Vec::new(), cells: vec![cells(0, 0..images)?] });
+        return Ok(LabelledGrid {
+            columns: labels.clone(),
+            rows: Vec::new(),
+            cells: vec![cells(0, 0..images)?],
+        });
     }
     let shown = images.min(IMAGES);
     let across = (shown as f64).sqrt().ceil() as usize;

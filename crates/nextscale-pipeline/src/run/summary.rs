@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nextscale_core::Dtype;
+use nextscale_shards::Shard;
 
 use crate::device::{DeviceChoice, named};
 use nextscale_generate::observe::{Part, Times};
@@ -29,6 +30,17 @@ pub struct Summary {
     pub kept: Option<Kept>,
     /// The peak memory of the process in bytes, if the system reports it.
     pub peak_memory: Option<u64>,
+    /// Of a run's shard: which it is, and what of it others make.
+    pub share: Option<Share>,
+}
+
+/// A worker's share of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Which one.
+    pub shard: Shard,
+    /// Images of it that other live workers are making.
+    pub elsewhere: u64,
 }
 
 /// The error of edited images' kept parts: mean absolute differences of bytes.
@@ -69,6 +81,7 @@ impl Summary {
             wall: Duration::ZERO,
             kept: None,
             peak_memory: None,
+            share: None,
         }
     }
 }
@@ -80,6 +93,13 @@ impl std::fmt::Display for Summary {
         write!(f, "  {} images on {device} in {:.1} s", self.made, self.wall.as_secs_f64())?;
         if self.found > 0 {
             write!(f, "; {} were there already", self.found)?;
+        }
+        if let Some(Share { shard, elsewhere }) = &self.share {
+            write!(f, "\n  {shard}")?;
+            if *elsewhere > 0 {
+                write!(f, "; {elsewhere} of its images are being made by other workers")?;
+            }
+            write!(f, "; when all shards are made: nextscale merge {}", self.out.display())?;
         }
         if self.made == 0 {
             return Ok(());

@@ -7,8 +7,10 @@
 
 mod about;
 mod layout;
+mod merge;
 
 pub(crate) use about::about;
+pub(crate) use merge::Whole;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -60,11 +62,7 @@ impl Trace {
             )),
             LockError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
-        // A trace of everything is written as in earlier versions.
-        let fingerprint = match spec.is_all() {
-            true => fingerprint.to_owned(),
-            false => format!("{fingerprint} {spec:?}"),
-        };
+        let fingerprint = spec.identity(fingerprint);
         let images = spec.count(images);
         let mut trace = Self {
             target: target.into(),

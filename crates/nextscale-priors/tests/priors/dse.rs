@@ -156,7 +156,7 @@ proptest! {
     }
 }
 
-/// The definition with nothing but cosines: every coefficient and every sample a double sum.
+/// The definition written with cosines only: every coefficient and every sample is a double sum.
 fn brute_force(dse: &Dse, from: Grid, to: Grid, x: &[f64]) -> Vec<f64> {
     let wave = |grid: Grid, (k, l): (usize, usize), (i, j): (usize, usize)| {
         let one = |k: usize, i: usize, n: usize| {

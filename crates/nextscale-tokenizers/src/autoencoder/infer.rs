@@ -77,10 +77,11 @@ impl Tensors<'_> {
 }
 
 impl Layout {
-    /// Infers the sizes. Those that leave no trace in tensors are arguments.
+    /// Infers the sizes. Those that tensors do not show are arguments.
     ///
     /// # Errors
-    /// If the telling tensors are missing or impossible, with their names and shapes.
+    /// If the tensors that determine the sizes are missing or impossible, with their names and
+    /// shapes.
     pub(crate) fn infer(tensors: &Tensors<'_>, latent_channels: usize, norms: NormGroups) -> Result<Self> {
         // Every level except the finest ends with a doubling.
         let levels = 1 + tensors.count(|i| format!("decoder.up.{}.upsample.conv.weight", i + 1));

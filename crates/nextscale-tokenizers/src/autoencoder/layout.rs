@@ -100,8 +100,8 @@ impl Layout {
         Ok(())
     }
 
-    /// The least number of weights that a model of these sizes has: those of each block's second convolution,
-    /// and of the blocks in the middle of both halves.
+    /// A lower bound on the number of weights: those of each block's second convolution, and of the
+    /// middle blocks of encoder and decoder.
     pub fn weights(&self) -> u128 {
         let square = |level: usize| (self.level_channels(level) as u128).pow(2);
         let blocks = |level: usize| (self.encoder_blocks[level] as u128) + self.decoder_blocks[level] as u128;
@@ -110,8 +110,8 @@ impl Layout {
         of_levels + levels.checked_sub(1).map_or(0, |last| 72 * square(last))
     }
 
-    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what the two
-    /// convolutions of every block make.
+    /// A lower bound on the bytes that a training step keeps for an image of `side` × `side`
+    /// pixels: the outputs of both convolutions of every block.
     pub fn bytes_of_image(&self, side: usize) -> u128 {
         let of_level = |level: usize| {
             let blocks = self.encoder_blocks[level].saturating_add(self.decoder_blocks[level]);
@@ -120,7 +120,7 @@ impl Layout {
         (0..self.multipliers.len()).map(of_level).fold(0, u128::saturating_add)
     }
 
-    /// Refuses sizes whose largest tensors by themselves, in f32, exceed the machine's memory.
+    /// Refuses sizes whose largest tensors alone, in f32, exceed the machine's memory.
     fn fits_in_memory(&self) -> Result<()> {
         let widest = self.multipliers.iter().copied().max().unwrap_or(1);
         let blocks = |blocks: &[usize]| blocks.iter().fold(0_usize, |sum, &count| sum.saturating_add(count));

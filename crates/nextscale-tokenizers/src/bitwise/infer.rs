@@ -22,11 +22,12 @@ impl BsqVaeConfig {
         })
     }
 
-    /// Infers the architecture from a file's header. The norm groups leave no trace in tensors: they are
+    /// Infers the architecture from a file's header. Tensors do not show the norm groups: they are
     /// `norm_groups`, or come from the file's metadata, or are upstream's.
     ///
     /// # Errors
-    /// If the telling tensors are missing or impossible, with their names and shapes.
+    /// If the tensors that determine the sizes are missing or impossible, with their names and
+    /// shapes.
     pub fn infer(file: &WeightFile, norm_groups: Option<usize>) -> Result<Self> {
         let file = &rooted(file)?;
         let tensors = Tensors { file, model: MODEL, name };

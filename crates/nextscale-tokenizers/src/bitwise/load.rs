@@ -89,7 +89,7 @@ impl MultiScaleBsq {
         parameters::values(&self.vae, wrapped)
     }
 
-    /// The header's metadata: settings that leave no trace in tensors, and the scales.
+    /// The header's metadata: settings that tensors do not show, and the scales.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let groups = self.config.norm_groups.map(|groups| ("norm_groups".into(), groups.to_string()));
         let scales = ("scales".into(), self.scales.schedule().to_string());

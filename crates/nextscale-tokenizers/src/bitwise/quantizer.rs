@@ -18,8 +18,8 @@ pub struct Quantized {
     pub bits: Vec<Tensor<4, Bool>>,
 }
 
-/// Quantises features f `[batch, bits, H, W]` on the canvas, scale by scale, each time what the earlier
-/// scales left over.
+/// Quantises features f `[batch, bits, H, W]` on the canvas, scale by scale, each time the residual
+/// of the earlier scales.
 pub(super) fn quantize(f: Tensor<4>, scales: &Scales) -> Quantized {
     let mut rest = f.clone();
     let mut f_hat = f.zeros_like();
@@ -27,7 +27,7 @@ pub(super) fn quantize(f: Tensor<4>, scales: &Scales) -> Quantized {
     for k in 0..scales.len() {
         let unit = normalised(scales.down(k).apply(rest.clone()));
         let bits = bits(unit.clone().inner());
-        // Upstream's sum, which like the code is exact only up to rounding.
+        // Upstream's sum, which is exact only up to rounding, like the code.
         let straight = unit.clone() + (codes(bits.clone().float()) - unit.clone().inner());
         let added = scales.up(k).apply(straight);
         rest = rest - added.clone().inner();

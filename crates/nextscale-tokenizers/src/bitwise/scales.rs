@@ -64,7 +64,7 @@ impl Scales {
         &self.up[k]
     }
 
-    /// Area averaging from the canvas to scale `k`, for what is left to be quantised there.
+    /// Area averaging from the canvas to scale `k`, for the residual to be quantised there.
     pub fn down(&self, k: usize) -> &Resize {
         &self.down[k]
     }

@@ -18,10 +18,11 @@ pub struct Teaching {
 }
 
 impl MultiScaleBsq {
-    /// Labels and inputs for teacher forcing from features f `[batch, bits, H, W]` on the canvas, with
-    /// bitwise self-correction: where `flips`, `[batch, bits, h, w]` on the latents of the first scales, are
-    /// set, the canvas gets the wrong bit, and the labels of later scales quantise what is then left. Without
-    /// flips it is plain teacher forcing. Everything is outside of autodiff.
+    /// Labels and inputs for teacher forcing from features f `[batch, bits, H, W]` on the canvas,
+    /// with bitwise self-correction: where `flips`, `[batch, bits, h, w]` on the latents of the
+    /// first scales, are set, the canvas gets the flipped bit, and the labels of later scales
+    /// quantise the remaining residual. Without flips it is plain teacher forcing. Everything is
+    /// outside of autodiff.
     ///
     /// # Errors
     /// If features or flips do not fit, or there is only one scale, which has no input.

@@ -38,9 +38,9 @@ pub enum PhiKind {
     Identity,
     /// One for all scales.
     One,
-    /// One a scale.
+    /// One per scale.
     PerScale,
-    /// This many, of which a scale takes the nearest; see [`phi_index`](super::phi_index).
+    /// This many, of which each scale uses the nearest; see [`phi_index`](super::phi_index).
     Nearest(usize),
 }
 
@@ -116,7 +116,7 @@ impl VqvaeConfig {
         Ok(())
     }
 
-    /// Refuses sizes whose largest tensors by themselves, in f32, exceed the machine's memory; the
+    /// Refuses sizes whose largest tensors alone, in f32, exceed the machine's memory; the
     /// autoencoder's are checked by its layout.
     fn fits_in_memory(&self, schedule: &ScaleSchedule) -> Result<()> {
         let last = schedule.last();

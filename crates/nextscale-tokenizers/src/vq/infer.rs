@@ -11,12 +11,13 @@ const MODEL: &str = "a VQVAE";
 pub(super) const HITS: &str = "quantize.ema_vocab_hit_SV";
 
 impl VqvaeConfig {
-    /// Infers the architecture from a file's header. The norm groups leave no trace in tensors: they are
-    /// `norm_groups`, or come from the file's metadata, or are upstream's 32. Likewise φ's ratio, for which
-    /// upstream has 0.5.
+    /// Infers the architecture from a file's header. Tensors do not show the norm groups: they are
+    /// `norm_groups`, or come from the file's metadata, or are upstream's 32. Likewise φ's ratio,
+    /// for which upstream has 0.5.
     ///
     /// # Errors
-    /// If the telling tensors are missing or impossible, with their names and shapes.
+    /// If the tensors that determine the sizes are missing or impossible, with their names and
+    /// shapes.
     pub fn infer(file: &WeightFile, norm_groups: Option<usize>) -> Result<Self> {
         let file = &file.rooted("quantize.embedding.weight")?;
         let tensors = named(file);

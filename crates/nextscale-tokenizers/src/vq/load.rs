@@ -75,7 +75,7 @@ impl MultiScaleVq {
         tensors
     }
 
-    /// The header's metadata: settings that leave no trace in tensors, and the scales.
+    /// The header's metadata: settings that tensors do not show, and the scales.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
             ("norm_groups".into(), self.config.norm_groups.to_string()),

@@ -74,8 +74,8 @@ impl Codebook {
         map(weights.matmul(self.weight.val().unsqueeze::<3>()), grid)
     }
 
-    /// Replaces the codes `indices`, which are no longer used, by `values` `[n, channels]`. An optimiser's
-    /// state for them is its own to reset.
+    /// Replaces the codes `indices`, which are no longer used, by `values` `[n, channels]`. The
+    /// caller must reset an optimiser's state for them.
     ///
     /// # Errors
     /// If the shapes do not fit or an index is beyond the vocabulary.

@@ -1,4 +1,4 @@
-//! Training of backbones on the tokens of a frozen tokenizer, whatever their layers and conditions.
+//! Training of backbones of any architecture on the tokens of a frozen tokenizer.
 
 mod examples;
 mod task;

@@ -38,8 +38,9 @@ const SAMPLE_CFG: f64 = 3.0;
 const LABELS: u64 = 1;
 const LESSONS: u64 = 5;
 const WHOLLY: u64 = 6;
-/// Of the dropped conditions, the share that the null condition stands for. In place of the others is what
-/// stands for none of them, which guidance reads; where a model tells the two apart, both are learnt so.
+/// The share of dropped conditions that become the null condition. The rest become whatever
+/// guidance reads in place of the image's own condition, as rows of no text with a prompt's length.
+/// If a model distinguishes the two, it learns both.
 const NULL_SHARE: f64 = 0.25;
 
 /// Trains a backbone on the tokens that `tokenizer`, loaded from the settings' file, computes from their

@@ -51,13 +51,14 @@ pub trait TrainableBackbone: Sync {
     /// If the file cannot be read, or belongs to another network.
     fn open(&self, start: &Path, device: &Device) -> Result<Self::Model>;
 
-    /// The least bytes that a step keeps for an image of so many positions, so that a batch beyond all memory
-    /// is refused before the first step. By default a number for each position.
+    /// A lower bound on the bytes that a step keeps for an image of this many positions: a batch
+    /// that cannot fit in memory is refused before the first step. By default one f32 number per
+    /// position.
     fn bytes_of_image(&self, positions: usize) -> u128 {
         memory::of_f32(&[positions])
     }
 
-    /// Which parameters the optimiser treats how.
+    /// How the optimiser treats each parameter.
     fn groups(&self, model: &Self::Model) -> Groups;
 
     /// The condition of an image under a view in an epoch, before conditions are dropped at random. By
@@ -105,9 +106,9 @@ pub trait TrainableBackbone: Sync {
     fn logits(&self, model: &Self::Model, features: Tensor<3>, conditions: &[Condition])
     -> Result<Tensor<3>>;
 
-    /// As [`logits`](Self::logits), where the conditions that are `dropped` are replaced by none. By default
-    /// those are the null condition. It is otherwise where what stands for none depends on what it replaces,
-    /// as rows of no text are as many as a prompt's.
+    /// As [`logits`](Self::logits), with the `dropped` conditions replaced by the null condition.
+    /// Override it if the replacement depends on the dropped condition: Infinity uses as many rows
+    /// of no text as the prompt has tokens.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
@@ -137,10 +138,10 @@ pub trait TrainableBackbone: Sync {
     /// The metadata of a weight file, besides scales and steps.
     fn metadata(&self, model: &Self::Model, data: &Dataset) -> BTreeMap<String, String>;
 
-    /// Writes what a finished run leaves beside that file, such as a text encoder. By default nothing.
+    /// Writes a finished run's further files beside that one, such as a text encoder. By default none.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If a file cannot be written.
     fn write_beside(&self, model: &Self::Model, folder: &Path) -> Result<()> {
         let _ = (model, folder);
         Ok(())

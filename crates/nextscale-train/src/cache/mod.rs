@@ -332,7 +332,7 @@ mod tests {
         let ((few, three), (whole, six)) = (make(Kept::Test), make(Kept::Images));
         assert_eq!((few.train.len(), few.train.length, three, six), (0, 5, 3, 6));
         assert_eq!(few.test, whole.test);
-        // And it comes back from the file.
+        // It is read back from the file.
         make(Kept::Test);
         assert_eq!(make(Kept::Test), (few, 0));
     }

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn agreement_stands_beside_that_of_shuffled_pairs() {
-        // Half of the images are red, whatever is asked for.
+        // Half of the images are red, whatever the prompt.
         let deaf = (0..100).map(|i| (i % 2, i / 50));
         let agreement = Agreement::of(deaf).unwrap();
         assert_eq!((agreement.images, agreement.agreed, agreement.chance), (100, 50, 0.5));

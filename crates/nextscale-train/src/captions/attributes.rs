@@ -60,7 +60,7 @@ fn middle(length: usize) -> std::ops::Range<usize> {
 
 /// Whether an image is dark or bright compared with its data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are their own
+#[allow(missing_docs)] // the names are self-explanatory
 pub enum Brightness {
     Dark,
     Medium,
@@ -80,7 +80,7 @@ impl Brightness {
 
 /// Whether an image is bluish or reddish compared with its data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are their own
+#[allow(missing_docs)] // the names are self-explanatory
 pub enum Warmth {
     Cold,
     Neutral,

@@ -48,8 +48,8 @@ impl Captioner {
         &self.thresholds
     }
 
-    /// A caption of an image of these classes under a view. Which applicable words are used, and how, is
-    /// drawn from the seed anew for every `turn`, such as an epoch.
+    /// A caption of an image of these classes under a view. Which applicable words are used, and
+    /// how, is drawn from the seed, differently for every `turn`, such as an epoch.
     ///
     /// # Panics
     /// If the index is out of range.
@@ -95,7 +95,7 @@ impl Captioner {
         caption
     }
 
-    /// A caption of every word for a class that no other caption of it has more words than.
+    /// For every name of a class, a caption with as many words as any.
     pub fn longest(&self) -> impl Iterator<Item = String> {
         self.things.iter().flatten().map(|thing| format!("an orange {thing} in a dark, cold picture."))
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A colour with a common name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are their own
+#[allow(missing_docs)] // the names are self-explanatory
 pub enum Colour {
     Red,
     Orange,

@@ -74,8 +74,8 @@ impl Classifier {
         self
     }
 
-    /// The least bytes that a step of training keeps for an image of `side` × `side` pixels: what a stage's
-    /// two layers make.
+    /// A lower bound on the bytes that a training step keeps for an image of `side` × `side`
+    /// pixels: the outputs of every stage's two layers.
     pub(crate) fn bytes_of_image([channels, stages]: [usize; 2], side: usize) -> u128 {
         let of_stage = |stage: usize| memory::of_f32(&[2, channels << stage, side >> stage, side >> stage]);
         (0..stages).map(of_stage).sum()

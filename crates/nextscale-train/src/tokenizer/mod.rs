@@ -1,4 +1,5 @@
-//! Training of tokenizers: reconstruction with pixel, perceptual and adversarial terms, whatever the codes.
+//! Training of tokenizers: reconstruction with pixel, perceptual and adversarial terms, for any
+//! kind of codes.
 
 mod fixed;
 mod task;

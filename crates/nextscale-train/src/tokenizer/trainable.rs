@@ -50,8 +50,8 @@ pub trait TrainableTokenizer: Sync {
     /// The same network in mixed precision, or back in f32.
     fn computing_in(&self, model: Self::Model, dtype: Dtype) -> Self::Model;
 
-    /// The least bytes that a step keeps for an image of `side` × `side` pixels, so that a batch beyond all
-    /// memory is refused before the first step. By default the image itself.
+    /// A lower bound on the bytes that a step keeps for an image of `side` × `side` pixels: a batch
+    /// that cannot fit in memory is refused before the first step. By default the image itself.
     fn bytes_of_image(&self, side: usize) -> u128 {
         memory::of_f32(&[3, side, side])
     }
@@ -81,7 +81,7 @@ pub trait TrainableTokenizer: Sync {
         Ok(canvas.features)
     }
 
-    /// The images of a canvas, `[batch, 3, H, W]`, roughly in [-1, 1], not clamped.
+    /// Decodes a canvas to images `[batch, 3, H, W]`, roughly in [-1, 1], not clamped.
     fn images(&self, model: &Self::Model, canvas: Tensor<4>) -> Tensor<4>;
 
     /// Whether AdamW's weight decay applies to a parameter, by the path of its fields and its number of axes.

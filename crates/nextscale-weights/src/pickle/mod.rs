@@ -1,4 +1,5 @@
-//! Pickles as data, for what their reader ignores and must not, and for what it refuses and need not.
+//! Pickles as data: flipped signs, which the `.pth` reader wrongly ignores, and objects beside the
+//! tensors, which it needlessly refuses.
 
 mod lenient;
 mod negated;

@@ -99,7 +99,7 @@ mod tests {
     use crate::images::Images;
     use crate::report::testing::report;
 
-    /// A page of the small report, with images of its own.
+    /// A page of the small report, with its own images.
     pub(super) fn page(report: &Report) -> String {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(&root.path().join("out")).unwrap();

@@ -19,18 +19,19 @@ pub struct TrainInfinity {
     pub data: Source,
     /// The bitwise tokenizer's weights, as its training wrote them.
     pub tokenizer: PathBuf,
-    /// Determines the first weights, the order of images, captions, dropped prompts and wrong bits.
+    /// Determines the initial weights, the order of images, captions, dropped prompts and flipped
+    /// bits.
     #[serde(default)]
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
     /// Images per step.
     pub batch: usize,
-    /// Learn from mirrored images too.
+    /// Train on mirrored images too (augmentation).
     #[serde(default = "yes")]
     pub flips: bool,
-    /// Shift images at random by up to this many pixels in each direction, afresh each time; reflections fill
-    /// the gaps.
+    /// Train on images shifted by up to this many pixels in each direction, differently in each
+    /// epoch (augmentation); edges are filled by reflection.
     #[serde(default)]
     pub shift: usize,
     /// The transformer.
@@ -45,12 +46,12 @@ pub struct TrainInfinity {
     /// The share of prompts that are replaced by the null condition, for classifier-free guidance.
     #[serde(default = "tenth")]
     pub prompt_dropout: f64,
-    /// The wrong bits that the transformer learns to correct.
+    /// The flipped bits that the transformer learns to correct.
     #[serde(default)]
     pub self_correction: SelfCorrection,
-    /// The type of the inputs of the transformer's linear layers and attention: `f32`, or `bf16` for mixed
-    /// precision (weights, sums, the softmax, the text encoder and all else stay f32), which is faster on
-    /// CPUs that have it.
+    /// The type of the inputs of the transformer's linear layers and attention: `f32`, or `bf16`
+    /// for mixed precision, which is faster on CPUs that support it. Weights, sums, the softmax,
+    /// the text encoder and everything else stay f32.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.
@@ -71,7 +72,8 @@ pub struct TransformerSizes {
     /// Channels inside the MLP; 4 times the width by default.
     #[serde(default)]
     pub hidden: Option<usize>,
-    /// The initial deviation of the modulation's gate rows, as a share of the other weights'.
+    /// The initial scale of the modulation's gate rows, relative to the other weights' standard
+    /// deviation.
     #[serde(default = "gate")]
     pub gate: f64,
 }
@@ -90,7 +92,8 @@ pub struct TextSizes {
     pub head_width: usize,
     /// Hidden channels of the feed-forward.
     pub hidden: usize,
-    /// Rows of the null condition: the most tokens that a prompt may have, including the end token.
+    /// Rows of the null condition: the largest number of tokens in a prompt, including the end
+    /// token.
     pub rows: usize,
 }
 

@@ -10,8 +10,8 @@ const STEP: f64 = 0.01;
 const PROBABILITY: u64 = 1;
 const BITS: u64 = 2;
 
-/// Bitwise self-correction (Han et al., "Infinity", 2025, section 3.4): some bits of every scale are flipped,
-/// and the labels of later scales are the bits of what then remains.
+/// Bitwise self-correction (Han et al., "Infinity", 2025, section 3.4): some bits of every scale
+/// are flipped, and the labels of later scales are the bits of the remaining residual.
 ///
 /// For each scale a probability is drawn from {0, 0.01, …, `strength`}, and each of its bits is flipped with
 /// that probability. Upstream draws it once per batch; here every image has its own, so that an image's

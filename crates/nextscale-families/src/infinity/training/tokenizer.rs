@@ -24,7 +24,7 @@ use crate::training::{Architecture, ModelPart};
 pub struct TrainBitwise {
     /// The images.
     pub data: Source,
-    /// Determines the first weights, the order of images and flips.
+    /// Determines the initial weights, the order of images and flips.
     #[serde(default)]
     pub seed: u64,
     /// Optimiser steps.
@@ -41,13 +41,13 @@ pub struct TrainBitwise {
     pub learn: Learn,
     /// The scales of tokens, coarse to fine.
     pub scales: ScaleSchedule,
-    /// Weight of the error of pixel gradients beside the squared error.
+    /// The weight of the error of pixel gradients relative to the squared error.
     #[serde(default = "twentieth")]
     pub gradient_weight: f64,
-    /// A distance between features of a classifier, beside that of pixels.
+    /// A distance between a classifier's features, in addition to that of pixels.
     #[serde(default)]
     pub perceptual: Option<PerceptualTerm>,
-    /// A discriminator that learns to tell reconstructions from images, and the weight of its verdict.
+    /// A discriminator that learns to tell reconstructions from images, as an additional loss term.
     #[serde(default)]
     pub adversarial: Option<AdversarialTerm>,
     /// Weights to start from instead of fresh ones.
@@ -59,8 +59,8 @@ pub struct TrainBitwise {
     /// The terms of the quantiser's loss.
     #[serde(default)]
     pub quantiser: QuantiserLoss,
-    /// The type of 3×3 convolutions' inputs: `f32`, or `bf16` for mixed precision (weights, sums, the
-    /// quantiser and all else stay f32), which is faster on CPUs that have it.
+    /// The type of 3×3 convolutions' inputs: `f32`, or `bf16` for mixed precision, which is faster
+    /// on CPUs that support it. Weights, sums, the quantiser and everything else stay f32.
     #[serde(default)]
     pub dtype: Dtype,
     /// Optimiser, schedule, log.

@@ -56,7 +56,7 @@ pub unsafe fn sum_over_steps(steps: impl Iterator<Item = (Rows, Columns)>, out: 
     }
     for (rows, columns) in steps {
         for pair in 0..STEP / 2 {
-            // SAFETY: sixteen pairs lie there, as the caller says; no alignment is asked for.
+            // SAFETY: sixteen pairs lie there, as the caller says; no alignment is required.
             let column = unsafe { _mm512_loadu_si512(columns.first.add(pair * columns.stride).cast()) };
             for (row, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: as above, for a pair.

@@ -84,7 +84,7 @@ enum Means {
     Vectors,
 }
 
-/// The matrix unit of this processor, if the system permits its use, or the vectors that stand in for it.
+/// The matrix unit of this processor, if the system permits its use, or the vectors that replace it.
 #[derive(Clone, Copy, Debug)]
 pub struct MatrixUnit(Means);
 

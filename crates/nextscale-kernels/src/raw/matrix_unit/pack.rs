@@ -97,8 +97,8 @@ unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) 
                 let at = step * STEP + half * SIDE;
                 let count = if row < rows { inner.saturating_sub(at) } else { 0 };
                 let from = x.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(at);
-                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked
-                // for.
+                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is
+                // required.
                 unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
             });
             if PARTS == 1 {
@@ -122,7 +122,7 @@ unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lin
     let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
     // The i-th of the lower half beside the i-th of the upper.
     let places: [u16; STEP] = std::array::from_fn(|i| (i / 2 + i % 2 * SIDE) as u16);
-    // SAFETY: 32 numbers of two bytes; no alignment is asked for.
+    // SAFETY: 32 numbers of two bytes; no alignment is required.
     let places = unsafe { _mm512_loadu_si512(places.as_ptr().cast()) };
     for (step, lines) in lines.chunks_exact_mut(PARTS * SIDE).enumerate() {
         for pair in 0..SIDE {
@@ -131,8 +131,8 @@ unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lin
                 let from = y.as_ptr().wrapping_offset(k as isize * stride);
                 // Reads nothing: any address will do.
                 _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ahead).cast());
-                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is asked
-                // for.
+                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is
+                // required.
                 unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
             };
             let at = step * STEP + 2 * pair;

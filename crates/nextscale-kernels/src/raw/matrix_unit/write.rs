@@ -41,7 +41,7 @@ impl MatrixUnit {
 
 #[target_feature(enable = "avx512f")]
 fn store(tile: &Tile, base: &[f32; SIDE], out: &mut [f32], stride: usize) {
-    // SAFETY: 16 numbers; no alignment is asked for.
+    // SAFETY: 16 numbers; no alignment is required.
     let base = unsafe { _mm512_loadu_ps(base.as_ptr()) };
     for (row, out) in tile.0.iter().zip(out.chunks_mut(stride)) {
         let out = &mut out[..SIDE];
@@ -57,7 +57,7 @@ unsafe fn put(tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
     let begin = out.as_ptr_mut();
     for (i, row) in tile.0.iter().enumerate().take(rows) {
         let to = begin.wrapping_offset(i as isize * stride);
-        // SAFETY: the mask holds back what lies beyond the row; no alignment is asked for.
+        // SAFETY: the mask holds back what lies beyond the row; no alignment is required.
         unsafe {
             let mut sum = _mm512_loadu_ps(row.as_ptr());
             if accumulate {
@@ -75,7 +75,7 @@ unsafe fn put_biased(tile: &Tile, bias: &[f32], out: MatMut<'_, f32>) {
     let begin = out.as_ptr_mut();
     for (i, (row, &bias)) in tile.0.iter().zip(bias).enumerate().take(rows) {
         let to = begin.wrapping_offset(i as isize * stride);
-        // SAFETY: the mask holds back what lies beyond the row; no alignment is asked for.
+        // SAFETY: the mask holds back what lies beyond the row; no alignment is required.
         unsafe {
             let sum = _mm512_add_ps(_mm512_loadu_ps(row.as_ptr()), _mm512_set1_ps(bias));
             _mm512_mask_storeu_ps(to, mask, sum);

@@ -1,0 +1,207 @@
+//! A run's shard: some of its images, in pieces that `merge` puts together.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use indicatif::ProgressBar;
+use nextscale_files::run::{Manifest, image_name, place_of_shards};
+use nextscale_shards::{Claims, FORMAT, Fact, Record, Shard, ShardFolder};
+use serde::{Deserialize, Serialize};
+
+use super::job::{Job, Loaded};
+use super::overview::Overview;
+use super::summary::{Share, Summary, peak_memory};
+use super::{RunOptions, check_traces, fingerprint, manifest, traces};
+use crate::device::route;
+use crate::progress::bar;
+use crate::trace::{Whole, about};
+use crate::{Error, Prepared, Result, Stop, Trace};
+
+/// The command whose shards these are.
+pub(super) const COMMAND: &str = "generate";
+/// The trace in the folder of a piece.
+pub(super) const TRACE: &str = "trace.safetensors";
+
+/// One of several processes that make a run together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Its share.
+    pub shard: Shard,
+    /// What said which share is its: "--shard", or a variable of its launcher.
+    pub from: String,
+}
+
+impl std::fmt::Display for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, from {}", self.shard, self.from)
+    }
+}
+
+/// What `merge` needs to know of a run besides its images.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub manifest: Manifest,
+    /// The resolved config's text.
+    pub config: String,
+    pub overview: Overview,
+    /// Of every rule, if a trace is written.
+    pub traces: Vec<Whole>,
+}
+
+/// Generates what is missing of a worker's share, in OUT/shards.
+///
+/// # Errors
+/// Anything from the device to the disk. Finished batches are kept. On a request to stop, the batch at hand is
+/// finished first.
+pub fn run_shard(prepared: &Prepared, options: &RunOptions, worker: &Worker) -> Result<Summary> {
+    let begin = Instant::now();
+    let device = options.device.open()?;
+    check_traces(prepared, options)?;
+    let manifest = manifest(prepared, options, &device);
+    let mut summary = Summary::new(&options.out, options.device.decide(), options.dtype);
+    summary.share = Some(Share { shard: worker.shard, elsewhere: 0 });
+    let Some(root) = place_of_shards(&options.out, &manifest)? else {
+        summary.found = manifest.images * manifest.folders.len() as u64;
+        summary.share = None;
+        return Ok(summary);
+    };
+    let record = record(prepared, options, worker, &device, manifest)?;
+    let folder = ShardFolder::open(&root, &record)?;
+    if let Err(error) = fill(prepared, options, worker, &device, &folder, &mut summary) {
+        // Stopped workers come again, and others with them.
+        if !matches!(error, Error::Stopped) {
+            folder.discard_if_empty();
+        }
+        return Err(error);
+    }
+    summary.wall = begin.elapsed();
+    summary.peak_memory = peak_memory();
+    Ok(summary)
+}
+
+fn record(
+    prepared: &Prepared,
+    options: &RunOptions,
+    worker: &Worker,
+    device: &Device,
+    manifest: Manifest,
+) -> Result<Record> {
+    let images = manifest.images;
+    let mut wholes = Vec::new();
+    for (variant, path) in traces(prepared, options).into_iter().enumerate() {
+        let Some(path) = path else { continue };
+        // The merge may run in another folder.
+        let path = std::path::absolute(&path).map_err(Error::io("find", &path))?;
+        let spec = &prepared.config.trace;
+        let about = about(prepared, variant, spec);
+        wholes.push(Whole::new(path, images, &fingerprint(prepared, variant), spec, about));
+    }
+    let told: Vec<String> = wholes.iter().map(|whole| whole.path().display().to_string()).collect();
+    let traced = if told.is_empty() { "none".into() } else { told.join(", ") };
+    let facts = vec![
+        Fact::new("version of this program", &*manifest.version),
+        Fact::new("seed", prepared.config.seed.to_string()),
+        Fact::new("model, by its weights", &*manifest.weights),
+        Fact::new("device or type", &*manifest.device)
+            .or("start every shard with the same --device and --dtype, or choose another folder with --out"),
+        Fact::new("arithmetic", route(device)).or(
+            "the last digits of images would differ; run all shards on processors of one kind, or choose another folder \
+             with --out",
+        ),
+        Fact::new("config", &*manifest.config),
+        Fact::new("trace", traced).or("start every shard with the same --trace"),
+    ];
+    let plan = Plan {
+        config: format!("{}\n", prepared.resolved().to_ron_string()),
+        overview: Overview::of(prepared),
+        traces: wholes,
+        manifest,
+    };
+    Ok(Record {
+        format: FORMAT,
+        command: COMMAND.into(),
+        facts,
+        images,
+        series: plan.manifest.folders.clone(),
+        begun_by: worker.to_string(),
+        merge: serde_json::to_value(&plan).map_err(|error| Error::Usage(error.to_string()))?,
+    })
+}
+
+fn fill(
+    prepared: &Prepared,
+    options: &RunOptions,
+    worker: &Worker,
+    device: &Device,
+    folder: &ShardFolder,
+    summary: &mut Summary,
+) -> Result<()> {
+    let range = worker.shard.range(prepared.conditions.len() as u64);
+    let series = prepared.folders();
+    let claims = series.iter().map(|series| Ok(folder.claim(series, range.clone())?));
+    let claims: Vec<Claims> = claims.collect::<Result<_>>()?;
+    let count = claims.iter().map(Claims::count).sum();
+    summary.found = claims.iter().map(|claims| claims.done).sum();
+    let elsewhere = claims.iter().map(|claims| claims.elsewhere).sum();
+    summary.share = Some(Share { shard: worker.shard, elsewhere });
+    if count == 0 {
+        return Ok(());
+    }
+    let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
+    bar.set_length(count);
+    options.stop.check()?;
+    let loaded = Loaded::new(prepared, options, device, count, summary)?;
+    let traced = options.trace.is_some();
+    for (variant, claims) in claims.into_iter().enumerate() {
+        let job = Job::new(prepared, options, variant, &loaded, &bar)?;
+        for claim in claims.mine {
+            for batch in batches(claim.range.clone(), prepared.config.batch as u64) {
+                options.stop.check()?;
+                let images: Vec<u64> = batch.clone().collect();
+                folder.write_folder(&series[variant], &batch, |path| {
+                    piece(prepared, &job, &images, path, traced, summary)
+                })?;
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// A batch of images, with its trace, in a folder that is not there yet under its name.
+fn piece(
+    prepared: &Prepared,
+    job: &Job<'_>,
+    images: &[u64],
+    path: &Path,
+    traced: bool,
+    summary: &mut Summary,
+) -> Result<()> {
+    let spec = prepared.config.trace.part(images).filter(|_| traced);
+    let total = prepared.conditions.len() as u64;
+    let trace = spec.map(|spec| Trace::new(&path.join(TRACE), total, "", &spec, Default::default()));
+    let mut trace = trace.transpose()?;
+    let place = |image: u64| -> PathBuf { path.join(image_name(image)) };
+    // A launcher's warning comes early enough for the batch at hand.
+    job.batch(images, trace.as_mut(), &Stop::new(), &place, summary)?;
+    trace.map_or(Ok(()), Trace::finish)
+}
+
+fn batches(range: Range<u64>, size: u64) -> impl Iterator<Item = Range<u64>> {
+    let end = range.end;
+    range.step_by(size.max(1) as usize).map(move |first| first..end.min(first + size.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_tile_a_range() {
+        assert_eq!(batches(5..13, 3).collect::<Vec<_>>(), [5..8, 8..11, 11..13]);
+        assert_eq!(batches(0..2, 50).collect::<Vec<_>>(), [0..2]);
+        assert_eq!(batches(4..4, 3).count(), 0);
+    }
+}
