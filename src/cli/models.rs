@@ -9,7 +9,7 @@ use crate::hub::{Address, Cache, CachedFile, Environment};
 use crate::pipeline::Registry;
 
 use super::Failure;
-use super::say;
+use super::say::{self, say};
 
 /// List the published models that a config can name, and what of them is on this machine
 ///

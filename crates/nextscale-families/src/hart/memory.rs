@@ -8,7 +8,7 @@ use nextscale_tokenizers::vq::VqvaeConfig;
 /// An estimate of the bytes that one image takes under classifier-free guidance, in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Need {
-    /// The transformer's weights.
+    /// The weights of transformer and tokenizer.
     pub weights: u128,
     /// Keys and values of both passes.
     pub cache: u128,
@@ -43,7 +43,7 @@ impl Need {
         // A block's output and its input, queries, keys and values; or both halves of its MLP.
         let per_token = 2 * channels + (4 * channels).max(2 * hidden);
         Self {
-            weights: config.parameters().saturating_mul(4),
+            weights: config.parameters().saturating_add(tokenizer.layout().weights()).saturating_mul(4),
             cache: config.cache_bytes().saturating_mul(PASSES as u128),
             step: of_f32(&[PASSES, positions, per_token]) + of_f32(&[MAPS, positions, vocabulary]),
             decoding: of_f32(&[FEATURES, tokenizer.channels, height, width]),
