@@ -48,6 +48,7 @@ fn the_shipped_averages_are_of_the_shipped_model_and_of_what_their_config_says()
 fn configs_of_other_models_are_read() {
     read("var-d16.ron");
     read("infinity-125m.ron");
+    read("hart-0.7b.ron");
 }
 
 #[test]

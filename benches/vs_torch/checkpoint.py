@@ -11,14 +11,15 @@ TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I6
 
 
 class Checkpoint:
-    """The header of a file, and its tensors by name."""
+    """The header of a file, and its tensors by name, without a prefix that only tensors with it are kept for."""
 
-    def __init__(self, path):
+    def __init__(self, path, prefix=""):
         self.path = path
         self.file = open(path, "rb", buffering=0)
         (length,) = struct.unpack("<Q", self.file.read(8))
         self.entries = json.loads(self.file.read(length))
-        self.entries.pop("__metadata__", None)
+        self.metadata = self.entries.pop("__metadata__", {})
+        self.entries = {name.removeprefix(prefix): entry for name, entry in self.entries.items() if name.startswith(prefix)}
         self.start = 8 + length
 
     def __contains__(self, name):

@@ -37,7 +37,7 @@ struct Args {
     /// A Python that has torch and numpy
     #[arg(long, value_name = "PROGRAM")]
     python: PathBuf,
-    /// The race: VAR, or Infinity-125M at 256 × 256 from texts that are already encoded
+    /// The race: VAR, or Infinity-125M or HART-0.7B at 256 × 256 from texts that are already encoded
     #[arg(long, value_name = "NAME", default_value = "var")]
     model: Name,
     /// The depth of VAR's transformer
@@ -52,9 +52,9 @@ struct Args {
     /// Images at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
     batch: usize,
-    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with
-    /// infinity_vae_d16.safetensors, infinity_125m.safetensors and texts.safetensors; missing files are
-    /// created with random weights [default: a folder in target/tmp]
+    /// A folder with vae_ch160v4096z32.safetensors and var_dDEPTH.safetensors, or with texts.safetensors and
+    /// either infinity_vae_d16.safetensors and infinity_125m.safetensors or hart_tokenizer.safetensors and
+    /// hart_0.7b.safetensors; missing files are created with random weights [default: a folder in target/tmp]
     #[arg(long, value_name = "FOLDER")]
     weights: Option<PathBuf>,
     /// The type of both sides' arithmetic: of nextscale's linear layers, and of everything in PyTorch
@@ -72,6 +72,7 @@ struct Args {
 enum Name {
     Var,
     Infinity,
+    Hart,
 }
 
 impl Args {
@@ -79,6 +80,7 @@ impl Args {
         match self.model {
             Name::Var => Family::Var(self.depth),
             Name::Infinity => Family::Infinity,
+            Name::Hart => Family::Hart,
         }
     }
 
@@ -86,6 +88,7 @@ impl Args {
         let name = match self.family() {
             Family::Var(depth) => format!("vs_torch-d{depth}"),
             Family::Infinity => "vs_torch-infinity".into(),
+            Family::Hart => "vs_torch-hart".into(),
         };
         let made = || Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         Files::of(&self.weights.clone().unwrap_or_else(made), self.family())
@@ -143,8 +146,8 @@ fn race(args: &Args) -> Result<()> {
     }
     let versions = versions(&args.python)?;
     let files = args.files();
-    if args.model == Name::Infinity && args.dtype != Dtype::F32 {
-        return Err("the peer of Infinity computes in f32; leave --dtype out".into());
+    if args.model != Name::Var && args.dtype != Dtype::F32 {
+        return Err("the peers of Infinity and HART compute in f32; leave --dtype out".into());
     }
     files.make_missing()?;
     files.warm()?;
@@ -153,7 +156,14 @@ fn race(args: &Args) -> Result<()> {
     let dtype = args.dtype.to_string();
     let mut ours = Command::new(std::env::current_exe()?);
     ours.env("RAYON_NUM_THREADS", &threads).args(["--serve", "--python"]).arg(&args.python);
-    ours.args(["--model", if args.model == Name::Var { "var" } else { "infinity" }]);
+    ours.args([
+        "--model",
+        match args.model {
+            Name::Var => "var",
+            Name::Infinity => "infinity",
+            Name::Hart => "hart",
+        },
+    ]);
     ours.args(["--depth", &depth, "--threads", &threads, "--batch", &batch, "--dtype", &dtype]);
     if let Some(folder) = &args.weights {
         ours.arg("--weights").arg(folder);
@@ -203,6 +213,9 @@ fn race(args: &Args) -> Result<()> {
         match args.family() {
             Family::Var(depth) => format!("VAR-d{depth}, top-k 900, top-p 0.96"),
             Family::Infinity => "Infinity-125M at 0.06M without the text encoder, τ 0.5, top-p 0.97".into(),
+            Family::Hart => {
+                "HART-0.7B at 256 × 256 without the text encoder, 8 steps, top-k 900, top-p 0.96".into()
+            }
         },
         if args.runs == 1 { "1 run".into() } else { format!("{} runs", args.runs) }
     );

@@ -1,4 +1,4 @@
-"""VAR and Infinity in plain eager PyTorch, written for speed on a CPU: what nextscale is compared with.
+"""VAR, Infinity and HART in plain eager PyTorch, written for speed on a CPU: what nextscale is compared with.
 
 Needs torch and numpy. Reads weights in .safetensors under upstream's names, as `cargo run --release --example random_var`
 makes them. What it does beyond a plain transcription, all of it exact up to rounding: linear weights are packed once, AdaLN
@@ -11,7 +11,8 @@ convolutions run channels last, resampling and DSE are matrices, and freed memor
     python peer.py bench BACKBONE TOKENIZER --guidance cfg --runs 5
     python peer.py check BACKBONE TOKENIZER --guidance cfg+ssg --trace TRACE
 
-With `--text`, a file whose `text` is [images, rows, channels], the model is Infinity's (infinity.py), which computes in f32.
+With `--text`, a file whose `text` is [images, rows, channels], the model is Infinity's (infinity.py) or HART's (hart.py), by its file; both compute
+in f32.
 
 `serve` writes one JSON line when it is ready; then each line `GUIDANCE SEED` on its standard input makes a batch, and one
 JSON line gives its times. `check` compares greedy generation with a trace that nextscale wrote: `nextscale generate
@@ -64,6 +65,8 @@ def load(options):
     pack = options.linear == "packed"
     if options.text is None:
         model = generate.Model(options.tokenizer, options.backbone, dtype, options.norm_groups, pack)
+    elif "context_embed.weight" in Checkpoint(options.backbone):
+        model = hart.Model(options.tokenizer, options.backbone, options.text, pack)
     else:
         model = infinity.Model(options.tokenizer, options.backbone, options.text, pack)
     return model, dict(load_seconds=time.perf_counter() - begin, imported_bytes=before, peak_bytes=peak_bytes())
@@ -110,6 +113,8 @@ def bench(options):
 def check(options):
     """Continues with the trace's tokens, so that one tie decided differently does not change the rest of the image."""
     model, _ = load(options)
+    if isinstance(model, hart.Model):
+        raise SystemExit("a trace of HART has a residual of other noise; its loop is compared with recorded numbers")
     trace = Checkpoint(options.trace)
     images = trace.shape("images")[0]
     if options.text is None and (options.labels is None or len(options.labels) != images):
@@ -173,7 +178,7 @@ def arguments():
         command.add_argument("--linear", choices=("packed", "plain"), default="packed", help="how linear weights lie")
         command.add_argument("--batch", type=int, default=1, help="images at once")
         command.add_argument("--labels", type=int, nargs="+", help="their classes")
-        command.add_argument("--text", help="a .safetensors of texts' rows: the model is Infinity's")
+        command.add_argument("--text", help="a .safetensors of texts' rows: the model is Infinity's or HART's")
         if name != "serve":
             command.add_argument("--guidance", choices=("none", "cfg", "ssg", "cfg+ssg"), default="cfg")
         if name == "bench":
@@ -192,6 +197,7 @@ if __name__ == "__main__":
         import torch
 
         import generate
+        import hart
         import infinity
         from checkpoint import Checkpoint
     except ImportError as missing:

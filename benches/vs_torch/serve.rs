@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nextscale::backbones::TextConditioner;
+use nextscale::backbones::hart::{Hart, HartConfig};
 use nextscale::backbones::infinity::{Infinity, InfinityConfig};
+use nextscale::backbones::{PaddedText, PaddedTextConditioner, TextConditioner};
 use nextscale::burn::tensor::{Device, Tensor};
 use nextscale::config::Document;
 use nextscale::core::noise::Counter;
@@ -19,6 +20,7 @@ use nextscale::pipeline::device::DeviceChoice;
 use nextscale::pipeline::run::peak_memory;
 use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Model, Registry, Stop, images};
 use nextscale::tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
+use nextscale::tokenizers::hybrid::HybridVq;
 use nextscale::weights::WeightFile;
 use serde::Serialize;
 
@@ -34,6 +36,7 @@ pub fn serve(args: &Args, files: &Files) -> Result<()> {
     let served = match files.family {
         Family::Var(_) => Served::var(files, args.batch, args.dtype, &device)?,
         Family::Infinity => Served::infinity(files, args.batch, args.dtype, &device)?,
+        Family::Hart => Served::hart(files, args.batch, args.dtype, &device)?,
     };
     let load_seconds = begin.elapsed().as_secs_f64();
     say(&Ready { load_seconds, threads: args.threads, imported_bytes })?;
@@ -80,13 +83,7 @@ impl Served {
 
     /// Infinity on the first texts of the file, which need no encoder.
     fn infinity(files: &Files, batch: usize, dtype: Dtype, device: &Device) -> Result<Self> {
-        let registry = Registry::standard();
-        let read = |rule: &str| Document::parse("vs_torch.ron", rule);
-        let rules = INFINITY_GUIDANCES
-            .iter()
-            .map(|(name, rule)| Ok(((*name).to_owned(), registry.rule(&read(rule)?)?.value)) as Result<_>);
-        let rules = rules.collect::<Result<_>>()?;
-        let sampler = registry.sampler(&read("TopKTopP(top_p: 0.97, temperature: 0.5)")?)?.value;
+        let (rules, sampler) = read(&INFINITY_GUIDANCES, "TopKTopP(top_p: 0.97, temperature: 0.5)")?;
 
         let file = WeightFile::open(&files.backbone)?;
         let config = InfinityConfig::infer(&file, None)?;
@@ -95,15 +92,28 @@ impl Served {
         let sizes = BsqVaeConfig::infer(&file, None)?;
         let patches = config.patchifies(sizes.bits)?;
         let tokenizer = MultiScaleBsq::load(&file, sizes, config.schedule.clone(), patches, false, device)?;
-        let texts = files.text.as_ref().ok_or("there is no file of texts")?;
-        let texts: Tensor<3> = WeightFile::open(texts)?.tensor(TEXT, device)?;
-        let [count, ..] = texts.dims();
-        if batch > count {
-            return Err(format!("there are texts for {count} images at once, and not for {batch}").into());
-        }
-        let prompts =
-            (0..batch).map(|i| (i.to_string(), texts.clone().slice_dim(0, i..i + 1).squeeze_dim::<2>(0)));
-        let conditioner = TextConditioner::new(backbone.null_text(), prompts)?;
+        let conditioner = TextConditioner::new(backbone.null_text(), texts(files, batch, device)?)?;
+        let model =
+            Model::new(Arc::new(tokenizer.decoding_in(dtype)), Arc::new(backbone), Arc::new(conditioner))?;
+        let conditions = (0..batch).map(|i| Condition::Prompt(i.to_string())).collect();
+        Ok(Self { model, conditions, rules, sampler })
+    }
+
+    /// HART on the first texts of the file, none of which is padding.
+    fn hart(files: &Files, batch: usize, dtype: Dtype, device: &Device) -> Result<Self> {
+        let (rules, sampler) = read(&GUIDANCES, "TopKTopP(top_k: 900, top_p: 0.96)")?;
+        let file = WeightFile::open(&files.backbone)?;
+        let config = HartConfig::infer(&file, None, None)?;
+        let backbone = Hart::load_to_generate(&file, &config, device, dtype)?;
+        let file = WeightFile::open(&files.tokenizer)?;
+        let sizes = HybridVq::infer(&file, None)?;
+        let tokenizer = HybridVq::load(&file, sizes, config.schedule.clone(), false, device)?;
+        let padded = texts(files, batch, device)?.into_iter().map(|(name, values)| {
+            let mask = vec![true; config.context];
+            (name, PaddedText { values, mask })
+        });
+        let shape = [config.context, config.text_width];
+        let conditioner = PaddedTextConditioner::new(shape, padded, device)?;
         let model =
             Model::new(Arc::new(tokenizer.decoding_in(dtype)), Arc::new(backbone), Arc::new(conditioner))?;
         let conditions = (0..batch).map(|i| Condition::Prompt(i.to_string())).collect();
@@ -136,6 +146,30 @@ impl Served {
         };
         Ok(Answer { seconds, peak_bytes: peak_memory() })
     }
+}
+
+type Rules = BTreeMap<String, Arc<dyn Guidance>>;
+
+/// Rules by name, and a sampler.
+fn read(guidances: &[(&str, &str)], sampler: &str) -> Result<(Rules, Arc<dyn Sampler>)> {
+    let registry = Registry::standard();
+    let read = |rule: &str| Document::parse("vs_torch.ron", rule);
+    let rules = guidances
+        .iter()
+        .map(|(name, rule)| Ok(((*name).to_owned(), registry.rule(&read(rule)?)?.value)) as Result<_>);
+    Ok((rules.collect::<Result<_>>()?, registry.sampler(&read(sampler)?)?.value))
+}
+
+/// The rows of the first texts of the file, by number.
+fn texts(files: &Files, batch: usize, device: &Device) -> Result<Vec<(String, Tensor<2>)>> {
+    let texts = files.text.as_ref().ok_or("there is no file of texts")?;
+    let texts: Tensor<3> = WeightFile::open(texts)?.tensor(TEXT, device)?;
+    let [count, ..] = texts.dims();
+    if batch > count {
+        return Err(format!("there are texts for {count} images at once, and not for {batch}").into());
+    }
+    let of = |i: usize| (i.to_string(), texts.clone().slice_dim(0, i..i + 1).squeeze_dim::<2>(0));
+    Ok((0..batch).map(of).collect())
 }
 
 fn say(answer: &impl Serialize) -> Result<()> {

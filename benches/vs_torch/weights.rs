@@ -5,12 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nextscale::backbones::hart::HartConfig;
 use nextscale::backbones::infinity::InfinityConfig;
 use nextscale::backbones::var::{Initialisation, SCALES_256, VarConfig};
 use nextscale::burn::tensor::{Device, TensorData};
 use nextscale::core::ScaleSchedule;
 use nextscale::core::random::splitmix64;
 use nextscale::tokenizers::bitwise::BsqVaeConfig;
+use nextscale::tokenizers::hybrid::HybridVq;
 use nextscale::tokenizers::vq::VqvaeConfig;
 use nextscale::weights::{Precision, save_safetensors};
 
@@ -18,8 +20,10 @@ use crate::Result;
 
 /// The tensor in the file of texts.
 pub const TEXT: &str = "text";
-/// Images that the file of texts has rows for, and rows of each.
-const TEXTS: [usize; 2] = [8, 32];
+/// Images that the file of texts has rows for.
+const TEXTS: usize = 8;
+/// Rows of a text for Infinity, which reads as many as there are.
+const ROWS: usize = 32;
 
 /// What is raced.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +32,8 @@ pub enum Family {
     Var(usize),
     /// Infinity-125M at 0.06M pixels, from texts that are already encoded.
     Infinity,
+    /// HART-0.7B at 256 × 256, from texts that are already encoded.
+    Hart,
 }
 
 /// A model.
@@ -48,6 +54,7 @@ impl Files {
         let (tokenizer, backbone, text) = match family {
             Family::Var(depth) => ("vae_ch160v4096z32", format!("var_d{depth}"), None),
             Family::Infinity => ("infinity_vae_d16", "infinity_125m".into(), Some("texts")),
+            Family::Hart => ("hart_tokenizer", "hart_0.7b".into(), Some("texts")),
         };
         let file = |name: &str| folder.join(format!("{name}.safetensors"));
         Self { family, tokenizer: file(tokenizer), backbone: file(&backbone), text: text.map(file) }
@@ -95,7 +102,28 @@ impl Files {
                     backbone.save(&self.backbone, Precision::F32, true)?;
                 }
                 if let Some(text) = self.text.as_ref().filter(|path| missing(path)) {
-                    save_safetensors(text, [texts(model.text_width)], Precision::F32, &BTreeMap::new())?;
+                    save_safetensors(
+                        text,
+                        [texts(ROWS, model.text_width)],
+                        Precision::F32,
+                        &BTreeMap::new(),
+                    )?;
+                }
+            }
+            Family::Hart => {
+                let model = HartConfig::published(Some(&ScaleSchedule::square(&SCALES_256)?))?;
+                if missing(&self.tokenizer) {
+                    let config = VqvaeConfig::published();
+                    let tokenizer = HybridVq::init(&config, model.schedule.clone(), 0, &device)?;
+                    tokenizer.save(&self.tokenizer, Precision::F32)?;
+                }
+                if missing(&self.backbone) {
+                    let backbone = model.init(&Initialisation::default(), &device)?;
+                    backbone.save(&self.backbone, Precision::F32)?;
+                }
+                if let Some(text) = self.text.as_ref().filter(|path| missing(path)) {
+                    let texts = texts(model.context, model.text_width);
+                    save_safetensors(text, [texts], Precision::F32, &BTreeMap::new())?;
                 }
             }
         }
@@ -113,9 +141,8 @@ impl Files {
 }
 
 /// Rows of texts: numbers between -0.25 and 0.25, similar to a text encoder's.
-fn texts(width: usize) -> (String, TensorData) {
-    let [images, rows] = TEXTS;
+fn texts(rows: usize, width: usize) -> (String, TensorData) {
     let number = |i| (splitmix64(0, i) >> 40) as f32 / (1 << 25) as f32 - 0.25;
-    let values: Vec<f32> = (0..(images * rows * width) as u64).map(number).collect();
-    (TEXT.into(), TensorData::new(values, [images, rows, width]))
+    let values: Vec<f32> = (0..(TEXTS * rows * width) as u64).map(number).collect();
+    (TEXT.into(), TensorData::new(values, [TEXTS, rows, width]))
 }

@@ -1,5 +1,5 @@
 //! Any reader of `tests/mutations/targets.rs`, chosen by NEXTSCALE_READER: weights-pickle,
-//! weights-safetensors, npz, idx, images, json, config, config-set.
+//! weights-safetensors, weights-language-model, npz, idx, images, json, config, config-set.
 #![no_main]
 
 #[path = "../../tests/mutations/targets.rs"]

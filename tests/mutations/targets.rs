@@ -11,6 +11,7 @@ use nextscale::families::var::training as var;
 use nextscale::metrics::source::ImageSource;
 use nextscale::metrics::{Probe, Statistics};
 use nextscale::pipeline::{Config, Registry};
+use nextscale::text::PaddedEncoder;
 use nextscale::train::data::Source;
 use nextscale::weights::WeightFile;
 
@@ -47,6 +48,27 @@ fn from_file(name: &'static str, read: impl Fn(&Path) + 'static) -> Read {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         read(&path);
+    })
+}
+
+/// Opens a language model of which one description at a time is damaged, and reads a prompt.
+fn language_model() -> Read {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = project().join("tests/fixtures/text/qwen2");
+    for entry in std::fs::read_dir(sound).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    Box::new(move |bytes| {
+        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            let path = folder.path().join(name);
+            let kept = std::fs::read(&path).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(encoder) = PaddedEncoder::open(folder.path(), folder.path(), 12, Some("Draw: ")) {
+                let _ = encoder.tokenizer().tokens("a réd truck 🚚 <|im_end|>");
+            }
+            std::fs::write(path, kept).unwrap();
+        }
     })
 }
 
@@ -105,6 +127,8 @@ pub fn targets() -> Vec<Target> {
             corpus: [
                 "tests/fixtures/var/vae.safetensors",
                 "tests/fixtures/var/var_aln.safetensors",
+                "tests/fixtures/hart/ada_lin/llm/model.safetensors",
+                "tests/fixtures/hart/tokenizer/model.safetensors",
                 "models/lite0/cifar10-probe.safetensors",
                 "models/cifar10/marginal.safetensors",
             ]
@@ -117,6 +141,13 @@ pub fn targets() -> Vec<Target> {
                 let _ = (Probe::read(path), Statistics::read(path));
                 let _ = nextscale::pipeline::calibration::read(path);
             }),
+        },
+        Target {
+            name: "weights-language-model",
+            corpus: ["config.json", "tokenizer.json", "tokenizer_config.json"]
+                .map(|name| std::fs::read(project().join("tests/fixtures/text/qwen2").join(name)).unwrap())
+                .to_vec(),
+            read: language_model(),
         },
         Target {
             name: "npz",

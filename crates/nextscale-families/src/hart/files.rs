@@ -300,6 +300,13 @@ pub(super) fn described_beside(weights: &Path) -> Result<Option<Described>> {
     read_json(&folder.join("config.json"))
 }
 
+/// The sizes of the tokenizer in the same folder as a transformer's, if there is one that can be read.
+pub(super) fn tokenizer_of(weights: &Path) -> Option<VqvaeConfig> {
+    let llm = if weights.is_dir() { weights } else { weights.parent()? };
+    let file = WeightFile::open(llm.parent()?.join("tokenizer")).ok()?;
+    HybridVq::infer(&file, None).ok()
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,

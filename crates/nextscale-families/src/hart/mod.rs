@@ -82,19 +82,25 @@ fn transformer(file: &WeightFile) -> Result<String> {
     let rooted = HartConfig::rooted(file)?;
     config.expected().check(&rooted)?;
     rooted.verify()?;
+    Ok(format!(
+        "A HART transformer that can be used: {}\n{}",
+        sizes(&config),
+        memory::Need::of(&config, files::tokenizer_of(Path::new(file.label())).as_ref()).words()
+    ))
+}
+
+/// A transformer's sizes in words.
+fn sizes(config: &HartConfig) -> String {
     let head = match config.residual {
         Some(head) => format!("a diffusion head of {} blocks of width {}", head.depth, head.width),
         None => "no diffusion head".into(),
     };
-    let HartConfig { depth, width, heads, context, text_width, .. } = config;
-    Ok(format!(
-        "A HART transformer that can be used: depth {depth}, width {width}, {heads} heads, {} codes of {} channels, texts of \
-         {context} rows of {text_width} channels, {head}, scales {}\n{}",
-        config.vocabulary,
-        config.feature_channels,
-        config.schedule,
-        memory::Need::of(&config, None).words()
-    ))
+    let HartConfig { depth, width, heads, context, text_width, .. } = *config;
+    format!(
+        "depth {depth}, width {width}, {heads} heads, {} codes of {} channels, texts of {context} rows of {text_width} channels, \
+         {head}, scales {}",
+        config.vocabulary, config.feature_channels, config.schedule
+    )
 }
 
 fn tokenizer(file: &WeightFile) -> Result<String> {

@@ -86,6 +86,10 @@ impl OpenModel for OpenHart {
         Ok(self.config.runs(pass)?)
     }
 
+    fn sizes(&self) -> String {
+        super::sizes(&self.config)
+    }
+
     fn remarks(&self, conditions: &[Condition]) -> Result<Vec<String>> {
         texts::remarks(&self.files.text, conditions)
     }
