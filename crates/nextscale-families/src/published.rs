@@ -65,7 +65,6 @@ mod tests {
 
     use nextscale_config::settings::Names;
 
-    use super::*;
     use crate::{InfinityFamily, ModelFamily, ModelSource, VarFamily};
 
     #[test]

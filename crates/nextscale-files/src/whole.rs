@@ -9,6 +9,7 @@ use crate::{Lock, LockError, partial_path};
 
 /// The name of the unfinished folder inside a target that cannot be renamed.
 const INSIDE: &str = ".unfinished";
+const LOCK: &str = ".lock";
 
 /// A folder that is filled under another name and renamed when it is complete. If it is not kept, it is
 /// removed; what a killed process left is cleared by the next one.
@@ -34,31 +35,34 @@ impl WholeFolder {
             fs::create_dir_all(parent)?;
         }
         let place = Place::named(target, partial_path, INSIDE)?;
-        let lock = match place.is_inside() {
-            true => Lock::inside(&place.target),
-            false => Lock::beside(&place.target),
-        };
-        let lock = lock.map_err(|error| match error {
+        let left = place.partial.exists();
+        if !left && is_taken(&place)? {
+            return Err(exists());
+        }
+        fs::create_dir_all(&place.partial)?;
+        let lock = Lock::take(place.partial.join(LOCK)).map_err(|error| match error {
             LockError::Held { .. } => {
                 io::Error::new(io::ErrorKind::ResourceBusy, "another process is writing it")
             }
             LockError::Io { source, .. } => source,
         })?;
-        if place.partial.exists() {
-            place.take_back()?;
-            fs::remove_dir_all(&place.partial)?;
-        }
-        // Some new volumes are not empty.
-        let ours = |name: &std::ffi::OsStr| name == "lost+found" || (place.is_inside() && name == ".lock");
-        if place.target.is_dir() {
-            for entry in fs::read_dir(&place.target)? {
-                if !ours(&entry?.file_name()) {
-                    return Err(exists());
+        let made = Self { place, kept: false, _lock: lock };
+        if left {
+            made.place.take_back()?;
+            for entry in fs::read_dir(made.path())? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path())?,
+                    false if entry.file_name() == LOCK => {}
+                    false => fs::remove_file(entry.path())?,
                 }
             }
+            // Dropped, which removes what was left.
+            if is_taken(&made.place)? {
+                return Err(exists());
+            }
         }
-        fs::create_dir_all(&place.partial)?;
-        Ok(Self { place, kept: false, _lock: lock })
+        Ok(made)
     }
 
     /// Where to write.
@@ -71,6 +75,8 @@ impl WholeFolder {
     /// # Errors
     /// If it cannot be renamed; nothing is left behind then.
     pub fn keep(mut self) -> io::Result<()> {
+        // Before the rename, so that a process killed after it leaves a complete folder and nothing else.
+        fs::remove_file(self.path().join(LOCK))?;
         self.place.finish()?;
         self.kept = true;
         Ok(())
@@ -84,6 +90,20 @@ impl Drop for WholeFolder {
             let _ = fs::remove_dir_all(&self.place.partial);
         }
     }
+}
+
+/// Whether the target holds anything of someone else's. Some new volumes are not empty.
+fn is_taken(place: &Place) -> io::Result<bool> {
+    if !place.target.is_dir() {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(&place.target)? {
+        let name = entry?.file_name();
+        if name != "lost+found" && name != INSIDE {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn exists() -> io::Error {
