@@ -76,6 +76,7 @@ fn shortened(mut words: Vec<String>) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // one range is meant
 mod tests {
     use super::*;
 

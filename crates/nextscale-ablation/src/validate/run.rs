@@ -65,11 +65,15 @@ impl Card {
 }
 
 fn find<'a>(judges: &'a [Box<dyn Judge>], name: &str) -> Result<(&'a dyn Judge, usize)> {
-    let named = |judge: &'a Box<dyn Judge>| {
+    let named = |judge: &'a dyn Judge| {
         let at = judge.measures().iter().position(|measure| measure.name == name)?;
-        Some((&**judge, at))
+        Some((judge, at))
     };
-    judges.iter().find_map(named).ok_or_else(|| Error::measure(name, "no entry of `measures` gives it"))
+    judges
+        .iter()
+        .map(AsRef::as_ref)
+        .find_map(named)
+        .ok_or_else(|| Error::measure(name, "no entry of `measures` gives it"))
 }
 
 /// A measure over all images, with its interval from the images without one tenth, for every tenth.

@@ -21,6 +21,7 @@ pub struct Embedding {
 }
 
 /// The embedding of a scale's number.
+#[allow(clippy::large_enum_variant)] // one per model
 #[derive(Module, Debug)]
 pub enum Level {
     /// From sinusoids.

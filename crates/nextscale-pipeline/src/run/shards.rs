@@ -206,6 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // one range is meant
     fn batches_tile_a_range() {
         assert_eq!(batches(5..13, 3).collect::<Vec<_>>(), [5..8, 8..11, 11..13]);
         assert_eq!(batches(0..2, 50).collect::<Vec<_>>(), [0..2]);

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use tokenizers::{PaddingDirection, Tokenizer};
@@ -175,9 +175,9 @@ impl PaddedTokenizer {
     }
 }
 
-fn settings(text: &[u8], path: &PathBuf) -> Result<Settings> {
+fn settings(text: &[u8], path: &Path) -> Result<Settings> {
     serde_json::from_slice(text).map_err(|error| Error::Config {
-        path: path.clone(),
+        path: path.into(),
         detail: format!("{error}; it should be the one that was published with the vocabulary"),
     })
 }

@@ -85,7 +85,8 @@ mod tests {
         let schedule = DiffusionSchedule::new(8);
         let ours: Vec<i64> = schedule.steps().iter().map(|step| step.time as i64).collect();
         assert_eq!(ours, times);
-        let tables: [(&str, fn(&Step) -> f32); 6] = [
+        type Column = fn(&Step) -> f32;
+        let tables: [(&str, Column); 6] = [
             ("betas", |step| step.log_beta.exp()),
             ("posterior_log_variance_clipped", |step| step.log_posterior),
             ("posterior_mean_coef1", |step| step.mean_of_x0),
