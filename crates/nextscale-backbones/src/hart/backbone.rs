@@ -4,7 +4,10 @@ use burn::tensor::Device;
 use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
 use super::{model::Hart, session::HartSession};
-use crate::{Backbone, Constants, Session, transformer::streams::fits};
+use crate::{
+    Backbone, Constants, Session,
+    transformer::{session::of_sides, streams::fits},
+};
 
 impl Backbone for Hart {
     fn schedule(&self) -> &ScaleSchedule {
@@ -47,7 +50,7 @@ impl Backbone for Hart {
     }
 
     fn constants(&self, conditions: &BatchConditions) -> Result<Constants> {
-        Ok(Constants::new(self.of_sides(conditions)?))
+        Ok(Constants::new(of_sides(self, conditions)?))
     }
 
     fn start_with(
@@ -56,9 +59,6 @@ impl Backbone for Hart {
         conditions: &BatchConditions,
         plan: &PassPlan,
     ) -> Result<Box<dyn Session + '_>> {
-        match constants.get() {
-            Some(of_sides) => Ok(Box::new(HartSession::sharing(self, of_sides, conditions.batch(), plan)?)),
-            None => self.start(conditions, plan),
-        }
+        Ok(Box::new(HartSession::start_with(self, constants, conditions, plan)?))
     }
 }

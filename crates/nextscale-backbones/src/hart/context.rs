@@ -30,7 +30,7 @@ pub(super) struct Texts {
 
 /// Embedded texts.
 #[derive(Debug, Clone)]
-pub(super) struct Embedded {
+pub(crate) struct Embedded {
     /// `[texts, context, width]`.
     pub rows: Tensor<3>,
     pub masks: Vec<Vec<bool>>,

@@ -50,12 +50,15 @@ impl Sinusoidal {
         list_linear(&self.second, &format!("{prefix}mlp.2"), names);
     }
 
-    /// The embedding of a number, `[1, 1, width]`.
-    pub(super) fn forward(&self, number: usize) -> Tensor<3> {
+    /// The embeddings of numbers, `[1, 1, width]` each, with one copy to the device.
+    pub(super) fn forward(&self, numbers: impl ExactSizeIterator<Item = usize>) -> Vec<Tensor<3>> {
         let device = self.first.bias.lazy_device();
-        let values = TensorData::new(sinusoids(number), [1, 1, SINUSOIDS]);
-        let x = Tensor::from_data(values, &device);
-        self.second.forward(ops::silu(self.first.forward(x)))
+        let shape = [numbers.len(), 1, SINUSOIDS];
+        let values = TensorData::new(numbers.flat_map(sinusoids).collect(), shape);
+        let x: Tensor<3> = Tensor::from_data(values, &device);
+        // One by one, so that an embedding does not depend on how many others there are.
+        let of = |i| self.second.forward(ops::silu(self.first.forward(x.clone().slice_dim(0, i..i + 1))));
+        (0..shape[0]).map(of).collect()
     }
 }
 
@@ -98,11 +101,13 @@ impl Embedding {
         self.word_embed.forward(features)
     }
 
-    /// The embedding of scale `k`, `[1, 1, width]`.
-    pub(super) fn level(&self, k: usize) -> Tensor<3> {
+    /// The embeddings of the first scales' numbers, `[1, 1, width]` each.
+    pub(super) fn levels(&self, scales: usize) -> Vec<Tensor<3>> {
         match &self.level {
-            Level::Sinusoids(mlp) => mlp.forward(k),
-            Level::Table(table) => table.val().slice_dim(0, k..k + 1).unsqueeze(),
+            Level::Sinusoids(mlp) => mlp.forward(0..scales),
+            Level::Table(table) => {
+                (0..scales).map(|k| table.val().slice_dim(0, k..k + 1).unsqueeze()).collect()
+            }
         }
     }
 }

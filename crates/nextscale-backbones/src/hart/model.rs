@@ -1,7 +1,6 @@
 use std::ops::Range;
 
 use burn::module::Module;
-use nextscale_core::{BatchConditions, PassCondition, Result};
 
 use super::{
     block::Block,
@@ -14,10 +13,8 @@ use super::{
 use crate::transformer::{
     Named,
     adaln::Modulation,
-    head::HeadModulation,
+    conditioning::{self, OfRows},
     keys::{Architecture, Supply},
-    rows::pick,
-    streams::Streams,
 };
 
 /// The HART transformer: predicts the codes of each scale from the features of the earlier scales and a text,
@@ -33,56 +30,22 @@ pub struct Hart {
     pub(super) config: HartConfig,
 }
 
-/// Everything that a batch of rows is conditioned on. Constant over scales, computed once.
+/// What rows are conditioned on: texts, and for each block its modulation, if the model has any.
+pub(super) type Conditioning = conditioning::Conditioning<Start, Option<Modulation>>;
+
+/// What scale 0 starts from.
 #[derive(Debug, Clone)]
-pub(super) struct Conditioning {
-    /// The texts' rows, from which scale 0 starts.
+pub(crate) struct Start {
+    /// The texts' rows.
     pub texts: Embedded,
     /// The last position of every text, from which images' positions are counted.
     pub ends: Vec<f32>,
-    /// A block's modulation, if the model has any.
-    pub blocks: Vec<Option<Modulation>>,
-    pub head: HeadModulation,
 }
 
-/// The conditioning of all sides of a batch, which sessions on several prefixes take theirs from.
-pub(super) struct OfSides {
-    pub sides: Vec<PassCondition>,
-    pub conditioning: Conditioning,
-}
-
-impl Conditioning {
-    /// The rows of these ranges; `blocks` has those of each block's.
-    pub fn pick(&self, ranges: &[Range<usize>], blocks: impl Fn(usize) -> Vec<Range<usize>>) -> Self {
+impl OfRows for Start {
+    fn pick(&self, ranges: &[Range<usize>]) -> Self {
         let ends = ranges.iter().cloned().flatten().filter_map(|row| self.ends.get(row).copied());
-        let block = |(i, modulation): (usize, &Option<Modulation>)| {
-            let ranges = blocks(i);
-            // A block that no row runs reads nothing.
-            if ranges.is_empty() {
-                return modulation.clone();
-            }
-            modulation.clone().map(|modulation| modulation.map(|part| pick(part, &ranges)))
-        };
-        Self {
-            texts: self.texts.pick(ranges),
-            ends: ends.collect(),
-            blocks: self.blocks.iter().enumerate().map(block).collect(),
-            head: self.head.clone().map(|part| pick(part, ranges)),
-        }
-    }
-
-    /// The same with what each block reads for the rows of those `streams` that run it.
-    pub fn in_blocks(self, streams: &Streams) -> Self {
-        let depth = self.blocks.len();
-        let in_block = |(i, modulation): (usize, Option<Modulation>)| {
-            let inside = streams.in_block(depth - i);
-            // Nothing to leave out, or nothing that is read.
-            if inside == *streams || inside.len() == 0 {
-                return modulation;
-            }
-            modulation.map(|modulation| modulation.map(|part| streams.take(part, &inside)))
-        };
-        Self { blocks: self.blocks.into_iter().enumerate().map(in_block).collect(), ..self }
+        Self { texts: self.texts.pick(ranges), ends: ends.collect() }
     }
 }
 
@@ -124,15 +87,8 @@ impl Hart {
         names
     }
 
-    /// The conditioning of every side that was prepared.
-    pub(super) fn of_sides(&self, conditions: &BatchConditions) -> Result<OfSides> {
-        let sides: Vec<_> = conditions.sides().collect();
-        let rows = sides.iter().map(|&side| conditions.rows(side)).collect::<Result<Vec<_>>>()?;
-        Ok(OfSides { conditioning: self.condition(Texts::of(rows, &self.config)?), sides })
-    }
-
     /// The inputs of all blocks from texts.
-    pub(super) fn condition(&self, texts: Texts) -> Conditioning {
+    pub(super) fn condition_on(&self, texts: Texts) -> Conditioning {
         let texts = self.context.forward(texts);
         let largest = texts.largest();
         let pooled = match self.config.modulated {
@@ -141,11 +97,11 @@ impl Hart {
             Modulated::ByProjection(Pooling::Max) => Some(largest.clone()),
         };
         let modulation = |block: &Block| Some(block.modulator.as_ref()?.modulate(pooled.as_ref()?));
+        let ends = texts.positions().iter().map(|row| row.last().copied().unwrap_or(0.0)).collect();
         Conditioning {
-            ends: texts.positions().iter().map(|row| row.last().copied().unwrap_or(0.0)).collect(),
+            start: Start { texts, ends },
             blocks: self.blocks.iter().map(modulation).collect(),
             head: self.head.modulate(largest),
-            texts,
         }
     }
 }

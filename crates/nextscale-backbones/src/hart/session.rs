@@ -1,176 +1,140 @@
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::noise::Place;
-use nextscale_core::{Alphabet, BatchConditions, Error, Pass, PassCondition, PassLogits, PassPlan, Result};
+use nextscale_core::{
+    Alphabet, BatchConditions, ConditionRows, Error, Pass, PassCondition, PassLogits, PassPlan, Result,
+};
 
 use super::{
     context::Texts,
-    model::{Conditioning, Hart, OfSides},
+    model::{Conditioning, Hart, Start},
     rope,
 };
 use crate::transformer::{
-    rows::Cache,
-    seeing::attend,
-    streams::{Streams, check, filed, picked},
+    adaln::Modulation,
+    attention::Projected,
+    head::HeadModulation,
+    session::{Stack, StackSession},
+    streams::Streams,
 };
-use crate::{Refinement, Session};
+use crate::{Constants, Refinement, Session};
 
-/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
+/// What a session has for all scales.
+pub(crate) struct Prepared {
+    /// The embeddings of the scales' numbers, `[1, 1, width]` each.
+    levels: Vec<Tensor<3>>,
+    /// The turns of the texts' rows.
+    texts: Tensor<4>,
+    images: rope::OfImages,
+}
+
+impl Stack for Hart {
+    type Start = Start;
+    type Block = Option<Modulation>;
+    type Prepared = Prepared;
+    /// `[rows, positions, 2, head width]`.
+    type Turns = Tensor<4>;
+
+    const START: &'static str = "text";
+
+    fn depth(&self) -> usize {
+        self.config.depth
+    }
+
+    fn condition(&self, rows: &[&ConditionRows]) -> Result<Conditioning> {
+        Ok(self.condition_on(Texts::of(rows.iter().copied(), &self.config)?))
+    }
+
+    fn prepare(&self, start: &Start) -> Prepared {
+        let Self { config, embedding, .. } = self;
+        let (width, device) = (config.head_width(), embedding.device());
+        Prepared {
+            levels: embedding.levels(config.schedule.len()),
+            texts: rope::of_texts(&start.texts.positions(), width, &device),
+            images: rope::OfImages::new(&start.ends, &config.schedule, width, &device),
+        }
+    }
+
+    fn first(&self, start: &Start, prepared: &Prepared) -> Tensor<3> {
+        start.texts.rows.clone() + prepared.levels[0].clone()
+    }
+
+    fn later(&self, features: Tensor<3>, k: usize, prepared: &Prepared) -> Tensor<3> {
+        self.embedding.words(features) + prepared.levels[k].clone()
+    }
+
+    fn turns(&self, start: &Start, prepared: &Prepared, k: usize) -> Tensor<4> {
+        match k {
+            0 => prepared.texts.clone(),
+            k => prepared.images.at(&start.ends, k),
+        }
+    }
+
+    fn turns_of(turns: &Tensor<4>, all: &Streams, some: &Streams) -> Tensor<4> {
+        all.take(turns.clone(), some)
+    }
+
+    fn turned(projected: Projected, turns: &Tensor<4>) -> Projected {
+        projected.turned_by_halves(turns)
+    }
+
+    fn block(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        modulation: &Option<Modulation>,
+        attend: impl FnOnce(Projected) -> Tensor<3>,
+    ) -> Tensor<3> {
+        self.blocks[i].forward(x, modulation.clone(), attend)
+    }
+
+    /// At scale 0 the last row, padding or not, predicts the first token.
+    fn read(&self, x: Tensor<3>, k: usize) -> Tensor<3> {
+        let context = self.config.context;
+        if k == 0 { x.slice_dim(1, context - 1..context) } else { x }
+    }
+
+    fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3> {
+        self.head.forward(x, head)
+    }
+}
+
+/// The generation of one batch: the rows of all streams are stacked, and the residual is drawn at the end.
 pub(super) struct HartSession<'a> {
     model: &'a Hart,
-    plan: PassPlan,
-    batch: usize,
-    /// The next scale.
-    scale: usize,
-    /// The streams whose rows are stacked now.
-    running: Streams,
-    conditioning: Conditioning,
-    /// One a block.
-    caches: Vec<Cache>,
+    stack: StackSession<'a, Hart>,
     /// The last block's output at the last scale, for the residual: `[rows, h·w, width]`.
     hidden: Option<Tensor<3>>,
 }
 
 impl<'a> HartSession<'a> {
     pub(super) fn start(model: &'a Hart, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
-        check(plan, model.config.schedule.len(), model.config.depth)?;
-        let running = Streams::of(plan.run(0), conditions.batch());
-        let texts = Texts::of(running.conditions(conditions)?, &model.config)?;
-        Ok(Self::new(model, model.condition(texts), running, conditions.batch(), plan))
+        Ok(Self::of(model, StackSession::start(model, conditions, plan)?))
     }
 
-    /// The same from what was made of all sides of a batch.
-    pub(super) fn sharing(
+    pub(super) fn start_with(
         model: &'a Hart,
-        of_sides: &OfSides,
-        batch: usize,
+        constants: &Constants,
+        conditions: &BatchConditions,
         plan: &PassPlan,
     ) -> Result<Self> {
-        check(plan, model.config.schedule.len(), model.config.depth)?;
-        let running = Streams::of(plan.run(0), batch);
-        let conditioning = match running.ranges_in(&of_sides.sides)? {
-            Some(ranges) => of_sides.conditioning.pick(&ranges, |_| ranges.clone()),
-            None => of_sides.conditioning.clone(),
-        };
-        Ok(Self::new(model, conditioning, running, batch, plan))
+        Ok(Self::of(model, StackSession::start_with(model, constants, conditions, plan)?))
     }
 
-    fn new(
-        model: &'a Hart,
-        conditioning: Conditioning,
-        running: Streams,
-        batch: usize,
-        plan: &PassPlan,
-    ) -> Self {
-        Self {
-            model,
-            plan: plan.clone(),
-            batch,
-            scale: 0,
-            conditioning: conditioning.in_blocks(&running),
-            running,
-            caches: vec![Cache::default(); model.config.depth],
-            hidden: None,
-        }
-    }
-
-    /// Drops the rows of streams that have stopped.
-    fn keep(&mut self, streams: Streams) {
-        if streams == self.running {
-            return;
-        }
-        let ranges = self.running.ranges_of(&streams);
-        let depth = self.model.config.depth;
-        self.conditioning = self
-            .conditioning
-            .pick(&ranges, |i| self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i)));
-        for (i, cache) in self.caches.iter_mut().enumerate() {
-            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
-        }
-        self.running = streams;
-    }
-
-    /// The input of the first block at scale `k`, `[rows, positions, width]`: at scale 0 the texts' rows.
-    fn embed(&self, input: Option<Tensor<3>>, k: usize) -> Result<Tensor<3>> {
-        let embedding = &self.model.embedding;
-        let Some(input) = input else {
-            if k == 0 {
-                return Ok(self.conditioning.texts.rows.clone() + embedding.level(0));
-            }
-            return Err(Error::Unsupported(format!("scale {k} needs the features of the scales before it")));
-        };
-        if k == 0 {
-            return Err(Error::Unsupported("scale 0 starts from the text and takes no features".into()));
-        }
-        let positions = self.model.config.schedule.grid(k).positions();
-        let expected = [self.batch, positions, self.model.config.feature_channels];
-        if input.dims() != expected {
-            return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
-        }
-        // The streams differ only in modulation, positions and cache.
-        Ok(self.running.repeat(embedding.words(input) + embedding.level(k)))
-    }
-
-    /// The turns of scale `k`'s rows, `[rows, positions, 2, head width]`.
-    fn turns(&self, k: usize) -> Tensor<4> {
-        let Hart { config, embedding, .. } = self.model;
-        let (width, device) = (config.head_width(), embedding.device());
-        match k {
-            0 => rope::of_texts(&self.conditioning.texts.positions(), width, &device),
-            k => {
-                let (grid, last) = (config.schedule.grid(k), config.schedule.last());
-                rope::of_images(&self.conditioning.ends, grid, last, width, &device)
-            }
-        }
+    fn of(model: &'a Hart, stack: StackSession<'a, Hart>) -> Self {
+        Self { model, stack, hidden: None }
     }
 
     /// The next scale; `watch` receives the input of the first block, then the output of each block.
     fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
-        let k = self.scale;
-        let Hart { config, blocks, .. } = self.model;
-        if k >= config.schedule.len() {
-            return Err(Error::Unsupported(format!("all {} scales are done", config.schedule.len())));
-        }
-        let last = k + 1 == config.schedule.len();
-        let run = self.plan.run(k);
-        if run.is_empty() {
-            return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
-        }
-        self.keep(Streams::of(run, self.batch));
-        let mut x = self.embed(input, k)?;
-        self.scale += 1;
-        watch(&x);
-        let turns = self.turns(k);
-        for (i, block) in blocks.iter().enumerate() {
-            let cache = &mut self.caches[i];
-            let layer = config.depth - i;
-            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
-            if inside.len() > 0 {
-                let rows = self.running.take(x.clone(), &inside);
-                let turns = self.running.take(turns.clone(), &inside);
-                let out = block.forward(rows, self.conditioning.blocks[i].clone(), |projected| {
-                    attend(cache, projected.turned_by_halves(&turns), &inside, &attending, !last)
-                });
-                x = self.running.put(x, &inside, out);
+        let last = self.stack.scale + 1 == self.model.config.schedule.len();
+        let keeps = last && self.model.residual.is_some();
+        let hidden = &mut self.hidden;
+        self.stack.run(input, |x| {
+            watch(x);
+            if keeps {
+                *hidden = Some(x.clone());
             }
-            x = self.running.mix(x, layer, k);
-            watch(&x);
-        }
-        if last && self.model.residual.is_some() {
-            self.hidden = Some(x.clone());
-        }
-
-        let wanted = self.plan.wanted(k);
-        if wanted.is_empty() {
-            return Ok(PassLogits::new());
-        }
-        if k == 0 {
-            // The last row predicts the first token, padding or not.
-            x = x.slice_dim(1, config.context - 1..config.context);
-        }
-        let ranges = self.running.ranges_of_passes(wanted);
-        let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
-        let values = self.model.head.forward(picked(x, ranges.as_deref()), head);
-        filed(&values, wanted, self.batch, config.schedule.grid(k), Alphabet::codes(config.vocabulary))
+        })
     }
 
     /// The hidden states of the conditional side at the last scale with the embedded codes, and those of the
@@ -184,14 +148,15 @@ impl<'a> HartSession<'a> {
             Error::Unsupported("the residual of the last scale needs its hidden states: step first".into())
         })?;
         let words = self.model.embedding.words(codes.clone());
-        if words.dims()[..2] != [self.batch, hidden.dims()[1]] {
-            let expected = format!("[{}, {}, channels]", self.batch, hidden.dims()[1]);
+        if words.dims()[..2] != [self.stack.batch, hidden.dims()[1]] {
+            let expected = format!("[{}, {}, channels]", self.stack.batch, hidden.dims()[1]);
             return Err(Error::shape("the codes of the last scale", expected, &codes.dims()));
         }
         let z = |range| residual.normed(hidden.clone().slice_dim(0, range) + words.clone());
-        let given = self.running.rows_of(&Pass::CONDITIONAL);
-        let given = given.or_else(|| self.running.rows_on(PassCondition::Given)).unwrap_or(0..self.batch);
-        let negative = self.running.rows_of(&Pass::UNCONDITIONAL).filter(|_| residual.cfg() != 0.0);
+        let given = self.stack.running.rows_of(&Pass::CONDITIONAL);
+        let given =
+            given.or_else(|| self.stack.running.rows_on(PassCondition::Given)).unwrap_or(0..self.stack.batch);
+        let negative = self.stack.running.rows_of(&Pass::UNCONDITIONAL).filter(|_| residual.cfg() != 0.0);
         Ok(Some((z(given), negative.map(z))))
     }
 }
@@ -243,7 +208,12 @@ mod tests {
             let reference = reference(&format!("{group}/reference.safetensors"));
             let model = model(group, &Device::flex());
             let conditions = conditions(&reference);
-            let context = model.of_sides(&conditions).unwrap().conditioning.texts.rows;
+            let context = crate::transformer::session::of_sides(&model, &conditions)
+                .unwrap()
+                .conditioning
+                .start
+                .texts
+                .rows;
             assert_close(&context, &reference.tensor("context"), 1e-5, "context");
             let t = list(&reference, "cfg_t");
             let mut session = HartSession::start(&model, &conditions, &both()).unwrap();

@@ -3,7 +3,7 @@ use nextscale_core::{ConditionRows, Result};
 
 use super::{
     context::Texts,
-    model::{Conditioning, Hart},
+    model::{Conditioning, Hart, Start},
     rope,
 };
 use crate::transformer::{
@@ -25,18 +25,21 @@ impl Hart {
         let config = &self.config;
         let scales =
             scales_of(&config.schedule, features.dims(), conditions.batch(), config.feature_channels)?;
-        let Conditioning { texts, ends, blocks, head } = self.condition(Texts::of([conditions], config)?);
+        let Conditioning { start, blocks, head } = self.condition_on(Texts::of([conditions], config)?);
+        let Start { texts, ends } = start;
         let (device, width) = (features.device(), config.head_width());
-        let mut x = vec![texts.rows.clone() + self.embedding.level(0)];
+        let levels = self.embedding.levels(scales);
+        let mut x = vec![texts.rows.clone() + levels[0].clone()];
         let mut turns = vec![rope::of_texts(&texts.positions(), width, &device)];
+        let of_images = rope::OfImages::new(&ends, &config.schedule, width, &device);
         // Where each scale's rows end; a position sees its own scale and all earlier ones.
         let mut bounds = vec![config.context];
         let mut start = 0;
         for k in 1..scales {
             let grid = config.schedule.grid(k);
             let part = features.clone().slice_dim(1, start..start + grid.positions());
-            x.push(self.embedding.words(part) + self.embedding.level(k));
-            turns.push(rope::of_images(&ends, grid, config.schedule.last(), width, &device));
+            x.push(self.embedding.words(part) + levels[k].clone());
+            turns.push(of_images.at(&ends, k));
             start += grid.positions();
             bounds.push(config.context + start);
         }

@@ -1,193 +1,95 @@
 use burn::tensor::Tensor;
-use nextscale_core::{BatchConditions, Error, PassLogits, PassPlan, Result};
+use nextscale_core::{ConditionRows, Result};
 
 use super::{
-    model::{Conditioning, Infinity, OfSides},
+    model::{Conditioning, Infinity},
     rope,
-    text::ragged,
+    text::{Attended, ragged},
 };
-use crate::Session;
 use crate::transformer::{
-    rows::{Cache, pick},
-    seeing::attend,
-    streams::{Streams, check, filed, picked},
+    adaln::Modulation,
+    attention::Projected,
+    head::HeadModulation,
+    session::{Stack, StackSession},
+    streams::Streams,
 };
 
-/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
-pub(super) struct InfinitySession<'a> {
-    model: &'a Infinity,
-    plan: PassPlan,
-    batch: usize,
-    /// The next scale.
-    scale: usize,
-    /// The streams whose rows are stacked now.
-    running: Streams,
-    conditioning: Conditioning,
-    /// One a block.
-    caches: Vec<Cache>,
-    /// The rotations of all scales, concatenated, so that nothing is copied to the device between scales.
-    turns: Tensor<2>,
-}
+/// The generation of one batch.
+pub(super) type InfinitySession<'a> = StackSession<'a, Infinity>;
 
-impl<'a> InfinitySession<'a> {
-    pub(super) fn start(model: &'a Infinity, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
-        check(plan, model.config.schedule.len(), model.config.depth)?;
-        let running = Streams::of(plan.run(0), conditions.batch());
-        let rows = ragged(running.conditions(conditions)?, model.config.text_width)?;
-        Ok(Self::new(model, model.condition(rows), running, conditions.batch(), plan))
+impl Stack for Infinity {
+    type Start = Tensor<2>;
+    type Block = (Modulation, Attended);
+    /// The rotations of all scales, concatenated.
+    type Prepared = Tensor<2>;
+    type Turns = Tensor<2>;
+
+    const START: &'static str = "text";
+
+    fn depth(&self) -> usize {
+        self.config.depth
     }
 
-    /// The same, from the conditioning of all sides of a batch.
-    pub(super) fn sharing(
-        model: &'a Infinity,
-        of_sides: &OfSides,
-        batch: usize,
-        plan: &PassPlan,
-    ) -> Result<Self> {
-        check(plan, model.config.schedule.len(), model.config.depth)?;
-        let running = Streams::of(plan.run(0), batch);
-        let conditioning = match running.ranges_in(&of_sides.sides)? {
-            Some(ranges) => of_sides.conditioning.pick(&ranges),
-            None => of_sides.conditioning.clone(),
-        };
-        Ok(Self::new(model, conditioning, running, batch, plan))
+    fn condition(&self, rows: &[&ConditionRows]) -> Result<Conditioning> {
+        Ok(self.condition_on(ragged(rows.iter().copied(), self.config.text_width)?))
     }
 
-    fn new(
-        model: &'a Infinity,
-        conditioning: Conditioning,
-        running: Streams,
-        batch: usize,
-        plan: &PassPlan,
-    ) -> Self {
-        let conditioning = conditioning.in_blocks(&running);
-        let config = &model.config;
-        let device = conditioning.texts.device();
-        let turns = rope::table(config.schedule.grids(), config.positions, config.head_width(), &device);
-        Self {
-            model,
-            plan: plan.clone(),
-            batch,
-            scale: 0,
-            running,
-            conditioning,
-            caches: vec![Cache::default(); model.config.depth],
-            turns,
-        }
+    fn prepare(&self, texts: &Tensor<2>) -> Tensor<2> {
+        let config = &self.config;
+        rope::table(config.schedule.grids(), config.positions, config.head_width(), &texts.device())
     }
 
-    /// Drops the rows of streams that have stopped.
-    fn keep(&mut self, streams: Streams) {
-        if streams == self.running {
-            return;
-        }
-        let ranges = self.running.ranges_of(&streams);
-        let Conditioning { texts, blocks, head } = self.conditioning.clone();
-        let depth = blocks.len();
-        let blocks = blocks.into_iter().enumerate().map(|(i, (modulation, text))| {
-            let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
-            // A block that no stream runs any longer reads nothing.
-            if ranges.is_empty() {
-                return (modulation, text);
-            }
-            (modulation.map(|part| pick(part, &ranges)), text.pick(&ranges))
-        });
-        self.conditioning = Conditioning {
-            texts: pick(texts, &ranges),
-            blocks: blocks.collect(),
-            head: head.map(|part| pick(part, &ranges)),
-        };
-        for (i, cache) in self.caches.iter_mut().enumerate() {
-            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
-        }
-        self.running = streams;
+    fn first(&self, texts: &Tensor<2>, _: &Tensor<2>) -> Tensor<3> {
+        self.embedding.start(texts.clone())
     }
 
-    /// The input of the first block at scale `k`, `[rows, h·w, width]`.
-    fn embed(&self, input: Option<Tensor<3>>, k: usize) -> Result<Tensor<3>> {
-        let Some(input) = input else {
-            if k == 0 {
-                return Ok(self.model.embedding.start(self.conditioning.texts.clone()));
-            }
-            return Err(Error::Unsupported(format!("scale {k} needs the features of the scales before it")));
-        };
-        if k == 0 {
-            return Err(Error::Unsupported("scale 0 starts from the text and takes no features".into()));
-        }
-        let positions = self.model.config.schedule.grid(k).positions();
-        let expected = [self.batch, positions, self.model.config.bits];
-        if input.dims() != expected {
-            return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
-        }
-        let x = self.model.embedding.features(input, k);
-        // The streams differ only in modulation, text and cache.
-        Ok(self.running.repeat(x))
+    fn later(&self, features: Tensor<3>, k: usize, _: &Tensor<2>) -> Tensor<3> {
+        self.embedding.features(features, k)
     }
 
-    /// The next scale; `watch` receives the input of the first block, then the output of each block.
-    fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
-        let k = self.scale;
-        let config = &self.model.config;
-        if k >= config.schedule.len() {
-            return Err(Error::Unsupported(format!("all {} scales are done", config.schedule.len())));
-        }
-        let grid = config.schedule.grid(k);
-        let last = k + 1 == config.schedule.len();
-        let run = self.plan.run(k);
-        if run.is_empty() {
-            return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
-        }
-        self.keep(Streams::of(run, self.batch));
-        let mut x = self.embed(input, k)?;
-        self.scale += 1;
-        watch(&x);
-        let before = config.schedule.grids()[..k].iter().map(|grid| grid.positions()).sum();
-        let turns = self.turns.clone().narrow(0, before, grid.positions());
-        for (i, block) in self.model.blocks.iter().enumerate() {
-            let (modulation, text) = &self.conditioning.blocks[i];
-            let cache = &mut self.caches[i];
-            let layer = config.depth - i;
-            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
-            if inside.len() > 0 {
-                let rows = self.running.take(x.clone(), &inside);
-                let out = block.forward(rows, modulation.clone(), text, |projected| {
-                    attend(cache, projected.turned(&turns), &inside, &attending, !last)
-                });
-                x = self.running.put(x, &inside, out);
-            }
-            x = self.running.mix(x, layer, k);
-            watch(&x);
-        }
-
-        let wanted = self.plan.wanted(k);
-        if wanted.is_empty() {
-            return Ok(PassLogits::new());
-        }
-        let ranges = self.running.ranges_of_passes(wanted);
-        let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
-        let values = self.model.head.forward(picked(x, ranges.as_deref()), head);
-        filed(&values, wanted, self.batch, grid, config.alphabet())
+    fn turns(&self, _: &Tensor<2>, all: &Tensor<2>, k: usize) -> Tensor<2> {
+        let schedule = &self.config.schedule;
+        all.clone().narrow(0, schedule.offset(k), schedule.grid(k).positions())
     }
-}
 
-impl Session for InfinitySession<'_> {
-    fn step(&mut self, input: Option<Tensor<3>>) -> Result<PassLogits> {
-        self.run(input, |_| {})
+    /// Those of any row.
+    fn turns_of(turns: &Tensor<2>, _: &Streams, _: &Streams) -> Tensor<2> {
+        turns.clone()
+    }
+
+    fn turned(projected: Projected, turns: &Tensor<2>) -> Projected {
+        projected.turned(turns)
+    }
+
+    fn block(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        (modulation, text): &(Modulation, Attended),
+        attend: impl FnOnce(Projected) -> Tensor<3>,
+    ) -> Tensor<3> {
+        self.blocks[i].forward(x, modulation.clone(), text, attend)
+    }
+
+    fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3> {
+        self.head.forward(x, head)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Bool, Device, TensorData};
-    use nextscale_core::{ConditionRows, Mixing, Pass, PassCondition, Passes, ScaleSchedule};
+    use nextscale_core::{
+        BatchConditions, Mixing, Pass, PassCondition, PassLogits, PassPlan, Passes, ScaleSchedule,
+    };
 
     use super::*;
-    use crate::Backbone;
     use crate::infinity::{
         InfinityConfig, Initialisation,
         fixtures::{Canvas, Reference, assert_close, conditions, given, list, model, reference, schedule},
         text::{Rows, padded},
     };
+    use crate::{Backbone, Session};
 
     const LOGITS: f32 = 5e-4;
     const HIDDEN: f32 = 5e-4;

@@ -65,7 +65,8 @@ impl Infinity {
     ) -> Result<Tensor<3>> {
         let config = &self.config;
         let scales = scales_of(&config.schedule, features.dims(), conditions.batch(), config.bits)?;
-        let Conditioning { texts, blocks, head } = self.condition(padded(conditions, config.text_width)?);
+        let Conditioning { start: texts, blocks, head } =
+            self.condition_on(padded(conditions, config.text_width)?);
         let mut x = self.teacher_input(features, texts, scales);
         let device = x.device();
         let grids = &config.schedule.grids()[..scales];

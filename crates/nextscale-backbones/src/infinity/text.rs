@@ -10,6 +10,7 @@ use nextscale_kernels::packed::Then;
 use super::config::InfinityConfig;
 use crate::transformer::{
     Linear, Named, Weight,
+    conditioning::OfRows,
     keys::{Supply, Value, linear, list_linear},
     ops,
 };
@@ -77,7 +78,7 @@ struct Group {
 /// Keys and values of a batch of texts for one attention call: consecutive texts of equal length form a
 /// group.
 #[derive(Debug, Clone)]
-pub(super) struct Attended {
+pub(crate) struct Attended {
     groups: Vec<Group>,
     mixed: bool,
 }
@@ -163,9 +164,10 @@ impl Attended {
         };
         out.reshape([texts, positions, heads * width])
     }
+}
 
-    /// The texts of these ranges, in their order.
-    pub fn pick(&self, ranges: &[Range<usize>]) -> Self {
+impl OfRows for Attended {
+    fn pick(&self, ranges: &[Range<usize>]) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for text in ranges.iter().cloned().flatten() {
             let Some(group) = self.groups.iter().find(|group| group.texts.contains(&text)) else { continue };

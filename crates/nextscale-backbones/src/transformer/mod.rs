@@ -3,6 +3,7 @@
 
 pub(crate) mod adaln;
 pub(crate) mod attention;
+pub(crate) mod conditioning;
 pub(crate) mod feed_forward;
 pub(crate) mod fresh;
 pub(crate) mod head;
@@ -14,6 +15,7 @@ pub(crate) mod ops;
 pub(crate) mod rows;
 pub(crate) mod seeing;
 pub(crate) mod sequence;
+pub(crate) mod session;
 pub(crate) mod stored;
 pub(crate) mod streams;
 pub(crate) mod to_train;

@@ -2,7 +2,10 @@ use burn::tensor::Device;
 use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
 use super::{model::Var, session::VarSession};
-use crate::{Backbone, Constants, Session, transformer::streams::fits};
+use crate::{
+    Backbone, Constants, Session,
+    transformer::{session::of_sides, streams::fits},
+};
 
 impl Backbone for Var {
     fn schedule(&self) -> &ScaleSchedule {
@@ -39,7 +42,7 @@ impl Backbone for Var {
     }
 
     fn constants(&self, conditions: &BatchConditions) -> Result<Constants> {
-        Ok(Constants::new(self.of_sides(conditions)?))
+        Ok(Constants::new(of_sides(self, conditions)?))
     }
 
     fn start_with(
@@ -48,9 +51,6 @@ impl Backbone for Var {
         conditions: &BatchConditions,
         plan: &PassPlan,
     ) -> Result<Box<dyn Session + '_>> {
-        match constants.get() {
-            Some(of_sides) => Ok(Box::new(VarSession::sharing(self, of_sides, conditions.batch(), plan)?)),
-            None => self.start(conditions, plan),
-        }
+        Ok(Box::new(VarSession::start_with(self, constants, conditions, plan)?))
     }
 }

@@ -1,180 +1,79 @@
 use burn::tensor::Tensor;
-use nextscale_core::{Alphabet, BatchConditions, Error, PassLogits, PassPlan, Result};
+use nextscale_core::{ConditionRows, Result};
 
-use super::{
-    conditioning::{Conditioning, OfSides},
-    model::Var,
-};
-use crate::Session;
+use super::{conditioning::Conditioning, model::Var};
 use crate::transformer::{
     adaln::Modulation,
-    rows::{Cache, pick},
-    seeing::attend,
-    streams::{Streams, check, filed, picked},
+    attention::Projected,
+    head::HeadModulation,
+    session::{Stack, StackSession},
+    streams::Streams,
 };
 
-/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
-pub(super) struct VarSession<'a> {
-    model: &'a Var,
-    plan: PassPlan,
-    batch: usize,
-    /// The next scale.
-    scale: usize,
-    /// The streams whose rows are stacked now.
-    running: Streams,
-    conditioning: Conditioning,
-    /// One a block.
-    caches: Vec<Cache>,
-}
+/// The generation of one batch.
+pub(super) type VarSession<'a> = StackSession<'a, Var>;
 
-impl<'a> VarSession<'a> {
-    pub(super) fn start(model: &'a Var, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
-        check(plan, model.config.schedule.len(), model.config.depth)?;
-        let running = Streams::of(plan.run(0), conditions.batch());
-        let mut rows = Vec::new();
-        for side in running.conditions(conditions)? {
-            rows.extend(model.class_rows(side)?);
-        }
-        Ok(Self::new(model, model.condition(&rows), running, conditions.batch(), plan))
+impl Stack for Var {
+    type Start = Tensor<2>;
+    type Block = Modulation;
+    type Prepared = ();
+    type Turns = ();
+
+    const START: &'static str = "condition";
+
+    fn depth(&self) -> usize {
+        self.config.depth
     }
 
-    /// The same, from the conditioning of all sides of a batch.
-    pub(super) fn sharing(model: &'a Var, of_sides: &OfSides, batch: usize, plan: &PassPlan) -> Result<Self> {
-        check(plan, model.config.schedule.len(), model.config.depth)?;
-        let running = Streams::of(plan.run(0), batch);
-        let conditioning = match running.ranges_in(&of_sides.sides)? {
-            Some(ranges) => of_sides.conditioning.pick(&ranges),
-            None => of_sides.conditioning.clone(),
-        };
-        Ok(Self::new(model, conditioning, running, batch, plan))
+    fn condition(&self, rows: &[&ConditionRows]) -> Result<Conditioning> {
+        let mut classes = Vec::new();
+        for side in rows {
+            classes.extend(self.class_rows(side)?);
+        }
+        Ok(self.condition_on(&classes))
     }
 
-    fn new(
-        model: &'a Var,
-        conditioning: Conditioning,
-        running: Streams,
-        batch: usize,
-        plan: &PassPlan,
-    ) -> Self {
-        Self {
-            model,
-            plan: plan.clone(),
-            batch,
-            scale: 0,
-            conditioning: conditioning.in_blocks(&running),
-            running,
-            caches: vec![Cache::default(); model.config.depth],
-        }
+    fn prepare(&self, _: &Tensor<2>) {}
+
+    fn first(&self, classes: &Tensor<2>, (): &()) -> Tensor<3> {
+        self.embedding.start(classes.clone(), &self.config.schedule)
     }
 
-    /// Drops the rows of streams that have stopped.
-    fn keep(&mut self, streams: Streams) {
-        if streams == self.running {
-            return;
-        }
-        let ranges = self.running.ranges_of(&streams);
-        let Conditioning { classes, blocks, head } = self.conditioning.clone();
-        let depth = blocks.len();
-        let in_block = |(i, block): (usize, Modulation)| {
-            let ranges = self.running.in_block(depth - i).ranges_of(&streams.in_block(depth - i));
-            // A block that no stream runs any longer reads nothing.
-            if ranges.is_empty() {
-                return block;
-            }
-            block.map(|part| pick(part, &ranges))
-        };
-        self.conditioning = Conditioning {
-            classes: pick(classes, &ranges),
-            blocks: blocks.into_iter().enumerate().map(in_block).collect(),
-            head: head.map(|part| pick(part, &ranges)),
-        };
-        for (i, cache) in self.caches.iter_mut().enumerate() {
-            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
-        }
-        self.running = streams;
+    fn later(&self, features: Tensor<3>, k: usize, (): &()) -> Tensor<3> {
+        self.embedding.features(features, &self.config.schedule, k)
     }
 
-    /// The input of the first block at scale `k`, `[rows, h·w, width]`.
-    fn embed(&self, input: Option<Tensor<3>>, k: usize) -> Result<Tensor<3>> {
-        let schedule = &self.model.config.schedule;
-        let Some(input) = input else {
-            if k == 0 {
-                return Ok(self.model.embedding.start(self.conditioning.classes.clone(), schedule));
-            }
-            return Err(Error::Unsupported(format!("scale {k} needs the features of the scales before it")));
-        };
-        if k == 0 {
-            return Err(Error::Unsupported("scale 0 starts from the condition and takes no features".into()));
-        }
-        let expected = [self.batch, schedule.grid(k).positions(), self.model.config.feature_channels];
-        if input.dims() != expected {
-            return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
-        }
-        let x = self.model.embedding.features(input, schedule, k);
-        // The streams differ only in modulation and cache.
-        Ok(self.running.repeat(x))
+    fn turns(&self, _: &Tensor<2>, (): &(), _: usize) {}
+
+    fn turns_of((): &(), _: &Streams, _: &Streams) {}
+
+    fn turned(projected: Projected, (): &()) -> Projected {
+        projected
     }
-}
 
-impl Session for VarSession<'_> {
-    fn step(&mut self, input: Option<Tensor<3>>) -> Result<PassLogits> {
-        self.run(input, |_| {})
+    fn block(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        modulation: &Modulation,
+        attend: impl FnOnce(Projected) -> Tensor<3>,
+    ) -> Tensor<3> {
+        self.blocks[i].forward(x, modulation.clone(), attend)
     }
-}
 
-impl VarSession<'_> {
-    /// The next scale; `watch` receives the input of the first block, then the output of each block.
-    fn run(&mut self, input: Option<Tensor<3>>, mut watch: impl FnMut(&Tensor<3>)) -> Result<PassLogits> {
-        let k = self.scale;
-        let schedule = &self.model.config.schedule;
-        if k >= schedule.len() {
-            return Err(Error::Unsupported(format!("all {} scales are done", schedule.len())));
-        }
-        let grid = schedule.grid(k);
-        let last = k + 1 == schedule.len();
-        let run = self.plan.run(k);
-        if run.is_empty() {
-            return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
-        }
-        self.keep(Streams::of(run, self.batch));
-        let mut x = self.embed(input, k)?;
-        self.scale += 1;
-        watch(&x);
-        for (i, block) in self.model.blocks.iter().enumerate() {
-            let (modulation, cache) = (&self.conditioning.blocks[i], &mut self.caches[i]);
-            let layer = self.model.config.depth - i;
-            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
-            if inside.len() > 0 {
-                let rows = self.running.take(x.clone(), &inside);
-                let out = block.forward(rows, modulation.clone(), |projected| {
-                    attend(cache, projected, &inside, &attending, !last)
-                });
-                x = self.running.put(x, &inside, out);
-            }
-            x = self.running.mix(x, layer, k);
-            watch(&x);
-        }
-
-        let wanted = self.plan.wanted(k);
-        if wanted.is_empty() {
-            return Ok(PassLogits::new());
-        }
-        let ranges = self.running.ranges_of_passes(wanted);
-        let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
-        let values = self.model.head.forward(picked(x, ranges.as_deref()), head);
-        let alphabet = Alphabet::codes(self.model.config.vocabulary);
-        filed(&values, wanted, self.batch, grid, alphabet)
+    fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3> {
+        self.head.forward(x, head)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use nextscale_core::{Condition, Passes, ScaleSchedule};
+    use nextscale_core::{Condition, PassPlan, Passes, ScaleSchedule};
 
     use super::*;
     use crate::{
-        Backbone, prepare,
+        Backbone, Session, prepare,
         var::fixtures::{Reference, assert_close, labels, model, reference},
     };
 

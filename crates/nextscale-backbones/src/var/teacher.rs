@@ -30,8 +30,8 @@ impl Var {
         let (batch, channels) = (conditions.batch(), self.config.feature_channels);
         let scales = scales_of(&self.config.schedule, features.dims(), batch, channels)?;
         let rows = self.class_rows(conditions)?;
-        let Conditioning { classes, blocks, head } = self.condition(&rows);
-        let mut x = self.teacher_input(features, classes, scales);
+        let Conditioning { start, blocks, head } = self.condition_on(&rows);
+        let mut x = self.teacher_input(features, start, scales);
         // A position sees its own scale and all earlier ones.
         let schedule = ScaleSchedule::new(self.config.schedule.grids()[..scales].to_vec())?;
         let length = schedule.positions();

@@ -82,10 +82,15 @@ impl ResidualNet {
         self.condition.forward(z)
     }
 
-    /// From x `[rows, positions, channels]` at a noise level, and what its hidden states say: `[rows,
-    /// positions, 2·channels]`, the noise before the variance.
-    pub(super) fn forward(&self, x: Tensor<3>, time: usize, conditioned: Tensor<3>) -> Tensor<3> {
-        let y = ops::silu(conditioned + self.time.forward(time));
+    /// The embeddings of noise levels, `[1, 1, width]` each.
+    pub(super) fn times(&self, levels: impl ExactSizeIterator<Item = usize>) -> Vec<Tensor<3>> {
+        self.time.forward(levels)
+    }
+
+    /// From x `[rows, positions, channels]` at a noise level with this embedding, and what its hidden states
+    /// say: `[rows, positions, 2·channels]`, the noise before the variance.
+    pub(super) fn forward(&self, x: Tensor<3>, time: Tensor<3>, conditioned: Tensor<3>) -> Tensor<3> {
+        let y = ops::silu(conditioned + time);
         let h = self.input.forward(x);
         let h = self.blocks.iter().fold(h, |h, block| block.forward(h, y.clone()));
         let [shift, scale] = parts(self.modulator.forward(y));

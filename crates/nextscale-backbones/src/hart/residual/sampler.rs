@@ -69,10 +69,11 @@ impl ResidualHead {
         let stacked = std::iter::once(given).chain(negative).collect();
         let conditioned = self.net.conditioned(Tensor::cat(stacked, 0));
         let schedule = DiffusionSchedule::new(self.config.steps);
+        let times = self.net.times(schedule.steps().iter().map(|step| step.time));
         let mut x = drawn(0);
         for (taken, (i, step)) in schedule.steps().iter().enumerate().rev().enumerate() {
             let input = if guides { Tensor::cat(vec![x.clone(); 2], 0) } else { x.clone() };
-            let out = self.net.forward(input, step.time, conditioned.clone());
+            let out = self.net.forward(input, times[i].clone(), conditioned.clone());
             let part = |side: usize, from: usize| {
                 out.clone().slice_dim(0, side * rows..(side + 1) * rows).slice_dim(2, from..from + channels)
             };

@@ -1,0 +1,239 @@
+//! The generation of one batch by a transformer whose rows are stacked: what is the same for all families.
+
+use burn::tensor::Tensor;
+use nextscale_core::{BatchConditions, ConditionRows, Error, PassLogits, PassPlan, Result};
+
+use super::attention::Projected;
+use super::conditioning::{Conditioning, OfRows, OfSides};
+use super::head::HeadModulation;
+use super::rows::Cache;
+use super::seeing::attend;
+use super::streams::{Streams, check, filed, picked};
+use crate::{Backbone, Constants, Session};
+
+/// A transformer that runs a stack of rows, block by block. The methods of one scale are called in the order
+/// in which they stand here.
+pub(crate) trait Stack: Backbone {
+    /// What scale 0 starts from.
+    type Start: OfRows + Send + Sync + 'static;
+    /// What a block reads.
+    type Block: OfRows + Send + Sync + 'static;
+    /// What a session has for all scales, so that nothing is copied to the device between them.
+    type Prepared;
+    /// The rotations of a scale's queries and keys.
+    type Turns;
+
+    /// Where scale 0 starts from, for messages: "text".
+    const START: &'static str;
+
+    /// The number of blocks.
+    fn depth(&self) -> usize;
+
+    /// What rows under these conditions, one set after the other, read.
+    ///
+    /// # Errors
+    /// If they are of another kind or shape than the model's.
+    fn condition(&self, rows: &[&ConditionRows]) -> Result<Conditioning<Self::Start, Self::Block>>;
+
+    /// What a session has for all scales.
+    fn prepare(&self, start: &Self::Start) -> Self::Prepared;
+
+    /// The input of the first block at scale 0, `[rows, positions, width]`.
+    fn first(&self, start: &Self::Start, prepared: &Self::Prepared) -> Tensor<3>;
+
+    /// That of a later scale from the features of earlier ones `[batch, h·w, channels]`, the same for every
+    /// stream.
+    fn later(&self, features: Tensor<3>, k: usize, prepared: &Self::Prepared) -> Tensor<3>;
+
+    /// The rotations at scale `k`.
+    fn turns(&self, start: &Self::Start, prepared: &Self::Prepared, k: usize) -> Self::Turns;
+
+    /// Those of the rows of `some` among `all`.
+    fn turns_of(turns: &Self::Turns, all: &Streams, some: &Streams) -> Self::Turns;
+
+    /// Queries and keys with their rotations.
+    fn turned(projected: Projected, turns: &Self::Turns) -> Projected;
+
+    /// Block `i`, whose attention is `attend`.
+    fn block(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        block: &Self::Block,
+        attend: impl FnOnce(Projected) -> Tensor<3>,
+    ) -> Tensor<3>;
+
+    /// The positions of the last block's output at scale `k` that give logits: by default all.
+    fn read(&self, x: Tensor<3>, k: usize) -> Tensor<3> {
+        let _ = k;
+        x
+    }
+
+    /// Their logits, `[rows, h·w, channels]`.
+    fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3>;
+}
+
+/// The conditioning of every side that was prepared.
+///
+/// # Errors
+/// As [`Stack::condition`].
+pub(crate) fn of_sides<M: Stack>(
+    model: &M,
+    conditions: &BatchConditions,
+) -> Result<OfSides<M::Start, M::Block>> {
+    let sides: Vec<_> = conditions.sides().collect();
+    let rows = sides.iter().map(|&side| conditions.rows(side)).collect::<Result<Vec<_>>>()?;
+    Ok(OfSides { conditioning: model.condition(&rows)?, sides })
+}
+
+/// The generation of one batch: the rows of all streams are stacked, `batch` rows each.
+pub(crate) struct StackSession<'a, M: Stack> {
+    model: &'a M,
+    plan: PassPlan,
+    pub(crate) batch: usize,
+    /// The next scale.
+    pub(crate) scale: usize,
+    /// The streams whose rows are stacked now.
+    pub(crate) running: Streams,
+    conditioning: Conditioning<M::Start, M::Block>,
+    prepared: M::Prepared,
+    /// One a block.
+    pub(crate) caches: Vec<Cache>,
+}
+
+impl<'a, M: Stack> StackSession<'a, M> {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// If the model cannot read the conditions, or the plan does not fit it.
+    pub(crate) fn start(model: &'a M, conditions: &BatchConditions, plan: &PassPlan) -> Result<Self> {
+        check(plan, model.schedule().len(), model.depth())?;
+        let running = Streams::of(plan.run(0), conditions.batch());
+        let conditioning = model.condition(&running.conditions(conditions)?)?;
+        Ok(Self::new(model, conditioning, running, conditions.batch(), plan))
+    }
+
+    /// The same with the [`Constants`] of these conditions, if they are this model's.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_with(
+        model: &'a M,
+        constants: &Constants,
+        conditions: &BatchConditions,
+        plan: &PassPlan,
+    ) -> Result<Self> {
+        let Some(of_sides) = constants.get::<OfSides<M::Start, M::Block>>() else {
+            return Self::start(model, conditions, plan);
+        };
+        check(plan, model.schedule().len(), model.depth())?;
+        let running = Streams::of(plan.run(0), conditions.batch());
+        Ok(Self::new(model, of_sides.of(&running)?, running, conditions.batch(), plan))
+    }
+
+    fn new(
+        model: &'a M,
+        conditioning: Conditioning<M::Start, M::Block>,
+        running: Streams,
+        batch: usize,
+        plan: &PassPlan,
+    ) -> Self {
+        Self {
+            model,
+            plan: plan.clone(),
+            batch,
+            scale: 0,
+            prepared: model.prepare(&conditioning.start),
+            conditioning: conditioning.in_blocks(&running),
+            running,
+            caches: vec![Cache::default(); model.depth()],
+        }
+    }
+
+    /// Drops the rows of streams that have stopped.
+    fn keep(&mut self, streams: Streams) {
+        if streams == self.running {
+            return;
+        }
+        self.conditioning = self.conditioning.keep(&self.running, &streams);
+        let depth = self.caches.len();
+        for (i, cache) in self.caches.iter_mut().enumerate() {
+            cache.pick(&self.running.attending(depth - i).ranges_of(&streams.attending(depth - i)));
+        }
+        self.running = streams;
+    }
+
+    /// The input of the first block at scale `k`, `[rows, positions, width]`.
+    fn embed(&self, input: Option<Tensor<3>>, k: usize) -> Result<Tensor<3>> {
+        let Some(input) = input else {
+            if k == 0 {
+                return Ok(self.model.first(&self.conditioning.start, &self.prepared));
+            }
+            return Err(Error::Unsupported(format!("scale {k} needs the features of the scales before it")));
+        };
+        if k == 0 {
+            let message = format!("scale 0 starts from the {} and takes no features", M::START);
+            return Err(Error::Unsupported(message));
+        }
+        let positions = self.model.schedule().grid(k).positions();
+        let expected = [self.batch, positions, self.model.input_channels()];
+        if input.dims() != expected {
+            return Err(Error::shape(format!("input of scale {k}"), format!("{expected:?}"), &input.dims()));
+        }
+        // The streams differ only in what they are conditioned on and in their cache.
+        Ok(self.running.repeat(self.model.later(input, k, &self.prepared)))
+    }
+
+    /// The next scale; `watch` receives the input of the first block, then the output of each block.
+    pub(crate) fn run(
+        &mut self,
+        input: Option<Tensor<3>>,
+        mut watch: impl FnMut(&Tensor<3>),
+    ) -> Result<PassLogits> {
+        let (k, model) = (self.scale, self.model);
+        let schedule = model.schedule();
+        if k >= schedule.len() {
+            return Err(Error::Unsupported(format!("all {} scales are done", schedule.len())));
+        }
+        let last = k + 1 == schedule.len();
+        let run = self.plan.run(k);
+        if run.is_empty() {
+            return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
+        }
+        self.keep(Streams::of(run, self.batch));
+        let mut x = self.embed(input, k)?;
+        self.scale += 1;
+        watch(&x);
+        let turns = model.turns(&self.conditioning.start, &self.prepared, k);
+        let depth = self.caches.len();
+        for (i, cache) in self.caches.iter_mut().enumerate() {
+            let layer = depth - i;
+            let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
+            if inside.len() > 0 {
+                let rows = self.running.take(x.clone(), &inside);
+                let turns = M::turns_of(&turns, &self.running, &inside);
+                let out = model.block(i, rows, &self.conditioning.blocks[i], |projected| {
+                    attend(cache, M::turned(projected, &turns), &inside, &attending, !last)
+                });
+                x = self.running.put(x, &inside, out);
+            }
+            x = self.running.mix(x, layer, k);
+            watch(&x);
+        }
+
+        let wanted = self.plan.wanted(k);
+        if wanted.is_empty() {
+            return Ok(PassLogits::new());
+        }
+        let ranges = self.running.ranges_of_passes(wanted);
+        let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
+        let values = model.logits_of(picked(model.read(x, k), ranges.as_deref()), head);
+        filed(&values, wanted, self.batch, schedule.grid(k), model.alphabet())
+    }
+}
+
+impl<M: Stack> Session for StackSession<'_, M> {
+    fn step(&mut self, input: Option<Tensor<3>>) -> Result<PassLogits> {
+        self.run(input, |_| {})
+    }
+}
