@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::ablation::judge::Judges;
+use crate::ablation::judge::{Judge, Judges};
 use crate::ablation::report::Scatters;
 use crate::ablation::{self, Ablation, Options, Progress, Said, Store};
+use crate::burn::tensor::Device;
 use crate::config::{Document, Node};
 use crate::files::write_atomically;
 use crate::pipeline::device::DeviceChoice;
@@ -88,7 +89,8 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
     // Checked before there is a folder, and hours before a measure would miss something.
-    let built = ablation.judges(judges, &DeviceChoice::Cpu.open()?)?;
+    let opened = device.open()?;
+    let built = ablation.judges(judges, &opened)?;
     if scatters != Scatters::default() {
         let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
         let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());
@@ -106,9 +108,11 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         command: Some(command),
     };
     if let Some(worker) = &place.worker {
-        return shard(&ablation, judges, &out, device, (worker, place.stop), &said).map_err(requeued);
+        return shard(&ablation, &built, &out, opened, (worker, place.stop), &said).map_err(requeued);
     }
-    make(&ablation, judges, &Store::open(&out)?, device, &said, &tree, &scatters)
+    let store = Store::open(&out)?;
+    make(&ablation, &built, &store, opened, &said, &tree)?;
+    report::write(&store, judges, device, &scatters)
 }
 
 /// The folder that relative paths in a file are relative to, for another process.
@@ -118,15 +122,14 @@ fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::Run(miette::miette!("cannot find {}: {error}", named.display())))
 }
 
-/// Makes what is missing of a folder, and its report.
+/// Makes what is missing of a folder.
 fn make(
     ablation: &Ablation,
-    judges: &Judges,
+    judges: &[Box<dyn Judge>],
     store: &Store,
-    device: DeviceChoice,
+    device: Device,
     said: &Said,
     tree: &Node,
-    scatters: &Scatters,
 ) -> Result<(), Failure> {
     let stop = Stop::new();
     on_interrupt({
@@ -140,8 +143,7 @@ fn make(
     keep(store, tree, begun, None)?;
     ablation::run(&said.name, ablation, judges, store, options)?;
     bar.finish_and_clear();
-    keep(store, tree, begun, begun.elapsed().ok())?;
-    report::write(store, judges, device, scatters)
+    keep(store, tree, begun, begun.elapsed().ok())
 }
 
 fn shown(bar: &ProgressBar) -> impl FnMut(&Progress) + use<> {
@@ -156,9 +158,9 @@ fn shown(bar: &ProgressBar) -> impl FnMut(&Progress) + use<> {
 /// Makes a worker's share.
 fn shard(
     ablation: &Ablation,
-    judges: &Judges,
+    judges: &[Box<dyn Judge>],
     out: &Path,
-    device: DeviceChoice,
+    device: Device,
     (worker, stop): (&Worker, Stop),
     said: &Said,
 ) -> Result<(), Failure> {
@@ -187,10 +189,13 @@ pub(super) fn merge(
     let tree = Document::parse("ablation.ron", &said.text).map_err(Failure::usage)?;
     let ablation = Ablation::from_node(&tree, &said.folder, registry, judges)?;
     let device: DeviceChoice = said.device.parse()?;
+    let opened = device.open()?;
+    let built = ablation.judges(judges, &opened)?;
     let store = Store::open_for_merge(out)?;
-    let options = Options { device, stop: Stop::new(), command: None, progress: &mut |_| {} };
-    ablation::check_shards(&ablation, judges, &store, options)?;
-    make(&ablation, judges, &store, device, &said, &tree, &Scatters::default())?;
+    let options = Options { device: opened.clone(), stop: Stop::new(), command: None, progress: &mut |_| {} };
+    ablation::check_shards(&ablation, &built, &store, options)?;
+    make(&ablation, &built, &store, opened, &said, &tree)?;
+    report::write(&store, judges, device, &Scatters::default())?;
     drop(lock);
     Ok(shards.remove()?)
 }

@@ -67,7 +67,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     };
     let spinner = progress::spinner();
     let options = Options {
-        device: args.device.device,
+        device: args.device.device.open()?,
         stop,
         command: Some(format!("nextscale validate {}", args.card.display())),
         progress: &mut show,

@@ -1,6 +1,6 @@
 //! Models by name, from a server on the loopback: the program from outside.
 
-#[path = "../../crates/nextscale-hub/tests/server/mod.rs"]
+#[path = "../../crates/nextscale-hub/tests/common/server.rs"]
 mod server;
 
 use std::path::Path;

@@ -9,7 +9,6 @@ use nextscale_ablation::{Ablation, Options, Store, run};
 use nextscale_backbones::infinity::{InfinityConfig, Initialisation};
 use nextscale_config::{Document, Node};
 use nextscale_core::ScaleSchedule;
-use nextscale_pipeline::device::DeviceChoice;
 use nextscale_pipeline::{Registry, Stop};
 use nextscale_text::{PromptTokenizer, T5Config, word_level};
 use nextscale_tokenizers::bitwise::BsqVaeConfig;
@@ -79,8 +78,9 @@ fn the_ablation_of_priors_runs_on_bits_and_prompts() {
     let store = Store::open(&folder.path().join("out")).unwrap();
     let go = |ablation: &Ablation| {
         let progress = &mut |_: &_| {};
-        let options = Options { device: DeviceChoice::Cpu, stop: Stop::new(), command: None, progress };
-        run("text", ablation, &judges, &store, options).unwrap()
+        let options = Options { device: Device::flex(), stop: Stop::new(), command: None, progress };
+        let built = ablation.judges(&judges, &Device::flex()).unwrap();
+        run("text", ablation, &built, &store, options).unwrap()
     };
     let manifest = go(&ablation);
     assert_eq!(manifest.cells.len(), 9);

@@ -7,7 +7,10 @@
 //!
 //! Knows nothing of burn, models or images.
 
+mod claims;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod folder;
 mod launcher;
 mod name;
@@ -15,8 +18,9 @@ mod record;
 mod shard;
 mod tiling;
 
+pub use claims::{Claim, Claims};
 pub use error::{Result, ShardError};
-pub use folder::{Claim, Claims, Piece, RECORD, ShardFolder};
+pub use folder::{Piece, RECORD, ShardFolder};
 pub use launcher::{Ask, Chosen, Placement, Variables, variables};
 pub use record::{FORMAT, Fact, Record};
 pub use shard::Shard;

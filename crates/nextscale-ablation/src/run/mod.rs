@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use nextscale_core::{Condition, Dtype};
-use nextscale_pipeline::device::{DeviceChoice, kind};
+use nextscale_pipeline::device::kind;
 use nextscale_pipeline::{Stop, version};
 
 use crate::cost::Work;
-use crate::judge::{Judge, Judges};
+use crate::judge::Judge;
 use crate::maker::{Maker, Progress};
 use crate::plan::{Ablation, Cell};
 use crate::store::{Manifest, Planned, Store};
@@ -23,7 +23,7 @@ use crate::{Error, Result, why};
 /// Execution options; only the kind of device changes the images.
 pub struct Options<'a> {
     /// The device.
-    pub device: DeviceChoice,
+    pub device: Device,
     /// For requests to stop.
     pub stop: Stop,
     /// The command that repeats the run, for citation in reports.
@@ -32,37 +32,21 @@ pub struct Options<'a> {
     pub progress: &'a mut dyn FnMut(&Progress),
 }
 
-/// Generates what is missing in the folder, and records what is there. Finished work is never repeated.
+/// Generates what is missing in the folder, and records what is there. Finished work is never repeated. `judges`
+/// are the [ablation's](Ablation::judges), made before there is a folder, since their references may take minutes.
 ///
 /// # Errors
 /// Anything from the device to the disk. Finished work is kept, and the same run resumes from it.
 pub fn run<'a>(
     name: &str,
     ablation: &Ablation,
-    judges: &Judges,
-    store: &'a Store,
-    options: Options<'a>,
-) -> Result<Manifest> {
-    let device = options.device.open()?;
-    let judges = ablation.judges(judges, &device)?;
-    run_judged(name, ablation, &judges, device, store, options)
-}
-
-/// As [`run`], with the ablation's judges, whose references may have taken minutes, and the opened device.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn run_judged<'a>(
-    name: &str,
-    ablation: &Ablation,
     judges: &[Box<dyn Judge>],
-    device: Device,
     store: &'a Store,
     options: Options<'a>,
 ) -> Result<Manifest> {
+    let Options { device, stop, command, progress } = options;
     let kind = kind(&device, Dtype::F32);
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let Options { stop, command, progress, .. } = options;
     let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);
     // A report of an incomplete folder would mislead.
     store.remove_manifest()?;

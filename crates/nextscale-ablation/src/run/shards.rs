@@ -14,7 +14,7 @@ use nextscale_shards::{FORMAT, Fact, Record, ShardFolder};
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use crate::judge::{Judge, Judges};
+use crate::judge::Judge;
 use crate::maker::Maker;
 use crate::plan::{Ablation, Cell};
 use crate::store::{Store, chunks};
@@ -95,7 +95,7 @@ fn is_done(unit: &Unit<'_>, maker: &Maker<'_>, judges: &[&dyn Judge]) -> Result<
 /// As [`run`](super::run); and if the ablation tunes, or the other workers' is another.
 pub fn run_shard(
     ablation: &Ablation,
-    judges: &Judges,
+    judges: &[Box<dyn Judge>],
     store: &Store,
     options: Options<'_>,
     worker: &Worker,
@@ -106,12 +106,10 @@ pub fn run_shard(
             "an ablation with `tune` chooses its settings before it measures, and has no shards; say --shard none".into(),
         ));
     }
-    let device = options.device.open()?;
+    let Options { device, stop, progress, .. } = options;
     let kind = kind(&device, Dtype::F32);
     let route = route(&device);
-    let built = ablation.judges(judges, &device)?;
-    let all: Vec<&dyn Judge> = built.iter().map(AsRef::as_ref).collect();
-    let Options { stop, progress, .. } = options;
+    let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let mut maker =
         Maker::new(store, device, kind.clone(), ablation, stop.clone(), progress).finishing_batches();
     let units = units(ablation, &maker);
@@ -163,12 +161,16 @@ fn facts(ablation: &Ablation, kind: String, route: String) -> Vec<Fact> {
 ///
 /// # Errors
 /// Naming what is missing, or if a file is damaged.
-pub fn check_shards(ablation: &Ablation, judges: &Judges, store: &Store, options: Options<'_>) -> Result<()> {
-    let device = options.device.open()?;
+pub fn check_shards(
+    ablation: &Ablation,
+    judges: &[Box<dyn Judge>],
+    store: &Store,
+    options: Options<'_>,
+) -> Result<()> {
+    let Options { device, stop, progress, .. } = options;
     let kind = kind(&device, Dtype::F32);
-    let built = ablation.judges(judges, &device)?;
-    let all: Vec<&dyn Judge> = built.iter().map(AsRef::as_ref).collect();
-    let maker = Maker::new(store, device, kind, ablation, options.stop, options.progress);
+    let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
+    let maker = Maker::new(store, device, kind, ablation, stop, progress);
     let mut missing = Vec::new();
     let units = units(ablation, &maker);
     for unit in &units {

@@ -6,7 +6,7 @@ use super::card::GROUPS;
 use super::{Card, Checked, Expected, Measured, Outcome};
 use crate::judge::{Judge, Judges, Rows};
 use crate::maker::{Set, rows};
-use crate::run::{Options, run_judged};
+use crate::run::{Options, run};
 use crate::stats::{jackknife, t_95};
 use crate::store::{Manifest, Store};
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// numbers. `measuring` receives the name of the current measure.
 ///
 /// # Errors
-/// As [`run`](crate::run::run), and if a measure cannot be taken.
+/// As [`run`], and if a measure cannot be taken.
 pub fn validate<'a>(
     card: &Card,
     judges: &Judges,
@@ -24,9 +24,8 @@ pub fn validate<'a>(
     measuring: &mut dyn FnMut(&str),
 ) -> Result<Outcome> {
     // Before hours of images: names are wrong at once.
-    let device = options.device.open()?;
-    let built = card.judges(judges, &device)?;
-    let manifest = run_judged(&card.name, &card.ablation, &built, device, store, options)?;
+    let built = card.judges(judges, &options.device)?;
+    let manifest = run(&card.name, &card.ablation, &built, store, options)?;
     let mut checked = Vec::new();
     let mut protocols: Vec<String> = Vec::new();
     for expected in card.chosen(&built) {

@@ -20,7 +20,7 @@ impl Terms {
         self.loss = self.loss.clone() + term * weight;
     }
 
-    /// A placeholder for a term that is off: 0 in the log.
+    /// The value of a term that is off: 0 in the log.
     pub fn none(&mut self) {
         self.values.push(self.loss.clone().inner().zeros_like());
     }
