@@ -237,6 +237,35 @@ impl WeightFile {
         self.contents.entries.get(&format!("{}{name}", self.prefix)).map(|(info, _)| info)
     }
 
+    /// The shape of a required tensor of `rank` axes.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`] or [`Error::Rank`].
+    pub fn shape_of_rank(&self, name: &str, rank: usize) -> Result<&[usize]> {
+        let Some(info) = self.info(name) else {
+            return Err(Error::NoTensor { file: self.label().into(), name: name.into() });
+        };
+        if info.shape.len() != rank {
+            return Err(Error::Rank {
+                file: self.label().into(),
+                name: name.into(),
+                found: info.shape.clone(),
+                expected: rank,
+            });
+        }
+        Ok(&info.shape)
+    }
+
+    /// The same with its `D` sizes.
+    ///
+    /// # Errors
+    /// As [`shape_of_rank`](Self::shape_of_rank).
+    pub fn shape<const D: usize>(&self, name: &str) -> Result<[usize; D]> {
+        let mut sizes = [0; D];
+        sizes.copy_from_slice(self.shape_of_rank(name, D)?);
+        Ok(sizes)
+    }
+
     /// The strings in a safetensors header's `__metadata__`; empty for other files.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.contents.metadata

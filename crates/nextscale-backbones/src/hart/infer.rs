@@ -53,10 +53,10 @@ impl HartConfig {
         let none = Described::default();
         let said = described.unwrap_or(&none);
         supported(said, &file)?;
-        let [width, text_width] = shape(&file, MARKER)?;
-        let [_, feature_channels] = shape(&file, "word_embed.weight")?;
-        let [vocabulary, _] = shape(&file, "head.weight")?;
-        let [hidden, _] = shape(&file, "blocks.0.ffn.gate_proj.weight")?;
+        let [width, text_width] = file.shape(MARKER)?;
+        let [_, feature_channels] = file.shape("word_embed.weight")?;
+        let [vocabulary, _] = file.shape("head.weight")?;
+        let [hidden, _] = file.shape("blocks.0.ffn.gate_proj.weight")?;
         let depth = count(&file, |i| format!("blocks.{i}.ln_wo_grad.weight"));
         let scale = file.info("blocks.0.attn.scale_mul_1H11");
         let own_heads = scale.map(|info| info.shape.get(1).copied().unwrap_or(0));
@@ -140,18 +140,6 @@ fn unsaid(file: &WeightFile, field: &str) -> Error {
     Error::setting(field, message)
 }
 
-fn shape(file: &WeightFile, name: &str) -> Result<[usize; 2], WeightError> {
-    let Some(info) = file.info(name) else {
-        return Err(WeightError::NoTensor { file: file.label().into(), name: name.into() });
-    };
-    info.shape.as_slice().try_into().map_err(|_| WeightError::Rank {
-        file: file.label().into(),
-        name: name.into(),
-        found: info.shape.clone(),
-        expected: 2,
-    })
-}
-
 /// How many tensors are numbered without a gap. The check of all names reports the rest as unexpected.
 fn count(file: &WeightFile, name: impl Fn(usize) -> String) -> usize {
     (0..).take_while(|&i| file.info(&name(i)).is_some()).count()
@@ -200,7 +188,7 @@ fn residual(
     if file.info(INPUT).is_none() {
         return Ok(None);
     }
-    let [width, _] = shape(file, INPUT)?;
+    let [width, _] = file.shape(INPUT)?;
     let depth = count(file, |i| format!("diffloss.net.res_blocks.{i}.in_ln.weight"));
     let steps = match &said.num_sampling_steps {
         Some(steps) => steps.number().ok_or_else(|| {

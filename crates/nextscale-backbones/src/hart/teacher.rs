@@ -35,10 +35,10 @@ impl Hart {
         // Where each scale's rows end; a position sees its own scale and all earlier ones.
         let mut bounds = vec![config.context];
         let mut start = 0;
-        for k in 1..scales {
+        for (k, level) in levels.into_iter().enumerate().skip(1) {
             let grid = config.schedule.grid(k);
             let part = features.clone().slice_dim(1, start..start + grid.positions());
-            x.push(self.embedding.words(part) + levels[k].clone());
+            x.push(self.embedding.words(part) + level);
             turns.push(of_images.at(&ends, k));
             start += grid.positions();
             bounds.push(config.context + start);

@@ -33,7 +33,7 @@ impl InfinityConfig {
             }
             .into());
         }
-        let shape = |name: &str, rank: usize| shape(&file, name, rank);
+        let shape = |name: &str, rank: usize| file.shape_of_rank(name, rank).map(<[usize]>::to_vec);
         let mut telling = TELLING.into_iter().map(|(name, rank)| shape(name, rank));
         let mut next = || telling.next().unwrap_or_else(|| Ok(Vec::new()));
         let (text, levels, words, pool, _head) = (next()?, next()?, next()?, next()?, next()?);
@@ -68,21 +68,6 @@ impl InfinityConfig {
         config.check()?;
         Ok(config)
     }
-}
-
-fn shape(file: &WeightFile, name: &str, rank: usize) -> Result<Vec<usize>, WeightError> {
-    let info = file
-        .info(name)
-        .ok_or_else(|| WeightError::NoTensor { file: file.label().into(), name: name.into() })?;
-    if info.shape.len() != rank {
-        return Err(WeightError::Rank {
-            file: file.label().into(),
-            name: name.into(),
-            found: info.shape.clone(),
-            expected: rank,
-        });
-    }
-    Ok(info.shape.clone())
 }
 
 /// The number of groups of blocks and of blocks per group, as far as they are numbered without a gap. The

@@ -66,18 +66,7 @@ fn telling(file: &WeightFile) -> Result<[Vec<usize>; 6], WeightError> {
     }
     let mut shapes: [Vec<usize>; 6] = Default::default();
     for (shape, (name, rank)) in shapes.iter_mut().zip(TELLING) {
-        let info = file
-            .info(name)
-            .ok_or_else(|| WeightError::NoTensor { file: file.label().into(), name: name.into() })?;
-        if info.shape.len() != rank {
-            return Err(WeightError::Rank {
-                file: file.label().into(),
-                name: name.into(),
-                found: info.shape.clone(),
-                expected: rank,
-            });
-        }
-        *shape = info.shape.clone();
+        *shape = file.shape_of_rank(name, rank)?.to_vec();
     }
     Ok(shapes)
 }

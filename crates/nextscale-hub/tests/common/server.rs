@@ -1,5 +1,7 @@
 //! A server on the loopback that answers as the Hub does, and badly where a test wants it.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -85,10 +85,10 @@ impl Qwen2Config {
         let file = rooted(file)?;
         let wrong = |detail: String| Error::Config { path: path.into(), detail };
         supported(said).map_err(wrong)?;
-        let [vocabulary, width] = shape(&file, EMBEDDING)?;
-        let [queries, _] = shape(&file, "layers.0.self_attn.q_proj.weight")?;
-        let [keys, _] = shape(&file, "layers.0.self_attn.k_proj.weight")?;
-        let [hidden, _] = shape(&file, "layers.0.mlp.gate_proj.weight")?;
+        let [vocabulary, width] = file.shape(EMBEDDING)?;
+        let [queries, _] = file.shape("layers.0.self_attn.q_proj.weight")?;
+        let [keys, _] = file.shape("layers.0.self_attn.k_proj.weight")?;
+        let [hidden, _] = file.shape("layers.0.mlp.gate_proj.weight")?;
         let depth =
             (0..).take_while(|i| file.info(&format!("layers.{i}.mlp.gate_proj.weight")).is_some()).count();
         let sizes = [
@@ -175,16 +175,4 @@ fn supported(said: &Described) -> Result<(), String> {
         Some(kind) => Err(format!("its rotary embeddings are scaled ({kind:?}); only default is supported")),
         None => Ok(()),
     }
-}
-
-fn shape(file: &WeightFile, name: &str) -> Result<[usize; 2], WeightError> {
-    let Some(info) = file.info(name) else {
-        return Err(WeightError::NoTensor { file: file.label().into(), name: name.into() });
-    };
-    info.shape.as_slice().try_into().map_err(|_| WeightError::Rank {
-        file: file.label().into(),
-        name: name.into(),
-        found: info.shape.clone(),
-        expected: 2,
-    })
 }

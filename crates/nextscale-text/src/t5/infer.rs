@@ -128,24 +128,16 @@ impl T5Config {
 }
 
 fn sizes(file: &WeightFile, name: &str) -> Result<[usize; 2], WeightError> {
-    let Some(info) = file.info(name) else {
+    let is_encoder = file.names().any(|name| name.starts_with("encoder.block."));
+    if file.info(name).is_none() && !is_encoder {
         let names: Vec<_> = file.names().take(3).map(|name| format!("`{name}`")).collect();
-        return Err(if file.names().any(|name| name.starts_with("encoder.block.")) {
-            WeightError::NoTensor { file: file.label().into(), name: name.into() }
-        } else {
-            WeightError::OtherModel {
-                file: file.label().into(),
-                model: "a T5 encoder".into(),
-                found: if names.is_empty() { "no tensors".into() } else { names.join(", ") },
-            }
+        return Err(WeightError::OtherModel {
+            file: file.label().into(),
+            model: "a T5 encoder".into(),
+            found: if names.is_empty() { "no tensors".into() } else { names.join(", ") },
         });
-    };
-    info.shape.as_slice().try_into().map_err(|_| WeightError::Rank {
-        file: file.label().into(),
-        name: name.into(),
-        found: info.shape.clone(),
-        expected: 2,
-    })
+    }
+    file.shape(name)
 }
 
 /// The value in the metadata, or `otherwise` if it has none.

@@ -28,17 +28,12 @@ impl Tensors<'_> {
     /// The shape of a required tensor.
     pub fn shape<const D: usize>(&self, path: &str) -> Result<[usize; D]> {
         let name = self.name(path);
-        let Some(info) = self.file.info(&name) else {
+        if self.file.info(&name).is_none() {
             // The error that says which model was expected, and what was found instead.
             ExpectedTensors::new(self.model).tensor(&name, [0; D]).check(self.file)?;
             return Err(self.misfit(Problem::Missing { name, shape: vec![0; D] }));
-        };
-        info.shape.as_slice().try_into().map_err(|_| Error::Rank {
-            file: self.file.label().into(),
-            name,
-            found: info.shape.clone(),
-            expected: D,
-        })
+        }
+        self.file.shape(&name)
     }
 
     /// How many of the paths, numbered from 0, the file has without a gap.
