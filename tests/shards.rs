@@ -473,7 +473,7 @@ fn an_ablation_of_shards_has_the_images_judgements_and_report_of_one_process() {
 #[test]
 fn shards_of_a_tuned_ablation_choose_when_all_tuning_images_are_there() {
     let place = Place::new();
-    let tuned = ", reference: \"set\", tune: (axes: [{\"sampling\": [TopKTopP(temperature: 0.3), TopKTopP(temperature: 1.0)]}], \
+    let tuned = ", reference: Images(\"set\"), tune: (axes: [{\"sampling\": [TopKTopP(temperature: 0.3), TopKTopP(temperature: 1.0)]}], \
                  seeds: [5, 6], samples: 3, by: \"spectrum error\")";
     pictures(&place);
     std::fs::write(place.path("a.ron"), ablation("[Spectrum]", tuned)).unwrap();

@@ -165,7 +165,8 @@ fn fill(
     for (variant, claims) in claims.into_iter().enumerate() {
         let job = Job::new(prepared, options, variant, &loaded, &bar)?;
         let size = prepared.config.batch as u64;
-        let mut batches = claims.mine.into_iter().flat_map(|claim| batches(claim.range.clone(), size));
+        // Claims last until everything is written.
+        let mut batches = claims.mine.iter().flat_map(|claim| batches(claim.range.clone(), size));
         if traced {
             for batch in batches {
                 options.stop.check()?;
