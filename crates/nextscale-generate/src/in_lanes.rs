@@ -9,8 +9,10 @@ use crate::{Batch, Generator, Model, Result, Stop};
 /// The most parameters of a small model, 64 MB in f32. Every lane reads all weights at every scale, which pays
 /// only while they stay in the processor's cache.
 const SMALL: usize = 1 << 24;
-/// The fewest images for a lane.
+/// The fewest images at once.
 const LEAST: usize = 2;
+/// The most images at once: the activations of more leave the caches.
+const MOST: usize = 16;
 
 impl Generator {
     /// As [`batch`](Self::batch), for images that nobody observes. On the CPU a small model's images are
@@ -24,7 +26,8 @@ impl Generator {
     pub fn draw(&self, batch: Batch<'_>, times: &mut Times, stop: &Stop) -> Result<Tensor<4>> {
         let Batch { images, conditions } = batch;
         let lanes = self.lanes();
-        let part = images.len().div_ceil(lanes.count()).max(LEAST);
+        let rounds = images.len().div_ceil(lanes.count() * MOST);
+        let part = images.len().div_ceil(lanes.count() * rounds.max(1)).max(LEAST);
         if lanes.count() == 1 || part >= images.len() || images.len() != conditions.len() {
             return self.batch(batch, times, stop);
         }
@@ -40,7 +43,7 @@ impl Generator {
         let mut pixels = Vec::with_capacity(parts.len());
         for part in drawn {
             let (part, seconds) = part?;
-            times.add_share(&seconds, parts.len());
+            times.add_share(&seconds, lanes.count());
             pixels.push(part);
         }
         Ok(Tensor::cat(pixels, 0))
