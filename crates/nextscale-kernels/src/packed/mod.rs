@@ -14,12 +14,10 @@ use burn::{
     backend::flex::FlexTensor,
     tensor::{Tensor, activation::gelu_approximate},
 };
-use faer::{MatMut, reborrow::*};
 use rayon::prelude::*;
 
 use crate::{
     composed,
-    elementwise::{self, GeluTanh},
     extension::{dims, outside, tensor, values},
     raw::Level,
     tiles::PANEL,
@@ -32,8 +30,6 @@ use crate::{
 
 /// Columns per panel.
 pub const WIDTH: usize = PANEL;
-/// Rows handled together: their packed inputs at some inner numbers stay in a core's own cache.
-const ROWS: usize = 512;
 
 /// The number of panels for this many columns.
 pub fn panels(outputs: usize) -> usize {
@@ -213,45 +209,6 @@ impl<'a> Right<'a> {
         }
         Self::Vectors(Level::detected(), weight)
     }
-
-    /// Rows of inputs, packed for this unit.
-    fn left<'x>(self, x: &'x [f32], inner: usize) -> Left<'x> {
-        match self {
-            Self::Vectors(..) => Left::Numbers(x),
-            #[cfg(target_arch = "x86_64")]
-            Self::Unit(unit, columns) => {
-                let precision = match columns {
-                    by_unit::Columns::Numbers(_) => Precision::Whole,
-                    by_unit::Columns::Rounded(_) => Precision::Rounded,
-                };
-                Left::Packed(by_unit::Rows::new(unit, precision, x, inner))
-            }
-        }
-    }
-
-    /// The products with the panels from `first` on, plus `bias`, to a block `[rows, WIDTH]` for each panel.
-    fn multiply(self, left: &Left<'_>, inner: usize, first: usize, bias: &[f32], blocks: &mut [f32]) {
-        let count = bias.len() / WIDTH;
-        match (self, left) {
-            (Self::Vectors(level, weight), Left::Numbers(x)) => {
-                let weight = &weight[first * inner * WIDTH..][..count * inner * WIDTH];
-                by_vectors::multiply(level, x, weight, bias, blocks);
-            }
-            #[cfg(target_arch = "x86_64")]
-            (Self::Unit(unit, columns), Left::Packed(rows)) => {
-                by_unit::multiply(unit, rows, columns.panels(inner, first, count), bias, blocks);
-            }
-            #[cfg(target_arch = "x86_64")]
-            _ => unreachable!("the left operand was made for this one"),
-        }
-    }
-}
-
-/// Rows of inputs.
-enum Left<'a> {
-    Numbers(&'a [f32]),
-    #[cfg(target_arch = "x86_64")]
-    Packed(by_unit::Rows),
 }
 
 /// A layer on the host.
@@ -263,34 +220,13 @@ struct Layer<'a> {
 
 impl Layer<'_> {
     fn apply(&self, right: Right<'_>, x: &[f32]) -> Vec<f32> {
-        let (inner, outputs) = (self.inner, self.bias.len());
-        let mut bias = self.bias.to_vec();
-        bias.resize(panels(outputs) * WIDTH, 0.0);
-        // Two parts per thread, so that a delayed thread leaves work to the others.
-        let share = panels(outputs).div_ceil(2 * rayon::current_num_threads());
-        let mut out = vec![0.0; x.len() / inner * outputs];
-        out.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inner)).for_each(|(out, x)| {
-            let rows = x.len() / inner;
-            let left = right.left(x, inner);
-            let out = MatMut::from_row_major_slice_mut(out, rows, outputs);
-            out.par_col_chunks_mut(share * WIDTH).enumerate().for_each(|(part, mut out)| {
-                let (first, count) = (part * share, panels(out.ncols()));
-                let mut blocks = vec![0.0; count * rows * WIDTH];
-                right.multiply(&left, inner, first, &bias[first * WIDTH..][..count * WIDTH], &mut blocks);
-                if self.then == Then::Gelu {
-                    elementwise::in_place::<GeluTanh>(Level::detected(), &mut blocks);
-                }
-                for (panel, block) in blocks.chunks_exact(rows * WIDTH).enumerate() {
-                    let columns = WIDTH.min(out.ncols() - panel * WIDTH);
-                    for (row, line) in block.chunks_exact(WIDTH).enumerate() {
-                        let out = out.rb_mut().row_mut(row).subcols_mut(panel * WIDTH, columns);
-                        let out = out.try_as_row_major_mut().expect("rows of `out` are contiguous");
-                        out.as_slice_mut().copy_from_slice(&line[..columns]);
-                    }
-                }
-            });
-        });
-        out
+        match right {
+            Right::Vectors(level, weight) => {
+                by_vectors::apply(level, x, self.inner, weight, self.bias, self.then)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Right::Unit(unit, columns) => by_unit::apply(unit, x, self.inner, columns, self.bias, self.then),
+        }
     }
 }
 

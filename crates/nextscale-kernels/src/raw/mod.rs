@@ -4,10 +4,15 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod matrix_unit;
+mod rectangle;
+mod sums;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, _CMP_LT_OQ, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_blend_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
 };
 use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 
@@ -15,6 +20,8 @@ use rayon::prelude::*;
 
 use crate::math::fma;
 use crate::rows::PART;
+pub use rectangle::{Rectangle, build_rectangles};
+pub use sums::add_products;
 
 /// Work on plain slices, compiled once for each instruction set.
 ///
@@ -137,8 +144,22 @@ pub trait Vector: Copy {
     /// The numbers of the slice from index `at` on, which are enough.
     fn load(from: &[f32], at: usize) -> Self;
     fn store(self, to: &mut [f32]);
+    /// As [`load`](Self::load), unchecked.
+    ///
+    /// # Safety
+    /// As many numbers as there are lanes can be read there.
+    unsafe fn load_at(from: *const f32) -> Self;
     /// `self + a·b`.
     fn add_product(self, a: Self, b: Self) -> Self;
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn over(self, other: Self) -> Self;
+    fn magnitude(self) -> Self;
+    /// `yes` where a number is less than that of `bound`, else `no`, also where it is not a number.
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self;
+    /// The same bits as integers, plus `add`, shifted left by 23: into the exponent of a number.
+    fn into_exponent(self, add: i32) -> Self;
     /// The sum of the numbers, as a tree.
     fn sum(self) -> f32;
 }
@@ -164,6 +185,12 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
     }
 
     #[inline(always)]
+    unsafe fn load_at(from: *const f32) -> Self {
+        // SAFETY: as the caller says; no alignment is required.
+        Lanes(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+
+    #[inline(always)]
     fn store(self, to: &mut [f32]) {
         to[..8].copy_from_slice(&self.0);
     }
@@ -174,6 +201,41 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
             self.0[i] = fma::<FMA>(a.0[i], b.0[i], self.0[i]);
         }
         self
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+
+    #[inline(always)]
+    fn over(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] / other.0[i]))
+    }
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        Lanes(self.0.map(f32::abs))
+    }
+
+    #[inline(always)]
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
+        Lanes(std::array::from_fn(|i| if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] }))
+    }
+
+    #[inline(always)]
+    fn into_exponent(self, add: i32) -> Self {
+        Lanes(self.0.map(|x| f32::from_bits(x.to_bits().wrapping_add_signed(add) << 23)))
     }
 
     #[inline(always)]
@@ -208,6 +270,13 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn load_at(from: *const f32) -> Self {
+        // SAFETY: the processor has AVX-512, and the caller says that 16 numbers lie there; no alignment is
+        // required.
+        Zmm(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
     fn store(self, to: &mut [f32]) {
         let to = &mut to[..16];
         // SAFETY: as for `load`.
@@ -218,6 +287,51 @@ impl Vector for Zmm {
     fn add_product(self, a: Self, b: Self) -> Self {
         // SAFETY: the processor has AVX-512: see the type.
         Zmm(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn over(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_abs_ps(self.0) })
+    }
+
+    #[inline(always)]
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, bound.0), no.0, yes.0) })
+    }
+
+    #[inline(always)]
+    fn into_exponent(self, add: i32) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe {
+            let sum = _mm512_add_epi32(_mm512_castps_si512(self.0), _mm512_set1_epi32(add));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(sum))
+        })
     }
 
     #[inline(always)]
