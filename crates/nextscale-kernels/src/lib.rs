@@ -63,7 +63,7 @@ pub use extension::Values;
 use extension::apply;
 use precision::Precision;
 pub use product::rounds;
-pub use route::route;
+pub use route::{check_route, route};
 
 /// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
 /// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.

@@ -8,6 +8,13 @@ pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// The bits of the nearest bfloat16 number (ties to even).
+#[inline(always)]
+pub fn narrowed(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if x.is_nan() { 0x7fc0 } else { (bits + 0x7fff + (bits >> 16 & 1)) >> 16 }
+}
+
 /// Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts; the first has few digits, so that n times it is exact.

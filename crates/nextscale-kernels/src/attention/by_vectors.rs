@@ -133,7 +133,7 @@ impl Head<'_> {
     #[inline(always)]
     fn panel<V: Vector, const WIDTH: usize>(&mut self, first: usize, mut out: Rectangle<'_>) {
         let count = out.rows();
-        self.pack::<WIDTH>(first, count);
+        self.pack::<V, WIDTH>(first, count);
         for offset in (0..WIDTH).step_by(2 * V::LANES) {
             if V::MANY && WIDTH == NARROW {
                 self.score::<V, 1, WIDTH>(offset);
@@ -161,16 +161,24 @@ impl Head<'_> {
 
     /// Queries side by side; what is not a query is 0.
     #[inline(always)]
-    fn pack<const WIDTH: usize>(&mut self, first: usize, count: usize) {
+    fn pack<V: Vector, const WIDTH: usize>(&mut self, first: usize, count: usize) {
+        const SIDE: usize = 16;
         let packed = &mut self.packed[..self.width * WIDTH];
-        for i in 0..WIDTH {
-            if i < count {
-                let q = &self.q[(first + i) * self.channels..][..self.width];
-                for (line, &q) in packed.chunks_exact_mut(WIDTH).zip(q) {
-                    line[i] = q;
+        for (block, lines) in packed.chunks_mut(SIDE * WIDTH).enumerate() {
+            for from in (0..WIDTH).step_by(SIDE) {
+                let mut square = [[0.0; SIDE]; SIDE];
+                for (i, row) in square.iter_mut().enumerate().take(count.saturating_sub(from)) {
+                    let q = &self.q[(first + from + i) * self.channels..][..self.width];
+                    let q = &q[block * SIDE..];
+                    match q.first_chunk() {
+                        Some(all) => *row = *all,
+                        None => row[..q.len()].copy_from_slice(q),
+                    }
                 }
-            } else {
-                packed.chunks_exact_mut(WIDTH).for_each(|line| line[i] = 0.0);
+                V::transpose(&mut square);
+                for (line, row) in lines.chunks_exact_mut(WIDTH).zip(&square) {
+                    line[from..from + SIDE].copy_from_slice(row);
+                }
             }
         }
     }

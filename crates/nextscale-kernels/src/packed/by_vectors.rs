@@ -3,6 +3,8 @@
 // Loops over the registers of a tile use an index so that they are unrolled.
 #![allow(clippy::needless_range_loop)]
 
+use std::cell::Cell;
+
 use super::{Then, WIDTH, panels};
 use crate::{
     elementwise::gelu_of,
@@ -13,22 +15,77 @@ use crate::{
 /// Rows handled together: a multiple of the tallest tile, whose inputs stay in a core's own cache.
 const ROWS: usize = 504;
 
+/// Panels `[panels, inner, WIDTH]`.
+#[derive(Clone, Copy)]
+pub enum Weight<'a> {
+    Numbers(&'a [f32]),
+    /// The upper halves of f32 numbers. Widened, a panel at a time, they cost no more arithmetic than the
+    /// others, and half of the memory.
+    Halves(&'a [u16]),
+}
+
+impl<'a> Weight<'a> {
+    /// From the panel on that begins with this column.
+    fn from(self, column: usize, inner: usize) -> Self {
+        match self {
+            Self::Numbers(weight) => Self::Numbers(&weight[column * inner..]),
+            Self::Halves(weight) => Self::Halves(&weight[column * inner..]),
+        }
+    }
+
+    /// The i-th panel, using `room` for it.
+    #[inline(always)]
+    fn panel<'b>(self, i: usize, inner: usize, room: &'b mut [f32]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        let size = inner * WIDTH;
+        match self {
+            Self::Numbers(weight) => &weight[i * size..][..size],
+            Self::Halves(weight) => {
+                for (wide, &half) in room.iter_mut().zip(&weight[i * size..][..size]) {
+                    *wide = f32::from_bits(u32::from(half) << 16);
+                }
+                &room[..size]
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Room for a panel, reused between products.
+    static ROOM: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
 /// `then(x · weight + bias)` for x `[rows, inner]`, panels `[panels, inner, WIDTH]` and bias `[outputs]`, to
 /// `[rows, outputs]`.
-pub fn apply(level: Level, x: &[f32], inner: usize, weight: &[f32], bias: &[f32], then: Then) -> Vec<f32> {
+pub fn apply(
+    level: Level,
+    x: &[f32],
+    inner: usize,
+    weight: Weight<'_>,
+    bias: &[f32],
+    then: Then,
+) -> Vec<f32> {
     let (rows, outputs) = (x.len() / inner, bias.len());
     let mut padded = bias.to_vec();
     padded.resize(panels(outputs) * WIDTH, 0.0);
     let part = parts([rows, outputs], rayon::current_num_threads());
     build_rectangles([rows, outputs], part, |[row, column], out| {
+        let mut room = ROOM.take();
+        if let Weight::Halves(_) = weight {
+            room.resize(room.len().max(inner * WIDTH), 0.0);
+        }
         level.run_vectors(Panels {
+            room: &mut room,
             x: &x[row * inner..][..out.rows() * inner],
             inner,
-            weight: &weight[column * inner..],
+            weight: weight.from(column, inner),
             bias: &padded[column..],
             then,
             out,
         });
+        ROOM.set(room);
     })
 }
 
@@ -48,10 +105,12 @@ fn parts([rows, outputs]: [usize; 2], threads: usize) -> [usize; 2] {
 struct Panels<'a> {
     x: &'a [f32],
     inner: usize,
-    weight: &'a [f32],
+    weight: Weight<'a>,
     bias: &'a [f32],
     then: Then,
     out: Rectangle<'a>,
+    /// For a widened panel.
+    room: &'a mut [f32],
 }
 
 impl VectorKernel for Panels<'_> {
@@ -59,9 +118,10 @@ impl VectorKernel for Panels<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let each = self.weight.chunks_exact(self.inner * WIDTH).zip(self.bias.chunks_exact(WIDTH));
         let all = self.out.columns();
-        for (i, (weight, bias)) in each.take(panels(all)).enumerate() {
+        let room = std::mem::take(&mut self.room);
+        for (i, bias) in self.bias.chunks_exact(WIDTH).take(panels(all)).enumerate() {
+            let weight = self.weight.panel(i, self.inner, &mut *room);
             let columns = WIDTH.min(all - i * WIDTH);
             if !V::MANY {
                 for offset in (0..columns).step_by(2 * V::LANES) {

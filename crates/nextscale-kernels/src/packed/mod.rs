@@ -10,6 +10,8 @@
 mod by_unit;
 mod by_vectors;
 
+use std::sync::Arc;
+
 use burn::{
     backend::flex::FlexTensor,
     tensor::{Tensor, activation::gelu_approximate},
@@ -19,7 +21,8 @@ use rayon::prelude::*;
 use crate::{
     composed,
     extension::{dims, outside, tensor, values},
-    raw::Level,
+    math::narrowed,
+    raw::{Level, zip_map},
     tiles::PANEL,
 };
 #[cfg(target_arch = "x86_64")]
@@ -109,28 +112,48 @@ pub fn linear(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> T
     })
 }
 
-/// A weight rounded to bfloat16, for processors whose matrix unit multiplies such numbers.
+/// A weight rounded to bfloat16, for processors that multiply such numbers.
 #[derive(Clone, Debug)]
 pub struct Rounded {
     inner: usize,
     outputs: usize,
+    kept: Kept,
+}
+
+/// How its numbers lie in memory.
+#[derive(Clone, Debug)]
+enum Kept {
+    /// As products of bfloat16 numbers read them.
     #[cfg(target_arch = "x86_64")]
-    lines: std::sync::Arc<Vec<Line>>,
+    Lines(Arc<Vec<Line>>),
+    /// In panels `[panels, inner, WIDTH]`, to be widened on the way into products of f32 numbers.
+    Halves(Arc<Vec<u16>>),
 }
 
 impl Rounded {
-    /// From the rows of a checkpoint, `[outputs, inner]`; `None` if the processor has no such unit.
+    /// From the rows of a checkpoint, `[outputs, inner]`; `None` if the processor does not multiply such
+    /// numbers.
     ///
     /// # Panics
     /// If `weight` does not consist of whole rows.
     pub fn new(weight: &[f32], inner: usize) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if let Some(unit) = MatrixUnit::detected(Precision::Rounded).filter(|_| inner > 0) {
-            let lines = std::sync::Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner));
-            return Some(Self { inner, outputs: weight.len() / inner, lines });
+            if !unit.outruns_vectors() {
+                return Some(Self::in_halves(weight, inner));
+            }
+            let kept = Kept::Lines(Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner)));
+            return Some(Self { inner, outputs: weight.len() / inner, kept });
         }
         let _ = weight;
         None
+    }
+
+    /// The same for products of f32 numbers.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    fn in_halves(weight: &[f32], inner: usize) -> Self {
+        let halves = pack(weight, inner).into_iter().map(|x| narrowed(x) as u16).collect();
+        Self { inner, outputs: weight.len() / inner, kept: Kept::Halves(Arc::new(halves)) }
     }
 
     /// `[outputs, inner]`.
@@ -140,12 +163,16 @@ impl Rounded {
 
     /// The rounded numbers, `[outputs, inner]`.
     pub fn numbers(&self) -> Vec<f32> {
-        #[cfg(target_arch = "x86_64")]
-        return (0..self.outputs * self.inner)
-            .map(|i| by_unit::rounded(&self.lines, self.inner, i % self.inner, i / self.inner))
-            .collect();
-        #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("there is no such weight here")
+        match &self.kept {
+            #[cfg(target_arch = "x86_64")]
+            Kept::Lines(lines) => (0..self.outputs * self.inner)
+                .map(|i| by_unit::rounded(lines, self.inner, i % self.inner, i / self.inner))
+                .collect(),
+            Kept::Halves(halves) => {
+                let wide: Vec<f32> = halves.iter().map(|&x| f32::from_bits(u32::from(x) << 16)).collect();
+                unpack(&wide, self.inner, self.outputs)
+            }
+        }
     }
 
     /// `then(x · weight + bias)` for x `[rows, inner]` and bias `[outputs]`, f32 tensors of the CPU backend
@@ -168,16 +195,16 @@ impl Rounded {
         })
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn right(&self) -> Right<'_> {
-        let unit = MatrixUnit::detected(Precision::Rounded)
-            .expect("a rounded weight is made only where there is a unit");
-        Right::Unit(unit, by_unit::Columns::Rounded(&self.lines))
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn right(&self) -> Right<'_> {
-        unreachable!("there is no such weight here")
+        match &self.kept {
+            #[cfg(target_arch = "x86_64")]
+            Kept::Lines(lines) => {
+                let unit = MatrixUnit::detected(Precision::Rounded)
+                    .expect("a rounded weight is made so only where there is a unit");
+                Right::Unit(unit, by_unit::Columns::Rounded(lines))
+            }
+            Kept::Halves(halves) => Right::Halves(Level::detected(), halves),
+        }
     }
 }
 
@@ -196,6 +223,8 @@ fn composed(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> Ten
 #[derive(Clone, Copy)]
 enum Right<'a> {
     Vectors(Level, &'a [f32]),
+    /// A rounded weight in panels; inputs are rounded too, as on any unit.
+    Halves(Level, &'a [u16]),
     #[cfg(target_arch = "x86_64")]
     Unit(MatrixUnit, by_unit::Columns<'a>),
 }
@@ -222,7 +251,18 @@ impl Layer<'_> {
     fn apply(&self, right: Right<'_>, x: &[f32]) -> Vec<f32> {
         match right {
             Right::Vectors(level, weight) => {
+                let weight = by_vectors::Weight::Numbers(weight);
                 by_vectors::apply(level, x, self.inner, weight, self.bias, self.then)
+            }
+            Right::Halves(level, halves) => {
+                let rounded = zip_map(
+                    level,
+                    [x],
+                    #[inline(always)]
+                    |[x]| f32::from_bits(narrowed(x) << 16),
+                );
+                let weight = by_vectors::Weight::Halves(halves);
+                by_vectors::apply(level, &rounded, self.inner, weight, self.bias, self.then)
             }
             #[cfg(target_arch = "x86_64")]
             Right::Unit(unit, columns) => by_unit::apply(unit, x, self.inner, columns, self.bias, self.then),
@@ -236,18 +276,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::numbers;
+    use crate::testing::{numbers, skip};
 
     /// Every way to multiply by this weight in f32.
     fn routes(weight: &[f32]) -> Vec<(String, Right<'_>)> {
         let vectors = |level| (format!("{level:?}"), Right::Vectors(level, weight));
         let mut routes: Vec<_> = Level::available().into_iter().map(vectors).collect();
         #[cfg(target_arch = "x86_64")]
+        if MatrixUnit::detected(Precision::Whole).is_none() {
+            skip("amx");
+        }
+        #[cfg(target_arch = "x86_64")]
         routes.extend(
             MatrixUnit::detected(Precision::Whole)
                 .map(|unit| ("unit".into(), Right::Unit(unit, by_unit::Columns::Numbers(weight)))),
         );
         routes
+    }
+
+    /// A rounded weight of every kind that this processor can use.
+    fn every_rounded(weight: &[f32], inner: usize) -> Vec<Rounded> {
+        Rounded::new(weight, inner).into_iter().chain([Rounded::in_halves(weight, inner)]).collect()
+    }
+
+    /// Half of the last of eight bits, ties to even.
+    fn nearest(x: f32) -> f32 {
+        f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000)
     }
 
     proptest! {
@@ -291,8 +345,8 @@ mod tests {
             let (x, weight) = (numbers(seed, 700 * inner), numbers(!seed, outputs * inner));
             let (bias, packed) = (numbers(seed ^ 5, outputs), pack(&weight, inner));
             let layer = Layer { inner, bias: &bias, then: Then::Gelu };
-            let rounded = Rounded::new(&weight, inner);
-            let rounded = rounded.as_ref().map(|rounded| ("rounded".to_owned(), rounded.right()));
+            let rounded = every_rounded(&weight, inner);
+            let rounded = rounded.iter().map(|rounded| ("rounded".to_owned(), rounded.right()));
             for (name, route) in routes(&packed).into_iter().chain(rounded) {
                 let all = layer.apply(route, &x);
                 prop_assert!(layer.apply(route, &x[..rows * inner]) == all[..rows * outputs], "{name}");
@@ -334,8 +388,8 @@ mod tests {
             let mut x = numbers(4, 2 * inner);
             x[inner + 5] = broken;
             let layer = Layer { inner, bias: &[0.0; 3], then: Then::Nothing };
-            let rounded = Rounded::new(&weight, inner);
-            let rounded = rounded.as_ref().map(|rounded| ("rounded".to_owned(), rounded.right()));
+            let rounded = every_rounded(&weight, inner);
+            let rounded = rounded.iter().map(|rounded| ("rounded".to_owned(), rounded.right()));
             for (name, route) in routes(&packed).into_iter().chain(rounded) {
                 let out = layer.apply(route, &x);
                 assert!(out[..outputs].iter().all(|value| value.is_finite()), "{name}");
@@ -375,19 +429,18 @@ mod tests {
         ) {
             let (x, weight) = (numbers(seed, rows * inner), numbers(!seed, outputs * inner));
             let bias = numbers(seed ^ 5, outputs);
-            let Some(rounded) = Rounded::new(&weight, inner) else { return Ok(()) };
-            // Half of the last of eight bits, ties to even.
-            let round = |x: f32| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000);
-            let expected: Vec<f32> = weight.iter().map(|&x| round(x)).collect();
-            prop_assert_eq!(rounded.shape(), [outputs, inner]);
-            prop_assert_eq!(rounded.numbers(), expected.clone());
-            let layer = Layer { inner, bias: &bias, then: Then::Nothing };
-            let got = layer.apply(rounded.right(), &x);
-            for (i, got) in got.into_iter().enumerate() {
-                let (x, w) = (&x[i / outputs * inner..][..inner], &expected[i % outputs * inner..][..inner]);
-                let terms = x.iter().zip(w).map(|(&x, &w)| f64::from(round(x)) * f64::from(w));
-                let exact = f64::from(bias[i % outputs]) + terms.sum::<f64>();
-                prop_assert!((f64::from(got) - exact).abs() < 2e-6 * (inner as f64).sqrt().max(4.0), "{got} {exact}");
+            let expected: Vec<f32> = weight.iter().map(|&x| nearest(x)).collect();
+            for rounded in every_rounded(&weight, inner) {
+                prop_assert_eq!(rounded.shape(), [outputs, inner]);
+                prop_assert_eq!(rounded.numbers(), expected.clone());
+                let layer = Layer { inner, bias: &bias, then: Then::Nothing };
+                let got = layer.apply(rounded.right(), &x);
+                for (i, got) in got.into_iter().enumerate() {
+                    let (x, w) = (&x[i / outputs * inner..][..inner], &expected[i % outputs * inner..][..inner]);
+                    let terms = x.iter().zip(w).map(|(&x, &w)| f64::from(nearest(x)) * f64::from(w));
+                    let exact = f64::from(bias[i % outputs]) + terms.sum::<f64>();
+                    prop_assert!((f64::from(got) - exact).abs() < 2e-6 * (inner as f64).sqrt().max(4.0), "{got} {exact}");
+                }
             }
         }
     }
@@ -399,7 +452,7 @@ mod tests {
         let (rows, inner, outputs) = (16, 1024, 64);
         let (x, weight) = (numbers(1, rows * inner), numbers(2, outputs * inner));
         let packed = pack(&weight, inner);
-        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return };
+        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return skip("amx") };
         let layer = Layer { inner, bias: &[0.0; 64], then: Then::Nothing };
         let got = layer.apply(Right::Unit(unit, by_unit::Columns::Numbers(&packed)), &x);
         let (mut of_unit, mut of_sum) = (0.0, 0.0);
