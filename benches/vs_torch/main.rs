@@ -224,9 +224,10 @@ fn race(args: &Args) -> Result<()> {
         format!("; importing it takes {:.2} GB of its memory", bytes as f64 / 1e9)
     });
     println!(
-        "- nextscale {}{unoptimised}, {}; PyTorch {}, {}, on Python {}{imported}\n",
+        "- nextscale {}{unoptimised}, {}, route: {}; PyTorch {}, {}, on Python {}{imported}\n",
         env!("CARGO_PKG_VERSION"),
         args.dtype,
+        nextscale::kernels::route(),
         versions.torch,
         args.dtype,
         versions.python

@@ -6,8 +6,8 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 
 use crate::{
     extension::{Operation, tensor, values},
-    math::{fma, sigmoid},
-    raw::{Kernel, Level, build},
+    math::{fma, sigmoid, sigmoid_of},
+    raw::{Kernel, Level, Vector, build},
     rows::PART,
 };
 
@@ -60,6 +60,13 @@ impl Function for GeluTanh {
         let (s, ds) = sigmoid::<FMA>(v);
         fma::<FMA>(near * dv, ds, s)
     }
+}
+
+/// [`GeluTanh`] of a vector, with the same bits.
+#[inline(always)]
+pub fn gelu_of<V: Vector>(x: V) -> V {
+    let square = V::splat(1.0).add_product(V::splat(CUBIC).times(x), x);
+    x.times(sigmoid_of(V::splat(TWICE_SQRT_2_OVER_PI).times(x).times(square)))
 }
 
 struct Values<'a, F> {

@@ -53,14 +53,17 @@ mod levels;
 #[cfg(test)]
 mod testing;
 
-use burn::tensor::{Int, Tensor};
+use burn::{
+    backend::TensorMetadata,
+    tensor::{Int, Tensor},
+};
 
 use elementwise::Elementwise;
 pub use extension::Values;
 use extension::apply;
 use precision::Precision;
 pub use product::rounds;
-pub use route::route;
+pub use route::{check_route, route};
 
 /// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
 /// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.
@@ -351,6 +354,45 @@ fn attention_in(
         let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);
         composed::attention(q, k, v, masked.then(|| Tensor::from_dispatch(mask)))
     })
+}
+
+/// [`attention`] without a mask over keys and values that lie in several tensors `[batch, length, heads,
+/// width]`, one after the other along their length, as in a cache that grows: they are not copied into one
+/// where that can be avoided.
+pub fn attention_over(q: Tensor<4>, keys: &[Tensor<4>], values: &[Tensor<4>]) -> Tensor<4> {
+    let [batch, queries, heads, width] = q.dims();
+    let fits = |(k, v): (&Tensor<4>, &Tensor<4>)| {
+        k.dims() == v.dims() && k.dims() == [batch, k.dims()[1], heads, width] && k.dims()[1] > 0
+    };
+    if keys.len() > 1
+        && keys.len() == values.len()
+        && batch * queries * heads * width > 0
+        && keys.iter().zip(values).all(fits)
+        && let Some(out) = over_segments(&q, keys, values)
+    {
+        return out;
+    }
+    let joined = |parts: &[Tensor<4>]| match parts {
+        [one] => one.clone(),
+        _ => Tensor::cat(parts.to_vec(), 1),
+    };
+    attention(q, joined(keys), joined(values), None)
+}
+
+/// The same for f32 tensors of the CPU backend outside autodiff; `None` for others, or if joining them is
+/// faster.
+fn over_segments(q: &Tensor<4>, keys: &[Tensor<4>], values: &[Tensor<4>]) -> Option<Tensor<4>> {
+    let [_, queries, heads, width] = q.dims();
+    let read = |x: &Tensor<4>| extension::read(x.clone().into_dispatch());
+    let parts: Option<Vec<_>> =
+        keys.iter().zip(values).map(|(k, v)| Some((read(k)?, read(v)?, k.dims()[1]))).collect();
+    let parts = parts?;
+    let segments: Vec<_> = parts
+        .iter()
+        .map(|(keys, values, length)| attention::Segment { keys, values, length: *length })
+        .collect();
+    let out = attention::over_segments(&read(q)?, &segments, [queries, heads, width])?;
+    extension::outside([q.clone().into_dispatch()], |[q]| extension::tensor(out, q.shape())).ok()
 }
 
 /// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their concatenated

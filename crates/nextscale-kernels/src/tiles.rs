@@ -6,7 +6,7 @@
 
 use crate::{
     activation::Activation,
-    raw::{Vector, VectorKernel},
+    raw::{Vector, VectorKernel, add_products},
 };
 
 /// Columns of a full panel of weights.
@@ -46,6 +46,12 @@ impl VectorKernel for Product<'_> {
             };
         }
     }
+}
+
+/// `VECTORS` vectors of the bias, for every row.
+#[inline(always)]
+pub fn begin<V: Vector, const ROWS: usize, const VECTORS: usize>(bias: &[f32]) -> [[V; VECTORS]; ROWS] {
+    [std::array::from_fn(|j| V::load(bias, j * V::LANES)); ROWS]
 }
 
 impl Product<'_> {
@@ -91,28 +97,9 @@ impl Product<'_> {
         if offset >= self.columns {
             return ROWS;
         }
-        let mut x: [&[f32]; ROWS] = [&[]; ROWS];
-        for i in 0..ROWS {
-            x[i] = &self.x[(row + i) * inputs..][..inputs];
-        }
-        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        for i in 0..ROWS {
-            for j in 0..VECTORS {
-                sums[i][j] = V::load(self.bias, offset + j * V::LANES);
-            }
-        }
-        for (k, line) in self.weights.chunks_exact(WIDTH).take(inputs).enumerate() {
-            let mut factors = [V::splat(0.0); VECTORS];
-            for j in 0..VECTORS {
-                factors[j] = V::load(line, offset + j * V::LANES);
-            }
-            for i in 0..ROWS {
-                let value = V::splat(x[i][k]);
-                for j in 0..VECTORS {
-                    sums[i][j] = sums[i][j].add_product(value, factors[j]);
-                }
-            }
-        }
+        let begin = begin::<V, ROWS, VECTORS>(&self.bias[offset..]);
+        let x = &self.x[row * inputs..];
+        let sums = add_products(begin, x, [inputs, 1], &self.weights[offset..], WIDTH, inputs);
         // All sums leave their registers at once: a longer loop over them would not be unrolled, and the
         // compiler would keep them in memory above.
         let mut tile = [[0.0; PANEL]; ROWS];

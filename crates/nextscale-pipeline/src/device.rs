@@ -107,9 +107,13 @@ impl DeviceChoice {
     /// The device.
     ///
     /// # Errors
-    /// If it does not exist; the message lists the available devices.
+    /// If it does not exist; the message lists the available devices. For the CPU also if the environment
+    /// variable `NEXTSCALE_ROUTE` names instructions that it does not have.
     pub fn open(self) -> Result<Device> {
-        let Self::Cuda(index) = self.decide() else { return Ok(Device::flex()) };
+        let Self::Cuda(index) = self.decide() else {
+            nextscale_kernels::check_route().map_err(Error::Device)?;
+            return Ok(Device::flex());
+        };
         cuda(index).ok_or_else(|| {
             let built = if cfg!(feature = "cuda") {
                 ""

@@ -168,6 +168,17 @@ impl Attention {
         ops::attention(mixed, queries, keys, values, mask).reshape([rows, positions, heads * head_width])
     }
 
+    /// The same over keys and values in parts, one after the other, without a mask.
+    pub(crate) fn attend_over(
+        mixed: bool,
+        queries: Tensor<4>,
+        keys: &[Tensor<4>],
+        values: &[Tensor<4>],
+    ) -> Tensor<3> {
+        let [rows, positions, heads, head_width] = queries.dims();
+        ops::attention_over(mixed, queries, keys, values).reshape([rows, positions, heads * head_width])
+    }
+
     /// The same where each row has the position's own value for its mixture: attention whose map is the
     /// identity.
     pub(crate) fn own(values: &Tensor<4>) -> Tensor<3> {

@@ -45,6 +45,20 @@ pub(crate) fn attention_by_image(
     attention(queries, keys, values, mask)
 }
 
+/// The same without a mask over keys and values in parts, one after the other.
+pub(crate) fn attention_over(
+    mixed: bool,
+    queries: Tensor<4>,
+    keys: &[Tensor<4>],
+    values: &[Tensor<4>],
+) -> Tensor<4> {
+    if mixed {
+        let [keys, values] = [keys, values].map(|parts| Tensor::cat(parts.to_vec(), 1));
+        return attention(mixed, queries, keys, values, None);
+    }
+    kernels::attention_over(queries, keys, values)
+}
+
 /// LayerNorm over channels with weight and bias, `[width]` each.
 pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3> {
     let [rows, _, width] = x.dims();

@@ -9,27 +9,27 @@ pub(crate) fn pick<const D: usize>(x: Tensor<D>, ranges: &[Range<usize>]) -> Ten
     Tensor::cat(ranges.iter().map(|range| x.clone().slice_dim(0, range.clone())).collect(), 0)
 }
 
-/// Keys and values of all scales so far in one block, each `[rows, positions, heads, head width]`. Scores
-/// over them are never stored as a whole, so memory is linear in the number of positions.
+/// Keys and values of all scales so far, `[rows, positions, heads, head width]` for each scale. They are never
+/// joined where attention can do without, and scores over them are never stored as a whole, so memory is linear
+/// in the number of positions.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cache(pub Option<(Tensor<4>, Tensor<4>)>);
+pub(crate) struct Cache {
+    pub keys: Vec<Tensor<4>>,
+    pub values: Vec<Tensor<4>>,
+}
 
 impl Cache {
-    /// Appends those of a scale and returns all; `keep` says whether a later scale reads them.
-    pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>, keep: bool) -> (Tensor<4>, Tensor<4>) {
-        let (keys, values) = match self.0.take() {
-            Some((k, v)) => (Tensor::cat(vec![k, keys], 1), Tensor::cat(vec![v, values], 1)),
-            None => (keys, values),
-        };
-        if keep {
-            self.0 = Some((keys.clone(), values.clone()));
-        }
-        (keys, values)
+    /// Appends those of a scale.
+    pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>) {
+        self.keys.push(keys);
+        self.values.push(values);
     }
 
     /// Keeps the rows of these ranges; without any nothing is left.
     pub fn pick(&mut self, ranges: &[Range<usize>]) {
-        let kept = self.0.take().filter(|_| !ranges.is_empty());
-        self.0 = kept.map(|(keys, values)| (pick(keys, ranges), pick(values, ranges)));
+        for part in [&mut self.keys, &mut self.values] {
+            let kept = std::mem::take(part).into_iter().filter(|_| !ranges.is_empty());
+            *part = kept.map(|x| pick(x, ranges)).collect();
+        }
     }
 }

@@ -24,8 +24,11 @@ pub(crate) fn attend(
     let own = (attending != streams).then(|| Attention::own(&projected.values));
     let Projected { queries, keys, values, mixed } = projected;
     let [queries, keys, values] = [queries, keys, values].map(|x| streams.take(x, attending));
-    let (keys, values) = cache.append(keys, values, keep);
-    let seen = Attention::attend(Projected { queries, keys, values, mixed }, None);
+    cache.append(keys, values);
+    let seen = Attention::attend_over(mixed, queries, &cache.keys, &cache.values);
+    if !keep {
+        *cache = Cache::default();
+    }
     match own {
         Some(own) => streams.put(own, attending, seen),
         None => seen,

@@ -122,15 +122,16 @@ mod tests {
         let mut session = VarSession::start(&model, &conditions, &plan).unwrap();
         for (k, rows) in [4, 4, 2].into_iter().enumerate() {
             session.step(recorded_input(&reference, "greedy", k)).unwrap();
-            let (keys, values) = session.caches[0].0.as_ref().unwrap();
+            let joined = |parts: &[Tensor<4>]| Tensor::cat(parts.to_vec(), 1).dims();
+            let (keys, values) = (&session.caches[0].keys, &session.caches[0].values);
             let positions = model.config().schedule.offset(k + 1);
-            assert_eq!(keys.dims(), [rows, positions, 4, 16]);
-            assert_eq!(values.dims(), keys.dims());
+            assert_eq!(joined(keys), [rows, positions, 4, 16]);
+            assert_eq!(joined(values), joined(keys));
             let values: usize = session
                 .caches
                 .iter()
-                .filter_map(|cache| cache.0.as_ref())
-                .map(|(k, v)| k.shape().num_elements() + v.shape().num_elements())
+                .flat_map(|cache| cache.keys.iter().chain(&cache.values))
+                .map(|x| x.shape().num_elements())
                 .sum();
             assert_eq!(Some(values * size_of::<f32>() / (rows * positions)), model.cache_bytes_per_token());
         }

@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod by_unit;
+mod by_vectors;
 mod mask;
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
@@ -10,6 +11,7 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use crate::raw::matrix_unit::MatrixUnit;
+pub use by_vectors::Segment;
 use mask::Mask;
 
 use crate::{
@@ -103,6 +105,10 @@ fn forward_by_unit([q, k, v]: [&[f32]; 3], mask: Mask<'_>, extent: Extent) -> Op
 
 fn forward(level: Level, [q, k, v]: [&[f32]; 3], mask: Mask<'_>, extent: Extent) -> Vec<f32> {
     let Extent { precision, queries, keys, heads, width } = extent;
+    if precision == Precision::Whole {
+        let all = Segment { keys: k, values: v, length: keys };
+        return by_vectors::forward(level, q, &[all], mask, [queries, heads, width]);
+    }
     let (image_q, image_k) = (queries * heads * width, keys * heads * width);
     let mut out = vec![0.0; q.len()];
     each_head(&mut out, queries, extent, |image, head, mut out| {
@@ -180,6 +186,17 @@ fn backward(
         skip += length * width;
     }
     gradients
+}
+
+/// Attention without a mask over the keys and values of all segments, one after the other, as if they were
+/// joined: q `[batch, queries, heads, width]`. `None` if it is faster to join them, because the processor's
+/// matrix unit packs them anyway.
+pub fn over_segments(q: &[f32], segments: &[Segment<'_>], sizes: [usize; 3]) -> Option<Vec<f32>> {
+    #[cfg(target_arch = "x86_64")]
+    if MatrixUnit::detected(Precision::Whole).is_some_and(|_| by_unit::fits(sizes[2])) {
+        return None;
+    }
+    Some(by_vectors::forward(Level::detected(), q, segments, Mask::new(&[], [0; 3]), sizes))
 }
 
 impl Operation<4> for Attention {
@@ -273,13 +290,66 @@ mod tests {
             let hidden: Vec<f32> = (0..images * rows * keys).map(hide).collect();
             let mask = if masked { Mask::new(&hidden, [images, rows, keys]) } else { Mask::new(&[], [0; 3]) };
             let exact = exact([&q, &k, &v], mask, batch, extent);
-            let mut routes = vec![forward(Level::detected(), [&q, &k, &v], mask, extent)];
+            let mut routes: Vec<_> = Level::available()
+                .into_iter()
+                .map(|level| forward(level, [&q, &k, &v], mask, extent))
+                .collect();
+            // With fused products the bits are the same, however long the vectors.
+            for pair in routes[1..].windows(2) {
+                prop_assert!(pair[0] == pair[1]);
+            }
             #[cfg(target_arch = "x86_64")]
             routes.extend(forward_by_unit([&q, &k, &v], mask, extent));
             for got in routes {
                 for (got, exact) in got.iter().zip(&exact) {
                     prop_assert!((f64::from(*got) - exact).abs() < 2e-6, "{got} {exact}");
                 }
+            }
+        }
+
+        #[test]
+        fn on_vectors_segments_and_queries_beside_it_change_nothing(
+            lengths in prop::collection::vec(1usize..40, 1..5),
+            queries in 1usize..70,
+            heads in 1usize..3,
+            width in prop_oneof![Just(32usize), Just(64), 1usize..70],
+            seed: u32,
+        ) {
+            let (channels, keys, batch) = (heads * width, lengths.iter().sum::<usize>(), 2);
+            let q = numbers(seed, batch * queries * channels);
+            let parts: Vec<[Vec<f32>; 2]> = lengths
+                .iter()
+                .zip(1u32..)
+                .map(|(length, salt)| [salt, salt << 8].map(|salt| numbers(seed ^ salt, batch * length * channels)))
+                .collect();
+            let segments: Vec<_> = parts
+                .iter()
+                .zip(&lengths)
+                .map(|([keys, values], &length)| Segment { keys, values, length })
+                .collect();
+            let joined: [Vec<f32>; 2] = std::array::from_fn(|i| {
+                let rows = (0..batch).flat_map(|image| parts.iter().zip(&lengths).map(move |part| (image, part)));
+                rows.flat_map(|(image, (part, length))| {
+                    part[i][image * length * channels..][..length * channels].to_vec()
+                })
+                .collect()
+            });
+            let all = Segment { keys: &joined[0], values: &joined[1], length: keys };
+            let mask = Mask::new(&[], [0; 3]);
+            for level in Level::available() {
+                let got = by_vectors::forward(level, &q, &segments, mask, [queries, heads, width]);
+                prop_assert!(got == by_vectors::forward(level, &q, &[all], mask, [queries, heads, width]));
+                // The last query alone, of the last image.
+                let last = &q[q.len() - channels..];
+                let image: Vec<_> = segments
+                    .iter()
+                    .map(|&Segment { keys, values, length }| {
+                        let from = (batch - 1) * length * channels;
+                        Segment { keys: &keys[from..], values: &values[from..], length }
+                    })
+                    .collect();
+                let alone = by_vectors::forward(level, last, &image, mask, [1, heads, width]);
+                prop_assert!(got[got.len() - channels..] == alone);
             }
         }
     }

@@ -26,6 +26,7 @@ impl Layout {
     }
 
     /// Where each tap reads, starting from a position.
+    #[cfg(test)]
     pub fn taps(&self) -> [usize; 9] {
         let mut taps = [0; 9];
         for (tap, at) in taps.iter_mut().enumerate() {

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::planes::Layout;
-use crate::raw::{Vector, VectorKernel};
+use crate::raw::{Vector, VectorKernel, add_products};
 
 /// Output channels per tile of [`Correlate`]; its weights are packed in groups of this size.
 pub const BLOCK: usize = 8;
@@ -65,24 +65,13 @@ impl Correlate<'_> {
         first: usize,
         count: usize,
     ) -> usize {
-        let taps = layout.taps();
         let length = WIDE * V::LANES;
         let mut sums = [[V::splat(0.0); WIDE]; ROWS];
         let planes = self.x.chunks_exact(layout.size);
         for (x, weights) in planes.zip(weights.chunks_exact(9 * ROWS)) {
-            let x = &x[at..];
-            for (tap, weights) in taps.into_iter().zip(weights.chunks_exact(ROWS)) {
-                let x = &x[tap..tap + length];
-                let mut inputs = [V::splat(0.0); WIDE];
-                for j in 0..WIDE {
-                    inputs[j] = V::load(x, j * V::LANES);
-                }
-                for i in 0..ROWS {
-                    let weight = V::splat(weights[i]);
-                    for j in 0..WIDE {
-                        sums[i][j] = sums[i][j].add_product(weight, inputs[j]);
-                    }
-                }
+            // The three taps of a row are neighbours.
+            for (taps, weights) in weights.chunks_exact(3 * ROWS).enumerate() {
+                sums = add_products(sums, weights, [1, ROWS], &x[at + taps * layout.pitch..], 1, 3);
             }
         }
         let mut row = [0.0; 64];

@@ -1,14 +1,18 @@
 //! Products on the processor's matrix unit.
 
-use faer::{MatMut, MatRef};
+use faer::{MatMut, MatRef, reborrow::*};
 use rayon::prelude::*;
 
-use super::WIDTH;
+use super::{Then, WIDTH, panels};
 use crate::{
+    elementwise::{self, GeluTanh},
     precision::Precision,
+    raw::Level,
     raw::matrix_unit::{Line, MatrixUnit, SIDE, Tile, depth, lines},
 };
 
+/// Rows handled together: their packed inputs at some inner numbers stay in a core's own cache.
+const ROWS: usize = 512;
 /// What a core's own cache holds in bytes, besides a panel.
 const CACHE: usize = 1 << 20;
 
@@ -130,8 +134,57 @@ enum Order {
     AllPanels,
 }
 
+impl Columns<'_> {
+    fn precision(self) -> Precision {
+        match self {
+            Columns::Numbers(_) => Precision::Whole,
+            Columns::Rounded(_) => Precision::Rounded,
+        }
+    }
+}
+
+/// `then(x · columns + bias)` for x `[rows, inner]` and bias `[outputs]`, to `[rows, outputs]`.
+pub fn apply(
+    unit: MatrixUnit,
+    x: &[f32],
+    inner: usize,
+    columns: Columns<'_>,
+    bias: &[f32],
+    then: Then,
+) -> Vec<f32> {
+    let outputs = bias.len();
+    let mut padded = bias.to_vec();
+    padded.resize(panels(outputs) * WIDTH, 0.0);
+    // Two parts per thread, so that a delayed thread leaves work to the others.
+    let share = panels(outputs).div_ceil(2 * rayon::current_num_threads());
+    let mut out = vec![0.0; x.len() / inner * outputs];
+    out.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inner)).for_each(|(out, x)| {
+        let rows = x.len() / inner;
+        let left = Rows::new(unit, columns.precision(), x, inner);
+        let out = MatMut::from_row_major_slice_mut(out, rows, outputs);
+        out.par_col_chunks_mut(share * WIDTH).enumerate().for_each(|(part, mut out)| {
+            let (first, count) = (part * share, panels(out.ncols()));
+            let mut blocks = vec![0.0; count * rows * WIDTH];
+            let bias = &padded[first * WIDTH..][..count * WIDTH];
+            multiply(unit, &left, columns.panels(inner, first, count), bias, &mut blocks);
+            if then == Then::Gelu {
+                elementwise::in_place::<GeluTanh>(Level::detected(), &mut blocks);
+            }
+            for (panel, block) in blocks.chunks_exact(rows * WIDTH).enumerate() {
+                let columns = WIDTH.min(out.ncols() - panel * WIDTH);
+                for (row, line) in block.chunks_exact(WIDTH).enumerate() {
+                    let out = out.rb_mut().row_mut(row).subcols_mut(panel * WIDTH, columns);
+                    let out = out.try_as_row_major_mut().expect("rows of `out` are contiguous");
+                    out.as_slice_mut().copy_from_slice(&line[..columns]);
+                }
+            }
+        });
+    });
+    out
+}
+
 /// `rows · columns + bias`, to a block `[rows, WIDTH]` for each panel.
-pub fn multiply(unit: MatrixUnit, rows: &Rows, columns: Columns<'_>, bias: &[f32], blocks: &mut [f32]) {
+fn multiply(unit: MatrixUnit, rows: &Rows, columns: Columns<'_>, bias: &[f32], blocks: &mut [f32]) {
     let Rows { precision, inner, tiles, .. } = *rows;
     let panels = bias.len() / WIDTH;
     let block = blocks.len() / panels;

@@ -10,18 +10,19 @@
 mod by_unit;
 mod by_vectors;
 
+use std::sync::Arc;
+
 use burn::{
     backend::flex::FlexTensor,
     tensor::{Tensor, activation::gelu_approximate},
 };
-use faer::{MatMut, reborrow::*};
 use rayon::prelude::*;
 
 use crate::{
     composed,
-    elementwise::{self, GeluTanh},
     extension::{dims, outside, tensor, values},
-    raw::Level,
+    math::narrowed,
+    raw::{Level, zip_map},
     tiles::PANEL,
 };
 #[cfg(target_arch = "x86_64")]
@@ -32,8 +33,6 @@ use crate::{
 
 /// Columns per panel.
 pub const WIDTH: usize = PANEL;
-/// Rows handled together: their packed inputs at some inner numbers stay in a core's own cache.
-const ROWS: usize = 512;
 
 /// The number of panels for this many columns.
 pub fn panels(outputs: usize) -> usize {
@@ -113,28 +112,48 @@ pub fn linear(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> T
     })
 }
 
-/// A weight rounded to bfloat16, for processors whose matrix unit multiplies such numbers.
+/// A weight rounded to bfloat16, for processors that multiply such numbers.
 #[derive(Clone, Debug)]
 pub struct Rounded {
     inner: usize,
     outputs: usize,
+    kept: Kept,
+}
+
+/// How its numbers lie in memory.
+#[derive(Clone, Debug)]
+enum Kept {
+    /// As products of bfloat16 numbers read them.
     #[cfg(target_arch = "x86_64")]
-    lines: std::sync::Arc<Vec<Line>>,
+    Lines(Arc<Vec<Line>>),
+    /// In panels `[panels, inner, WIDTH]`, to be widened on the way into products of f32 numbers.
+    Halves(Arc<Vec<u16>>),
 }
 
 impl Rounded {
-    /// From the rows of a checkpoint, `[outputs, inner]`; `None` if the processor has no such unit.
+    /// From the rows of a checkpoint, `[outputs, inner]`; `None` if the processor does not multiply such
+    /// numbers.
     ///
     /// # Panics
     /// If `weight` does not consist of whole rows.
     pub fn new(weight: &[f32], inner: usize) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if let Some(unit) = MatrixUnit::detected(Precision::Rounded).filter(|_| inner > 0) {
-            let lines = std::sync::Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner));
-            return Some(Self { inner, outputs: weight.len() / inner, lines });
+            if !unit.outruns_vectors() {
+                return Some(Self::in_halves(weight, inner));
+            }
+            let kept = Kept::Lines(Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner)));
+            return Some(Self { inner, outputs: weight.len() / inner, kept });
         }
         let _ = weight;
         None
+    }
+
+    /// The same for products of f32 numbers.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    fn in_halves(weight: &[f32], inner: usize) -> Self {
+        let halves = pack(weight, inner).into_iter().map(|x| narrowed(x) as u16).collect();
+        Self { inner, outputs: weight.len() / inner, kept: Kept::Halves(Arc::new(halves)) }
     }
 
     /// `[outputs, inner]`.
@@ -144,12 +163,16 @@ impl Rounded {
 
     /// The rounded numbers, `[outputs, inner]`.
     pub fn numbers(&self) -> Vec<f32> {
-        #[cfg(target_arch = "x86_64")]
-        return (0..self.outputs * self.inner)
-            .map(|i| by_unit::rounded(&self.lines, self.inner, i % self.inner, i / self.inner))
-            .collect();
-        #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("there is no such weight here")
+        match &self.kept {
+            #[cfg(target_arch = "x86_64")]
+            Kept::Lines(lines) => (0..self.outputs * self.inner)
+                .map(|i| by_unit::rounded(lines, self.inner, i % self.inner, i / self.inner))
+                .collect(),
+            Kept::Halves(halves) => {
+                let wide: Vec<f32> = halves.iter().map(|&x| f32::from_bits(u32::from(x) << 16)).collect();
+                unpack(&wide, self.inner, self.outputs)
+            }
+        }
     }
 
     /// `then(x · weight + bias)` for x `[rows, inner]` and bias `[outputs]`, f32 tensors of the CPU backend
@@ -172,16 +195,16 @@ impl Rounded {
         })
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn right(&self) -> Right<'_> {
-        let unit = MatrixUnit::detected(Precision::Rounded)
-            .expect("a rounded weight is made only where there is a unit");
-        Right::Unit(unit, by_unit::Columns::Rounded(&self.lines))
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn right(&self) -> Right<'_> {
-        unreachable!("there is no such weight here")
+        match &self.kept {
+            #[cfg(target_arch = "x86_64")]
+            Kept::Lines(lines) => {
+                let unit = MatrixUnit::detected(Precision::Rounded)
+                    .expect("a rounded weight is made so only where there is a unit");
+                Right::Unit(unit, by_unit::Columns::Rounded(lines))
+            }
+            Kept::Halves(halves) => Right::Halves(Level::detected(), halves),
+        }
     }
 }
 
@@ -200,6 +223,8 @@ fn composed(x: Tensor<2>, weight: Tensor<3>, bias: Tensor<1>, then: Then) -> Ten
 #[derive(Clone, Copy)]
 enum Right<'a> {
     Vectors(Level, &'a [f32]),
+    /// A rounded weight in panels; inputs are rounded too, as on any unit.
+    Halves(Level, &'a [u16]),
     #[cfg(target_arch = "x86_64")]
     Unit(MatrixUnit, by_unit::Columns<'a>),
 }
@@ -213,45 +238,6 @@ impl<'a> Right<'a> {
         }
         Self::Vectors(Level::detected(), weight)
     }
-
-    /// Rows of inputs, packed for this unit.
-    fn left<'x>(self, x: &'x [f32], inner: usize) -> Left<'x> {
-        match self {
-            Self::Vectors(..) => Left::Numbers(x),
-            #[cfg(target_arch = "x86_64")]
-            Self::Unit(unit, columns) => {
-                let precision = match columns {
-                    by_unit::Columns::Numbers(_) => Precision::Whole,
-                    by_unit::Columns::Rounded(_) => Precision::Rounded,
-                };
-                Left::Packed(by_unit::Rows::new(unit, precision, x, inner))
-            }
-        }
-    }
-
-    /// The products with the panels from `first` on, plus `bias`, to a block `[rows, WIDTH]` for each panel.
-    fn multiply(self, left: &Left<'_>, inner: usize, first: usize, bias: &[f32], blocks: &mut [f32]) {
-        let count = bias.len() / WIDTH;
-        match (self, left) {
-            (Self::Vectors(level, weight), Left::Numbers(x)) => {
-                let weight = &weight[first * inner * WIDTH..][..count * inner * WIDTH];
-                by_vectors::multiply(level, x, weight, bias, blocks);
-            }
-            #[cfg(target_arch = "x86_64")]
-            (Self::Unit(unit, columns), Left::Packed(rows)) => {
-                by_unit::multiply(unit, rows, columns.panels(inner, first, count), bias, blocks);
-            }
-            #[cfg(target_arch = "x86_64")]
-            _ => unreachable!("the left operand was made for this one"),
-        }
-    }
-}
-
-/// Rows of inputs.
-enum Left<'a> {
-    Numbers(&'a [f32]),
-    #[cfg(target_arch = "x86_64")]
-    Packed(by_unit::Rows),
 }
 
 /// A layer on the host.
@@ -263,34 +249,24 @@ struct Layer<'a> {
 
 impl Layer<'_> {
     fn apply(&self, right: Right<'_>, x: &[f32]) -> Vec<f32> {
-        let (inner, outputs) = (self.inner, self.bias.len());
-        let mut bias = self.bias.to_vec();
-        bias.resize(panels(outputs) * WIDTH, 0.0);
-        // Two parts per thread, so that a delayed thread leaves work to the others.
-        let share = panels(outputs).div_ceil(2 * rayon::current_num_threads());
-        let mut out = vec![0.0; x.len() / inner * outputs];
-        out.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inner)).for_each(|(out, x)| {
-            let rows = x.len() / inner;
-            let left = right.left(x, inner);
-            let out = MatMut::from_row_major_slice_mut(out, rows, outputs);
-            out.par_col_chunks_mut(share * WIDTH).enumerate().for_each(|(part, mut out)| {
-                let (first, count) = (part * share, panels(out.ncols()));
-                let mut blocks = vec![0.0; count * rows * WIDTH];
-                right.multiply(&left, inner, first, &bias[first * WIDTH..][..count * WIDTH], &mut blocks);
-                if self.then == Then::Gelu {
-                    elementwise::in_place::<GeluTanh>(Level::detected(), &mut blocks);
-                }
-                for (panel, block) in blocks.chunks_exact(rows * WIDTH).enumerate() {
-                    let columns = WIDTH.min(out.ncols() - panel * WIDTH);
-                    for (row, line) in block.chunks_exact(WIDTH).enumerate() {
-                        let out = out.rb_mut().row_mut(row).subcols_mut(panel * WIDTH, columns);
-                        let out = out.try_as_row_major_mut().expect("rows of `out` are contiguous");
-                        out.as_slice_mut().copy_from_slice(&line[..columns]);
-                    }
-                }
-            });
-        });
-        out
+        match right {
+            Right::Vectors(level, weight) => {
+                let weight = by_vectors::Weight::Numbers(weight);
+                by_vectors::apply(level, x, self.inner, weight, self.bias, self.then)
+            }
+            Right::Halves(level, halves) => {
+                let rounded = zip_map(
+                    level,
+                    [x],
+                    #[inline(always)]
+                    |[x]| f32::from_bits(narrowed(x) << 16),
+                );
+                let weight = by_vectors::Weight::Halves(halves);
+                by_vectors::apply(level, &rounded, self.inner, weight, self.bias, self.then)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Right::Unit(unit, columns) => by_unit::apply(unit, x, self.inner, columns, self.bias, self.then),
+        }
     }
 }
 
@@ -300,18 +276,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::numbers;
+    use crate::testing::{numbers, skip};
 
     /// Every way to multiply by this weight in f32.
     fn routes(weight: &[f32]) -> Vec<(String, Right<'_>)> {
         let vectors = |level| (format!("{level:?}"), Right::Vectors(level, weight));
         let mut routes: Vec<_> = Level::available().into_iter().map(vectors).collect();
         #[cfg(target_arch = "x86_64")]
+        if MatrixUnit::detected(Precision::Whole).is_none() {
+            skip("amx");
+        }
+        #[cfg(target_arch = "x86_64")]
         routes.extend(
             MatrixUnit::detected(Precision::Whole)
                 .map(|unit| ("unit".into(), Right::Unit(unit, by_unit::Columns::Numbers(weight)))),
         );
         routes
+    }
+
+    /// A rounded weight of every kind that this processor can use.
+    fn every_rounded(weight: &[f32], inner: usize) -> Vec<Rounded> {
+        Rounded::new(weight, inner).into_iter().chain([Rounded::in_halves(weight, inner)]).collect()
+    }
+
+    /// Half of the last of eight bits, ties to even.
+    fn nearest(x: f32) -> f32 {
+        f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000)
     }
 
     proptest! {
@@ -355,8 +345,8 @@ mod tests {
             let (x, weight) = (numbers(seed, 700 * inner), numbers(!seed, outputs * inner));
             let (bias, packed) = (numbers(seed ^ 5, outputs), pack(&weight, inner));
             let layer = Layer { inner, bias: &bias, then: Then::Gelu };
-            let rounded = Rounded::new(&weight, inner);
-            let rounded = rounded.as_ref().map(|rounded| ("rounded".to_owned(), rounded.right()));
+            let rounded = every_rounded(&weight, inner);
+            let rounded = rounded.iter().map(|rounded| ("rounded".to_owned(), rounded.right()));
             for (name, route) in routes(&packed).into_iter().chain(rounded) {
                 let all = layer.apply(route, &x);
                 prop_assert!(layer.apply(route, &x[..rows * inner]) == all[..rows * outputs], "{name}");
@@ -398,8 +388,8 @@ mod tests {
             let mut x = numbers(4, 2 * inner);
             x[inner + 5] = broken;
             let layer = Layer { inner, bias: &[0.0; 3], then: Then::Nothing };
-            let rounded = Rounded::new(&weight, inner);
-            let rounded = rounded.as_ref().map(|rounded| ("rounded".to_owned(), rounded.right()));
+            let rounded = every_rounded(&weight, inner);
+            let rounded = rounded.iter().map(|rounded| ("rounded".to_owned(), rounded.right()));
             for (name, route) in routes(&packed).into_iter().chain(rounded) {
                 let out = layer.apply(route, &x);
                 assert!(out[..outputs].iter().all(|value| value.is_finite()), "{name}");
@@ -439,19 +429,18 @@ mod tests {
         ) {
             let (x, weight) = (numbers(seed, rows * inner), numbers(!seed, outputs * inner));
             let bias = numbers(seed ^ 5, outputs);
-            let Some(rounded) = Rounded::new(&weight, inner) else { return Ok(()) };
-            // Half of the last of eight bits, ties to even.
-            let round = |x: f32| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000);
-            let expected: Vec<f32> = weight.iter().map(|&x| round(x)).collect();
-            prop_assert_eq!(rounded.shape(), [outputs, inner]);
-            prop_assert_eq!(rounded.numbers(), expected.clone());
-            let layer = Layer { inner, bias: &bias, then: Then::Nothing };
-            let got = layer.apply(rounded.right(), &x);
-            for (i, got) in got.into_iter().enumerate() {
-                let (x, w) = (&x[i / outputs * inner..][..inner], &expected[i % outputs * inner..][..inner]);
-                let terms = x.iter().zip(w).map(|(&x, &w)| f64::from(round(x)) * f64::from(w));
-                let exact = f64::from(bias[i % outputs]) + terms.sum::<f64>();
-                prop_assert!((f64::from(got) - exact).abs() < 2e-6 * (inner as f64).sqrt().max(4.0), "{got} {exact}");
+            let expected: Vec<f32> = weight.iter().map(|&x| nearest(x)).collect();
+            for rounded in every_rounded(&weight, inner) {
+                prop_assert_eq!(rounded.shape(), [outputs, inner]);
+                prop_assert_eq!(rounded.numbers(), expected.clone());
+                let layer = Layer { inner, bias: &bias, then: Then::Nothing };
+                let got = layer.apply(rounded.right(), &x);
+                for (i, got) in got.into_iter().enumerate() {
+                    let (x, w) = (&x[i / outputs * inner..][..inner], &expected[i % outputs * inner..][..inner]);
+                    let terms = x.iter().zip(w).map(|(&x, &w)| f64::from(nearest(x)) * f64::from(w));
+                    let exact = f64::from(bias[i % outputs]) + terms.sum::<f64>();
+                    prop_assert!((f64::from(got) - exact).abs() < 2e-6 * (inner as f64).sqrt().max(4.0), "{got} {exact}");
+                }
             }
         }
     }
@@ -463,7 +452,7 @@ mod tests {
         let (rows, inner, outputs) = (16, 1024, 64);
         let (x, weight) = (numbers(1, rows * inner), numbers(2, outputs * inner));
         let packed = pack(&weight, inner);
-        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return };
+        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return skip("amx") };
         let layer = Layer { inner, bias: &[0.0; 64], then: Then::Nothing };
         let got = layer.apply(Right::Unit(unit, by_unit::Columns::Numbers(&packed)), &x);
         let (mut of_unit, mut of_sum) = (0.0, 0.0);

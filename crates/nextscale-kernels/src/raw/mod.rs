@@ -4,17 +4,26 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod matrix_unit;
+mod rectangle;
+mod sums;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, _CMP_LT_OQ, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 
 use rayon::prelude::*;
 
 use crate::math::fma;
+use crate::route::Route;
 use crate::rows::PART;
+pub use rectangle::{Rectangle, build_rectangles};
+pub use sums::add_products;
 
 /// Work on plain slices, compiled once for each instruction set.
 ///
@@ -71,11 +80,24 @@ impl Level {
         levels
     }
 
-    /// The widest level, determined once.
+    /// The widest level that may be used, determined once.
     pub fn detected() -> Self {
-        static DETECTED: LazyLock<Level> =
-            LazyLock::new(|| Level::available().last().copied().unwrap_or(Level::portable()));
+        static DETECTED: LazyLock<Level> = LazyLock::new(|| {
+            let limit = Route::limit();
+            let level = Level::available().into_iter().rfind(|level| level.route() <= limit);
+            level.unwrap_or(Level::portable())
+        });
         *DETECTED
+    }
+
+    fn route(self) -> Route {
+        match self.0 {
+            Instructions::Portable => Route::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => Route::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => Route::Avx512,
+        }
     }
 
     /// Its name.
@@ -137,10 +159,32 @@ pub trait Vector: Copy {
     /// The numbers of the slice from index `at` on, which are enough.
     fn load(from: &[f32], at: usize) -> Self;
     fn store(self, to: &mut [f32]);
+    /// As [`load`](Self::load), unchecked.
+    ///
+    /// # Safety
+    /// As many numbers as there are lanes can be read there.
+    unsafe fn load_at(from: *const f32) -> Self;
     /// `self + a·b`.
     fn add_product(self, a: Self, b: Self) -> Self;
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn over(self, other: Self) -> Self;
+    fn magnitude(self) -> Self;
+    /// `yes` where a number is less than that of `bound`, else `no`, also where it is not a number.
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self;
+    /// The same bits as integers, plus `add`, shifted left by 23: into the exponent of a number.
+    fn into_exponent(self, add: i32) -> Self;
     /// The sum of the numbers, as a tree.
     fn sum(self) -> f32;
+    /// Swaps rows and columns.
+    #[inline(always)]
+    fn transpose(square: &mut [[f32; 16]; 16]) {
+        let rows = *square;
+        for (i, line) in square.iter_mut().enumerate() {
+            *line = rows.map(|row| row[i]);
+        }
+    }
 }
 
 /// Eight numbers that the compiler keeps in one register if there is one of that width.
@@ -164,6 +208,12 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
     }
 
     #[inline(always)]
+    unsafe fn load_at(from: *const f32) -> Self {
+        // SAFETY: as the caller says; no alignment is required.
+        Lanes(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+
+    #[inline(always)]
     fn store(self, to: &mut [f32]) {
         to[..8].copy_from_slice(&self.0);
     }
@@ -174,6 +224,41 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
             self.0[i] = fma::<FMA>(a.0[i], b.0[i], self.0[i]);
         }
         self
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+
+    #[inline(always)]
+    fn over(self, other: Self) -> Self {
+        Lanes(std::array::from_fn(|i| self.0[i] / other.0[i]))
+    }
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        Lanes(self.0.map(f32::abs))
+    }
+
+    #[inline(always)]
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
+        Lanes(std::array::from_fn(|i| if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] }))
+    }
+
+    #[inline(always)]
+    fn into_exponent(self, add: i32) -> Self {
+        Lanes(self.0.map(|x| f32::from_bits(x.to_bits().wrapping_add_signed(add) << 23)))
     }
 
     #[inline(always)]
@@ -208,6 +293,13 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn load_at(from: *const f32) -> Self {
+        // SAFETY: the processor has AVX-512, and the caller says that 16 numbers lie there; no alignment is
+        // required.
+        Zmm(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
     fn store(self, to: &mut [f32]) {
         let to = &mut to[..16];
         // SAFETY: as for `load`.
@@ -221,9 +313,83 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn over(self, other: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_abs_ps(self.0) })
+    }
+
+    #[inline(always)]
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, bound.0), no.0, yes.0) })
+    }
+
+    #[inline(always)]
+    fn into_exponent(self, add: i32) -> Self {
+        // SAFETY: the processor has AVX-512: see the type.
+        Zmm(unsafe {
+            let sum = _mm512_add_epi32(_mm512_castps_si512(self.0), _mm512_set1_epi32(add));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(sum))
+        })
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         // SAFETY: the processor has AVX-512: see the type.
         unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn transpose(square: &mut [[f32; 16]; 16]) {
+        // SAFETY: the processor has AVX-512: see the type. A row is 16 numbers; no alignment is required.
+        unsafe {
+            let rows = square.each_ref().map(|row| _mm512_loadu_ps(row.as_ptr()));
+            // In quarters of vectors: pairs of rows, then the four rows from 4·(i / 4) on.
+            let pairs: [_; 16] = std::array::from_fn(|i| {
+                let (a, b) = (rows[i & !1], rows[i | 1]);
+                _mm512_castps_pd(if i % 2 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) })
+            });
+            let fours: [_; 16] = std::array::from_fn(|i| {
+                let (a, b) = (pairs[i & !3 | i / 2 % 2], pairs[i & !3 | 2 | i / 2 % 2]);
+                _mm512_castpd_ps(if i % 2 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
+            });
+            for i in 0..4 {
+                // Quarters 0 and 2, and 1 and 3, of the upper and of the lower eight rows.
+                let (a, b) = (fours[i], fours[4 + i]);
+                let upper = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
+                let (a, b) = (fours[8 + i], fours[12 + i]);
+                let lower = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
+                for (odd, (a, b)) in upper.into_iter().zip(lower).enumerate() {
+                    let (first, second) = (4 * odd + i, 4 * odd + 8 + i);
+                    _mm512_storeu_ps(square[first].as_mut_ptr(), _mm512_shuffle_f32x4::<0x88>(a, b));
+                    _mm512_storeu_ps(square[second].as_mut_ptr(), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                }
+            }
+        }
     }
 }
 
@@ -288,11 +454,15 @@ pub fn zip_map<const N: usize>(
     assert!(inputs.iter().all(|input| input.len() == len), "slices of one length");
     let mut out: Vec<f32> = Vec::with_capacity(len);
     let spare = &mut out.spare_capacity_mut()[..len];
-    if len <= PART {
+    // A few numbers are done before another thread is awake. Of many, a thread gets two parts: what is read and
+    // written once gains nothing from parts that fit a cache.
+    const ALONE: usize = 4 * PART;
+    if len <= ALONE {
         level.run(Zip { inputs, out: spare, f });
     } else {
-        spare.par_chunks_mut(PART).enumerate().for_each(|(i, out)| {
-            let inputs = inputs.map(|input| &input[i * PART..][..out.len()]);
+        let part = len.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(PART);
+        spare.par_chunks_mut(part).enumerate().for_each(|(i, out)| {
+            let inputs = inputs.map(|input| &input[i * part..][..out.len()]);
             level.run(Zip { inputs, out, f });
         });
     }
@@ -335,5 +505,29 @@ pub fn keep_freed_memory() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::MAX);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_are_transposed_at_every_level() {
+        struct Transposed([[f32; 16]; 16]);
+        impl VectorKernel for Transposed {
+            type Output = [[f32; 16]; 16];
+
+            #[inline(always)]
+            fn run<V: Vector>(mut self) -> Self::Output {
+                V::transpose(&mut self.0);
+                self.0
+            }
+        }
+        let of =
+            |f: fn(usize, usize) -> usize| std::array::from_fn(|i| std::array::from_fn(|j| f(i, j) as f32));
+        for level in Level::available() {
+            assert_eq!(level.run_vectors(Transposed(of(|i, j| 16 * i + j))), of(|i, j| 16 * j + i));
+        }
     }
 }

@@ -14,7 +14,7 @@ use nextscale_core::{Condition, Dtype};
 
 use crate::config::guides::{self, OpenGuide};
 use crate::config::{Config, fits_in_memory};
-use crate::device::{DeviceChoice, named};
+use crate::device::{DeviceChoice, named, route};
 use crate::run::peak_memory;
 use crate::{Batch, Error, Generator, LoadOptions, Model, OpenModel, Registry, Result, Stop, images};
 use nextscale_core::noise::Counter;
@@ -138,6 +138,7 @@ pub fn bench(
         version: env!("CARGO_PKG_VERSION"),
         model: subject.name.clone(),
         device: named(options.device.decide(), options.dtype),
+        route: route(&device),
         threads: rayon::current_num_threads(),
         image_size: [height, width],
         images: subject.images,

@@ -107,6 +107,8 @@ pub struct BenchReport {
     pub model: String,
     /// The device.
     pub device: String,
+    /// What it computes with, in words.
+    pub route: String,
     /// Threads of the CPU.
     pub threads: usize,
     /// Height and width in pixels.
@@ -149,7 +151,7 @@ impl fmt::Display for BenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [height, width] = self.image_size;
         let (threads, runs) = (counted(self.threads, "thread"), counted(self.runs, "run"));
-        writeln!(f, "{} on {}, {threads}", self.model, self.device)?;
+        writeln!(f, "{} on {}, {threads}; route: {}", self.model, self.device, self.route)?;
         writeln!(
             f,
             "a run: {} of {width} × {height} pixels, {} at once; {runs} of each rule in turns, after {} to warm up",
@@ -236,6 +238,7 @@ mod tests {
             version: "0.0.0",
             model: "random VAR-d16".into(),
             device: "cpu".into(),
+            route: "avx512".into(),
             threads: 2,
             image_size: [256, 256],
             images: 8,

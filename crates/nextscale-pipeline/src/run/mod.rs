@@ -19,7 +19,7 @@ use nextscale_core::Dtype;
 use nextscale_files::run::{FORMAT, Manifest, Opened, RunFolder};
 
 use crate::config::folder_of;
-use crate::device::{DeviceChoice, kind};
+use crate::device::{DeviceChoice, kind, route};
 use crate::progress::bar;
 use crate::trace::about;
 use crate::{Error, Prepared, Result, Stop, Trace, version};
@@ -92,6 +92,7 @@ pub fn run(prepared: &Prepared, options: &RunOptions) -> Result<Summary> {
             folder.finish()?;
             summary.wall = begin.elapsed();
             summary.peak_memory = peak_memory();
+            summary.route = Some(route(&device));
             Ok(summary)
         }
     }

@@ -81,6 +81,7 @@ pub fn run_shard(prepared: &Prepared, options: &RunOptions, worker: &Worker) -> 
     }
     summary.wall = begin.elapsed();
     summary.peak_memory = peak_memory();
+    summary.route = Some(route(&device));
     Ok(summary)
 }
 

@@ -30,6 +30,8 @@ pub struct Summary {
     pub kept: Option<Kept>,
     /// The peak memory of the process in bytes, if the system reports it.
     pub peak_memory: Option<u64>,
+    /// What the device computes with, in words, once the run is done.
+    pub route: Option<String>,
     /// Of a run's shard: which it is, and what of it others make.
     pub share: Option<Share>,
 }
@@ -81,6 +83,7 @@ impl Summary {
             wall: Duration::ZERO,
             kept: None,
             peak_memory: None,
+            route: None,
             share: None,
         }
     }
@@ -115,6 +118,9 @@ impl std::fmt::Display for Summary {
                 "\n  kept part: mean error {error:.1} of 255 before pasting; the tokenizer alone {reconstruction:.1}"
             )?;
         }
+        if let Some(route) = &self.route {
+            write!(f, "\n  route: {route}")?;
+        }
         if let Some(bytes) = self.peak_memory {
             write!(f, "\n  peak memory: {:.2} GB", bytes as f64 / 1e9)?;
         }
@@ -146,6 +152,8 @@ mod tests {
             edited.contains("kept part: mean error 21.0 of 255 before pasting; the tokenizer alone 12.0"),
             "{edited}"
         );
+        let routed = Summary { route: Some("avx512".into()), ..summary.clone() }.to_string();
+        assert!(routed.contains("\n  route: avx512\n"), "{routed}");
         let rounded = Summary { dtype: Dtype::Bf16, ..summary }.to_string();
         assert!(rounded.contains("8 images on cpu, bf16 in"), "{rounded}");
     }

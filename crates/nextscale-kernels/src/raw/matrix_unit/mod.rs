@@ -21,7 +21,7 @@ use std::{
 pub use products::{Places, Ready, Shifted};
 
 use super::{Instructions, Level};
-use crate::precision::Precision;
+use crate::{precision::Precision, route::Route};
 
 /// Rows and columns of a product's tile.
 pub const SIDE: usize = 16;
@@ -89,32 +89,39 @@ enum Means {
 pub struct MatrixUnit(Means);
 
 impl MatrixUnit {
-    /// What multiplies in this precision, if anything. Determined once.
+    /// What multiplies in this precision on the route that may be used, if anything.
     pub fn detected(precision: Precision) -> Option<Self> {
         Self::available(precision).next()
     }
 
     /// Everything that multiplies in this precision, fastest first.
     pub fn available(precision: Precision) -> impl Iterator<Item = Self> {
-        static DETECTED: LazyLock<[bool; 2]> = LazyLock::new(|| {
-            let (tiles, products) = (1 << 24, 1 << 22);
-            let vectors = Level::detected() == Level(Instructions::Avx512);
-            let known = vectors && __cpuid(0).eax >= 7;
-            let unit = known && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products;
-            // Every processor with tiles has such vectors, which round the tiles' operands too.
-            let vectors = vectors && is_x86_feature_detected!("avx512bf16");
-            [unit && vectors && permitted(), vectors]
-        });
-        let [tiles, vectors] = *DETECTED;
+        let [tiles, vectors] = *HARDWARE;
+        let limit = Route::limit();
+        let (tiles, vectors) = (tiles && limit >= Route::Amx, vectors && limit >= Route::Avx512);
         [(Means::Tiles, tiles), (Means::Vectors, vectors && precision == Precision::Rounded)]
             .into_iter()
             .filter_map(|(means, there)| there.then_some(Self(means)))
     }
 
-    /// Whether these are tiles, which are many times as fast as vectors of f32 numbers. Vectors of bfloat16
-    /// numbers are twice as fast.
+    /// Whether these are tiles, which are many times as fast as vectors of f32 numbers.
     pub fn has_tiles(self) -> bool {
         self.0 == Means::Tiles
+    }
+
+    /// Whether this processor has tiles, whatever the route.
+    pub fn exists() -> bool {
+        HARDWARE[0]
+    }
+
+    /// Whether this multiplies rounded numbers faster than vectors multiply f32 numbers. Vectors do on AMD's
+    /// processors, twice as fast; Intel's execute the instruction at half the rate of a product in f32.
+    pub fn outruns_vectors(self) -> bool {
+        static AMD: LazyLock<bool> = LazyLock::new(|| {
+            let vendor = __cpuid(0);
+            [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
+        });
+        self.has_tiles() || *AMD
     }
 
     /// Runs `work` with the unit set up on this thread. `work` must neither call this again nor wait for
@@ -124,6 +131,17 @@ impl MatrixUnit {
         work(&ready)
     }
 }
+
+/// Whether the processor has tiles that the system permits, and vectors of bfloat16 numbers.
+static HARDWARE: LazyLock<[bool; 2]> = LazyLock::new(|| {
+    let (tiles, products) = (1 << 24, 1 << 22);
+    let vectors = Level::available().contains(&Level(Instructions::Avx512));
+    let known = vectors && __cpuid(0).eax >= 7;
+    let unit = known && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products;
+    // Every processor with tiles has such vectors, which round the tiles' operands too.
+    let vectors = vectors && is_x86_feature_detected!("avx512bf16");
+    [unit && vectors && permitted(), vectors]
+});
 
 /// Asks Linux for the tiles, which are not part of a process's state until then.
 #[cfg(target_os = "linux")]

@@ -1,0 +1,121 @@
+//! The inner loop of products: a tile of sums in registers.
+
+use super::Vector;
+
+/// `sums[i][j] += Σ over steps k of x[i·across + k·along]·y[k·line + j·LANES..]`, k by k.
+///
+/// Everything that is read is checked before the loop, and the loop has few enough addresses for the registers
+/// of the processor: a check or an address in memory for every row costs more than the row's products.
+///
+/// # Panics
+/// If x or y is too short.
+#[inline(always)]
+pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    mut sums: [[V; VECTORS]; ROWS],
+    x: &[f32],
+    [across, along]: [usize; 2],
+    y: &[f32],
+    line: usize,
+    steps: usize,
+) -> [[V; VECTORS]; ROWS] {
+    /// Rows whose addresses are made from one pointer.
+    const GROUP: usize = 3;
+    const {
+        assert!(ROWS <= 4 * GROUP, "four pointers");
+    }
+    let Some(last) = steps.checked_sub(1) else { return sums };
+    let end_of_x =
+        last.checked_mul(along).zip(across.checked_mul(ROWS - 1)).and_then(|(a, b)| a.checked_add(b));
+    let end_of_y = last.checked_mul(line).and_then(|from| from.checked_add(VECTORS * V::LANES));
+    assert!(
+        end_of_x.is_some_and(|last| last < x.len()) && end_of_y.is_some_and(|end| end <= y.len()),
+        "numbers of every step of both factors"
+    );
+    let mut rows: [*const f32; 4] = std::array::from_fn(|i| x.as_ptr().wrapping_add(GROUP * i * across));
+    let mut columns = y.as_ptr();
+    for _ in 0..steps {
+        // SAFETY: the last number of the last step lies in its slice, as was checked, so all before it do.
+        // Pointers of rows that do not exist are not read.
+        unsafe {
+            let factors: [V; VECTORS] = std::array::from_fn(|j| V::load_at(columns.add(j * V::LANES)));
+            for i in 0..ROWS {
+                let value = V::splat(*rows[i / GROUP].add(i % GROUP * across));
+                for j in 0..VECTORS {
+                    sums[i][j] = sums[i][j].add_product(value, factors[j]);
+                }
+            }
+        }
+        for row in &mut rows {
+            *row = in_register(row.wrapping_add(along));
+        }
+        columns = columns.wrapping_add(line);
+    }
+    sums
+}
+
+/// The same pointer, of which the compiler does not know where it comes from: else it would replace four
+/// pointers that move by twelve that stay, for which there are no registers.
+#[inline(always)]
+fn in_register(mut pointer: *const f32) -> *const f32 {
+    // SAFETY: there are no instructions.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        raw::{Level, VectorKernel},
+        testing::numbers,
+    };
+
+    struct Sums<'a> {
+        x: &'a [f32],
+        strides: [usize; 2],
+        y: &'a [f32],
+        line: usize,
+        steps: usize,
+    }
+
+    impl VectorKernel for Sums<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> Vec<f32> {
+            let Sums { x, strides, y, line, steps } = self;
+            let sums = [[V::splat(1.0); 2]; 5];
+            let mut out = vec![0.0; 10 * V::LANES];
+            let all = add_products(sums, x, strides, y, line, steps);
+            all.iter().flatten().zip(out.chunks_exact_mut(V::LANES)).for_each(|(sum, out)| sum.store(out));
+            out
+        }
+    }
+
+    #[test]
+    fn sums_are_those_of_the_definition_and_what_is_too_short_is_refused() {
+        for level in Level::available() {
+            for (strides @ [across, along], line, steps) in [([7, 1], 40, 7), ([1, 5], 33, 4), ([2, 3], 1, 9)]
+            {
+                let x = numbers(1, 4 * across + (steps - 1) * along + 1);
+                let all = |y: &[f32]| level.run_vectors(Sums { x: &x, strides, y, line, steps });
+                let columns = level.run_vectors(Sums { x: &[], strides, y: &[], line, steps: 0 }).len() / 5;
+                let y = numbers(2, (steps - 1) * line + columns);
+                for (i, got) in all(&y).into_iter().enumerate() {
+                    let (row, column) = (i / columns, i % columns);
+                    let terms = (0..steps).map(|k| x[row * across + k * along] * y[k * line + column]);
+                    assert!((got - 1.0 - terms.sum::<f32>()).abs() < 2e-6, "{row} {column}");
+                }
+                let refused = |x: &[f32], y: &[f32]| {
+                    let sums = Sums { x, strides, y, line, steps };
+                    std::panic::catch_unwind(|| level.run_vectors(sums)).is_err()
+                };
+                assert!(refused(&x[1..], &y) && refused(&x, &y[1..]));
+                assert!(refused(&[], &y) && refused(&x, &[]));
+            }
+        }
+    }
+}
