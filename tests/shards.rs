@@ -421,19 +421,21 @@ fn reconstructions_of_shards_are_the_file_of_one_process() {
     assert!(std::fs::read(place.path("r.npz")).unwrap() == expected);
 }
 
+/// Two rules on two seeds; `more` continues the settings.
+fn ablation(measures: &str, more: &str) -> String {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/var");
+    format!(
+        "(base: (model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", \
+         norm_groups: 4), condition: PerClass(1), guidance: Conditional, batch: 4), \
+         variants: [(name: \"none\"), (name: \"cfg\", set: {{\"guidance\": Cfg(scale: 1.5)}})], baseline: \"none\", \
+         seeds: [1, 2], samples: 7, measures: {measures}, timing: 0{more})"
+    )
+}
+
 #[test]
 fn an_ablation_of_shards_has_the_images_judgements_and_report_of_one_process() {
     let place = Place::new();
-    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/var");
-    let text = |more: &str| {
-        format!(
-            "(base: (model: Var(tokenizer: \"{fixtures}/vae.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", \
-             norm_groups: 4), condition: PerClass(1), guidance: Conditional, batch: 4), \
-             variants: [(name: \"none\"), (name: \"cfg\", set: {{\"guidance\": Cfg(scale: 1.5)}})], baseline: \"none\", \
-             seeds: [1, 2], samples: 7, measures: [Pixels], timing: 0{more})"
-        )
-    };
-    std::fs::write(place.path("a.ron"), text("")).unwrap();
+    std::fs::write(place.path("a.ron"), ablation("[Pixels]", "")).unwrap();
     ok(&place, &["ablate", "a.ron", "--out", "single"]);
     let expected = contents(&place, "single");
     for count in [2, 7] {
@@ -466,4 +468,39 @@ fn an_ablation_of_shards_has_the_images_judgements_and_report_of_one_process() {
     let other = ["ablate", "a.ron", "--out", "other", "--shard", "1/2", "--set", "seeds=[1, 3]"];
     let error = refused(&place, &other);
     assert!(error.contains("another list of seeds: 1, 2 there, 1, 3 here"), "{error}");
+}
+
+#[test]
+fn shards_of_a_tuned_ablation_choose_when_all_tuning_images_are_there() {
+    let place = Place::new();
+    let tuned = ", reference: \"set\", tune: (axes: [{\"sampling\": [TopKTopP(temperature: 0.3), TopKTopP(temperature: 1.0)]}], \
+                 seeds: [5, 6], samples: 3, by: \"spectrum error\")";
+    pictures(&place);
+    std::fs::write(place.path("a.ron"), ablation("[Spectrum]", tuned)).unwrap();
+    ok(&place, &["ablate", "a.ron", "--out", "single"]);
+    let expected = contents(&place, "single");
+    let run = |shard: &str| place.run(&["ablate", "a.ron", "--out", "out", "--shard", shard]);
+    // Two cells at two temperatures on two seeds are eight chunks, of which the first worker makes four.
+    for _ in 0..2 {
+        let waiting = run("0/2");
+        assert_eq!(waiting.code, Some(75), "{waiting:?}");
+        assert!(waiting.err.contains("4 of 8 chunks of tuning images are other shards'"), "{}", waiting.err);
+    }
+    let error = refused(&place, &["merge", "out"]);
+    assert!(error.contains("lacks 4 of 8 chunks of tuning images"), "{error}");
+    let last = run("1/2");
+    assert!(last.code == Some(0) && last.out.contains("shard 1 of 2: 6 chunks of images"), "{last:?}");
+    let error = refused(&place, &["merge", "out"]);
+    assert!(error.contains("lacks 2 of 4 chunks of images"), "{error}");
+    let first = run("0/2");
+    assert!(
+        first.code == Some(0) && first.out.contains("2 chunks of images; 4 were there already"),
+        "{first:?}"
+    );
+    ok(&place, &["merge", "out"]);
+    let found = contents(&place, "out");
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, bytes) in &expected {
+        assert!(name == "runs.jsonl" || found[name] == *bytes, "{name} differs");
+    }
 }

@@ -17,8 +17,8 @@ pub enum Failure {
     Run(Report),
     /// The user stopped it, and what is on disk can be resumed: exit code 130, as in shells for Ctrl-C.
     Stopped(Report),
-    /// A launcher stopped a worker, which should be started again: exit code 75, `EX_TEMPFAIL` of sysexits.h,
-    /// which launchers can be told to requeue.
+    /// A worker should be started again, because its launcher stopped it or it waits for others: exit code 75,
+    /// `EX_TEMPFAIL` of sysexits.h, which launchers can be told to requeue.
     Requeue(Report),
 }
 
@@ -84,6 +84,7 @@ impl From<ablation::Error> for Failure {
             ablation::Error::Config(error) | ablation::Error::Pipeline(pipeline::Error::Config(error)) => {
                 Self::usage(error)
             }
+            error @ ablation::Error::Waiting { .. } => Self::Requeue(miette::miette!("{error}")),
             error if usage => Self::Usage(miette::miette!("{error}")),
             error => Self::Run(miette::miette!("{error}")),
         }

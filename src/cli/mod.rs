@@ -167,7 +167,8 @@ impl Program {
     }
 
     /// Runs one command line, whose first word is the program's name. Exit code 0 is success, 1 a failed run,
-    /// 2 wrong usage, 130 an interrupted run, and 75 a worker that its launcher stopped and should start again.
+    /// 2 wrong usage, 130 an interrupted run, and 75 a worker that should be started again, because its launcher
+    /// stopped it or other workers' part of the work is missing.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let cli = match self.parse(arguments) {
             Ok(cli) => cli,

@@ -39,6 +39,17 @@ pub enum Error {
     /// Things do not fit each other.
     #[error("{0}")]
     Usage(String),
+    /// A worker cannot choose settings before the other workers have made their share of the tuning.
+    #[error(
+        "{missing} of {of} chunks of tuning images are other shards' and not there yet; start this shard again when \
+         they are: its own are kept"
+    )]
+    Waiting {
+        /// How many chunks are missing.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// A measure cannot be taken.
     #[error("cannot take the measure {measure}: {message}")]
     Measure {
@@ -84,7 +95,7 @@ impl Error {
             Self::Pipeline(error) => error.is_usage(),
             Self::Metrics(error) => error.is_usage(),
             Self::Config(_) | Self::Folder(_) | Self::Usage(_) | Self::Measure { .. } => true,
-            Self::Io { .. } | Self::Damaged { .. } => false,
+            Self::Io { .. } | Self::Damaged { .. } | Self::Waiting { .. } => false,
         }
     }
 

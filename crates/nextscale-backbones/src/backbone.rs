@@ -62,6 +62,11 @@ pub trait Backbone: Send + Sync {
         true
     }
 
+    /// How many numbers its weights are. Unknown by default.
+    fn parameter_count(&self) -> Option<usize> {
+        None
+    }
+
     /// The bytes that a session keeps for every token of one image and pass until later scales read them:
     /// keys and values of all layers. Unknown by default.
     fn cache_bytes_per_token(&self) -> Option<usize> {

@@ -1,11 +1,11 @@
 //! The loop: conditions to images, scale by scale.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use burn::tensor::Tensor;
 use nextscale_backbones::Refinement;
 use nextscale_core::noise::Noise;
-use nextscale_core::{Condition, Draw, Error as CoreError, PassPlan};
+use nextscale_core::{Condition, Draw, Error as CoreError, Lanes, PassPlan};
 use nextscale_guidance::{Guidance, History};
 
 use crate::edit::Edit;
@@ -34,6 +34,8 @@ pub struct Generator {
     plan: PassPlan,
     /// Histories that no batch is using: they keep the operators of the rule's priors on the device.
     histories: Mutex<Vec<History>>,
+    /// Of its batches: see [`draw`](Self::draw).
+    pub(crate) lanes: OnceLock<Lanes>,
 }
 
 impl Generator {
@@ -68,7 +70,16 @@ impl Generator {
                 .into());
             }
         }
-        Ok(Self { model, rule, sampler, noise, edit: None, plan, histories: Mutex::default() })
+        Ok(Self {
+            model,
+            rule,
+            sampler,
+            noise,
+            edit: None,
+            plan,
+            histories: Mutex::default(),
+            lanes: OnceLock::new(),
+        })
     }
 
     /// The same with an edit.

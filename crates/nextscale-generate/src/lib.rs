@@ -8,6 +8,7 @@ mod error;
 mod finite;
 mod generator;
 mod host;
+mod in_lanes;
 mod model;
 pub mod observe;
 pub mod pictures;

@@ -16,7 +16,7 @@ pub struct Model {
     pub backbone: Arc<dyn Backbone>,
     /// Conditions to what the backbone reads.
     pub conditioner: Arc<dyn Conditioner>,
-    guides: BTreeMap<Arc<str>, Guide>,
+    pub(crate) guides: BTreeMap<Arc<str>, Guide>,
 }
 
 /// Another backbone with the same tokenizer and scales, which rules may use beside the guided one.

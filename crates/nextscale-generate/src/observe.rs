@@ -110,6 +110,13 @@ impl Times {
         self.0[part as usize] += time;
     }
 
+    /// Adds the times of one of `lanes` that ran side by side, scaled to elapsed time.
+    pub(crate) fn add_share(&mut self, of_lane: &Times, lanes: usize) {
+        for (mine, lane) in self.0.iter_mut().zip(of_lane.0) {
+            *mine += lane / lanes as u32;
+        }
+    }
+
     /// The time of a part so far.
     pub fn get(&self, part: Part) -> Duration {
         self.0[part as usize]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::{Record, model};
 use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
+use nextscale_generate::observe::{Part, Times};
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_guidance::{Cfg, Ssg, Strength};
 use nextscale_pipeline::{Batch, Generator, Stop, images};
@@ -56,6 +57,34 @@ fn batches_of_1_3_and_8_give_the_same_tokens_and_bytes() {
             }
         }
     }
+}
+
+#[test]
+fn images_drawn_in_lanes_are_those_of_a_batch() {
+    let cfg = Arc::new(Cfg::scale(Strength::Ramp(1.5)).unwrap());
+    let rule = Arc::new(Ssg::new(cfg, Arc::new(Dse::default()), 0.4).unwrap());
+    let sampler = Arc::new(TopKTopP { top_p: 0.95.into(), ..TopKTopP::default() });
+    let images: Vec<u64> = (20..31).collect();
+    let conditions: Vec<Condition> = images.iter().map(|&i| Condition::Class(i as usize % 10)).collect();
+    let batch = Batch { images: &images, conditions: &conditions };
+    let bytes = |pixels: burn::tensor::Tensor<4>| pixels.into_data().try_to_vec::<f32>().unwrap();
+    for threads in [1, 2, 3, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let noise = Arc::new(Counter::new(11));
+            let (rule, sampler) = (Arc::clone(&rule), Arc::clone(&sampler));
+            let generator = Generator::new(model("aln"), rule, sampler, noise).unwrap();
+            let mut times = Times::default();
+            let drawn = generator.draw(batch, &mut times, &Stop::new()).unwrap();
+            let whole = generator.batch(batch, &mut (), &Stop::new()).unwrap();
+            assert!(bytes(drawn) == bytes(whole), "on {threads} threads");
+            assert!(times.get(Part::Backbone).as_nanos() > 0);
+        });
+    }
+    let (stop, mut times) = (Stop::new(), Times::default());
+    stop.request();
+    let generator = Generator::new(model("aln"), rule, sampler, Arc::new(Counter::new(11))).unwrap();
+    assert!(matches!(generator.draw(batch, &mut times, &stop), Err(nextscale_generate::Error::Stopped)));
 }
 
 #[test]

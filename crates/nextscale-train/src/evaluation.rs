@@ -1,8 +1,8 @@
 //! The batches of an evaluation, run in parallel, with progress.
 
 use crate::Result;
-use crate::lanes::Lanes;
 use crate::progress::Progress;
+use nextscale_core::Lanes;
 
 /// How an evaluation runs its batches: as many in parallel as there are threads on the CPU, one at a time on
 /// other devices.

@@ -26,7 +26,6 @@ mod discriminator;
 pub mod ema;
 mod error;
 mod evaluation;
-mod lanes;
 mod layer;
 pub mod log;
 mod micro_batches;

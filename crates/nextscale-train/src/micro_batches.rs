@@ -6,10 +6,10 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::lanes::Lanes;
 use crate::params::{replace, take_gradients};
 use crate::task::{Loss, Numbers, Task};
 use crate::{Error, Result};
+use nextscale_core::Lanes;
 
 /// What the passes of a step, or of a micro-batch, found.
 pub struct StepResult<S> {

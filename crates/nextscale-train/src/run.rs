@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::checkpoint::{self, State};
 use crate::ema::Ema;
 use crate::evaluation::Evaluation;
-use crate::lanes::Lanes;
 use crate::log::{Log, SECONDS};
 use crate::micro_batches::{StepResult, pass};
 use crate::muon::MuonConfig;
@@ -25,6 +24,7 @@ use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::task::{Numbers, Task};
 use crate::{Error, Result};
+use nextscale_core::Lanes;
 
 /// Execution options; they do not affect the result.
 #[derive(Debug, Clone)]

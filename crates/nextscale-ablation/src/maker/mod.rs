@@ -14,6 +14,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
+use nextscale_generate::observe::Times;
 use nextscale_pipeline::config::Given;
 use nextscale_pipeline::{Batch, Generator, LoadOptions, Model, Stop, images};
 
@@ -259,8 +260,9 @@ fn batch(
     let numbers: Vec<u64> = numbers.collect();
     let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
     let batch = Batch { images: &numbers, conditions: &conditions };
-    let pixels =
-        generator.batch(batch, &mut (), stop).map_err(|error| cell.prepared.model.named_in(error))?;
+    let pixels = generator
+        .draw(batch, &mut Times::default(), stop)
+        .map_err(|error| cell.prepared.model.named_in(error))?;
     let mut pictures = images::to_pictures_rounded(pixels, cell.prepared.config.rounding)?;
     if let Some(given) = given {
         pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));

@@ -2,7 +2,8 @@
 //!
 //! What is shared out is chunks: those of one seed of one cell's images are in a file each, which appears whole,
 //! so that workers need only keep apart. What compares cells (times, what happens at every scale, the report) is
-//! left to the merge.
+//! left to the merge. Where settings are tuned, workers first share the chunks that settings are chosen by; when all
+//! of these are there, every worker makes the same choice from them.
 
 use std::path::PathBuf;
 
@@ -14,16 +15,19 @@ use nextscale_shards::{FORMAT, Fact, Record, ShardFolder};
 use serde::{Deserialize, Serialize};
 
 use super::Options;
+use super::tune::{self, Decider};
 use crate::judge::Judge;
 use crate::maker::Maker;
 use crate::plan::{Ablation, Cell};
-use crate::store::{Store, chunks};
+use crate::store::{Chosen, Store, chunks};
 use crate::{Error, Result};
 
 /// The command whose shards these are.
 pub const SHARDS_COMMAND: &str = "ablate";
-/// The only series, whose images are chunks.
-const SERIES: &str = "chunks";
+/// The series of what is measured, whose images are chunks.
+const MEASURED: &str = "chunks";
+/// The series of what settings are chosen by, likewise.
+const TUNED: &str = "tuning";
 
 /// What was said to the workers, so that a merge can say it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +62,15 @@ struct Unit<'a> {
     chunk: (u64, u64),
 }
 
-/// All chunks, in an order that depends on the ablation only.
-fn units<'a>(ablation: &'a Ablation, maker: &Maker<'_>) -> Vec<Unit<'a>> {
+/// All chunks of these cells, in an order that depends on the ablation only.
+fn units<'a>(
+    cells: impl IntoIterator<Item = &'a Cell>,
+    seeds: &[u64],
+    samples: u64,
+    maker: &Maker<'_>,
+) -> Vec<Unit<'a>> {
     let mut groups: Vec<(String, Vec<&Cell>)> = Vec::new();
-    for cell in &ablation.cells {
+    for cell in cells {
         let id = maker.id(cell);
         match groups.iter_mut().find(|(known, _)| *known == id) {
             Some((_, cells)) => cells.push(cell),
@@ -70,8 +79,8 @@ fn units<'a>(ablation: &'a Ablation, maker: &Maker<'_>) -> Vec<Unit<'a>> {
     }
     let mut units = Vec::new();
     for (_, cells) in &groups {
-        for &seed in &ablation.seeds {
-            for chunk in chunks(ablation.samples) {
+        for &seed in seeds {
+            for chunk in chunks(samples) {
                 units.push(Unit { cells: cells.clone(), seed, chunk });
             }
         }
@@ -79,20 +88,30 @@ fn units<'a>(ablation: &'a Ablation, maker: &Maker<'_>) -> Vec<Unit<'a>> {
     units
 }
 
-fn is_done(unit: &Unit<'_>, maker: &Maker<'_>, judges: &[&dyn Judge]) -> Result<bool> {
-    for cell in &unit.cells {
-        if !maker.has(cell, unit.seed, unit.chunk, judges)? {
-            return Ok(false);
+/// Those that are not there.
+fn unmade<'u, 'a>(
+    units: &'u [Unit<'a>],
+    maker: &Maker<'_>,
+    judges: &[&dyn Judge],
+) -> Result<Vec<&'u Unit<'a>>> {
+    let mut missing = Vec::new();
+    for unit in units {
+        for cell in &unit.cells {
+            if !maker.has(cell, unit.seed, unit.chunk, judges)? {
+                missing.push(unit);
+                break;
+            }
         }
     }
-    Ok(true)
+    Ok(missing)
 }
 
 /// Generates and judges what is missing of a worker's share. On a request to stop, the batch at hand is finished
 /// first.
 ///
 /// # Errors
-/// As [`run`](super::run); and if the ablation tunes, or the other workers' is another.
+/// As [`run`](super::run); [`Error::Waiting`] if settings cannot be chosen yet, because other workers' share of the
+/// tuning is missing; and if the other workers' ablation is another.
 pub fn run_shard(
     ablation: &Ablation,
     judges: &[Box<dyn Judge>],
@@ -101,48 +120,78 @@ pub fn run_shard(
     worker: &Worker,
     said: &Said,
 ) -> Result<Share> {
-    if ablation.tune.is_some() {
-        return Err(Error::Usage(
-            "an ablation with `tune` chooses its settings before it measures, and has no shards; say --shard none".into(),
-        ));
-    }
     let Options { device, stop, progress, .. } = options;
     let kind = kind(&device, Dtype::F32);
     let route = route(&device);
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let mut maker =
         Maker::new(store, device, kind.clone(), ablation, stop.clone(), progress).finishing_batches();
-    let units = units(ablation, &maker);
     let record = Record {
         format: FORMAT,
         command: SHARDS_COMMAND.into(),
         facts: facts(ablation, kind, route),
-        images: units.len() as u64,
-        series: vec![SERIES.into()],
+        images: units(&ablation.cells, &ablation.seeds, ablation.samples, &maker).len() as u64,
+        series: vec![TUNED.into(), MEASURED.into()],
         begun_by: worker.to_string(),
         merge: serde_json::to_value(said).map_err(|error| Error::Usage(error.to_string()))?,
     };
     let folder = ShardFolder::open(&store.root().join(SHARDS), &record)?;
-    let claims = folder.claim(SERIES, worker.shard.range(units.len() as u64))?;
-    let mine: Vec<&Unit<'_>> = (claims.mine.iter())
-        .flat_map(|claim| &units[claim.range.start as usize..claim.range.end as usize])
-        .collect();
-    let mut share = Share { made: 0, found: 0, elsewhere: claims.elsewhere };
-    let mut missing = Vec::new();
-    for unit in mine {
-        match is_done(unit, &maker, &all)? {
-            true => share.found += 1,
-            false => missing.push(unit),
+    let mut share = Share { made: 0, found: 0, elsewhere: 0 };
+    let chosen = match &ablation.tune {
+        None => None,
+        Some(tune) => {
+            let decider = Decider::of(tune, &all)?;
+            let rows = tune::rows(ablation, tune)?;
+            let candidates = rows.iter().flat_map(|row| &row.candidates);
+            let units = units(candidates, &tune.seeds, tune.samples, &maker);
+            let claim = (&folder, TUNED, worker);
+            fill(claim, &units, &[decider.judge], &mut maker, &mut share)?;
+            let missing = unmade(&units, &maker, &[decider.judge])?.len();
+            if missing > 0 {
+                return Err(Error::Waiting { missing, of: units.len() });
+            }
+            Some(tune::choose(rows, tune, &decider, &maker)?)
         }
+    };
+    let measured = measured(ablation, chosen.as_deref());
+    let units = units(measured, &ablation.seeds, ablation.samples, &maker);
+    fill((&folder, MEASURED, worker), &units, &all, &mut maker, &mut share)?;
+    Ok(share)
+}
+
+/// The cells that are measured: at their chosen settings, if there was a choice.
+fn measured<'a>(ablation: &'a Ablation, chosen: Option<&'a [(Cell, Chosen)]>) -> Vec<&'a Cell> {
+    match chosen {
+        Some(chosen) => chosen.iter().map(|(cell, _)| cell).collect(),
+        None => ablation.cells.iter().collect(),
+    }
+}
+
+/// Makes what is missing of a worker's share of these chunks.
+fn fill(
+    (folder, series, worker): (&ShardFolder, &str, &Worker),
+    units: &[Unit<'_>],
+    judges: &[&dyn Judge],
+    maker: &mut Maker<'_>,
+    share: &mut Share,
+) -> Result<()> {
+    let claims = folder.claim(series, worker.shard.range(units.len() as u64))?;
+    share.elsewhere += claims.elsewhere;
+    let mut missing = Vec::new();
+    for claim in &claims.mine {
+        let mine = &units[claim.range.start as usize..claim.range.end as usize];
+        let unmade = unmade(mine, maker, judges)?;
+        share.found += (mine.len() - unmade.len()) as u64;
+        missing.extend(unmade);
     }
     maker.expect(missing.iter().map(|unit| unit.chunk.1 * unit.cells.len() as u64).sum());
     for unit in missing {
         for cell in &unit.cells {
-            maker.fill_chunk((cell, unit.seed), unit.chunk, &all, &mut None)?;
+            maker.fill_chunk((cell, unit.seed), unit.chunk, judges, &mut None)?;
         }
         share.made += 1;
     }
-    Ok(share)
+    Ok(())
 }
 
 fn facts(ablation: &Ablation, kind: String, route: String) -> Vec<Fact> {
@@ -171,25 +220,37 @@ pub fn check_shards(
     let kind = kind(&device, Dtype::F32);
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let maker = Maker::new(store, device, kind, ablation, stop, progress);
-    let mut missing = Vec::new();
-    let units = units(ablation, &maker);
-    for unit in &units {
-        if !is_done(unit, &maker, &all)? {
-            let first = unit.chunk.0 * crate::store::CHUNK;
-            let last = first + unit.chunk.1 - 1;
-            missing.push(format!("{} (seed {}, images {first} to {last})", unit.cells[0].name, unit.seed));
+    let chosen = match &ablation.tune {
+        None => None,
+        Some(tune) => {
+            let decider = Decider::of(tune, &all)?;
+            let rows = tune::rows(ablation, tune)?;
+            let candidates = rows.iter().flat_map(|row| &row.candidates);
+            let units = units(candidates, &tune.seeds, tune.samples, &maker);
+            check(&units, "tuning images", &maker, &[decider.judge])?;
+            Some(tune::choose(rows, tune, &decider, &maker)?)
         }
-    }
-    if missing.is_empty() {
+    };
+    let units = units(measured(ablation, chosen.as_deref()), &ablation.seeds, ablation.samples, &maker);
+    check(&units, "images", &maker, &all)
+}
+
+fn check(units: &[Unit<'_>], what: &str, maker: &Maker<'_>, judges: &[&dyn Judge]) -> Result<()> {
+    let missing = unmade(units, maker, judges)?;
+    let named = missing.iter().take(5).map(|unit| {
+        let first = unit.chunk.0 * crate::store::CHUNK;
+        let last = first + unit.chunk.1 - 1;
+        format!("{} (seed {}, images {first} to {last})", unit.cells[0].name, unit.seed)
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let (count, all) = (missing.len(), units.len());
+    if count == 0 {
         return Ok(());
     }
-    let (count, all) = (missing.len(), units.len());
-    missing.truncate(5);
     let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
     Err(Error::Folder(format!(
-        "{} lacks {count} of {all} chunks of images: {}{more}; start the shards that make them again, and repeat `nextscale \
-         merge`",
-        store.root().display(),
-        missing.join(", ")
+        "{} lacks {count} of {all} chunks of {what}: {named}{more}; start the shards that make them again, and repeat \
+         `nextscale merge`",
+        maker.store().root().display(),
     )))
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use nextscale_core::Condition;
+use nextscale_generate::observe::Times as PartTimes;
 use nextscale_pipeline::Batch;
 
 use crate::Result;
@@ -76,7 +77,11 @@ pub(super) fn time(ablation: &Ablation, cells: &[&Cell], maker: &mut Maker<'_>) 
                 let batch = Batch { images: &numbers, conditions: &conditions };
                 let begun = Instant::now();
                 // Pictures are read back, which waits for the device.
-                nextscale_pipeline::images::to_pictures(generator.batch(batch, &mut (), maker.stop())?)?;
+                nextscale_pipeline::images::to_pictures(generator.draw(
+                    batch,
+                    &mut PartTimes::default(),
+                    maker.stop(),
+                )?)?;
                 let took = begun.elapsed().as_secs_f64() * 1000.0 / count as f64;
                 if round > 0 {
                     times.push(took);

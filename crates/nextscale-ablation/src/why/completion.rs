@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor};
 use nextscale_core::Condition;
 use nextscale_generate::edit::Edit;
+use nextscale_generate::observe::Times;
 use nextscale_metrics::source::ImageSource;
 use nextscale_pipeline::{Batch, images};
 use serde::{Deserialize, Serialize};
@@ -90,7 +91,7 @@ pub(super) fn complete(
         for images in numbers.chunks(cell.prepared.config.batch) {
             let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();
             let batch = Batch { images, conditions: &conditions };
-            let pixels = generator.batch(batch, &mut (), maker.stop());
+            let pixels = generator.draw(batch, &mut Times::default(), maker.stop());
             let pixels = pixels.map_err(|error| cell.prepared.model.named_in(error))?;
             let pictures = images::to_pictures(pixels)?;
             let made = Images::from_pictures(&pictures)?;

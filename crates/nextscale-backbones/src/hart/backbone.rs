@@ -6,7 +6,7 @@ use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, 
 use super::{model::Hart, session::HartSession};
 use crate::{
     Backbone, Constants, Session,
-    transformer::{session::of_sides, streams::fits},
+    transformer::{Named, session::of_sides, streams::fits},
 };
 
 impl Backbone for Hart {
@@ -24,6 +24,10 @@ impl Backbone for Hart {
 
     fn device(&self) -> Device {
         self.embedding.device()
+    }
+
+    fn parameter_count(&self) -> Option<usize> {
+        Some(self.parameters().iter().map(Named::count).sum())
     }
 
     fn cache_bytes_per_token(&self) -> Option<usize> {

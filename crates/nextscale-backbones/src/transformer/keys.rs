@@ -116,6 +116,17 @@ impl<'a> Named<'a> {
         Self { key, value }
     }
 
+    /// How many numbers it has.
+    pub(crate) fn count(&self) -> usize {
+        match self.value {
+            Value::One(param) => param.lazy_shape().num_elements(),
+            Value::Table(param) => param.lazy_shape().num_elements(),
+            Value::Matrix(weight) => weight.stored_shape().iter().product(),
+            Value::Three(param) => param.lazy_shape().num_elements(),
+            Value::Four(param) => param.lazy_shape().num_elements(),
+        }
+    }
+
     /// Its identity for burn's optimisers.
     pub fn id(&self) -> ParamId {
         match self.value {

@@ -1,10 +1,13 @@
 //! A model at work: the batches of one rule, wherever their files go.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
+use image::RgbImage;
 use indicatif::ProgressBar;
 use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
@@ -78,24 +81,23 @@ impl<'a> Job<'a> {
         Ok(Self { prepared, options, variant, generator, given, bar })
     }
 
-    /// Makes a batch of images, and writes each to `place(image)`.
-    pub fn batch(
+    /// Draws a batch of images, and stores their part of the trace.
+    pub fn draw(
         &self,
         images: &[u64],
-        trace: Option<&mut Trace>,
+        mut trace: Option<&mut Trace>,
         stop: &Stop,
-        place: &(dyn Fn(u64) -> PathBuf + Sync),
         summary: &mut Summary,
-    ) -> Result<()> {
+    ) -> Result<Drawn> {
         let conditions: Vec<Condition> =
             images.iter().map(|&image| self.prepared.conditions[image as usize].clone()).collect();
         let batch = Batch { images, conditions: &conditions };
-        let exact = self.options.exact_times;
-        let mut watch = Watch { times: &mut summary.times, trace, exact };
-        let pixels = self
-            .generator
-            .batch(batch, &mut watch, stop)
-            .map_err(|error| self.prepared.model.named_in(error))?;
+        let times = &mut summary.times;
+        let pixels = match (trace.as_deref_mut(), self.options.exact_times) {
+            (None, false) => self.generator.draw(batch, times, stop),
+            (trace, exact) => self.generator.batch(batch, &mut Watch { times, trace, exact }, stop),
+        };
+        let pixels = pixels.map_err(|error| self.prepared.model.named_in(error))?;
         let reading = Instant::now();
         let mut pictures = images::to_pictures_rounded(pixels, self.prepared.config.rounding)?;
         if let Some(given) = self.given {
@@ -106,27 +108,77 @@ impl<'a> Job<'a> {
                 given.paste(image, picture);
             }
         }
-        watch.times.add(Part::Decoding, reading.elapsed());
-        let writing = Instant::now();
-        // The trace first: an image on disk counts as finished.
-        if let Some(trace) = &mut watch.trace {
+        summary.times.add(Part::Decoding, reading.elapsed());
+        // Before the pictures: an image on disk counts as finished.
+        if let Some(trace) = trace {
+            let storing = Instant::now();
             trace.store(images)?;
+            summary.times.add(Part::Writing, storing.elapsed());
         }
+        summary.made += images.len() as u64;
+        Ok(Drawn { images: images.into(), pictures })
+    }
+
+    /// Writes each image of a batch to `place(image)`.
+    pub fn write(&self, drawn: &Drawn, place: &(dyn Fn(u64) -> PathBuf + Sync)) -> Result<()> {
+        let Drawn { images, pictures } = drawn;
         pictures.par_iter().zip(images).try_for_each(|(picture, &image)| {
             images::write_png(&place(image), picture)?;
             self.bar.inc(1);
             Ok::<_, Error>(())
         })?;
-        summary.made += images.len() as u64;
-        tracing::debug!(
-            variant = self.variant,
-            first = images.first(),
-            count = images.len(),
-            "a batch is written"
-        );
-        summary.times.add(Part::Writing, writing.elapsed());
+        let (first, count) = (images.first(), images.len());
+        tracing::debug!(variant = self.variant, first, count, "a batch is written");
         Ok(())
     }
+}
+
+/// A batch that has been drawn and not written yet.
+pub(super) struct Drawn {
+    images: Vec<u64>,
+    pictures: Vec<RgbImage>,
+}
+
+/// Draws batch after batch, each while a thread of its own writes the one before. `draw` returns `None` after the
+/// last. Whatever was drawn before an error is written. Returns how long the writing took.
+///
+/// # Errors
+/// The first error of the writer, else that of `draw`.
+pub(super) fn overlapped<D: Send>(
+    mut draw: impl FnMut() -> Option<Result<D>>,
+    write: impl Fn(D) -> Result<()> + Send,
+) -> (Result<()>, Duration) {
+    std::thread::scope(|scope| {
+        // One waits at most, so that memory stays the same however slow the disk is.
+        let (sender, receiver) = sync_channel::<D>(1);
+        let writer = scope.spawn(move || {
+            let mut total = Duration::ZERO;
+            for drawn in receiver {
+                let begun = Instant::now();
+                let written = write(drawn);
+                total += begun.elapsed();
+                if written.is_err() {
+                    return (written, total);
+                }
+            }
+            (Ok(()), total)
+        });
+        let drawn = loop {
+            match draw() {
+                None => break Ok(()),
+                Some(Err(error)) => break Err(error),
+                // The writer has failed, and says why.
+                Some(Ok(drawn)) => {
+                    if sender.send(drawn).is_err() {
+                        break Ok(());
+                    }
+                }
+            }
+        };
+        drop(sender);
+        let (written, time) = writer.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (written.and(drawn), time)
+    })
 }
 
 /// What a run observes in a batch.
@@ -168,5 +220,68 @@ impl Observer for Watch<'_> {
 
     fn exact_times(&self) -> bool {
         self.exact
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn usage(message: &str) -> Result<u32> {
+        Err(Error::Usage(message.into()))
+    }
+
+    #[test]
+    fn a_batch_is_drawn_while_the_one_before_is_written() {
+        // The writer waits until the second batch is being drawn: one after the other would never end.
+        let (begun, wait) = channel();
+        let wait = Mutex::new(wait);
+        let mut batches = 1..=2;
+        let draw = || {
+            let batch = batches.next()?;
+            if batch == 2 {
+                begun.send(()).unwrap();
+            }
+            Some(Ok(batch))
+        };
+        let written = Mutex::new(Vec::new());
+        let write = |batch| {
+            if batch == 1 {
+                wait.lock().unwrap().recv().unwrap();
+            }
+            written.lock().unwrap().push(batch);
+            Ok(())
+        };
+        overlapped(draw, write).0.unwrap();
+        assert_eq!(written.into_inner().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn whatever_was_drawn_before_an_error_is_written() {
+        let mut batches = [Ok(1), Ok(2), usage("drawing"), Ok(4)].into_iter();
+        let written = Mutex::new(Vec::new());
+        let write = |batch| {
+            written.lock().unwrap().push(batch);
+            Ok(())
+        };
+        let (result, _) = overlapped(|| batches.next(), write);
+        assert_eq!(result.unwrap_err().to_string(), "drawing");
+        assert_eq!((written.into_inner().unwrap(), batches.count()), (vec![1, 2], 1));
+    }
+
+    #[test]
+    fn a_failed_write_ends_the_drawing_and_is_the_error() {
+        let mut drawn = 0;
+        let draw = || {
+            drawn += 1;
+            Some(if drawn < 1000 { Ok(drawn) } else { usage("drawing") })
+        };
+        let write = |batch: u32| if batch == 3 { usage("the disk is full").map(drop) } else { Ok(()) };
+        let (result, _) = overlapped(draw, write);
+        assert_eq!(result.unwrap_err().to_string(), "the disk is full");
+        assert!(drawn < 1000, "{drawn} batches were drawn");
     }
 }

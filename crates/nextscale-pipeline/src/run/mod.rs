@@ -23,7 +23,7 @@ use crate::device::{DeviceChoice, kind};
 use crate::progress::bar;
 use crate::trace::about;
 use crate::{Error, Prepared, Result, Stop, Trace, version};
-use job::{Job, Loaded};
+use job::{Job, Loaded, overlapped};
 use nextscale_generate::observe::Part;
 use overview::Overview;
 
@@ -191,16 +191,21 @@ impl Missing<'_> {
         let total = self.prepared.conditions.len() as u64;
         let mut trace = trace.map(|path| self.begin_trace(path)).transpose()?.flatten();
         let place = |image: u64| self.folder.image(self.variant, image);
-        for images in self.missing.chunks(self.prepared.config.batch) {
-            let made = stop.check().map_err(Error::from);
-            if let Err(error) = made.and_then(|()| job.batch(images, trace.as_mut(), stop, &place, summary)) {
-                if let Some(trace) = trace
-                    && self.folder.missing(self.variant).len() as u64 == total
-                {
-                    trace.discard();
-                }
-                return Err(error);
+        let mut batches = self.missing.chunks(self.prepared.config.batch);
+        let draw = || {
+            let images = batches.next()?;
+            let ready = stop.check().map_err(Error::from);
+            Some(ready.and_then(|()| job.draw(images, trace.as_mut(), stop, summary)))
+        };
+        let (made, writing) = overlapped(draw, |drawn| job.write(&drawn, &place));
+        summary.times.add(Part::Writing, writing);
+        if let Err(error) = made {
+            if let Some(trace) = trace
+                && self.folder.missing(self.variant).len() as u64 == total
+            {
+                trace.discard();
             }
+            return Err(error);
         }
         trace.map_or(Ok(()), Trace::finish)
     }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use nextscale_core::Condition;
 use nextscale_files::run::{Manifest, image_name, place_of_shards};
+use nextscale_generate::observe::Part;
 use nextscale_shards::{Claims, FORMAT, Fact, Record, Shard, ShardFolder};
 use serde::{Deserialize, Serialize};
 
-use super::job::{Job, Loaded};
+use super::job::{Drawn, Job, Loaded, overlapped};
 use super::overview::Overview;
 use super::summary::{Share, Summary, peak_memory};
 use super::{RunOptions, check_traces, fingerprint, manifest, traces};
@@ -163,36 +164,53 @@ fn fill(
     let traced = options.trace.is_some();
     for (variant, claims) in claims.into_iter().enumerate() {
         let job = Job::new(prepared, options, variant, &loaded, &bar)?;
-        for claim in claims.mine {
-            for batch in batches(claim.range.clone(), prepared.config.batch as u64) {
+        let size = prepared.config.batch as u64;
+        let mut batches = claims.mine.into_iter().flat_map(|claim| batches(claim.range.clone(), size));
+        if traced {
+            for batch in batches {
                 options.stop.check()?;
-                let images: Vec<u64> = batch.clone().collect();
                 folder.write_folder(&series[variant], &batch, |path| {
-                    piece(prepared, &job, &images, path, traced, summary)
+                    traced_piece(prepared, &job, &batch, path, summary)
                 })?;
             }
+            continue;
         }
+        let draw = || {
+            let batch = batches.next()?;
+            let images: Vec<u64> = batch.clone().collect();
+            let ready = options.stop.check().map_err(Error::from);
+            // A launcher's warning comes early enough for the batch at hand.
+            let drawn = ready.and_then(|()| job.draw(&images, None, &Stop::new(), summary));
+            Some(drawn.map(|drawn| (batch, drawn)))
+        };
+        let write = |(batch, drawn): (Range<u64>, Drawn)| {
+            folder.write_folder(&series[variant], &batch, |path| {
+                job.write(&drawn, &|image| path.join(image_name(image)))
+            })
+        };
+        let (made, writing) = overlapped(draw, write);
+        summary.times.add(Part::Writing, writing);
+        made?;
     }
     bar.finish_and_clear();
     Ok(())
 }
 
 /// A batch of images, with its trace, in a folder that is not there yet under its name.
-fn piece(
+fn traced_piece(
     prepared: &Prepared,
     job: &Job<'_>,
-    images: &[u64],
+    batch: &Range<u64>,
     path: &Path,
-    traced: bool,
     summary: &mut Summary,
 ) -> Result<()> {
-    let spec = prepared.config.trace.part(images).filter(|_| traced);
+    let images: Vec<u64> = batch.clone().collect();
     let total = prepared.conditions.len() as u64;
+    let spec = prepared.config.trace.part(&images);
     let trace = spec.map(|spec| Trace::new(&path.join(TRACE), total, "", &spec, Default::default()));
     let mut trace = trace.transpose()?;
-    let place = |image: u64| -> PathBuf { path.join(image_name(image)) };
-    // A launcher's warning comes early enough for the batch at hand.
-    job.batch(images, trace.as_mut(), &Stop::new(), &place, summary)?;
+    let drawn = job.draw(&images, trace.as_mut(), &Stop::new(), summary)?;
+    job.write(&drawn, &|image| path.join(image_name(image)))?;
     trace.map_or(Ok(()), Trace::finish)
 }
 

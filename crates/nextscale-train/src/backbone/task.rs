@@ -4,6 +4,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
+use nextscale_generate::observe::Times;
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Model, Stop};
 use nextscale_guidance::{Cfg, Strength};
@@ -234,7 +235,7 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         let generator = Generator::new(model, rule, Arc::new(TopKTopP::default()), noise)?;
         let images: Vec<u64> = (0..conditions.len() as u64).collect();
         let batch = Batch { images: &images, conditions: &conditions };
-        write_sheet(path, generator.batch(batch, &mut (), &Stop::new())?, SAMPLES)
+        write_sheet(path, generator.draw(batch, &mut Times::default(), &Stop::new())?, SAMPLES)
     }
 
     fn evaluate(

@@ -7,8 +7,8 @@ use nextscale_tokenizers::Tokenizer;
 use super::part::Part;
 use super::{Kept, TokenSet, Tokens};
 use crate::data::{Dataset, Images, View};
-use crate::lanes::Lanes;
 use crate::{Error, Result};
+use nextscale_core::Lanes;
 
 /// Images tokenised at a time.
 const BATCH: usize = 100;

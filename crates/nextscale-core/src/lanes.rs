@@ -7,10 +7,12 @@ use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
 
 use burn::tensor::Device;
-use nextscale_core::is_cpu;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
+use crate::is_cpu;
+
 /// The available threads, divided among pieces of work.
+#[derive(Debug)]
 pub struct Lanes {
     /// Empty if work is done one piece at a time on all threads.
     pools: Vec<ThreadPool>,
@@ -28,6 +30,11 @@ impl Lanes {
         let pools =
             if count > 1 { (0..count).map(|_| pool()).collect::<Result<_, _>>()? } else { Vec::new() };
         Ok(Self { pools })
+    }
+
+    /// One lane of all threads.
+    pub fn single() -> Self {
+        Self { pools: Vec::new() }
     }
 
     /// Lanes for work on a device: one per thread on the CPU, one on any other device, which a single piece
