@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::StoredType;
 
@@ -215,6 +215,16 @@ pub enum Error {
         /// Why.
         detail: String,
     },
+}
+
+impl Error {
+    /// The file or folder that is not there, if that is what is wrong.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, source } => nextscale_files::missing(path, source),
+            _ => None,
+        }
+    }
 }
 
 /// One way in which a file's tensors do not fit a model.

@@ -33,12 +33,12 @@ pub(crate) const FIELDS: [(&str, &str, &str); 12] = [
         "`Floor`",
         "how colours become bytes: `Floor`, floor(255·x) as upstream writes images, or `Nearest`, as torchvision's `save_image` does",
     ),
-    ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
+    ("npz", "`false`", "whether to write all images to `images.npz` too, as ADM's evaluator reads them"),
     (
         "trace",
         "all",
         "what `--trace FILE` keeps: `(scales: [0, 5], images: [0, 1], fields: [Guided, Tokens], dtype: f16)`; fields are `Logits`, \
-         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`",
+         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`; a trace is written only with `--trace FILE`",
     ),
 ];
 
