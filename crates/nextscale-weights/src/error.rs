@@ -21,7 +21,7 @@ pub enum LoadError {
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = .path.display())]
+    #[error("{}", unread(.path, .source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -224,6 +224,14 @@ impl Error {
             Self::Read { path, source } => nextscale_files::missing(path, source),
             _ => None,
         }
+    }
+}
+
+/// Why a file was not read.
+fn unread(path: &Path, source: &std::io::Error) -> String {
+    match nextscale_files::missing(path, source) {
+        Some(path) => nextscale_files::words_of_missing(path),
+        None => format!("cannot read {}: {source}", path.display()),
     }
 }
 
