@@ -4,9 +4,12 @@
 Needs Python 3.9 or newer and nothing else. The drawings follow the reader's light or dark scheme. The numbers in `dse.svg` and
 `priors.svg` are computed here from the definitions in docs/src/concepts.md. Those in `spectra.svg` are measured:
 `python3 docs/draw.py DIR/report.json` takes them from an ablation's report into docs/spectra.json; docs/src/results.md has
-the ablation's command.
+the ablation's command. `python3 docs/draw.py quickstart/cfg/00001.png edit` draws `editing.svg` from the run of
+docs/src/editing.md.
 """
 
+import base64
+import csv
 import json
 import math
 import pathlib
@@ -371,8 +374,41 @@ def spectra():
     drawing.save("spectra.svg")
 
 
+def editing(given, folder):
+    """An image, its box, and what a run draws in the box: one row for each rule."""
+    drawing = Drawing(720, 268, "An image whose left half is drawn anew under two rules")
+    picture, half, step = 96, 48, 108
+
+    def place(x, y, path):
+        data = base64.b64encode(pathlib.Path(path).read_bytes()).decode()
+        drawing.parts.append(
+            f'<image x="{x:g}" y="{y:g}" width="{picture}" height="{picture}" style="image-rendering: pixelated" '
+            f'href="data:image/png;base64,{data}"/>'
+        )
+
+    with open(pathlib.Path(folder) / "images.csv", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    left, tops = 280, [48, 156]
+    for x, words in [(20, "given image"), (128, "box")]:
+        drawing.text(x + half, tops[0] - 12, words, "middle")
+        place(x, tops[0], given)
+    drawing.parts.append(
+        f'<rect x="128" y="{tops[0]}" width="{half}" height="{picture}" class="ssg" fill-opacity="0.85"/>'
+    )
+    for column, row in enumerate(rows):
+        drawing.text(left + column * step + half, tops[0] - 12, row["shows"], "middle")
+    for top, (name, lines) in zip(tops, [("cfg", ["CFG"]), ("cfg-ssg", ["SSG", "over", "CFG"])]):
+        for line, words in enumerate(lines):
+            drawing.text(left - 10, top + half + 5 + 20 * (line - (len(lines) - 1) / 2), words, "end")
+        for column, row in enumerate(rows):
+            place(left + column * step, top, pathlib.Path(folder) / name / row["file"])
+    drawing.save("editing.svg")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 2:
+        editing(*sys.argv[1:3])
+    elif len(sys.argv) > 1:
         take_spectra(sys.argv[1])
     next_scale()
     dse_steps()

@@ -11,6 +11,7 @@ mod cli {
     pub mod help;
     pub mod interruption;
     pub mod kinds;
+    pub mod missing;
     #[cfg(feature = "hub")]
     pub mod models;
     pub mod neighbours;

@@ -287,13 +287,13 @@ fn slurm_s_tasks_and_a_requeued_array_make_one_run() {
     }
     let cluster = Cluster::start();
 
-    // Two tasks of one job, and the merge in its body.
+    // Two tasks of one job, and the merge in its body; here without GPUs.
     let place = self::place();
-    fs::write(
-        place.path("samples.sh"),
-        script("Slurm: tasks of one job").replace("--ntasks=16", "--ntasks=2"),
-    )
-    .unwrap();
+    let tasks = script("Slurm: tasks of one job")
+        .replace("--ntasks=16", "--ntasks=2")
+        .replace("#SBATCH --gpus-per-task=1\n", "")
+        .replace(" --device cuda", "");
+    fs::write(place.path("samples.sh"), &tasks).unwrap();
     let job = cluster.submit(&place, &["samples.sh"]);
     cluster.wait_for_jobs();
     let log = fs::read_to_string(place.path(&format!("samples-{job}.log"))).unwrap();
@@ -304,8 +304,7 @@ fn slurm_s_tasks_and_a_requeued_array_make_one_run() {
 
     // Without srun, the body would make half of the images.
     let place = self::place();
-    let body = script("Slurm: tasks of one job").replace("--ntasks=16", "--ntasks=2").replace("srun ", "");
-    fs::write(place.path("samples.sh"), body).unwrap();
+    fs::write(place.path("samples.sh"), tasks.replace("srun ", "")).unwrap();
     let job = cluster.submit(&place, &["samples.sh"]);
     cluster.wait_for_jobs();
     let log = fs::read_to_string(place.path(&format!("samples-{job}.log"))).unwrap();

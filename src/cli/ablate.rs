@@ -85,12 +85,13 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
         Ablation::quicken(&mut tree)?;
     }
     args.overrides.apply(&mut tree)?;
-    let ablation = Ablation::from_node(&tree, &folder, registry, judges)?;
+    let placed = |error: ablation::Error| Failure::from(error).placed(&tree, &folder);
+    let ablation = Ablation::from_node(&tree, &folder, registry, judges).map_err(placed)?;
     say::warn(&ablation.remarks());
     let scatters = args.scatter.scatters()?;
     // Checked before there is a folder, and hours before a measure would miss something.
     let opened = device.open()?;
-    let built = ablation.judges(judges, &opened)?;
+    let built = ablation.judges(judges, &opened).map_err(placed)?;
     if scatters != Scatters::default() {
         let names = built.iter().flat_map(|judge| judge.measures()).map(|measure| measure.name);
         let swept = ablation.cells.iter().flat_map(|cell| &cell.swept).map(|(path, _)| path.clone());

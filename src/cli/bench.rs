@@ -116,7 +116,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     };
     args.overrides.apply(&mut tree)?;
     let registry = registry.clone().in_folder(&folder);
-    let config = Config::from_node(&tree, &folder, &registry)?;
+    let placed = |error: Error| Failure::from(error).placed(&tree, &folder);
+    let config = Config::from_node(&tree, &folder, &registry).map_err(placed)?;
     let stop = Stop::new();
     let options = BenchOptions {
         device: args.device.device,
@@ -139,7 +140,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     bar.finish_and_clear();
     let report = report.map_err(|error| match error {
         Error::Stopped => Failure::Stopped(miette::miette!("stopped; nothing was written")),
-        error => error.into(),
+        error => placed(error),
     })?;
     if let Some(file) = &args.json {
         let unwritten = |error: &dyn std::fmt::Display| {

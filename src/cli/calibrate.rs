@@ -37,7 +37,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         tree.assign(&format!("seed={seed}")).map_err(Failure::usage)?;
     }
     let folder = args.config.parent().unwrap_or(Path::new(""));
-    let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare)?;
+    let prepared = Config::from_node(&tree, folder, registry).and_then(Config::prepare);
+    let prepared = prepared.map_err(|error| Failure::from(error).placed(&tree, folder))?;
     say::warn(prepared.remarks());
     let stop = Stop::new();
     let options = CalibrationOptions {

@@ -25,6 +25,10 @@ use super::failure::failure;
 /// Images passed through a network at a time.
 pub const BATCH: usize = 64;
 
+/// What can be given, for a file that is not there.
+const IMAGES: &str = "give a folder or an .npz file of images, a run folder, a cell DIR/CELL of an ablation, or a data set like \
+                      'Test(Cifar10(\"DIR\"))'";
+
 /// What an argument refers to.
 pub enum Data {
     /// A data set with classes and held-out images, in memory as bytes.
@@ -52,7 +56,8 @@ impl Data {
         if let Some(cell) = CellImages::find(text)? {
             return ImageSource::of_list(Arc::new(cell), side).map(Self::Images).map_err(failure);
         }
-        ImageSource::open_at(text, side).map(Self::Images).map_err(failure)
+        let opened = ImageSource::open_at(text, side).map(Self::Images).map_err(failure);
+        opened.map_err(|failure| failure.with_remedy(IMAGES))
     }
 
     /// A file or folder.

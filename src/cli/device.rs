@@ -14,7 +14,7 @@ pub struct DeviceArgs {
 /// `--dtype`, shared by the commands that generate.
 #[derive(Debug, clap::Args)]
 pub struct DtypeArgs {
-    /// The type of the inputs of the transformer's linear layers and the decoder's convolutions: f32, or bf16
+    /// The type of the inputs of the backbone's linear layers and the decoder's convolutions: f32, or bf16
     /// on a processor that multiplies it
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: Dtype,

@@ -87,7 +87,7 @@ pub struct Args {
 enum InceptionInput {
     /// As in the pytorch-fid package
     PytorchFid,
-    /// As in torch-fidelity and the ADM suite, whose reference batches use it
+    /// As in torch-fidelity and ADM's evaluator, whose reference batches use it
     Tensorflow,
 }
 
@@ -141,7 +141,7 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     }
     let net = network(&args)?;
     let open = |path: &PathBuf, is_reference| {
-        let input = data::input(path, args.size)?;
+        let input = data::input(path, args.size).map_err(|failure| failure.with_remedy(INPUTS))?;
         Statistics::check(&input, &*net, is_reference).map_err(failure)?;
         Ok::<_, Failure>(input)
     };
@@ -204,6 +204,10 @@ fn check_ending(file: &Path) -> Result<(), Failure> {
     }
     Err(Failure::Usage(miette::miette!("--save-statistics takes a file that ends in .safetensors")))
 }
+
+/// What can be given, for a file that is not there.
+const INPUTS: &str = "give a folder or an .npz file of images, a file of `--save-statistics`, a cell DIR/CELL of an ablation, or \
+                      `cifar10` for the shipped statistics";
 
 /// A worker's share of the samples' statistics, which `nextscale merge` puts together.
 fn shard(args: &Args, worker: &Worker, stop: &Stop) -> Result<(), Failure> {

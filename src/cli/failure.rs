@@ -1,10 +1,12 @@
 //! How a command fails, with its exit code.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miette::Report;
 
+use crate::config::Node;
+use crate::files::words_of_missing;
 use crate::shards::ShardError;
 use crate::{ablation, metrics, pipeline, train};
 
@@ -13,6 +15,13 @@ use crate::{ablation, metrics, pipeline, train};
 pub enum Failure {
     /// The command line or a config is wrong: exit code 2.
     Usage(Report),
+    /// They name a file or folder that is not there: exit code 2.
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The message.
+        report: Report,
+    },
     /// The run failed: exit code 1.
     Run(Report),
     /// The user stopped it, and what is on disk can be resumed: exit code 130, as in shells for Ctrl-C.
@@ -26,6 +35,38 @@ impl Failure {
     /// A usage failure from any error.
     pub fn usage(error: impl Into<Report>) -> Self {
         Self::Usage(error.into())
+    }
+
+    /// A file or folder that is not there.
+    pub fn missing(path: &Path) -> Self {
+        Self::Missing { path: path.into(), report: miette::miette!("{}", words_of_missing(path)) }
+    }
+
+    /// The same with a remedy, if a file is not there.
+    #[must_use]
+    pub fn with_remedy(self, help: &str) -> Self {
+        match self {
+            Self::Missing { path, report } => {
+                Self::Missing { path, report: miette::miette!(help = help, "{report}") }
+            }
+            other => other,
+        }
+    }
+
+    /// The same with the place where a config names a file that is not there; paths in it are relative to
+    /// `folder`.
+    #[must_use]
+    pub fn placed(self, config: &Node, folder: &Path) -> Self {
+        let Self::Missing { path, report } = self else { return self };
+        let Some(node) = config.naming(&path, folder) else { return Self::Missing { path, report } };
+        let models = ["model", "guides", "base.model", "base.guides", "run.model", "run.guides"];
+        let of_model = models.iter().filter_map(|path| config.get(path).ok());
+        let help = if of_model.into_iter().any(|model| model.naming(&path, folder).is_some()) {
+            "paths start at the config's folder; `nextscale models` lists models whose files are downloaded by name"
+        } else {
+            "paths start at the config's folder"
+        };
+        Self::usage(node.error(words_of_missing(&path)).with_help(help))
     }
 
     /// The same with the name of the file whose settings are wrong, if the message does not show a place in
@@ -48,14 +89,18 @@ impl Failure {
     /// The message.
     pub fn report(&self) -> &Report {
         match self {
-            Self::Usage(report) | Self::Run(report) | Self::Stopped(report) | Self::Requeue(report) => report,
+            Self::Usage(report)
+            | Self::Missing { report, .. }
+            | Self::Run(report)
+            | Self::Stopped(report)
+            | Self::Requeue(report) => report,
         }
     }
 
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Missing { .. } => 2,
             Self::Run(_) => 1,
             Self::Stopped(_) => 130,
             Self::Requeue(_) => 75,
@@ -65,6 +110,9 @@ impl Failure {
 
 impl From<pipeline::Error> for Failure {
     fn from(error: pipeline::Error) -> Self {
+        if let Some(path) = error.missing() {
+            return Self::missing(path);
+        }
         let usage = error.is_usage();
         match error {
             pipeline::Error::Stopped => Self::Stopped(miette::miette!("{error}")),
@@ -78,6 +126,9 @@ impl From<pipeline::Error> for Failure {
 
 impl From<ablation::Error> for Failure {
     fn from(error: ablation::Error) -> Self {
+        if let Some(path) = error.missing() {
+            return Self::missing(path);
+        }
         let (usage, stop) = (error.is_usage(), error.is_stop());
         match error {
             error if stop => Self::Stopped(miette::miette!("{error}")),
@@ -93,6 +144,9 @@ impl From<ablation::Error> for Failure {
 
 impl From<train::Error> for Failure {
     fn from(error: train::Error) -> Self {
+        if let Some(path) = error.missing() {
+            return Self::missing(path);
+        }
         let usage = error.is_usage();
         if let train::Error::Stopped { .. } = error {
             return Self::Stopped(miette::miette!(help = "repeat the command to resume", "{error}"));
@@ -104,6 +158,9 @@ impl From<train::Error> for Failure {
 
 /// How a failure of a measure, or of its images, ends a command.
 pub fn failure(error: metrics::Error) -> Failure {
+    if let Some(path) = error.missing() {
+        return Failure::missing(path);
+    }
     let report = miette::miette!("{error}");
     match error {
         metrics::Error::Stopped => Failure::Stopped(report),

@@ -139,8 +139,12 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         tree.set_node("condition", prompts).map_err(Failure::usage)?;
     }
     args.traced.apply(&mut tree)?;
-    let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare)?;
+    let prepared = Config::from_node(&tree, &folder, registry).and_then(Config::prepare);
+    let prepared = prepared.map_err(|error| Failure::from(error).placed(&tree, &folder))?;
     say::warn(prepared.remarks());
+    if args.trace.is_none() && !prepared.config.trace.is_all() {
+        say::warn(&["the config has `trace`, but a trace is written only with --trace FILE".to_owned()]);
+    }
     let stop = place.stop.clone();
     let options = RunOptions {
         trace: args.trace,

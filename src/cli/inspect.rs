@@ -33,6 +33,9 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         say!("{words}");
         return Ok(());
     }
+    if !args.file.exists() {
+        return Err(Failure::missing(&args.file));
+    }
     let kind = FileKind::of(&args.file)
         .map_err(|error| failed(format!("cannot read {}: {error}", args.file.display())))?;
     if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {

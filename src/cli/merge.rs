@@ -63,7 +63,7 @@ fn run_folder(out: &Path) -> Result<(), Failure> {
     let merged = pipeline::merge(out)?;
     match merged.pieces {
         0 => say!("{}: {} images, merged already", out.display(), merged.images),
-        pieces => say!("{}: {} images, from {pieces} pieces", out.display(), merged.images),
+        pieces => say!("{}: {} images, from {pieces} batches", out.display(), merged.images),
     }
     for trace in merged.traces {
         say!("  trace: {}", trace.display());

@@ -13,8 +13,8 @@ use super::say::{self, say};
 
 /// List the published models that a config can name, and what of them is on this machine
 ///
-/// Memory is the measured peak of one image with CFG in f32 on a CPU; "over" is the backbone's weights alone,
-/// where nothing was measured. Files are in the cache of Hugging Face's libraries: HF_HUB_CACHE, HF_HOME/hub,
+/// Memory is the measured peak of one image with CFG in f32 on a CPU. "over" marks a lower bound: the backbone's
+/// weights where no memory was measured, the files of known size where others are unknown. Files are in the cache of Hugging Face's libraries: HF_HUB_CACHE, HF_HOME/hub,
 /// or ~/.cache/huggingface/hub. A blank means that no source states it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -59,7 +59,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
                 }
             }
             if let Some(published) = published {
-                say::out(format_args!("{}", facts(published)));
+                say::out(format_args!("{}", facts(published)?));
             }
             say::out(format_args!("{}", files_of(&addresses, &cache, args.verify, &mut damaged)?));
         }
@@ -109,13 +109,15 @@ fn table(registry: &Registry, cache: &Cache) -> Result<String, Failure> {
         let found = addresses.iter().map(|text| found(text, cache)).collect::<Result<Vec<_>, _>>()?;
         let here = found.iter().flatten().count();
         let bytes: u64 = found.iter().flatten().flatten().map(|file| file.bytes).sum();
-        let stated: Option<u64> = addresses
-            .iter()
-            .map(|text| model.sizes.iter().find(|size| size.file == text))
-            .map(|size| Some(size?.bytes))
-            .sum();
+        let stated = |text: &&String| model.sizes.iter().find(|size| size.file == text.as_str());
+        let known: Vec<u64> = addresses.iter().filter_map(|text| Some(stated(&text)?.bytes)).collect();
         let all = here == addresses.len();
-        let disk = if all { Some(bytes) } else { stated };
+        let disk = match known.len() {
+            _ if all => size(bytes),
+            0 => String::new(),
+            count if count == addresses.len() => size(known.iter().sum()),
+            _ => format!("over {}", size(known.iter().sum())),
+        };
         let cached = match here {
             0 => String::new(),
             _ if all => "yes".into(),
@@ -125,8 +127,8 @@ fn table(registry: &Registry, cache: &Cache) -> Result<String, Failure> {
             short(family, model),
             model.images.into(),
             model.parameters.map_or(String::new(), count),
-            memory(model),
-            disk.map_or(String::new(), size),
+            memory(model)?,
+            disk,
             model.licence.into(),
             cached,
         ]);
@@ -142,16 +144,18 @@ fn table(registry: &Registry, cache: &Cache) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn memory(model: &Published) -> String {
-    match (model.memory, model.weights()) {
+fn memory(model: &Published) -> Result<String, Failure> {
+    let encoder =
+        if model.node().map_err(Failure::usage)?.get("text").is_ok() { ", and the text encoder" } else { "" };
+    Ok(match (model.memory, model.weights()) {
         (Some(measured), _) => size(measured),
-        (None, Some(weights)) => format!("over {}", size(weights)),
+        (None, Some(weights)) => format!("over {}{encoder}", size(weights)),
         (None, None) => String::new(),
-    }
+    })
 }
 
 /// What is known of a published model.
-fn facts(model: &Published) -> String {
+fn facts(model: &Published) -> Result<String, Failure> {
     let mut text = format!("{}\n\n", model.config);
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
@@ -160,14 +164,14 @@ fn facts(model: &Published) -> String {
     };
     line("pixels", model.images.into());
     line("parameters", model.parameters.map_or(String::new(), count));
-    line("memory", memory(model));
+    line("memory", memory(model)?);
     line("licence", model.licence.into());
     line("source", model.source.into());
     for known in model.sizes {
         line("size", format!("{}: {} bytes, SHA-256 {}", known.file, known.bytes, known.sha256));
     }
     text.push('\n');
-    text
+    Ok(text)
 }
 
 /// Every file of a model, and whether it is here.

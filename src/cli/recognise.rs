@@ -1,6 +1,7 @@
 //! What a file or folder is, and which command takes it: one answer for `inspect` and for every command that
 //! was given the wrong kind.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -8,7 +9,7 @@ use burn::tensor::Device;
 use super::Failure;
 use crate::ablation::store::CellImages;
 use crate::config::{Document, Node};
-use crate::files::FileKind;
+use crate::files::{FileKind, has_image_name};
 use crate::metrics::source::ImageList;
 use crate::metrics::{Inception, Lite0, Probe, Statistics};
 use crate::pipeline::{Registry, calibration};
@@ -52,8 +53,11 @@ fn own(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
     }
     if says("format").is_some_and(|format| format == "nextscale trace") {
         let images = says("images").map_or("", String::as_str);
+        let (scales, fields) = in_trace(file);
         return Some(Ok(format!(
-            "A trace of {images} images, every scale's logits, tokens and canvases; the safetensors package reads it"
+            "A trace of {images} images, with {} of scales {}; the safetensors package reads it",
+            fields.join(", "),
+            scales.join(", ")
         )));
     }
     if says("nextscale.checkpoint").is_some() {
@@ -73,6 +77,21 @@ fn own(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
         }
         _ => None,
     }
+}
+
+/// The scales of a trace, and what it has of them.
+fn in_trace(file: &WeightFile) -> (Vec<String>, Vec<String>) {
+    let (mut scales, mut fields) = (BTreeSet::new(), BTreeSet::new());
+    for name in file.names() {
+        if let Some((scale, field)) = name.strip_prefix("scale.").and_then(|rest| rest.split_once('.')) {
+            scales.extend(scale.parse::<usize>());
+            // The kind of a pass is in brackets.
+            fields.insert(field.split('[').next().unwrap_or(field).to_owned());
+        } else {
+            fields.insert(name.to_owned());
+        }
+    }
+    (scales.iter().map(usize::to_string).collect(), fields.into_iter().collect())
 }
 
 /// Networks whose features `evaluate` compares.
@@ -206,6 +225,13 @@ pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
     }
 }
 
+/// Whether a folder holds folders with images.
+fn has_classes(folder: &Path) -> bool {
+    let inside =
+        |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    inside(folder).any(|class| inside(&class).any(|file| has_image_name(&file)))
+}
+
 /// A description of a folder.
 ///
 /// # Errors
@@ -231,9 +257,9 @@ pub fn folder(path: &Path) -> Result<String, String> {
     if let Some(source) = crate::train::data::Source::find(path) {
         return Ok(format!("A data set: {source:?}, in the notation of a training's `data`"));
     }
-    if path.join("train").is_dir() {
+    if has_classes(&path.join("train")) {
         return Ok(format!(
-            "A data set by class, if its folders hold images: 'Folder(root: {:?}, size: 64)', in the notation of a training's `data`",
+            "A data set by class: 'Folder(root: {:?}, size: 64)', in the notation of a training's `data`",
             shown.to_string()
         ));
     }

@@ -103,7 +103,8 @@ fn open(
     }
     let tree = config_file::read(model, ConfigKind::Run)?;
     let folder = model.parent().unwrap_or(Path::new(""));
-    let open = registry.clone().in_folder(folder).open_model(&tree)?;
+    let open = registry.clone().in_folder(folder).open_model(&tree);
+    let open = open.map_err(|error| Failure::from(error).placed(&tree, folder))?;
     let options = LoadOptions { with_encoder: true, ..LoadOptions::new(device) };
     let weights = open.fingerprint().to_owned();
     Ok((open.load(&options)?.tokenizer, Box::new(|| Ok(weights))))

@@ -15,11 +15,11 @@ use super::{Failure, say};
 /// Which share of the images this process makes.
 #[derive(Debug, clap::Args)]
 pub struct ShardArgs {
-    /// Make only the I-th of N shares of the images, counted from 0, for `nextscale merge`; `none` makes all of
+    /// Make only the I-th of N shards of the images, counted from 0, for `nextscale merge`; `none` makes all of
     /// them, whatever a launcher says [default: what torchrun, srun, mpirun, mpiexec or an array of jobs says]
     #[arg(long, value_name = "I/N|none")]
     shard: Option<Chosen>,
-    /// The number of shares, where the launcher tells a process only which is its: Kubernetes, AWS Batch, PBS,
+    /// The number of shards, where the launcher tells a process only which is its: Kubernetes, AWS Batch, PBS,
     /// LSF, a part of a Slurm array
     #[arg(long, value_name = "N", conflicts_with = "shard")]
     shards: Option<u64>,

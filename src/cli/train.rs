@@ -68,6 +68,7 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
     let claimed = claim(&out)?;
     let trained = trainings.run(&args.what, registry, (&tree, &base), &options, &device);
+    let trained = trained.map_err(|failure| failure.placed(&tree, &base));
     drop(claimed);
     // Removes the folder if a wrong config has left it empty.
     if std::fs::remove_dir(&out).is_ok() && named_here {

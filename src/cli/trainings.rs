@@ -61,7 +61,7 @@ impl Trainings {
                 },
             )
             .with_part("tokenizer", "Images to token grids and back", ModelPart::Tokenizer)
-            .with_part("backbone", "The transformer that predicts the token grids", ModelPart::Backbone)
+            .with_part("backbone", "The model that predicts the token grids", ModelPart::Backbone)
     }
 
     /// The same with the trainings of a part of models by their families: the config's `model` names the

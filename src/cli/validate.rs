@@ -51,7 +51,8 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let mut tree = config_file::read(&args.card, ConfigKind::Card)?;
     args.overrides.apply(&mut tree)?;
     let folder = args.files.as_deref().or(args.card.parent()).unwrap_or(Path::new(""));
-    let card = Card::from_node(&tree, folder, registry, args.images)?;
+    let card = Card::from_node(&tree, folder, registry, args.images);
+    let card = card.map_err(|error| Failure::from(error).placed(&tree, folder))?;
     say::warn(&card.remarks());
     let name = args.card.file_stem().unwrap_or_default().to_string_lossy();
     let store = Store::open(&args.out.unwrap_or_else(|| format!("{name}-validation").into()))?;

@@ -136,7 +136,7 @@ fn inspect_knows_everything_that_the_program_reads_and_writes() {
         ("stats.safetensors".into(), "Statistics of 6 images"),
         ("probe.safetensors".into(), "A linear probe of 2 classes"),
         ("ablation.ron".into(), "The config of an ablation: nextscale ablate"),
-        ("set".into(), "A data set by class"),
+        ("set".into(), "A data set by class: 'Folder("),
         ("set/test/a/1.png".into(), "One PNG image"),
         (of("models/lite0/lite0-f16.safetensors"), "takes it as --features"),
         (of("models/lite0/cifar10-probe.safetensors"), "A linear probe of 10 classes"),

@@ -131,7 +131,7 @@ fn a_trained_classifier_measures_samples_beside_a_probe() {
     }
     let mistakes: [(&[&str], &str); 3] = [
         (&["--classifier", "none.safetensors"], "there is no file none.safetensors"),
-        (&["--classifier", "probe.safetensors"], "probe.safetensors: is not a classifier"),
+        (&["--classifier", "probe.safetensors"], "probe.safetensors is not a classifier"),
         (&["--classifier", file, "--size", "16"], "trained on 8×8 pixels, and the images have 16×16"),
     ];
     for (more, expected) in mistakes {

@@ -89,13 +89,24 @@ impl Error {
         Self::Measure { measure: measure.into(), message: message.into() }
     }
 
+    /// The file or folder that is not there, if that is what is wrong.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Pipeline(error) => error.missing(),
+            Self::Metrics(error) => error.missing(),
+            Self::Io { action: "read", path, source } => nextscale_files::missing(path, source),
+            _ => None,
+        }
+    }
+
     /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Pipeline(error) => error.is_usage(),
             Self::Metrics(error) => error.is_usage(),
             Self::Config(_) | Self::Folder(_) | Self::Usage(_) | Self::Measure { .. } => true,
-            Self::Io { .. } | Self::Damaged { .. } | Self::Waiting { .. } => false,
+            Self::Io { .. } => self.missing().is_some(),
+            Self::Damaged { .. } | Self::Waiting { .. } => false,
         }
     }
 

@@ -2,10 +2,19 @@
 
 use crate::stats::Difference;
 
-/// Four significant digits, without an exponent if that is readable.
+/// Smaller sizes are rounding: measures are sums of numbers between 1e-6 and 1e6 in f64.
+const ROUNDING: f64 = 1e-12;
+
+/// Four significant digits, without an exponent if that is readable, and with a true minus.
 pub(crate) fn number(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return if value == 0.0 { "0".into() } else { value.to_string() };
+    if value.abs() < ROUNDING {
+        return "0".into();
+    }
+    if value < 0.0 {
+        return format!("−{}", number(-value));
+    }
+    if !value.is_finite() {
+        return value.to_string();
     }
     let digits = value.abs().log10().floor() as i32;
     if !(-4..7).contains(&digits) {
@@ -16,6 +25,9 @@ pub(crate) fn number(value: f64) -> String {
 
 /// Three significant digits, for sentences.
 pub(crate) fn brief(value: f64) -> String {
+    if value <= -1e-4 {
+        return format!("−{}", brief(-value));
+    }
     if value == 0.0 || !(1e-4..1e6).contains(&value.abs()) {
         return number(value);
     }
@@ -23,10 +35,10 @@ pub(crate) fn brief(value: f64) -> String {
     format!("{value:.*}", (2 - digits).max(0) as usize)
 }
 
-/// [`number`] with its sign.
+/// [`number`] with its sign; 0 has none.
 pub(crate) fn signed(value: f64) -> String {
-    let text = number(value.abs());
-    if value < 0.0 { format!("−{text}") } else { format!("+{text}") }
+    let text = number(value);
+    if value < ROUNDING { text } else { format!("+{text}") }
 }
 
 /// An interval, `[+0.1, +0.3]`.
@@ -60,7 +72,9 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!([0.0, 123.4, 98765.4, 0.012346].map(brief), ["0", "123", "98765", "0.0123"]);
-        assert_eq!(signed(-0.5), "−0.5000");
+        assert_eq!([-0.5, 0.5, 4.441e-17, -4.441e-17].map(signed), ["−0.5000", "+0.5000", "0", "0"]);
+        assert_eq!([-0.1079, -4.441e-17].map(number), ["−0.1079", "0"]);
+        assert_eq!([-0.1079, -4.441e-17].map(brief), ["−0.108", "0"]);
         let difference = Difference { value: 0.2, low: Some(-0.1), high: Some(0.5) };
         assert_eq!(interval(&difference).unwrap(), "[−0.1000, +0.5000]");
         assert_eq!((excluded(&difference), excluded(&Difference::bare(1.0))), ("no", "no interval"));

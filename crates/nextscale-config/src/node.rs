@@ -1,5 +1,6 @@
 //! The tree: values with their places in the text.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::{ConfigError, Source, Span, suggest::cut};
@@ -83,6 +84,34 @@ impl Node {
         ConfigError::new(message).at(&self.source, self.head(), "")
     }
 
+    /// The string in the tree that names `path`, or the lowest folder above it, for paths relative to `folder`.
+    pub fn naming(&self, path: &Path, folder: &Path) -> Option<&Self> {
+        let mut best: Option<(usize, &Self)> = None;
+        self.each(&mut |node| {
+            let Value::Str(text) = &node.value else { return };
+            let named = folder.join(text);
+            let length = named.components().count();
+            if !text.is_empty()
+                && path.starts_with(&named)
+                && best.is_none_or(|(longest, _)| length > longest)
+            {
+                best = Some((length, node));
+            }
+        });
+        best.map(|(_, node)| node)
+    }
+
+    /// Calls `see` on every node of the tree, this one first.
+    fn each<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        see(self);
+        match &self.value {
+            Value::Struct { fields, .. } => fields.iter().for_each(|field| field.node.each(see)),
+            Value::List(items) | Value::Tuple { items, .. } => items.iter().for_each(|item| item.each(see)),
+            Value::Map(pairs) => pairs.iter().for_each(|(_, value)| value.each(see)),
+            _ => {}
+        }
+    }
+
     /// The name of a struct or a variant: that of `Name`, `Name(..)` and `Name(field: ..)`.
     pub fn name(&self) -> Option<&str> {
         match &self.value {
@@ -128,5 +157,23 @@ impl Node {
             Value::Tuple { name: None, items } => format!("a tuple of {}", items.len()),
             Value::Struct { name: None, .. } => "fields in parentheses".into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Document;
+
+    #[test]
+    fn the_string_that_names_a_path_is_found() {
+        let text = r#"(a: Model(folder: "hart", text: (encoder: "hart/llm"), empty: ""), b: ["x.png", "y.png"], m: {"k": "z"})"#;
+        let tree = Document::parse("a.ron", text).unwrap();
+        let found = |path: &str| tree.naming(Path::new(path), Path::new("configs")).map(Node::to_string);
+        assert_eq!(found("configs/hart/tokenizer/config.json").as_deref(), Some(r#""hart""#));
+        assert_eq!(found("configs/hart/llm/config.json").as_deref(), Some(r#""hart/llm""#));
+        assert_eq!(found("configs/y.png").as_deref(), Some(r#""y.png""#));
+        assert_eq!(found("configs/z").as_deref(), Some(r#""z""#));
+        assert_eq!(found("elsewhere/y.png"), None);
     }
 }

@@ -133,7 +133,7 @@ impl Node {
         match (&self.value, step) {
             (Value::Struct { fields, .. }, Step::Name(name)) => error.with_help(suggest::help(
                 name,
-                "there is",
+                "given here",
                 fields.iter().map(|field| field.name.as_str()),
             )),
             (Value::Tuple { name: Some(_), items }, Step::Name(_)) if items.len() == 1 => {
@@ -144,7 +144,7 @@ impl Node {
                     Value::Str(key) | Value::Ident(key) => Some(key.as_str()),
                     _ => None,
                 });
-                error.with_help(suggest::help(name, "there is", keys))
+                error.with_help(suggest::help(name, "given here", keys))
             }
             (Value::List(items) | Value::Tuple { items, .. }, _) if !items.is_empty() => {
                 error.with_help(format!("its items are [0] to [{}]", items.len() - 1))
@@ -194,7 +194,7 @@ mod tests {
         let tree = tree();
         let error = tree.get("guidance.bse.scale").unwrap_err();
         assert_eq!(error.message(), "`guidance.bse.scale` leads nowhere: there is no `bse` in `Ssg`");
-        assert_eq!(error.help_text(), Some("did you mean `base`? there is: `base`, `beta`"));
+        assert_eq!(error.help_text(), Some("did you mean `base`? given here: `base`, `beta`"));
         let error = tree.get("variants[7]").unwrap_err();
         assert_eq!(error.help_text(), Some("its items are [0] to [1]"));
         for path in ["", "a..b", "a[", "a[x]", "a[1]b", "."] {

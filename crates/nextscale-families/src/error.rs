@@ -152,6 +152,18 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// The file or folder that is not there, if that is what is wrong.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Io { action: "read" | "open" | "find", path, source } => {
+                nextscale_files::missing(path, source)
+            }
+            Self::Weights(error) => error.missing(),
+            Self::Train(error) => error.missing(),
+            _ => None,
+        }
+    }
+
     /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
         use nextscale_core::Error as Core;
@@ -162,9 +174,8 @@ impl Error {
             Self::Config(_) | Self::Device(_) | Self::Usage(_) | Self::Folder(_) | Self::Text(_) => true,
             Self::Train(error) => error.is_usage(),
             Self::Fetch { usage, .. } => *usage,
-            Self::Weights(_) | Self::Io { .. } | Self::Image { .. } | Self::Observer(_) | Self::Stopped => {
-                false
-            }
+            Self::Weights(_) | Self::Io { .. } => self.missing().is_some(),
+            Self::Image { .. } | Self::Observer(_) | Self::Stopped => false,
         }
     }
 }
@@ -203,5 +214,8 @@ mod tests {
     fn a_wrong_setting_is_usage_and_a_fault_of_the_run_is_not() {
         assert!(Error::from(nextscale_core::Error::setting("top_k", "no")).is_usage());
         assert!(!Error::Stopped.is_usage());
+        let missing = Error::io("read", "a.pth")(ErrorKind::NotFound.into());
+        assert!(missing.is_usage() && missing.missing() == Some(Path::new("a.pth")));
+        assert!(!Error::io("read", "a.pth")(ErrorKind::PermissionDenied.into()).is_usage());
     }
 }

@@ -27,13 +27,23 @@ pub enum ImageFileError {
         source: std::io::Error,
     },
     /// The file was read, but is not a complete image.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}", crate::sentence(path, problem))]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong, and the remedy.
         problem: String,
     },
+}
+
+impl ImageFileError {
+    /// The file, if it is not there.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, source } => crate::missing(path, source),
+            Self::Content { .. } => None,
+        }
+    }
 }
 
 /// Whether other programs keep metadata under this name: `.ipynb_checkpoints`, `._1.png`, `.DS_Store`,
@@ -329,7 +339,7 @@ mod tests {
         std::fs::write(&path, jpeg()).unwrap();
         assert_eq!(read_image(&path).unwrap().dimensions(), (40, 24));
         std::fs::write(&path, "not a picture").unwrap();
-        assert!(read_image(&path).unwrap_err().to_string().contains("a.png: is not an image"));
+        assert!(read_image(&path).unwrap_err().to_string().contains("a.png is not an image"));
         assert!(matches!(read_image(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
     }
 

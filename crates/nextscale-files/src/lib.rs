@@ -10,6 +10,7 @@ mod kind;
 mod lock;
 pub mod run;
 mod whole;
+mod words;
 
 pub use atomic::{Partial, partial_path, remove_with_partial, unfinished_path, write_atomically};
 pub use hash::{Hash, sha256, sha256_of_file};
@@ -20,3 +21,4 @@ pub use images::{
 pub use kind::FileKind;
 pub use lock::{Lock, LockError};
 pub use whole::WholeFolder;
+pub use words::{missing, sentence, words_of_missing};

@@ -123,8 +123,9 @@ impl Guidance for Cfg {
 struct Given {
     /// t, a strength, off at 0; VAR's form. Either this or `weight`.
     scale: Option<Strength>,
-    /// w = 1 + t, a strength, off at 1; the form of Infinity. With `During(first, last, w)` it is guidance in
-    /// a limited interval (arXiv 2404.07724), as `scale: During(first, last, t)` is.
+    /// w = 1 + t, a strength, off at 1 and outside the range of a `During`; the form of Infinity. With
+    /// `During(first, last, w)` it is guidance in a limited interval (arXiv 2404.07724), as `scale:
+    /// During(first, last, t)` is.
     weight: Option<Strength>,
 }
 

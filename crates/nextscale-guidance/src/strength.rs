@@ -56,7 +56,7 @@ impl Strength {
             "a + (b - a)·k/min(K-1, n), which goes on beyond scale n: from 0 until scale 9 it is FlexVAR's ramp",
         ),
         ("List([..])", "one number per scale"),
-        ("During(first, last, s)", "s at scales first to last, both included, counted from 0; 0 elsewhere"),
+        ("During(first, last, s)", "s at scales first to last, both included, counted from 0; off elsewhere"),
     ];
 
     /// The inner strength from scale `first` to scale `last`, inclusive; off elsewhere.

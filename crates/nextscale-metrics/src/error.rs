@@ -20,7 +20,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file or folder was read, but is not what is needed.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}", nextscale_files::sentence(path, problem))]
     Source {
         /// The file or folder.
         path: PathBuf,
@@ -119,8 +119,21 @@ impl Error {
         Self::Source { path: path.as_ref().to_owned(), problem: problem.into() }
     }
 
+    /// The file or folder that is not there, if that is what is wrong.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Io { action: "read", path, source } | Self::WeightBytes { path, source } => {
+                nextscale_files::missing(path, source)
+            }
+            Self::Image(error) => error.missing(),
+            Self::Weights(error) => error.missing(),
+            _ => None,
+        }
+    }
+
     /// Whether the request is at fault (exit code 2) rather than the run (exit code 1).
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::Mismatch { .. } | Self::Shards(ShardError::Refused(_)))
+            || self.missing().is_some()
     }
 }

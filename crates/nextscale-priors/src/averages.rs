@@ -142,7 +142,14 @@ struct Given {
 impl Given {
     fn build(self, reader: &mut Reader<'_>) -> settings::Result<Marginal> {
         let file = self.file.display();
-        let Averages { prior, sha256, weights, .. } = reader.accept(read(&self.file))?;
+        let averages = match read(&self.file) {
+            Err(AveragesError::Weights(error)) if error.missing().is_some() => {
+                let help = "paths start at the config's folder; `nextscale calibrate` writes such a file";
+                return Err(reader.error(error.to_string()).with_help(help));
+            }
+            read => reader.accept(read)?,
+        };
+        let Averages { prior, sha256, weights, .. } = averages;
         match self.sha256 {
             // Recorded so that a run is identified by the file's content and not only by its name.
             None => reader.write("sha256", &sha256)?,

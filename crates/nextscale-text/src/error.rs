@@ -24,7 +24,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A `config.json` does not describe a T5 encoder, or describes another file.
-    #[error("{}: {detail}", path.display())]
+    #[error("{}", nextscale_files::sentence(path, detail))]
     Config {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum Error {
         detail: String,
     },
     /// A file does not contain prompts.
-    #[error("{}: {detail}", path.display())]
+    #[error("{}", nextscale_files::sentence(path, detail))]
     PromptFile {
         /// The file.
         path: PathBuf,

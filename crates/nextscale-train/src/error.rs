@@ -19,7 +19,7 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
     /// A data set is missing or not what was expected.
-    #[error("{}: {message}", .path.display())]
+    #[error("{}", nextscale_files::sentence(.path, .message))]
     Data {
         /// The file or folder.
         path: PathBuf,
@@ -93,6 +93,18 @@ impl Error {
     /// Whether the request is at fault rather than the run.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::Config(_) | Self::Data { .. } | Self::Checkpoint { .. })
+            || self.missing().is_some()
+    }
+
+    /// The file or folder that is not there, if that is what is wrong.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, source } => nextscale_files::missing(path, source),
+            // A weight file or a log; what is wrong with a data set's folder is in the message.
+            Self::Data { path, .. } if path.extension().is_some() && !path.exists() => Some(path),
+            Self::Image(error) => error.missing(),
+            _ => None,
+        }
     }
 
     /// A setting error for `field`.

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::StoredType;
 
@@ -21,7 +21,7 @@ pub enum LoadError {
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = .path.display())]
+    #[error("{}", unread(.path, .source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -215,6 +215,24 @@ pub enum Error {
         /// Why.
         detail: String,
     },
+}
+
+impl Error {
+    /// The file or folder that is not there, if that is what is wrong.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, source } => nextscale_files::missing(path, source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a file was not read.
+fn unread(path: &Path, source: &std::io::Error) -> String {
+    match nextscale_files::missing(path, source) {
+        Some(path) => nextscale_files::words_of_missing(path),
+        None => format!("cannot read {}: {source}", path.display()),
+    }
 }
 
 /// One way in which a file's tensors do not fit a model.

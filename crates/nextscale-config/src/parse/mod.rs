@@ -48,8 +48,11 @@ impl Document {
     /// A file that cannot be read or is not UTF-8, and the errors of [`Document::parse`].
     pub fn read(path: &Path) -> Result<Node> {
         let bytes = std::fs::read(path).map_err(|error| {
-            ConfigError::new(format!("cannot read the config {}: {error}", path.display()))
-                .with_help("give the path of a RON file; `nextscale init` writes one")
+            let message = match nextscale_files::missing(path, &error) {
+                Some(path) => nextscale_files::words_of_missing(path),
+                None => format!("cannot read the config {}: {error}", path.display()),
+            };
+            ConfigError::new(message).with_help("give the path of a RON file; `nextscale init` writes one")
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();

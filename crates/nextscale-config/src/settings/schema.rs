@@ -3,6 +3,7 @@
 //! RON is not JSON, and a schema describes JSON: the form that serde has. [`to_json`] converts a tree.
 
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value as Json, json};
 
@@ -31,7 +32,16 @@ pub fn reference<K: Kind + ?Sized>() -> Json {
 
 /// A generator that puts definitions under `$defs`.
 pub fn generator() -> SchemaGenerator {
-    SchemaSettings::draft2020_12().into_generator()
+    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(first_paragraph)).into_generator()
+}
+
+/// Keeps the first paragraph of a type's doc comment; the rest is for readers of the source.
+fn first_paragraph(schema: &mut Schema) {
+    if let Some(Json::String(text)) = schema.get_mut("description")
+        && let Some((first, _)) = text.split_once("\n\n")
+    {
+        *text = first.into();
+    }
 }
 
 /// The schema of a kind: one of its names, with its settings.
@@ -156,6 +166,27 @@ pub fn to_json(node: &Node) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A band of frequencies.
+    ///
+    /// Kept on the device between scales.
+    #[derive(JsonSchema)]
+    struct Band {
+        /// From here.
+        ///
+        /// A detail of the source.
+        #[allow(dead_code)]
+        low: f64,
+    }
+
+    #[test]
+    fn descriptions_are_the_first_paragraphs_of_comments() {
+        let mut generator = generator();
+        generator.subschema_for::<Band>();
+        let band = generator.take_definitions(true)["Band"].clone();
+        assert_eq!(band["description"], "A band of frequencies.");
+        assert_eq!(band["properties"]["low"]["description"], "From here.");
+    }
 
     #[test]
     fn a_tree_is_json_as_serde_writes_enums() {

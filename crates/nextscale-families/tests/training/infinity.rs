@@ -198,7 +198,7 @@ fn what_is_learnt_lowers_the_loss_and_reaches_the_text_encoder() {
     assert!(error.contains("text.safetensors") && error.contains("hidden: 16 there, 24 here"), "{error}");
     std::fs::write(path("out/tokenizer.json"), "{}").unwrap();
     let error = train_infinity(&begun, &options(path("z")), &device).unwrap_err().to_string();
-    assert!(error.contains("tokenizer.json: is not the vocabulary of these captions"), "{error}");
+    assert!(error.contains("tokenizer.json is not the vocabulary of these captions"), "{error}");
 }
 
 #[test]

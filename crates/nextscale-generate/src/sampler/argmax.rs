@@ -3,7 +3,7 @@ use nextscale_macros::Settings;
 
 use super::{Moment, Sampler, host, tensor};
 
-/// The most likely class, without randomness.
+/// The most likely value, without randomness.
 ///
 /// The class with the largest logit at every slot, the first of equals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Settings)]

@@ -6,7 +6,7 @@ use super::drawing::Drawing;
 use super::temperature::Temperature;
 use super::{Filter, Moment, PerScale, Sampler, divisors};
 
-/// A draw among the classes with at least a given share of the largest probability.
+/// A draw among the values with at least a given share of the largest probability.
 ///
 /// Min-p sampling (Nguyen et al., "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM
 /// Outputs", arXiv 2407.01082): classes with p ≥ min_p·max p are kept, so that the cut follows the model's
@@ -14,7 +14,7 @@ use super::{Filter, Moment, PerScale, Sampler, divisors};
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "MinP(min_p: 0.05)")]
 pub struct MinP {
-    /// The least probability as a share of the largest, from 0 (all classes) to 1 (the likeliest),
+    /// The least probability as a share of the largest, from 0 (all values) to 1 (the likeliest),
     /// or `List([..])` with one number per scale.
     pub min_p: PerScale<f64>,
     /// Above 0, a strength over scales: logits are divided by it, before the filter.

@@ -12,13 +12,13 @@ use super::{Filter, Moment, PerScale, Sampler, divisors};
 /// grids) and Switti.
 #[derive(Debug, Clone, PartialEq, Settings)]
 pub struct TopKTopP {
-    /// Draw among this many of the likeliest classes, or `List([..])` with one number per scale; 0
+    /// Draw among this many of the likeliest values, or `List([..])` with one number per scale; 0
     /// is all.
     ///
     /// Every tie with the k-th is kept.
     #[setting(default = PerScale::All(0))]
     pub top_k: PerScale<usize>,
-    /// Draw among the likeliest classes that together have this probability, from 0 to 1, or
+    /// Draw among the likeliest values that together have this probability, from 0 to 1, or
     /// `List([..])` with one number per scale; 0 is all.
     #[setting(default = PerScale::All(0.0))]
     pub top_p: PerScale<f64>,

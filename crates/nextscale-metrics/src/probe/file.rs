@@ -134,7 +134,7 @@ mod tests {
         assert!(Probe::read(&path).is_err());
         let network = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/lite0/lite0-f16.safetensors");
         let error = Probe::read(Path::new(network)).unwrap_err().to_string();
-        assert!(error.contains("lite0-f16.safetensors: is not a probe"), "{error}");
+        assert!(error.contains("lite0-f16.safetensors is not a probe"), "{error}");
         assert!(Probe::read(&root.path().join("none")).is_err());
     }
 

@@ -210,7 +210,7 @@ mod tests {
         let size = say(&|| picture(1, 4, 5).save(&other).unwrap());
         assert!(size.contains("is 4×5 pixels, the first image of the set 4×4"), "{size}");
         // Before the first image is decoded.
-        assert!(ImageSource::open(root.path()).unwrap_err().to_string().contains("1.png: is 4×5 pixels"));
+        assert!(ImageSource::open(root.path()).unwrap_err().to_string().contains("1.png is 4×5 pixels"));
         // A JPEG named .png is read as a JPEG.
         picture(1, 4, 4).save_with_format(&other, image::ImageFormat::Jpeg).unwrap();
         assert_eq!(read(root.path()).unwrap().len(), 2 * 48);

@@ -436,7 +436,7 @@ mod tests {
         assert!(say("").contains("holds no PNG, JPEG, WebP, BMP or TIFF image"));
         std::fs::write(root.path().join("a.txt"), "x").unwrap();
         assert!(
-            say("a.txt").contains("a.txt: is text, and neither a folder of images nor"),
+            say("a.txt").contains("a.txt is text, and neither a folder of images nor"),
             "{}",
             say("a.txt")
         );

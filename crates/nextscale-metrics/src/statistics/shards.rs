@@ -354,7 +354,7 @@ mod tests {
         *torn.last_mut().unwrap() ^= 1;
         std::fs::write(&piece, torn).unwrap();
         let error = merged(&shards, &file).unwrap_err().to_string();
-        assert!(error.contains("00000-00029.safetensors: is damaged; delete it"), "{error}");
+        assert!(error.contains("00000-00029.safetensors is damaged; delete it"), "{error}");
         std::fs::write(&piece, whole).unwrap();
         merged(&shards, &file).unwrap();
     }

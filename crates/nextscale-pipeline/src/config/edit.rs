@@ -100,6 +100,14 @@ struct Boxed {
 }
 
 impl EditSpec {
+    /// Refuses images that are not there; they are read later, with the weights.
+    pub(super) fn check_files(&self) -> Result<()> {
+        self.images.iter().try_for_each(|path| match path.metadata() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::io("read", path)(error)),
+        })
+    }
+
     pub(super) fn read(node: &Node, folder: &Path) -> Result<Self> {
         let variant = node.variant()?;
         let keep = match variant.name() {

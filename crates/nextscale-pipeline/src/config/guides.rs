@@ -51,7 +51,11 @@ pub(super) fn read(list: &Node, registry: &Registry) -> Result<Vec<GuideSource>>
         };
         let (name, model): (String, _) = (name.decode()?, registry.model(node)?);
         if name.is_empty() || guides.iter().any(|guide| guide.name == name) {
-            let message = format!("every guide needs a name of its own, and `{name}` is none");
+            let message = if name.is_empty() {
+                "a guide without a name; give it one".to_owned()
+            } else {
+                format!("two guides are called `{name}`; give each its own name")
+            };
             return Err(item.error(message).into());
         }
         guides.push(GuideSource { name, model, node: node.clone() });

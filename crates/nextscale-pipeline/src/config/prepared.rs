@@ -51,6 +51,9 @@ impl Prepared {
             }
         }
         let guides = guides::open(&config.guides, &config.methods, &*model)?;
+        if let Some(edit) = &config.edit {
+            edit.check_files()?;
+        }
         let sampling = config.sampler.check(schedule, model.alphabet());
         sampling.map_err(|error| placed(error.into(), &config.sampling_node))?;
         config.measured.iter().try_for_each(|measured| measured.check(model.fingerprint()))?;

@@ -33,12 +33,12 @@ pub(crate) const FIELDS: [(&str, &str, &str); 12] = [
         "`Floor`",
         "how colours become bytes: `Floor`, floor(255·x) as upstream writes images, or `Nearest`, as torchvision's `save_image` does",
     ),
-    ("npz", "`false`", "whether to write `images.npz` too, as evaluators of ImageNet models read it"),
+    ("npz", "`false`", "whether to write all images to `images.npz` too, as ADM's evaluator reads them"),
     (
         "trace",
         "all",
         "what `--trace FILE` keeps: `(scales: [0, 5], images: [0, 1], fields: [Guided, Tokens], dtype: f16)`; fields are `Logits`, \
-         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`",
+         `Prior`, `Guided`, `Tokens`, `Canvas` and `Images`; a trace is written only with `--trace FILE`",
     ),
 ];
 
@@ -67,12 +67,10 @@ pub(crate) const EDITS: [(&str, &str); 5] = [
 ];
 
 /// What an edit keeps, and what it does not.
-const KEPT: &str = "\nThe kept part is not kept byte for byte, because it passes through the tokenizer. With `tokens: Encoded`, as in VAR's code, the \
-given image's tokens are kept. They are residuals of that image's own coarser scales, so they do not add up to the given image where \
-other coarser tokens were drawn. Convolutions also carry what is drawn across the box's edge. `tokens: Requantised` chooses at \
-every scale the tokens nearest to the difference between the given image and the canvas drawn so far. On the shipped model's own \
-pictures this lowers the mean error of the kept part from 14.9 of 255 to 8.8; the tokenizer alone has 3.2. A run prints both errors. \
-`paste: true` pastes the given pixels over the kept part, which leaves a seam.\n";
+const KEPT: &str = "\nThe kept part passes through the tokenizer and changes a little. `tokens: Encoded` keeps the given image's tokens; \
+`Requantised` chooses at every scale the tokens nearest to the difference between the given image and the canvas drawn so far. \
+`paste: true` pastes the given pixels over the kept part, which leaves a seam. A run prints how much is lost. \
+[Why the kept part changes](editing.md#why-does-the-kept-part-change) compares the settings.\n";
 
 /// The page, in Markdown.
 pub fn markdown(registry: &Registry) -> String {

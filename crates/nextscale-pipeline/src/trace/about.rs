@@ -25,7 +25,7 @@ pub(crate) fn about(prepared: &Prepared, method: usize, spec: &TraceSpec) -> BTr
     ]);
     let mut strengths = BTreeMap::new();
     if let Some(rule) = prepared.rule(method) {
-        find_strengths(rule, "guidance", schedule, &mut strengths);
+        find_strengths(rule, "guidance", 0.0, schedule, &mut strengths);
     }
     entries.insert("strengths".into(), json!(strengths).to_string());
     let kept = |image: &u64| spec.place(*image).is_some();
@@ -41,25 +41,36 @@ pub(crate) fn about(prepared: &Prepared, method: usize, spec: &TraceSpec) -> BTr
     entries
 }
 
-/// The strengths of a resolved rule, by name, and their values at every scale.
-fn find_strengths(node: &Node, path: &str, schedule: &ScaleSchedule, found: &mut BTreeMap<String, Vec<f64>>) {
-    const NAMES: [&str; 6] = ["Constant", "Ramp", "Linear", "Cosine", "List", "During"];
+/// The strengths of a resolved rule, by name, and their values at every scale; `off` is the value outside the
+/// range of a `During`.
+fn find_strengths(
+    node: &Node,
+    path: &str,
+    off: f64,
+    schedule: &ScaleSchedule,
+    found: &mut BTreeMap<String, Vec<f64>>,
+) {
+    const NAMES: [&str; 7] = ["Constant", "Ramp", "Linear", "Cosine", "LinearUntil", "List", "During"];
     if node.name().is_some_and(|name| NAMES.contains(&name))
         && let Ok(strength) = node.decode::<Strength>()
     {
-        let values = (0..schedule.len()).map(|k| strength.at(k, schedule)).collect();
+        let at = |k| if strength.is_on(k) { strength.at(k, schedule) } else { off };
+        let values = (0..schedule.len()).map(at).collect();
         found.insert(path.to_owned(), values);
         return;
     }
     match &node.value {
-        Value::Struct { fields, .. } => {
+        Value::Struct { name, fields } => {
+            // The weight of CFG is w = 1 + t.
+            let of_cfg = matches!(name.as_deref(), Some("Cfg" | "CfgInside"));
             for field in fields {
-                find_strengths(&field.node, &format!("{path}.{}", field.name), schedule, found);
+                let off = if of_cfg && field.name == "weight" { 1.0 } else { 0.0 };
+                find_strengths(&field.node, &format!("{path}.{}", field.name), off, schedule, found);
             }
         }
         Value::List(items) | Value::Tuple { items, .. } => {
             for (i, item) in items.iter().enumerate() {
-                find_strengths(item, &format!("{path}[{i}]"), schedule, found);
+                find_strengths(item, &format!("{path}[{i}]"), 0.0, schedule, found);
             }
         }
         _ => {}
@@ -73,14 +84,17 @@ mod tests {
 
     #[test]
     fn strengths_are_found_wherever_a_rule_has_them() {
-        let text =
-            "Sum(rules: [Cfg(scale: Ramp(4.0)), Ssg(prior: Dse(), beta: During(1, 1, Constant(0.5)))])";
+        let text = "Sum(rules: [Cfg(scale: Ramp(4.0)), Ssg(prior: Dse(), beta: During(1, 1, Constant(0.5))), \
+             Cfg(weight: During(1, 1, Constant(3.0))), Cfg(scale: LinearUntil(from: 0.0, to: 4.0, scale: 9))])";
         let node = Document::parse("rule.ron", text).unwrap();
         let mut found = BTreeMap::new();
-        find_strengths(&node, "guidance", &ScaleSchedule::square(&[1, 2, 4]).unwrap(), &mut found);
+        find_strengths(&node, "guidance", 0.0, &ScaleSchedule::square(&[1, 2, 4]).unwrap(), &mut found);
         let expected = [
             ("guidance.rules[0].scale".to_owned(), vec![0.0, 2.0, 4.0]),
             ("guidance.rules[1].beta".into(), vec![0.0, 0.5, 0.0]),
+            // Off is w = 1: w = 0 would be the unconditional logits.
+            ("guidance.rules[2].weight".into(), vec![1.0, 3.0, 1.0]),
+            ("guidance.rules[3].scale".into(), vec![0.0, 2.0, 4.0]),
         ];
         assert_eq!(found, BTreeMap::from(expected));
     }
