@@ -51,7 +51,13 @@ impl VectorKernel for Product<'_> {
 /// `VECTORS` vectors of the bias, for every row.
 #[inline(always)]
 pub fn begin<V: Vector, const ROWS: usize, const VECTORS: usize>(bias: &[f32]) -> [[V; VECTORS]; ROWS] {
-    [std::array::from_fn(|j| V::load(bias, j * V::LANES)); ROWS]
+    let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+    for i in 0..ROWS {
+        for j in 0..VECTORS {
+            sums[i][j] = V::load(bias, j * V::LANES);
+        }
+    }
+    sums
 }
 
 impl Product<'_> {

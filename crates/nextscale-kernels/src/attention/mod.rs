@@ -353,4 +353,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn attention_over_parts_is_that_over_the_whole_on_any_device() {
+        use burn::tensor::{Device, Tensor, TensorData};
+        for device in [Device::flex(), Device::flex().autodiff()] {
+            let of = |seed: u32, length: usize| {
+                let numbers = numbers(seed, 2 * length * 3 * 8);
+                Tensor::<4>::from_data(TensorData::new(numbers, [2, length, 3, 8]), &device)
+            };
+            let q = of(1, 5);
+            for lengths in [&[7][..], &[1, 4, 9], &[2, 0, 3]] {
+                let parts = |salt: u32| -> Vec<_> {
+                    lengths.iter().map(|&length| of(salt + length as u32, length)).collect()
+                };
+                let (keys, values) = (parts(10), parts(20));
+                let whole = |parts: &[Tensor<4>]| Tensor::cat(parts.to_vec(), 1);
+                let expected = crate::attention(q.clone(), whole(&keys), whole(&values), None);
+                let got = crate::attention_over(q.clone(), &keys, &values);
+                assert_eq!(got.dims(), expected.dims());
+                assert!((got - expected).abs().max().into_scalar::<f32>() < 1e-6, "{lengths:?}");
+            }
+        }
+    }
 }

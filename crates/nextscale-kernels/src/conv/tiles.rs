@@ -74,19 +74,20 @@ impl Correlate<'_> {
                 sums = add_products(sums, weights, [1, ROWS], &x[at + taps * layout.pitch..], 1, 3);
             }
         }
-        let mut row = [0.0; 64];
+        // All sums leave their registers at once: a longer loop over them would not be unrolled, and the
+        // compiler would keep them in memory above.
+        let mut tile = [[0.0; 64]; ROWS];
         for i in 0..ROWS {
             for j in 0..WIDE {
-                sums[i][j].store(&mut row[j * V::LANES..]);
+                sums[i][j].store(&mut tile[i][j * V::LANES..]);
             }
-            if i < count {
-                let channel = first + i;
-                for value in &mut row[..length] {
-                    *value += self.bias[channel];
-                }
-                let out = &mut self.out[channel * self.plane + self.skip..];
-                layout.gather(&row[..length], at, out);
+        }
+        for (channel, line) in (first..first + count).zip(&mut tile) {
+            for value in &mut line[..length] {
+                *value += self.bias[channel];
             }
+            let out = &mut self.out[channel * self.plane + self.skip..];
+            layout.gather(&line[..length], at, out);
         }
         length
     }

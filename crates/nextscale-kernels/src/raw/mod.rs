@@ -1,6 +1,9 @@
 //! Every `unsafe` block of the crate, each with its justification.
 
 #![allow(unsafe_code)]
+// Loops over registers use an index so that they are unrolled. `array::from_fn` and `map` would not always be
+// inlined, and what is not runs without the level's instructions.
+#![allow(clippy::needless_range_loop)]
 
 #[cfg(target_arch = "x86_64")]
 pub mod matrix_unit;
@@ -182,7 +185,9 @@ pub trait Vector: Copy {
     fn transpose(square: &mut [[f32; 16]; 16]) {
         let rows = *square;
         for (i, line) in square.iter_mut().enumerate() {
-            *line = rows.map(|row| row[i]);
+            for (number, row) in line.iter_mut().zip(&rows) {
+                *number = row[i];
+            }
         }
     }
 }
@@ -227,38 +232,59 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
     }
 
     #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        Lanes(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    fn plus(mut self, other: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] += other.0[i];
+        }
+        self
     }
 
     #[inline(always)]
-    fn minus(self, other: Self) -> Self {
-        Lanes(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    fn minus(mut self, other: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] -= other.0[i];
+        }
+        self
     }
 
     #[inline(always)]
-    fn times(self, other: Self) -> Self {
-        Lanes(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    fn times(mut self, other: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] *= other.0[i];
+        }
+        self
     }
 
     #[inline(always)]
-    fn over(self, other: Self) -> Self {
-        Lanes(std::array::from_fn(|i| self.0[i] / other.0[i]))
+    fn over(mut self, other: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] /= other.0[i];
+        }
+        self
     }
 
     #[inline(always)]
-    fn magnitude(self) -> Self {
-        Lanes(self.0.map(f32::abs))
+    fn magnitude(mut self) -> Self {
+        for i in 0..8 {
+            self.0[i] = self.0[i].abs();
+        }
+        self
     }
 
     #[inline(always)]
-    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
-        Lanes(std::array::from_fn(|i| if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] }))
+    fn where_less(mut self, bound: Self, yes: Self, no: Self) -> Self {
+        for i in 0..8 {
+            self.0[i] = if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] };
+        }
+        self
     }
 
     #[inline(always)]
-    fn into_exponent(self, add: i32) -> Self {
-        Lanes(self.0.map(|x| f32::from_bits(x.to_bits().wrapping_add_signed(add) << 23)))
+    fn into_exponent(mut self, add: i32) -> Self {
+        for i in 0..8 {
+            self.0[i] = f32::from_bits(self.0[i].to_bits().wrapping_add_signed(add) << 23);
+        }
+        self
     }
 
     #[inline(always)]
@@ -367,16 +393,25 @@ impl Vector for Zmm {
     fn transpose(square: &mut [[f32; 16]; 16]) {
         // SAFETY: the processor has AVX-512: see the type. A row is 16 numbers; no alignment is required.
         unsafe {
-            let rows = square.each_ref().map(|row| _mm512_loadu_ps(row.as_ptr()));
-            // In quarters of vectors: pairs of rows, then the four rows from 4·(i / 4) on.
-            let pairs: [_; 16] = std::array::from_fn(|i| {
-                let (a, b) = (rows[i & !1], rows[i | 1]);
-                _mm512_castps_pd(if i % 2 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) })
-            });
-            let fours: [_; 16] = std::array::from_fn(|i| {
-                let (a, b) = (pairs[i & !3 | i / 2 % 2], pairs[i & !3 | 2 | i / 2 % 2]);
-                _mm512_castpd_ps(if i % 2 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
-            });
+            let mut rows = [_mm512_set1_ps(0.0); 16];
+            for i in 0..16 {
+                rows[i] = _mm512_loadu_ps(square[i].as_ptr());
+            }
+            // In quarters of vectors: pairs of rows, then four rows.
+            let mut pairs = [_mm512_castps_pd(rows[0]); 16];
+            for i in (0..16).step_by(2) {
+                let (a, b) = (rows[i], rows[i + 1]);
+                pairs[i] = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                pairs[i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+            }
+            let mut fours = rows;
+            for i in (0..16).step_by(4) {
+                for j in 0..2 {
+                    let (a, b) = (pairs[i + j], pairs[i + 2 + j]);
+                    fours[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    fours[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+            }
             for i in 0..4 {
                 // Quarters 0 and 2, and 1 and 3, of the upper and of the lower eight rows.
                 let (a, b) = (fours[i], fours[4 + i]);
@@ -485,9 +520,16 @@ impl<F: Fn([f32; N]) -> f32, const N: usize> Kernel for Zip<'_, F, N> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         // Of one length for the compiler too, so that no index is checked inside the loop.
-        let inputs = self.inputs.map(|input| &input[..self.out.len()]);
+        let mut inputs = self.inputs;
+        for input in &mut inputs {
+            *input = &input[..self.out.len()];
+        }
         for (i, out) in self.out.iter_mut().enumerate() {
-            out.write((self.f)(inputs.map(|input| input[i])));
+            let mut numbers = [0.0; N];
+            for j in 0..N {
+                numbers[j] = inputs[j][i];
+            }
+            out.write((self.f)(numbers));
         }
     }
 }

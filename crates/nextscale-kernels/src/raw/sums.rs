@@ -1,5 +1,8 @@
 //! The inner loop of products: a tile of sums in registers.
 
+// Loops over the registers of a tile use an index so that they are unrolled.
+#![allow(clippy::needless_range_loop)]
+
 use super::Vector;
 
 /// `sums[i][j] += Σ over steps k of x[i·across + k·along]·y[k·line + j·LANES..]`, k by k.
@@ -31,13 +34,20 @@ pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
         end_of_x.is_some_and(|last| last < x.len()) && end_of_y.is_some_and(|end| end <= y.len()),
         "numbers of every step of both factors"
     );
-    let mut rows: [*const f32; 4] = std::array::from_fn(|i| x.as_ptr().wrapping_add(GROUP * i * across));
+    let mut rows = [x.as_ptr(); 4];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = row.wrapping_add(GROUP * i * across);
+    }
     let mut columns = y.as_ptr();
     for _ in 0..steps {
         // SAFETY: the last number of the last step lies in its slice, as was checked, so all before it do.
         // Pointers of rows that do not exist are not read.
         unsafe {
-            let factors: [V; VECTORS] = std::array::from_fn(|j| V::load_at(columns.add(j * V::LANES)));
+            // Not `array::from_fn`: it would not always be inlined.
+            let mut factors = [V::splat(0.0); VECTORS];
+            for j in 0..VECTORS {
+                factors[j] = V::load_at(columns.add(j * V::LANES));
+            }
             for i in 0..ROWS {
                 let value = V::splat(*rows[i / GROUP].add(i % GROUP * across));
                 for j in 0..VECTORS {
