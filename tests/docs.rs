@@ -253,12 +253,12 @@ fn the_commands_of_the_readme_work_as_printed() {
     assert!(count >= 2, "{count} commands");
     let configs = blocks(&readme, "ron");
     std::fs::write(root.join("my.ron"), configs[0]).unwrap();
-    assert!(readme.contains("`nextscale generate my.ron --set guidance.beta=0.3 --seed 7`"));
-    run(&["generate", "my.ron", "--set", "guidance.beta=0.3", "--seed", "7"]);
-    // `my` is a name of the reader's own.
+    assert!(readme.contains("`nextscale generate my.ron --set guidance.beta=0.3 --seed 7 --out my-7`"));
+    run(&["generate", "my.ron", "--set", "guidance.beta=0.3", "--seed", "7", "--out", "my-7"]);
+    // `my-7` is a name of the reader's own.
     let made =
         std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    for name in made.filter(|name| !["configs", "models", "my", "my.ron"].contains(&name.as_str())) {
+    for name in made.filter(|name| !["configs", "models", "my-7", "my.ron"].contains(&name.as_str())) {
         let git = std::process::Command::new("git")
             .args(["check-ignore", "--quiet", "--no-index", &format!("{name}/")])
             .current_dir(project)

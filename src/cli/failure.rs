@@ -58,10 +58,16 @@ impl Failure {
     #[must_use]
     pub fn placed(self, config: &Node, folder: &Path) -> Self {
         let Self::Missing { path, report } = self else { return self };
-        let Some(node) = config.naming(&path, folder) else { return Self::Missing { path, report } };
+        // An ablation looks from an absolute folder.
+        let from = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let absolute = std::path::absolute(from).unwrap_or_else(|_| from.into());
+        let find = |tree: &Node| {
+            [folder, absolute.as_path()].into_iter().find_map(|folder| tree.naming(&path, folder).cloned())
+        };
+        let Some(node) = find(config) else { return Self::Missing { path, report } };
         let models = ["model", "guides", "base.model", "base.guides", "run.model", "run.guides"];
         let of_model = models.iter().filter_map(|path| config.get(path).ok());
-        let help = if of_model.into_iter().any(|model| model.naming(&path, folder).is_some()) {
+        let help = if of_model.into_iter().any(|model| find(model).is_some()) {
             "paths start at the config's folder; `nextscale models` lists models whose files are downloaded by name"
         } else {
             "paths start at the config's folder"

@@ -210,7 +210,7 @@ fn faults_are_named() {
     let empty = place.run(&["ablate", "a.ron", "--out", "empty"]);
     // As `evaluate` fails for such a folder.
     assert_eq!(empty.code, Some(1), "{empty:?}");
-    assert!(empty.err.contains("real: holds no PNG"), "{}", empty.err);
+    assert!(empty.err.contains("real holds no PNG"), "{}", empty.err);
     // Refused before there is a folder.
     assert!(!place.path("empty").exists());
 }

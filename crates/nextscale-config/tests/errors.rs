@@ -275,7 +275,7 @@ fn override_whose_path_leads_nowhere() {
     1 | guidnce.scale=3
       : ^^^^^^^
       `----
-     help: did you mean `guidance`? there is: `model`, `guidance`
+     help: did you mean `guidance`? given here: `model`, `guidance`
     "#);
     insta::assert_snapshot!(render(&tree().assign("guidance.base.scale=3").unwrap_err()), @r#"
      x `guidance.base.scale` leads nowhere: there is no `base` in `Cfg`
@@ -283,7 +283,7 @@ fn override_whose_path_leads_nowhere() {
     1 | guidance.base.scale=3
       :          ^^^^
       `----
-     help: there is: `scale`
+     help: given here: `scale`
     "#);
 }
 

@@ -23,7 +23,7 @@ pub fn words_of_missing(path: &Path) -> String {
     match (absent == path, absent.extension().is_some()) {
         (true, true) => format!("there is no file `{name}` in {place}"),
         (true, false) => format!("there is no file or folder `{name}` in {place}"),
-        (false, _) => format!("there is no folder `{name}` in {place}"),
+        (false, _) => format!("there is no folder `{name}` in {place}, so no {}", path.display()),
     }
 }
 
@@ -46,7 +46,8 @@ mod tests {
         let words = |path: &str| words_of_missing(&folder.path().join(path));
         assert_eq!(words("a.pth"), format!("there is no file `a.pth` in {root}"));
         assert_eq!(words("a"), format!("there is no file or folder `a` in {root}"));
-        assert_eq!(words("models.d/llm/a.pth"), format!("there is no folder `models.d` in {root}"));
+        let inside = format!("there is no folder `models.d` in {root}, so no {root}/models.d/llm/a.pth");
+        assert_eq!(words("models.d/llm/a.pth"), inside);
         let here = words_of_missing(Path::new("nowhere-at-all.ron"));
         assert_eq!(here, "there is no file `nowhere-at-all.ron` in the current folder");
     }

@@ -57,7 +57,13 @@ impl Completion {
         let images: String = place.decode()?;
         let condition = fields.node("condition")?.clone();
         fields.finish()?;
-        Ok(Self { images: absolute(&folder.join(images))?, condition, node: place })
+        let images = absolute(&folder.join(images))?;
+        // They are read after hours of other work.
+        if !images.exists() {
+            let error = place.error(nextscale_files::words_of_missing(&images));
+            return Err(error.with_help("paths start at the ablation's folder").into());
+        }
+        Ok(Self { images, condition, node: place })
     }
 }
 
