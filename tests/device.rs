@@ -421,7 +421,8 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
         assert!(at(name, "ablation").join(path).is_file());
     }
     println!(
-        "calibration {marginal:.1e}, losses {trained:.1e?}, pixels {furthest} of 255, evaluation {evaluated:.1e}"
+        "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
+        trained[0], trained[1]
     );
     assert!(marginal <= BOUND && evaluated <= 1e-2 && furthest <= 2);
     // The steps of a training multiply rounding; the CPU's Muon multiplies in bf16.
