@@ -5,6 +5,7 @@ mod cli {
     pub mod bench;
     pub mod calibrate;
     pub mod curves;
+    pub mod devices;
     pub mod evaluate;
     pub mod export;
     pub mod faults;

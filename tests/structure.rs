@@ -180,6 +180,29 @@ fn no_model_family_is_named_outside_the_crates_that_know_them() {
     assert_eq!(families("let a = std::env::var(\"A\"); // var::Var\nuse x::vq::Resize;").count(), 1);
 }
 
+/// Each copy between host and device is a wait of the loop; `transfer` makes and counts them, and an edit's masks are made once a run.
+#[test]
+fn the_loop_copies_to_and_from_devices_in_one_module() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    let mut found = BTreeSet::new();
+    for name in ["generate", "guidance"] {
+        let modules = Crate::read(&crates.join(format!("nextscale-{name}/src")));
+        for (module, text) in &modules.0 {
+            let copies =
+                ["from_data(", "into_data(", "to_data(", "into_scalar(", "from_floats(", "from_ints("];
+            // Pictures are files, and the kit is a test.
+            let outside =
+                matches!(module.first().map(String::as_str), Some("pictures" | "conformance" | "fixtures"));
+            if !outside && copies.iter().any(|copy| text.contains(copy)) {
+                found.insert(format!("{name}: {}", module.join("/")));
+            }
+        }
+    }
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    // The sampler of the CPU gives its tokens to the CPU.
+    assert_eq!(found, ["generate: edit", "generate: sampler/host", "generate: transfer"]);
+}
+
 /// The lines of code that name a family's module or type.
 fn families(text: &str) -> impl Iterator<Item = &str> {
     let names = |line: &str| {

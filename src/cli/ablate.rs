@@ -42,7 +42,7 @@ pub struct Args {
     #[command(flatten)]
     shards: ShardArgs,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(super) device: DeviceArgs,
 }
 
 /// Records the run in the folder: the ablation as read, with --quick and --set applied, and for every run of

@@ -6,7 +6,8 @@ use crate::pipeline::device::DeviceChoice;
 /// Where to compute.
 #[derive(Debug, clap::Args)]
 pub struct DeviceArgs {
-    /// Where to compute: auto, cpu, cuda or cuda:N. `auto` uses CUDA if there is a device
+    /// Where to compute: auto, cpu, cuda, rocm, metal, vulkan or wgpu (cuda:1 for the second), tch:cpu or tch:cuda.
+    /// `auto` takes the first GPU, or the CPU if there is none; `nextscale devices` lists what is there
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
 }

@@ -80,7 +80,7 @@ pub struct Args {
     #[command(flatten)]
     shards: ShardArgs,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(super) device: DeviceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -94,7 +94,7 @@ fn manifest(name: &str, nextscale: &Path) -> String {
          # A dependency's profile is not inherited: without this `cargo run` computes without optimisation, many times slower.\n\
          [profile.dev]\nopt-level = 3\ndebug = false\n\n[profile.dev.package.nextscale-kernels]\ncodegen-units = 1\n\
          debug-assertions = false\noverflow-checks = false\n\n# The real cubecl-llvm downloads LLVM while it builds and is never run; this \
-         stub is needed only for `features = [\"cuda\"]`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
+         stub is needed only for the features `cuda` and `rocm`.\n[patch.crates-io]\ncubecl-llvm = {{ path = {1:?} }}\n",
         nextscale.display().to_string(),
         nextscale.join("vendor/cubecl-llvm").display().to_string(),
     )

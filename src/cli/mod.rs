@@ -19,6 +19,7 @@ mod config_file;
 mod curves;
 mod data;
 mod device;
+mod devices;
 mod evaluate;
 mod export;
 mod failure;
@@ -59,6 +60,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::ablation::judge::Judges;
+use crate::pipeline::device::DeviceChoice;
 use crate::pipeline::{Registry, progress};
 
 use failure::Failure;
@@ -100,6 +102,7 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Bench(bench::Args),
+    Devices(devices::Args),
     Selfcheck(selfcheck::Args),
 }
 
@@ -121,7 +124,26 @@ impl Command {
                 | Self::Man(_)
                 | Self::Merge(_)
                 | Self::Export(_)
+                | Self::Devices(_)
         )
+    }
+
+    /// Where the command computes, unless it is `selfcheck`, which is there to find out about a device.
+    fn device(&self) -> Option<DeviceChoice> {
+        let arguments = match self {
+            Self::Generate(args) => &args.device,
+            Self::Evaluate(args) => &args.device,
+            Self::Probe(args) => args.device(),
+            Self::Neighbours(args) => &args.device,
+            Self::Ablate(args) => &args.device,
+            Self::Validate(args) => &args.device,
+            Self::Calibrate(args) => &args.device,
+            Self::Reconstruct(args) => &args.device,
+            Self::Train(args) => &args.device,
+            Self::Bench(args) => &args.device,
+            _ => return None,
+        };
+        Some(arguments.device)
     }
 }
 
@@ -190,6 +212,9 @@ impl Program {
                  use --release, or copy the profile that `nextscale init --crate` writes"
             );
         }
+        if let Some(remark) = cli.command.device().and_then(DeviceChoice::remark) {
+            let _ = writeln!(std::io::stderr(), "device: {remark}");
+        }
         match self.command(cli.command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
@@ -248,6 +273,7 @@ impl Program {
             Command::Completions(args) => completions::run(args, self.named_form()),
             Command::Man(args) => man::run(args, self.named_form()),
             Command::Bench(args) => bench::run(args, registry),
+            Command::Devices(args) => devices::run(args),
             Command::Selfcheck(args) => selfcheck::run(args),
         }
     }

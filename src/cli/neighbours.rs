@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long = "images", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     shown_images: u16,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(super) device: DeviceArgs,
 }
 
 /// Searches, prints and draws.

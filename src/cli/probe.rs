@@ -22,6 +22,14 @@ pub struct Args {
     command: Command,
 }
 
+impl Args {
+    /// Where it computes.
+    pub fn device(&self) -> &DeviceArgs {
+        let Command::Fit(args) = &self.command;
+        &args.device
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Fit(FitArgs),

@@ -48,7 +48,7 @@ pub struct Args {
     #[command(flatten)]
     shards: ShardArgs,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(super) device: DeviceArgs,
 }
 
 /// Writes the reconstructions, and prints where they are.

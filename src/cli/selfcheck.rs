@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::parity::{self, Fixtures, Line, Setting, Tolerances};
+use crate::parity::{self, Arithmetic, Fixtures, Line, Setting};
+use crate::pipeline::device::{DeviceChoice, describe, verified};
 
 use super::Failure;
 use super::device::DeviceArgs;
@@ -11,11 +12,16 @@ use super::say::say;
 /// Compare this program's numbers on a device with those of the models' original code
 ///
 /// The program contains tiny models with random weights, and the numbers that the original PyTorch code
-/// computes from them. Each line has what was compared, the largest difference and the tolerance.
+/// computes from them. Each line has what was compared, the largest difference and the bound. When all are
+/// within their bounds, the device is noted as verified, and other commands no longer remark on it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
+    /// What the device rounds the factors of products to, on which the bounds depend: f32, tf32 (which f16 is
+    /// like) or bf16. Without it, f32 for the CPU, wgpu and tch:cpu, and tf32 for the others
+    #[arg(long, value_name = "TYPE")]
+    arithmetic: Option<Arithmetic>,
     /// Use VAR's files in this folder instead of the built-in ones, with the layout of tests/fixtures/var
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
@@ -24,11 +30,13 @@ pub struct Args {
 /// Prints one line per group; a failed one is a failure of the command, after all of them.
 pub fn run(args: Args) -> Result<(), Failure> {
     let device = args.device.device.open()?;
+    let built_in = args.fixtures.is_none();
     let fixtures = args.fixtures.map_or_else(Fixtures::compiled_in, Fixtures::in_folder);
-    let setting = Setting { fixtures: &fixtures, device: &device, tolerances: Tolerances::of(&device) };
+    let arithmetic = args.arithmetic.unwrap_or_else(|| Arithmetic::of(&device));
+    let setting = Setting { fixtures: &fixtures, device: &device, arithmetic };
+    let decided = args.device.device.decide();
     say!(
-        "on {}, against the numbers of upstream's code (PyTorch, CPU, float32)",
-        args.device.device.decide()
+        "on {decided}, against the numbers of upstream's code (PyTorch, CPU, float32); bounds of {arithmetic}"
     );
     let lines = parity::run(&setting, |line| say!("{line}"));
     let failed = lines.iter().filter(|line| !line.is_ok()).count();
@@ -40,6 +48,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let values: usize = lines.iter().filter_map(compared).sum();
     say!("all {} comparisons are ok, {values} values", lines.len());
+    if built_in && let DeviceChoice::Of(..) = decided {
+        let name = describe(&device).name.unwrap_or_default();
+        match verified::file().map(|file| (verified::note(&file, &decided.to_string(), &name), file)) {
+            Some((Ok(()), file)) => say!("noted as verified in {}", file.display()),
+            Some((Err(error), file)) => say!("could not be noted as verified in {}: {error}", file.display()),
+            None => {}
+        }
+    }
     Ok(())
 }
 

@@ -29,6 +29,7 @@ fn every_command_has_help() {
         "completions",
         "man",
         "bench",
+        "devices",
         "selfcheck",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

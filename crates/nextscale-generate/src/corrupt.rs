@@ -1,6 +1,8 @@
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use nextscale_core::noise::{Noise, Place};
 use nextscale_core::{Alphabet, Corruption, Replacement};
+
+use crate::transfer;
 
 /// The embedding `[batch, channels, h, w]` of scale `scale` in a corrupted prefix: a fraction of its
 /// positions is replaced as the corruption says.
@@ -33,11 +35,11 @@ pub fn corrupt(
             (other + usize::from(other >= own)) as i64
         });
         let source = TensorData::new(source.collect::<Vec<_>>(), [batch, 1, positions]);
-        let source = Tensor::<3, Int>::from_data(source, &device).expand([batch, channels, positions]);
+        let source = transfer::up_integers::<3>(source, &device).expand([batch, channels, positions]);
         return flat.gather(2, source).reshape([batch, channels, height, width]);
     }
     let mask: Vec<bool> = numbers.chunks_exact(2).map(hit).collect();
-    let mask = Tensor::<3, Bool>::from_data(TensorData::new(mask, [batch, 1, positions]), &device);
+    let mask = transfer::up_flags::<3>(TensorData::new(mask, [batch, 1, positions]), &device);
     let mask = mask.expand([batch, channels, positions]);
     let other = match corruption.replacement() {
         Replacement::ScaleMean => flat.clone().mean_dim(2).expand([batch, channels, positions]),

@@ -197,17 +197,28 @@ impl Edit {
         let given = &self.given[k];
         let shape = embedding.dims();
         let count = given.dims()[0] as u64;
-        let rows: Vec<i64> = images.iter().map(|image| (image % count) as i64).collect();
-        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [images.len()]), &given.device());
+        let rows: Vec<usize> = images.iter().map(|image| (image % count) as usize).collect();
         let given = match &self.features {
-            None => given.clone().select(0, rows),
+            None => of_rows(given, &rows),
             Some(features) => {
-                let tokens = tokenizer.requantise(features.clone().select(0, rows), canvas, k)?;
+                let tokens = tokenizer.requantise(of_rows(features, &rows), canvas, k)?;
                 tokenizer.embed(&Draw::tokens(tokens), k)?
             }
         };
         Ok(embedding.mask_where(self.keep[k].clone().expand(shape), given))
     }
+}
+
+/// These rows of a tensor. Slices, which know their numbers: indices would be copied to the device at every scale.
+fn of_rows(x: &Tensor<4>, rows: &[usize]) -> Tensor<4> {
+    let shape = x.dims();
+    if shape[0] == 1 {
+        return x.clone().expand([rows.len(), shape[1], shape[2], shape[3]]);
+    }
+    if rows.windows(2).all(|pair| pair[1] == pair[0] + 1) {
+        return x.clone().slice_dim(0, rows[0]..rows[0] + rows.len());
+    }
+    Tensor::cat(rows.iter().map(|&row| x.clone().slice_dim(0, row..row + 1)).collect(), 0)
 }
 
 #[cfg(test)]

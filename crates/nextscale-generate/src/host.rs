@@ -2,18 +2,11 @@
 
 use std::ops::Deref;
 
-use burn::tensor::{Int, Tensor};
-use nextscale_core::{Error, Result};
+use burn::tensor::Tensor;
+use nextscale_core::Result;
 use nextscale_kernels::Values;
 
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Unsupported(format!("the device could not give a tensor back: {error}"))
-}
-
-/// The values of a tensor in row-major order, as f32.
-pub fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
-}
+pub use crate::transfer::{floats, integers};
 
 /// The values of a tensor in row-major order, for reading.
 pub enum Floats {
@@ -45,9 +38,4 @@ impl Deref for Floats {
             Self::Copied(values) => values,
         }
     }
-}
-
-/// The values of an integer tensor in row-major order.
-pub fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
-    tensor.try_into_data().map_err(failed)?.try_into_vec_as().map_err(failed)
 }

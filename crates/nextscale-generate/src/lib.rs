@@ -15,6 +15,7 @@ pub mod pictures;
 mod running;
 pub mod sampler;
 mod stop;
+mod transfer;
 
 pub use corrupt::corrupt;
 pub use error::{Error, Result};
@@ -22,3 +23,4 @@ pub use generator::{Batch, Generator};
 pub use host::{Floats, floats, integers};
 pub use model::{Guide, Model};
 pub use stop::Stop;
+pub use transfer::Copies;

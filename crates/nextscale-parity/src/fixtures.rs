@@ -97,17 +97,35 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Fixtures {
     folder: Option<PathBuf>,
+    /// What is done to weights as they are read.
+    #[cfg(test)]
+    change: Option<crate::faults::Change>,
 }
 
 impl Fixtures {
     /// Those compiled into the program.
     pub fn compiled_in() -> Self {
-        Self { folder: None }
+        Self {
+            folder: None,
+            #[cfg(test)]
+            change: None,
+        }
     }
 
     /// The same files in a folder.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()) }
+        Self { folder: Some(folder.into()), ..Self::compiled_in() }
+    }
+
+    /// Those compiled in with the weights changed.
+    #[cfg(test)]
+    pub(crate) fn changed(change: crate::faults::Change) -> Self {
+        Self { change: Some(change), ..Self::compiled_in() }
+    }
+
+    /// The families that a folder does not hold are always those compiled in.
+    pub(crate) fn without_folder(&self) -> Self {
+        Self { folder: None, ..self.clone() }
     }
 
     /// A file by its name.
@@ -123,7 +141,12 @@ impl Fixtures {
         else {
             return Err(CoreError::setting("fixture", format!("{name} is not part of the program")).into());
         };
-        Ok(Fixture(WeightFile::from_bytes(*bytes, format!("the compiled-in {name}"))?))
+        let label = format!("the compiled-in {name}");
+        #[cfg(test)]
+        if let Some(change) = &self.change {
+            return Ok(Fixture(WeightFile::from_bytes(change.applied(name, bytes), label)?));
+        }
+        Ok(Fixture(WeightFile::from_bytes(*bytes, label)?))
     }
 
     /// The recordings of a transformer.
@@ -177,12 +200,20 @@ impl Fixture {
         Ok(self.0.int_tensor(name, device)?)
     }
 
+    /// Recorded integers on the host, of a tensor with `D` axes.
+    ///
+    /// # Errors
+    /// If there is no such tensor, or it holds floats or has other axes.
+    pub fn integers<const D: usize>(&self, name: &str) -> Result<Vec<i64>> {
+        crate::host::recorded(self.0.int_tensor::<D>(name, &Device::flex())?)
+    }
+
     /// Recorded labels as conditions.
     ///
     /// # Errors
     /// If there are none by this name.
     pub fn conditions(&self, name: &str) -> Result<Vec<Condition>> {
-        let labels = crate::host::integers(self.0.int_tensor::<1>(name, &Device::flex())?)?;
+        let labels = self.integers::<1>(name)?;
         let condition = |label| match label {
             CLASSES => Condition::Null,
             class => Condition::Class(class as usize),

@@ -22,14 +22,15 @@ impl Following {
         Self { sampler, recorded, drawn: Mutex::default() }
     }
 
-    /// Compares what was drawn with what was recorded, scale by scale.
+    /// Shows what was drawn, scale by scale. What was recorded is not shown, since it went through the device:
+    /// one that gives the same token for everything would agree with itself.
     ///
     /// # Errors
     /// Those of `compare`.
-    pub fn compare(&self, mut compare: impl FnMut(usize, &[i64], &[i64]) -> Result<()>) -> Result<()> {
+    pub fn compare(&self, mut compare: impl FnMut(usize, &[i64]) -> Result<()>) -> Result<()> {
         let drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         for (k, drawn) in drawn.iter().enumerate() {
-            compare(k, &integers(drawn.clone())?, &integers(self.recorded[k].clone())?)?;
+            compare(k, &integers(drawn.clone())?)?;
         }
         Ok(())
     }

@@ -19,6 +19,10 @@ pub struct Gap {
     pub relative: f64,
     /// The number of values that differ.
     pub differing: usize,
+    /// How many of the values are integers, which are equal or wrong: tokens, masks.
+    pub tokens: usize,
+    /// The number of those that differ.
+    pub wrong: usize,
 }
 
 impl Gap {
@@ -29,6 +33,8 @@ impl Gap {
         self.largest = self.largest.max(other.largest);
         self.relative = self.relative.max(other.relative);
         self.differing += other.differing;
+        self.tokens += other.tokens;
+        self.wrong += other.wrong;
     }
 
     /// Compares with the recorded tensor `name`.
@@ -53,8 +59,7 @@ impl Gap {
         file: &Fixture,
         name: &str,
     ) -> Result<()> {
-        let expected = file.tokens(name, &burn::tensor::Device::flex())?;
-        self.add_integers(&integers(found.clone())?, &integers(expected)?, name)
+        self.add_integers(&integers(found.clone())?, &file.integers::<2>(name)?, name)
     }
 
     /// Compares values in the same order.
@@ -76,6 +81,7 @@ impl Gap {
         }
         self.largest = self.largest.max(largest);
         if largest > 0.0 {
+            // A recorded 0 that is missed is infinitely far, and so is what is no number.
             self.relative = self.relative.max(largest / reach.max(f64::MIN_POSITIVE));
         }
         Ok(())
@@ -87,8 +93,23 @@ impl Gap {
     /// If their number differs.
     pub fn add_integers(&mut self, found: &[i64], expected: &[i64], name: &str) -> Result<()> {
         self.count(found.len(), expected.len(), name)?;
-        self.differing += found.iter().zip(expected).filter(|(found, expected)| found != expected).count();
+        let wrong = found.iter().zip(expected).filter(|(found, expected)| found != expected).count();
+        self.add_wrong(found.len(), wrong);
         Ok(())
+    }
+
+    /// Counts integers and how many of them are wrong, of a tensor that has been counted.
+    fn add_wrong(&mut self, tokens: usize, wrong: usize) {
+        self.tokens += tokens;
+        self.differing += wrong;
+        self.wrong += wrong;
+    }
+
+    /// Counts one more tensor of `tokens` integers, of which so many are wrong.
+    pub(crate) fn add_counted(&mut self, tokens: usize, wrong: usize) {
+        self.tensors += 1;
+        self.values += tokens;
+        self.add_wrong(tokens, wrong);
     }
 
     fn count(&mut self, found: usize, expected: usize, name: &str) -> Result<()> {
@@ -112,6 +133,8 @@ mod tests {
         gap.add_floats(&[100.0, 101.0], &[100.0, 100.0], "b").unwrap();
         assert_eq!((gap.tensors, gap.values, gap.differing), (2, 4, 2));
         assert_eq!((gap.largest, gap.relative), (1.0, 0.25));
+        gap.add_integers(&[1, 2, 4], &[1, 2, 3], "c").unwrap();
+        assert_eq!((gap.tensors, gap.values, gap.differing, gap.tokens, gap.wrong), (3, 7, 3, 3, 1));
     }
 
     #[test]
@@ -119,8 +142,11 @@ mod tests {
         let mut gap = Gap::default();
         gap.add_floats(&[f32::NEG_INFINITY], &[f32::NEG_INFINITY], "masked").unwrap();
         assert_eq!(gap.largest, 0.0);
-        gap.add_floats(&[f32::NAN], &[0.0], "broken").unwrap();
-        assert_eq!(gap.largest, f64::INFINITY);
+        for found in [f32::NAN, f32::INFINITY] {
+            let mut gap = Gap::default();
+            gap.add_floats(&[found, 1.0], &[0.5, 1.0], "broken").unwrap();
+            assert_eq!((gap.largest, gap.relative), (f64::INFINITY, f64::INFINITY));
+        }
     }
 
     #[test]

@@ -131,27 +131,28 @@ pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> R
     let conditions = backbone::conditions(&reference, run)?;
     let mut watch = Watch { reference: &reference, run, gap: Gap::default() };
     generator.batch(Batch { images: &[0, 1], conditions: &conditions }, &mut watch, &Stop::new())?;
-    following
-        .compare(|k, drawn, recorded| tokens.add_integers(drawn, recorded, &format!("{run}.s{k}.idx")))?;
+    following.compare(|k, drawn| {
+        let name = format!("{run}.s{k}.idx");
+        tokens.add_integers(drawn, &reference.integers::<2>(&name)?, &name)
+    })?;
     Ok(Generated { values: watch.gap, tokens })
 }
 
-/// Three lines per kind of AdaLN: tokens, values, and values under `more_smooth`.
+/// Two lines per kind of AdaLN, the second for `more_smooth`.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let Setting { fixtures, device, tolerances } = setting;
+    let Setting { fixtures, device, .. } = setting;
     let mut lines = Vec::new();
     for kind in Kind::ALL {
         let model = loading::model(fixtures, kind, device)?;
-        let (mut plain, mut smooth, mut tokens) = (Gap::default(), Gap::default(), Gap::default());
+        let (mut plain, mut smooth) = (Gap::default(), Gap::default());
         for run in RUNS {
             let generated = generated(fixtures, kind, &model, run)?;
-            tokens.join(&generated.tokens);
-            if run == "smooth" { &mut smooth } else { &mut plain }.join(&generated.values);
+            let line = if run == "smooth" { &mut smooth } else { &mut plain };
+            line.join(&generated.tokens);
+            line.join(&generated.values);
         }
-        let name = |what: &str| format!("generation, {what}, {}", kind.words());
-        lines.push(Line::equal(name("tokens and masks"), tokens, tolerances.tokens));
-        lines.push(Line::within(name("logits, canvases, images"), plain, tolerances.guided));
-        lines.push(Line::within(name("more_smooth"), smooth, tolerances.smooth));
+        lines.push(setting.line(format!("generation, {}", kind.words()), plain));
+        lines.push(setting.line(format!("generation, more_smooth, {}", kind.words()), smooth));
     }
     Ok(lines)
 }

@@ -47,5 +47,5 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
             gap.join(&guided(setting, &reference, run)?);
         }
     }
-    Ok(vec![Line::within("guidance, CFG on recorded logits", gap, setting.tolerances.guided)])
+    Ok(vec![setting.line("guidance, CFG on recorded logits", gap)])
 }

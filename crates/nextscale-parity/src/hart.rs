@@ -23,10 +23,6 @@ const REFERENCE: &str = "hart/main/reference.safetensors";
 const SMOOTH: &str = "hart/main/reference_smooth.safetensors";
 const DISCRETE: &str = "hart/main/reference_no_residual.safetensors";
 
-/// How much more than a run with hard codes one with soft ones may differ: its logits are divided by
-/// temperatures down to 0.065.
-const SOFT: f64 = 2.5;
-
 /// The sides of the recorded scales.
 const SIDES: [usize; 6] = [1, 2, 3, 4, 6, 8];
 /// The steps of the recorded sampler.
@@ -42,8 +38,8 @@ struct Given {
 
 impl Given {
     /// The model of the reference run, with its residual or without.
-    fn open(residual: bool, device: &Device) -> Result<Self> {
-        let open = |name: &str| Fixtures::compiled_in().open(name);
+    fn open(residual: bool, fixtures: &Fixtures, device: &Device) -> Result<Self> {
+        let open = |name: &str| fixtures.open(name);
         let (vae, transformer, reference) = (open(TOKENIZER)?, open(WEIGHTS)?, open(REFERENCE)?);
         let schedule = ScaleSchedule::square(&SIDES)?;
         let layout = HybridVq::infer(vae.file(), None)?;
@@ -78,8 +74,8 @@ impl Given {
 }
 
 /// Both passes' logits over the cache, given the inputs scale by scale.
-fn cached(given: &Given, device: &Device) -> Result<Gap> {
-    let reference = Fixtures::compiled_in().open(REFERENCE)?;
+fn cached(given: &Given, fixtures: &Fixtures, device: &Device) -> Result<Gap> {
+    let reference = fixtures.open(REFERENCE)?;
     let schedule = Backbone::schedule(&given.backbone);
     let plan = PassPlan::new(vec![Passes::BOTH; schedule.len()], schedule)?;
     let conditions = prepare(&given.conditioner, &given.conditions, &plan)?;
@@ -164,11 +160,12 @@ impl Observer for Watch<'_> {
 }
 
 /// The loop of a recorded run under CFG: its canvases and images, and its codes.
-fn generated(run: &str, sampler: Box<dyn Sampler>, device: &Device) -> Result<[Gap; 2]> {
-    let open = |name: &str| Fixtures::compiled_in().open(name);
+fn generated(run: &str, sampler: Box<dyn Sampler>, fixtures: &Fixtures, device: &Device) -> Result<[Gap; 2]> {
+    let open = |name: &str| fixtures.open(name);
     // The run without a residual has the same codes as that with it.
     let (reference, own) = (open(if run == DISCRETE { REFERENCE } else { run })?, open(run)?);
-    let Given { tokenizer, backbone, conditioner, conditions } = Given::open(run != DISCRETE, device)?;
+    let Given { tokenizer, backbone, conditioner, conditions } =
+        Given::open(run != DISCRETE, fixtures, device)?;
     let recorded = |k: usize| -> Result<Tensor<3, Int>> {
         let codes: Tensor<2, Int> = reference.file().int_tensor(&format!("idx.{k}"), device)?;
         Ok(codes.unsqueeze_dim(2))
@@ -184,7 +181,10 @@ fn generated(run: &str, sampler: Box<dyn Sampler>, device: &Device) -> Result<[G
     let mut watch = Watch { reference: &own, gap: Gap::default() };
     generator.batch(Batch { images: &images, conditions: &conditions }, &mut watch, &Stop::new())?;
     let mut codes = Gap::default();
-    following.compare(|k, drawn, recorded| codes.add_integers(drawn, recorded, &format!("idx.{k}")))?;
+    following.compare(|k, drawn| {
+        let name = format!("idx.{k}");
+        codes.add_integers(drawn, &reference.integers::<2>(&name)?, &name)
+    })?;
     Ok([watch.gap, codes])
 }
 
@@ -193,19 +193,20 @@ fn soft() -> TopKTopP {
     TopKTopP { top_k: 30.into(), more_smooth: true, smooth_held: Some(1), ..TopKTopP::default() }
 }
 
-/// Five lines. They are of the compiled-in files wherever VAR's are taken from.
+/// Four lines. They are of the compiled-in files wherever VAR's are taken from.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let Setting { device, tolerances, .. } = setting;
-    let logits = cached(&Given::open(true, device)?, device)?;
-    let mut lines = vec![Line::within("hart, logits over the KV cache", logits, tolerances.guided)];
-    let [values, codes] = generated(REFERENCE, Box::new(Argmax), device)?;
-    lines.push(Line::equal("hart, codes drawn greedily under CFG", codes, tolerances.tokens));
-    lines.push(Line::within("hart, canvases and images with the residual", values, tolerances.guided));
-    let [values, _] = generated(DISCRETE, Box::new(Argmax), device)?;
-    lines.push(Line::within("hart, canvas and images without the residual", values, tolerances.guided));
-    let [values, _] = generated(SMOOTH, Box::new(soft()), device)?;
-    lines.push(Line::within("hart, canvases and images of soft codes", values, SOFT * tolerances.smooth));
-    Ok(lines)
+    let (device, fixtures) = (setting.device, &setting.fixtures.without_folder());
+    let logits = cached(&Given::open(true, fixtures, device)?, fixtures, device)?;
+    let [mut greedy, codes] = generated(REFERENCE, Box::new(Argmax), fixtures, device)?;
+    greedy.join(&codes);
+    let [discrete, _] = generated(DISCRETE, Box::new(Argmax), fixtures, device)?;
+    let [smooth, _] = generated(SMOOTH, Box::new(soft()), fixtures, device)?;
+    Ok(vec![
+        setting.line("hart, logits over the KV cache", logits),
+        setting.line("hart, greedy generation under CFG with the residual", greedy),
+        setting.line("hart, greedy generation without the residual", discrete),
+        setting.line("hart, generation of soft codes", smooth),
+    ])
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use nextscale_pipeline::{Batch, Generator, Model, Result, Stop};
 use nextscale_tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
 
 use crate::following::Following;
-use crate::host::integers;
 use crate::{Fixture, Fixtures, Gap, Line, Setting};
 
 const REFERENCE: &str = "infinity/base/reference.safetensors";
@@ -30,8 +29,8 @@ struct Given {
 }
 
 impl Given {
-    fn open(device: &Device) -> Result<Self> {
-        let open = |name: &str| Fixtures::compiled_in().open(&format!("infinity/base/{name}.safetensors"));
+    fn open(fixtures: &Fixtures, device: &Device) -> Result<Self> {
+        let open = |name: &str| fixtures.open(&format!("infinity/base/{name}.safetensors"));
         let (vae, transformer, reference) = (open("vae")?, open("infinity")?, open("reference")?);
         let schedule = ScaleSchedule::square(&[1, 2, 4, 6, 8])?;
         let config = BsqVaeConfig::infer(vae.file(), None)?;
@@ -39,7 +38,7 @@ impl Given {
         let config = InfinityConfig::infer(transformer.file(), Some(&schedule))?;
         let backbone = Infinity::load(transformer.file(), &config, device)?;
         // Texts of different lengths, concatenated.
-        let lengths = integers(reference.file().int_tensor::<1>("text_lens", &Device::flex())?)?;
+        let lengths = reference.integers::<1>("text_lens")?;
         let (texts, mut from) = (reference.tensor::<2>("text", device)?, 0);
         let rows: Vec<(String, Tensor<2>)> = lengths
             .into_iter()
@@ -57,8 +56,8 @@ impl Given {
 }
 
 /// Teacher-forced logits, without and with flipped bits.
-fn teacher_forced(given: &Given, device: &Device) -> Result<Gap> {
-    let taught = Fixtures::compiled_in().open(TAUGHT)?;
+fn teacher_forced(given: &Given, fixtures: &Fixtures, device: &Device) -> Result<Gap> {
+    let taught = fixtures.open(TAUGHT)?;
     let rows = given.conditioner.rows(&given.conditions, PassCondition::Given)?;
     let mut gap = Gap::default();
     for part in ["tf", "bsc"] {
@@ -69,8 +68,8 @@ fn teacher_forced(given: &Given, device: &Device) -> Result<Gap> {
 }
 
 /// Both passes' logits with the KV cache, given the inputs scale by scale.
-fn cached(given: &Given, device: &Device) -> Result<Gap> {
-    let reference = Fixtures::compiled_in().open(REFERENCE)?;
+fn cached(given: &Given, fixtures: &Fixtures, device: &Device) -> Result<Gap> {
+    let reference = fixtures.open(REFERENCE)?;
     let schedule = Backbone::schedule(&given.backbone);
     let plan = PassPlan::new(vec![Passes::BOTH; schedule.len()], schedule)?;
     let conditions = prepare(&given.conditioner, &given.conditions, &plan)?;
@@ -110,8 +109,8 @@ impl Observer for Watch {
 }
 
 /// The greedy loop under CFG: its canvases and images, and its bits.
-fn generated(given: Given, device: &Device) -> Result<[Gap; 2]> {
-    let reference = Fixtures::compiled_in().open(REFERENCE)?;
+fn generated(given: Given, fixtures: &Fixtures, device: &Device) -> Result<Gap> {
+    let reference = fixtures.open(REFERENCE)?;
     let Given { tokenizer, backbone, conditioner, conditions } = given;
     let schedule = Backbone::schedule(&backbone).clone();
     let recorded = |k: usize| -> Result<Tensor<3, Int>> {
@@ -128,22 +127,21 @@ fn generated(given: Given, device: &Device) -> Result<[Gap; 2]> {
     let images: Vec<u64> = (0..conditions.len() as u64).collect();
     let mut watch = Watch { reference, gap: Gap::default() };
     generator.batch(Batch { images: &images, conditions: &conditions }, &mut watch, &Stop::new())?;
-    let mut bits = Gap::default();
-    following.compare(|k, drawn, recorded| bits.add_integers(drawn, recorded, &format!("bits.{k}")))?;
-    Ok([watch.gap, bits])
+    let Watch { reference, mut gap } = watch;
+    following.compare(|k, drawn| {
+        let name = format!("bits.{k}");
+        gap.add_integers(drawn, &reference.integers::<5>(&name)?, &name)
+    })?;
+    Ok(gap)
 }
 
-/// Four lines, always from the compiled-in files, even if VAR's come from a folder.
+/// Three lines, always from the compiled-in files, even if VAR's come from a folder.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let Setting { device, tolerances, .. } = setting;
-    let given = Given::open(device)?;
-    let logits = tolerances.guided;
-    let mut lines = vec![
-        Line::within("infinity, teacher-forced logits", teacher_forced(&given, device)?, logits),
-        Line::within("infinity, logits over the KV cache", cached(&given, device)?, logits),
-    ];
-    let [values, bits] = generated(given, device)?;
-    lines.push(Line::equal("infinity, bits drawn greedily under CFG", bits, tolerances.tokens));
-    lines.push(Line::within("infinity, canvases and images", values, tolerances.activations));
-    Ok(lines)
+    let (device, fixtures) = (setting.device, &setting.fixtures.without_folder());
+    let given = Given::open(fixtures, device)?;
+    Ok(vec![
+        setting.line("infinity, teacher-forced logits", teacher_forced(&given, fixtures, device)?),
+        setting.line("infinity, logits over the KV cache", cached(&given, fixtures, device)?),
+        setting.line("infinity, greedy generation under CFG", generated(given, fixtures, device)?),
+    ])
 }

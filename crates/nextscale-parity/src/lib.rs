@@ -6,6 +6,8 @@
 //! written once: lower crates have this one as a development dependency.
 
 pub mod backbone;
+#[cfg(test)]
+mod faults;
 mod fixtures;
 mod following;
 mod gap;
@@ -23,8 +25,11 @@ mod tolerances;
 
 pub use fixtures::{Fixture, Fixtures, GROUPS, Kind, RUNS, schedule};
 pub use gap::Gap;
-pub use line::{Allowed, Line};
-pub use tolerances::Tolerances;
+pub use line::{Bound, Line};
+pub use tolerances::Arithmetic;
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
 
 use burn::tensor::Device;
 use nextscale_pipeline::Result;
@@ -36,8 +41,17 @@ pub struct Setting<'a> {
     pub fixtures: &'a Fixtures,
     /// The device under test.
     pub device: &'a Device,
-    /// The allowed differences.
-    pub tolerances: &'a Tolerances,
+    /// What products are computed in, on which the allowed differences depend.
+    pub arithmetic: Arithmetic,
+}
+
+impl Setting<'_> {
+    /// A line with the bound that this arithmetic has for it.
+    fn line(&self, name: impl Into<String>, gap: Gap) -> Line {
+        let name = name.into();
+        let bound = self.arithmetic.bound(&name);
+        Line::new(name, gap, bound)
+    }
 }
 
 /// A group of comparisons: its name, and the function that computes its lines.
@@ -57,13 +71,30 @@ const CHECKS: [Group; 9] = [
 ];
 
 /// Makes all comparisons; `show` receives each line when it is ready. A group that cannot be computed is one
-/// failed line.
-pub fn run(setting: &Setting<'_>, mut show: impl FnMut(&Line)) -> Vec<Line> {
+/// failed line, also if a driver or burn panics: what follows is computed nevertheless.
+pub fn run(setting: &Setting<'_>, show: impl FnMut(&Line)) -> Vec<Line> {
+    run_groups(&CHECKS, setting, show)
+}
+
+fn run_groups(groups: &[Group], setting: &Setting<'_>, mut show: impl FnMut(&Line)) -> Vec<Line> {
     let mut all = Vec::new();
-    for (name, check) in CHECKS {
-        let lines = check(setting).unwrap_or_else(|error| vec![Line::fault(name, &error)]);
+    for (name, check) in groups {
+        let lines = match panic::catch_unwind(AssertUnwindSafe(|| check(setting))) {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => vec![Line::fault(*name, error.to_string())],
+            Err(cause) => vec![Line::fault(*name, format!("the device's code panicked: {}", words(&*cause)))],
+        };
         lines.iter().for_each(&mut show);
         all.extend(lines);
     }
     all
+}
+
+/// What a panic said, on one line.
+fn words(cause: &(dyn Any + Send)) -> String {
+    let text = match cause.downcast_ref::<String>() {
+        Some(text) => text.as_str(),
+        None => cause.downcast_ref::<&str>().copied().unwrap_or("no message"),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,16 +1,19 @@
 use std::fmt;
 
-use nextscale_pipeline::Error;
-
 use crate::Gap;
 
-/// The allowed result of a comparison.
+/// How far a line's values may be from the recorded ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Allowed {
-    /// The largest difference of a value.
-    Within(f64),
-    /// The fraction of values that differ.
-    Differing(f64),
+pub struct Bound {
+    /// The largest difference of a value, as a part of the largest recorded value of its tensor.
+    pub relative: f64,
+    /// The part of the tokens that may differ.
+    pub tokens: f64,
+}
+
+impl Bound {
+    /// Nothing may differ.
+    pub const NONE: Self = Self { relative: 0.0, tokens: 0.0 };
 }
 
 /// The result of a group of comparisons.
@@ -18,37 +21,28 @@ pub enum Allowed {
 pub struct Line {
     /// What was compared.
     pub name: String,
-    /// The differences; `None` if they could not be computed.
+    /// The differences; a message if they could not be computed.
     pub gap: Result<Gap, String>,
     /// The allowed differences.
-    pub allowed: Allowed,
+    pub bound: Bound,
 }
 
 impl Line {
-    /// Compared by distance.
-    pub fn within(name: impl Into<String>, gap: Gap, tolerance: f64) -> Self {
-        Self { name: name.into(), gap: Ok(gap), allowed: Allowed::Within(tolerance) }
-    }
-
-    /// Compared for equality; the fraction `share` may differ.
-    pub fn equal(name: impl Into<String>, gap: Gap, share: f64) -> Self {
-        Self { name: name.into(), gap: Ok(gap), allowed: Allowed::Differing(share) }
+    /// What was found, and what is allowed.
+    pub fn new(name: impl Into<String>, gap: Gap, bound: Bound) -> Self {
+        Self { name: name.into(), gap: Ok(gap), bound }
     }
 
     /// A group that could not be computed.
-    pub fn fault(name: impl Into<String>, error: &Error) -> Self {
-        Self { name: name.into(), gap: Err(error.to_string()), allowed: Allowed::Differing(0.0) }
+    pub fn fault(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { name: name.into(), gap: Err(message.into()), bound: Bound::NONE }
     }
 
     /// Whether the differences are allowed. Comparing nothing does not pass.
     pub fn is_ok(&self) -> bool {
-        match (&self.gap, self.allowed) {
-            (Ok(gap), Allowed::Within(tolerance)) => gap.values > 0 && gap.largest <= tolerance,
-            (Ok(gap), Allowed::Differing(share)) => {
-                gap.values > 0 && gap.differing as f64 <= share * gap.values as f64
-            }
-            (Err(_), _) => false,
-        }
+        let Ok(gap) = &self.gap else { return false };
+        let allowed = self.bound.tokens * gap.tokens as f64;
+        gap.values > 0 && gap.relative <= self.bound.relative && gap.wrong as f64 <= allowed
     }
 }
 
@@ -70,18 +64,23 @@ impl fmt::Display for Line {
             Err(fault) => return write!(f, "  {fault}"),
         };
         write!(f, "{:>5} tensors {:>7} values   ", gap.tensors, gap.values)?;
-        match self.allowed {
-            Allowed::Within(tolerance) => write!(
-                f,
-                "largest error {}, relative {}; allowed {tolerance:.0e}",
-                Short(gap.largest),
-                Short(gap.relative)
-            ),
-            Allowed::Differing(0.0) => write!(f, "{} differ; none may", gap.differing),
-            Allowed::Differing(share) => {
-                write!(f, "{} differ; allowed {}", gap.differing, (share * gap.values as f64) as usize)
+        if gap.values > gap.tokens {
+            let Bound { relative, .. } = self.bound;
+            write!(f, "largest error {}, relative {}; allowed ", Short(gap.largest), Short(gap.relative))?;
+            match relative {
+                0.0 => f.write_str("none")?,
+                _ => write!(f, "{relative:.0e}")?,
             }
         }
+        if gap.tokens > 0 {
+            let comma = if gap.values > gap.tokens { "; " } else { "" };
+            write!(f, "{comma}{} of {} tokens differ, allowed ", gap.wrong, gap.tokens)?;
+            match (self.bound.tokens * gap.tokens as f64) as usize {
+                0 => f.write_str("none")?,
+                some => write!(f, "{some}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -89,24 +88,28 @@ impl fmt::Display for Line {
 mod tests {
     use super::*;
 
-    fn gap(largest: f64, differing: usize) -> Gap {
-        Gap { tensors: 1, values: 100, largest, relative: largest, differing }
+    fn gap(relative: f64, wrong: usize) -> Gap {
+        Gap { tensors: 2, values: 200, largest: relative, relative, differing: wrong, tokens: 100, wrong }
     }
 
+    const BOUND: Bound = Bound { relative: 1e-4, tokens: 0.02 };
+
     #[test]
-    fn a_tolerance_is_kept_or_not() {
-        assert!(Line::within("a", gap(1e-4, 3), 1e-4).is_ok());
-        assert!(!Line::within("a", gap(1.1e-4, 3), 1e-4).is_ok());
-        assert!(!Line::within("a", gap(f64::INFINITY, 1), 1e-4).is_ok());
-        assert!(Line::equal("a", gap(0.0, 2), 0.02).is_ok());
-        assert!(!Line::equal("a", gap(0.0, 3), 0.02).is_ok());
-        assert!(!Line::equal("a", gap(0.0, 1), 0.0).is_ok());
+    fn a_bound_is_kept_or_not() {
+        assert!(Line::new("a", gap(1e-4, 2), BOUND).is_ok());
+        assert!(!Line::new("a", gap(1.1e-4, 0), BOUND).is_ok());
+        assert!(!Line::new("a", gap(f64::INFINITY, 0), BOUND).is_ok());
+        assert!(!Line::new("a", gap(f64::NAN, 0), BOUND).is_ok());
+        assert!(!Line::new("a", gap(0.0, 3), BOUND).is_ok());
+        assert!(Line::new("a", gap(0.0, 0), Bound::NONE).is_ok());
+        assert!(!Line::new("a", gap(0.0, 1), Bound::NONE).is_ok());
+        assert!(!Line::new("a", gap(1e-9, 0), Bound::NONE).is_ok());
     }
 
     #[test]
     fn nothing_compared_and_nothing_computed_are_failures() {
-        assert!(!Line::within("a", Gap::default(), 1.0).is_ok());
-        let fault = Line::fault("sampler", &Error::Usage("no such file".into()));
+        assert!(!Line::new("a", Gap::default(), BOUND).is_ok());
+        let fault = Line::fault("sampler", "no such file");
         assert!(!fault.is_ok());
         assert!(
             fault.to_string().starts_with("FAILED  sampler") && fault.to_string().ends_with("no such file")
@@ -115,16 +118,12 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_found_and_what_may_be() {
-        let line = Line::within("tokenizer, decoding", gap(2.34e-6, 9), 1e-4).to_string();
+        let line = Line::new("tokenizer, decoding", gap(2.34e-6, 1), BOUND).to_string();
         assert!(line.starts_with("ok      tokenizer, decoding "), "{line}");
-        assert!(
-            line.ends_with("1 tensors     100 values   largest error 2.3e-6, relative 2.3e-6; allowed 1e-4")
-        );
-        assert!(
-            Line::within("t", gap(0.0, 0), 0.5)
-                .to_string()
-                .ends_with("largest error 0, relative 0; allowed 5e-1")
-        );
-        assert!(Line::equal("t", gap(0.0, 1), 0.02).to_string().ends_with("1 differ; allowed 2"));
+        let end = "2 tensors     200 values   largest error 2.3e-6, relative 2.3e-6; allowed 1e-4; 1 of 100 tokens differ, allowed 2";
+        assert!(line.ends_with(end), "{line}");
+        let tokens = Gap { tensors: 1, values: 9, tokens: 9, ..Gap::default() };
+        let line = Line::new("t", tokens, Bound::NONE).to_string();
+        assert!(line.ends_with("9 values   0 of 9 tokens differ, allowed none"), "{line}");
     }
 }

@@ -114,10 +114,9 @@ fn both_axes(a: &[f64], x: &[f64], m: usize, n: usize) -> Vec<f64> {
 
 /// One line each.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let tolerances = setting.tolerances;
     Ok(vec![
-        Line::within("priors, bicubic and nearest", interpolated(setting)?, tolerances.resampling),
-        Line::within("priors, DSE against its definition", dse(setting)?, tolerances.dse),
-        Line::within("tokenizer, bicubic and area resampling", resampled(setting)?, tolerances.resampling),
+        setting.line("priors, bicubic and nearest", interpolated(setting)?),
+        setting.line("priors, DSE against its definition", dse(setting)?),
+        setting.line("tokenizer, bicubic and area resampling", resampled(setting)?),
     ])
 }

@@ -1,15 +1,15 @@
-//! The CPU is within the golden tests' tolerances, and changed numbers are detected.
+//! The CPU is within the bounds, and changed numbers are detected.
 
 use std::path::Path;
 
 use burn::tensor::Device;
-use nextscale_parity::{Fixtures, Line, Setting, Tolerances};
+use nextscale_parity::{Arithmetic, Fixtures, Line, Setting};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/var");
 
 fn run(fixtures: &Fixtures) -> Vec<Line> {
     let device = Device::flex();
-    let setting = Setting { fixtures, device: &device, tolerances: Tolerances::of(&device) };
+    let setting = Setting { fixtures, device: &device, arithmetic: Arithmetic::of(&device) };
     let mut shown = 0;
     let lines = nextscale_parity::run(&setting, |_| shown += 1);
     assert_eq!(shown, lines.len());
@@ -23,18 +23,18 @@ fn everything_agrees_and_all_of_it_is_compared() {
     assert!(lines.iter().all(Line::is_ok), "{}", told.join("\n"));
     let compared: Vec<_> =
         lines.iter().map(|line| line.gap.as_ref().map(|gap| (gap.tensors, gap.values)).unwrap()).collect();
-    let generation = [(22, 332), (36, 117_760), (9, 29_440)];
+    let generation = [(54, 118_032), (13, 29_500)];
     let expected = [
         vec![(391, 590_931)],
         vec![(55, 43_026), (35, 11_406), (108, 49_656)],
-        vec![(9, 91_136), (4, 60), (23, 372_896), (24, 2_880), (48, 156_384)],
+        vec![(13, 91_196), (23, 372_896), (24, 2_880), (48, 156_384)],
         vec![(2, 7_680), (20, 38_400), (2, 7_680), (20, 38_400)],
         vec![(40, 38_400)],
         vec![(45, 241), (9, 130), (8, 7_680)],
         generation.to_vec(),
         generation.to_vec(),
-        vec![(2, 5_808), (10, 5_808), (5, 1_452), (6, 9_984)],
-        vec![(12, 49_920), (6, 260), (7, 7_680), (2, 2_560), (7, 7_680)],
+        vec![(2, 5_808), (10, 5_808), (11, 11_436)],
+        vec![(12, 49_920), (13, 7_940), (2, 2_560), (7, 7_680)],
     ];
     assert_eq!(compared, expected.concat());
 }
@@ -87,5 +87,5 @@ fn files_that_are_not_there_fail_their_groups() {
     // The other families' are compiled in.
     let (var, others) = lines.split_at(7);
     assert!(var.iter().all(|line| !line.is_ok() && line.to_string().contains(".safetensors")));
-    assert!(others.len() == 4 + 5 && others.iter().all(Line::is_ok));
+    assert!(others.len() == 3 + 4 && others.iter().all(Line::is_ok));
 }

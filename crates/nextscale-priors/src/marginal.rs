@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Tensor, TensorData};
 use nextscale_core::{Alphabet, Error, Grid, Result, ScaleSchedule};
@@ -110,6 +110,8 @@ impl Prior for Marginal {
     fn operator(&self, from: Grid, to: Grid) -> Result<Operator> {
         check_grids(from, to)?;
         let average = self.of(from)?;
+        // On the device of the first map from then on: an operator stays on one.
+        let held: OnceLock<Tensor<3>> = OnceLock::new();
         Ok(Operator::Function(Arc::new(move |x: Tensor<3>| {
             let [batch, positions, channels] = x.dims();
             if positions != from.positions() || channels != average.len() {
@@ -119,8 +121,13 @@ impl Prior for Marginal {
                     &x.dims(),
                 ));
             }
-            let average = TensorData::new(average.to_vec(), [1, 1, channels]);
-            let average = Tensor::<3>::from_data(average, (&x.device(), DType::F32)).cast(x.dtype());
+            let upload = || {
+                let average = TensorData::new(average.to_vec(), [1, 1, channels]);
+                Tensor::<3>::from_data(average, (&x.device(), DType::F32)).cast(x.dtype())
+            };
+            let place = |x: &Tensor<3>| (x.device(), x.device().is_autodiff(), x.dtype());
+            let fits = |held: &&Tensor<3>| place(held) == place(&x);
+            let average = Some(held.get_or_init(upload)).filter(fits).cloned().unwrap_or_else(upload);
             Ok(average.expand([batch, to.positions(), channels]))
         })))
     }

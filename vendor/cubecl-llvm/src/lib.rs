@@ -1,9 +1,9 @@
-//! What `cubecl-cuda` names of CubeCL's LLVM backend, without LLVM. The README says why.
+//! What `cubecl-cuda` and `cubecl-hip` name of CubeCL's LLVM backend, without LLVM. The README says why.
 
-use std::{convert::Infallible, ffi::c_char, fmt};
+use std::{ffi::c_char, fmt};
 
 use cubecl_environment::backtrace::BackTrace;
-use cubecl_ir::{attributes::BufferIOAttr, nvidia::SmArch};
+use cubecl_ir::{amd::GfxArch, attributes::BufferIOAttr, nvidia::SmArch};
 use cubecl_runtime::{compiler::CompilationError, kernel::KernelDefinition};
 
 /// What kernels would be compiled for.
@@ -11,6 +11,8 @@ use cubecl_runtime::{compiler::CompilationError, kernel::KernelDefinition};
 pub enum LlvmTarget {
     /// NVIDIA GPUs, by way of PTX.
     Nvptx,
+    /// AMD GPUs.
+    AmdGpu,
 }
 
 /// The compiler; it compiles nothing.
@@ -31,7 +33,7 @@ impl PlironCompiler {
         _: &PlironOptions,
     ) -> Result<PlironArtifact, CompilationError> {
         Err(CompilationError::Generic {
-            reason: "this program has no LLVM: build it with the feature `cuda-cpp` of cubecl".into(),
+            reason: "this program has no LLVM: build it with the features `cuda-cpp` and `hip-cpp` of cubecl".into(),
             backtrace: BackTrace::capture(),
         })
     }
@@ -45,8 +47,8 @@ impl PlironCompiler {
 /// How a kernel would be compiled.
 #[derive(Debug, Default)]
 pub struct PlironOptions {
-    /// An AMD architecture: never one here.
-    pub arch: Option<Infallible>,
+    /// An AMD device's architecture.
+    pub arch: Option<GfxArch>,
     /// The device's compute capability.
     pub sm_arch: Option<SmArch>,
     /// The PTX version to write.
@@ -59,8 +61,21 @@ pub struct PlironOptions {
 pub enum PlironArtifact {
     /// PTX.
     NvptxCode(NvptxModule),
-    /// The other targets.
-    Other(Infallible),
+    /// A code object.
+    AmdGpuCode(AmdGpuModule),
+}
+
+/// A kernel for AMD GPUs; none is ever made.
+#[derive(Clone, Debug)]
+pub struct AmdGpuModule {
+    /// What the driver loads.
+    pub code_object: Vec<u8>,
+    /// The text for logs.
+    pub ir: String,
+    /// The shared memory of a launch, in bytes.
+    pub shared_memory_size: usize,
+    /// How each buffer is accessed.
+    pub io: Vec<BufferIOAttr>,
 }
 
 /// A kernel as PTX; none is ever made.
@@ -105,12 +120,17 @@ pub mod nvptx {
 pub mod shared {
     /// What a device offers, as far as LLVM could use it.
     pub mod lowered_features {
-        use cubecl_ir::DeviceProperties;
+        use cubecl_ir::{DeviceProperties, amd::AmdWmma};
 
         /// What kernels would be compiled for.
         pub enum GpuTarget {
             /// NVIDIA GPUs.
             Nvptx,
+            /// AMD GPUs.
+            AmdGpu {
+                /// The generation of its matrix instructions.
+                wmma: Option<AmdWmma>,
+            },
         }
 
         /// Leaves everything: it is asked only where LLVM compiles, and there no kernel comes to be.

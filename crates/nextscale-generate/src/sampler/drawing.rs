@@ -1,9 +1,11 @@
 //! One draw per choice: temperature, filters, and a class by given noise. Shared by all samplers except
 //! `Argmax`.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::TensorData;
 use nextscale_core::noise::Choice;
 use nextscale_core::{Alphabet, Draw, LogitMap, Result, is_cpu};
+
+use crate::transfer;
 
 use super::temperature::Temperature;
 use super::{Filter, Moment, host, tensor};
@@ -53,7 +55,7 @@ impl Drawing {
         let rows = batch * positions * slots;
         let device = logits.values().device();
         let upload = |values: Vec<f32>, width: usize| {
-            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &device)
+            transfer::up::<2>(TensorData::new(values, [rows, width]), &device)
         };
         let x = self.temperature.divide(logits.values().clone().reshape([rows, classes]));
         let x = tensor::filter(x, &self.filter);

@@ -5,7 +5,7 @@
 //! values are left in the interval. Sums are f32, so a cumulative probability within rounding of its limit
 //! may fall on the other side than on the host.
 
-use burn::tensor::{Bool, Tensor, TensorData};
+use burn::tensor::{Bool, Int, Tensor};
 
 use super::Filter;
 
@@ -86,8 +86,9 @@ fn top_p(x: Tensor<2>, p: f64) -> Tensor<2> {
 /// 0, 1, … along the classes, in every row.
 fn indices(x: &Tensor<2>) -> Tensor<2> {
     let [rows, classes] = x.dims();
-    let row = (0..classes).map(|i| i as f32).collect::<Vec<_>>();
-    Tensor::<2>::from_data(TensorData::new(row, [1, classes]), &x.device()).expand([rows, classes])
+    // Counted on the device: nothing is copied to it.
+    let row = Tensor::<1, Int>::arange(0..classes as i64, &x.device()).float();
+    row.reshape([1, classes]).expand([rows, classes])
 }
 
 /// Cumulative sums along the classes, in two levels: an accelerator's plain implementation takes quadratic
@@ -148,7 +149,7 @@ pub(super) fn mix(x: Tensor<2>, noise: Tensor<2>, progress: f64) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use burn::tensor::{Device, TensorData};
 
     #[test]
     fn cumulative_sums_need_no_square_length() {

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use nextscale_core::{Condition, is_cpu};
+use nextscale_core::{Condition, Dtype};
 use nextscale_files::remove_with_partial;
 
-use crate::device::DeviceChoice;
+use crate::device::{self, DeviceChoice};
 use crate::progress::bar;
 use crate::{Batch, Error, Generator, LoadOptions, Prepared, Result, Stop, version};
 use lock::lock;
@@ -84,7 +84,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         return Err(Error::Usage("a calibration averages whole images; leave out `edit`".into()));
     }
     let device = options.device.open()?;
-    let kind = if is_cpu(&device) { "cpu" } else { "cuda" };
+    let kind = device::kind(&device, Dtype::F32);
     let identity = format!("{} {kind} {}", prepared.identity(), version::words());
     let images = prepared.conditions.len() as u64;
     let calibrated = |made, halves| Calibrated { file: options.out.clone(), made, images, halves };

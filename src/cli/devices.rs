@@ -1,0 +1,67 @@
+//! `nextscale devices`: what `--device` can name on this machine.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::kernels;
+use crate::pipeline::device::{self, Description, DeviceChoice, Kind, verified};
+
+use super::Failure;
+use super::say::say;
+
+/// List the devices of this machine: names for --device, memory, types, and whether selfcheck has passed on them
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// A line per device, then the kinds that this program was built without.
+pub fn run(_: Args) -> Result<(), Failure> {
+    let mut rows = vec![["device", "name", "memory", "floats", "selfcheck"].map(String::from)];
+    for (choice, kind, device) in device::all() {
+        // A driver that is there and broken panics; the others are listed nevertheless.
+        let described = match kind {
+            None => Ok(Description { name: Some(kernels::route()), ..device::describe(&device) }),
+            Some(_) => catch_unwind(AssertUnwindSafe(|| device::describe(&device))),
+        };
+        rows.push(row(choice, described.ok()));
+    }
+    let widths: Vec<usize> =
+        (0..5).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        say!("{}", cells.join("  ").trim_end());
+    }
+    let mut missing: Vec<&str> =
+        Kind::ALL.into_iter().filter(|kind| !kind.is_built()).map(Kind::feature).collect();
+    missing.dedup();
+    if let Some(one) = missing.first() {
+        say!(
+            "\nbuilt without the features {}; in nextscale's folder: cargo install --path . --features {one}",
+            missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn row(choice: DeviceChoice, described: Option<Description>) -> [String; 5] {
+    let device = choice.to_string();
+    let Some(Description { name, memory, types, software }) = described else {
+        return [device, "cannot be opened".into(), String::new(), String::new(), String::new()];
+    };
+    let name = name.unwrap_or_default();
+    let passed = verified::file().is_some_and(|file| verified::is_verified(&file, &device, &name));
+    let memory = match memory {
+        Some(bytes) => format!("{:.1} GB", bytes as f64 / 1e9),
+        None if choice == DeviceChoice::Cpu || software => "the machine's".into(),
+        None => "unknown".into(),
+    };
+    // The CPU's own kernels are what the tests of every version run on.
+    let passed = if choice == DeviceChoice::Cpu {
+        ""
+    } else if passed {
+        "passed"
+    } else {
+        "not run"
+    };
+    let name = if software { format!("{name} (software)") } else { name };
+    [device, name, memory, types.join(" "), passed.into()]
+}

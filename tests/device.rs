@@ -1,0 +1,439 @@
+//! The device path on a graphics device of this machine, for which a software one is enough (Debian's mesa-vulkan-drivers):
+//! the same generations, edits, trainings and measures as on the CPU, within stated bounds, and no copy in the loop but that of the
+//! draw's random numbers. WGSL kernels, which every graphics driver takes.
+//!
+//! `cargo test --profile device --features wgpu --test device`. Without a device the tests say so and end;
+//! NEXTSCALE_NEEDS_DEVICE=1 makes that a failure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use nextscale::core::noise::Counter;
+use nextscale::core::{Condition, Draw, LogitMap};
+use nextscale::generate::Copies;
+use nextscale::generate::observe::{Observer, Seen};
+use nextscale::generate::sampler::{Moment, Sampler};
+use nextscale::parity::{Arithmetic, Fixtures, Line, Setting};
+use nextscale::pipeline::device::{DeviceChoice, Kind, all, describe, kind};
+use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Registry, Stop};
+
+/// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. A
+/// guided logit is the difference of two, times a strength: the largest seen was a fifth of this.
+const BOUND: f64 = 1e-3;
+/// The same under `more_smooth`, which divides logits by temperatures down to 0.0135, and goes on with the mix.
+const SMOOTH: f64 = 1e-2;
+/// The part of the tokens that may differ: near-ties, which rounding decides.
+const TOKENS: f64 = 0.005;
+
+/// The first graphics device, under the name that the program has for it.
+fn device() -> Option<(String, Device)> {
+    let found = all().into_iter().find(|(_, kind, _)| *kind == Some(Kind::Wgpu));
+    if found.is_none() {
+        assert!(std::env::var_os("NEXTSCALE_NEEDS_DEVICE").is_none(), "there is no graphics device");
+        println!("SKIPPED: there is no graphics device on this machine");
+    }
+    found.map(|(choice, _, device)| (choice.to_string(), device))
+}
+
+/// One after another: kernels that one test has compiled serve the next, and times are told.
+#[test]
+fn everything_runs_on_a_graphics_device_as_on_the_cpu() {
+    let Some((name, device)) = device() else { return };
+    let begin = Instant::now();
+    let told = |what: &str| println!("-- {what}: done after {} s", begin.elapsed().as_secs());
+    names(&name, &device);
+    told("names");
+    selfcheck(&device);
+    told("selfcheck");
+    for run in runs() {
+        generation(&device, &run);
+        told(run.name);
+    }
+    commands(&name);
+    told("commands");
+}
+
+fn names(name: &str, device: &Device) {
+    assert_eq!(name.parse::<DeviceChoice>().unwrap().open().unwrap(), *device);
+    assert_eq!(Kind::of(device), Some(Kind::Wgpu));
+    assert_eq!(Kind::of(&device.clone().autodiff()), Some(Kind::Wgpu));
+    assert_eq!(kind(device, nextscale::core::Dtype::F32), "wgpu");
+    let described = describe(device);
+    println!("on {name}: {described:?}");
+    assert!(described.name.is_some() && described.types.contains(&"f32"));
+    // A program that stands for a GPU is not what `auto` takes.
+    assert_eq!(DeviceChoice::Auto.decide() == DeviceChoice::Cpu, described.software);
+}
+
+/// Within the bounds of f32, which are the CPU's.
+fn selfcheck(device: &Device) {
+    let setting = Setting { fixtures: &Fixtures::compiled_in(), device, arithmetic: Arithmetic::F32 };
+    let lines = nextscale::parity::run(&setting, |line| println!("{line}"));
+    assert!(lines.iter().all(Line::is_ok));
+}
+
+/// A run on both devices.
+struct Run {
+    name: &'static str,
+    /// Of the shipped model; else of the tests' tiny one.
+    shipped: bool,
+    config: &'static str,
+    bound: f64,
+    /// The copies to the device at every scale but the first, where priors' operators are made as well.
+    copies: u64,
+}
+
+fn runs() -> [Run; 7] {
+    let run = |name, config| Run { name, shipped: false, config, bound: BOUND, copies: 1 };
+    let cfg = "guidance: Cfg(scale: Ramp(3.0)), sampling: TopKTopP(top_k: 0, top_p: 0.0, temperature: 0.7)";
+    let smooth = "guidance: Cfg(scale: 1.5), sampling: TopKTopP(top_k: 20, top_p: 0.9, more_smooth: true)";
+    [
+        Run { shipped: true, ..run("the shipped model under CFG", cfg) },
+        run(
+            "SSG over CFG",
+            "guidance: Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5), sampling: TopKTopP(top_k: 20)",
+        ),
+        // The noise of the mix, besides that of the draw.
+        Run { bound: SMOOTH, copies: 2, ..run("more_smooth", smooth) },
+        run("APG", "guidance: Apg(scale: 3.0)"),
+        run("a gated rule", "guidance: Gated(rule: Cfg(scale: 3.0), by: Entropy(above: 0.5))"),
+        run(
+            "an edit",
+            "guidance: Cfg(scale: 1.5), edit: Paint(image: \"given.png\", rows: (0.25, 0.75), columns: (0.0, 0.5))",
+        ),
+        run(
+            "an edit, requantised",
+            "guidance: Cfg(scale: 1.5), edit: Keep(image: \"given.png\", rows: (0.0, 0.5), columns: (0.0, 1.0), tokens: Requantised)",
+        ),
+    ]
+}
+
+/// Keeps what a sampler draws, on its device, and answers with given tokens where there are any, so that a token that
+/// differs is one difference and does not lead to another image.
+#[derive(Debug)]
+struct Following {
+    sampler: Arc<dyn Sampler>,
+    given: Vec<Tensor<3, Int>>,
+    drawn: Mutex<Vec<Tensor<3, Int>>>,
+}
+
+impl Sampler for Following {
+    fn draw(&self, logits: &LogitMap, moment: &Moment<'_>) -> nextscale::core::Result<Draw> {
+        let Draw { tokens, weights } = self.sampler.draw(logits, moment)?;
+        self.drawn.lock().unwrap().push(tokens.clone());
+        Ok(Draw { tokens: self.given.get(moment.scale).cloned().unwrap_or(tokens), weights })
+    }
+}
+
+/// Keeps every scale's guided logits and canvas, on their device, and counts copies.
+#[derive(Default)]
+struct Kept {
+    logits: Vec<Tensor<3>>,
+    canvases: Vec<Tensor<4>>,
+    copies: Vec<Copies>,
+    images: Option<Tensor<4>>,
+    at: Copies,
+}
+
+impl Observer for Kept {
+    fn scale(&mut self, seen: &Seen<'_>) -> nextscale::generate::Result<()> {
+        self.logits.push(seen.guided.values().clone());
+        self.canvases.push(seen.canvas.features.clone());
+        let now = Copies::so_far();
+        self.copies.push(now.since(self.at));
+        self.at = now;
+        Ok(())
+    }
+
+    fn images(&mut self, images: &Tensor<4>) -> nextscale::generate::Result<()> {
+        self.images = Some(images.clone());
+        Ok(())
+    }
+}
+
+fn floats<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_into_vec_as().unwrap()
+}
+
+fn integers(tensor: &Tensor<3, Int>) -> Vec<i64> {
+    tensor.to_data().try_into_vec_as().unwrap()
+}
+
+/// The largest difference, as a part of the largest value.
+fn gap(ours: &[f32], theirs: &[f32]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let reach = theirs.iter().fold(0.0_f64, |reach, &x| reach.max(f64::from(x).abs()));
+    let largest = ours.iter().zip(theirs).fold(0.0_f64, |largest, (&a, &b)| {
+        let difference = (f64::from(a) - f64::from(b)).abs();
+        if a == b {
+            largest
+        } else if difference.is_finite() {
+            largest.max(difference)
+        } else {
+            f64::INFINITY
+        }
+    });
+    if largest == 0.0 { 0.0 } else { largest / reach }
+}
+
+fn fixtures(file: &str) -> String {
+    format!("{}/tests/fixtures/var/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn model(shipped: bool) -> String {
+    match shipped {
+        true => "Shipped(\"cifar10\")".into(),
+        false => format!(
+            "Var(tokenizer: {:?}, backbone: {:?}, norm_groups: 4)",
+            fixtures("vae.safetensors"),
+            fixtures("var_aln.safetensors")
+        ),
+    }
+}
+
+/// A picture of the tiny model's size.
+fn write_given(path: &Path) {
+    let picture =
+        image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 3, (x * y / 16) as u8]));
+    picture.save(path).unwrap();
+}
+
+fn generation(device: &Device, run: &Run) {
+    let folder = tempfile::tempdir().unwrap();
+    write_given(&folder.path().join("given.png"));
+    let path = folder.path().join("run.ron");
+    let model = model(run.shipped);
+    fs::write(
+        &path,
+        format!("(model: {model}, condition: Labels([3, 5]), batch: 2, seed: 4, {})", run.config),
+    )
+    .unwrap();
+    let prepared = Config::read(&path, &Registry::standard()).unwrap().prepare().unwrap();
+    let config = &prepared.config;
+    let on = |device: &Device, given: Vec<Tensor<3, Int>>| {
+        let model = prepared
+            .load(&LoadOptions {
+                with_encoder: config.edit.is_some(),
+                conditions: &prepared.conditions,
+                ..LoadOptions::new(device)
+            })
+            .unwrap();
+        let edit = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer).unwrap().edit);
+        let sampler = Arc::new(Following { sampler: config.sampler.clone(), given, drawn: Mutex::default() });
+        let noise = Arc::new(Counter::new(config.seed));
+        let rule = config.methods[0].rule.clone();
+        let mut generator = Generator::new(model, rule, sampler.clone(), noise).unwrap();
+        if let Some(edit) = edit {
+            generator = generator.with_edit(edit);
+        }
+        let conditions: Vec<Condition> = prepared.conditions.clone();
+        let batch = Batch { images: &[0, 1], conditions: &conditions };
+        // The first batch brings what stays: operators of priors, compiled kernels.
+        if !nextscale::core::is_cpu(device) {
+            generator.batch(batch, &mut Kept::default(), &Stop::new()).unwrap();
+            sampler.drawn.lock().unwrap().clear();
+        }
+        let mut kept = Kept { at: Copies::so_far(), ..Kept::default() };
+        generator.batch(batch, &mut kept, &Stop::new()).unwrap();
+        let drawn = std::mem::take(&mut *sampler.drawn.lock().unwrap());
+        (kept, drawn)
+    };
+    let (cpu, drawn) = on(&Device::flex(), Vec::new());
+    let given = drawn.iter().map(|tokens| {
+        let data = TensorData::new(integers(tokens), tokens.dims());
+        Tensor::<3, Int>::from_data(data, device)
+    });
+    let (ours, redrawn) = on(device, given.collect());
+
+    let (mut wrong, mut tokens) = (0, 0);
+    for (ours, theirs) in redrawn.iter().map(integers).zip(drawn.iter().map(integers)) {
+        assert_eq!(ours.len(), theirs.len());
+        tokens += theirs.len();
+        wrong += ours.iter().zip(&theirs).filter(|(ours, theirs)| ours != theirs).count();
+    }
+    let largest = |gaps: &mut dyn Iterator<Item = f64>| gaps.fold(0.0, f64::max);
+    let logits = largest(&mut ours.logits.iter().zip(&cpu.logits).map(|(a, b)| gap(&floats(a), &floats(b))));
+    let canvases =
+        largest(&mut ours.canvases.iter().zip(&cpu.canvases).map(|(a, b)| gap(&floats(a), &floats(b))));
+    let images = gap(&floats(&ours.images.unwrap()), &floats(&cpu.images.unwrap()));
+    println!(
+        "{}: {wrong} of {tokens} tokens differ; logits {logits:.1e}, canvases {canvases:.1e}, images {images:.1e}; copies {:?}",
+        run.name, ours.copies
+    );
+    assert!(ours.logits.len() == cpu.logits.len() && tokens > 0);
+    for (what, gap) in [("logits", logits), ("canvases", canvases), ("images", images)] {
+        assert!(gap <= run.bound, "{}: {what} are {gap:e} off, allowed {:e}", run.name, run.bound);
+    }
+    assert!(wrong as f64 <= TOKENS * tokens as f64, "{}: {wrong} of {tokens} tokens differ", run.name);
+    for (k, copies) in ours.copies.iter().enumerate() {
+        assert_eq!((copies.up, copies.down), (run.copies, 0), "{}: scale {k}: {copies:?}", run.name);
+    }
+}
+
+/// Runs a command line in this process.
+fn command(arguments: &[&str]) {
+    let program = nextscale::cli::Program::new(Registry::standard());
+    let code = program.run(["nextscale"].iter().chain(arguments));
+    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS), "{arguments:?}");
+}
+
+fn commands(name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    write_given(&at("given.png"));
+    for (at, flip) in [("real/0.png", false), ("real/1.png", true)].map(|(path, flip)| (at(path), flip)) {
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let picture = image::open(folder.path().join("given.png")).unwrap();
+        if flip { picture.fliph() } else { picture }.save(at).unwrap();
+    }
+    let model = model(false);
+    fs::write(
+        at("run.ron"),
+        format!("(model: {model}, condition: Labels([3, 5]), batch: 2, guidance: Cfg(scale: 1.5), sampling: TopKTopP(top_k: 20))"),
+    )
+    .unwrap();
+    fs::write(
+        at("ablation.ron"),
+        format!(
+            "(base: (model: {model}, condition: Labels([3, 5]), batch: 2, guidance: Cfg(scale: 1.5)),
+             variants: [
+                (name: \"none\", set: {{}}),
+                (name: \"ssg\", set: {{\"guidance\": Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5)}}),
+             ],
+             baseline: \"none\", seeds: [1, 2], samples: 2, reference: Images(\"real\"), timing: 0)"
+        ),
+    )
+    .unwrap();
+    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+    for device in ["cpu", name] {
+        let out = |what: &str| text(at(&format!("{}-{what}", device.replace(':', "-"))));
+        let run = |arguments: &[&str], out: &str| {
+            let begin = Instant::now();
+            command(&[arguments, &["--out", out, "--device", device]].concat());
+            println!("-- {} on {device}: {} s", arguments[0], begin.elapsed().as_secs());
+        };
+        run(&["generate", &text(at("run.ron"))], &out("run"));
+        run(&["calibrate", &text(at("run.ron")), "--seed", "9"], &out("marginal.safetensors"));
+        run(&["ablate", &text(at("ablation.ron"))], &out("ablation"));
+        let evaluated = out("evaluated.json");
+        let images = text(at("real"));
+        command(&["evaluate", &out("run"), "--reference", &images, "--json", &evaluated, "--device", device]);
+        for (what, settings) in [
+            ("tokenizer", ["unquantised_steps=2", "steps=4"].as_slice()),
+            ("backbone", &["steps=3", "model.depth=2"]),
+        ] {
+            let config = format!("{}/configs/train/fashion-mnist-{what}.ron", env!("CARGO_MANIFEST_DIR"));
+            fashion_mnist(&at("data"));
+            let data = format!("data=FashionMnist({:?})", at("data"));
+            // The backbone's starts from the CPU's tokenizer on both.
+            let tokenizer = format!("tokenizer={:?}", at("cpu-tokenizer/tokenizer.safetensors"));
+            let mut arguments = vec![
+                "train",
+                what,
+                &config,
+                "--set",
+                &data,
+                "--set",
+                "batch=4",
+                "--set",
+                "training.log_every=1",
+            ];
+            settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+            if what == "backbone" {
+                arguments.extend(["--set", &tokenizer]);
+            }
+            run(&arguments, &out(what));
+        }
+    }
+    compare(&|device, path| at(&format!("{}-{path}", device.replace(':', "-"))), name);
+}
+
+/// Fashion-MNIST's files, of images whose brightness is their class.
+fn fashion_mnist(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for (name, images) in [("train", 40_u32), ("t10k", 10)] {
+        let write = |kind: &str, sizes: &[u32], bytes: Vec<u8>| {
+            let mut file = vec![0, 0, 8, sizes.len() as u8];
+            file.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+            file.extend(bytes);
+            fs::write(folder.join(format!("{name}-{kind}-idx{}-ubyte", sizes.len())), file).unwrap();
+        };
+        let classes: Vec<u8> = (0..images).map(|i| (i % 10) as u8).collect();
+        let pixels = classes.iter().flat_map(|class| (0..784).map(move |i| class * 20 + (i % 28) as u8));
+        write("images", &[images, 28, 28], pixels.collect());
+        write("labels", &[images], classes);
+    }
+}
+
+/// What the commands wrote on both devices.
+fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
+    // Averages of logits, over the images of a calibration.
+    let averages = |device: &str| {
+        let bytes = fs::read(at(device, "marginal.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut names: Vec<String> = file.names().into_iter().map(|name| name.to_string()).collect();
+        names.sort();
+        let values = names.iter().flat_map(|name| {
+            let tensor = file.tensor(name).unwrap();
+            assert_eq!(tensor.dtype(), safetensors::Dtype::F32, "{name}");
+            tensor.data().chunks(4).map(|x| f32::from_le_bytes(x.try_into().unwrap())).collect::<Vec<_>>()
+        });
+        values.collect::<Vec<f32>>()
+    };
+    let marginal = gap(&averages(name), &averages("cpu"));
+    // The losses of every step of both trainings.
+    let losses = |device: &str, what: &str| {
+        let text = fs::read_to_string(at(device, what).join("log.csv")).unwrap();
+        let column = text.lines().next().unwrap().split(',').position(|column| column == "loss").unwrap();
+        let loss = |line: &str| line.split(',').nth(column).unwrap().parse::<f32>().unwrap();
+        text.lines().skip(1).map(loss).collect::<Vec<f32>>()
+    };
+    let trained = ["tokenizer", "backbone"].map(|what| {
+        let (ours, theirs) = (losses(name, what), losses("cpu", what));
+        assert!(theirs.len() >= 3, "{what}: {theirs:?}");
+        println!("losses of the {what}: {ours:?}, on the CPU {theirs:?}");
+        gap(&ours, &theirs)
+    });
+    // The same pictures, except for last digits.
+    let picture = |device: &str, image: u32| {
+        let path = at(device, "run").join(format!("images/{image:05}.png"));
+        image::open(path).unwrap().to_rgb8().into_raw()
+    };
+    let furthest = (0..2).flat_map(|image| {
+        let pairs = picture(name, image).into_iter().zip(picture("cpu", image));
+        pairs.map(|(ours, theirs)| ours.abs_diff(theirs)).collect::<Vec<_>>()
+    });
+    let furthest = furthest.max().unwrap();
+    // Every number of an evaluation.
+    let measures = |device: &str| {
+        let text = fs::read_to_string(at(device, "evaluated.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut numbers = Vec::new();
+        collect(&json["measures"], &mut numbers);
+        assert!(!numbers.is_empty(), "{text}");
+        numbers
+    };
+    let evaluated = gap(&measures(name), &measures("cpu"));
+    for path in ["report.md", "measures.csv"] {
+        assert!(at(name, "ablation").join(path).is_file());
+    }
+    println!(
+        "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
+        trained[0], trained[1]
+    );
+    assert!(marginal <= BOUND && evaluated <= 1e-2 && furthest <= 2);
+    // The steps of a training multiply rounding; the CPU's Muon multiplies in bf16.
+    assert!(trained[0] <= 1e-4 && trained[1] <= 2e-3, "{trained:?}");
+}
+
+fn collect(value: &serde_json::Value, numbers: &mut Vec<f32>) {
+    match value {
+        serde_json::Value::Number(number) => numbers.extend(number.as_f64().map(|x| x as f32)),
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, numbers)),
+        serde_json::Value::Object(values) => values.values().for_each(|value| collect(value, numbers)),
+        _ => {}
+    }
+}
