@@ -33,7 +33,11 @@ pub(crate) const FIELDS: [(&str, &str, &str); 12] = [
         "`Floor`",
         "how colours become bytes: `Floor`, floor(255·x) as upstream writes images, or `Nearest`, as torchvision's `save_image` does",
     ),
-    ("npz", "`false`", "whether to write all images to `images.npz` too, as ADM's evaluator reads them"),
+    (
+        "npz",
+        "`false`",
+        "whether to write all images to `images.npz` too, as the evaluator of OpenAI's guided-diffusion (ADM) reads them",
+    ),
     (
         "trace",
         "all",
