@@ -214,7 +214,10 @@ fn shards_of_something_else_are_refused_and_nothing_is_lost() {
     let error = refused(&place, &["generate", "run.ron", "--out", "thesis", "--shard", "0/2"]);
     assert!(error.contains("is not a run folder"), "{error}");
     let error = refused(&place, &["merge", "thesis"]);
-    assert!(error.contains("thesis holds no shards"), "{error}");
+    assert!(
+        error.contains("thesis holds no shards; `nextscale generate` or `nextscale ablate` with"),
+        "{error}"
+    );
     ok(&place, &["generate", "run.ron", "--out", "whole"]);
     let error = refused(&place, &["generate", "run.ron", "--out", "whole", "--shard", "0/2", "--seed", "7"]);
     assert!(error.contains("whole was made with another config"), "{error}");
@@ -461,7 +464,20 @@ fn an_ablation_of_shards_has_the_images_judgements_and_report_of_one_process() {
         for (name, bytes) in &expected {
             assert!(name == "runs.jsonl" || found[name] == *bytes, "{count} shards: {name} differs");
         }
+        let again = ok(&place, &["merge", &out]);
+        assert!(
+            again.out.contains(&format!("{out}: an ablation of 2 cells, merged already")),
+            "{}",
+            again.out
+        );
+        assert_eq!(contents(&place, &out), found);
     }
+    // One without shards that is not finished.
+    std::fs::create_dir(place.path("begun")).unwrap();
+    std::fs::create_dir(place.path("begun/cells")).unwrap();
+    std::fs::write(place.path("begun/.lock"), b"").unwrap();
+    let error = refused(&place, &["merge", "begun"]);
+    assert!(error.contains("begun holds an unfinished ablation; repeat `nextscale ablate`"), "{error}");
     let error = refused(&place, &["ablate", "a.ron", "--out", "single", "--shard", "0/2"]);
     assert!(error.contains("an ablation without shards"), "{error}");
     ok(&place, &["ablate", "a.ron", "--out", "other", "--shard", "0/2"]);

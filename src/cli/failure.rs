@@ -5,10 +5,25 @@ use std::process::ExitCode;
 
 use miette::Report;
 
-use crate::config::Node;
+use crate::config::{Node, Value};
 use crate::files::words_of_missing;
 use crate::shards::ShardError;
 use crate::{ablation, metrics, pipeline, train};
+
+/// No model of HART has a name: its files are folders, which another program downloads.
+const OF_HART: &str = "paths start at the config's folder; there `hf download mit-han-lab/hart-0.7b-1024px --local-dir hart-0.7b-1024px` \
+                       downloads HART, and `hf download mit-han-lab/Qwen2-VL-1.5B-Instruct --local-dir Qwen2-VL-1.5B-Instruct` the model \
+                       that reads its prompts";
+
+/// The models in a config's `model` or `guides`.
+fn models_in(node: &Node) -> Vec<&Node> {
+    let Value::List(guides) = &node.value else { return vec![node] };
+    let models = guides.iter().filter_map(|guide| match &guide.value {
+        Value::Tuple { items, .. } => items.last(),
+        _ => None,
+    });
+    models.collect()
+}
 
 /// A command's failure: one message for people, and one code for scripts.
 #[derive(Debug)]
@@ -66,11 +81,13 @@ impl Failure {
         };
         let Some(node) = find(config) else { return Self::Missing { path, report } };
         let models = ["model", "guides", "base.model", "base.guides", "run.model", "run.guides"];
-        let of_model = models.iter().filter_map(|path| config.get(path).ok());
-        let help = if of_model.into_iter().any(|model| find(model).is_some()) {
-            "paths start at the config's folder; `nextscale models` lists models whose files are downloaded by name"
-        } else {
-            "paths start at the config's folder"
+        let mut models = models.iter().filter_map(|path| config.get(path).ok()).flat_map(models_in);
+        let help = match models.find(|model| find(model).is_some()) {
+            Some(model) if model.name() == Some("Hart") => OF_HART,
+            Some(_) => {
+                "paths start at the config's folder; `nextscale models` lists models whose files are downloaded by name"
+            }
+            None => "paths start at the config's folder",
         };
         Self::usage(node.error(words_of_missing(&path)).with_help(help))
     }

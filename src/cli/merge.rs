@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ablation::{self, judge::Judges};
+use crate::ablation::store::CELLS;
+use crate::ablation::{self, Store, judge::Judges};
 use crate::files::run::SHARDS;
 use crate::metrics::statistics::{SHARDS_COMMAND, merge_shards};
 use crate::pipeline::{self, Registry, progress};
@@ -59,6 +60,12 @@ fn run_folder(out: &Path) -> Result<(), Failure> {
             "there are no shards of {}: it is merged already, or was made without --shard",
             out.display()
         )));
+    }
+    if !out.join(SHARDS).exists() && out.join(CELLS).is_dir() {
+        // Of an unfinished ablation this is the error.
+        let cells = Store::open_existing(out)?.manifest()?.cells.len();
+        say!("{}: an ablation of {cells} cells, merged already", out.display());
+        return Ok(());
     }
     let merged = pipeline::merge(out)?;
     match merged.pieces {

@@ -48,6 +48,53 @@ fn a_file_of_a_config_that_is_not_there_is_refused_with_its_place() {
     assert_eq!(place.files(), ["edit.ron", "images.ron", "marginal.ron", "var.ron"]);
 }
 
+/// Its files have no name by which they are downloaded.
+#[test]
+fn a_folder_of_hart_that_is_not_there_is_refused_with_the_command_that_downloads_it() {
+    let place = Place::new();
+    let hart = "Hart(folder: \"hart\", text: (encoder: \"qwen\"))";
+    let rest = "condition: Prompts([\"a red truck\"]), guidance: Conditional";
+    let var = "Var(tokenizer: \"vae.pth\", backbone: \"var.pth\")";
+    write(&place, "hart.ron", &format!("(model: {hart}, {rest})"));
+    write(
+        &place,
+        "ablation.ron",
+        &format!(
+            "(base: (model: {hart}, {rest}), variants: [(name: \"a\"), (name: \"b\")], baseline: \"a\", seeds: [0], samples: 2)"
+        ),
+    );
+    write(
+        &place,
+        "guide.ron",
+        &format!(
+            "({SHIPPED}, guides: [(\"weak\", {hart})], guidance: Autoguidance(weak: \"weak\", weight: 1.0))"
+        ),
+    );
+    write(
+        &place,
+        "other.ron",
+        &format!(
+            "({SHIPPED}, guides: [(\"weak\", {var})], guidance: Autoguidance(weak: \"weak\", weight: 1.0))"
+        ),
+    );
+    for (arguments, downloads) in [
+        (["generate", "hart.ron"], true),
+        (["ablate", "ablation.ron"], true),
+        (["generate", "guide.ron"], true),
+        (["generate", "other.ron"], false),
+    ] {
+        let ran = place.run(&arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        // miette breaks lines.
+        let words = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        let file = if downloads { "`hart`" } else { "`vae.pth`" };
+        assert!(words.contains(file), "{words}");
+        let command = "`hf download mit-han-lab/hart-0.7b-1024px --local-dir hart-0.7b-1024px`";
+        assert_eq!(words.contains(command), downloads, "{words}");
+        assert_eq!(words.contains("`nextscale models`"), !downloads, "{words}");
+    }
+}
+
 #[test]
 fn a_file_of_an_option_that_is_not_there_is_refused_with_what_can_be_given() {
     let place = Place::new();

@@ -304,6 +304,7 @@ fn editing_keeps_what_it_is_told_to() {
     let (encoded, plain) = pasted("", "plain");
     let (requantised, made) = pasted(", tokens: Requantised, paste: true", "pasted");
     assert_eq!(encoded.reconstruction, requantised.reconstruction);
+    assert!(!encoded.pasted && requantised.pasted);
     assert!(requantised != encoded && encoded.mean() > 0.0, "{requantised:?} {encoded:?}");
     let kept = |x: u32, y: u32| y < 32 || x >= 32;
     for (i, given) in [&picture, &other, &picture].into_iter().enumerate() {

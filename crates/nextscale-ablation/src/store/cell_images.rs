@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use nextscale_metrics::source::ImageList;
 use nextscale_metrics::{Error as MetricsError, Result as MetricsResult};
 
-use super::{CHUNK, MANIFEST, Manifest, Planned, Shelf, files};
+use super::{CELLS, CHUNK, MANIFEST, Manifest, Planned, Shelf, files};
 use crate::images::Images;
 use crate::{Error, Result};
 
@@ -36,7 +36,7 @@ impl CellImages {
             let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
             if root.join(MANIFEST).is_file() {
                 let cell = path.strip_prefix(root).unwrap_or(path);
-                let cell = cell.strip_prefix("cells").unwrap_or(cell).to_string_lossy();
+                let cell = cell.strip_prefix(CELLS).unwrap_or(cell).to_string_lossy();
                 return Self::open(root, &cell, path).map(Some);
             }
         }
@@ -78,7 +78,7 @@ impl CellImages {
                 named(&manifest)
             )));
         };
-        let folder = root.join("cells").join(&found.id);
+        let folder = root.join(CELLS).join(&found.id);
         let shelf = |seed: &u64| Shelf { folder: folder.join(format!("seed-{seed}")) };
         let shelves: Vec<Shelf> = manifest.seeds.iter().map(shelf).collect();
         let first = match shelves.first() {

@@ -21,6 +21,9 @@ use crate::images::Images;
 use crate::judge::Rows;
 use crate::{Error, Result};
 
+/// The folder of images and judgements in an ablation's folder.
+pub const CELLS: &str = "cells";
+
 const LOCK: &str = ".lock";
 const MANIFEST: &str = "ablation.json";
 
@@ -150,7 +153,7 @@ impl Store {
 
     /// The folder of a cell.
     pub fn cell(&self, cell: &str) -> PathBuf {
-        self.root.join("cells").join(cell)
+        self.root.join(CELLS).join(cell)
     }
 
     /// A result for a cell, if it exists. `key` identifies its inputs.
@@ -271,7 +274,7 @@ fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
 /// folder while an ablation was running.
 fn is_own(name: &std::ffi::OsStr) -> bool {
     let name = name.to_string_lossy();
-    ["cells", MANIFEST, SHARDS, "lost+found"].contains(&&*name)
+    [CELLS, MANIFEST, SHARDS, "lost+found"].contains(&&*name)
         || name.starts_with("report.")
         || ["measures.csv", "cells.csv", "ablation.ron", "runs.jsonl"].contains(&&*name)
 }

@@ -53,7 +53,8 @@ pub struct Given {
     pictures: Vec<RgbImage>,
     /// Which pixels are kept, row-major.
     kept: Vec<bool>,
-    paste: bool,
+    /// Whether [`paste`](Self::paste) changes an image.
+    pub paste: bool,
     /// The mean absolute difference of bytes between the kept pixels and their reconstruction by the
     /// tokenizer.
     pub reconstruction: f64,

@@ -43,7 +43,7 @@ impl Loaded {
             conditions,
         })?;
         let given = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
-        summary.kept = given.as_ref().map(|given| Kept::new(given.reconstruction));
+        summary.kept = given.as_ref().map(|given| Kept::new(given.reconstruction, given.paste));
         summary.loading = loading.elapsed();
         tracing::info!(images = count, seconds = summary.loading.as_secs_f64(), "the model is loaded");
         Ok(Self { model, given })

@@ -44,7 +44,7 @@ pub fn merge(out: &Path) -> Result<Merged> {
         (Some(manifest), None) => return Ok(merged(&manifest, 0)),
         (None, None) => {
             return Err(Error::Folder(format!(
-                "{} holds no shards; `nextscale generate` with --shard i/n writes them there",
+                "{} holds no shards; `nextscale generate` or `nextscale ablate` with --shard i/n writes them there",
                 out.display()
             )));
         }

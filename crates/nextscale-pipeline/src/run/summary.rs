@@ -50,13 +50,15 @@ pub struct Share {
 pub struct Kept {
     /// That of the given images' reconstruction by the tokenizer: the cost of passing through it.
     pub reconstruction: f64,
+    /// Whether given pixels were pasted over the kept part afterwards.
+    pub pasted: bool,
     sum: f64,
     images: u64,
 }
 
 impl Kept {
-    pub(super) fn new(reconstruction: f64) -> Self {
-        Self { reconstruction, sum: 0.0, images: 0 }
+    pub(super) fn new(reconstruction: f64, pasted: bool) -> Self {
+        Self { reconstruction, pasted, sum: 0.0, images: 0 }
     }
 
     pub(super) fn add(&mut self, error: f64) {
@@ -64,7 +66,7 @@ impl Kept {
         self.images += 1;
     }
 
-    /// That of the generated images, before given pixels are pasted.
+    /// That of the generated images, before given pixels are pasted, if they are.
     pub fn mean(&self) -> f64 {
         self.sum / self.images.max(1) as f64
     }
@@ -111,12 +113,10 @@ impl std::fmt::Display for Summary {
         for part in Part::ALL {
             write!(f, ", {} {:.1}", part.name(), self.times.get(part).as_secs_f64())?;
         }
-        if let Some(Kept { reconstruction, .. }) = self.kept {
-            let error = self.kept.map_or(0.0, |kept| kept.mean());
-            write!(
-                f,
-                "\n  kept part: mean error {error:.1} of 255 before pasting; the tokenizer alone {reconstruction:.1}"
-            )?;
+        if let Some(kept) = self.kept {
+            let when = if kept.pasted { " before pasting" } else { "" };
+            let (error, alone) = (kept.mean(), kept.reconstruction);
+            write!(f, "\n  kept part: mean error {error:.1} of 255{when}; the tokenizer alone {alone:.1}")?;
         }
         if let Some(route) = &self.route {
             write!(f, "\n  route: {route}")?;
@@ -145,13 +145,15 @@ mod tests {
         summary.times.add(Part::Backbone, Duration::from_millis(2500));
         let summary = Summary { made: 8, found: 2, peak_memory: Some(1_250_000_000), ..summary };
         insta::assert_snapshot!(summary);
-        let mut kept = Kept::new(12.0);
-        [20.0, 22.0].into_iter().for_each(|error| kept.add(error));
-        let edited = Summary { kept: Some(kept), ..summary.clone() }.to_string();
-        assert!(
-            edited.contains("kept part: mean error 21.0 of 255 before pasting; the tokenizer alone 12.0"),
-            "{edited}"
-        );
+        for (pasted, told) in [
+            (false, "kept part: mean error 21.0 of 255; the tokenizer alone 12.0"),
+            (true, "kept part: mean error 21.0 of 255 before pasting; the tokenizer alone 12.0"),
+        ] {
+            let mut kept = Kept::new(12.0, pasted);
+            [20.0, 22.0].into_iter().for_each(|error| kept.add(error));
+            let edited = Summary { kept: Some(kept), ..summary.clone() }.to_string();
+            assert!(edited.contains(told), "{edited}");
+        }
         let routed = Summary { route: Some("avx512".into()), ..summary.clone() }.to_string();
         assert!(routed.contains("\n  route: avx512\n"), "{routed}");
         let rounded = Summary { dtype: Dtype::Bf16, ..summary }.to_string();
