@@ -6,7 +6,8 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 
 use crate::{
     extension::{Operation, tensor, values},
-    math::{fma, sigmoid, sigmoid_of},
+    fma::fma,
+    math::{sigmoid, sigmoid_of},
     raw::{Kernel, Level, Vector, build},
     rows::PART,
 };

@@ -4,7 +4,7 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 
 use crate::{
     extension::{Operation, dims, tensor, values},
-    math::fma,
+    fma::fma,
     raw::{Kernel, Level, build, build_beside},
     rows::rows_per_task,
 };

@@ -5,7 +5,7 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 use crate::{
     elementwise::{Function, Silu},
     extension::{Operation, dims, tensor, values},
-    math::fma,
+    fma::fma,
     raw::{Kernel, Level, build, build_beside},
     reduce,
     rows::{rows_per_task, sum_over_first},

@@ -25,6 +25,7 @@ mod conv;
 mod cross_entropy;
 mod elementwise;
 mod extension;
+mod fma;
 mod gated;
 mod group_norm;
 mod heads;
@@ -50,6 +51,7 @@ mod unit_channels;
 
 #[cfg(test)]
 mod levels;
+mod limit;
 #[cfg(test)]
 mod testing;
 

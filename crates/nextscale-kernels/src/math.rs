@@ -1,12 +1,6 @@
 //! exp and the sigmoid without branches or calls, so that loops over them vectorise.
 
-use crate::raw::Vector;
-
-/// `a·b + c`.
-#[inline(always)]
-pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
+use crate::{fma::fma, raw::Vector};
 
 /// The bits of the nearest bfloat16 number (ties to even).
 #[inline(always)]

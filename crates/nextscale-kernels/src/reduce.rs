@@ -1,6 +1,6 @@
 //! Sums and maxima over a row, in an order that depends only on the row's length.
 
-use crate::math::fma;
+use crate::fma::fma;
 
 /// Independent partial results, enough to keep the vector units busy while earlier sums are under way.
 const LANES: usize = 32;

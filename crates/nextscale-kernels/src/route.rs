@@ -1,63 +1,25 @@
-//! What this processor computes with, and the environment variable that restricts it.
+//! What this processor computes with.
 
-use std::sync::LazyLock;
-
+use crate::limit::{Route, VARIABLE, asked};
 #[cfg(target_arch = "x86_64")]
 use crate::precision::Precision;
 use crate::raw::Level;
 #[cfg(target_arch = "x86_64")]
 use crate::raw::matrix_unit::MatrixUnit;
 
-/// Restricts the kernels to some instructions: `portable`, `avx2`, `avx512` or `amx`, each with all before it.
-/// Without it the processor's best are used. Products that faer computes choose their own.
-const VARIABLE: &str = "NEXTSCALE_ROUTE";
-
-/// The routes, least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Route {
-    Portable,
-    Avx2,
-    Avx512,
-    Amx,
+/// The routes of this processor.
+fn available() -> Vec<&'static str> {
+    let levels = Level::available().into_iter().map(Level::name);
+    #[cfg(target_arch = "x86_64")]
+    return levels.chain(MatrixUnit::exists().then_some("amx")).collect();
+    #[cfg(not(target_arch = "x86_64"))]
+    levels.collect()
 }
-
-impl Route {
-    const ALL: [(&str, Self); 4] =
-        [("portable", Self::Portable), ("avx2", Self::Avx2), ("avx512", Self::Avx512), ("amx", Self::Amx)];
-
-    /// Those of this processor.
-    fn available() -> Vec<&'static str> {
-        let levels = Level::available().into_iter().map(Level::name);
-        #[cfg(target_arch = "x86_64")]
-        return levels.chain(MatrixUnit::exists().then_some("amx")).collect();
-        #[cfg(not(target_arch = "x86_64"))]
-        levels.collect()
-    }
-
-    /// The most that may be used.
-    ///
-    /// # Panics
-    /// If [`check_route`] fails.
-    pub fn limit() -> Self {
-        match &*CHOSEN {
-            Ok(route) => *route,
-            Err(message) => panic!("{message}"),
-        }
-    }
-}
-
-static CHOSEN: LazyLock<Result<Route, String>> = LazyLock::new(|| {
-    let value = std::env::var_os(VARIABLE).unwrap_or_default();
-    chosen(&value.to_string_lossy(), &Route::available())
-});
 
 /// The route of this name on a processor that has those; all of them if the name is empty.
 fn chosen(name: &str, available: &[&str]) -> Result<Route, String> {
-    if name.is_empty() {
-        return Ok(Route::Amx);
-    }
-    match Route::ALL.iter().find(|(known, _)| *known == name) {
-        Some(&(_, route)) if available.contains(&name) => Ok(route),
+    match Route::named(name) {
+        Some(route) if name.is_empty() || available.contains(&name) => Ok(route),
         known => Err(format!(
             "{VARIABLE} is `{name}`, which {}; it can be {}, or unset for the fastest",
             if known.is_some() { "this processor does not have" } else { "is no route" },
@@ -68,12 +30,12 @@ fn chosen(name: &str, available: &[&str]) -> Result<Route, String> {
 
 /// Checks the environment variable `NEXTSCALE_ROUTE`, which restricts the kernels to some instructions:
 /// `portable`, `avx2`, `avx512` (with the vectors of bfloat16 numbers that the processor has) or `amx`. It is
-/// read once. Kernels panic where this fails.
+/// read once. Kernels panic where it is unknown, and use what there is below a route that the processor lacks.
 ///
 /// # Errors
 /// If the route is unknown, or this processor does not have it.
 pub fn check_route() -> Result<(), String> {
-    CHOSEN.clone().map(|_| ())
+    chosen(asked(), &available()).map(|_| ())
 }
 
 /// The instructions that products and kernels use on this processor, in words: `avx512, tiles`. Processors of

@@ -114,7 +114,9 @@ impl Fixtures {
 
     /// The same files in a folder.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()), ..Self::compiled_in() }
+        let mut fixtures = Self::compiled_in();
+        fixtures.folder = Some(folder.into());
+        fixtures
     }
 
     /// Those compiled in with the weights changed.
@@ -125,7 +127,9 @@ impl Fixtures {
 
     /// The families that a folder does not hold are always those compiled in.
     pub(crate) fn without_folder(&self) -> Self {
-        Self { folder: None, ..self.clone() }
+        let mut fixtures = self.clone();
+        fixtures.folder = None;
+        fixtures
     }
 
     /// A file by its name.

@@ -117,7 +117,8 @@ fn a_calibration_is_of_one_rule_and_of_whole_images() {
     let several = text("variants: [(\"a\", Conditional), (\"b\", Cfg(scale: 1))]");
     let error = calibrate(&prepare(&several).unwrap(), &options).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("give `guidance`"), "{error}");
-    let box_of = "edit: Keep(image: \"a.png\", rows: (0, 0.5), columns: (0, 1))";
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/cifar10/samples.png");
+    let box_of = format!("edit: Keep(image: {samples:?}, rows: (0, 0.5), columns: (0, 1))");
     let error = calibrate(&prepare(&text(&format!("{RULE}, {box_of}"))).unwrap(), &options).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("leave out `edit`"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -288,7 +288,7 @@ fn a_model_that_is_not_there_and_lists_that_are_none_are_told_with_the_remedy() 
     let own = weak("var_saln.safetensors").replace("\"weak\"", "\"own\"");
     assert!(told(&config(&own, AUTO)).contains("`own`"));
     let twice = format!("{own}, {own}");
-    assert!(told(&config(&twice, AUTO)).contains("a name of its own"));
+    assert!(told(&config(&twice, AUTO)).contains("give each its own name"));
     assert!(told(&config("3", AUTO)).contains("expected a name and a model"));
     let error = told(&common::config("PerClass(1)", "guides: 3, guidance: Conditional"));
     assert!(error.contains("expected a list of models"), "{error}");

@@ -205,7 +205,7 @@ mod tests {
         let path = folder.path().join("log.csv");
         let columns = ["loss", "scale_0", "learning_rate"].map(String::from);
         let mut log = Log::open(&path, &columns, 0).unwrap();
-        assert!(Table::read(&path).unwrap_err().to_string().contains("log.csv: has no row yet"));
+        assert!(Table::read(&path).unwrap_err().to_string().contains("log.csv has no row yet"));
         log.row(10, &[0.5, 0.25, 1.0]).unwrap();
         log.row(20, &[f64::NAN, 0.125, 1.0]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();

@@ -13,7 +13,7 @@ use faer::{MatMut, MatRef};
 
 use super::{Extent, share};
 use crate::{
-    math::fma,
+    fma::fma,
     product::multiply_alone,
     raw::{Kernel, Level, build},
 };

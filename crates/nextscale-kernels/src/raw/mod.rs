@@ -22,8 +22,8 @@ use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 
 use rayon::prelude::*;
 
-use crate::math::fma;
-use crate::route::Route;
+use crate::fma::fma;
+use crate::limit::Route;
 use crate::rows::PART;
 pub use rectangle::{Rectangle, build_rectangles};
 pub use sums::add_products;

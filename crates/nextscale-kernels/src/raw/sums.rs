@@ -70,7 +70,7 @@ fn in_register(mut pointer: *const f32) -> *const f32 {
     // SAFETY: there are no instructions.
     #[cfg(target_arch = "x86_64")]
     unsafe {
-        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, readonly, nostack, preserves_flags));
     }
     pointer
 }

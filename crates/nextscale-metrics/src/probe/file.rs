@@ -129,7 +129,7 @@ mod tests {
             origin.name.ends_with("probe.safetensors") && origin.sha256.len() == 64 && origin.images == 7
         );
         Probe { bias: vec![f32::NAN, 0.0], ..probe.clone() }.save(&path).unwrap();
-        assert!(Probe::read(&path).unwrap_err().to_string().contains("probe.safetensors: holds values"));
+        assert!(Probe::read(&path).unwrap_err().to_string().contains("probe.safetensors holds values"));
         Probe { weight: vec![0.0; 4], bias: vec![0.0], ..probe }.save(&path).unwrap();
         assert!(Probe::read(&path).is_err());
         let network = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/lite0/lite0-f16.safetensors");

@@ -180,7 +180,7 @@ mod tests {
         assert!(say(root.path()).contains("`cow` is not one of the classes: cat, dog, ship"));
         assert!(say(&root.path().join("cat")).contains("does not say what its images show"));
         put("3", "0.png");
-        assert!(say(root.path()).contains("3: has a label beyond the 3 classes, 0 to 2"));
+        assert!(say(root.path()).contains("3 has a label beyond the 3 classes, 0 to 2"));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         write(&|writer| add_array(writer, "arr_1", &[2], &[1_u8, 0]));
         assert_eq!(labels(&path).unwrap(), [1, 0]);
         write(&|_| {});
-        assert!(say(&path).contains("a.npz: has no labels"));
+        assert!(say(&path).contains("a.npz has no labels"));
         write(&|writer| add_array(writer, "arr_1", &[2], &[-1_i32, 0]));
         assert!(say(&path).contains("beyond the 3 classes"));
         write(&|writer| add_array(writer, "arr_1", &[1], &[0_i64]));
@@ -252,9 +252,9 @@ mod tests {
             ("Null", "have no class"),
             ("Prompts(file: \"x.txt\")", "texts in a file"),
             ("Labels([1])", "lists 1 images, and there are 3"),
-            ("Labels([0, 1, 3])", "config.ron: has a label beyond"),
+            ("Labels([0, 1, 3])", "config.ron has a label beyond"),
             ("Names([\"cow\", \"cat\", \"cat\"])", "`cow` is not one of the classes"),
-            ("Other", "config.ron: does not say what its images show"),
+            ("Other", "config.ron does not say what its images show"),
         ] {
             let error = with(condition).unwrap_err();
             assert!(error.contains(told), "{condition}: {error}");

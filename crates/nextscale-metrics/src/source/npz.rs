@@ -330,7 +330,7 @@ mod tests {
         assert_eq!((found.mean(), found.covariance()), (&[1.0, 2.0][..], &[2.0, 0.5, 0.5, 1.0][..]));
         assert!(moments(&path, "mu_s", "sigma_s").unwrap().is_none());
         let error = moments(&path, "mu", "sigma_s").unwrap_err().to_string();
-        assert!(error.contains("a.npz: has `mu` and no `sigma_s`"), "{error}");
+        assert!(error.contains("a.npz has `mu` and no `sigma_s`"), "{error}");
         let mut writer = file();
         crate::testing::add_array(&mut writer, "mu", &[2], &[1.0_f64, f64::NAN]);
         crate::testing::add_array(&mut writer, "sigma", &[2, 2], &[2.0_f64, 0.5, 0.5, 1.0]);

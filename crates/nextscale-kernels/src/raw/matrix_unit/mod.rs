@@ -21,7 +21,7 @@ use std::{
 pub use products::{Places, Ready, Shifted};
 
 use super::{Instructions, Level};
-use crate::{precision::Precision, route::Route};
+use crate::{limit::Route, precision::Precision};
 
 /// Rows and columns of a product's tile.
 pub const SIDE: usize = 16;
