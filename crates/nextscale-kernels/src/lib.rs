@@ -30,6 +30,7 @@ mod gated;
 mod group_norm;
 mod heads;
 mod layer_norm;
+mod limit;
 mod linear;
 mod math;
 pub mod nhwc;
@@ -51,7 +52,6 @@ mod unit_channels;
 
 #[cfg(test)]
 mod levels;
-mod limit;
 #[cfg(test)]
 mod testing;
 
