@@ -137,26 +137,34 @@ pub fn run_shard(
     };
     let folder = ShardFolder::open(&store.root().join(SHARDS), &record)?;
     let mut share = Share { made: 0, found: 0, elsewhere: 0 };
-    let chosen = match &ablation.tune {
-        None => None,
-        Some(tune) => {
-            let decider = Decider::of(tune, &all)?;
-            let rows = tune::rows(ablation, tune)?;
-            let candidates = rows.iter().flat_map(|row| &row.candidates);
-            let units = units(candidates, &tune.seeds, tune.samples, &maker);
-            let claim = (&folder, TUNED, worker);
-            fill(claim, &units, &[decider.judge], &mut maker, &mut share)?;
-            let missing = unmade(&units, &maker, &[decider.judge])?.len();
-            if missing > 0 {
-                return Err(Error::Waiting { missing, of: units.len() });
-            }
-            Some(tune::choose(rows, tune, &decider, &maker)?)
+    let chosen = chosen(ablation, &all, &mut maker, |units, judges, maker| {
+        fill((&folder, TUNED, worker), units, judges, maker, &mut share)?;
+        match unmade(units, maker, judges)?.len() {
+            0 => Ok(()),
+            missing => Err(Error::Waiting { missing, of: units.len() }),
         }
-    };
+    })?;
     let measured = measured(ablation, chosen.as_deref());
     let units = units(measured, &ablation.seeds, ablation.samples, &maker);
     fill((&folder, MEASURED, worker), &units, &all, &mut maker, &mut share)?;
     Ok(share)
+}
+
+/// The cells at their chosen settings, once `complete` has seen to it that all chunks are there that the choice is made
+/// from; `None` if nothing is tuned.
+fn chosen<'m>(
+    ablation: &Ablation,
+    judges: &[&dyn Judge],
+    maker: &mut Maker<'m>,
+    complete: impl FnOnce(&[Unit<'_>], &[&dyn Judge], &mut Maker<'m>) -> Result<()>,
+) -> Result<Option<Vec<(Cell, Chosen)>>> {
+    let Some(tune) = &ablation.tune else { return Ok(None) };
+    let decider = Decider::of(tune, judges)?;
+    let rows = tune::rows(ablation, tune)?;
+    let candidates = rows.iter().flat_map(|row| &row.candidates);
+    let units = units(candidates, &tune.seeds, tune.samples, maker);
+    complete(&units, &[decider.judge], maker)?;
+    tune::choose(rows, tune, &decider, maker).map(Some)
 }
 
 /// The cells that are measured: at their chosen settings, if there was a choice.
@@ -219,18 +227,10 @@ pub fn check_shards(
     let Options { device, stop, progress, .. } = options;
     let kind = kind(&device, Dtype::F32);
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
-    let maker = Maker::new(store, device, kind, ablation, stop, progress);
-    let chosen = match &ablation.tune {
-        None => None,
-        Some(tune) => {
-            let decider = Decider::of(tune, &all)?;
-            let rows = tune::rows(ablation, tune)?;
-            let candidates = rows.iter().flat_map(|row| &row.candidates);
-            let units = units(candidates, &tune.seeds, tune.samples, &maker);
-            check(&units, "tuning images", &maker, &[decider.judge])?;
-            Some(tune::choose(rows, tune, &decider, &maker)?)
-        }
-    };
+    let mut maker = Maker::new(store, device, kind, ablation, stop, progress);
+    let chosen = chosen(ablation, &all, &mut maker, |units, judges, maker| {
+        check(units, "tuning images", maker, judges)
+    })?;
     let units = units(measured(ablation, chosen.as_deref()), &ablation.seeds, ablation.samples, &maker);
     check(&units, "images", &maker, &all)
 }
