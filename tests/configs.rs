@@ -12,8 +12,10 @@ fn read(name: &str) -> Config {
 }
 
 #[test]
-fn configs_of_the_shipped_model_fit_it() {
-    for name in ["quickstart.ron", "template.ron", "guidance-rules.ron", "calibrate-cifar10.ron"] {
+fn configs_of_shipped_models_fit_them() {
+    for name in
+        ["quickstart.ron", "prompts.ron", "template.ron", "guidance-rules.ron", "calibrate-cifar10.ron"]
+    {
         read(name).prepare().unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }

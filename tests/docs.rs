@@ -93,7 +93,15 @@ fn every_page_is_listed() {
 /// models.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["", "docs", "docs/src", "models/cifar10", "models/cifar10-weak", "models/lite0"];
+    let folders = [
+        "",
+        "docs",
+        "docs/src",
+        "models/cifar10",
+        "models/cifar10-weak",
+        "models/cifar10-text",
+        "models/lite0",
+    ];
     let inside = |folder: &str| std::fs::read_dir(root.join(folder)).unwrap();
     let files = folders.into_iter().flat_map(inside).map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{Document, Node};
-use crate::families::Shipped;
 use crate::pipeline::{self, Config, Registry, RunOptions};
 use crate::pipeline::{TraceDtype, TraceField, TraceSpec};
 
@@ -19,6 +18,8 @@ use super::{Failure, config_file};
 
 /// The default config, compiled in so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
+/// The same for prompts without a config: the shipped model that takes prompts.
+const PROMPTS: &str = include_str!("../../configs/prompts.ron");
 
 /// Generate images: with no config, ten classes of the shipped model under four guidances
 #[derive(Debug, clap::Args)]
@@ -127,7 +128,7 @@ enum Condition<'a> {
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let place = args.shards.place()?;
     let (mut tree, name, folder) = match (&args.config, args.prompt.is_empty()) {
-        (None, false) => quickstart_of_prompts()?,
+        (None, false) => built_in("prompts", PROMPTS)?,
         (config, _) => read(config.as_deref())?,
     };
     args.overrides.apply(&mut tree)?;
@@ -167,32 +168,16 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The config of prompts given without one: the quickstart, on a shipped model that takes texts.
-fn quickstart_of_prompts() -> Result<(Node, String, PathBuf), Failure> {
-    #[derive(Serialize)]
-    #[serde(rename = "Model")]
-    enum Model<'a> {
-        Shipped(&'a str),
-    }
-    let Some(model) = Shipped::of_prompts() else {
-        return Err(Failure::Usage(miette::miette!(
-            help = "give a config whose model takes texts, as in configs/infinity-125m.ron",
-            "none of this program's shipped models takes prompts"
-        )));
-    };
-    let (mut tree, _, folder) = read(None)?;
-    let model = Node::from_serialize(&Model::Shipped(model.name)).map_err(Failure::usage)?;
-    tree.set_node("model", model).map_err(Failure::usage)?;
-    Ok((tree, "prompts".into(), folder))
+/// A config that is part of the program, as [`read`] returns it.
+fn built_in(name: &str, text: &str) -> Result<(Node, String, PathBuf), Failure> {
+    let tree = Document::parse(&format!("{name}.ron"), text).map_err(Failure::usage)?;
+    Ok((tree, name.into(), PathBuf::new()))
 }
 
 /// The config, its output's name, and the folder for relative paths in it.
 pub(super) fn read(path: Option<&Path>) -> Result<(Node, String, PathBuf), Failure> {
     match path {
-        None => {
-            let tree = Document::parse("quickstart.ron", QUICKSTART).map_err(Failure::usage)?;
-            Ok((tree, "quickstart".into(), PathBuf::new()))
-        }
+        None => built_in("quickstart", QUICKSTART),
         Some(path) => {
             let tree = config_file::read(path, ConfigKind::Run)?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -38,22 +38,14 @@ fn images_depend_on_the_seed_and_not_on_the_batch() {
 }
 
 #[test]
-fn prompts_without_a_config_are_drawn_by_the_shipped_model_that_takes_them() {
+fn prompts_without_a_config_are_drawn_by_the_shipped_text_model() {
     let place = Place::new();
     let ran = place.run(&["generate", "--prompt", "a red truck", "--prompt", "a blue ship"]);
-    match nextscale::families::Shipped::of_prompts() {
-        Some(model) => {
-            assert_eq!(ran.code, Some(0), "{ran:?}");
-            let config = std::fs::read_to_string(place.path("prompts/config.ron")).unwrap();
-            assert!(config.contains(&format!("Shipped(\"{}\")", model.name)), "{config}");
-            assert!(config.contains("a blue ship") && place.path("prompts/none/00001.png").exists());
-        }
-        None => {
-            assert_eq!(ran.code, Some(2), "{ran:?}");
-            assert!(ran.err.contains("none of this program's shipped models takes prompts"), "{}", ran.err);
-            assert!(place.files().is_empty());
-        }
-    }
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let config = std::fs::read_to_string(place.path("prompts/config.ron")).unwrap();
+    assert!(config.contains("Shipped(\"cifar10-text\")"), "{config}");
+    assert!(config.contains("a blue ship") && !config.contains("a white horse"), "{config}");
+    assert!(place.path("prompts/none/00001.png").exists() && !place.path("prompts/none/00002.png").exists());
     // A config's own model is kept.
     place.config("run.ron", FOUR);
     let ran = place.run(&["generate", "run.ron", "--prompt", "a red truck"]);

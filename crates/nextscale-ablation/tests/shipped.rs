@@ -7,6 +7,17 @@ use nextscale_ablation::{Ablation, Result};
 use nextscale_config::Document;
 use nextscale_pipeline::Registry;
 
+/// Those of one question each, on one shipped model.
+const ABLATIONS: [&str; 7] = [
+    "ablate-priors",
+    "ablate-priors-text",
+    "compose-cfg-ssg",
+    "compose-cfg-ssg-text",
+    "beta-schedules",
+    "temperature-fair",
+    "guidance-scale",
+];
+
 fn read(name: &str, quick: bool) -> Result<Ablation> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs"));
     let mut node = Document::read(&folder.join(format!("{name}.ron")))?;
@@ -17,8 +28,8 @@ fn read(name: &str, quick: bool) -> Result<Ablation> {
 }
 
 #[test]
-fn every_one_fits_the_shipped_model_and_its_measures_can_be_taken() {
-    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair", "guidance-scale"] {
+fn every_one_fits_its_shipped_model_and_its_measures_can_be_taken() {
+    for name in ABLATIONS {
         for quick in [false, true] {
             let ablation = read(name, quick).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(
@@ -82,7 +93,7 @@ fn cells_choose_by_a_distance_of_images_on_seeds_of_their_own() {
 
 #[test]
 fn quick_makes_less() {
-    for name in ["ablate-priors", "compose-cfg-ssg", "beta-schedules", "temperature-fair", "guidance-scale"] {
+    for name in ABLATIONS {
         let images = |quick| {
             let ablation = read(name, quick).unwrap();
             let points = |ablation: &Ablation| {

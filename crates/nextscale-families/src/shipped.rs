@@ -9,7 +9,9 @@ use nextscale_config::settings::{Description, Fallback, Reader, Setting, Setting
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::{EmbeddedFile, ModelFamily, ModelSource, OpenModel, Result, Retold, VarFamily, fingerprint};
+use crate::{
+    EmbeddedFile, InfinityFamily, ModelFamily, ModelSource, OpenModel, Result, Retold, VarFamily, fingerprint,
+};
 
 /// A model whose weights are compiled into the program.
 #[derive(Clone, Copy)]
@@ -55,6 +57,18 @@ pub const SHIPPED: &[Shipped] = &[
             "backbone" => "cifar10-weak/backbone.safetensors"
         ),
     },
+    Shipped {
+        name: "cifar10-text",
+        about: "32×32 photos from short English prompts, bits at scales 1 2 3 4 6 8; a small Infinity model, see models/cifar10-text",
+        family: &InfinityFamily,
+        class_names: &[],
+        files: embedded!(
+            "tokenizer" => "cifar10-text/tokenizer.safetensors",
+            "backbone" => "cifar10-text/backbone.safetensors",
+            "text" => "cifar10-text/text.safetensors",
+            "vocabulary" => "cifar10-text/tokenizer.json"
+        ),
+    },
 ];
 
 const CIFAR10_CLASSES: [&str; 10] =
@@ -64,16 +78,6 @@ impl Shipped {
     /// The model of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         SHIPPED.iter().find(|model| model.name == name)
-    }
-
-    /// The first one that takes prompts.
-    pub fn of_prompts() -> Option<&'static Self> {
-        SHIPPED.iter().find(|model| model.takes_prompts())
-    }
-
-    /// Whether it takes prompts, which it does if its files have a text encoder.
-    fn takes_prompts(&self) -> bool {
-        self.files.iter().any(|file| file.name == "text")
     }
 
     /// The fingerprint of its weights, hashed once per process: an ablation opens a model for each
