@@ -64,8 +64,8 @@ impl Checked {
     /// Compares a measured number with a published one.
     ///
     /// The true value of this program lies in the interval, with 95 % confidence. If all of that is within the
-    /// tolerance, the number is reproduced; if none of it is, it is not; otherwise more images must decide. A measure
-    /// that depends on the number of images is compared only over as many as were published.
+    /// tolerance, the number is reproduced; if none of it is, it is not; otherwise more images must decide. A
+    /// measure that depends on the number of images is compared only over as many as were published.
     pub fn new(expected: Expected, measured: Measured) -> Self {
         let distance = (measured.value - expected.value).abs();
         let verdict = if measured.images != expected.images && !measured.unbiased {
