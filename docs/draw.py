@@ -331,7 +331,7 @@ def take_spectra(report):
 
 # Cell, words, colour on white, colour on black, dashes.
 LINES = [
-    ("none", "CFG alone", "#59636e", "#9198a1", ""),
+    ("cfg", "CFG only", "#59636e", "#9198a1", ""),
     ("bilinear", "SSG, bilinear", "#0969da", "#58a6ff", ""),
     ("dse amplitude", "SSG, DSE Amplitude", "#bc4c00", "#f0883e", ""),
     ("dse verbatim", "SSG, DSE Verbatim", "#8250df", "#be8fff", ""),
@@ -397,7 +397,7 @@ def editing(given, folder):
     )
     for column, row in enumerate(rows):
         drawing.text(left + column * step + half, tops[0] - 12, row["shows"], "middle")
-    for top, (name, lines) in zip(tops, [("cfg", ["CFG"]), ("cfg-ssg", ["SSG", "over", "CFG"])]):
+    for top, (name, lines) in zip(tops, [("cfg", ["CFG"]), ("ssg-over-cfg", ["SSG", "over", "CFG"])]):
         for line, words in enumerate(lines):
             drawing.text(left - 10, top + half + 5 + 20 * (line - (len(lines) - 1) / 2), words, "end")
         for column, row in enumerate(rows):

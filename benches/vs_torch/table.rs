@@ -75,7 +75,7 @@ fn pairs(cfg: &[Seconds], other: &[Seconds], of: fn(&Seconds, &Seconds) -> f64) 
 
 const ROWS: [(&str, Unit, Values); 15] = [
     ("CFG: whole call", Unit::Seconds, |m| seconds(&m.cfg, |s| s.total)),
-    ("— transformer", Unit::Seconds, |m| seconds(&m.cfg, |s| s.transformer)),
+    ("— backbone", Unit::Seconds, |m| seconds(&m.cfg, |s| s.transformer)),
     ("— guidance", Unit::Seconds, |m| seconds(&m.cfg, |s| s.guidance)),
     ("— sampling", Unit::Seconds, |m| seconds(&m.cfg, |s| s.sampling)),
     ("— guidance and sampling", Unit::Seconds, |m| seconds(&m.cfg, |s| s.guidance + s.sampling)),
@@ -88,7 +88,7 @@ const ROWS: [(&str, Unit, Values); 15] = [
     ("— added by SSG, of the whole", Unit::Percent, |m| {
         pairs(&m.cfg, &m.cfg_ssg, |cfg, ssg| (ssg.guidance - cfg.guidance) / ssg.total)
     }),
-    ("SSG alone: transformer", Unit::Seconds, |m| seconds(&m.ssg, |s| s.transformer)),
+    ("SSG without CFG: backbone", Unit::Seconds, |m| seconds(&m.ssg, |s| s.transformer)),
     ("— the same, of CFG's", Unit::Percent, |m| {
         pairs(&m.cfg, &m.ssg, |cfg, ssg| ssg.transformer / cfg.transformer)
     }),

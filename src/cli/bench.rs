@@ -27,7 +27,7 @@ const OF_TEXTS: (&str, &str) = ("infinity-125m.ron", include_str!("../../configs
 /// report is written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run's config [default: the shipped model under the four guidances of the quick start]
+    /// A run's config [default: the shipped model under the four rules of the quick start]
     config: Option<PathBuf>,
     /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), by the number, or of
     /// Infinity, as in infinity-125m or "infinity-2b, 0.25M, 4:3", or of HART, as in "hart-0.7b, 512 pixels", in

@@ -21,7 +21,7 @@ const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
 /// The same for prompts without a config: the shipped model that takes prompts.
 const PROMPTS: &str = include_str!("../../configs/prompts.ron");
 
-/// Generate images: with no config, ten classes of the shipped model under four guidances
+/// Generate images: with no config, ten classes of the shipped model under four guidance rules
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The run's config, a RON file; `nextscale init` writes one to start from
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// A text to draw, instead of the config's condition; can be repeated; without a config, the shipped
-    /// model that takes texts draws it under four guidances
+    /// model that takes texts draws it under four guidance rules
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
     /// Write every scale's logits, priors, tokens and canvases to a safetensors file

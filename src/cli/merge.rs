@@ -15,7 +15,7 @@ use super::{Failure, ablate, data, evaluate, reconstruct};
 
 /// Put together what `--shard` or a launcher's workers made
 ///
-/// The result has the bytes that one process without shards writes: images, tables, .npz files, traces and
+/// The result is byte for byte what one process without shards writes: images, tables, .npz files, traces and
 /// statistics. Images that are missing, or there twice, are named, and nothing is changed then.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -14,11 +14,11 @@ use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::{Failure, config_file, say};
 
-/// Run a published protocol again, and say whether its numbers come out
+/// Run a published protocol again, and say whether its numbers are reproduced
 ///
 /// A card states model, rule, sampler, number of images and measures, and the published numbers with their
-/// tolerances; configs/validate has cards. The exit code is 0 if every number comes out, and 1 if one does not
-/// or the images cannot decide. Repeat the command to resume an interrupted one; images are made once.
+/// tolerances; configs/validate has cards. The exit code is 0 if every number is reproduced, and 1 if one is
+/// not or the images cannot decide. Repeat the command to resume an interrupted one; images are made once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The card, a RON file
@@ -43,7 +43,7 @@ pub struct Args {
     pub(super) device: DeviceArgs,
 }
 
-/// Makes what is missing, measures, and prints what came out.
+/// Makes what is missing, measures, and prints the outcome.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
     if let Some(file) = &args.json {
         check_place(file)?;

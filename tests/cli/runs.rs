@@ -102,11 +102,11 @@ fn a_new_config_can_be_run_as_it_is() {
 }
 
 #[test]
-fn without_arguments_the_shipped_model_draws_under_four_guidances() {
+fn without_arguments_the_shipped_model_draws_under_four_guidance_rules() {
     let place = Place::new();
     let ran = place.run(&["generate"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    for folder in ["none", "cfg", "ssg", "cfg-ssg"] {
+    for folder in ["none", "cfg", "ssg", "ssg-over-cfg"] {
         let images = std::fs::read_dir(place.path("quickstart").join(folder)).unwrap().count();
         assert_eq!(images, 10, "{folder}");
     }

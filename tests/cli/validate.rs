@@ -1,4 +1,4 @@
-//! Cards of the shipped models come out, and wrong ones are refused before anything is made.
+//! Cards of the shipped models are reproduced, and wrong ones are refused before anything is made.
 
 use std::path::Path;
 

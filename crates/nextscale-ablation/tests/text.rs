@@ -94,7 +94,7 @@ fn the_ablation_of_priors_runs_on_bits_and_prompts() {
 
     // The texts of a cell with its own negative prompt are encoded too.
     tree.assign(
-        "variants=[(name: \"none\"), (name: \"away\", set: {\"condition\": \
+        "variants=[(name: \"cfg\"), (name: \"away\", set: {\"condition\": \
                  Prompts(texts: [\"a red car\", \"a ship\"], negative: [\"a blue car\", \"a bird\"])})]",
     )
     .unwrap();

@@ -53,7 +53,8 @@ impl Strength {
         ("Cosine(from: a, to: b)", "b + (a - b)·(1 + cos πx)/2"),
         (
             "LinearUntil(from: a, to: b, scale: n)",
-            "a + (b - a)·k/min(K-1, n), which goes on beyond scale n: from 0 until scale 9 it is FlexVAR's ramp",
+            "a + (b - a)·k/min(K-1, n); it keeps rising or falling beyond scale n. `LinearUntil(from: 0, to: t, \
+             scale: 9)` is FlexVAR's ramp",
         ),
         ("List([..])", "one number per scale"),
         ("During(first, last, s)", "s at scales first to last, both included, counted from 0; off elsewhere"),

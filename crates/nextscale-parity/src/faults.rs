@@ -130,7 +130,7 @@ const WITHOUT: [&str; 8] = [
     "priors, DSE against its definition",
     "tokenizer, bicubic and area resampling",
     "guidance, CFG on recorded logits",
-    "sampler, classes that top-k and top-p keep",
+    "sampler, values that top-k and top-p keep",
     "sampler, draws with given noise",
     "sampler, weights of more_smooth",
 ];

@@ -160,7 +160,7 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
         draws.join(&drawn);
     }
     Ok(vec![
-        setting.line("sampler, classes that top-k and top-p keep", filters(setting)?),
+        setting.line("sampler, values that top-k and top-p keep", filters(setting)?),
         setting.line("sampler, draws with given noise", draws),
         setting.line("sampler, weights of more_smooth", weights),
     ])

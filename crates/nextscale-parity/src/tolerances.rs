@@ -38,7 +38,7 @@ const BOUNDS: [(&str, [f64; 3]); 27] = [
     ("backbone, teacher-forced logits, shared AdaLN", [1e-5, 5e-3, 3e-2]),
     ("backbone, logits with the KV cache, shared AdaLN", [1e-5, 9e-3, 4e-2]),
     ("guidance, CFG on recorded logits", [2e-6, 2e-6, 2e-6]),
-    ("sampler, classes that top-k and top-p keep", [0.0, 0.0, 0.0]),
+    ("sampler, values that top-k and top-p keep", [0.0, 0.0, 0.0]),
     ("sampler, draws with given noise", [0.0, 0.0, 0.0]),
     ("sampler, weights of more_smooth", [1e-4, 1e-4, 1e-4]),
     ("generation, AdaLN per block", [2e-5, 6e-3, 5.5e-2]),

@@ -8,8 +8,8 @@ use crate::{Operator, Prior, Term, check_grids, dct, matrix};
 /// Discrete spatial enhancement: interpolation with the coarse spectrum in the low band.
 ///
 /// From h×w to H×W, channel by channel: u = interpolate(x) to H×W, û and x̂ the orthonormal DCT-II of u and
-/// x; the low band û[0..h, 0..w] becomes s·x̂, and the inverse DCT of the result is the prior (SSG's DSE,
-/// with the choices that the paper leaves open as settings).
+/// x; the low band û[0..h, 0..w] becomes s·x̂, and the inverse DCT of the result is the prior (SSG's DSE;
+/// what summaries of its paper leave open is a setting).
 #[derive(Debug, Clone, PartialEq, Settings)]
 pub struct Dse {
     /// `Nearest`, `Bilinear` or `Bicubic`: what fills the high band.

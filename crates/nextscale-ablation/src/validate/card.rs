@@ -47,7 +47,7 @@ pub const FIELDS: [(&str, &str, &str); 10] = [
     (
         "expect",
         "required",
-        "the published numbers: `[(measure: \"FID\", images: 50000, value: 3.55, tolerance: 0.15)]`, each with an \
+        "the published numbers: `[(measure: \"FID\", images: 50000, value: 3.55, tolerance: 0.2)]`, each with an \
          optional `note`",
     ),
     ("open", "`[]`", "what the source does not say, and what stands here instead"),
@@ -207,7 +207,7 @@ impl Weights {
 /// The published numbers, checked.
 fn expected(node: &Node) -> Result<Vec<Expected>> {
     let Value::List(items) = &node.value else {
-        let help = "write [(measure: \"FID\", images: 50000, value: 3.55, tolerance: 0.15)]";
+        let help = "write [(measure: \"FID\", images: 50000, value: 3.55, tolerance: 0.2)]";
         return Err(node.error("expected a list of numbers").with_help(help).into());
     };
     if items.is_empty() {

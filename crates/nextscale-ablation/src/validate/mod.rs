@@ -1,4 +1,4 @@
-//! Published numbers, measured again: a card says what was run and what came out, and here it is run once more.
+//! Published numbers, measured again: a card says what was run and what was measured, and here it is run once more.
 //!
 //! A card is an ablation of one cell on one seed. Images, rows and the way to resume are those of every ablation, so
 //! that `nextscale report`, `export` and `evaluate` read what a validation leaves.

@@ -1,4 +1,4 @@
-//! Whether a published number came out, and how sure that is.
+//! Whether a published number is reproduced, and how sure that is.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Measured {
     pub unbiased: bool,
 }
 
-/// Whether a number came out.
+/// Whether a number is reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Verdict {
     /// The whole interval is within the tolerance.
@@ -64,8 +64,8 @@ impl Checked {
     /// Compares a measured number with a published one.
     ///
     /// The true value of this program lies in the interval, with 95 % confidence. If all of that is within the
-    /// tolerance, the number came out; if none of it is, it did not; otherwise more images must decide. A measure
-    /// that depends on the number of images is compared only over as many as were published.
+    /// tolerance, the number is reproduced; if none of it is, it is not; otherwise more images must decide. A
+    /// measure that depends on the number of images is compared only over as many as were published.
     pub fn new(expected: Expected, measured: Measured) -> Self {
         let distance = (measured.value - expected.value).abs();
         let verdict = if measured.images != expected.images && !measured.unbiased {

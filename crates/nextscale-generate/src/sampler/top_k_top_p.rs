@@ -30,7 +30,8 @@ pub struct TopKTopP {
     /// Draw a soft mix of codes instead of one: smoother images, and worse scores.
     #[setting(default = false)]
     pub more_smooth: bool,
-    /// How many of the last scales mix as the one before them, for `more_smooth`; by default none.
+    /// How many of the last scales are mixed as softly as the scale before them, for `more_smooth`; by default
+    /// none.
     pub smooth_held: Option<usize>,
 }
 

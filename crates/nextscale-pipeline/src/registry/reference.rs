@@ -98,8 +98,8 @@ pub fn markdown(registry: &Registry) -> String {
         "\nPublished models, which are downloaded once ([Models by name](models-by-name.md)):\n\n{}",
         published.collect::<String>()
     );
-    page += "\nWherever a file of a model stands, its address in a repository may stand: `\"hf://owner/name/file\"`, or \
-             `\"hf://owner/name@revision/file\"`.\n";
+    page += "\nWherever a config names a model's file you can give its address in a repository instead: \
+             `\"hf://owner/name/file\"`, or `\"hf://owner/name@revision/file\"`.\n";
     page += "\n## Conditions\n\n";
     list(&mut page, &Conditions::FORMS);
     page += "\n## Edits\n\nRows and columns are fractions of the image, from 0 to 1.\n\n";
