@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// A text to draw, instead of the config's condition; can be repeated; without a config, the shipped
-    /// model that takes texts draws it under four guidance rules
+    /// text model draws it under four guidance rules
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
     /// Write every scale's logits, priors, tokens and canvases to a safetensors file
