@@ -6,6 +6,8 @@
 use std::cell::Cell;
 
 use super::{Then, WIDTH, panels};
+#[cfg(target_arch = "x86_64")]
+use crate::raw::matrix_unit::MatrixUnit;
 use crate::{
     elementwise::gelu_of,
     raw::{Level, Rectangle, Vector, VectorKernel, add_products, build_rectangles},
@@ -14,6 +16,26 @@ use crate::{
 
 /// Rows handled together: a multiple of the tallest tile, whose inputs stay in a core's own cache.
 const ROWS: usize = 504;
+
+/// What multiplies.
+#[derive(Clone, Copy)]
+pub enum Factors {
+    /// Vectors of f32 numbers.
+    Numbers(Level),
+    /// Vectors of pairs of bfloat16 numbers, of which every "number" of x and of the weight is one.
+    #[cfg(target_arch = "x86_64")]
+    Pairs(MatrixUnit),
+}
+
+impl Factors {
+    fn run(self, panels: Panels<'_>) {
+        match self {
+            Self::Numbers(level) => level.run_vectors(panels),
+            #[cfg(target_arch = "x86_64")]
+            Self::Pairs(unit) => unit.run_pairs(panels),
+        }
+    }
+}
 
 /// Panels `[panels, inner, WIDTH]`.
 #[derive(Clone, Copy)]
@@ -60,7 +82,7 @@ thread_local! {
 /// `then(x · weight + bias)` for x `[rows, inner]`, panels `[panels, inner, WIDTH]` and bias `[outputs]`, to
 /// `[rows, outputs]`.
 pub fn apply(
-    level: Level,
+    factors: Factors,
     x: &[f32],
     inner: usize,
     weight: Weight<'_>,
@@ -76,7 +98,7 @@ pub fn apply(
         if let Weight::Halves(_) = weight {
             room.resize(room.len().max(inner * WIDTH), 0.0);
         }
-        level.run_vectors(Panels {
+        factors.run(Panels {
             room: &mut room,
             x: &x[row * inner..][..out.rows() * inner],
             inner,
@@ -184,7 +206,7 @@ impl Panels<'_> {
         for line in &mut tile {
             if self.then == Then::Gelu {
                 for j in 0..VECTORS {
-                    gelu_of(V::load(line, j * V::LANES)).store(&mut line[j * V::LANES..]);
+                    gelu_of(V::Plain::load(line, j * V::LANES)).store(&mut line[j * V::LANES..]);
                 }
             }
             match columns - offset >= width {

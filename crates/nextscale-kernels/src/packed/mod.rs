@@ -9,6 +9,8 @@
 #[cfg(target_arch = "x86_64")]
 mod by_unit;
 mod by_vectors;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use burn::{
     backend::flex::FlexTensor,
     tensor::{Tensor, activation::gelu_approximate},
 };
+use by_vectors::{Factors, Weight};
 use rayon::prelude::*;
 
 use crate::{
@@ -123,9 +126,12 @@ pub struct Rounded {
 /// How its numbers lie in memory.
 #[derive(Clone, Debug)]
 enum Kept {
-    /// As products of bfloat16 numbers read them.
+    /// As tiles of bfloat16 numbers read them.
     #[cfg(target_arch = "x86_64")]
     Lines(Arc<Vec<Line>>),
+    /// As vectors of pairs of bfloat16 numbers read them, see [`pairs`].
+    #[cfg(target_arch = "x86_64")]
+    Pairs(Arc<Vec<f32>>),
     /// In panels `[panels, inner, WIDTH]`, to be widened on the way into products of f32 numbers.
     Halves(Arc<Vec<u16>>),
 }
@@ -142,6 +148,9 @@ impl Rounded {
             if !unit.outruns_vectors() {
                 return Some(Self::in_halves(weight, inner));
             }
+            if !unit.has_tiles() {
+                return Some(Self::in_pairs(weight, inner));
+            }
             let kept = Kept::Lines(Arc::new(by_unit::pack_rounded(unit, &pack(weight, inner), inner)));
             return Some(Self { inner, outputs: weight.len() / inner, kept });
         }
@@ -156,6 +165,13 @@ impl Rounded {
         Self { inner, outputs: weight.len() / inner, kept: Kept::Halves(Arc::new(halves)) }
     }
 
+    /// The same for vectors of pairs.
+    #[cfg(target_arch = "x86_64")]
+    fn in_pairs(weight: &[f32], inner: usize) -> Self {
+        let kept = Kept::Pairs(Arc::new(pairs::of_panels(&pack(weight, inner), inner)));
+        Self { inner, outputs: weight.len() / inner, kept }
+    }
+
     /// `[outputs, inner]`.
     pub fn shape(&self) -> [usize; 2] {
         [self.outputs, self.inner]
@@ -168,6 +184,8 @@ impl Rounded {
             Kept::Lines(lines) => (0..self.outputs * self.inner)
                 .map(|i| by_unit::rounded(lines, self.inner, i % self.inner, i / self.inner))
                 .collect(),
+            #[cfg(target_arch = "x86_64")]
+            Kept::Pairs(pairs) => unpack(&pairs::numbers(pairs, self.inner), self.inner, self.outputs),
             Kept::Halves(halves) => {
                 let wide: Vec<f32> = halves.iter().map(|&x| f32::from_bits(u32::from(x) << 16)).collect();
                 unpack(&wide, self.inner, self.outputs)
@@ -195,14 +213,19 @@ impl Rounded {
         })
     }
 
+    /// What multiplies weights that were made for a unit.
+    #[cfg(target_arch = "x86_64")]
+    fn unit() -> MatrixUnit {
+        MatrixUnit::detected(Precision::Rounded)
+            .expect("a rounded weight is made so only where there is a unit")
+    }
+
     fn right(&self) -> Right<'_> {
         match &self.kept {
             #[cfg(target_arch = "x86_64")]
-            Kept::Lines(lines) => {
-                let unit = MatrixUnit::detected(Precision::Rounded)
-                    .expect("a rounded weight is made so only where there is a unit");
-                Right::Unit(unit, by_unit::Columns::Rounded(lines))
-            }
+            Kept::Lines(lines) => Right::Unit(Self::unit(), by_unit::Columns::Rounded(lines)),
+            #[cfg(target_arch = "x86_64")]
+            Kept::Pairs(pairs) => Right::Pairs(Self::unit(), pairs),
             Kept::Halves(halves) => Right::Halves(Level::detected(), halves),
         }
     }
@@ -225,6 +248,9 @@ enum Right<'a> {
     Vectors(Level, &'a [f32]),
     /// A rounded weight in panels; inputs are rounded too, as on any unit.
     Halves(Level, &'a [u16]),
+    /// A rounded weight in panels of pairs.
+    #[cfg(target_arch = "x86_64")]
+    Pairs(MatrixUnit, &'a [f32]),
     #[cfg(target_arch = "x86_64")]
     Unit(MatrixUnit, by_unit::Columns<'a>),
 }
@@ -251,8 +277,8 @@ impl Layer<'_> {
     fn apply(&self, right: Right<'_>, x: &[f32]) -> Vec<f32> {
         match right {
             Right::Vectors(level, weight) => {
-                let weight = by_vectors::Weight::Numbers(weight);
-                by_vectors::apply(level, x, self.inner, weight, self.bias, self.then)
+                let (factors, weight) = (Factors::Numbers(level), Weight::Numbers(weight));
+                by_vectors::apply(factors, x, self.inner, weight, self.bias, self.then)
             }
             Right::Halves(level, halves) => {
                 let rounded = zip_map(
@@ -261,8 +287,14 @@ impl Layer<'_> {
                     #[inline(always)]
                     |[x]| f32::from_bits(narrowed(x) << 16),
                 );
-                let weight = by_vectors::Weight::Halves(halves);
-                by_vectors::apply(level, &rounded, self.inner, weight, self.bias, self.then)
+                let (factors, weight) = (Factors::Numbers(level), Weight::Halves(halves));
+                by_vectors::apply(factors, &rounded, self.inner, weight, self.bias, self.then)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Right::Pairs(unit, weight) => {
+                let rounded = pairs::of_rows(x, self.inner);
+                let (factors, weight) = (Factors::Pairs(unit), Weight::Numbers(weight));
+                by_vectors::apply(factors, &rounded, pairs::count(self.inner), weight, self.bias, self.then)
             }
             #[cfg(target_arch = "x86_64")]
             Right::Unit(unit, columns) => by_unit::apply(unit, x, self.inner, columns, self.bias, self.then),
@@ -296,7 +328,18 @@ mod tests {
 
     /// A rounded weight of every kind that this processor can use.
     fn every_rounded(weight: &[f32], inner: usize) -> Vec<Rounded> {
-        Rounded::new(weight, inner).into_iter().chain([Rounded::in_halves(weight, inner)]).collect()
+        let mut all = vec![Rounded::in_halves(weight, inner)];
+        #[cfg(target_arch = "x86_64")]
+        match MatrixUnit::detected(Precision::Rounded) {
+            Some(unit) => {
+                all.push(Rounded::in_pairs(weight, inner));
+                let lines = by_unit::pack_rounded(unit, &pack(weight, inner), inner);
+                let kept = Kept::Lines(Arc::new(lines));
+                all.push(Rounded { inner, outputs: weight.len() / inner, kept });
+            }
+            None => skip("bf16"),
+        }
+        all
     }
 
     /// Half of the last of eight bits, ties to even.

@@ -22,7 +22,7 @@ pub use sums::add_products;
 use vector::Lanes;
 pub use vector::Vector;
 #[cfg(target_arch = "x86_64")]
-use vector::Zmm;
+use vector::{Pairs, Zmm};
 
 /// Work on plain slices, compiled once for each instruction set.
 ///

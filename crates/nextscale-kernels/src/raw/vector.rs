@@ -2,11 +2,12 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, _CMP_LT_OQ, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd,
-    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
-    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m512, __m512bh, _CMP_LT_OQ, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castpd_ps,
+    _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps,
+    _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mul_ps,
+    _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_slli_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 
 use crate::fma::fma;
@@ -17,6 +18,8 @@ pub trait Vector: Copy {
     const LANES: usize;
     /// Whether there are 32 such registers rather than 16.
     const MANY: bool;
+    /// The same registers with `a·b` of single numbers in [`add_product`](Self::add_product).
+    type Plain: Vector;
     fn splat(value: f32) -> Self;
     /// The numbers of the slice from index `at` on, which are enough.
     fn load(from: &[f32], at: usize) -> Self;
@@ -58,6 +61,7 @@ pub(super) struct Lanes<const FMA: bool>([f32; 8]);
 impl<const FMA: bool> Vector for Lanes<FMA> {
     const LANES: usize = 8;
     const MANY: bool = false;
+    type Plain = Self;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -163,6 +167,7 @@ pub(super) struct Zmm(__m512);
 impl Vector for Zmm {
     const LANES: usize = 16;
     const MANY: bool = true;
+    type Plain = Self;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -284,5 +289,89 @@ impl Vector for Zmm {
                 }
             }
         }
+    }
+}
+
+/// An AVX-512 register whose [`add_product`](Vector::add_product) takes, in the place of each f32 number of its
+/// factors, two bfloat16 numbers, and adds both products of a pair. Not visible outside `raw`, and used only by
+/// `MatrixUnit::run_pairs`, on processors that multiply such numbers (AVX512-BF16).
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct Pairs(Zmm);
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for Pairs {
+    const LANES: usize = 16;
+    const MANY: bool = true;
+    type Plain = Zmm;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Pairs(Zmm::splat(value))
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32], at: usize) -> Self {
+        Pairs(Zmm::load(from, at))
+    }
+
+    #[inline(always)]
+    unsafe fn load_at(from: *const f32) -> Self {
+        // SAFETY: as the caller says.
+        Pairs(unsafe { Zmm::load_at(from) })
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        self.0.store(to);
+    }
+
+    #[inline(always)]
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: the processor has AVX512-BF16: see the type. Both kinds of vectors are 64 bytes of any content.
+        unsafe {
+            let numbers = |pairs: Self| std::mem::transmute::<__m512, __m512bh>(pairs.0.0);
+            Pairs(Zmm(_mm512_dpbf16_ps(self.0.0, numbers(a), numbers(b))))
+        }
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Pairs(self.0.plus(other.0))
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Pairs(self.0.minus(other.0))
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        Pairs(self.0.times(other.0))
+    }
+
+    #[inline(always)]
+    fn over(self, other: Self) -> Self {
+        Pairs(self.0.over(other.0))
+    }
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        Pairs(self.0.magnitude())
+    }
+
+    #[inline(always)]
+    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
+        Pairs(self.0.where_less(bound.0, yes.0, no.0))
+    }
+
+    #[inline(always)]
+    fn into_exponent(self, add: i32) -> Self {
+        Pairs(self.0.into_exponent(add))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        self.0.sum()
     }
 }

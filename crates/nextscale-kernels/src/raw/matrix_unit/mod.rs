@@ -20,7 +20,7 @@ use std::{
 
 pub use products::{Places, Ready, Shifted};
 
-use super::{Instructions, Level};
+use super::{Instructions, Level, Pairs, VectorKernel};
 use crate::{limit::Route, precision::Precision};
 
 /// Rows and columns of a product's tile.
@@ -124,12 +124,25 @@ impl MatrixUnit {
         self.has_tiles() || *AMD
     }
 
+    /// Runs the kernel on vectors whose factors are pairs of bfloat16 numbers: in the bits of an f32 number, the
+    /// first of a pair in the lower half.
+    pub fn run_pairs<K: VectorKernel>(self, kernel: K) -> K::Output {
+        // SAFETY: a `MatrixUnit` is made only where the processor was found to have such vectors, and AVX-512.
+        unsafe { run_pairs(kernel) }
+    }
+
     /// Runs `work` with the unit set up on this thread. `work` must neither call this again nor wait for
     /// other tasks, which might.
     pub fn with<R>(self, work: impl FnOnce(&Ready) -> R) -> R {
         let ready = Ready::new(self);
         work(&ready)
     }
+}
+
+/// Runs the kernel on vectors of pairs of bfloat16 numbers.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
+fn run_pairs<K: VectorKernel>(kernel: K) -> K::Output {
+    kernel.run::<Pairs>()
 }
 
 /// Whether the processor has tiles that the system permits, and vectors of bfloat16 numbers.
