@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::ablation::store::CellImages;
 use crate::config::{Document, Node, Value};
-use crate::files::words_of_left_out;
+use crate::files::{LeftOut, words_of_left_out};
 use crate::metrics::source::{ImageList, ImageSource};
 use crate::metrics::{ImageBatch, Input, Result as MetricsResult};
 use crate::train::data::{Dataset, Images, Source};
@@ -45,8 +45,17 @@ enum Split {
 }
 
 impl Data {
-    /// Opens what an argument refers to; `side` resizes images to squares of this many pixels.
+    /// Opens what an argument refers to; `side` resizes images to squares of this many pixels. What lies beside a
+    /// data set's images is said.
     pub fn open(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
+        let data = Self::opened(text, side)?;
+        if let Self::Set(set) = &data {
+            tell(text, &set.train.left_out);
+        }
+        Ok(data)
+    }
+
+    fn opened(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
         if text.exists() {
             return Self::at(text, side);
         }
@@ -156,8 +165,12 @@ impl Data {
 
 /// Prints what was left out beside the images of a set, for commands whose output has no place for it.
 pub fn tell_left_out(source: &ImageSource) {
-    if let Some(words) = words_of_left_out(source.left_out()) {
-        let _ = writeln!(std::io::stderr(), "{}: {words}", source.path().display());
+    tell(source.path(), source.left_out());
+}
+
+fn tell(path: &Path, left_out: &LeftOut) {
+    if let Some(words) = words_of_left_out(left_out) {
+        let _ = writeln!(std::io::stderr(), "{}: {words}", path.display());
     }
 }
 
@@ -222,5 +235,13 @@ impl ImageList for Part {
 
     fn classes(&self) -> Option<Vec<String>> {
         self.images.labels.iter().map(|&label| self.classes.get(usize::from(label)).cloned()).collect()
+    }
+
+    fn left_out(&self) -> LeftOut {
+        self.images.left_out.clone()
+    }
+
+    fn jpegs(&self) -> u64 {
+        self.images.jpegs
     }
 }

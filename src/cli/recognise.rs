@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use super::Failure;
 use crate::ablation::store::CellImages;
 use crate::config::{Document, Node};
-use crate::files::{FileKind, has_image_name};
+use crate::files::{FileKind, has_image_name, words_of_left_out};
 use crate::metrics::source::ImageList;
 use crate::metrics::{Inception, Lite0, Probe, Statistics};
 use crate::pipeline::{Registry, calibration};
@@ -186,13 +186,7 @@ pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match kind {
         FileKind::Npz => Ok(match crate::metrics::source::ImageSource::open(path) {
-            Ok(source) => {
-                let [height, width] = source.size();
-                format!(
-                    "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them",
-                    source.count()
-                )
-            }
+            Ok(source) => of_images(&source),
             Err(error) => match crate::metrics::Input::open(path, None) {
                 Ok(crate::metrics::Input::File(_)) => {
                     "Arrays without images; with `mu` and `sigma` `nextscale evaluate` takes it as --reference, on Inception's \
@@ -263,12 +257,19 @@ pub fn folder(path: &Path) -> Result<String, String> {
             shown.to_string()
         ));
     }
-    let source = crate::metrics::source::ImageSource::open(path).map_err(|error| error.to_string())?;
+    crate::metrics::source::ImageSource::open(path)
+        .map(|source| of_images(&source))
+        .map_err(|error| error.to_string())
+}
+
+/// A description of images, with what was left out.
+fn of_images(source: &crate::metrics::source::ImageSource) -> String {
     let [height, width] = source.size();
-    Ok(format!(
-        "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them",
+    let left_out = words_of_left_out(source.left_out()).map_or(String::new(), |words| format!("\n{words}"));
+    format!(
+        "{} images of {width} × {height} pixels: `nextscale evaluate`, `neighbours` and `reconstruct` take them{left_out}",
         source.count()
-    ))
+    )
 }
 
 /// What `DIR/CELL` names; `None` if `DIR` is not an ablation's folder.

@@ -288,10 +288,14 @@ fn a_folder_in_a_file_s_place_is_named() {
     }
 }
 
-/// NaN when the weights are read, other numbers when the first logits are not finite.
+/// NaN and infinite numbers when the weights are read, huge ones when the first logits are not finite.
 #[test]
 fn weights_and_logits_that_are_not_finite_name_the_model_s_file() {
-    for (value, told) in [(f32::NAN, "tensor `head.bias` holds NaN"), (f32::INFINITY, "not finite")] {
+    for (value, told) in [
+        (f32::NAN, "tensor `head.bias` holds NaN"),
+        (f32::INFINITY, "tensor `head.bias` holds an infinite number"),
+        (f32::MAX, "not finite"),
+    ] {
         not_finite(value, told);
     }
 }
@@ -307,7 +311,7 @@ fn not_finite(value: f32, part: &str) {
     std::fs::write(place.path("diverged.safetensors"), &bytes).unwrap();
     let tokenizer = format!("{PROJECT}/tests/fixtures/var/vae.safetensors");
     let model = format!("(tokenizer: {tokenizer:?}, backbone: \"diverged.safetensors\", norm_groups: 4)");
-    let run = format!("(model: Var{model}, condition: Labels([1]), guidance: Conditional, batch: 2)");
+    let run = format!("(model: Var{model}, condition: Labels([1]), guidance: Cfg(scale: 3.0), batch: 2)");
     std::fs::write(place.path("run.ron"), &run).unwrap();
     let base = run.replace("Labels([1])", "PerClass(1)");
     let ablation = format!(

@@ -70,9 +70,22 @@ pub fn kind_of_other(path: &Path) -> String {
     path.extension().map_or("no ending".into(), |extension| extension.to_string_lossy().to_lowercase())
 }
 
+/// What was left out beside images, by [kind](kind_of_other), with counts.
+pub type LeftOut = BTreeMap<String, u64>;
+
+/// The image files among `paths`, in their order; everything else is counted in `left_out`.
+pub fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
+    let (images, others): (Vec<_>, Vec<_>) =
+        paths.into_iter().partition(|path| has_image_name(path) && path.is_file());
+    for other in others {
+        *left_out.entry(kind_of_other(&other)).or_default() += 1;
+    }
+    images
+}
+
 /// A sentence about what was left out beside images, by [kind](kind_of_other): "4 others were left out: 1
 /// gif, 3 txt". `None` if nothing was.
-pub fn words_of_left_out(left_out: &BTreeMap<String, u64>) -> Option<String> {
+pub fn words_of_left_out(left_out: &LeftOut) -> Option<String> {
     let total: u64 = left_out.values().sum();
     let kinds: Vec<String> = left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let others = if total == 1 { "other was" } else { "others were" };

@@ -82,16 +82,18 @@ pub enum Error {
         /// The tensor's own key.
         name: String,
     },
-    /// A tensor holds NaN.
+    /// A tensor holds NaN or an infinite number.
     #[error(
-        "{file}: tensor `{name}` holds NaN, and so will every image: the training that made it diverged, or the file is \
-         damaged; take an earlier checkpoint"
+        "{file}: tensor `{name}` holds {what}, and no image can be drawn with it: the training that made it diverged, or the \
+         file is damaged; take an earlier checkpoint"
     )]
-    NotANumber {
+    NotFinite {
         /// The file.
         file: String,
         /// The tensor.
         name: String,
+        /// "NaN" or "an infinite number".
+        what: &'static str,
     },
     /// Two tensors of a pickle have the same dotted path.
     #[error(

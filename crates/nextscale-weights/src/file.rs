@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
@@ -309,36 +310,42 @@ impl WeightFile {
     }
 
     /// Reads every tensor once without keeping it: a header may list storages that are missing or damaged,
-    /// and weights may be NaN. Infinities occur in masks and are allowed.
+    /// and weights may be NaN or infinite.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] or [`Error::NotANumber`] for the first tensor that cannot be read or used.
+    /// [`Error::Corrupt`] or [`Error::NotFinite`] for the first tensor that cannot be read or used.
     pub fn verify(&self) -> Result<()> {
         let names: Vec<&str> = self.names().collect();
         names.into_iter().try_for_each(|name| {
             let (info, bytes) = self.bytes(name)?;
             if let Some(values) = convert::floats(&bytes, info.dtype) {
-                self.refuse_nan(name, &values)?;
+                self.refuse_not_finite(name, &values)?;
             }
             self.forget(name);
             Ok(())
         })
     }
 
-    /// Refuses a tensor's values if one is NaN: every image would be, without a word about which file it came
-    /// from.
+    /// Refuses a tensor's values if one is NaN or, as f32, infinite: every image would be, without a word about
+    /// which file it came from. A tensor of zeros and -inf only is a mask, and is left alone.
     ///
     /// # Errors
-    /// [`Error::NotANumber`].
-    pub fn refuse_nan(&self, name: &str, values: &[f32]) -> Result<()> {
+    /// [`Error::NotFinite`].
+    pub fn refuse_not_finite(&self, name: &str, values: &[f32]) -> Result<()> {
         const PART: usize = 1 << 16;
         // The bits of a magnitude order as it does, and NaN lies above infinity: a maximum of integers has no
         // branches.
         let largest = |part: &[f32]| part.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits()));
-        if values.par_chunks(PART).any(|part| largest(part) > f32::INFINITY.to_bits()) {
-            return Err(Error::NotANumber { file: self.label.clone(), name: name.into() });
-        }
-        Ok(())
+        let most = values.par_chunks(PART).map(largest).max().unwrap_or(0);
+        let what = match most.cmp(&f32::INFINITY.to_bits()) {
+            Ordering::Less => return Ok(()),
+            Ordering::Equal if values.iter().all(|&value| value == 0.0 || value == f32::NEG_INFINITY) => {
+                return Ok(());
+            }
+            Ordering::Equal => "an infinite number",
+            Ordering::Greater => "NaN",
+        };
+        Err(Error::NotFinite { file: self.label.clone(), name: name.into(), what })
     }
 
     /// An integer or boolean tensor of any stored width on the host, row-major, with its shape.
@@ -408,7 +415,7 @@ impl WeightFile {
     /// As [`values`](Self::values), if it does not have `D` axes, or if a value is NaN.
     pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>> {
         let (values, shape) = self.values(name)?;
-        self.refuse_nan(name, &values)?;
+        self.refuse_not_finite(name, &values)?;
         let shape = self.rank::<D>(name, &shape)?;
         Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
     }
@@ -435,7 +442,7 @@ impl WeightFile {
         // Transposed on the host: a transposed view would slow down every later product.
         let values = convert::transposed(&bytes, info.dtype, sizes)
             .ok_or_else(|| self.kind(name, info.dtype, "floating-point numbers"))?;
-        self.refuse_nan(name, &values)?;
+        self.refuse_not_finite(name, &values)?;
         self.forget(name);
         Ok(Tensor::from_data(TensorData::new(values, [columns, rows]), (device, DType::F32)))
     }

@@ -69,16 +69,23 @@ fn values_whose_sign_is_turned_are_refused_by_name() {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_found_and_masks_are_left_alone() {
+fn weights_that_are_not_finite_are_found_and_masks_are_left_alone() {
     let of = |values: &[f32]| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.pth");
         std::fs::write(&path, zip(&Value::Dict(vec![("a", f32s(values, &[3]))]))).unwrap();
         WeightFile::open(&path).and_then(|file| file.verify())
     };
-    of(&[1.0, f32::NEG_INFINITY, 0.0]).unwrap();
-    let error = of(&[1.0, f32::NAN, 0.0]).unwrap_err();
-    assert!(matches!(&error, Error::NotANumber { name, .. } if name == "a"), "{error}");
+    of(&[0.0, f32::NEG_INFINITY, 0.0]).unwrap();
+    for (value, what) in [
+        (f32::NAN, "holds NaN"),
+        (f32::INFINITY, "holds an infinite number"),
+        (f32::NEG_INFINITY, "holds an infinite number"),
+    ] {
+        let error = of(&[1.0, value, 0.0]).unwrap_err();
+        assert!(matches!(&error, Error::NotFinite { name, .. } if name == "a"), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Supply for Loader<'_> {
         read: impl FnOnce(&[f32]) -> R,
     ) -> Result<R, Self::Error> {
         let checked = self.file.with_values(key, |values, _| {
-            self.file.refuse_nan(key, &values)?;
+            self.file.refuse_not_finite(key, &values)?;
             Ok::<R, nextscale_weights::Error>(read(&values))
         })?;
         Ok(checked?)

@@ -140,9 +140,18 @@ fn tokenizer(file: &WeightFile) -> Result<String, String> {
     let count = scales.as_ref().map_or_else(|| config.phi_count(&rooted), ScaleSchedule::len);
     let expected = config.expected(count, MultiScaleVq::has_encoder(&rooted));
     expected.check(&rooted).and_then(|()| rooted.verify()).map_err(|error| error.to_string())?;
+    // The file does not say it, and the published number may not fit.
+    let any = ScaleSchedule::square(&[1]).map_err(|error| error.to_string())?;
+    let usable = match config.check(scales.as_ref().unwrap_or(&any)) {
+        Ok(()) => "that can be used".into(),
+        Err(error) if error.to_string().starts_with("norm_groups") => {
+            format!("that can be used if `norm_groups` in `Var(..)` gives the groups of its norms ({error})")
+        }
+        Err(error) => return Err(error.to_string()),
+    };
     let scales = scales.map_or(String::new(), |scales| format!(", scales {scales}"));
     Ok(format!(
-        "A multi-scale VQ tokenizer that can be used: {} channels times {:?}, {} codes of {} channels, {} pixels per latent, \
+        "A multi-scale VQ tokenizer {usable}: {} channels times {:?}, {} codes of {} channels, {} pixels per latent, \
          norms in {} groups{scales}",
         config.channels,
         config.multipliers,

@@ -1,11 +1,9 @@
 //! Folders of image files.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_files::{
-    DECODES_AS_LIBJPEG, centre_square, has_image_name, image_header, kind_of_other, read_image,
-    visible_children,
+    DECODES_AS_LIBJPEG, LeftOut, centre_square, image_files, image_header, read_image, visible_children,
 };
 use rayon::prelude::*;
 
@@ -19,19 +17,6 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let found = path.extension().unwrap_or_default();
     extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension))
-}
-
-/// What was left out beside images, by kind, with counts.
-pub(super) type LeftOut = BTreeMap<String, u64>;
-
-/// The images among files; everything else is counted in `left_out`.
-fn image_files(paths: Vec<PathBuf>, left_out: &mut LeftOut) -> Vec<PathBuf> {
-    let (images, others): (Vec<_>, Vec<_>) =
-        paths.into_iter().partition(|path| has_image_name(path) && path.is_file());
-    for other in others {
-        *left_out.entry(kind_of_other(&other)).or_default() += 1;
-    }
-    images
 }
 
 /// The images of a folder, or of its subfolders, sorted, and what was left out.

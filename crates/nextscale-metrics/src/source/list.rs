@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use nextscale_files::LeftOut;
+
 use crate::Result;
 
 /// A set of images of one size that another part of the program holds: a data set in memory, the cells of an
@@ -25,6 +27,16 @@ pub trait ImageList: std::fmt::Debug + Send + Sync {
     /// The class of every image by name, if known.
     fn classes(&self) -> Option<Vec<String>> {
         None
+    }
+
+    /// What lies beside their files and is not an image, by kind.
+    fn left_out(&self) -> LeftOut {
+        LeftOut::new()
+    }
+
+    /// How many were JPEG files that are not decoded as libjpeg-turbo does.
+    fn jpegs(&self) -> u64 {
+        0
     }
 }
 

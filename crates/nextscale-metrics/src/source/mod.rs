@@ -105,11 +105,11 @@ impl ImageSource {
             count: list.count(),
             height: side.map_or(height, |side| side as usize),
             width: side.map_or(width, |side| side as usize),
+            left_out: list.left_out(),
+            jpegs: list.jpegs(),
             images: Images::List(list),
             side,
             run: None,
-            left_out: BTreeMap::new(),
-            jpegs: 0,
         })
     }
 

@@ -119,9 +119,24 @@ impl NpzImages {
     }
 }
 
-/// Whether the file has images.
-pub(crate) fn has_images(path: &Path) -> Result<bool> {
-    Ok(archive(path)?.array_names().any(|name| name == IMAGES))
+/// Whether the file has moments and no images.
+///
+/// # Errors
+/// [`Error::Source`], naming the arrays, if it has neither.
+pub(crate) fn has_only_moments(path: &Path) -> Result<bool> {
+    let archive = archive(path)?;
+    let has = |name: &str| archive.array_names().any(|found| found == name);
+    match (has(IMAGES), has("mu") || has("sigma")) {
+        (true, _) => Ok(false),
+        (false, true) => Ok(true),
+        (false, false) => Err(Error::source(
+            path,
+            format!(
+                "has neither an array `{IMAGES}` of images nor `mu` and `sigma`; it has {}",
+                names(&archive)
+            ),
+        )),
+    }
 }
 
 /// The names of a file's arrays, in words.
@@ -178,6 +193,21 @@ fn floats(
     Ok(Some((values, shape)))
 }
 
+/// The longest header of an array in bytes, as in numpy (`max_header_size` of `numpy.load`). A reader takes time
+/// that grows with the square of it.
+const LONGEST_HEADER: u32 = 10_000;
+
+/// The length that an array's file says its header has, if it begins as such a file does.
+fn header_length(array: &mut impl Read) -> Option<u32> {
+    let mut begin = [0; 12];
+    array.read_exact(&mut begin).ok()?;
+    match begin {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => Some(u16::from_le_bytes([a, b]).into()),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
+        _ => None,
+    }
+}
+
 /// The highest ratio of deflate.
 const MOST_DEFLATED: u64 = 1040;
 
@@ -188,11 +218,16 @@ fn sound<'a>(
     path: &Path,
     name: &str,
 ) -> Result<Option<NpyFile<zip::read::ZipFile<'a>>>> {
-    let (held, packed) = match archive.zip_archive().by_name(&file_name_from_array_name(name)) {
-        Ok(entry) => (entry.size(), entry.compressed_size()),
+    let (held, packed, header) = match archive.zip_archive().by_name(&file_name_from_array_name(name)) {
+        Ok(mut entry) => (entry.size(), entry.compressed_size(), header_length(&mut entry)),
         // Other faults are reported below.
-        Err(_) => (u64::MAX, u64::MAX),
+        Err(_) => (u64::MAX, u64::MAX, None),
     };
+    if let Some(header) = header.filter(|&header| header > LONGEST_HEADER) {
+        let problem =
+            format!("`{name}` has a header of {header} bytes; numpy reads {LONGEST_HEADER} at most");
+        return Err(Error::source(path, problem));
+    }
     let Some(array) = archive.by_name(name).map_err(broken(path))? else { return Ok(None) };
     let each = match array.dtype() {
         DType::Plain(kind) => kind.num_bytes().unwrap_or(1) as u64,
@@ -229,6 +264,11 @@ fn names(archive: &NpzArchive<BufReader<File>>) -> String {
 
 fn broken(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |error| {
+        // Some readers quote the whole header.
+        let mut error = error.to_string();
+        if let Some((at, _)) = error.char_indices().nth(200) {
+            error.replace_range(at.., " …");
+        }
         Error::source(
             path,
             format!("is truncated, corrupt or not an .npz file ({error}); copy or download it again"),
@@ -314,6 +354,30 @@ mod tests {
             zip.finish().unwrap();
             let told = say(&path);
             assert!(told.contains("`arr_0`") || told.contains("truncated"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_long_header_is_refused_before_it_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.npz");
+        for dims in [3_000_usize, 60_000] {
+            let shape = "1, ".repeat(dims);
+            let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}\n");
+            let mut npy = b"\x93NUMPY\x02\x00".to_vec();
+            npy.extend((text.len() as u32).to_le_bytes());
+            npy.extend(text.bytes().chain([7]));
+            let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+            let packed =
+                zip::write::FileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+            zip.start_file("arr_0.npy", packed).unwrap();
+            std::io::Write::write_all(&mut zip, &npy).unwrap();
+            zip.finish().unwrap();
+            let told = say(&path);
+            match dims {
+                3_000 => assert!(told.contains("expected [images, height, width, 3]"), "{told}"),
+                _ => assert!(told.contains("a header of 180"), "{told}"),
+            }
         }
     }
 

@@ -29,7 +29,7 @@ impl Input {
         if path.is_file() {
             let kind = FileKind::of(path).map_err(Error::io("read", path))?;
             let named = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("safetensors"));
-            let moments = kind == FileKind::Npz && !npz::has_images(path)?;
+            let moments = kind == FileKind::Npz && npz::has_only_moments(path)?;
             if kind == FileKind::Safetensors || named || moments {
                 return Ok(Self::File(path.into()));
             }

@@ -61,7 +61,7 @@ pub fn train_backbone<T: TrainableBackbone>(
     device: &Device,
 ) -> Result<Outcome> {
     settings.check()?;
-    let data = settings.data.load()?;
+    let data = settings.data.load_and_say()?;
     check_dtype(settings.dtype, device)?;
     let kind = make(&data)?;
     let of_image = kind.bytes_of_image(tokenizer.schedule().positions());

@@ -37,7 +37,7 @@ pub fn train_classifier(config: &TrainClassifier, options: &Options, device: &De
     config.check()?;
     check_sizes(config.channels, config.stages)?;
     check_dtype(config.dtype, device)?;
-    let data = config.data.load()?;
+    let data = config.data.load_and_say()?;
     let sizes = [config.channels, config.stages, data.classes.len()];
     let model = Classifier::init(sizes, config.seed, &device.clone().autodiff())?.computing_in(config.dtype);
     if !data.train.size.is_multiple_of(model.granularity()) {

@@ -1,14 +1,12 @@
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nextscale_core::memory;
 use nextscale_files::{
-    centre_square, has_image_name, kind_of_other, read_image, visible_children, words_of_left_out,
+    DECODES_AS_LIBJPEG, LeftOut, centre_square, image_files, image_header, read_image, visible_children,
 };
 use rayon::prelude::*;
 
 use super::{Dataset, Images};
-use crate::progress::say;
 use crate::{Error, Result};
 
 /// The largest side that images can be resized to.
@@ -20,9 +18,16 @@ const HELD_OUT: usize = 10;
 /// The files of a split with their labels.
 type Files = Vec<(PathBuf, u16)>;
 
+/// The images of a class folder.
+struct Class {
+    folder: PathBuf,
+    name: String,
+    images: Vec<PathBuf>,
+}
+
 /// Reads `root/{train,test}/CLASS/*`, or `root/CLASS/*`, of which every tenth image per class, and at least
-/// one, is held out. Classes are the sorted names of the folders; `test` may only have classes that `train`
-/// has.
+/// one, is held out. Classes are the sorted names of the folders that hold images; `test` may only have classes
+/// that `train` has. What else lies there is counted in both.
 pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
     if size == 0 || size > LARGEST {
         return Err(Error::setting("size", format!("{size} pixels; give 1 to {LARGEST}")));
@@ -31,36 +36,63 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
         return Err(Error::data(root, format!("is not a folder; {LAYOUT}")));
     }
     let split = [root.join("train"), root.join("test")];
-    let mut left_out = BTreeMap::new();
-    let (classes, train, test) = match split.each_ref().map(|folder| folder.is_dir()) {
+    let mut left_out = LeftOut::new();
+    let (names, train, test) = match split.each_ref().map(|folder| folder.is_dir()) {
         [true, true] => {
-            let classes = classes(&split[0])?;
-            let [train, test] = split.each_ref().map(|folder| files(folder, &classes, &mut left_out));
-            (classes, train?, test?)
+            let beside = children(root)?.into_iter().filter(|path| !split.contains(path)).collect();
+            refuse_images(root, &image_files(beside, &mut left_out))?;
+            let [train, test] = split.each_ref().map(|folder| classes(folder, &mut left_out));
+            let (train, test) = (train?, test?);
+            let names = names(&split[0], &train)?;
+            let (train, test) = (labelled(train, &names)?, labelled(test, &names)?);
+            (names, train, test)
         }
         [false, false] => {
-            let classes = classes(root)?;
-            let (train, test) = held_out(files(root, &classes, &mut left_out)?);
-            (classes, train, test)
+            let classes = classes(root, &mut left_out)?;
+            let names = names(root, &classes)?;
+            let (train, test) = held_out(labelled(classes, &names)?);
+            (names, train, test)
         }
         _ => return Err(Error::data(root, format!("has only one of train and test; {LAYOUT}"))),
     };
-    if let Some(words) = words_of_left_out(&left_out) {
-        say(&format!("{}: {words}", root.display()));
-    }
-    Ok(Dataset { train: decoded(&split[0], train, size)?, test: decoded(&split[1], test, size)?, classes })
+    let [mut train, mut test] = [decoded(&split[0], train, size)?, decoded(&split[1], test, size)?];
+    (train.left_out, test.left_out) = (left_out.clone(), left_out);
+    Ok(Dataset { train, test, classes: names })
 }
 
 const LAYOUT: &str =
     "expected train/CLASS/*.png and test/CLASS/*.png in it, or CLASS/*.png, of which every tenth is held out";
 
-/// The names of the class folders.
-fn classes(folder: &Path) -> Result<Vec<String>> {
-    let classes: Vec<String> = children(folder)?
-        .iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
-        .collect();
+/// The folders with images in `folder`, sorted by name. Folders without any are no classes, and are counted in
+/// `left_out` with everything else that is not an image.
+fn classes(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Class>> {
+    let (folders, files): (Vec<_>, Vec<_>) = children(folder)?.into_iter().partition(|path| path.is_dir());
+    refuse_images(folder, &image_files(files, left_out))?;
+    let mut classes = Vec::new();
+    for folder in folders {
+        let images = image_files(children(&folder)?, left_out);
+        if images.is_empty() {
+            *left_out.entry("folder without images".into()).or_default() += 1;
+            continue;
+        }
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        classes.push(Class { folder, name, images });
+    }
+    Ok(classes)
+}
+
+/// Images beside folders have no class.
+fn refuse_images(folder: &Path, images: &[PathBuf]) -> Result<()> {
+    images.first().map_or(Ok(()), |image| {
+        let name = image.file_name().unwrap_or_default().to_string_lossy();
+        let problem =
+            format!("holds images that are in no class's folder ({name}); move them away; {LAYOUT}");
+        Err(Error::data(folder, problem))
+    })
+}
+
+/// The names of the classes in `folder`.
+fn names(folder: &Path, classes: &[Class]) -> Result<Vec<String>> {
     if classes.is_empty() {
         return Err(Error::data(folder, format!("holds no folders of images; {LAYOUT}")));
     }
@@ -70,7 +102,19 @@ fn classes(folder: &Path) -> Result<Vec<String>> {
             format!("{} classes; at most {} are supported", classes.len(), u16::MAX),
         ));
     }
-    Ok(classes)
+    Ok(classes.iter().map(|class| class.name.clone()).collect())
+}
+
+/// The images of the classes with their labels, which are the places of the classes in `names`.
+fn labelled(classes: Vec<Class>, names: &[String]) -> Result<Files> {
+    let mut files = Vec::new();
+    for Class { folder, name, images } in classes {
+        let label = names
+            .binary_search(&name)
+            .map_err(|_| Error::data(&folder, format!("the class {name} has no images under train")))?;
+        files.extend(images.into_iter().map(|image| (image, label as u16)));
+    }
+    Ok(files)
 }
 
 /// Every tenth image of a class, and at least one if there are several.
@@ -90,33 +134,17 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     visible_children(folder).map_err(Error::io(folder))
 }
 
-/// `left_out` counts, by kind, what is not an image.
-fn files(folder: &Path, classes: &[String], left_out: &mut BTreeMap<String, u64>) -> Result<Files> {
-    let mut files = Vec::new();
-    for path in children(folder)?.into_iter().filter(|path| path.is_dir()) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let label = classes
-            .binary_search(&name)
-            .map_err(|_| Error::data(&path, format!("the class {name} has no folder under train")))?;
-        for file in children(&path)? {
-            if has_image_name(&file) && file.is_file() {
-                files.push((file, label as u16));
-            } else {
-                *left_out.entry(kind_of_other(&file)).or_default() += 1;
-            }
-        }
-    }
-    Ok(files)
-}
-
 /// The pixels of a split's files; an error about an empty split names `folder`.
 fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
     let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
     let bytes = image.saturating_mul(files.len() as u128);
     memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)?;
+    let jpegs = files.par_iter().map(|(file, _)| Ok(u64::from(image_header(file)?.is_jpeg)));
+    let jpegs: u64 = if DECODES_AS_LIBJPEG { 0 } else { jpegs.sum::<Result<_>>()? };
     let decoded: Vec<Vec<u8>> =
         files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
-    Images::new(folder, size, decoded.concat(), files.into_iter().map(|(_, label)| label).collect())
+    let labels = files.into_iter().map(|(_, label)| label).collect();
+    Ok(Images { jpegs, ..Images::new(folder, size, decoded.concat(), labels)? })
 }
 
 fn planes(path: &Path, size: usize) -> Result<Vec<u8>> {
@@ -141,6 +169,11 @@ mod tests {
             image.save(path.join("x.png")).unwrap();
             std::fs::write(path.join("notes.txt"), "not an image").unwrap();
         }
+        // Neither is a class, and the first would come before the others.
+        for empty in ["train/$RECYCLE.BIN", "train/lost+found", "test/only text"] {
+            std::fs::create_dir(folder.path().join(empty)).unwrap();
+        }
+        std::fs::write(folder.path().join("test/only text/a.txt"), "not an image").unwrap();
         let data = load(folder.path(), 8).unwrap();
         assert_eq!(data.classes, ["a", "b"]);
         assert_eq!((data.train.labels.as_slice(), data.test.labels.as_slice()), (&[0, 1][..], &[1][..]));
@@ -203,12 +236,34 @@ mod tests {
     }
 
     #[test]
+    fn images_beside_the_folders_of_classes_are_refused_by_name() {
+        for (image, classes) in [("train/x.png", true), ("y.png", true), ("z.png", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let save = |path: &str| {
+                let path = folder.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                image::RgbImage::new(4, 4).save(path).unwrap();
+            };
+            match classes {
+                true => ["train/a/x.png", "test/a/x.png"].into_iter().for_each(save),
+                false => ["a/x.png", "a/y.png"].into_iter().for_each(save),
+            }
+            load(folder.path(), 4).err().map(|error| panic!("{error}"));
+            save(image);
+            let error = load(folder.path(), 4).unwrap_err().to_string();
+            let name = image.rsplit('/').next().unwrap();
+            assert!(error.contains(&format!("in no class's folder ({name}); move them away")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_test_class_that_train_lacks_is_named() {
         let folder = tempfile::tempdir().unwrap();
         for path in ["train/a", "test/z"] {
-            std::fs::create_dir_all(folder.path().join(path)).unwrap();
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(&path).unwrap();
+            image::RgbImage::new(4, 4).save(path.join("x.png")).unwrap();
         }
-        image::RgbImage::new(4, 4).save(folder.path().join("train/a/x.png")).unwrap();
         assert!(load(folder.path(), 4).unwrap_err().to_string().contains("class z"));
     }
 }

@@ -8,8 +8,10 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use nextscale_files::{LeftOut, words_of_left_out};
 use serde::{Deserialize, Serialize};
 
+use crate::progress::say;
 use crate::{Error, Result};
 
 pub use view::View;
@@ -44,6 +46,20 @@ impl Source {
         } else {
             None
         }
+    }
+
+    /// As [`load`](Self::load), and says what lies beside a folder's images.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_and_say(&self) -> Result<Dataset> {
+        let data = self.load()?;
+        if let Self::Folder { root, .. } = self
+            && let Some(words) = words_of_left_out(&data.train.left_out)
+        {
+            say(&format!("{}: {words}", root.display()));
+        }
+        Ok(data)
     }
 
     /// Reads everything into memory.
@@ -89,6 +105,10 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// The class of every image.
     pub labels: Vec<u16>,
+    /// What lies beside the files that they were read from and is not an image, by kind.
+    pub left_out: LeftOut,
+    /// How many were JPEG files that are not decoded as libjpeg-turbo does.
+    pub jpegs: u64,
 }
 
 impl Images {
@@ -110,7 +130,7 @@ impl Images {
                 ),
             ));
         }
-        Ok(Self { size, pixels, labels })
+        Ok(Self { size, pixels, labels, left_out: LeftOut::new(), jpegs: 0 })
     }
 
     /// The number of images.
@@ -151,6 +171,8 @@ impl Images {
             size: self.size,
             pixels: self.pixels[..count * 3 * self.size * self.size].to_vec(),
             labels: self.labels[..count].to_vec(),
+            left_out: self.left_out.clone(),
+            jpegs: self.jpegs,
         }
     }
 

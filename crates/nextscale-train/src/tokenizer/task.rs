@@ -60,7 +60,7 @@ pub fn train_tokenizer<T: TrainableTokenizer>(
 ) -> Result<Outcome> {
     settings.check()?;
     check_dtype(settings.dtype, device)?;
-    let data = settings.data.load()?;
+    let data = settings.data.load_and_say()?;
     let training_device = device.clone().autodiff();
     let autoencoder = match &settings.start {
         None => kind.fresh(&training_device)?,
