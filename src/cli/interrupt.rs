@@ -1,5 +1,5 @@
 //! Ctrl-C, termination and launchers' warnings: at the first request a run stops where it can be resumed, at the
-//! second immediately.
+//! second immediately, as does a command that cannot be resumed at the first. Lock files are removed.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
+use crate::files::remove_temporary_locks;
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 /// Whether this process is one of several, whose launcher may start it again.
@@ -16,6 +17,15 @@ static SHARDED: AtomicBool = AtomicBool::new(false);
 static BY_LAUNCHER: AtomicBool = AtomicBool::new(false);
 static STOP: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 static WATCHED: OnceLock<Result<(), String>> = OnceLock::new();
+
+/// From now on, ends the process at the first SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, with 128 plus its number
+/// as the exit code, as a shell reports a process that a signal ended.
+pub fn end_on_interrupt() -> Result<(), Failure> {
+    *STOP.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    ASKED.store(0, Ordering::Relaxed);
+    SHARDED.store(false, Ordering::Relaxed);
+    watched()
+}
 
 /// From now on, calls `stop` at the first SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, and ends the process at
 /// the second. Replaces what an earlier command of this process installed.
@@ -39,7 +49,11 @@ fn watch(sharded: bool, stop: impl Fn() + Send + 'static) -> Result<(), Failure>
     ASKED.store(0, Ordering::Relaxed);
     BY_LAUNCHER.store(false, Ordering::Relaxed);
     SHARDED.store(sharded, Ordering::Relaxed);
-    // A process has one handler, whichever command installed it.
+    watched()
+}
+
+/// A process has one handler, whichever command installed it.
+fn watched() -> Result<(), Failure> {
     let watched = WATCHED.get_or_init(|| {
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2]);
         let mut signals = signals.map_err(|error| error.to_string())?;
@@ -47,6 +61,11 @@ fn watch(sharded: bool, stop: impl Fn() + Send + 'static) -> Result<(), Failure>
         Ok(())
     });
     watched.clone().map_err(|error| Failure::Run(miette::miette!("cannot watch for signals: {error}")))
+}
+
+fn end(code: i32) -> ! {
+    remove_temporary_locks();
+    std::process::exit(code)
 }
 
 fn interrupted(signal: i32) {
@@ -58,10 +77,11 @@ fn interrupted(signal: i32) {
         if by_launcher {
             return;
         }
-        std::process::exit(130);
+        end(130);
     }
-    if let Some(stop) = &*STOP.lock().unwrap_or_else(PoisonError::into_inner) {
-        stop();
+    match &*STOP.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(stop) => stop(),
+        None => end(128 + signal),
     }
     // Last, and without a panic: the reader of standard error may be gone (`2>&1 | tee log`, then Ctrl-C ends
     // both).

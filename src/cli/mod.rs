@@ -185,6 +185,8 @@ impl Program {
     pub fn main(&self) -> ExitCode {
         // Before any thread exists; otherwise large tensors would fault in fresh pages at every step.
         crate::kernels::allocator::tune();
+        // Commands that can be resumed replace this. Without it a signal only leaves lock files behind.
+        let _ = interrupt::end_on_interrupt();
         self.run(std::env::args_os())
     }
 

@@ -12,7 +12,7 @@ use image::RgbImage;
 use super::Failure;
 use super::data::{BATCH, Data, batch, images, tell_left_out};
 use super::device::DeviceArgs;
-use super::evaluate::{check_place, lite0};
+use super::evaluate::{claim, lite0};
 use super::failure::failure;
 use super::say::say;
 use crate::pipeline::progress;
@@ -52,7 +52,7 @@ pub struct Args {
 
 /// Searches, prints and draws.
 pub fn run(args: Args) -> Result<(), Failure> {
-    check_place(&args.out)?;
+    let _claimed = claim(&args.out)?;
     let source = images(&args.images, args.size)?;
     let data = Data::open(&args.data, args.size)?;
     tell_left_out(&source);

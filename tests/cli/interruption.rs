@@ -88,3 +88,29 @@ fn every_signal_that_asks_to_stop_stops_where_it_can_be_resumed() {
         assert_eq!(stopped.code(), Some(130), "{signal}");
     }
 }
+
+/// Measures cannot be resumed: the first signal ends the command, and no lock file stays behind.
+#[test]
+fn a_command_that_cannot_be_resumed_ends_at_once_and_leaves_nothing() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let place = Place::new();
+        std::fs::create_dir(place.path("made")).unwrap();
+        for i in 0..400_u32 {
+            let level = image::Rgb([i.wrapping_mul(2_654_435_761) as u8; 3]);
+            image::RgbImage::from_pixel(8, 8, level).save(place.path(&format!("made/{i}.png"))).unwrap();
+        }
+        let mut command = place.command(&["evaluate", "made", "--save-statistics", "s.safetensors"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let lock = place.path(".s.safetensors.lock");
+        let begin = Instant::now();
+        while !lock.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "{signal}: ended before it could be interrupted");
+            assert!(begin.elapsed() < Duration::from_secs(60), "no lock");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
+        let left: Vec<_> = place.files().into_iter().filter(|name| !name.starts_with("made/")).collect();
+        assert!(left.is_empty(), "{signal}: {left:?}");
+    }
+}

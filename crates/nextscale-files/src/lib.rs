@@ -20,6 +20,6 @@ pub use images::{
     visible_children, words_of_left_out,
 };
 pub use kind::FileKind;
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, remove_temporary_locks};
 pub use whole::WholeFolder;
 pub use words::{missing, sentence, words_of_missing};

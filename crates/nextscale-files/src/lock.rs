@@ -1,8 +1,20 @@
 //! Locks between processes. The system releases them when their process ends, however it ends.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The files of this process's locks that go with them.
+static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Removes the files of this process's temporary locks, for a process that is about to end without dropping them.
+pub fn remove_temporary_locks() {
+    for path in std::mem::take(&mut *TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)) {
+        let _ = std::fs::remove_file(path);
+    }
+}
 
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +62,7 @@ impl Lock {
     /// # Errors
     /// As [`take`](Self::take).
     pub fn inside(folder: &Path) -> Result<Self, LockError> {
-        let mut lock = Self::take(folder.join(".lock"))?;
-        lock.temporary = true;
-        Ok(lock)
+        Self::take(folder.join(".lock")).map(Self::temporary)
     }
 
     /// Locks a file that will be written, through `.NAME.lock` beside `target`, which is removed when the
@@ -62,9 +72,13 @@ impl Lock {
     /// As [`take`](Self::take).
     pub fn beside(target: &Path) -> Result<Self, LockError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let mut lock = Self::take(target.with_file_name(format!(".{name}.lock")))?;
-        lock.temporary = true;
-        Ok(lock)
+        Self::take(target.with_file_name(format!(".{name}.lock"))).map(Self::temporary)
+    }
+
+    fn temporary(mut self) -> Self {
+        self.temporary = true;
+        TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).insert(self.path.clone());
+        self
     }
 }
 
@@ -108,8 +122,11 @@ fn is_at(_: &File, path: &Path) -> io::Result<bool> {
 impl Drop for Lock {
     fn drop(&mut self) {
         if self.temporary {
+            // Held meanwhile, so that no thread adds the same path to be removed here.
+            let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
             // A leftover lock file is used by the next process.
             let _ = std::fs::remove_file(&self.path);
+            all.remove(&self.path);
         }
     }
 }
@@ -140,6 +157,22 @@ mod tests {
         assert!(matches!(Lock::beside(&target), Err(LockError::Held { .. })));
         drop(first);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn temporary_locks_can_be_removed_before_a_process_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let [gone, held] = ["a", "b"].map(|name| Lock::beside(&folder.path().join(name)).unwrap());
+        let kept = Lock::take(folder.path().join("kept")).unwrap();
+        drop(gone);
+        // Not `remove_temporary_locks`, which would take those of other tests.
+        let mine: Vec<_> = {
+            let all = TEMPORARY.lock().unwrap();
+            all.iter().filter(|path| path.starts_with(folder.path())).cloned().collect()
+        };
+        assert_eq!(mine, [folder.path().join(".b.lock")]);
+        drop((held, kept));
+        assert!(!TEMPORARY.lock().unwrap().iter().any(|path| path.starts_with(folder.path())));
     }
 
     #[test]
