@@ -1,18 +1,20 @@
-//! Operations of burn's that sum in an order of the processor's, for the route on which no result may depend on it.
+//! Operations of burn's that sum in an order of the processor's, or call the C library, for the route on which no
+//! result may depend on either.
 
 use burn::{
     backend::{TensorMetadata, flex::FlexTensor},
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, activation},
 };
 use faer::{MatMut, MatRef};
 
 use crate::{
     extension::{dims, outside, tensor, values},
+    math,
     product::{multiply, multiply_alone},
     raw::{Kernel, Level, build},
     reduce,
     route::is_fixed,
-    rows::rows_per_task,
+    rows::{PART, rows_per_task},
 };
 
 /// `a·b` of the last two dimensions; of the others, those of size 1 are repeated.
@@ -82,6 +84,43 @@ pub fn mean_last<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     sums(x) / count as f64
 }
 
+/// eˣ of every number; see [`matmul`].
+pub fn exp<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_fixed() { exps(x) } else { x.exp() }
+}
+
+/// The logarithm of the softmax over the last dimension; see [`matmul`]. The logarithm itself is the C library's.
+pub fn log_softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if !is_fixed() {
+        return activation::log_softmax(x, D - 1);
+    }
+    let x = x.clone() - x.max_dim(D - 1);
+    x.clone() - sums(exps(x)).log()
+}
+
+struct Exps<'a>(&'a mut [f32]);
+
+impl Kernel for Exps<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.0.iter_mut().for_each(|x| *x = math::exp::<FMA>(*x));
+    }
+}
+
+fn exps<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let forward = |[x]: &[FlexTensor; 1]| {
+        let numbers = values(x);
+        let out = build(numbers.len(), PART, |i, out| {
+            out.copy_from_slice(&numbers[i * PART..][..out.len()]);
+            Level::detected().run(Exps(out));
+        });
+        tensor(out, x.shape())
+    };
+    outside([x.into_dispatch()], forward).unwrap_or_else(|[x]| Tensor::from_dispatch(x).exp())
+}
+
 struct Sums<'a> {
     x: &'a [f32],
     out: &'a mut [f32],
@@ -107,7 +146,6 @@ fn sums<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         let mut shape = dims::<D>(x);
         let length = std::mem::replace(&mut shape[D - 1], 1);
         let (numbers, part) = (values(x), rows_per_task(length));
-        debug_assert_eq!(x.shape().num_elements(), numbers.len());
         let out = build(numbers.len() / length, part, |i, out| {
             let x = &numbers[i * part * length..][..out.len() * length];
             Level::detected().run(Sums { x, out });
@@ -159,6 +197,13 @@ mod tests {
             assert!(apart(sums(turned.clone()), turned.sum_dim(2)) < 1e-4);
         }
         assert_eq!(sums(made::<2>(1, [3, 0])).dims(), [3, 1]);
+    }
+
+    #[test]
+    fn exponentials_are_burns() {
+        let x = made::<3>(6, [3, 5, 9001]) * 9.0;
+        let exact = x.clone().exp();
+        assert!(((exps(x) - exact.clone()) / exact).abs().max().into_scalar::<f32>() < 1e-6);
     }
 
     #[test]

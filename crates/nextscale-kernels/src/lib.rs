@@ -64,7 +64,7 @@ use burn::{
 use elementwise::Elementwise;
 pub use extension::Values;
 use extension::apply;
-pub use fixed::{matmul, mean_last, sum_last};
+pub use fixed::{exp, log_softmax, matmul, mean_last, sum_last};
 use precision::Precision;
 pub use product::rounds;
 pub use route::{arithmetic, check_route, is_fixed, route};

@@ -45,8 +45,9 @@ pub fn check_route() -> Result<(), String> {
 
 /// Whether results must be the same on every x86-64 processor with FMA: `NEXTSCALE_ROUTE=fma`. The kernels of this
 /// crate then use vectors only, of whatever length, and sum in one order; [`matmul`](crate::matmul),
-/// [`sum_last`](crate::sum_last) and [`mean_last`](crate::mean_last) take the place of burn's operations, which sum
-/// in an order that depends on the processor.
+/// [`sum_last`](crate::sum_last), [`mean_last`](crate::mean_last), [`exp`](crate::exp) and
+/// [`log_softmax`](crate::log_softmax) take the place of burn's operations, which sum in an order that depends on the
+/// processor, or call the C library.
 pub fn is_fixed() -> bool {
     Limit::get().fixed
 }
