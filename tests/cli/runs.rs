@@ -81,7 +81,7 @@ fn a_run_in_bfloat16_is_another_run_or_says_what_it_needs() {
     // Images of both types do not mix in a folder.
     let other = place.run(&["generate", "run.ron"]);
     assert_eq!(other.code, Some(2), "{other:?}");
-    assert!(other.err.contains("in another type"), "{}", other.err);
+    assert!(other.err.contains(", bf16, and this process computes on cpu, "), "{}", other.err);
 }
 
 #[test]
