@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::core::Dtype;
-use crate::pipeline::device::{DeviceChoice, kind, route};
+use crate::pipeline::device::{DeviceChoice, arithmetic, kind_and_type};
 use crate::pipeline::version;
 use crate::pipeline::{Stop, Worker};
 use crate::shards::{Ask, Chosen, Fact, Placement, variables};
@@ -95,7 +95,10 @@ pub fn facts(device: &Device) -> Vec<Fact> {
     vec![
         Fact::new("version of this program", version::words())
             .or("remove these shards, or name another file"),
-        Fact::new("device", kind(device, Dtype::F32)).or(again),
-        Fact::new("arithmetic", route(device)).or(again),
+        Fact::new("device", kind_and_type(device, Dtype::F32)).or(again),
+        Fact::new("arithmetic", arithmetic(device, Dtype::F32)).or(
+            "start every shard with the same NEXTSCALE_ROUTE (every x86-64 processor with FMA has `fma`), or name another \
+             file",
+        ),
     ]
 }

@@ -214,3 +214,43 @@ fn faults_are_named() {
     // Refused before there is a folder.
     assert!(!place.path("empty").exists());
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn work_of_another_route_is_refused_with_the_route_to_set() {
+    if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
+        eprintln!("skipped: no fma on this processor, so that it has one route");
+        return;
+    }
+    let place = Place::new();
+    ablation(&place, "a.ron", 4);
+    place.config("run.ron", "condition: Labels([3, 1]), guidance: Cfg(scale: 1.5)");
+    let under = |route: &str, arguments: &[&str]| {
+        place.ran(place.command(arguments).env("NEXTSCALE_ROUTE", route).output().unwrap())
+    };
+    for (arguments, device) in [
+        (&["ablate", "a.ron", "--out", "out"][..], Some("out/device.txt")),
+        (&["calibrate", "run.ron", "--out", "averages.safetensors"], None),
+    ] {
+        let ran = under("portable", arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        if let Some(device) = device {
+            assert_eq!(fs::read_to_string(place.path(device)).unwrap(), "cpu, portable\n");
+        }
+        let before = place.files();
+        let ran = under("fma", arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        // A terminal breaks lines between words.
+        let told = ran.err.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(
+            told.contains(
+                "made on cpu, portable, and this process computes on cpu, fma; set NEXTSCALE_ROUTE=portable"
+            ),
+            "{told}"
+        );
+        assert_eq!(place.files(), before);
+        assert_eq!(under("portable", arguments).code, Some(0));
+    }
+    let manifest = fs::read_to_string(place.path("out/ablation.json")).unwrap();
+    assert!(manifest.contains("\"device\": \"cpu, portable\""), "{manifest}");
+}

@@ -65,7 +65,7 @@ fn a_run_in_bfloat16_is_another_run_or_says_what_it_needs() {
         return;
     }
     let manifest = std::fs::read_to_string(place.path("run/manifest.json")).unwrap();
-    assert!(manifest.contains("\"cpu, bf16\""), "{manifest}");
+    assert!(manifest.contains("\"device\": \"cpu, ") && manifest.contains(", bf16\""), "{manifest}");
     let grid = |out: &str| std::fs::read(place.path(out).join("grid.png")).unwrap();
     let again = place.run(&["generate", "run.ron", "--dtype", "bf16", "--out", "again", "--set", "batch=5"]);
     assert_eq!(again.code, Some(0), "{again:?}");
@@ -73,7 +73,7 @@ fn a_run_in_bfloat16_is_another_run_or_says_what_it_needs() {
     // Images of both types do not mix in a folder.
     let other = place.run(&["generate", "run.ron"]);
     assert_eq!(other.code, Some(2), "{other:?}");
-    assert!(other.err.contains("in another type"), "{}", other.err);
+    assert!(other.err.contains(", bf16, and this process computes on cpu, "), "{}", other.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of burn or models.
 
+mod arithmetic;
 mod atomic;
 mod hash;
 mod images;
@@ -12,6 +13,7 @@ pub mod run;
 mod whole;
 mod words;
 
+pub use arithmetic::{other_arithmetic, other_device};
 pub use atomic::{Partial, partial_path, remove_with_partial, unfinished_path, write_atomically};
 pub use hash::{Hash, sha256, sha256_of_file};
 pub use images::{

@@ -1,6 +1,7 @@
 use burn::tensor::{Tensor, TensorData};
 use nextscale_core::noise::{Noise, Place};
 use nextscale_core::{Alphabet, Corruption, Replacement};
+use nextscale_kernels::mean_last;
 
 use crate::transfer;
 
@@ -42,7 +43,7 @@ pub fn corrupt(
     let mask = transfer::up_flags::<3>(TensorData::new(mask, [batch, 1, positions]), &device);
     let mask = mask.expand([batch, channels, positions]);
     let other = match corruption.replacement() {
-        Replacement::ScaleMean => flat.clone().mean_dim(2).expand([batch, channels, positions]),
+        Replacement::ScaleMean => mean_last(flat.clone()).expand([batch, channels, positions]),
         _ => flat.zeros_like(),
     };
     flat.mask_where(mask, other).reshape([batch, channels, height, width])

@@ -1,5 +1,6 @@
 use burn::tensor::{DType, Tensor};
 use nextscale_core::{LogitMap, Result};
+use nextscale_kernels::{mean_last, sum_last};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ impl Extent {
     ///
     /// A mean, so that one threshold on a norm serves coarse and fine grids.
     pub(crate) fn dot(self, a: &Tensor<3>, b: &Tensor<3>) -> Tensor<3> {
-        let positions = (a.clone() * b.clone()).sum_dim(2);
+        let positions = sum_last(a.clone() * b.clone());
         match self {
             Self::Image => positions.mean_dim(1),
             Self::Position => positions,
@@ -34,7 +35,7 @@ impl Extent {
 pub(crate) fn centred(map: &LogitMap) -> Tensor<3> {
     let shape = map.values().dims();
     let rows = choices(map);
-    let mean = rows.clone().mean_dim(2);
+    let mean = mean_last(rows.clone());
     (rows - mean).reshape(shape)
 }
 

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::activation;
 use burn::tensor::{Bool, Tensor};
 use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_kernels::{exp, is_fixed, log_softmax, softmax, sum_last};
 use nextscale_macros::Settings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,12 +95,13 @@ impl Gate {
             Self::Entropy { .. } => {
                 let largest = (base.alphabet().classes as f64).ln();
                 // A masked class has p = 0 and ln p = -inf, and contributes nothing.
-                let logs = log_softmax(rows, 2).clamp_min(f64::from(f32::MIN));
-                let entropy = (logs.clone().exp() * logs).sum_dim(2).neg();
+                let logs = log_softmax(rows).clamp_min(f64::from(f32::MIN));
+                let entropy = sum_last(exp(logs.clone()) * logs).neg();
                 // A single class is certain.
                 if largest > 0.0 { entropy.div_scalar(largest) } else { entropy.zeros_like() }
             }
-            Self::Confidence { .. } => softmax(rows, 2).max_dim(2),
+            Self::Confidence { .. } if is_fixed() => softmax(rows).max_dim(2),
+            Self::Confidence { .. } => activation::softmax(rows, 2).max_dim(2),
         };
         let (above, below) = self.range();
         // Rounding must not close a gate that is open to everything, including uniform and certain

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use nextscale_core::{Alphabet, Error, LogitMap, Passes, Result, ScaleSchedule};
+use nextscale_kernels::exp;
 use nextscale_macros::Settings;
 
 use crate::conformance::RuleClaims;
@@ -67,7 +68,7 @@ impl Guidance for MagnitudeCfg {
         } else {
             // Relative to zero every difference is large; if the difference is zero too, the weight does not
             // matter.
-            ratio(delta, u, f32::MAX).mul_scalar(-self.damping).exp().mul_scalar(t)
+            exp(ratio(delta, u, f32::MAX).mul_scalar(-self.damping)).mul_scalar(t)
         };
         combined(conditional, damped.clone().add_scalar(1.0), unconditional, damped.neg())
     }

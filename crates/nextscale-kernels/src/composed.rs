@@ -3,7 +3,7 @@
 
 use burn::tensor::{Int, Tensor, activation, module, ops::ConvOptions};
 
-use crate::heads::LEAST_SQUARE;
+use crate::{fixed::mean_last, heads::LEAST_SQUARE};
 
 /// √(2/π) of the tanh form of GELU.
 const SQRT_2_OVER_PI: f64 = core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
@@ -34,7 +34,7 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
 }
 
 pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: f64) -> Tensor<3> {
-    let size = (x.clone() * x.clone()).mean_dim(2);
+    let size = mean_last(x.clone() * x.clone());
     x / (size + eps).sqrt() * scale + shift
 }
 

@@ -25,6 +25,7 @@ mod conv;
 mod cross_entropy;
 mod elementwise;
 mod extension;
+mod fixed;
 mod fma;
 mod gated;
 mod group_norm;
@@ -63,9 +64,10 @@ use burn::{
 use elementwise::Elementwise;
 pub use extension::Values;
 use extension::apply;
+pub use fixed::{exp, log_softmax, matmul, mean_last, sum_last};
 use precision::Precision;
 pub use product::rounds;
-pub use route::{check_route, route};
+pub use route::{arithmetic, check_route, is_fixed, route};
 
 /// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
 /// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.

@@ -2,41 +2,61 @@
 
 use std::sync::LazyLock;
 
-/// Restricts the kernels to some instructions: `portable`, `avx2`, `avx512` or `amx`, each with all before it.
-/// Without it the processor's best are used. Products that faer computes choose their own.
+/// Restricts the kernels to some instructions: `portable`, `avx2`, `avx512` or `amx`, each with all before it, or
+/// to `fma`, whose results are the same on every x86-64 processor that has it. Without it the processor's best are
+/// used.
 pub const VARIABLE: &str = "NEXTSCALE_ROUTE";
 
 /// Its value, read once; empty if it is not set.
 static ASKED: LazyLock<String> =
     LazyLock::new(|| std::env::var_os(VARIABLE).unwrap_or_default().to_string_lossy().into_owned());
 
-/// The routes, least first.
+/// The instructions, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Route {
+pub enum Instructions {
     Portable,
     Avx2,
     Avx512,
     Amx,
 }
 
-impl Route {
-    const ALL: [(&str, Self); 4] =
-        [("portable", Self::Portable), ("avx2", Self::Avx2), ("avx512", Self::Avx512), ("amx", Self::Amx)];
+/// What may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The most instructions.
+    pub most: Instructions,
+    /// Whether results must not depend on them.
+    pub fixed: bool,
+}
 
-    /// The route of this name; all of them if the name is empty.
+impl Limit {
+    const ALL: [(&str, Self); 6] = [
+        ("portable", Self { most: Instructions::Portable, fixed: false }),
+        ("avx2", Self { most: Instructions::Avx2, fixed: false }),
+        ("avx512", Self { most: Instructions::Avx512, fixed: false }),
+        ("amx", Self { most: Instructions::Amx, fixed: false }),
+        ("fma", Self { most: Instructions::Avx512, fixed: true }),
+        // `fma` as on a processor without AVX-512: for tests.
+        ("fma-avx2", Self { most: Instructions::Avx2, fixed: true }),
+    ];
+
+    /// That of this name; everything if the name is empty.
     pub fn named(name: &str) -> Option<Self> {
         if name.is_empty() {
-            return Some(Self::Amx);
+            return Some(Self { most: Instructions::Amx, fixed: false });
         }
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, route)| route)
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, limit)| limit)
     }
 
-    /// The most that may be used.
+    /// What the variable allows.
     ///
     /// # Panics
-    /// If the variable names none.
-    pub fn limit() -> Self {
-        Self::named(asked()).unwrap_or_else(|| panic!("{VARIABLE} is `{}`, which is no route", asked()))
+    /// If it names no route.
+    pub fn get() -> Self {
+        static LIMIT: LazyLock<Limit> = LazyLock::new(|| {
+            Limit::named(asked()).unwrap_or_else(|| panic!("{VARIABLE} is `{}`, which is no route", asked()))
+        });
+        *LIMIT
     }
 }
 

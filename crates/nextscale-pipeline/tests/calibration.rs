@@ -107,7 +107,10 @@ fn neither_batches_nor_interruptions_show() {
     let again = calibrate(&prepare(&text(RULE)).unwrap(), &CalibrationOptions::new(path("cut"))).unwrap();
     assert_eq!((again.made, again.images), (0, 5));
     let error = calibrate(&other, &CalibrationOptions::new(path("cut"))).unwrap_err();
-    assert!(error.is_usage() && error.to_string().contains("belongs to another calibration"), "{error}");
+    assert!(
+        error.is_usage() && error.to_string().contains("exists already and belongs to another calibration"),
+        "{error}"
+    );
 }
 
 #[test]

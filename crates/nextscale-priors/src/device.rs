@@ -1,5 +1,6 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use nextscale_core::{Error, Grid, Result};
+use nextscale_kernels::matmul;
 
 use crate::{PriorFunction, Term, check_grids};
 
@@ -90,13 +91,13 @@ impl Map {
         match self {
             Self::Identity => x.clone(),
             Self::Zero => Tensor::zeros([batch, to.positions(), channels], (&x.device(), x.dtype())),
-            Self::Dense(matrix) => Tensor::clone(matrix).matmul(wide()).cast(x.dtype()),
+            Self::Dense(matrix) => matmul(Tensor::clone(matrix), wide()).cast(x.dtype()),
             Self::Products(matrices) => {
                 let [rows, columns] = &**matrices;
                 let [_, width, terms_width] = columns.dims();
                 let lines = wide().reshape([batch, from.height, from.width * channels]);
-                let mixed = rows.clone().matmul(lines).reshape([batch * to.height, terms_width, channels]);
-                let fine = columns.clone().matmul(mixed);
+                let mixed = matmul(rows.clone(), lines).reshape([batch * to.height, terms_width, channels]);
+                let fine = matmul(columns.clone(), mixed);
                 fine.reshape([batch, to.height * width, channels]).cast(x.dtype())
             }
         }

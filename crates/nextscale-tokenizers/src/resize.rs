@@ -1,5 +1,6 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use nextscale_core::{Grid, resample};
+use nextscale_kernels::matmul;
 
 /// Separable resampling between two grids: two small matrix products, with matrices kept on the device.
 #[derive(Debug, Clone)]
@@ -40,9 +41,9 @@ impl Resize {
         let Some((columns, rows)) = &self.matrices else { return x };
         let [batch, channels, height, width] = x.dims();
         // One product per image, so that the batch does not affect how a product is summed.
-        let x = x.reshape([batch, channels * height, width]).matmul(columns.clone());
+        let x = matmul(x.reshape([batch, channels * height, width]), columns.clone());
         let x = x.reshape([batch, channels, height, self.to.width]).swap_dims(2, 3);
-        let x = x.reshape([batch, channels * self.to.width, height]).matmul(rows.clone());
+        let x = matmul(x.reshape([batch, channels * self.to.width, height]), rows.clone());
         x.reshape([batch, channels, self.to.width, self.to.height]).swap_dims(2, 3)
     }
 }

@@ -13,6 +13,6 @@ pub fn check_dtype(dtype: Dtype, device: &Device) -> Result<()> {
     if dtype == Dtype::F32 || (is_cpu(device) && nextscale_kernels::rounds()) {
         return Ok(());
     }
-    let message = "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), or the device is not the CPU; train in f32";
+    let message = "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), NEXTSCALE_ROUTE excludes that, or the device is not the CPU; train in f32";
     Err(Error::setting("dtype", message))
 }

@@ -86,7 +86,7 @@ impl Cell {
     }
 
     /// Identifies its images, for every seed: the hash of the resolved config, the weights, the kind of
-    /// device and the program's version. Neither the number of images nor the batch matters, nor filters on
+    /// device with its arithmetic, and the program's version. Neither the number of images nor the batch matters, nor filters on
     /// finished pixels.
     pub fn id(&self, device: &str) -> String {
         self.id_under(device, &version::words())

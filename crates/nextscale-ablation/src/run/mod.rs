@@ -20,7 +20,7 @@ use crate::plan::{Ablation, Cell};
 use crate::store::{Manifest, Planned, Store};
 use crate::{Error, Result, why};
 
-/// Execution options; only the kind of device changes the images.
+/// Execution options; only the kind of device, and the CPU's route, change the images.
 pub struct Options<'a> {
     /// The device.
     pub device: Device,
@@ -46,6 +46,7 @@ pub fn run<'a>(
 ) -> Result<Manifest> {
     let Options { device, stop, command, progress } = options;
     let kind = kind(&device, Dtype::F32);
+    store.claim_for(&kind)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let mut maker = Maker::new(store, device, kind.clone(), ablation, stop, progress);
     // A report of an incomplete folder would mislead.

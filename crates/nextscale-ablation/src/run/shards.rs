@@ -7,9 +7,10 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::Device;
 use nextscale_core::Dtype;
 use nextscale_files::run::SHARDS;
-use nextscale_pipeline::device::{kind, route};
+use nextscale_pipeline::device::{arithmetic, kind, kind_and_type};
 use nextscale_pipeline::{Worker, version};
 use nextscale_shards::{FORMAT, Fact, Record, ShardFolder};
 use serde::{Deserialize, Serialize};
@@ -122,20 +123,21 @@ pub fn run_shard(
 ) -> Result<Share> {
     let Options { device, stop, progress, .. } = options;
     let kind = kind(&device, Dtype::F32);
-    let route = route(&device);
+    let facts = facts(ablation, &device);
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let mut maker =
         Maker::new(store, device, kind.clone(), ablation, stop.clone(), progress).finishing_batches();
     let record = Record {
         format: FORMAT,
         command: SHARDS_COMMAND.into(),
-        facts: facts(ablation, kind, route),
+        facts,
         images: units(&ablation.cells, &ablation.seeds, ablation.samples, &maker).len() as u64,
         series: vec![TUNED.into(), MEASURED.into()],
         begun_by: worker.to_string(),
         merge: serde_json::to_value(said).map_err(|error| Error::Usage(error.to_string()))?,
     };
     let folder = ShardFolder::open(&store.root().join(SHARDS), &record)?;
+    store.claim_for(&kind)?;
     let mut share = Share { made: 0, found: 0, elsewhere: 0 };
     let chosen = chosen(ablation, &all, &mut maker, |units, judges, maker| {
         fill((&folder, TUNED, worker), units, judges, maker, &mut share)?;
@@ -202,14 +204,17 @@ fn fill(
     Ok(())
 }
 
-fn facts(ablation: &Ablation, kind: String, route: String) -> Vec<Fact> {
+fn facts(ablation: &Ablation, device: &Device) -> Vec<Fact> {
     let again = "run all shards on devices of one kind, or choose another folder with --out";
     let seeds: Vec<String> = ablation.seeds.iter().map(ToString::to_string).collect();
     vec![
         Fact::new("version of this program", version::words()),
         Fact::new("list of seeds", seeds.join(", ")),
-        Fact::new("device", kind).or(again),
-        Fact::new("arithmetic", route).or(again),
+        Fact::new("device", kind_and_type(device, Dtype::F32)).or(again),
+        Fact::new("arithmetic", arithmetic(device, Dtype::F32)).or(
+            "start every shard with the same NEXTSCALE_ROUTE (every x86-64 processor with FMA has `fma`), or choose \
+             another folder with --out",
+        ),
         Fact::new("ablation", ablation.hash()),
     ]
 }
@@ -226,6 +231,7 @@ pub fn check_shards(
 ) -> Result<()> {
     let Options { device, stop, progress, .. } = options;
     let kind = kind(&device, Dtype::F32);
+    store.claim_for(&kind)?;
     let all: Vec<&dyn Judge> = judges.iter().map(AsRef::as_ref).collect();
     let mut maker = Maker::new(store, device, kind, ablation, stop, progress);
     let chosen = chosen(ablation, &all, &mut maker, |units, judges, maker| {

@@ -15,7 +15,7 @@ pub struct Manifest {
     pub name: String,
     /// The program's version.
     pub version: String,
-    /// The kind of device that generated the images: `cpu` or `cuda`.
+    /// The kind of device that generated the images, with a CPU's arithmetic: `cpu, avx512` or `cuda`.
     pub device: String,
     /// The scales, `(rows, columns)`.
     pub scales: Vec<(usize, usize)>,

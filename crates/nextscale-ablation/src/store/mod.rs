@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nextscale_files::run::SHARDS;
-use nextscale_files::{Hash, Lock, LockError};
+use nextscale_files::{Hash, Lock, LockError, other_arithmetic, other_device, write_atomically};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +26,8 @@ pub const CELLS: &str = "cells";
 
 const LOCK: &str = ".lock";
 const MANIFEST: &str = "ablation.json";
+/// The device on which the cells' images are made.
+const DEVICE: &str = "device.txt";
 
 /// An ablation's folder, owned by this process until it is dropped.
 #[derive(Debug)]
@@ -144,6 +146,28 @@ impl Store {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Records the kind of device on which images are made from now on. Cells of different devices never mix; those
+    /// of different arithmetic on a CPU are not even made beside each other, which nobody would notice.
+    ///
+    /// # Errors
+    /// If images were made on a CPU with other arithmetic, with what makes it the same; or the file cannot be written.
+    pub fn claim_for(&self, device: &str) -> Result<()> {
+        let path = self.root.join(DEVICE);
+        let found = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        if other_arithmetic(&found, device).is_some() {
+            let why = other_device(&found, device).unwrap_or_default();
+            return Err(refused(&self.root, &why));
+        }
+        if found == device {
+            return Ok(());
+        }
+        write_atomically(&path, format!("{device}\n").as_bytes()).map_err(Error::io("write", &path))
     }
 
     /// The images of a cell and seed.
@@ -274,7 +298,7 @@ fn sound(manifest: Manifest, path: &Path) -> Result<Manifest> {
 /// folder while an ablation was running.
 fn is_own(name: &std::ffi::OsStr) -> bool {
     let name = name.to_string_lossy();
-    [CELLS, MANIFEST, SHARDS, "lost+found"].contains(&&*name)
+    [CELLS, MANIFEST, DEVICE, SHARDS, "lost+found"].contains(&&*name)
         || name.starts_with("report.")
         || ["measures.csv", "cells.csv", "ablation.ron", "runs.jsonl"].contains(&&*name)
 }
@@ -318,6 +342,22 @@ mod tests {
         assert!(Store::open(root.path()).unwrap_err().to_string().contains("is not an ablation's folder"));
         assert!(Store::open(&root.path().join("thesis.tex")).is_err());
         assert!(Store::open_existing(root.path()).unwrap_err().to_string().contains("`nextscale ablate"));
+    }
+
+    #[test]
+    fn a_folder_is_of_one_arithmetic() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        store.claim_for("cpu, avx512").unwrap();
+        store.claim_for("cpu, avx512").unwrap();
+        let error = store.claim_for("cpu, avx2").unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("was made on cpu, avx512, and this process computes on cpu, avx2"), "{error}");
+        assert!(error.contains("set NEXTSCALE_ROUTE=avx512") && error.contains("--out"), "{error}");
+        // A GPU's cells have names of their own.
+        store.claim_for("cuda").unwrap();
+        store.claim_for("cpu, avx2").unwrap();
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub struct Outcome {
     pub open: Vec<String>,
     /// The program's version and results number.
     pub version: String,
-    /// The kind of device.
+    /// The kind of device, with a CPU's arithmetic.
     pub device: String,
     /// How each measure was taken.
     pub protocols: Vec<String>,

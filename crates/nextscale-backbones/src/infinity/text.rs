@@ -5,7 +5,7 @@ use burn::{
     tensor::{Bool, Tensor},
 };
 use nextscale_core::{ConditionRows, Error, Result};
-use nextscale_kernels::packed::Then;
+use nextscale_kernels::{mean_last, packed::Then};
 
 use super::config::InfinityConfig;
 use crate::transformer::{
@@ -240,7 +240,7 @@ impl Text {
     /// Normed rows.
     pub(super) fn normed(&self, rows: Rows) -> Rows {
         let Rows { values: x, extent } = rows;
-        let size = (x.clone() * x.clone()).mean_dim(2) + EPSILON;
+        let size = mean_last(x.clone() * x.clone()) + EPSILON;
         let width = x.dims()[2];
         Rows { values: x / size.sqrt() * self.norm.val().reshape([1, 1, width]), extent }
     }

@@ -138,7 +138,8 @@ impl Attention {
         let values = (part(2) + self.v_bias.val().unsqueeze()).reshape(heads);
         match &self.scale_mul {
             Some(scale_mul) => {
-                let scale = scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([1, 1, self.heads, 1]);
+                let scale = kernels::exp(scale_mul.val().clamp_max(MAX_LOG_SCALE));
+                let scale = scale.reshape([1, 1, self.heads, 1]);
                 Projected { queries: ops::unit(queries) * scale, keys: ops::unit(keys), values, mixed }
             }
             None => Projected { queries: queries * plain_scale(width / self.heads), keys, values, mixed },
@@ -152,7 +153,7 @@ impl Attention {
         let head_width = x.dims()[2] / self.heads;
         let projections = self.qkv.product(x, bias, Then::Nothing);
         let scale = match &self.scale_mul {
-            Some(scale_mul) => scale_mul.val().clamp_max(MAX_LOG_SCALE).exp().reshape([self.heads]),
+            Some(scale_mul) => kernels::exp(scale_mul.val().clamp_max(MAX_LOG_SCALE)).reshape([self.heads]),
             None => Tensor::full([self.heads], plain_scale(head_width), &device),
         };
         let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());

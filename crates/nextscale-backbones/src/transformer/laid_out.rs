@@ -37,6 +37,6 @@ where
 
 pub(crate) fn unavailable() -> Error {
     Error::Unsupported(
-        "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), or the device is not the CPU; compute in f32".into(),
+        "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), NEXTSCALE_ROUTE excludes that, or the device is not the CPU; compute in f32".into(),
     )
 }

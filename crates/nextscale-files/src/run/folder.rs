@@ -95,7 +95,7 @@ impl RunFolder {
         match read_manifest(folder.path())? {
             Some(found) => {
                 if let Some(difference) = found.difference(manifest) {
-                    return Err(refused(folder.path(), difference));
+                    return Err(refused(folder.path(), &difference));
                 }
             }
             None => folder.begin(config).inspect_err(|_| folder.discard_if_empty())?,
@@ -162,7 +162,7 @@ fn is_complete(target: &Path, manifest: &Manifest) -> Result<bool> {
     if let Some(found) = read_manifest(target)? {
         return match found.difference(manifest) {
             None => Ok(true),
-            Some(difference) => Err(refused(target, difference)),
+            Some(difference) => Err(refused(target, &difference)),
         };
     }
     if target.is_file() {
@@ -222,7 +222,7 @@ mod tests {
             version: "0".into(),
             config: "c".into(),
             weights: "w".into(),
-            device: "cpu".into(),
+            device: "cpu, avx512".into(),
             folders: vec!["images".into()],
             images: 3,
         }
@@ -261,6 +261,16 @@ mod tests {
         let error = open(&target, &other).unwrap_err();
         assert!(error.to_string().contains("out.partial was made with another config"), "{error}");
         assert!(matches!(error, RunError::Refused(_)));
+        // Nor must another processor's arithmetic, unless it is set to be the same.
+        let here = |device: &str| Manifest { device: device.into(), ..manifest() };
+        let told = |device: &str| open(&target, &here(device)).unwrap_err().to_string();
+        let error = told("cpu, avx2");
+        assert!(
+            error.contains("out.partial was made on cpu, avx512, and this process computes on cpu, avx2"),
+            "{error}"
+        );
+        assert!(error.contains("set NEXTSCALE_ROUTE=avx512") && error.contains("--out"), "{error}");
+        assert!(!told("cuda").contains("NEXTSCALE_ROUTE"));
         // A program whose results differ, even in the last digit, must not complete another's run.
         let other = Manifest { version: "0, results 2".into(), ..manifest() };
         let error = open(&target, &other).unwrap_err().to_string();

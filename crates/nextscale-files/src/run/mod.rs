@@ -14,6 +14,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::other_device;
+
 /// The file that identifies a folder's images.
 pub const MANIFEST: &str = "manifest.json";
 /// The file of the resolved config.
@@ -39,7 +41,7 @@ pub struct Manifest {
     pub config: String,
     /// The fingerprint of the weights.
     pub weights: String,
-    /// The kind of device.
+    /// The kind of device, the CPU's arithmetic, and the type: `cpu, avx512`, `cuda, bf16`.
     pub device: String,
     /// The folders of images, one per variant.
     pub folders: Vec<String>,
@@ -66,17 +68,19 @@ impl Manifest {
     }
 
     /// The first difference between two manifests, in words.
-    fn difference(&self, other: &Self) -> Option<&'static str> {
-        [
+    fn difference(&self, other: &Self) -> Option<String> {
+        let first = [
             (self.format == other.format, "was written by another version of this program"),
             (self.version == other.version, "was made by another version of this program"),
             (self.weights == other.weights, "was made with other weights"),
-            (self.device == other.device, "was made on another kind of device, or in another type"),
+            // Told before the device: no remedy for that would help.
             (self.config == other.config, "was made with another config"),
-            (self == other, "holds other images"),
-        ]
-        .into_iter()
-        .find_map(|(same, difference)| (!same).then_some(difference))
+        ];
+        first
+            .into_iter()
+            .find_map(|(same, difference)| (!same).then(|| difference.to_owned()))
+            .or_else(|| other_device(&self.device, &other.device))
+            .or_else(|| (self != other).then(|| "holds other images".into()))
     }
 }
 

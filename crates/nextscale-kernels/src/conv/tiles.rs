@@ -108,6 +108,9 @@ pub struct WeightGradient<'a> {
     pub out: &'a mut [f32],
 }
 
+/// What lengths of planes are multiples of.
+const SIXTEEN: usize = 16;
+
 impl VectorKernel for WeightGradient<'_> {
     type Output = ();
 
@@ -120,7 +123,8 @@ impl VectorKernel for WeightGradient<'_> {
             // stream past.
             first += match outputs - first {
                 8.. if V::MANY => self.outputs::<V, 8>(first),
-                3.. => self.outputs::<V, 3>(first),
+                3.. if V::MANY => self.outputs::<V, 3>(first),
+                2.. if !V::MANY => self.outputs::<V, 2>(first),
                 _ => self.outputs::<V, 1>(first),
             };
         }
@@ -153,26 +157,33 @@ impl WeightGradient<'_> {
         for i in 0..ROWS {
             grads[i] = &self.grads[(first + i) * length..][..length];
         }
-        let mut sums = [[V::splat(0.0); 3]; ROWS];
+        // Sixteen sums of a tap, in one vector or in two: the same sums for vectors of every length.
+        let mut sums = [[[V::splat(0.0); 3]; ROWS]; 2];
         // One bound for all the slices, so that one check serves all the loads.
         let mut at = 0;
-        while at + V::LANES <= length {
-            let mut inputs = [V::splat(0.0); 3];
-            for t in 0..3 {
-                inputs[t] = V::load(shifted[t], at);
-            }
-            for i in 0..ROWS {
-                let grad = V::load(grads[i], at);
+        while at + SIXTEEN <= length {
+            for part in 0..SIXTEEN / V::LANES {
+                let at = at + part * V::LANES;
+                let mut inputs = [V::splat(0.0); 3];
                 for t in 0..3 {
-                    sums[i][t] = sums[i][t].add_product(grad, inputs[t]);
+                    inputs[t] = V::load(shifted[t], at);
+                }
+                for i in 0..ROWS {
+                    let grad = V::load(grads[i], at);
+                    for t in 0..3 {
+                        sums[part][i][t] = sums[part][i][t].add_product(grad, inputs[t]);
+                    }
                 }
             }
-            at += V::LANES;
+            at += SIXTEEN;
         }
         let channels = self.x.len() / self.size;
         for i in 0..ROWS {
             for t in 0..3 {
-                self.out[((first + i) * channels + channel) * 9 + line * 3 + t] += sums[i][t].sum();
+                let [low, high] = [sums[0][i][t], sums[1][i][t]];
+                // The first step of the tree that adds up sixteen numbers.
+                let sum = if V::LANES == SIXTEEN { low } else { low.plus(high) };
+                self.out[((first + i) * channels + channel) * 9 + line * 3 + t] += sum.sum();
             }
         }
     }

@@ -1,17 +1,19 @@
 //! Products of f32 matrices on the host, shared among all threads.
 //!
-//! They run on the processor's matrix unit if it has one, otherwise by faer. On either, an element depends
-//! only on its own row and column, bit for bit: it is summed over `inner` in one order for every size.
+//! They run on the processor's matrix unit if it has one, otherwise by faer, or on vectors where results must be the
+//! same on every processor. On each, an element depends only on its own row and column, bit for bit: it is summed over
+//! `inner` in one order for every size.
 
 mod by_faer;
 #[cfg(target_arch = "x86_64")]
 mod by_unit;
+mod by_vectors;
 
 use faer::{MatMut, MatRef};
 
-use crate::precision::Precision;
 #[cfg(target_arch = "x86_64")]
 use crate::raw::matrix_unit::MatrixUnit;
+use crate::{precision::Precision, raw::Level, route::is_fixed};
 
 /// The fewest multiplications per part that make it worth waking a thread.
 const SHARE: usize = 1 << 18;
@@ -67,6 +69,7 @@ pub fn multiply_alone_in(
 #[derive(Clone, Copy)]
 enum Route {
     Faer,
+    Vectors(Level),
     #[cfg(target_arch = "x86_64")]
     Unit(MatrixUnit, Precision),
 }
@@ -87,12 +90,13 @@ impl Route {
             Precision::Whole,
             "this processor has no unit for products of bfloat16 numbers"
         );
-        Self::Faer
+        if is_fixed() { Self::Vectors(Level::detected()) } else { Self::Faer }
     }
 
     fn multiply(self, out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accumulate: bool) {
         match self {
             Self::Faer => by_faer::multiply(out, a, b, accumulate),
+            Self::Vectors(level) => by_vectors::multiply(level, out, a, b, accumulate),
             #[cfg(target_arch = "x86_64")]
             Self::Unit(unit, precision) => by_unit::multiply(unit, precision, out, a, b, accumulate),
         }
@@ -102,6 +106,7 @@ impl Route {
     fn granularity(self) -> [usize; 2] {
         match self {
             Self::Faer => by_faer::GRANULARITY,
+            Self::Vectors(_) => by_vectors::GRANULARITY,
             #[cfg(target_arch = "x86_64")]
             Self::Unit(..) => by_unit::GRANULARITY,
         }
@@ -111,6 +116,7 @@ impl Route {
     fn widest(self) -> usize {
         match self {
             Self::Faer => by_faer::WIDE,
+            Self::Vectors(_) => by_vectors::WIDE,
             #[cfg(target_arch = "x86_64")]
             Self::Unit(..) => usize::MAX,
         }

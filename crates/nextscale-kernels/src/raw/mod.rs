@@ -15,10 +15,10 @@ use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
 
 use rayon::prelude::*;
 
-use crate::limit::Route;
+use crate::limit::{self, Limit};
 use crate::rows::PART;
 pub use rectangle::{Rectangle, build_rectangles};
-pub use sums::add_products;
+pub use sums::{add_product_of, add_products};
 use vector::Lanes;
 pub use vector::Vector;
 #[cfg(target_arch = "x86_64")]
@@ -82,20 +82,20 @@ impl Level {
     /// The widest level that may be used, determined once.
     pub fn detected() -> Self {
         static DETECTED: LazyLock<Level> = LazyLock::new(|| {
-            let limit = Route::limit();
-            let level = Level::available().into_iter().rfind(|level| level.route() <= limit);
+            let most = Limit::get().most;
+            let level = Level::available().into_iter().rfind(|level| level.needs() <= most);
             level.unwrap_or(Level::portable())
         });
         *DETECTED
     }
 
-    fn route(self) -> Route {
+    fn needs(self) -> limit::Instructions {
         match self.0 {
-            Instructions::Portable => Route::Portable,
+            Instructions::Portable => limit::Instructions::Portable,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => Route::Avx2,
+            Instructions::Avx2 => limit::Instructions::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => Route::Avx512,
+            Instructions::Avx512 => limit::Instructions::Avx512,
         }
     }
 

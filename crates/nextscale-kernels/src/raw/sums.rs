@@ -3,6 +3,8 @@
 // Loops over the registers of a tile use an index so that they are unrolled.
 #![allow(clippy::needless_range_loop)]
 
+use faer::MatRef;
+
 use super::Vector;
 
 /// `sums[i][j] += Σ over steps k of x[i·across + k·along]·y[k·line + j·LANES..]`, k by k.
@@ -14,18 +16,13 @@ use super::Vector;
 /// If x or y is too short.
 #[inline(always)]
 pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    mut sums: [[V; VECTORS]; ROWS],
+    sums: [[V; VECTORS]; ROWS],
     x: &[f32],
     [across, along]: [usize; 2],
     y: &[f32],
     line: usize,
     steps: usize,
 ) -> [[V; VECTORS]; ROWS] {
-    /// Rows whose addresses are made from one pointer.
-    const GROUP: usize = 3;
-    const {
-        assert!(ROWS <= 4 * GROUP, "four pointers");
-    }
     let Some(last) = steps.checked_sub(1) else { return sums };
     let end_of_x =
         last.checked_mul(along).zip(across.checked_mul(ROWS - 1)).and_then(|(a, b)| a.checked_add(b));
@@ -34,14 +31,62 @@ pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
         end_of_x.is_some_and(|last| last < x.len()) && end_of_y.is_some_and(|end| end <= y.len()),
         "numbers of every step of both factors"
     );
-    let mut rows = [x.as_ptr(); 4];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = row.wrapping_add(GROUP * i * across);
+    // SAFETY: the last number of the last step lies in its slice, as was checked, so all before it do. A slice has
+    // fewer numbers than `isize::MAX`.
+    unsafe {
+        let strides = [across.cast_signed(), along.cast_signed()];
+        sum_steps(sums, x.as_ptr(), strides, y.as_ptr(), line.cast_signed(), steps)
     }
-    let mut columns = y.as_ptr();
+}
+
+/// `sums += a·b` for a `[ROWS, inner]` and b `[inner, VECTORS·LANES]`, whose rows lie in one piece each, inner
+/// number by inner number.
+///
+/// # Panics
+/// If the matrices are of other sizes.
+#[inline(always)]
+pub fn add_product_of<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    sums: [[V; VECTORS]; ROWS],
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+) -> [[V; VECTORS]; ROWS] {
+    let inner = a.ncols();
+    assert!(
+        a.nrows() == ROWS && b.nrows() == inner && b.ncols() == VECTORS * V::LANES && b.col_stride() == 1,
+        "a tile's factors"
+    );
+    // SAFETY: what is read are numbers of the two matrices, whose sizes were checked.
+    unsafe {
+        let strides = [a.row_stride(), a.col_stride()];
+        sum_steps(sums, a.as_ptr(), strides, b.as_ptr(), b.row_stride(), inner)
+    }
+}
+
+/// `sums[i][j] += Σ over steps k of x[i·across + k·along]·y[k·line + j·LANES..]`, k by k.
+///
+/// # Safety
+/// All these numbers can be read.
+#[inline(always)]
+unsafe fn sum_steps<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    mut sums: [[V; VECTORS]; ROWS],
+    x: *const f32,
+    [across, along]: [isize; 2],
+    y: *const f32,
+    line: isize,
+    steps: usize,
+) -> [[V; VECTORS]; ROWS] {
+    /// Rows whose addresses are made from one pointer.
+    const GROUP: usize = 3;
+    const {
+        assert!(ROWS <= 4 * GROUP, "four pointers");
+    }
+    let mut rows = [x; 4];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = row.wrapping_offset((GROUP * i).cast_signed() * across);
+    }
+    let mut columns = y;
     for _ in 0..steps {
-        // SAFETY: the last number of the last step lies in its slice, as was checked, so all before it do.
-        // Pointers of rows that do not exist are not read.
+        // SAFETY: as the caller says. Pointers of rows that do not exist are not read.
         unsafe {
             // Not `array::from_fn`: it would not always be inlined.
             let mut factors = [V::splat(0.0); VECTORS];
@@ -49,16 +94,16 @@ pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
                 factors[j] = V::load_at(columns.add(j * V::LANES));
             }
             for i in 0..ROWS {
-                let value = V::splat(*rows[i / GROUP].add(i % GROUP * across));
+                let value = V::splat(*rows[i / GROUP].offset((i % GROUP).cast_signed() * across));
                 for j in 0..VECTORS {
                     sums[i][j] = sums[i][j].add_product(value, factors[j]);
                 }
             }
         }
         for row in &mut rows {
-            *row = in_register(row.wrapping_add(along));
+            *row = in_register(row.wrapping_offset(along));
         }
-        columns = columns.wrapping_add(line);
+        columns = columns.wrapping_offset(line);
     }
     sums
 }

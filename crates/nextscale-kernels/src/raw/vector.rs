@@ -40,7 +40,7 @@ pub trait Vector: Copy {
     fn where_less(self, bound: Self, yes: Self, no: Self) -> Self;
     /// The same bits as integers, plus `add`, shifted left by 23: into the exponent of a number.
     fn into_exponent(self, add: i32) -> Self;
-    /// The sum of the numbers, as a tree.
+    /// The sum of the numbers, as a tree: the upper half is added to the lower until one number is left.
     fn sum(self) -> f32;
     /// Swaps rows and columns.
     #[inline(always)]

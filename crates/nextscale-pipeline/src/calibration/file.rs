@@ -4,14 +4,15 @@ use nextscale_core::Grid;
 use nextscale_priors::averages;
 pub use nextscale_priors::averages::Averages;
 
+use super::Identity;
 use super::sums::Sums;
 use crate::{Error, Prepared, Result};
 
 /// Writes the averages, with what they were measured on.
-pub(super) fn write(path: &Path, sums: &Sums, prepared: &Prepared, identity: &str) -> Result<()> {
+pub(super) fn write(path: &Path, sums: &Sums, prepared: &Prepared, identity: &Identity) -> Result<()> {
     let measured: Vec<(Grid, Vec<f32>)> = sums.averages().collect();
     let about = [
-        ("calibration", identity.to_owned()),
+        ("calibration", identity.text()),
         ("weights", prepared.model.fingerprint().to_owned()),
         ("scales", prepared.model.schedule().to_string()),
         ("images", sums.images.to_string()),
@@ -23,13 +24,12 @@ pub(super) fn write(path: &Path, sums: &Sums, prepared: &Prepared, identity: &st
 
 /// The difference between the halves of a file's images, if the file holds the averages of this very
 /// calibration.
-pub(super) fn expect(path: &Path, identity: &str) -> Result<Option<f64>> {
+pub(super) fn expect(path: &Path, identity: &Identity) -> Result<Option<f64>> {
     let found = read(path)?;
-    if found.about.get("calibration").map(String::as_str) == Some(identity) {
-        return Ok(found.halves);
-    }
+    let said = found.about.get("calibration").map(String::as_str);
+    let Some(difference) = identity.difference(said) else { return Ok(found.halves) };
     Err(Error::Folder(format!(
-        "{} exists already and belongs to another calibration; name another file with --out, or remove it",
+        "{} exists already and {difference}; name another file with --out, or remove it",
         path.display()
     )))
 }

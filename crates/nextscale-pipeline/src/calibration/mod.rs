@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use nextscale_core::{Condition, Dtype};
-use nextscale_files::remove_with_partial;
+use nextscale_files::{other_device, remove_with_partial};
 
 use crate::device::{self, DeviceChoice};
 use crate::progress::bar;
@@ -27,8 +27,8 @@ use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Seen};
 use sums::Sums;
 
-/// Execution options. They do not change the averages, except that a GPU's logits differ from a CPU's in the
-/// last bits.
+/// Execution options. They do not change the averages, except that a GPU's logits, and those of another CPU's
+/// arithmetic, differ in the last bits.
 #[derive(Debug, Clone)]
 pub struct CalibrationOptions {
     /// The file to write.
@@ -84,8 +84,11 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         return Err(Error::Usage("a calibration averages whole images; leave out `edit`".into()));
     }
     let device = options.device.open()?;
-    let kind = device::kind(&device, Dtype::F32);
-    let identity = format!("{} {kind} {}", prepared.identity(), version::words());
+    let identity = Identity {
+        config: prepared.identity().into(),
+        device: device::kind(&device, Dtype::F32),
+        version: version::words(),
+    };
     let images = prepared.conditions.len() as u64;
     let calibrated = |made, halves| Calibrated { file: options.out.clone(), made, images, halves };
     let partial = Sums::place(&options.out);
@@ -96,7 +99,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         remove_with_partial(&partial);
         return Ok(calibrated(0, halves));
     }
-    let mut sums = Sums::load(&partial, &identity)?;
+    let mut sums = Sums::load(&partial, &identity.text())?;
     let found = sums.images;
     let bar = if options.progress { bar("images") } else { ProgressBar::hidden() };
     bar.set_length(images);
@@ -116,7 +119,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         let begun = Batch { images: batch, conditions: &conditions };
         if let Err(error) = generator.batch(begun, &mut adding, &options.stop) {
             if sums.images > 0 {
-                sums.save(&partial, &identity)?;
+                sums.save(&partial, &identity.text())?;
             }
             return Err(prepared.model.named_in(error));
         }
@@ -124,7 +127,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
         sums.images += batch.len() as u64;
         bar.inc(batch.len() as u64);
         if saved.elapsed() > SAVE_EVERY {
-            sums.save(&partial, &identity)?;
+            sums.save(&partial, &identity.text())?;
             saved = Instant::now();
         }
     }
@@ -132,6 +135,34 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
     file::write(&options.out, &sums, prepared, &identity)?;
     remove_with_partial(&partial);
     Ok(calibrated(images - found, file::expect(&options.out, &identity)?))
+}
+
+/// What identifies a calibration.
+struct Identity {
+    config: String,
+    device: String,
+    version: String,
+}
+
+impl Identity {
+    /// As files have it.
+    fn text(&self) -> String {
+        format!("{} {} {}", self.config, self.device, self.version)
+    }
+
+    /// Why a file that says `found` is not continued, in words after its name.
+    fn difference(&self, found: Option<&str>) -> Option<String> {
+        let found = found.unwrap_or_default();
+        if found == self.text() {
+            return None;
+        }
+        let device = found
+            .strip_prefix(&format!("{} ", self.config))
+            .and_then(|rest| rest.strip_suffix(&format!(" {}", self.version)));
+        device
+            .and_then(|there| other_device(there, &self.device))
+            .or_else(|| Some("belongs to another calibration".into()))
+    }
 }
 
 struct Adding(Sums);

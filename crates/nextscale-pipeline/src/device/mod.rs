@@ -25,13 +25,27 @@ pub enum DeviceChoice {
     Of(Kind, Option<usize>),
 }
 
-/// The name of a device and type in the identity of images, which depend on both: `cpu`, `cuda`, `cpu, bf16`.
+/// The name of a device, its arithmetic and its type in the identity of images, which depend on all three: `cuda`,
+/// `cpu, avx512`, `cpu, fma`, `cpu, amx, bf16`.
 pub fn kind(device: &Device, dtype: Dtype) -> String {
+    match Kind::of(device) {
+        Some(kind) => named(kind, dtype),
+        None => named(format_args!("cpu, {}", arithmetic(device, dtype)), dtype),
+    }
+}
+
+/// The name of a device and type without its arithmetic: `cuda`, `cpu`, `cpu, bf16`.
+pub fn kind_and_type(device: &Device, dtype: Dtype) -> String {
     named(Kind::of(device).map_or("cpu", Kind::name), dtype)
 }
 
-/// What the device computes with, in words. Devices of one kind and one route give the same images, bit for
-/// bit; on another route they may differ in the last digits.
+/// What the last digits depend on besides: the CPU's route, as `NEXTSCALE_ROUTE` takes it (`avx512`, `fma`), or the
+/// kind of another device.
+pub fn arithmetic(device: &Device, dtype: Dtype) -> &'static str {
+    Kind::of(device).map_or_else(|| nextscale_kernels::arithmetic(dtype == Dtype::Bf16), Kind::name)
+}
+
+/// What the device computes with, in words: `avx512, tiles`.
 pub fn route(device: &Device) -> String {
     Kind::of(device).map_or_else(nextscale_kernels::route, |kind| kind.name().into())
 }
@@ -249,8 +263,14 @@ mod tests {
     fn the_route_and_the_name_of_the_cpu_are_its_kernels() {
         let cpu = Device::flex();
         assert_eq!(route(&cpu), nextscale_kernels::route());
+        let [f32, bf16] = [Dtype::F32, Dtype::Bf16].map(|dtype| arithmetic(&cpu, dtype));
+        assert_eq!(f32, nextscale_kernels::arithmetic(false));
         assert_eq!(
-            (kind(&cpu, Dtype::F32), kind(&cpu.autodiff(), Dtype::Bf16)),
+            (kind(&cpu, Dtype::F32), kind(&cpu.clone().autodiff(), Dtype::Bf16)),
+            (format!("cpu, {f32}"), format!("cpu, {bf16}, bf16"))
+        );
+        assert_eq!(
+            (kind_and_type(&cpu, Dtype::F32), kind_and_type(&cpu, Dtype::Bf16)),
             ("cpu".into(), "cpu, bf16".into())
         );
     }

@@ -27,7 +27,8 @@ use job::{Job, Loaded, overlapped};
 use nextscale_generate::observe::Part;
 use overview::Overview;
 
-/// Execution options. Only the device kind and the dtype can change the images, in their last digits.
+/// Execution options. Only the device kind, the CPU's route and the dtype can change the images, in their last
+/// digits.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The folder to write.
@@ -157,17 +158,18 @@ fn fill(
     bar.set_length(count);
     summary.found = (prepared.conditions.len() * missing.len()) as u64 - count;
     let traces = traces(prepared, options);
+    let kind = kind(device, options.dtype);
     if count > 0 {
         let loaded = Loaded::new(prepared, options, device, (count, &prepared.conditions), summary)?;
         for (variant, trace) in traces.iter().enumerate() {
             let job = Job::new(prepared, options, variant, &loaded, &bar)?;
-            let part = Missing { prepared, folder, variant, missing: &missing[variant] };
+            let part = Missing { prepared, folder, variant, missing: &missing[variant], device: &kind };
             part.run(&job, trace.as_deref(), &options.stop, summary)?;
         }
     } else {
         // Killed between the last image and the renaming of its trace.
         for (variant, trace) in traces.iter().enumerate() {
-            let part = Missing { prepared, folder, variant, missing: &[] };
+            let part = Missing { prepared, folder, variant, missing: &[], device: &kind };
             let begun = trace.as_deref().map(|path| part.begin_trace(path)).transpose()?.flatten();
             begun.map_or(Ok(()), Trace::finish)?;
         }
@@ -185,6 +187,8 @@ struct Missing<'a> {
     folder: &'a RunFolder,
     variant: usize,
     missing: &'a [u64],
+    /// The name of the device.
+    device: &'a str,
 }
 
 impl Missing<'_> {
@@ -216,7 +220,7 @@ impl Missing<'_> {
         let total = self.prepared.conditions.len() as u64;
         let spec = &self.prepared.config.trace;
         let about = about(self.prepared, self.variant, spec);
-        let fingerprint = fingerprint(self.prepared, self.variant);
+        let fingerprint = fingerprint(self.prepared, self.variant, self.device);
         let trace = Trace::new(path, total, &fingerprint, spec, about)?;
         // Of the kept images.
         let missing = self.missing.iter().filter(|&&image| spec.place(image).is_some()).count() as u64;
@@ -233,6 +237,6 @@ impl Missing<'_> {
 }
 
 /// What identifies the run that a rule's trace is of.
-fn fingerprint(prepared: &Prepared, variant: usize) -> String {
-    format!("{} {}", prepared.identity(), prepared.folders()[variant])
+fn fingerprint(prepared: &Prepared, variant: usize, device: &str) -> String {
+    format!("{} {} on {device}", prepared.identity(), prepared.folders()[variant])
 }

@@ -17,7 +17,7 @@ use super::job::{Drawn, Job, Loaded, overlapped};
 use super::overview::Overview;
 use super::summary::{Share, Summary, peak_memory};
 use super::{RunOptions, check_traces, fingerprint, manifest, traces};
-use crate::device::route;
+use crate::device::{arithmetic, kind_and_type, route};
 use crate::progress::bar;
 use crate::trace::{Whole, about};
 use crate::{Error, Prepared, Result, Stop, Trace};
@@ -100,7 +100,7 @@ fn record(
         let path = std::path::absolute(&path).map_err(Error::io("find", &path))?;
         let spec = &prepared.config.trace;
         let about = about(prepared, variant, spec);
-        wholes.push(Whole::new(path, images, &fingerprint(prepared, variant), spec, about));
+        wholes.push(Whole::new(path, images, &fingerprint(prepared, variant, &manifest.device), spec, about));
     }
     let told: Vec<String> = wholes.iter().map(|whole| whole.path().display().to_string()).collect();
     let traced = if told.is_empty() { "none".into() } else { told.join(", ") };
@@ -108,11 +108,11 @@ fn record(
         Fact::new("version of this program", &*manifest.version),
         Fact::new("seed", prepared.config.seed.to_string()),
         Fact::new("model, by its weights", &*manifest.weights),
-        Fact::new("device or type", &*manifest.device)
+        Fact::new("device or type", kind_and_type(device, options.dtype))
             .or("start every shard with the same --device and --dtype, or choose another folder with --out"),
-        Fact::new("arithmetic", route(device)).or(
-            "the last digits of images would differ; run all shards on processors of one kind, or choose another folder \
-             with --out",
+        Fact::new("arithmetic", arithmetic(device, options.dtype)).or(
+            "the last digits of images would differ: start every shard with the same NEXTSCALE_ROUTE (every x86-64 \
+             processor with FMA has `fma`), or choose another folder with --out",
         ),
         Fact::new("config", &*manifest.config),
         Fact::new("trace", traced).or("start every shard with the same --trace"),

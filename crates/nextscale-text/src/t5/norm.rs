@@ -2,6 +2,7 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use nextscale_kernels::mean_last;
 
 use super::keys::{Named, Supply, Value};
 
@@ -29,7 +30,7 @@ impl RmsNorm {
     }
 
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let mean_square = (x.clone() * x.clone()).mean_dim(2);
+        let mean_square = mean_last(x.clone() * x.clone());
         x / (mean_square + self.epsilon).sqrt() * self.weight.val().unsqueeze()
     }
 }

@@ -2,7 +2,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use nextscale_kernels::softmax;
+use nextscale_kernels::{matmul, softmax};
 
 use super::{Conv, Norm, NormGroups};
 
@@ -34,8 +34,8 @@ impl AttnBlock {
             qkv.clone().slice([0..batch, from..from + channels]).reshape([batch, channels, height * width])
         });
         // w[i, j] = softmax over j of q_i · k_j / √channels
-        let scores = (q * (channels as f64).powf(-0.5)).swap_dims(1, 2).matmul(k);
-        let mixed = v.matmul(softmax(scores).swap_dims(1, 2));
+        let scores = matmul((q * (channels as f64).powf(-0.5)).swap_dims(1, 2), k);
+        let mixed = matmul(v, softmax(scores).swap_dims(1, 2));
         x + self.proj_out.forward(mixed.reshape([batch, channels, height, width]))
     }
 }

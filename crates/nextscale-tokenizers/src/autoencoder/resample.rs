@@ -7,6 +7,7 @@ use burn::{
     },
 };
 use nextscale_core::Dtype;
+use nextscale_kernels::is_fixed;
 
 use super::Conv;
 
@@ -25,9 +26,12 @@ impl Downsample {
     /// `[batch, channels, h, w]` to `[batch, channels, ⌊h/2⌋, ⌊w/2⌋]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        if self.conv.dtype == Dtype::Bf16 && height.is_multiple_of(2) && width.is_multiple_of(2) {
+        let even = height.is_multiple_of(2) && width.is_multiple_of(2);
+        if self.conv.dtype == Dtype::Bf16 && even || is_fixed() {
             // The same sums: a convolution with stride 1 has them at its odd rows and columns.
-            let all = self.conv.forward(x).reshape([batch * channels, height / 2, 2, width / 2, 2]);
+            let all = self.conv.forward(x);
+            let all = all.slice([0..batch, 0..channels, 0..height / 2 * 2, 0..width / 2 * 2]);
+            let all = all.reshape([batch * channels, height / 2, 2, width / 2, 2]);
             let odd = all.slice([0..batch * channels, 0..height / 2, 1..2, 0..width / 2, 1..2]);
             return odd.reshape([batch, channels, height / 2, width / 2]);
         }

@@ -3,6 +3,7 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
 use nextscale_core::{Error, Grid, Result};
+use nextscale_kernels::{matmul, sum_last};
 
 use super::{PhiBank, Scales, VqvaeConfig};
 use crate::autoencoder::empty;
@@ -58,9 +59,9 @@ impl Codebook {
         let codes = self.weight.val().inner();
         let z = z.inner();
         let [vocabulary, _] = codes.dims();
-        let squares = codes.clone().square().sum_dim(1).reshape([1, 1, vocabulary]);
-        let products = z.clone().matmul(codes.transpose().unsqueeze::<3>());
-        let distances = z.square().sum_dim(2) + squares - products * 2.0;
+        let squares = sum_last(codes.clone().square()).reshape([1, 1, vocabulary]);
+        let products = matmul(z.clone(), codes.transpose().unsqueeze::<3>());
+        let distances = sum_last(z.square()) + squares - products * 2.0;
         distances.argmin(2).squeeze_dim(2)
     }
 
@@ -71,7 +72,7 @@ impl Codebook {
 
     /// The mix of codes by `weights` `[batch, h·w, vocabulary]` as a map `[batch, channels, h, w]`.
     pub fn mix(&self, weights: Tensor<3>, grid: Grid) -> Tensor<4> {
-        map(weights.matmul(self.weight.val().unsqueeze::<3>()), grid)
+        map(matmul(weights, self.weight.val().unsqueeze::<3>()), grid)
     }
 
     /// Replaces the codes `indices`, which are no longer used, by `values` `[n, channels]`. The

@@ -1,4 +1,5 @@
 use burn::{module::Module, tensor::Tensor};
+use nextscale_kernels::exp;
 
 use super::super::{
     config::{HartConfig, ResidualConfig},
@@ -87,7 +88,7 @@ impl ResidualHead {
                 // The variance is the conditional side's, without guidance.
                 let share = (part(0, channels) + 1.0) * 0.5;
                 let log = share * (step.log_beta - step.log_posterior) + step.log_posterior;
-                x = x + (log * 0.5).exp() * drawn(taken + 1);
+                x = x + exp(log * 0.5) * drawn(taken + 1);
             }
         }
         x * SCALE

@@ -21,7 +21,10 @@ use std::{
 pub use products::{Places, Ready, Shifted};
 
 use super::{Instructions, Level, Pairs, VectorKernel};
-use crate::{limit::Route, precision::Precision};
+use crate::{
+    limit::{self, Limit},
+    precision::Precision,
+};
 
 /// Rows and columns of a product's tile.
 pub const SIDE: usize = 16;
@@ -97,8 +100,10 @@ impl MatrixUnit {
     /// Everything that multiplies in this precision, fastest first.
     pub fn available(precision: Precision) -> impl Iterator<Item = Self> {
         let [tiles, vectors] = *HARDWARE;
-        let limit = Route::limit();
-        let (tiles, vectors) = (tiles && limit >= Route::Amx, vectors && limit >= Route::Avx512);
+        // No two processors' units sum in the same order.
+        let Limit { most, fixed } = Limit::get();
+        let tiles = tiles && !fixed && most >= limit::Instructions::Amx;
+        let vectors = vectors && !fixed && most >= limit::Instructions::Avx512;
         [(Means::Tiles, tiles), (Means::Vectors, vectors && precision == Precision::Rounded)]
             .into_iter()
             .filter_map(|(means, there)| there.then_some(Self(means)))

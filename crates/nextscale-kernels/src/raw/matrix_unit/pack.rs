@@ -87,7 +87,10 @@ fn check(side: usize, inner: usize, precision: Precision, lines: &[Line]) {
     assert!(side <= SIDE && lines.len() == super::lines(precision, inner), "lines of an operand");
 }
 
-/// Rows of `x` are contiguous; sizes are those of `lines`.
+/// Packs rows, as [`MatrixUnit::pack_rows`] does.
+///
+/// # Safety
+/// The processor has these instructions, the rows of `x` are contiguous, and `lines` are as many as [`check`] wants.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) {
     let (rows, inner, stride) = (x.nrows(), x.ncols(), x.row_stride());
@@ -115,7 +118,10 @@ unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) 
     }
 }
 
-/// Rows of `y` are contiguous; sizes are those of `lines`.
+/// Packs columns, as [`MatrixUnit::pack_columns`] does.
+///
+/// # Safety
+/// The processor has these instructions, the rows of `y` are contiguous, and `lines` are as many as [`check`] wants.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lines: &mut [Line]) {
     let (inner, columns, stride) = (y.nrows(), y.ncols(), y.row_stride());
@@ -161,6 +167,9 @@ fn put(line: &mut Line, numbers: __m512i) {
 
 /// Packs by `pack` and converts the rows' layout to the columns' or back: as pairs of numbers, one is the
 /// transpose of the other.
+///
+/// # Safety
+/// The processor has these instructions.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn turn_all(lines: &mut [Line], pack: impl FnOnce(&mut [Line])) {
     pack(lines);

@@ -50,7 +50,10 @@ fn store(tile: &Tile, base: &[f32; SIDE], out: &mut [f32], stride: usize) {
     }
 }
 
-/// Rows of `out` are contiguous; it is no larger than a tile.
+/// Writes a tile, or adds it.
+///
+/// # Safety
+/// The processor has these instructions, the rows of `out` are contiguous, and it is no larger than a tile.
 #[target_feature(enable = "avx512f")]
 unsafe fn put(tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
     let (rows, stride, mask) = (out.nrows(), out.row_stride(), first(out.ncols()));
@@ -69,6 +72,9 @@ unsafe fn put(tile: &Tile, out: MatMut<'_, f32>, accumulate: bool) {
 }
 
 /// As [`put`], plus one number per row.
+///
+/// # Safety
+/// As [`put`].
 #[target_feature(enable = "avx512f")]
 unsafe fn put_biased(tile: &Tile, bias: &[f32], out: MatMut<'_, f32>) {
     let (rows, stride, mask) = (out.nrows(), out.row_stride(), first(out.ncols()));
