@@ -250,7 +250,7 @@ fn a_last_update_that_breaks_the_weights_is_told_and_leaves_no_checkpoint() {
     let options = options(folder.path(), "broken");
     let training = Training { learning_rate: 1e300, schedule: constant(), ..training() };
     let training =
-        Training { optimiser: crate::AdamWConfig { weight_decay: 0.0, ..training.optimiser }, ..training };
+        Training { optimiser: AdamWConfig { weight_decay: 0.0, ..training.optimiser }, ..training };
     let error = go_in(&training, &options, None, 1).unwrap_err();
     assert!(matches!(&error, Error::NotFinite { step: 1, .. }), "{error}");
     assert!(error.to_string().starts_with("the weight `"), "{error}");
