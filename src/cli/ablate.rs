@@ -21,7 +21,7 @@ use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::report::{self, ScatterArgs};
 use super::shards::{ShardArgs, requeued, tell_share};
-use super::{Failure, config_file, say};
+use super::{Failure, config_file, place, say};
 use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
@@ -100,6 +100,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let command = command(&args);
     let out =
         args.out.unwrap_or_else(|| if args.quick { format!("{name}-quick") } else { name.clone() }.into());
+    let out = place::folder(out)?;
     let said = Said {
         name,
         text: tree.to_ron_string(),

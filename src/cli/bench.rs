@@ -10,10 +10,10 @@ use crate::pipeline::{Config, Error, Registry, Stop};
 
 use super::Failure;
 use super::device::{DeviceArgs, DtypeArgs};
-use super::evaluate::check_place;
 use super::generate;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
+use super::place;
 use super::say;
 use crate::pipeline::progress;
 
@@ -101,7 +101,7 @@ fn guide(text: &str) -> Result<(String, String), String> {
 /// Measures, and prints the table.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if let Some(file) = &args.json {
-        check_place(file)?;
+        place::check_file(file)?;
     }
     let published = args.config.is_none() && args.random.is_some();
     let weights = args.weights()?;

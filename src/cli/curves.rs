@@ -7,7 +7,7 @@ use crate::files::write_atomically;
 use crate::train::log::Table;
 
 use super::Failure;
-use super::evaluate::check_place;
+use super::place;
 use super::say::say;
 
 /// Draw a training's log as a line chart
@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Reads, draws, writes.
 pub fn run(args: Args) -> Result<(), Failure> {
-    check_place(&args.out)?;
+    place::check_file(&args.out)?;
     let table = Table::read(&args.log)?;
     let losses = args.columns.is_empty();
     let columns: Vec<&str> =

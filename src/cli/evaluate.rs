@@ -16,7 +16,7 @@ use super::failure::failure;
 use super::judge::Judge;
 use super::say;
 use super::shards::{ShardArgs, facts, folder_of_file, requeued, tell_share};
-use super::{Failure, data};
+use super::{Failure, data, place};
 use crate::metrics::statistics::{Sharding, shard_of_samples};
 use crate::pipeline::{Stop, Worker, progress};
 
@@ -129,7 +129,7 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     }
     let (json, saved) = (args.json.as_deref(), args.save_statistics.as_deref());
     if let Some(file) = json {
-        check_place(file)?;
+        place::check_file(file)?;
     }
     let _claimed = saved.map(claim).transpose()?;
     saved.map(check_ending).transpose()?;
@@ -219,7 +219,7 @@ fn shard(args: &Args, worker: &Worker, stop: &Stop) -> Result<(), Failure> {
             file.display()
         )));
     }
-    check_place(file)?;
+    place::check_file(file)?;
     check_ending(file)?;
     let net = network(args)?;
     let Input::Images(source) = data::input(&args.samples, args.size)? else {
@@ -332,7 +332,7 @@ fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
 /// Claims a file that will be written, so that problems appear before the work and no other process can write
 /// it meanwhile.
 pub(super) fn claim(file: &Path) -> Result<Lock, Failure> {
-    check_place(file)?;
+    place::check_file(file)?;
     Lock::beside(file).map_err(|error| match error {
         LockError::Held { .. } => Failure::Usage(miette::miette!(
             "another process is writing {}; wait for it, or name another file",
@@ -340,15 +340,6 @@ pub(super) fn claim(file: &Path) -> Result<Lock, Failure> {
         )),
         other => Failure::Run(miette::miette!("{other}")),
     })
-}
-
-/// Whether a file could be written: checked before the work, not after.
-pub(super) fn check_place(file: &Path) -> Result<(), Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.is_dir() && !file.is_dir() {
-        return Ok(());
-    }
-    Err(Failure::Usage(miette::miette!("{} cannot be written: create its folder first", file.display())))
 }
 
 /// Gathers a set under a progress bar.

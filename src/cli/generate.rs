@@ -14,7 +14,7 @@ use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::say::{self, say};
 use super::shards::{ShardArgs, requeued};
-use super::{Failure, config_file};
+use super::{Failure, config_file, place};
 
 /// The default config, compiled in so that it works from any folder.
 const QUICKSTART: &str = include_str!("../../configs/quickstart.ron");
@@ -146,6 +146,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if args.trace.is_none() && !prepared.config.trace.is_all() {
         say::warn(&["the config has `trace`, but a trace is written only with --trace FILE".to_owned()]);
     }
+    let out = place::folder(args.out.unwrap_or_else(|| name.into()))?;
     let stop = place.stop.clone();
     let options = RunOptions {
         trace: args.trace,
@@ -153,7 +154,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         dtype: args.dtype.dtype,
         progress: true,
         stop: stop.clone(),
-        ..RunOptions::new(args.out.unwrap_or_else(|| name.into()))
+        ..RunOptions::new(out)
     };
     let summary = match &place.worker {
         None => {

@@ -11,7 +11,7 @@ use crate::shards::ShardFolder;
 
 use super::say::say;
 use super::shards::folder_of_file;
-use super::{Failure, ablate, data, evaluate, reconstruct};
+use super::{Failure, ablate, data, place, reconstruct};
 
 /// Put together what `--shard` or a launcher's workers made
 ///
@@ -33,7 +33,7 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
             _ => run_folder(&args.out),
         };
     };
-    evaluate::check_place(&args.out)?;
+    place::check_file(&args.out)?;
     let bar = progress::bar("images");
     let mut show = |done, images| {
         bar.set_length(images);

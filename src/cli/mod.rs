@@ -36,6 +36,7 @@ mod models;
 mod neighbours;
 mod new_folder;
 mod overrides;
+mod place;
 mod probe;
 mod recognise;
 mod reconstruct;

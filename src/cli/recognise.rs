@@ -109,7 +109,7 @@ fn features(path: &Path, file: &WeightFile) -> Option<Result<String, String>> {
             loaded.map(|_| "FID's Inception network: `nextscale evaluate` takes it as --features".into()),
         );
     }
-    if file.metadata().contains_key("classes") && file.names().any(|name| name.ends_with("widen.weight")) {
+    if crate::train::is_classifier(file) {
         return Some(crate::train::check_classifier(path, &device).map_err(|error| error.to_string()).map(
             |()| "A classifier: `nextscale evaluate` takes it as --classifier, and a tokenizer's training as `perceptual: (classifier: ..)`".into(),
         ));

@@ -21,7 +21,7 @@ use super::interrupt::on_interrupt;
 use super::recognise::ConfigKind;
 use super::say::say;
 use super::shards::{ShardArgs, facts, folder_of_file, requeued, tell_share};
-use super::{Failure, config_file, data, evaluate};
+use super::{Failure, config_file, data, evaluate, place};
 use crate::pipeline::progress;
 
 /// Encode images with a model's tokenizer and decode them again, for `evaluate --rec`
@@ -56,7 +56,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let place = args.shards.place()?;
     let _claimed = match place.worker {
         None => Some(evaluate::claim(&args.out)?),
-        Some(_) => evaluate::check_place(&args.out).map(|()| None)?,
+        Some(_) => place::check_file(&args.out).map(|()| None)?,
     };
     let source = data::images(&args.images, args.size)?;
     data::tell_left_out(&source);

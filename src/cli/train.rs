@@ -14,7 +14,7 @@ use super::overrides::Overrides;
 use super::recognise::ConfigKind;
 use super::say::say;
 use super::trainings::Trainings;
-use super::{Failure, config_file};
+use super::{Failure, config_file, place};
 
 /// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss or as a measure
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
     let name = args.config.file_stem().unwrap_or_default();
     let named_here = args.out.is_none();
-    let out = args.out.unwrap_or_else(|| Path::new("runs").join(name));
+    let out = place::folder(args.out.unwrap_or_else(|| Path::new("runs").join(name)))?;
     let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     let options = Options {

@@ -8,11 +8,10 @@ use crate::files::write_atomically;
 use crate::pipeline::{Registry, Stop, progress};
 
 use super::device::DeviceArgs;
-use super::evaluate::check_place;
 use super::interrupt::on_interrupt;
 use super::overrides::Overrides;
 use super::recognise::ConfigKind;
-use super::{Failure, config_file, say};
+use super::{Failure, config_file, place, say};
 
 /// Run a published protocol again, and say whether its numbers are reproduced
 ///
@@ -46,7 +45,7 @@ pub struct Args {
 /// Makes what is missing, measures, and prints the outcome.
 pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failure> {
     if let Some(file) = &args.json {
-        check_place(file)?;
+        place::check_file(file)?;
     }
     let mut tree = config_file::read(&args.card, ConfigKind::Card)?;
     args.overrides.apply(&mut tree)?;
@@ -55,7 +54,8 @@ pub fn run(args: Args, registry: &Registry, judges: &Judges) -> Result<(), Failu
     let card = card.map_err(|error| Failure::from(error).placed(&tree, folder))?;
     say::warn(&card.remarks());
     let name = args.card.file_stem().unwrap_or_default().to_string_lossy();
-    let store = Store::open(&args.out.unwrap_or_else(|| format!("{name}-validation").into()))?;
+    let out = place::folder(args.out.unwrap_or_else(|| format!("{name}-validation").into()))?;
+    let store = Store::open(&out)?;
     let stop = Stop::new();
     on_interrupt({
         let stop = stop.clone();

@@ -45,7 +45,7 @@ fn the_shipped_model_is_measured_without_a_config() {
     let ran = place.run(&["bench", "--runs", "1", "--warmup", "0", "--images", "1"]);
     assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{}", ran.out);
     assert!(ran.out.starts_with("Shipped(\"cifar10\") on cpu"), "{}", ran.out);
-    assert!(ran.out.contains("of `cfg + ssg` is"), "{}", ran.out);
+    assert!(ran.out.contains("of `ssg over cfg` is"), "{}", ran.out);
     assert!(place.files().is_empty());
 }
 

@@ -91,7 +91,7 @@ fn a_place_that_cannot_be_written_is_named() {
     place.config("run.ron", RULE);
     std::fs::write(place.path("file"), "x").unwrap();
     let ran = place.run(&["generate", "run.ron", "--out", "file/out"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("file/out"), "{}", ran.err);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("file/out cannot be written: file is a file"), "{}", ran.err);
     assert_eq!(place.files(), ["file", "run.ron"]);
 }

@@ -330,3 +330,70 @@ fn not_finite(value: f32, part: &str) {
         assert!(ran.code == Some(1) && told && ran.err.contains(part), "{value}, {command:?}: {ran:?}");
     }
 }
+
+/// A tokenizer's weights that are not finite would draw black images without a word.
+#[test]
+fn a_tokenizer_that_is_not_finite_is_refused_before_any_image() {
+    let place = Place::new();
+    let fixtures = format!("{PROJECT}/tests/fixtures/var");
+    for tensor in ["decoder.conv_out.bias", "quantize.embedding.weight", "encoder.conv_in.bias"] {
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut bytes = std::fs::read(format!("{fixtures}/vae.safetensors")).unwrap();
+            let at = {
+                let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+                file.tensor(tensor).unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize
+            };
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            std::fs::write(place.path("broken.safetensors"), &bytes).unwrap();
+            let model = format!(
+                "(model: Var(tokenizer: \"broken.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", norm_groups: 4), \
+                 condition: Labels([1]), guidance: Conditional)"
+            );
+            std::fs::write(place.path("run.ron"), model).unwrap();
+            std::fs::create_dir_all(place.path("images")).unwrap();
+            image::RgbImage::new(64, 64).save(place.path("images/a.png")).unwrap();
+            let mut commands: Vec<&[&str]> = vec![&["reconstruct", "run.ron", "images", "--out", "r.npz"]];
+            if !tensor.starts_with("encoder") {
+                commands.push(&["generate", "run.ron", "--out", "out"]);
+            }
+            for command in commands {
+                let ran = place.run(command);
+                let told = ran.err.replace("\n  │ ", "");
+                assert!(ran.code == Some(1), "{tensor}, {command:?}: {ran:?}");
+                assert!(told.contains("broken.safetensors") && told.contains(tensor), "{command:?}: {ran:?}");
+                assert!(!place.path("r.npz").exists() && !place.path("out").exists(), "{command:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn places_and_images_that_cannot_be_are_told_before_the_work() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    std::fs::write(place.path("file"), "x").unwrap();
+    let edit = |image: &str| {
+        format!(
+            "(model: Shipped(\"cifar10\"), condition: Null, guidance: Conditional, edit: Keep(image: {image:?}, rows: (0, 1), \
+             columns: (0, 1)))"
+        )
+    };
+    std::fs::write(place.path("empty.ron"), edit("")).unwrap();
+    std::fs::write(place.path("folder.ron"), edit("folder")).unwrap();
+    std::fs::write(place.path("none.ron"), "").unwrap();
+    let training = format!("{PROJECT}/configs/train/cifar10-classifier.ron");
+    let ablation = format!("{PROJECT}/configs/ablate-rules.ron");
+    let cases: &[(&[&str], &str)] = &[
+        (&["generate", "empty.ron"], "`image` is empty"),
+        (&["generate", "folder.ron"], "edit.image: "),
+        (&["generate", "none.ron"], "none.ron is empty"),
+        (&["generate", "--out", "file"], "file is a file, not a folder"),
+        (&["train", "classifier", &training, "--out", "file/below"], "file is a file, not a folder"),
+        (&["ablate", &ablation, "--out", "file"], "file is a file, not a folder"),
+        (&["evaluate", "folder", "--reference", "cifar10", "--json", "folder"], "name a file in it"),
+    ];
+    for (command, told) in cases {
+        let ran = place.run(command);
+        assert!(ran.code == Some(2) && ran.err.replace("\n  │ ", "").contains(told), "{command:?}: {ran:?}");
+    }
+}

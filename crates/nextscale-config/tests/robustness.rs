@@ -264,3 +264,13 @@ fn a_file_that_is_no_text_is_refused() {
     std::fs::write(&path, [b'(', 0xff, b')']).unwrap();
     assert!(Document::read(&path).unwrap_err().message().ends_with("is not UTF-8 text at byte 1"));
 }
+
+#[test]
+fn an_empty_file_is_named() {
+    for (name, text) in [("empty.ron", ""), ("blank.ron", "\u{feff} \n\t\n")] {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, text).unwrap();
+        let error = Document::read(&path).unwrap_err();
+        assert!(error.message().ends_with(&format!("{name} is empty")), "{error}");
+    }
+}

@@ -2,7 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Grid, Result};
 
-/// The grids of a generation, coarse to fine. There is at least one, none is empty, and none is smaller on an
+/// The most scales of a schedule, several times those of any published model. Every scale is a pass through
+/// the model and a resampling to every other: thousands would seem to hang.
+const MOST_SCALES: usize = 64;
+
+/// The grids of a generation, coarse to fine. There are 1 to 64, none is empty, and none is smaller on an
 /// axis than the one before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Grid>", into = "Vec<Grid>")]
@@ -14,11 +18,17 @@ impl ScaleSchedule {
     /// Checks a list of grids.
     ///
     /// # Errors
-    /// [`Error::Schedule`] if the list is empty, a side is 0, or a grid is smaller on an axis than the one
+    /// [`Error::Schedule`] if the list is empty or has more than 64 scales, a side is 0, or a grid is smaller on an axis than the one
     /// before it.
     pub fn new(grids: Vec<Grid>) -> Result<Self> {
         if grids.is_empty() {
             return Err(Error::Schedule("the list is empty; give at least one scale, like [1, 2, 4]".into()));
+        }
+        if grids.len() > MOST_SCALES {
+            return Err(Error::Schedule(format!(
+                "{} scales are too many; give at most {MOST_SCALES}",
+                grids.len()
+            )));
         }
         for (k, grid) in grids.iter().enumerate() {
             if grid.height == 0 || grid.width == 0 {
@@ -189,6 +199,13 @@ mod tests {
     fn a_schedule_that_shrinks_on_one_axis_is_refused_with_the_scale() {
         let error = ScaleSchedule::new(vec![Grid::new(2, 4), Grid::new(3, 3)]).unwrap_err();
         assert!(error.to_string().contains("scale 1 is 3×3"), "{error}");
+    }
+
+    #[test]
+    fn more_scales_than_any_model_has_are_refused_at_once() {
+        assert_eq!(ScaleSchedule::square(&[1; MOST_SCALES]).unwrap().len(), MOST_SCALES);
+        let error = ScaleSchedule::square(&[1; MOST_SCALES + 1]).unwrap_err().to_string();
+        assert_eq!(error, "scales: 65 scales are too many; give at most 64");
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub struct Bands(pub Vec<f64>);
 /// The smallest side of a grid on which bands are distinguished.
 const SHORTEST: usize = 4;
 
+/// The most bands: a band that is narrower than one frequency of every published model's largest grid is
+/// empty, and each costs a matrix of the grid.
+const MOST_BANDS: usize = 256;
+
 impl FrequencyCfg {
     /// CFG at `scale` t with these factors, from the lowest band to the highest.
     ///
@@ -57,6 +61,13 @@ impl FrequencyCfg {
         let Bands(bands) = &self.bands;
         if bands.is_empty() {
             return Err(Error::setting("bands", "give at least one factor"));
+        }
+        if bands.len() > MOST_BANDS {
+            let message = format!(
+                "{} factors, more than a grid has frequencies; give at most {MOST_BANDS}",
+                bands.len()
+            );
+            return Err(Error::setting("bands", message));
         }
         match bands.iter().find(|factor| !factor.is_finite()) {
             Some(factor) => Err(Error::setting("bands", format!("{factor} is not a finite number"))),
@@ -142,6 +153,7 @@ mod tests {
             (f64::INFINITY, &[1.0][..], "scale: "),
             (1.0, &[], "bands: "),
             (1.0, &[1.0, f64::NAN], "bands: "),
+            (1.0, &[1.0; MOST_BANDS + 1], "bands: 257 factors"),
         ] {
             let error = FrequencyCfg::new(scale, bands).unwrap_err().to_string();
             assert!(error.starts_with(field), "{error}");

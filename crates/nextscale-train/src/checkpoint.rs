@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_files::write_atomically;
+use nextscale_files::{Hash, write_atomically};
 use nextscale_weights::{WeightFile, serialize};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -32,6 +32,16 @@ struct Header {
     step: u64,
     updates: u64,
     config: serde_json::Value,
+    /// The hash of all tensors' bytes, by [`hash_of`]. Earlier versions wrote none.
+    #[serde(default)]
+    sha256: Option<String>,
+}
+
+/// The hash of tensors in the order of their names.
+fn hash_of<'a>(tensors: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hash = Hash::new();
+    tensors.for_each(|bytes| hash.update_part(bytes));
+    hash.hex()
 }
 
 /// The path of a run's checkpoint.
@@ -85,8 +95,9 @@ pub fn save<M: Module>(out: &Path, config: &impl Serialize, state: &State<M>) ->
     }
     tensors.extend(state.counters.iter().map(|(name, values)| (format!("{COUNTER}{name}"), values.clone())));
     let config = serde_json::to_value(config).map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+    let sha256 = Some(hash_of(tensors.values().map(|values| bytemuck::cast_slice(values))));
     let header =
-        serde_json::to_string(&Header { step: state.step, updates: state.optimiser.updates, config })
+        serde_json::to_string(&Header { step: state.step, updates: state.optimiser.updates, config, sha256 })
             .map_err(|error| Error::checkpoint(&path, error.to_string()))?;
     let tensors = tensors
         .iter()
@@ -134,6 +145,12 @@ pub fn load<M: Module, C: Serialize + DeserializeOwned>(
         return Err(fail(format!(
             "was written under another config: {at} was {first}, is {second}; use that config or another folder"
         )));
+    }
+    if let Some(written) = &header.sha256 {
+        let by_name: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
+        if *written != hash_of(by_name.values().map(TensorView::data)) {
+            return Err(fail("holds other numbers than were written to it; the file is damaged".into()));
+        }
     }
     let tensors: BTreeMap<String, TensorView<'_>> =
         tensors.tensors().into_iter().map(|(key, view)| (without_variants(&key), view)).collect();
@@ -302,6 +319,10 @@ mod tests {
         assert!(load(0.2, 3).to_string().contains("rate was 0.1, is 0.2"));
         assert!(load(0.1, 4).to_string().contains("weights.weight is F32 [6], expected F32 [8]"));
         let bytes = std::fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        assert!(load(0.1, 3).to_string().contains("other numbers than were written"));
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         assert!(load(0.1, 3).to_string().contains("damaged"));
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

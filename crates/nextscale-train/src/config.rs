@@ -9,7 +9,6 @@ use crate::data::Source;
 use crate::discriminator::check_channels;
 use crate::progress::say;
 use crate::run::{Options, Training};
-use crate::schedule::Shape;
 use crate::{Error, Result};
 
 /// The settings shared by all trainings of tokenizers, with codes or bits.
@@ -228,20 +227,16 @@ impl Training {
                 ),
             ));
         }
-        if let Shape::Trapezoid { from, .. } = self.schedule.shape
-            && !(0.0..1.0).contains(&from)
-        {
-            return Err(Error::setting(
-                "schedule.shape.from",
-                format!("{from} is not a share of the run; give a number from 0 to below 1, like 0.8"),
-            ));
-        }
+        self.schedule.check()?;
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return Err(Error::setting(
                 "learning_rate",
                 format!("{} trains nothing; give a number above 0, like 1e-4", self.learning_rate),
             ));
         }
+        self.optimiser.check()?;
+        let decay = self.learning_rate * self.optimiser.weight_decay;
+        check_decay("training.optimiser.weight_decay", self.optimiser.weight_decay, decay)?;
         if let Some(muon) = &self.muon {
             let positive = |value: f64| value.is_finite() && value > 0.0;
             for (field, value, fits, remedy) in [
@@ -263,6 +258,8 @@ impl Training {
                     return Err(Error::setting(field, format!("{value} does not train; give {remedy}")));
                 }
             }
+            let decay = self.learning_rate * muon.rate * muon.weight_decay;
+            check_decay("training.muon.weight_decay", muon.weight_decay, decay)?;
         }
         if !(0.0..1.0).contains(&self.ema) {
             return Err(Error::setting(
@@ -289,6 +286,20 @@ impl Training {
     }
 }
 
+/// Refuses a decay that would turn the sign of every weight in an update: `share` of each is taken off.
+fn check_decay(field: &str, weight_decay: f64, share: f64) -> Result<()> {
+    if share <= 1.0 {
+        return Ok(());
+    }
+    Err(Error::setting(
+        field,
+        format!(
+            "{weight_decay} at this learning rate takes {share} times each weight off in every update; lower it to at most {}",
+            weight_decay / share
+        ),
+    ))
+}
+
 /// Prints a notice if the batch is larger than the data, so that a step uses some images several
 /// times.
 pub(crate) fn tell_repeats(batch: usize, images: usize, options: &Options) {
@@ -310,6 +321,9 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::muon::MuonConfig;
+    use crate::optimiser::AdamWConfig;
+    use crate::schedule::{Schedule, Shape};
 
     #[test]
     fn the_classifier_that_comes_with_the_program_makes_one() {
@@ -356,6 +370,43 @@ mod tests {
             let message = settings.check().unwrap_err().to_string();
             assert!(message.starts_with(field), "{message}");
         }
+        let optimiser = AdamWConfig::default();
+        for (optimiser, field) in [
+            (AdamWConfig { beta1: 2.0, ..optimiser }, "beta1"),
+            (AdamWConfig { beta1: f64::NAN, ..optimiser }, "beta1"),
+            (AdamWConfig { beta2: -1.0, ..optimiser }, "beta2"),
+            (AdamWConfig { beta2: 1.0, ..optimiser }, "beta2"),
+            (AdamWConfig { epsilon: -1.0, ..optimiser }, "epsilon"),
+            (AdamWConfig { epsilon: 0.0, ..optimiser }, "epsilon"),
+            (AdamWConfig { epsilon: f64::INFINITY, ..optimiser }, "epsilon"),
+            (AdamWConfig { weight_decay: -0.1, ..optimiser }, "weight_decay"),
+            (AdamWConfig { weight_decay: f64::NAN, ..optimiser }, "weight_decay"),
+            (AdamWConfig { weight_decay: 1e30, ..optimiser }, "weight_decay"),
+            (AdamWConfig { clip: -1.0, ..optimiser }, "clip"),
+            (AdamWConfig { clip: f64::NAN, ..optimiser }, "clip"),
+        ] {
+            let training = Training { optimiser, ..Training::default() };
+            let message = training.check(1, 1).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("training.optimiser.{field}: ")), "{message}");
+        }
+        AdamWConfig { beta1: 0.0, beta2: 0.0, weight_decay: 0.0, clip: 0.0, ..optimiser }.check().unwrap();
+        let schedule = Schedule::default();
+        for (schedule, field) in [
+            (Schedule { warmup_from: -3.0, ..schedule }, "warmup_from"),
+            (Schedule { warmup_from: f64::NAN, ..schedule }, "warmup_from"),
+            (Schedule { shape: Shape::Cosine { end: -5.0 }, ..schedule }, "shape.end"),
+            (Schedule { shape: Shape::Lin0 { end: f64::NAN }, ..schedule }, "shape.end"),
+            (Schedule { shape: Shape::Trapezoid { from: 0.5, end: 2.0 }, ..schedule }, "shape.end"),
+            (Schedule { shape: Shape::Trapezoid { from: 1.0, end: 0.0 }, ..schedule }, "shape.from"),
+        ] {
+            let training = Training { schedule, ..Training::default() };
+            let message = training.check(1, 1).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("training.schedule.{field}: ")), "{message}");
+        }
+        let muon = MuonConfig { weight_decay: 1e30, ..MuonConfig::default() };
+        let message =
+            Training { muon: Some(muon), ..Training::default() }.check(1, 1).unwrap_err().to_string();
+        assert!(message.starts_with("training.muon.weight_decay: 1e30"), "{message}");
         let two = Training { micro_batches: usize::MAX, ..Training::default() };
         two.fits(usize::MAX, 8).unwrap();
         let message = Training::default().fits(1 << 40, 1 << 20).unwrap_err().to_string();

@@ -76,6 +76,17 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+    /// An update or an evaluation gave numbers that are not finite.
+    #[error(
+        "{what} is not finite after step {step}: the training diverged; lower `learning_rate` or set `clip`, and resume from the \
+         last checkpoint"
+    )]
+    NotFinite {
+        /// Steps done.
+        step: u64,
+        /// What is not, as in "the norm of the gradients".
+        what: String,
+    },
 }
 
 impl From<nextscale_core::Error> for Error {

@@ -46,7 +46,7 @@ mod tokenizer;
 mod toy;
 
 pub use backbone::{Drawing, Lesson, Material, TrainableBackbone, teacher_features, train_backbone};
-pub use classifier::{NamedClassifier, check_classifier, train_classifier};
+pub use classifier::{NamedClassifier, check_classifier, is_classifier, train_classifier};
 pub use error::{Error, Result};
 pub use muon::MuonConfig;
 pub use run::{Options, Outcome, Training, train_task};

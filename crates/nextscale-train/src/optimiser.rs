@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::muon::MuonConfig;
 use crate::params::{Parameter, parameters, replace, take_gradients};
+use crate::{Error, Result};
 
 /// Settings of AdamW (Loshchilov & Hutter, "Decoupled Weight Decay Regularization").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,35 @@ pub struct AdamWConfig {
 impl Default for AdamWConfig {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.05, clip: 2.0 }
+    }
+}
+
+impl AdamWConfig {
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field and what it may be.
+    pub(crate) fn check(&self) -> Result<()> {
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let at_least_0 = |value: f64| value.is_finite() && value >= 0.0;
+        for (field, value, fits, remedy) in [
+            ("beta1", self.beta1, share(self.beta1), "a number from 0 to below 1, like 0.9"),
+            ("beta2", self.beta2, share(self.beta2), "a number from 0 to below 1, like 0.95"),
+            (
+                "epsilon",
+                self.epsilon,
+                at_least_0(self.epsilon) && self.epsilon > 0.0,
+                "a number above 0, like 1e-8",
+            ),
+            ("weight_decay", self.weight_decay, at_least_0(self.weight_decay), "0 (off) or more, like 0.05"),
+            ("clip", self.clip, at_least_0(self.clip), "0 (off) or more, like 2"),
+        ] {
+            if !fits {
+                let field = format!("training.optimiser.{field}");
+                return Err(Error::setting(field, format!("{value} does not train; give {remedy}")));
+            }
+        }
+        Ok(())
     }
 }
 

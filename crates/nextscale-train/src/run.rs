@@ -20,6 +20,7 @@ use crate::log::{Log, SECONDS};
 use crate::micro_batches::{StepResult, pass};
 use crate::muon::MuonConfig;
 use crate::optimiser::{AdamWConfig, Optimiser};
+use crate::params::parameters;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::task::{Numbers, Task};
@@ -125,7 +126,7 @@ const WINDOW: &str = "log.window";
 ///
 /// # Errors
 /// [`Error::Setting`] as [`Training::check`], and for Muon if the task names no matrices; [`Error::Diverged`]
-/// if the loss is not finite; [`Error::Parts`] if the task returns other parts of it than it names;
+/// if the loss is not finite, [`Error::NotFinite`] if a gradient, a weight or an evaluation is not; [`Error::Parts`] if the task returns other parts of it than it names;
 /// [`Error::Io`] and [`Error::Checkpoint`] for the run's folder; and the task's.
 pub fn train_task<T: Task>(
     task: &mut T,
@@ -215,6 +216,9 @@ pub fn train_task<T: Task>(
         let rate = training.learning_rate * training.schedule.factor(step, steps);
         let norm;
         (state.model, norm) = state.optimiser.update(state.model, gradients, rate);
+        if !norm.is_finite() {
+            return Err(Error::NotFinite { step: step + 1, what: "the norm of the gradients".into() });
+        }
         if let Some(ema) = &mut state.ema {
             let Optimiser { updates, moments, .. } = &state.optimiser;
             ema.update(&state.model, *updates, |name| moments.contains_key(name));
@@ -251,6 +255,9 @@ pub fn train_task<T: Task>(
         let spent = options.max_minutes.is_some_and(|minutes| begun.elapsed() >= minutes_of(minutes));
         let stop = options.stop.load(Ordering::Relaxed) || (spent && state.step < steps);
         if stop || saved.elapsed() >= minutes_of(options.checkpoint_minutes) || state.step == steps {
+            // The last update has no later loss that would tell, and a checkpoint of such weights would take
+            // the place of a sound one.
+            check_finite(&state)?;
             state.counters = task.counters();
             state.counters.insert(WINDOW.into(), window.clone());
             checkpoint::save(out, config, &state)?;
@@ -277,6 +284,9 @@ pub fn train_task<T: Task>(
         serde_json::to_string_pretty(&summary).map_err(|error| Error::data(out, error.to_string()))?;
     let path = out.join("evaluation.json");
     write_atomically(&path, summary.as_bytes()).map_err(Error::io(&path))?;
+    if let Some((name, _)) = evaluation.iter().find(|(_, value)| value.is_nan()) {
+        return Err(Error::NotFinite { step: state.step, what: format!("`{name}` of the evaluation") });
+    }
     Ok(Outcome { step: state.step, finished: true, evaluation, seconds })
 }
 
@@ -287,6 +297,19 @@ fn averaged<M: Module>(state: &State<M>) -> M {
         Some(ema) => ema.apply(model),
         None => model,
     }
+}
+
+/// Refuses weights, or averages of them, that are not finite.
+fn check_finite<M: Module>(state: &State<M>) -> Result<()> {
+    let weights = parameters(&state.model).into_iter().map(|parameter| (parameter.name, parameter.values));
+    let averages =
+        state.ema.iter().flat_map(|ema| &ema.values).map(|(name, values)| (name.clone(), values.clone()));
+    for (name, values) in weights.chain(averages) {
+        if !values.into_data().iter::<f32>().all(f32::is_finite) {
+            return Err(Error::NotFinite { step: state.step, what: format!("the weight `{name}`") });
+        }
+    }
+    Ok(())
 }
 
 fn minutes_of(minutes: f64) -> Duration {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// Steps of warm-up, then a shape. Follows upstream's `lr_wd_annealing`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -48,6 +50,38 @@ pub enum Shape {
 }
 
 impl Schedule {
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field and what it may be.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong =
+            |field: &str, message: String| Err(Error::setting(format!("training.schedule.{field}"), message));
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        if !share(self.warmup_from) {
+            let from = self.warmup_from;
+            return wrong(
+                "warmup_from",
+                format!("{from} is not a share of the peak; give a number from 0 to 1"),
+            );
+        }
+        if let Shape::Cosine { end } | Shape::Lin0 { end } | Shape::Trapezoid { end, .. } = self.shape
+            && !share(end)
+        {
+            return wrong(
+                "shape.end",
+                format!("{end} is not a share of the peak; give a number from 0 to 1"),
+            );
+        }
+        if let Shape::Trapezoid { from, .. } = self.shape
+            && !(0.0..1.0).contains(&from)
+        {
+            let remedy = "give a number from 0 to below 1, like 0.8";
+            return wrong("shape.from", format!("{from} is not a share of the run; {remedy}"));
+        }
+        Ok(())
+    }
+
     /// The fraction of the peak at `step` of a run of `steps`.
     pub fn factor(&self, step: u64, steps: u64) -> f64 {
         let (now, warmup) = (step as f64, self.warmup as f64);

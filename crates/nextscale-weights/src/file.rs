@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use nextscale_files::FileKind;
 use rayon::prelude::*;
 
 use crate::pickle::Stored;
@@ -78,7 +79,7 @@ impl Contents {
         let mut head = Vec::new();
         (&file).take(512).read_to_end(&mut head).map_err(unreadable)?;
         if let Some(found) = disguise(&head) {
-            return Err(Error::NotACheckpoint { file: label, found: found.into() });
+            return Err(Error::NotACheckpoint { file: label, found });
         }
         if safe::looks_like(&head) {
             // SAFETY: the map is only read, as bytes, for which every value is valid. If another process
@@ -158,7 +159,9 @@ impl WeightFile {
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, name: impl Into<String>) -> Result<Self> {
         let (bytes, name) = (bytes.into(), name.into());
         if !safe::looks_like(&bytes) {
-            let found = disguise(&bytes).unwrap_or("it does not start with a safetensors header").into();
+            let head = &bytes[..bytes.len().min(512)];
+            let found =
+                disguise(head).unwrap_or_else(|| "it does not start with a safetensors header".into());
             return Err(Error::NotACheckpoint { file: name, found });
         }
         Ok(Self::unwrapped(name.clone(), Contents::of_safetensors(Part::Memory(bytes), &name)?))
@@ -385,6 +388,26 @@ impl WeightFile {
         Ok(made)
     }
 
+    /// As [`values`](Self::values), for a model's weights: NaN and infinite numbers are refused.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values), and [`Error::NotFinite`].
+    pub fn weights(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>)> {
+        self.with_weights(name, |values, shape| (values.into_owned(), shape.to_vec()))
+    }
+
+    /// As [`with_values`](Self::with_values), for a model's weights: NaN and infinite numbers are refused
+    /// before `read` sees them.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
+    pub fn with_weights<R>(&self, name: &str, read: impl FnOnce(Cow<'_, [f32]>, &[usize]) -> R) -> Result<R> {
+        self.with_values(name, |values, shape| {
+            self.refuse_not_finite(name, &values)?;
+            Ok(read(values, shape))
+        })?
+    }
+
     /// Lets the system reclaim the memory of a mapped tensor that has been read, so that the process holds
     /// the weights only once.
     fn forget(&self, name: &str) {
@@ -458,19 +481,19 @@ impl std::fmt::Debug for WeightFile {
     }
 }
 
-/// What a file is instead of a checkpoint, for common mistakes with downloads.
-fn disguise(head: &[u8]) -> Option<&'static str> {
-    let text = head.trim_ascii_start();
+/// What a file is instead of a checkpoint, for common mistakes with downloads and configs.
+fn disguise(head: &[u8]) -> Option<String> {
     if safe::is_likely(head) {
         // The length may begin with the byte of `<`.
-        None
-    } else if head.is_empty() {
-        Some("it is empty")
-    } else if head.starts_with(b"version https://git-lfs") {
-        Some("it is a Git LFS pointer, not the file itself")
-    } else if text.starts_with(b"<") {
-        Some("it is a web page, not the file itself")
-    } else {
-        None
+        return None;
+    }
+    let text = head.trim_ascii_start();
+    match FileKind::of_bytes(head) {
+        FileKind::Empty => Some("it is empty".into()),
+        FileKind::WebPage => Some("it is a web page, not the file itself".into()),
+        _ if text.starts_with(b"<") => Some("it is a web page, not the file itself".into()),
+        kind @ (FileKind::LfsPointer | FileKind::Npz | FileKind::Image(_)) => Some(format!("it is {kind}")),
+        FileKind::Text => Some("it is text, like a config, a table or JSON".into()),
+        FileKind::Safetensors | FileKind::Zip | FileKind::Pickle | FileKind::Other => None,
     }
 }

@@ -84,7 +84,35 @@ fn weights_that_are_not_finite_are_found_and_masks_are_left_alone() {
     ] {
         let error = of(&[1.0, value, 0.0]).unwrap_err();
         assert!(matches!(&error, Error::NotFinite { name, .. } if name == "a"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pth");
+        std::fs::write(&path, zip(&Value::Dict(vec![("a", f32s(&[1.0, value], &[2]))]))).unwrap();
+        let file = WeightFile::open(&path).unwrap();
+        assert!(matches!(file.weights("a"), Err(Error::NotFinite { .. })), "{value}");
+        assert_eq!(file.values("a").unwrap().1, [2]);
         assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn files_of_another_kind_are_called_what_they_are() {
+    for (bytes, told) in [
+        (&b"(model: Shipped(\"cifar10\"), condition: Labels([3]))"[..], "it is text, like a config"),
+        (b"{\"a\": 1}", "it is text, like a config, a table or JSON"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it is one PNG image"),
+        (
+            b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0arr_0.npy",
+            "it is an .npz file",
+        ),
+        (b"version https://git-lfs.github.com/spec/v1", "it is a Git LFS pointer"),
+    ] {
+        let error = opened(bytes, "a.safetensors").unwrap_err();
+        assert!(matches!(&error, Error::NotACheckpoint { .. }), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.contains(told) && message.contains("expected a .pth or .safetensors file"),
+            "{message}"
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nextscale_files::write_atomically;
+use nextscale_files::{sha256, write_atomically};
 use nextscale_weights::serialize;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -24,8 +24,11 @@ pub(super) fn write_rows(path: &Path, rows: &Rows) -> Result<()> {
     write(path, "rows", Dtype::F32, shape, bytemuck::cast_slice(&rows.values))
 }
 
+/// The header's key for the SHA-256 of the tensor's bytes. Files of earlier versions have none.
+const HASH: &str = "sha256";
+
 fn write(path: &Path, name: &str, dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Result<()> {
-    let file = serialize([(name, dtype, shape, bytes)], [])
+    let file = serialize([(name, dtype, shape, bytes)], [(HASH, sha256(bytes))])
         .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
     write_atomically(path, &file).map_err(Error::io("write", path))
 }
@@ -55,6 +58,13 @@ fn with<T>(path: &Path, name: &str, take: impl FnOnce(TensorView<'_>) -> Option<
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| Error::damaged(path, format!("is not a complete safetensors file ({error})")))?;
     let tensor = file.tensor(name).map_err(|_| Error::damaged(path, format!("holds no `{name}`")))?;
+    // What was read parses, so nothing else would tell a flipped bit from an image.
+    let (_, header) = SafeTensors::read_metadata(&bytes)
+        .map_err(|error| Error::damaged(path, format!("has no readable header ({error})")))?;
+    let hash = header.metadata().as_ref().and_then(|metadata| metadata.get(HASH));
+    if hash.is_some_and(|hash| *hash != sha256(tensor.data())) {
+        return Err(Error::damaged(path, format!("holds other `{name}` than were written to it")));
+    }
     take(tensor)
         .map(Some)
         .ok_or_else(|| Error::damaged(path, format!("holds `{name}` of another type or shape")))

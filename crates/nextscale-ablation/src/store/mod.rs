@@ -441,6 +441,33 @@ mod tests {
         assert!(shelf.rows(0, "other", 1).is_err());
         let path = shelf.images_path(0);
         let bytes = fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 4;
+        for (path, bytes) in [
+            (&path, &flipped),
+            (&shelf.rows_path(0, "judge"), &{
+                let mut rows = fs::read(shelf.rows_path(0, "judge")).unwrap();
+                *rows.last_mut().unwrap() ^= 1;
+                rows
+            }),
+        ] {
+            let sound = fs::read(path).unwrap();
+            fs::write(path, bytes).unwrap();
+            let error = match path == &shelf.images_path(0) {
+                true => shelf.images(0).unwrap_err(),
+                false => shelf.rows(0, "judge", 2).unwrap_err(),
+            };
+            assert!(error.to_string().contains("than were written to it"), "{error}");
+            fs::write(path, sound).unwrap();
+        }
+        // Files of earlier versions hold no hash.
+        let pixels: Vec<u8> = (0..36).collect();
+        let older = nextscale_weights::serialize(
+            [("images", safetensors::Dtype::U8, vec![2, 2, 3, 3], pixels.as_slice())],
+            [],
+        );
+        fs::write(&path, older.unwrap()).unwrap();
+        assert_eq!(shelf.images(0).unwrap().unwrap().pixels, pixels);
         fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
         let error = shelf.images(0).unwrap_err().to_string();
         assert!(error.contains("00000.safetensors") && error.contains("delete it"), "{error}");

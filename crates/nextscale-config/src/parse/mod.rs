@@ -58,6 +58,11 @@ impl Document {
             let at = error.utf8_error().valid_up_to();
             ConfigError::new(format!("the config {} is not UTF-8 text at byte {at}", path.display()))
         })?;
+        if text.trim_start_matches('\u{feff}').trim().is_empty() {
+            // There is no line to show.
+            let message = format!("the config {} is empty", path.display());
+            return Err(ConfigError::new(message).with_help("`nextscale init` writes one to start from"));
+        }
         Self::parse(&path.display().to_string(), &text)
     }
 }

@@ -46,10 +46,10 @@ impl Spec {
     /// # Errors
     /// If a tensor cannot be read.
     pub fn read(&self, file: &WeightFile) -> Result<Layer> {
-        let norm = |part: &str| Ok::<_, crate::Error>(file.values(&format!("{}.{part}", self.norm))?.0);
+        let norm = |part: &str| Ok::<_, crate::Error>(file.weights(&format!("{}.{part}", self.norm))?.0);
         let (gamma, beta) = (norm("weight")?, norm("bias")?);
         let (mean, variance) = (norm("running_mean")?, norm("running_var")?);
-        let (mut weight, _) = file.values(&format!("{}.weight", self.conv))?;
+        let (mut weight, _) = file.weights(&format!("{}.weight", self.conv))?;
         let kernel = weight.len() / gamma.len().max(1);
         let mut bias = Vec::with_capacity(beta.len());
         for (i, weight) in weight.chunks_exact_mut(kernel.max(1)).enumerate() {

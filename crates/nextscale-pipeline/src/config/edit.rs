@@ -104,6 +104,11 @@ impl EditSpec {
     /// Refuses images that are not there; they are read later, with the weights.
     pub(super) fn check_files(&self) -> Result<()> {
         self.images.iter().try_for_each(|path| match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Err(nextscale_core::Error::setting(
+                "edit.image",
+                format!("{} is a folder; name an image file", path.display()),
+            )
+            .into()),
             Ok(_) => Ok(()),
             Err(error) => Err(Error::io("read", path)(error)),
         })
@@ -158,6 +163,9 @@ impl EditSpec {
         };
         if given.is_empty() || boxes.is_empty() {
             return Err(node.error("no image or no box; give at least one of each").into());
+        }
+        if given.iter().any(|image| image.trim().is_empty()) {
+            return Err(node.error("`image` is empty; name an image file, as in `image: \"a.png\"`").into());
         }
         let region = |Boxed { rows, columns }| Region { rows, columns };
         let regions: Vec<Region> = boxes.into_iter().map(region).collect();

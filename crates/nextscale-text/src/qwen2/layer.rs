@@ -64,7 +64,7 @@ impl Layer {
         let matrix = |name: &str| {
             let name = &key(&format!("{name}.weight"));
             Ok::<_, nextscale_weights::Error>(if is_cpu(device) {
-                file.with_values(name, |rows, shape| Linear::lay_out(&rows, [shape[0], shape[1]], device))?
+                file.with_weights(name, |rows, shape| Linear::lay_out(&rows, [shape[0], shape[1]], device))?
             } else {
                 Linear::Plain(Param::from_tensor(file.linear(name, device)?))
             })

@@ -103,6 +103,8 @@ impl Qwen2 {
             }
             rows
         })?;
+        // Only these rows: the whole table is many times as large.
+        self.file.refuse_not_finite(EMBEDDING, &rows)?;
         let mut rest = rows.as_slice();
         let each = batches.iter().map(|texts| {
             let (own, others) = rest.split_at(texts.len() * length * width);

@@ -97,7 +97,7 @@ impl Supply for Loader<'_> {
 
     fn linear(&mut self, key: &str, inner: usize, out: usize) -> Result<Linear> {
         Ok(if self.packed {
-            self.file.with_values(key, |rows, _| Linear::lay_out(&rows, [out, inner], self.device))?
+            self.file.with_weights(key, |rows, _| Linear::lay_out(&rows, [out, inner], self.device))?
         } else {
             Linear::Plain(Param::from_tensor(self.file.linear(key, self.device)?))
         })
@@ -237,6 +237,22 @@ mod tests {
         let gaps = half.iter::<f32>().zip(whole.iter::<f32>()).map(|(half, whole)| (half - whole).abs());
         let worst = gaps.fold(0.0, f32::max);
         assert!(worst > 0.0 && worst < 0.02, "{worst}");
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_named() {
+        for packed in [false, true] {
+            for key in ["encoder.block.1.layer.0.SelfAttention.v.weight", "encoder.final_layer_norm.weight"] {
+                let mut tensors = tensors();
+                let (_, data) = tensors.iter_mut().find(|(name, _)| name == key).unwrap();
+                data.as_mut_slice::<f32>().unwrap()[3] = f32::NAN;
+                let (_folder, file) = saved(tensors, Precision::F32);
+                let config = T5Config::infer(&file).unwrap();
+                let load = if packed { T5::load_to_encode } else { T5::load };
+                let error = load(&file, &config, &Device::flex()).unwrap_err().to_string();
+                assert!(error.contains(&format!("`{key}` holds NaN")), "{error}");
+            }
+        }
     }
 
     #[test]

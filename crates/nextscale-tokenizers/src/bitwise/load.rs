@@ -78,7 +78,7 @@ impl MultiScaleBsq {
         config.check_file(file, with_encoder)?;
         let file = rooted(file)?;
         let empty = BsqVae::empty(&config, with_encoder, device);
-        let supply = |key: &str, _: &[usize]| file.values(key).map(|(values, _)| values);
+        let supply = |key: &str, _: &[usize]| file.weights(key).map(|(values, _)| values);
         let vae = parameters::fill(empty, |path| name(&file, path), device, supply)?;
         let scales = Scales::new(schedule, patches, device);
         Ok(Self { vae, scales, config })

@@ -58,7 +58,7 @@ impl MultiScaleVq {
     ) -> Result<Self, LoadError> {
         let empty = Vqvae::empty(&config, scales.len(), with_encoder, device);
         let vqvae =
-            keys::fill(empty, config.phi, device, |key, _| file.values(key).map(|(values, _)| values))?;
+            keys::fill(empty, config.phi, device, |key, _| file.weights(key).map(|(values, _)| values))?;
         Ok(Self { vqvae, scales, config })
     }
 

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// The header's entries.
 const CHANNELS: &str = "channels";
-const CLASSES: &str = "classes";
+pub(super) const CLASSES: &str = "classes";
 
 /// A small residual network over images in [-1, 1]: one stage at full size, then one after each halving.
 #[derive(Module, Debug)]
@@ -147,7 +147,7 @@ impl Classifier {
         }
         expected.check(&file).map_err(|error| fail(error.to_string()))?;
         let mut failed = None;
-        let model = replace(model, |parameter| match file.values(&parameter.name) {
+        let model = replace(model, |parameter| match file.weights(&parameter.name) {
             Ok((values, _)) => {
                 let data = TensorData::new(values, [parameter.values.dims()[0]]);
                 Some(Tensor::from_data(data, &parameter.values.device()))

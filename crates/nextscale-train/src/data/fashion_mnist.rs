@@ -13,17 +13,21 @@ const MOST_BYTES: u64 = 60_000 * 784 + 16;
 /// Reads Fashion-MNIST (or MNIST) idx files, gzipped or not.
 pub(super) fn load(root: &Path) -> Result<Dataset> {
     let split = |name: &str| -> Result<Images> {
-        let (images, sides) = idx(root, &format!("{name}-images-idx3-ubyte"), 3)?;
-        let (labels, _) = idx(root, &format!("{name}-labels-idx1-ubyte"), 1)?;
+        let (file, images, sides) = idx(root, &format!("{name}-images-idx3-ubyte"), 3)?;
+        let (labels_file, labels, _) = idx(root, &format!("{name}-labels-idx1-ubyte"), 1)?;
         let (height, width) = (sides[1], sides[2]);
         if height == 0 || width == 0 || height > SIDE || width > SIDE {
             return Err(Error::data(
-                root,
+                file,
                 format!("images of {height}×{width}; at most {SIDE}×{SIDE} can be padded"),
             ));
         }
         if let Some(label) = labels.iter().find(|&&label| usize::from(label) >= CLASSES.len()) {
-            return Err(Error::data(root, format!("label {label}; expected 0 to 9")));
+            return Err(Error::data(labels_file, format!("label {label}; expected 0 to 9")));
+        }
+        if labels.len() != sides[0] {
+            let message = format!("{} labels for {} images of {}", labels.len(), sides[0], file.display());
+            return Err(Error::data(labels_file, message));
         }
         let pixels =
             images.chunks_exact(height * width).flat_map(|image| padded(image, height, width)).collect();
@@ -59,8 +63,8 @@ fn padded(image: &[u8], height: usize, width: usize) -> Vec<u8> {
     plane.repeat(3)
 }
 
-/// The bytes and sizes of an idx file of unsigned bytes.
-fn idx(root: &Path, name: &str, axes: usize) -> Result<(Vec<u8>, Vec<usize>)> {
+/// The path, bytes and sizes of an idx file of unsigned bytes.
+fn idx(root: &Path, name: &str, axes: usize) -> Result<(PathBuf, Vec<u8>, Vec<usize>)> {
     let (path, bytes) = read(root, name)?;
     let header = 4 + 4 * axes;
     if bytes.len() < header || bytes[..3] != [0, 0, 8] || usize::from(bytes[3]) != axes {
@@ -71,13 +75,15 @@ fn idx(root: &Path, name: &str, axes: usize) -> Result<(Vec<u8>, Vec<usize>)> {
         .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize)
         .collect();
     let body = bytes[header..].to_vec();
-    if sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) != Some(body.len()) {
-        return Err(Error::data(
-            path,
-            format!("{} bytes for sizes {sizes:?}; the file is truncated", body.len()),
-        ));
+    let needed = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    if needed != Some(body.len()) {
+        let problem = match needed.is_some_and(|needed| needed < body.len()) {
+            true => "there are more bytes than its header says",
+            false => "the file is truncated",
+        };
+        return Err(Error::data(path, format!("{} bytes for sizes {sizes:?}; {problem}", body.len())));
     }
-    Ok((body, sizes))
+    Ok((path, body, sizes))
 }
 
 fn read(root: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
@@ -165,5 +171,15 @@ mod tests {
         write(folder.path(), &[1; 700]);
         let message = load(folder.path()).unwrap_err().to_string();
         assert!(message.contains("train-images-idx3-ubyte.gz") && message.contains("truncated"), "{message}");
+        write(folder.path(), &[1; 785]);
+        let message = load(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("idx3-ubyte.gz") && message.contains("more bytes"), "{message}");
+        write(folder.path(), &[1; 784]);
+        for (labels, told) in [([1, 10].as_slice(), "label 10"), (&[2, 1, 1], "2 labels for 1 images of")] {
+            let bytes = [&header(&[u32::from(labels[0])]), &labels[1..]].concat();
+            std::fs::write(folder.path().join("train-labels-idx1-ubyte"), bytes).unwrap();
+            let message = load(folder.path()).unwrap_err().to_string();
+            assert!(message.contains("train-labels-idx1-ubyte") && message.contains(told), "{message}");
+        }
     }
 }

@@ -242,3 +242,21 @@ fn what_a_task_or_its_settings_say_wrong_is_told_before_the_model_changes() {
     let error = go(1, &Training { micro_batches: BATCH + 1, ..training() });
     assert!(matches!(&error, Error::Setting { field, .. } if field == "micro_batches"), "{error}");
 }
+
+/// The only step's loss is sound, and no later one would tell.
+#[test]
+fn a_last_update_that_breaks_the_weights_is_told_and_leaves_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), "broken");
+    let training = Training { learning_rate: 1e300, schedule: constant(), ..training() };
+    let training =
+        Training { optimiser: AdamWConfig { weight_decay: 0.0, ..training.optimiser }, ..training };
+    let error = go_in(&training, &options, None, 1).unwrap_err();
+    assert!(matches!(&error, Error::NotFinite { step: 1, .. }), "{error}");
+    assert!(error.to_string().starts_with("the weight `"), "{error}");
+    assert!(!checkpoint::path(&options.out).exists() && !options.out.join("weights").exists());
+}
+
+fn constant() -> Schedule {
+    Schedule { shape: crate::schedule::Shape::Constant, ..Schedule::default() }
+}

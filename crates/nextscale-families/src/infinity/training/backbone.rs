@@ -14,7 +14,9 @@ use nextscale_tokenizers::{Tokenizer, bitwise::MultiScaleBsq};
 use nextscale_train::captions::Captioner;
 use nextscale_train::data::{Dataset, Images, View};
 use nextscale_train::task::Groups;
-use nextscale_train::{Drawing, Error, Lesson, Material, Options, Outcome, Result, TrainableBackbone};
+use nextscale_train::{
+    Drawing, Error, Lesson, Material, Options, Outcome, Result, TrainableBackbone, is_classifier,
+};
 use nextscale_weights::{Precision, WeightFile, save_safetensors};
 
 pub use super::config::{TextSizes, TrainInfinity, TransformerSizes};
@@ -73,6 +75,9 @@ pub fn train_infinity(config: &TrainInfinity, options: &Options, device: &Device
 /// it.
 fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleBsq> {
     let file = WeightFile::open(path).map_err(|error| Error::data(path, error.to_string()))?;
+    if is_classifier(&file) {
+        return Err(Error::data(path, "is a classifier, not a tokenizer"));
+    }
     MultiScaleBsq::load_own(&file, device).map_err(|error| Error::data(path, error.to_string()))
 }
 

@@ -9,7 +9,7 @@ use nextscale_train::config::{AdversarialTerm, Learn, PerceptualTerm, TokenizerS
 use nextscale_train::data::Source;
 use nextscale_train::optimiser::is_decayed;
 use nextscale_train::random::{hash, permutation};
-use nextscale_train::{Error, Quantised, Result, TrainableTokenizer, Training};
+use nextscale_train::{Error, Quantised, Result, TrainableTokenizer, Training, is_classifier};
 use nextscale_weights::WeightFile;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +135,13 @@ pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
 
 /// As [`open_tokenizer`], for a file whose header has been read; errors are in words.
 fn load_tokenizer(file: &WeightFile, device: &Device) -> Result<MultiScaleVq, String> {
+    if is_classifier(file) {
+        return Err("is a classifier, not a tokenizer".into());
+    }
+    // Another model's file has no scales either.
+    if let Err(other @ nextscale_weights::Error::OtherModel { .. }) = VqvaeConfig::infer(file, None) {
+        return Err(other.to_string());
+    }
     let scales = file
         .metadata()
         .get("scales")

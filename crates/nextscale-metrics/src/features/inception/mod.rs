@@ -80,7 +80,7 @@ impl Inception {
 
     fn from_file(file: &WeightFile, sha256: String, device: &Device) -> Result<Self> {
         let network = Network::load(&Tower, file, device)?;
-        let (weight, _) = file.values("fc.weight")?;
+        let (weight, _) = file.weights("fc.weight")?;
         let pixel = Window { size: [1, 1], stride: 1, padding: Padding::Symmetric([0, 0]) };
         let classifier = Convolution::new(&weight, &[0.0; CLASSES], DIMS, pixel, Activation::Identity);
         Ok(Self { network, classifier, protocol: InceptionProtocol::default(), sha256 })

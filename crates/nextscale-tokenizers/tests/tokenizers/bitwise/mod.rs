@@ -1,7 +1,7 @@
 //! The bitwise tokenizer.
 
 mod batch;
-mod fixtures;
+pub mod fixtures;
 mod generation;
 mod loading;
 mod training;

@@ -1,5 +1,5 @@
 //! HART's tokenizer (tests/fixtures/hart/README.md).
 
-mod fixtures;
+pub mod fixtures;
 mod generation;
 mod loading;
