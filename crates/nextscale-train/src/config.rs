@@ -294,7 +294,7 @@ fn check_decay(field: &str, weight_decay: f64, share: f64) -> Result<()> {
     Err(Error::setting(
         field,
         format!(
-            "{weight_decay} at this learning rate takes {share} times each weight off in every update; lower it to at most {}",
+            "{weight_decay:?} at this learning rate takes {share:.3e} times each weight off in every update; lower it to at most {:.3e}",
             weight_decay / share
         ),
     ))

@@ -156,7 +156,8 @@ fn things_that_are_no_checkpoint_are_named() {
         (&b""[..], "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html></html>", "web page"),
-        (b"\x89PNG\r\n\x1a\n0000000000000000", "does not start like any known container"),
+        (b"\x89PNG\r\n\x1a\n0000000000000000", "one PNG image"),
+        (b"\0\x05\x16\x070000000000000000", "does not start like any known container"),
         (b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s.", "without tensors"),
     ] {
         let error = opened(bytes, "model.pth").unwrap_err();

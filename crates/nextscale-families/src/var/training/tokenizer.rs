@@ -135,17 +135,17 @@ pub fn open_tokenizer(path: &Path, device: &Device) -> Result<MultiScaleVq> {
 
 /// As [`open_tokenizer`], for a file whose header has been read; errors are in words.
 fn load_tokenizer(file: &WeightFile, device: &Device) -> Result<MultiScaleVq, String> {
-    if is_classifier(file) {
-        return Err("is a classifier, not a tokenizer".into());
-    }
-    // Another model's file has no scales either.
-    if let Err(other @ nextscale_weights::Error::OtherModel { .. }) = VqvaeConfig::infer(file, None) {
-        return Err(other.to_string());
-    }
-    let scales = file
-        .metadata()
-        .get("scales")
-        .ok_or("has no `scales` in its header; train the tokenizer here, or convert it with its scales")?;
+    let Some(scales) = file.metadata().get("scales") else {
+        if is_classifier(file) {
+            return Err("is a classifier, not a tokenizer".into());
+        }
+        // Another model's file has no scales either.
+        return Err(match VqvaeConfig::infer(file, None) {
+            Err(other @ nextscale_weights::Error::OtherModel { .. }) => other.to_string(),
+            _ => "has no `scales` in its header; train the tokenizer here, or convert it with its scales"
+                .into(),
+        });
+    };
     let scales: ScaleSchedule = scales.parse().map_err(|error: nextscale_core::Error| error.to_string())?;
     MultiScaleVq::load(file, scales, None, true, device).map_err(|error| error.to_string())
 }

@@ -108,6 +108,18 @@ fn a_tokenizer_with_a_scale_that_is_no_square_is_opened_again() {
         .unwrap();
     let error = open_tokenizer(&saved, &device).err().unwrap().to_string();
     assert!(error.contains("saved.safetensors: scales: `2×three` is not a grid"), "{error}");
+
+    // Other files in a tokenizer's place are called what they are.
+    let about = [("classes".to_owned(), "3".to_owned())].into();
+    let widen = [("stages.0.widen.weight".to_owned(), TensorData::new(vec![0.0f32], [1]))];
+    save_safetensors(&saved, widen, Precision::F32, &about).unwrap();
+    let error = open_tokenizer(&saved, &device).err().unwrap().to_string();
+    assert!(error.contains("is a classifier, not a tokenizer"), "{error}");
+    let error = open_tokenizer(&out.join("backbone.safetensors"), &device).err().unwrap().to_string();
+    assert!(error.contains("is not a VQVAE"), "{error}");
+    std::fs::write(&saved, "(model: Shipped(\"cifar10\"))").unwrap();
+    let error = open_tokenizer(&saved, &device).err().unwrap().to_string();
+    assert!(error.contains("it is text, like a config"), "{error}");
 }
 
 #[test]
