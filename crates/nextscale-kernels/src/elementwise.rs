@@ -1,4 +1,4 @@
-//! SiLU and GELU.
+//! SiLU, GELU and exp.
 
 use std::marker::PhantomData;
 
@@ -7,7 +7,7 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 use crate::{
     extension::{Operation, tensor, values},
     fma::fma,
-    math::{sigmoid, sigmoid_of},
+    math::{exp, sigmoid, sigmoid_of},
     raw::{Kernel, Level, Vector, build},
     rows::PART,
 };
@@ -60,6 +60,22 @@ impl Function for GeluTanh {
         let dv = TWICE_SQRT_2_OVER_PI * fma::<FMA>(3.0 * CUBIC, square, 1.0);
         let (s, ds) = sigmoid::<FMA>(v);
         fma::<FMA>(near * dv, ds, s)
+    }
+}
+
+/// eˣ.
+#[derive(Clone, Copy, Debug)]
+pub struct Exp;
+
+impl Function for Exp {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        exp::<FMA>(x)
+    }
+
+    #[inline(always)]
+    fn slope<const FMA: bool>(x: f32) -> f32 {
+        exp::<FMA>(x)
     }
 }
 
@@ -132,6 +148,7 @@ pub fn backward<F: Function>(level: Level, x: &[f32], grad: &[f32]) -> Vec<f32> 
 pub enum Elementwise {
     Silu,
     GeluTanh,
+    Exp,
 }
 
 impl Operation<1> for Elementwise {
@@ -139,6 +156,7 @@ impl Operation<1> for Elementwise {
         let forward = match self {
             Self::Silu => forward::<Silu>,
             Self::GeluTanh => forward::<GeluTanh>,
+            Self::Exp => forward::<Exp>,
         };
         tensor(forward(Level::detected(), values(x)), x.shape())
     }
@@ -156,6 +174,7 @@ impl Operation<1> for Elementwise {
         let backward = match self {
             Self::Silu => backward::<Silu>,
             Self::GeluTanh => backward::<GeluTanh>,
+            Self::Exp => backward::<Exp>,
         };
         let x = &saved[0];
         [Some(tensor(backward(Level::detected(), values(x), values(grad)), x.shape()))]

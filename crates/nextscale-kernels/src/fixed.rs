@@ -8,13 +8,13 @@ use burn::{
 use faer::{MatMut, MatRef};
 
 use crate::{
-    extension::{dims, outside, tensor, values},
-    math,
+    elementwise::Elementwise,
+    extension::{apply, dims, outside, tensor, values},
     product::{multiply, multiply_alone},
     raw::{Kernel, Level, build},
     reduce,
     route::is_fixed,
-    rows::{PART, rows_per_task},
+    rows::rows_per_task,
 };
 
 /// `a·b` of the last two dimensions; of the others, those of size 1 are repeated.
@@ -84,7 +84,7 @@ pub fn mean_last<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     sums(x) / count as f64
 }
 
-/// eˣ of every number; see [`matmul`].
+/// eˣ of every number, on the route `fma` by the kernels' polynomial, with gradients too; see [`matmul`].
 pub fn exp<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if is_fixed() { exps(x) } else { x.exp() }
 }
@@ -98,27 +98,8 @@ pub fn log_softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone() - sums(exps(x)).log()
 }
 
-struct Exps<'a>(&'a mut [f32]);
-
-impl Kernel for Exps<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        self.0.iter_mut().for_each(|x| *x = math::exp::<FMA>(*x));
-    }
-}
-
 fn exps<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let forward = |[x]: &[FlexTensor; 1]| {
-        let numbers = values(x);
-        let out = build(numbers.len(), PART, |i, out| {
-            out.copy_from_slice(&numbers[i * PART..][..out.len()]);
-            Level::detected().run(Exps(out));
-        });
-        tensor(out, x.shape())
-    };
-    outside([x.into_dispatch()], forward).unwrap_or_else(|[x]| Tensor::from_dispatch(x).exp())
+    apply(Elementwise::Exp, [x.into_dispatch()]).unwrap_or_else(|[x]| Tensor::from_dispatch(x).exp())
 }
 
 struct Sums<'a> {
@@ -211,6 +192,10 @@ mod tests {
         let device = Device::flex().autodiff();
         let x = Tensor::<2>::from_data([[1.0, -2.0], [0.5, 3.0]], &device).require_grad();
         let of = |out: Tensor<2>| x.grad(&out.sum().backward()).unwrap().into_data();
+        let sizes = |data: burn::tensor::TensorData| data.iter::<f32>().collect::<Vec<_>>();
+        for (got, exact) in sizes(of(exps(x.clone()))).into_iter().zip(sizes(of(x.clone().exp()))) {
+            assert!((got / exact - 1.0).abs() < 1e-6, "{got} {exact}");
+        }
         assert_eq!(of(products(x.clone(), x.clone())), of(x.clone().matmul(x.clone())));
         assert_eq!(of(sums(x.clone() * x.clone())), of((x.clone() * x.clone()).sum_dim(1)));
     }

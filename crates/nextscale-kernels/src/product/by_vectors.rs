@@ -97,7 +97,9 @@ fn pack(panel: MatRef<'_, f32>, room: &mut [f32]) {
     if panel.col_stride() == 1 {
         for (line, row) in lines.zip(panel.row_iter()) {
             let (numbers, rest) = line.split_at_mut(row.ncols());
-            row.try_as_row_major().map(|row| numbers.copy_from_slice(row.as_slice()));
+            if let Some(row) = row.try_as_row_major() {
+                numbers.copy_from_slice(row.as_slice());
+            }
             rest.fill(0.0);
         }
         return;
