@@ -139,10 +139,10 @@ fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
     let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
     let bytes = image.saturating_mul(files.len() as u128);
     memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)?;
-    let jpegs = files.par_iter().map(|(file, _)| Ok(u64::from(image_header(file)?.is_jpeg)));
-    let jpegs: u64 = if DECODES_AS_LIBJPEG { 0 } else { jpegs.sum::<Result<_>>()? };
     let decoded: Vec<Vec<u8>> =
         files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
+    let jpegs = files.par_iter().map(|(file, _)| Ok(u64::from(image_header(file)?.is_jpeg)));
+    let jpegs: u64 = if DECODES_AS_LIBJPEG { 0 } else { jpegs.sum::<Result<_>>()? };
     let labels = files.into_iter().map(|(_, label)| label).collect();
     Ok(Images { jpegs, ..Images::new(folder, size, decoded.concat(), labels)? })
 }
