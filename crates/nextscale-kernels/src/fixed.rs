@@ -2,7 +2,7 @@
 //! result may depend on either.
 
 use burn::{
-    backend::{TensorMetadata, flex::FlexTensor},
+    backend::flex::FlexTensor,
     tensor::{Shape, Tensor, activation},
 };
 use faer::{MatMut, MatRef};
