@@ -285,7 +285,8 @@ fn linear_in(precision: Precision, x: Tensor<2>, weight: Tensor<2>, bias: Option
         inner == depth && bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]),
         "linear layer on {inner} channels: the weight is {depth} by {outputs}, and a bias has {outputs}"
     );
-    if rows * inner * outputs == 0 {
+    // A bias that stands for none is for the kernel only: on another device it would be a launch.
+    if rows * inner * outputs == 0 || !extension::on_cpu(&x) {
         return composed::linear(x, weight, bias);
     }
     let with_bias = bias.is_some();
@@ -348,7 +349,7 @@ fn attention_in(
         k.dims(),
         v.dims()
     );
-    if batch * queries * keys * heads * width == 0 {
+    if batch * queries * keys * heads * width == 0 || !extension::on_cpu(&q) {
         return composed::attention(q, k, v, mask);
     }
     let masked = mask.is_some();
@@ -513,7 +514,7 @@ fn conv2d_3x3_in(
         "3×3 convolution of {channels} channels: the weight is {:?} and reads {inputs} channels; a bias has {outputs}",
         weight.dims()
     );
-    if empty {
+    if empty || !extension::on_cpu(&x) {
         return composed::conv2d_3x3(x, weight, bias);
     }
     let with_bias = bias.is_some();
