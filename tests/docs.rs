@@ -225,6 +225,16 @@ fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
     page.split(opened.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
+/// The words of a command line; what is in double quotes is one word.
+fn shell_words(line: &str) -> Vec<&str> {
+    let parts = line.split('"').enumerate();
+    let words = parts.map(|(i, part)| match i % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
+    });
+    words.collect::<Vec<_>>().concat()
+}
+
 /// Run as a newcomer types them, with fewer images. Git must ignore what they leave in a clone.
 #[test]
 fn the_commands_of_the_readme_work_as_printed() {
@@ -242,7 +252,7 @@ fn the_commands_of_the_readme_work_as_printed() {
     let mut count = 0;
     for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()) {
         let Some(words) = line.strip_prefix("cargo run --release -- ") else { continue };
-        let mut words: Vec<&str> = words.split(" #").next().unwrap().split_whitespace().collect();
+        let mut words = shell_words(words.split(" #").next().unwrap());
         if words[0] == "ablate" {
             words.extend([
                 "--set",
@@ -258,7 +268,7 @@ fn the_commands_of_the_readme_work_as_printed() {
         run(&words);
         count += 1;
     }
-    assert!(count >= 2, "{count} commands");
+    assert!(count >= 3, "{count} commands");
     let configs = blocks(&readme, "ron");
     std::fs::write(root.join("my.ron"), configs[0]).unwrap();
     assert!(readme.contains("`nextscale generate my.ron --set guidance.beta=0.3 --seed 7 --out my-7`"));

@@ -224,8 +224,7 @@ mod tests {
         let error = Statistics::check(&input, &Toy::default(), false).unwrap_err().to_string();
         assert!(error.contains("can only serve as a reference"), "{error}");
         crate::testing::write_array(&path, "pool_3", &[1], &[0.0_f64]);
-        let input = Input::open(&path, None).unwrap();
-        let error = Statistics::check(&input, &other, true).unwrap_err().to_string();
+        let error = Input::open(&path, None).unwrap_err().to_string();
         assert!(
             error.contains("neither an array `arr_0` of images nor `mu` and `sigma`; it has `pool_3`"),
             "{error}"
