@@ -148,7 +148,7 @@ fn texts_and_bits_have_the_same_bytes_with_short_and_long_vectors() {
     let rows = PromptTokenizer::from_bytes(vocabulary.as_bytes(), "words").unwrap().len();
     let encoder = T5Config { head_width: 8, ..T5Config::new(rows, 256, 1, 2, 32) };
     let encoder = encoder.init(4, &Device::flex()).unwrap();
-    encoder.save(&folder.path().join("t5.safetensors"), Precision::F32).unwrap();
+    encoder.save(folder.path().join("t5.safetensors"), Precision::F32).unwrap();
     let [vae, backbone] =
         ["vae", "infinity"].map(|name| fixture(&format!("infinity/base/{name}.safetensors")));
     let config = format!(

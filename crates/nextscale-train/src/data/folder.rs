@@ -248,7 +248,7 @@ mod tests {
                 true => ["train/a/x.png", "test/a/x.png"].into_iter().for_each(save),
                 false => ["a/x.png", "a/y.png"].into_iter().for_each(save),
             }
-            load(folder.path(), 4).err().map(|error| panic!("{error}"));
+            load(folder.path(), 4).unwrap();
             save(image);
             let error = load(folder.path(), 4).unwrap_err().to_string();
             let name = image.rsplit('/').next().unwrap();
