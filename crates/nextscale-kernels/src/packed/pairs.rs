@@ -1,6 +1,8 @@
 //! Pairs of neighbouring inner numbers, rounded to bfloat16, in the bits of one f32 number: the first of a pair in
 //! the lower half. A last number without a neighbour is paired with zero.
 
+use rayon::prelude::*;
+
 use super::WIDTH;
 use crate::{
     math::narrowed,
@@ -54,13 +56,16 @@ impl Kernel for Rows<'_> {
 
 /// The pairs of a weight in panels `[panels, inner, WIDTH]`, `[panels, count(inner), WIDTH]`.
 pub fn of_panels(panels: &[f32], inner: usize) -> Vec<f32> {
-    let lines = panels.chunks_exact(inner * WIDTH).flat_map(|panel| panel.chunks(2 * WIDTH));
-    lines
-        .flat_map(|lines| {
-            let (first, second) = lines.split_at(WIDTH);
-            (0..WIDTH).map(move |i| pair(first[i], second.get(i).copied().unwrap_or(0.0)))
-        })
-        .collect()
+    let (size, packed) = (inner * WIDTH, count(inner) * WIDTH);
+    let mut pairs = vec![0.0; panels.len() / size * packed];
+    pairs.par_chunks_exact_mut(packed).zip(panels.par_chunks_exact(size)).for_each(|(pairs, panel)| {
+        for (line, lines) in pairs.chunks_exact_mut(WIDTH).zip(panel.chunks(2 * WIDTH)) {
+            for (i, out) in line.iter_mut().enumerate() {
+                *out = pair(lines[i], lines.get(WIDTH + i).copied().unwrap_or(0.0));
+            }
+        }
+    });
+    pairs
 }
 
 /// The numbers of [`of_panels`], `[panels, inner, WIDTH]`.
