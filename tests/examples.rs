@@ -96,7 +96,7 @@ fn obedience_is_what_images_show_of_what_their_prompts_ask_for() {
     assert_eq!(prompts.iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
     assert_eq!(prompts[99], "a black truck");
 
-    // Two images as the prompts ask, and one of another colour that is no darker than the rest.
+    // Two images as the prompts ask, and one of another colour that is not darker than the rest.
     let levels = [[120, 10, 10], [120, 10, 10], [120, 140, 250]];
     std::fs::create_dir(folder.path().join("none")).unwrap();
     for (image, level) in levels.into_iter().enumerate() {

@@ -211,7 +211,7 @@ pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
                     let (kind, command) = (kind.to_string(), kind.command(path));
                     Ok(format!("{}{}: {command}", kind[..1].to_uppercase(), &kind[1..]))
                 }
-                None => Err(format!("{shown} is RON of no kind that a command takes")),
+                None => Err(format!("{shown} is RON, but not a file that any command reads")),
             }
         }
         FileKind::Image(_) => Ok(format!("{}; commands take folders of images", capital(&kind.to_string()))),

@@ -13,7 +13,7 @@ use crate::{Conditional, Guidance, Step, Strength};
 /// Artifacts of High Guidance Scales in Diffusion Models", arXiv 2410.02416, section 4 and algorithm 1).
 ///
 /// With conditional logits c, unconditional u and Δ = c − u, over an [`Extent`]:
-/// 1. Δ ← Δ · min(1, r/‖Δ‖), with r the `norm` (none is no limit);
+/// 1. Δ ← Δ · min(1, r/‖Δ‖), with r the `norm` (without one nothing is shortened);
 /// 2. Δ∥ = ⟨Δ, c⟩/⟨c, c⟩ · c, Δ⊥ = Δ − Δ∥;
 /// 3. l = c + t · (Δ⊥ + η · Δ∥), with t = w − 1 the `scale` and η the `parallel`.
 ///
@@ -90,8 +90,9 @@ impl Apg {
         }
         match self.norm {
             Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
-                let message =
-                    format!("{norm} is no limit; give a finite number above 0, or leave it out for none");
+                let message = format!(
+                    "{norm} is not a finite number above 0; give one, or leave `norm` out for no limit"
+                );
                 Err(Error::setting("norm", message))
             }
             _ => Ok(()),

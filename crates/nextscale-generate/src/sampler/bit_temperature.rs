@@ -22,7 +22,7 @@ pub struct BitTemperature {
     /// Above 0, a strength over scales: logits are divided by at least this.
     #[setting(default = Strength::Constant(1.0))]
     pub temperature: Strength,
-    /// c, above 0.5 and at most 1: the largest probability that a bit's likelier value keeps; 1 is no limit.
+    /// c, above 0.5 and at most 1: the largest probability that a bit's likelier value keeps; 1: no limit.
     #[setting(default = 1.0)]
     pub confidence: f64,
 }
