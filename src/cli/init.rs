@@ -98,7 +98,8 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
 /// A text without the comment that it begins with.
 fn without_head(text: &str) -> &str {
     let head = text.split_inclusive('\n').take_while(|line| line.starts_with("//"));
-    &text[head.map(str::len).sum()..]
+    let length: usize = head.map(str::len).sum();
+    &text[length..]
 }
 
 /// With the build profile, which is not inherited from a dependency.

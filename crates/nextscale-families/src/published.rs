@@ -13,7 +13,8 @@ pub struct Published {
     pub config: &'static str,
     /// The backbone's parameters, as rounded by the source.
     pub parameters: Option<u64>,
-    /// The peak memory of one image with CFG in f32, without a text encoder, in bytes, where it was measured (the performance page).
+    /// The peak memory of one image with CFG in f32, without a text encoder, in bytes, where it was measured (the
+    /// performance page).
     pub memory: Option<u64>,
     /// Sizes of its files that a source states.
     pub sizes: &'static [PublishedSize],
