@@ -134,8 +134,15 @@ impl Table {
 
     /// The columns that are losses: all except the other quantities that trainings log.
     pub fn losses(&self) -> Vec<&str> {
-        let others =
-            ["codes_used", "perplexity", "gradient_norm", "learning_rate", "images_per_second", SECONDS];
+        let others = [
+            "bit_entropy",
+            "codes_used",
+            "perplexity",
+            "gradient_norm",
+            "learning_rate",
+            "images_per_second",
+            SECONDS,
+        ];
         self.columns.iter().map(String::as_str).filter(|name| !others.contains(name)).collect()
     }
 
