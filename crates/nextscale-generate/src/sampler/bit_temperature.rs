@@ -6,9 +6,9 @@ use super::drawing::Drawing;
 use super::temperature::Temperature;
 use super::{Filter, Moment, Sampler, divisors};
 
-/// A draw of bits with an upper bound on the certainty of each.
+/// A draw of bits with an upper bound on the confidence of each.
 ///
-/// A bit has two values, and models are often nearly certain of them, so that seeds hardly differ
+/// A bit has two values, and models are often very confident of them, so that seeds hardly differ
 /// (DiverseAR, arXiv 2512.02931, which scales the logits of bits over the steps for that reason).
 ///
 /// The logits of a bit are divided by max(T, |l₁ − l₀|/ln(c/(1 − c))), with T the `temperature` of the scale
