@@ -10,9 +10,9 @@ use super::Failure;
 use super::place;
 use super::say::say;
 
-/// Draw a training's log as a line chart
+/// Plot a training's log as a line chart
 ///
-/// If an evaluation.csv is beside the log, losses on held-out images are drawn as rings.
+/// If an evaluation.csv is beside the log, losses on held-out images are plotted as rings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The log.csv in the folder of a training, finished or not
@@ -20,12 +20,12 @@ pub struct Args {
     /// The SVG file to write
     #[arg(long, value_name = "SVG")]
     out: PathBuf,
-    /// The columns to draw, separated by commas [default: all losses]
+    /// The columns to plot, separated by commas [default: all losses]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
 }
 
-/// Reads, draws, writes.
+/// Reads, plots, writes.
 pub fn run(args: Args) -> Result<(), Failure> {
     place::check_file(&args.out)?;
     let table = Table::read(&args.log)?;

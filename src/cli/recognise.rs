@@ -245,7 +245,7 @@ pub fn folder(path: &Path) -> Result<String, String> {
     }
     if path.join("checkpoint.safetensors").is_file() {
         return Ok(
-            "A training's folder; --resume continues it, and `nextscale curves` draws its log.csv".into()
+            "A training's folder; --resume continues it, and `nextscale curves` plots its log.csv".into()
         );
     }
     if let Some(source) = crate::train::data::Source::find(path) {

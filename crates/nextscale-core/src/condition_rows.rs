@@ -47,7 +47,7 @@ impl ConditionRows {
     }
 }
 
-/// The conditions of a batch, for every kind of pass that runs.
+/// The conditions of a batch, for every pass that runs.
 #[derive(Debug, Clone)]
 pub struct BatchConditions {
     batch: usize,

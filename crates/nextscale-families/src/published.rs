@@ -7,7 +7,7 @@ use schemars::{Schema, json_schema};
 pub struct Published {
     /// The short name.
     pub name: &'static str,
-    /// What it draws, in a few words: "256 × 256".
+    /// What it generates, in a few words: "256 × 256".
     pub images: &'static str,
     /// What it stands for in a config, with the addresses of its files (`hf://OWNER/NAME/FILE`).
     pub config: &'static str,

@@ -56,7 +56,7 @@ impl Apg {
     /// InfinityStar's form of the rule (arXiv 2511.04675), whose `guidance_scale` is w, whose
     /// `norm_threshold` is counted per element, and which divides logits by the temperature τ first.
     ///
-    /// The difference of both sides' logits, already divided by τ, is shortened if the root mean square of
+    /// The difference of both passes' logits, already divided by τ, is shortened if the root mean square of
     /// its elements exceeds the threshold ρ, and only its part orthogonal to c is kept. Since the projection
     /// does not depend on the size of c, this equals the rule here before a sampler of temperature τ, over
     /// the image, with t = w − 1, η = 0 and r = ρ·τ·√channels; `channels` are those of a position,
