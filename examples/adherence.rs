@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nextscale::config::{Conditions, Document};
 use nextscale::files::run::{CONFIG, Manifest};
 use nextscale::metrics::source::ImageSource;
-use nextscale::train::captions::{Agreement, Asked, Attributes, Colour, Measures, Adherence, Thresholds};
+use nextscale::train::captions::{Adherence, Agreement, Asked, Attributes, Colour, Measures, Thresholds};
 use nextscale::weights::WeightFile;
 
 const USAGE: &str = "usage: adherence RUN.. --text FILE, or adherence --prompts N CLASS..";

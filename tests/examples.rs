@@ -9,15 +9,15 @@ use nextscale::conformance::check_all;
 use nextscale::pipeline::Registry;
 use nextscale::train::captions::{Agreement, Thresholds};
 
+#[allow(dead_code)]
+#[path = "../examples/adherence.rs"]
+mod adherence;
 #[allow(dead_code)] // its main is not run
 #[path = "../examples/disagreement_rule.rs"]
 mod disagreement_rule;
 #[allow(dead_code)]
 #[path = "../examples/gaussian_prior.rs"]
 mod gaussian_prior;
-#[allow(dead_code)]
-#[path = "../examples/adherence.rs"]
-mod adherence;
 
 /// Runs a command line of the program with this registry; adds `--out`.
 fn run(registry: Registry, words: &[&str], out: &Path) {

@@ -51,12 +51,11 @@ mod tests {
             (OF_A_CARD, include_str!("../../configs/validate/cifar10-ssg.ron")),
             (OF_A_TRAINING, include_str!("../../configs/train/cifar10-tokenizer.ron")),
         ] {
-            let given: Vec<String> = examples(help).into_iter().map(String::from).collect();
-            assert_eq!(given.len(), 2, "{help}");
-            for example in given {
+            assert_eq!(examples(help).len(), 2, "{help}");
+            for example in examples(help) {
                 let mut config = Document::parse("file.ron", file).unwrap();
                 let before = config.to_ron_string();
-                Overrides { set: vec![example.clone()] }.apply(&mut config).unwrap();
+                Overrides { set: vec![example.into()] }.apply(&mut config).unwrap();
                 assert_ne!(config.to_ron_string(), before, "{example}");
             }
         }

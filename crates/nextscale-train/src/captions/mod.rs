@@ -5,14 +5,14 @@
 //! in an image, and [`Agreement`] how often the two agree, compared with chance. [`Adherence`] has all kinds
 //! of words.
 
+mod adherence;
 mod agreement;
 mod attributes;
 mod captioner;
 mod colour;
-mod adherence;
 
+pub use adherence::Adherence;
 pub use agreement::{Agreement, Asked};
 pub use attributes::{Attributes, Brightness, Measures, Thresholds, Warmth};
 pub use captioner::Captioner;
 pub use colour::Colour;
-pub use adherence::Adherence;
