@@ -70,6 +70,21 @@ impl Texts {
         }
         Ok(Self { values: Tensor::cat(parts, 0), masks })
     }
+
+    /// Whether all rows of each text have the same values and position, as those of the null text, zeros, have.
+    pub fn alike(&self) -> Vec<bool> {
+        let same: Vec<bool> =
+            positions(&self.masks).map(|row| row.windows(2).all(|pair| pair[0] == pair[1])).collect();
+        if !same.contains(&true) {
+            return same;
+        }
+        let distances = (self.values.clone() - self.values.clone().slice_dim(1, 0..1)).abs();
+        let distances = distances.max_dim(2).max_dim(1).into_data();
+        same.into_iter()
+            .zip(distances.iter::<f32>())
+            .map(|(same, distance)| same && distance == 0.0)
+            .collect()
+    }
 }
 
 impl Context {
@@ -118,14 +133,7 @@ impl Embedded {
     /// The position of every row, `[texts]` of `context` each: rows of padding before a text are at −1, those
     /// after it at its last position.
     pub fn positions(&self) -> Vec<Vec<f32>> {
-        let of = |mask: &Vec<bool>| {
-            let own = mask.iter().scan(-1.0, |position, &own| {
-                *position += if own { 1.0 } else { 0.0 };
-                Some(*position)
-            });
-            own.collect()
-        };
-        self.masks.iter().map(of).collect()
+        positions(&self.masks).collect()
     }
 
     /// The texts of these ranges.
@@ -133,6 +141,17 @@ impl Embedded {
         let masks = ranges.iter().cloned().flatten().filter_map(|text| self.masks.get(text).cloned());
         Self { rows: pick(self.rows.clone(), ranges), masks: masks.collect() }
     }
+}
+
+/// The position of every row of texts with these masks.
+fn positions(masks: &[Vec<bool>]) -> impl Iterator<Item = Vec<f32>> {
+    masks.iter().map(|mask| {
+        let own = mask.iter().scan(-1.0, |position, &own| {
+            *position += if own { 1.0 } else { 0.0 };
+            Some(*position)
+        });
+        own.collect()
+    })
 }
 
 /// The ranges of flags that are set.

@@ -4,8 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::noise::Counter;
 use nextscale_core::{Condition, Draw, Dtype, Mixing, Pass, PassPlan, Passes, Perturbation, ScaleSchedule};
 
+use super::session::HartSession;
 use super::{Hart, HartConfig, Initialisation, Levels, Modulated, Pooling, ResidualConfig};
-use crate::{Backbone, PaddedText, PaddedTextConditioner, Refinement, prepare};
+use crate::{Backbone, PaddedText, PaddedTextConditioner, Refinement, Session, prepare};
 
 /// The logits of an image at each scale, flattened, `None` where they were not requested; at the end the
 /// refined embedding.
@@ -190,4 +191,47 @@ fn sessions_that_share_constants_are_those_that_make_their_own() {
             assert_eq!(a, b, "scale {k}");
         }
     }
+}
+
+/// The null text's rows are computed once, other texts' and mixed ones each.
+#[test]
+fn the_null_text_has_the_bits_of_all_its_rows() {
+    let mixed = Pass::CONDITIONAL.mixed(Mixing::new(&[2], &[3.0]).unwrap());
+    let skipping = Pass::UNCONDITIONAL.perturbed(Perturbation::skipping(&[1]).unwrap());
+    let own = Pass::CONDITIONAL.perturbed(Perturbation::identity_attention(&[2]).unwrap());
+    let all: Passes = Passes::BOTH.iter().cloned().chain([mixed, skipping, own]).collect();
+    for modulated in [Modulated::Nothing, Modulated::ByOffset, Modulated::ByProjection(Pooling::Max)] {
+        let config = HartConfig { context: 70, width: 96, hidden: 136, ..config(modulated) };
+        for dtype in [Dtype::F32, Dtype::Bf16] {
+            let Ok(model) = config.init_to_generate(&START, &Device::flex(), dtype) else { continue };
+            for (images, passes) in [(1, &Passes::BOTH), (3, &all), (2, &Passes::UNCONDITIONAL)] {
+                let plan = PassPlan::new(vec![passes.clone(); 3], model.schedule()).unwrap();
+                let conditions: Vec<_> = (0..images).map(prompt).collect();
+                let conditions = prepare(&conditioner(&model), &conditions, &plan).unwrap();
+                let run = |fold: bool| {
+                    let mut session = HartSession::start(&model, &conditions, &plan).unwrap();
+                    let alike = &mut session.stack.conditioning.start.alike;
+                    assert_eq!(alike.iter().filter(|alike| **alike).count(), images * nulls(passes));
+                    if !fold {
+                        alike.fill(false);
+                    }
+                    let step = |k: usize| {
+                        let positions = model.schedule().grid(k).positions();
+                        let values =
+                            TensorData::new(numbers(images * positions * 4, k), [images, positions, 4]);
+                        let logits =
+                            session.step((k > 0).then(|| Tensor::from_data(values, &model.device())));
+                        logits.unwrap().iter().map(|(_, map)| map.values().to_data()).collect::<Vec<_>>()
+                    };
+                    (0..3).map(step).collect::<Vec<_>>()
+                };
+                assert!(run(true) == run(false), "{modulated:?} {dtype:?}, {images} images");
+            }
+        }
+    }
+}
+
+/// The streams of the null text.
+fn nulls(passes: &Passes) -> usize {
+    if passes.iter().count() > 2 { 3 } else { 1 }
 }

@@ -40,12 +40,18 @@ pub(crate) struct Start {
     pub texts: Embedded,
     /// The last position of every text, from which images' positions are counted.
     pub ends: Vec<f32>,
+    /// Whether all rows of a text, and their positions, are the same: the null text's are.
+    pub alike: Vec<bool>,
 }
 
 impl OfRows for Start {
     fn pick(&self, ranges: &[Range<usize>]) -> Self {
-        let ends = ranges.iter().cloned().flatten().filter_map(|row| self.ends.get(row).copied());
-        Self { texts: self.texts.pick(ranges), ends: ends.collect() }
+        let rows = || ranges.iter().cloned().flatten();
+        Self {
+            texts: self.texts.pick(ranges),
+            ends: rows().filter_map(|row| self.ends.get(row).copied()).collect(),
+            alike: rows().filter_map(|row| self.alike.get(row).copied()).collect(),
+        }
     }
 }
 
@@ -89,6 +95,7 @@ impl Hart {
 
     /// The inputs of all blocks from texts.
     pub(super) fn condition_on(&self, texts: Texts) -> Conditioning {
+        let alike = texts.alike();
         let texts = self.context.forward(texts);
         let largest = texts.largest();
         let pooled = match self.config.modulated {
@@ -99,7 +106,7 @@ impl Hart {
         let modulation = |block: &Block| Some(block.modulator.as_ref()?.modulate(pooled.as_ref()?));
         let ends = texts.positions().iter().map(|row| row.last().copied().unwrap_or(0.0)).collect();
         Conditioning {
-            start: Start { texts, ends },
+            start: Start { texts, ends, alike },
             blocks: self.blocks.iter().map(modulation).collect(),
             head: self.head.modulate(largest),
         }

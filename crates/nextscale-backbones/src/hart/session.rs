@@ -10,10 +10,7 @@ use super::{
     rope,
 };
 use crate::transformer::{
-    adaln::Modulation,
-    attention::Projected,
-    head::HeadModulation,
-    session::{Stack, StackSession},
+    adaln::Modulation, attention::Projected, head::HeadModulation, session::StackSession, stack::Stack,
     streams::Streams,
 };
 use crate::{Constants, Refinement, Session};
@@ -73,6 +70,18 @@ impl Stack for Hart {
         all.take(turns.clone(), some)
     }
 
+    fn turns_of_first(turns: &Tensor<4>) -> Tensor<4> {
+        turns.clone().slice_dim(1, 0..1)
+    }
+
+    fn same_for_all_rows(block: &Option<Modulation>) -> bool {
+        block.is_none()
+    }
+
+    fn alike(&self, start: &Start) -> Vec<bool> {
+        start.alike.clone()
+    }
+
     fn turned(projected: Projected, turns: &Tensor<4>) -> Projected {
         projected.turned_by_halves(turns)
     }
@@ -101,7 +110,7 @@ impl Stack for Hart {
 /// The generation of one batch: the rows of all streams are stacked, and the residual is drawn at the end.
 pub(super) struct HartSession<'a> {
     model: &'a Hart,
-    stack: StackSession<'a, Hart>,
+    pub(super) stack: StackSession<'a, Hart>,
     /// The last block's output at the last scale, for the residual: `[rows, h·w, width]`.
     hidden: Option<Tensor<3>>,
 }

@@ -26,7 +26,7 @@ impl Hart {
         let scales =
             scales_of(&config.schedule, features.dims(), conditions.batch(), config.feature_channels)?;
         let Conditioning { start, blocks, head } = self.condition_on(Texts::of([conditions], config)?);
-        let Start { texts, ends } = start;
+        let Start { texts, ends, .. } = start;
         let (device, width) = (features.device(), config.head_width());
         let levels = self.embedding.levels(scales);
         let mut x = vec![texts.rows.clone() + levels[0].clone()];

@@ -7,10 +7,7 @@ use super::{
     text::{Attended, ragged},
 };
 use crate::transformer::{
-    adaln::Modulation,
-    attention::Projected,
-    head::HeadModulation,
-    session::{Stack, StackSession},
+    adaln::Modulation, attention::Projected, head::HeadModulation, session::StackSession, stack::Stack,
     streams::Streams,
 };
 
@@ -55,6 +52,10 @@ impl Stack for Infinity {
     /// Those of any row.
     fn turns_of(turns: &Tensor<2>, _: &Streams, _: &Streams) -> Tensor<2> {
         turns.clone()
+    }
+
+    fn turns_of_first(turns: &Tensor<2>) -> Tensor<2> {
+        turns.clone().slice_dim(0, 0..1)
     }
 
     fn turned(projected: Projected, turns: &Tensor<2>) -> Projected {

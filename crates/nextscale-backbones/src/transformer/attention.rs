@@ -70,6 +70,25 @@ impl Projected {
     }
 }
 
+impl Projected {
+    /// Those of one row cut into two parts with these counts of positions, each in rows of as many as
+    /// `positions` says.
+    pub fn cut(self, counts: [usize; 2], positions: [usize; 2]) -> [Self; 2] {
+        let Self { queries, keys, values, mixed } = self;
+        let part = |x: &Tensor<4>, i: usize| {
+            let [_, _, heads, width] = x.dims();
+            let x = x.clone().narrow(1, i * counts[0], counts[i]);
+            x.reshape([counts[i] / positions[i], positions[i], heads, width])
+        };
+        [0, 1].map(|i| Self {
+            queries: part(&queries, i),
+            keys: part(&keys, i),
+            values: part(&values, i),
+            mixed,
+        })
+    }
+}
+
 impl Attention {
     pub(crate) fn build<S: Supply>(
         supply: &mut S,

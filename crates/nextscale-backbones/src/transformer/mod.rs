@@ -2,6 +2,7 @@
 //! how they are built and listed under upstream's key names.
 
 pub(crate) mod adaln;
+pub(crate) mod alike;
 pub(crate) mod attention;
 pub(crate) mod conditioning;
 pub(crate) mod feed_forward;
@@ -16,6 +17,7 @@ pub(crate) mod rows;
 pub(crate) mod seeing;
 pub(crate) mod sequence;
 pub(crate) mod session;
+pub(crate) mod stack;
 pub(crate) mod stored;
 pub(crate) mod streams;
 pub(crate) mod to_train;

@@ -1,77 +1,15 @@
 //! The generation of one batch by a transformer whose rows are stacked: what is the same for all families.
 
 use burn::tensor::Tensor;
-use nextscale_core::{BatchConditions, ConditionRows, Error, PassLogits, PassPlan, Result};
+use nextscale_core::{BatchConditions, Error, PassLogits, PassPlan, Result};
 
-use super::attention::Projected;
-use super::conditioning::{Conditioning, OfRows, OfSides};
-use super::head::HeadModulation;
+use super::alike::Folded;
+use super::conditioning::{Conditioning, OfSides};
 use super::rows::Cache;
 use super::seeing::attend;
+use super::stack::Stack;
 use super::streams::{Streams, check, filed, picked};
-use crate::{Backbone, Constants, Session};
-
-/// A transformer that runs a stack of rows, block by block. The methods of one scale are called in the order
-/// in which they stand here.
-pub(crate) trait Stack: Backbone {
-    /// What scale 0 starts from.
-    type Start: OfRows + Send + Sync + 'static;
-    /// What a block reads.
-    type Block: OfRows + Send + Sync + 'static;
-    /// What a session has for all scales, so that nothing is copied to the device between them.
-    type Prepared;
-    /// The rotations of a scale's queries and keys.
-    type Turns;
-
-    /// Where scale 0 starts from, for messages: "text".
-    const START: &'static str;
-
-    /// The number of blocks.
-    fn depth(&self) -> usize;
-
-    /// What rows under these conditions, one set after the other, read.
-    ///
-    /// # Errors
-    /// If they are of another kind or shape than the model's.
-    fn condition(&self, rows: &[&ConditionRows]) -> Result<Conditioning<Self::Start, Self::Block>>;
-
-    /// What a session has for all scales.
-    fn prepare(&self, start: &Self::Start) -> Self::Prepared;
-
-    /// The input of the first block at scale 0, `[rows, positions, width]`.
-    fn first(&self, start: &Self::Start, prepared: &Self::Prepared) -> Tensor<3>;
-
-    /// That of a later scale from the features of earlier ones `[batch, h·w, channels]`, the same for every
-    /// stream.
-    fn later(&self, features: Tensor<3>, k: usize, prepared: &Self::Prepared) -> Tensor<3>;
-
-    /// The rotations at scale `k`.
-    fn turns(&self, start: &Self::Start, prepared: &Self::Prepared, k: usize) -> Self::Turns;
-
-    /// Those of the rows of `some` among `all`.
-    fn turns_of(turns: &Self::Turns, all: &Streams, some: &Streams) -> Self::Turns;
-
-    /// Queries and keys with their rotations.
-    fn turned(projected: Projected, turns: &Self::Turns) -> Projected;
-
-    /// Block `i`, whose attention is `attend`.
-    fn block(
-        &self,
-        i: usize,
-        x: Tensor<3>,
-        block: &Self::Block,
-        attend: impl FnOnce(Projected) -> Tensor<3>,
-    ) -> Tensor<3>;
-
-    /// The positions of the last block's output at scale `k` that give logits: by default all.
-    fn read(&self, x: Tensor<3>, k: usize) -> Tensor<3> {
-        let _ = k;
-        x
-    }
-
-    /// Their logits, `[rows, h·w, channels]`.
-    fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3>;
-}
+use crate::{Constants, Session};
 
 /// The conditioning of every side that was prepared.
 ///
@@ -95,7 +33,7 @@ pub(crate) struct StackSession<'a, M: Stack> {
     pub(crate) scale: usize,
     /// The streams whose rows are stacked now.
     pub(crate) running: Streams,
-    conditioning: Conditioning<M::Start, M::Block>,
+    pub(crate) conditioning: Conditioning<M::Start, M::Block>,
     prepared: M::Prepared,
     /// One a block.
     pub(crate) caches: Vec<Cache>,
@@ -205,16 +143,30 @@ impl<'a, M: Stack> StackSession<'a, M> {
         self.scale += 1;
         watch(&x);
         let turns = model.turns(&self.conditioning.start, &self.prepared, k);
+        let alike = match k {
+            0 => self.running.plain(&model.alike(&self.conditioning.start)),
+            _ => self.running.without(&self.running),
+        };
         let depth = self.caches.len();
         for (i, cache) in self.caches.iter_mut().enumerate() {
             let layer = depth - i;
             let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
             if inside.len() > 0 {
+                let block = &self.conditioning.blocks[i];
                 let rows = self.running.take(x.clone(), &inside);
                 let turns = M::turns_of(&turns, &self.running, &inside);
-                let out = model.block(i, rows, &self.conditioning.blocks[i], |projected| {
-                    attend(cache, M::turned(projected, &turns), &inside, &attending, !last)
-                });
+                let out = if alike.len() == 0 {
+                    model.block(i, rows, block, |projected| {
+                        attend(cache, M::turned(projected, &turns), &inside, &attending, !last)
+                    })
+                } else {
+                    let rows = Folded { rows, turns, streams: &inside, attending: &attending, alike: &alike };
+                    let (out, own) = rows.through(model, i, block);
+                    if !last {
+                        *cache = own;
+                    }
+                    out
+                };
                 x = self.running.put(x, &inside, out);
             }
             x = self.running.mix(x, layer, k);

@@ -123,6 +123,19 @@ impl Streams {
         self.those(|stream| stream.perturbed(layer).is_none())
     }
 
+    /// The streams that no mixing and no perturbation changes and all of whose rows are `chosen`, by row.
+    pub fn plain(&self, chosen: &[bool]) -> Self {
+        self.those(|stream| {
+            let plain = stream.mixing.is_none() && stream.perturbation.is_none();
+            plain && chosen.get(self.rows(stream)).is_some_and(|rows| rows.iter().all(|&row| row))
+        })
+    }
+
+    /// The streams that are not in `others`.
+    pub fn without(&self, others: &Self) -> Self {
+        self.those(|stream| !others.streams.contains(stream))
+    }
+
     fn those(&self, chosen: impl Fn(&Stream) -> bool) -> Self {
         let streams = self.streams.iter().filter(|stream| chosen(stream)).cloned().collect();
         Self { streams, batch: self.batch }
@@ -141,6 +154,15 @@ impl Streams {
         let of = |stream: &Stream| match some.streams.contains(stream) {
             true => rows.clone().slice_dim(0, some.rows(stream)),
             false => x.clone().slice_dim(0, self.rows(stream)),
+        };
+        Tensor::cat(self.streams.iter().map(of).collect(), 0)
+    }
+
+    /// The rows of these streams, of which some are in `a`, the others in `b`.
+    pub fn join<const D: usize>(&self, a: (&Self, Tensor<D>), b: (&Self, Tensor<D>)) -> Tensor<D> {
+        let of = |stream: &Stream| {
+            let (streams, rows) = if a.0.streams.contains(stream) { &a } else { &b };
+            rows.clone().slice_dim(0, streams.rows(stream))
         };
         Tensor::cat(self.streams.iter().map(of).collect(), 0)
     }

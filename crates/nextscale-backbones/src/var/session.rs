@@ -3,10 +3,7 @@ use nextscale_core::{ConditionRows, Result};
 
 use super::{conditioning::Conditioning, model::Var};
 use crate::transformer::{
-    adaln::Modulation,
-    attention::Projected,
-    head::HeadModulation,
-    session::{Stack, StackSession},
+    adaln::Modulation, attention::Projected, head::HeadModulation, session::StackSession, stack::Stack,
     streams::Streams,
 };
 
@@ -46,6 +43,8 @@ impl Stack for Var {
     fn turns(&self, _: &Tensor<2>, (): &(), _: usize) {}
 
     fn turns_of((): &(), _: &Streams, _: &Streams) {}
+
+    fn turns_of_first((): &()) {}
 
     fn turned(projected: Projected, (): &()) -> Projected {
         projected
