@@ -32,7 +32,8 @@ STYLE = """<style>
   .head { fill: #59636e }
   .edge { fill: none; stroke: #59636e; stroke-width: 1 }
   .cells { shape-rendering: crispEdges }
-  .mark { fill: none; stroke: #bc4c00; stroke-width: 2 }
+  .level { stroke: #1f2328; stroke-width: 1; fill: none }
+  .cell { font-size: 11px; fill: #ffffff }
   @media (prefers-color-scheme: dark) {
     .paper { fill: #0d1117; stroke: #3d444d }
     text { fill: #f0f6fc }
@@ -41,7 +42,8 @@ STYLE = """<style>
     .ssg { fill: #3a2214; stroke: #f0883e }
     .line, .edge { stroke: #9198a1 }
     .head { fill: #9198a1 }
-    .mark { stroke: #f0883e }
+    .level { stroke: #f0f6fc }
+    .cell { fill: #ffffff }
   }
 </style>"""
 
@@ -255,41 +257,41 @@ EXAMPLE = [
 
 
 def dse_steps():
-    """DSE on a 4 × 4 map: the maps above, their spectra below."""
+    """DSE on a 4 × 4 map: the maps above; below, the coarse spectrum and how much of it each low band has."""
     drawing = Drawing(720, 384, "DSE carries a 4 by 4 map to 8 by 8")
     coarse, m = EXAMPLE, 8
     n = len(coarse)
+    s = m / n
     flat = both_axes(bilinear(n, m), coarse)
-    sharp = dse(coarse, m, m / n)
-    spectra = [both_axes(cosines(len(values)), values) for values in (coarse, flat, sharp)]
-    # Orthonormal coefficients of a finer grid are larger by m/n for the same values.
-    spectra[0] = [[value * m / n for value in row] for row in spectra[0]]
+    sharp = dse(coarse, m, s)
+    spectrum, *spectra = [both_axes(cosines(len(values)), values) for values in (coarse, flat, sharp)]
     top, size = 58, 116
-    scale, bright = largest(coarse, sharp), largest(*spectra)
+    scale = largest(coarse, sharp)
     titles = ["logits at scale k − 1", "interpolated", "DSE: the prior"]
     notes = ["4 × 4, one channel", "8 × 8, bilinear", "8 × 8"]
     columns = [110, 326, 542]
-    for x, values, spectrum, title, note in zip(columns, (coarse, flat, sharp), spectra, titles, notes):
+    for x, values, title, note in zip(columns, (coarse, flat, sharp), titles, notes):
         drawing.text(x + size / 2, 30, title, "bold middle")
         drawing.text(x + size / 2, 49, note, "small middle")
         drawing.map(x, top, size, values, signed, scale)
-        side = size * len(values) / m
-        drawing.map(x, top + 150, side, spectrum, amount, bright)
-        if x != columns[0]:
-            drawing.parts.append(
-                f'<rect class="mark" x="{x}" y="{top + 150}" width="{size / 2}" height="{size / 2}"/>'
-            )
-    drawing.parts.append(f'<rect class="mark" x="{columns[0]}" y="{top + 150}" width="{size / 2}" height="{size / 2}"/>')
     drawing.text(92, top + 62, "values", "small end")
-    drawing.text(92, top + 176, "spectrum", "small end")
-    drawing.text(92, top + 194, "(DCT)", "small end")
     drawing.arrow((240, top + 58), (312, top + 58))
     drawing.arrow((456, top + 58), (528, top + 58))
-    y = top + 150 + size + 24
-    drawing.text(columns[0], y, "times s", "small")
-    drawing.text(columns[1] + size / 2, y, "low band attenuated", "small middle")
-    drawing.text(columns[2] + size / 2, y, "low band: the coarse map's,", "small middle")
-    drawing.text(columns[2] + size / 2, y + 18, "high band: interpolated", "small middle")
+    below = top + 150
+    drawing.map(columns[0], below, size, spectrum, amount, largest(spectrum))
+    for x, fine in zip(columns[1:], spectra):
+        ratios = [[fine[i][j] / spectrum[i][j] for j in range(n)] for i in range(n)]
+        drawing.map(x, below, size, ratios, amount, s)
+        for i, row in enumerate(ratios):
+            for j, ratio in enumerate(row):
+                cell = size / n
+                drawing.text(x + (j + 0.5) * cell, below + (i + 0.5) * cell + 4, f"{ratio:.2f}", "cell middle")
+        drawing.text(x + size / 2, below - 10, "low band / coarse", "small middle")
+    drawing.text(columns[0] + size / 2, below - 10, "spectrum (DCT)", "small middle")
+    y = below + size + 24
+    drawing.text(columns[1] + size / 2, y, "weaker than s", "small middle")
+    drawing.text(columns[2] + size / 2, y, f"s = {s:g} everywhere;", "small middle")
+    drawing.text(columns[2] + size / 2, y + 18, "the high band as interpolated", "small middle")
     drawing.save("dse.svg")
 
 
@@ -302,8 +304,8 @@ def priors():
         ("Nearest", both_axes(nearest(4, 8), one)),
         ("Bilinear", both_axes(bilinear(4, 8), one)),
         ("Bicubic", both_axes(bicubic(4, 8), one)),
-        ("Dse Amplitude", dse(one, 8, 2.0)),
-        ("Dse Verbatim", dse(one, 8, 1.0)),
+        ("DSE amplitude", dse(one, 8, 2.0)),
+        ("DSE verbatim", dse(one, 8, 1.0)),
         ("Mean", [[1 / 16] * 8 for _ in range(8)]),
         ("Zero", [[0.0] * 8 for _ in range(8)]),
     ]
@@ -333,8 +335,8 @@ def take_spectra(report):
 LINES = [
     ("cfg", "CFG only", "#59636e", "#9198a1", ""),
     ("bilinear", "SSG, bilinear", "#0969da", "#58a6ff", ""),
-    ("dse amplitude", "SSG, DSE Amplitude", "#bc4c00", "#f0883e", ""),
-    ("dse verbatim", "SSG, DSE Verbatim", "#8250df", "#be8fff", ""),
+    ("dse amplitude", "SSG, DSE amplitude", "#bc4c00", "#f0883e", ""),
+    ("dse verbatim", "SSG, DSE verbatim", "#8250df", "#be8fff", ""),
     ("control: zero", "SSG, Zero", "#1a7f37", "#3fb950", "6 4"),
     ("control: unsharp on pixels", "unsharp mask", "#cf222e", "#ff7b72", "2 4"),
 ]
@@ -358,8 +360,9 @@ def spectra():
     drawing.text(512, 32, f"{measured['images']} images per rule", "small")
     for y in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7, 2.0):
         if low <= math.log(y) <= high:
-            dashes = "" if y == 1.0 else ' stroke-dasharray="1 6" opacity="0.6"'
-            drawing.parts.append(f'<line class="line" x1="{left}" y1="{up(y):.1f}" x2="{right}" y2="{up(y):.1f}"{dashes}/>')
+            # Test images are at 1: thin and in the colour of text, unlike every rule's line.
+            kind = 'class="level"' if y == 1.0 else 'class="line" stroke-dasharray="1 6" opacity="0.6"'
+            drawing.parts.append(f'<line {kind} x1="{left}" y1="{up(y):.1f}" x2="{right}" y2="{up(y):.1f}"/>')
             drawing.text(left - 10, up(y) + 5, f"{y:g}", "small end")
     for x in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
         drawing.text(across(x), bottom + 22, f"{x:g}", "small middle")

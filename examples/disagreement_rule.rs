@@ -1,6 +1,6 @@
 //! Your own guidance rule in your own program, which has every command of nextscale and the rule in its
-//! configs: `cargo run --release --example disagreement_rule -- generate examples/disagreement.ron` draws
-//! with it, `-- ablate examples/disagreement-ablation.ron` compares it with CFG, `-- list` lists it.
+//! configs: `cargo run --release --example disagreement_rule -- generate examples/disagreement.ron` generates
+//! images with it, `-- ablate examples/disagreement-ablation.ron` compares it with CFG, `-- list` lists it.
 
 use std::process::ExitCode;
 use std::sync::Arc;

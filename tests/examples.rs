@@ -9,15 +9,15 @@ use nextscale::conformance::check_all;
 use nextscale::pipeline::Registry;
 use nextscale::train::captions::{Agreement, Thresholds};
 
+#[allow(dead_code)]
+#[path = "../examples/adherence.rs"]
+mod adherence;
 #[allow(dead_code)] // its main is not run
 #[path = "../examples/disagreement_rule.rs"]
 mod disagreement_rule;
 #[allow(dead_code)]
 #[path = "../examples/gaussian_prior.rs"]
 mod gaussian_prior;
-#[allow(dead_code)]
-#[path = "../examples/obedience.rs"]
-mod obedience;
 
 /// Runs a command line of the program with this registry; adds `--out`.
 fn run(registry: Registry, words: &[&str], out: &Path) {
@@ -87,16 +87,16 @@ fn a_method_of_ones_own_is_told_of_like_a_built_in_one() {
 }
 
 #[test]
-fn obedience_is_what_images_show_of_what_their_prompts_ask_for() {
+fn adherence_is_what_images_show_of_what_their_prompts_ask_for() {
     let folder = tempfile::tempdir().unwrap();
     let classes = ["ship", "truck"].map(String::from);
-    let prompts = obedience::prompts(100, &classes);
+    let prompts = adherence::prompts(100, &classes);
     assert_eq!(prompts[..2], ["a dark photo of a red ship", "a dark photo of a red truck"]);
     assert_eq!(prompts[2], "a dark photo of an orange ship");
     assert_eq!(prompts.iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
     assert_eq!(prompts[99], "a black truck");
 
-    // Two images as the prompts ask, and one of another colour that is no darker than the rest.
+    // Two images as the prompts ask, and one of another colour that is not darker than the rest.
     let levels = [[120, 10, 10], [120, 10, 10], [120, 140, 250]];
     std::fs::create_dir(folder.path().join("none")).unwrap();
     for (image, level) in levels.into_iter().enumerate() {
@@ -108,12 +108,12 @@ fn obedience_is_what_images_show_of_what_their_prompts_ask_for() {
     let config = format!("(model: Any, condition: Prompts({:?}))", &prompts[..3]);
     std::fs::write(folder.path().join("config.ron"), config).unwrap();
     let thresholds = Thresholds { share: 0.5, dark: 0.3, bright: 0.6, cold: -0.1, warm: 0.1 };
-    let found = obedience::of_run(folder.path(), &thresholds).unwrap();
+    let found = adherence::of_run(folder.path(), &thresholds).unwrap();
     let [(name, found)] = &found[..] else { panic!("{found:?}") };
     let counts = |kind: Option<Agreement>| kind.map(|kind| (kind.agreed, kind.images));
     assert_eq!((name.as_str(), counts(found.colour)), ("none", Some((2, 3))));
     assert_eq!((counts(found.brightness), counts(found.warmth)), (Some((2, 3)), None));
-    let line = obedience::line("colour", found.colour);
+    let line = adherence::line("colour", found.colour);
     assert!(line.contains("66.7 %") && line.contains("of 3 images"), "{line}");
-    assert!(obedience::of_run(&folder.path().join("none"), &thresholds).is_err());
+    assert!(adherence::of_run(&folder.path().join("none"), &thresholds).is_err());
 }

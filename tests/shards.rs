@@ -286,7 +286,7 @@ fn a_launcher_s_signal_ends_the_batch_at_hand_and_the_shard_goes_on_later() {
         ok(&place, &["generate", "run.ron", "--out", "single"]);
         assert_same(&place, "out", "single");
     }
-    // A person's Ctrl-C is no reason to come again.
+    // After a person's Ctrl-C the launcher must not start it again.
     let place = many();
     let worker = start(&place, &["generate", "run.ron", "--out", "out", "--shard", "0/2"]);
     wait_for_pieces(&place, 1);

@@ -55,7 +55,7 @@ impl Unit {
     fn spread(self, values: &[f64]) -> String {
         let Spread { min, median, max } = Spread::of(values.iter().copied());
         match values.len() {
-            0 => "not told".into(),
+            0 => "unknown".into(),
             1 => self.show(median),
             _ => [min, median, max].map(|value| self.show(value)).join(" / "),
         }

@@ -17,7 +17,7 @@ use indicatif::ProgressBar;
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
-use super::overrides::Overrides;
+use super::overrides::{self, Overrides};
 use super::recognise::ConfigKind;
 use super::report::{self, ScatterArgs};
 use super::shards::{ShardArgs, requeued, tell_share};
@@ -26,6 +26,7 @@ use crate::pipeline::progress;
 
 /// Compare variants of guidance on the same random numbers, with intervals and a report
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("set", |set| set.help(overrides::OF_AN_ABLATION)))]
 pub struct Args {
     /// The ablation, a RON file
     file: PathBuf,

@@ -31,8 +31,8 @@ pub struct Args {
     config: Option<PathBuf>,
     /// Random weights in the shapes of VAR-d16, d20, d24, d30 (256 pixels) or d36 (512), by the number, or of
     /// Infinity, as in infinity-125m or "infinity-2b, 0.25M, 4:3", or of HART, as in "hart-0.7b, 512 pixels", in
-    /// place of the config's model; without a config, under configs/var-d16.ron or configs/infinity-125m.ron
-    /// with a batch of 1
+    /// place of the config's model; without a config, with the settings of configs/var-d16.ron or
+    /// configs/infinity-125m.ron and a batch of 1
     #[arg(long, value_name = "SIZES")]
     random: Option<String>,
     /// Sides of the random model's grids, like 1,2,3,4,5,6,8 for 128 pixels (16 times the last) [default: the

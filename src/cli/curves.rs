@@ -10,9 +10,9 @@ use super::Failure;
 use super::place;
 use super::say::say;
 
-/// Draw a training's log as a line chart
+/// Plot a training's log as a line chart
 ///
-/// If an evaluation.csv is beside the log, losses on held-out images are drawn as rings.
+/// If an evaluation.csv is beside the log, losses on held-out images are plotted as rings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The log.csv in the folder of a training, finished or not
@@ -20,18 +20,21 @@ pub struct Args {
     /// The SVG file to write
     #[arg(long, value_name = "SVG")]
     out: PathBuf,
-    /// The columns to draw, separated by commas [default: all losses]
+    /// The columns to plot, separated by commas [default: all losses]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
 }
 
-/// Reads, draws, writes.
+/// Reads, plots, writes.
 pub fn run(args: Args) -> Result<(), Failure> {
     place::check_file(&args.out)?;
     let table = Table::read(&args.log)?;
-    let losses = args.columns.is_empty();
-    let columns: Vec<&str> =
-        if losses { table.losses() } else { args.columns.iter().map(String::as_str).collect() };
+    let losses = table.losses();
+    let columns: Vec<&str> = if args.columns.is_empty() {
+        losses.clone()
+    } else {
+        args.columns.iter().map(String::as_str).collect()
+    };
     let beside = args.log.with_file_name("evaluation.csv");
     // A training that has not reached its first evaluation has none.
     let held_out = beside.is_file().then(|| Table::read(&beside)).transpose()?;
@@ -47,9 +50,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Ok(Line { marks, ..Line::new(*column, Some(style), points) })
     };
     let lines = columns.iter().enumerate().map(line).collect::<Result<Vec<_>, Failure>>()?;
-    let title = args.log.display().to_string();
-    let y = if losses { "loss".into() } else { columns.join(", ") };
-    let text = svg(&title, &lines, "step", &y, "held-out images");
+    // The legend names the columns.
+    let y = if columns.iter().all(|name| losses.contains(name)) { "loss".into() } else { columns.join(", ") };
+    let text = svg(&format!("{y} against step"), &lines, "step", &y, "held-out images");
     write_atomically(&args.out, text.as_bytes())
         .map_err(|error| Failure::Run(miette::miette!("cannot write {}: {error}", args.out.display())))?;
     say!("wrote {}: {} lines over {} rows", args.out.display(), lines.len(), table.rows.len());

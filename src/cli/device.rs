@@ -16,7 +16,7 @@ pub struct DeviceArgs {
 #[derive(Debug, clap::Args)]
 pub struct DtypeArgs {
     /// The type of the inputs of the backbone's linear layers and the decoder's convolutions: f32, or bf16
-    /// on a processor that multiplies it
+    /// on a processor with AMX or AVX512-BF16
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: Dtype,
 }

@@ -32,8 +32,8 @@ pub struct Args {
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A text to draw, instead of the config's condition; can be repeated; without a config, the shipped
-    /// text model draws it under four guidance rules
+    /// A prompt, instead of the config's condition; can be repeated; without a config, the shipped text model
+    /// generates it under four guidance rules
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
     /// Write every scale's logits, priors, tokens and canvases to a safetensors file

@@ -27,6 +27,17 @@ pub struct Args {
 /// A program in one file with its own rule, and a config that uses it.
 const PROGRAM: &str = include_str!("../../examples/disagreement_rule.rs");
 const PROGRAMS_CONFIG: &str = include_str!("../../examples/disagreement.ron");
+/// What both say first in a crate, in the place of the example's commands.
+const PROGRAMS_HEAD: &str = "\
+//! Your own guidance rule in your own program, which has every command of nextscale and the rule in its
+//! configs: `cargo run -- generate disagreement.ron` generates with it, `cargo run -- list` lists it,
+//! `cargo test` checks it.
+";
+const CONFIGS_HEAD: &str = "\
+// CFG, your own rule, and SSG over that rule:
+//
+//     cargo run -- generate disagreement.ron
+";
 const PROGRAMS_TEST: &str = "
 #[cfg(test)]
 mod tests {
@@ -68,12 +79,13 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
     let made = new_folder(folder)?;
     std::fs::create_dir(made.path().join("src")).map_err(|error| unwritten("src", error))?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let program = format!("{PROGRAM}{PROGRAMS_TEST}");
+    let program = format!("{PROGRAMS_HEAD}{}{PROGRAMS_TEST}", without_head(PROGRAM));
+    let config = format!("{CONFIGS_HEAD}{}", without_head(PROGRAMS_CONFIG));
     let manifest = manifest(&name, Path::new(env!("CARGO_MANIFEST_DIR")));
     for (path, text) in [
         ("Cargo.toml", manifest.as_str()),
         ("src/main.rs", &program),
-        ("disagreement.ron", PROGRAMS_CONFIG),
+        ("disagreement.ron", &config),
         (".gitignore", "/target\n"),
     ] {
         std::fs::write(made.path().join(path), text).map_err(|error| unwritten(path, error))?;
@@ -81,6 +93,13 @@ fn write_crate(folder: &Path) -> Result<(), Failure> {
     made.keep().map_err(|error| unwritten("the crate", error))?;
     say!("wrote {shown}; in it: cargo test, then cargo run -- generate disagreement.ron");
     Ok(())
+}
+
+/// A text without the comment that it begins with.
+fn without_head(text: &str) -> &str {
+    let head = text.split_inclusive('\n').take_while(|line| line.starts_with("//"));
+    let length: usize = head.map(str::len).sum();
+    &text[length..]
 }
 
 /// With the build profile, which is not inherited from a dependency.
@@ -137,6 +156,12 @@ mod tests {
         assert!(tutorial.contains(profile), "{profile}");
         assert!(read("src/main.rs").contains("check_all(&registry())"));
         Document::parse("disagreement.ron", &read("disagreement.ron")).unwrap();
+        // No command that only nextscale's own clone has.
+        for (name, body) in [("src/main.rs", "\nuse std::process"), ("disagreement.ron", "\n(\n    model")] {
+            let text = read(name);
+            assert!(!text.contains("--example") && !text.contains("examples/"), "{name}: {text}");
+            assert!(text.contains("cargo run -- generate") && text.contains(body), "{name}: {text}");
+        }
         assert!(write_crate(&folder).is_err());
     }
 

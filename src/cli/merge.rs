@@ -16,7 +16,7 @@ use super::{Failure, ablate, data, place, reconstruct};
 /// Put together what `--shard` or a launcher's workers made
 ///
 /// The result is byte for byte what one process without shards writes: images, tables, .npz files, traces and
-/// statistics. Images that are missing, or there twice, are named, and nothing is changed then.
+/// statistics. If images are missing or duplicated, they are listed and nothing is written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of `generate --out` or `ablate --out`, or the file of `evaluate --save-statistics` or `reconstruct --out`

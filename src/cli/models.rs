@@ -1,4 +1,4 @@
-//! `nextscale models`: the published models, and what of them is on this machine.
+//! `nextscale models`: the published models, and which of their files are on this machine.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,11 +11,12 @@ use crate::pipeline::Registry;
 use super::Failure;
 use super::say::{self, say};
 
-/// List the published models that a config can name, and what of them is on this machine
+/// List the published models that a config can name, and which of their files are on this machine
 ///
-/// Memory is the measured peak of one image with CFG in f32 on a CPU. "over" marks a lower bound: the backbone's
-/// weights where no memory was measured, the files of known size where others are unknown. Files are in the cache of Hugging Face's libraries: HF_HUB_CACHE, HF_HOME/hub,
-/// or ~/.cache/huggingface/hub. A blank means that no source states it.
+/// Memory is the measured peak of one image with CFG in f32 on a CPU; pixels, parameters, disk and licence come from
+/// the models' own pages, and a blank means that they do not say. "over" marks a lower bound: the backbone's weights
+/// where no memory was measured, the files of known size where others are unknown. Files are in the cache of Hugging
+/// Face's libraries: HF_HUB_CACHE, HF_HOME/hub, or ~/.cache/huggingface/hub.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A model, by its short name (d16) or as in a config (Var("d16"), Hub(..)): its files are listed
@@ -50,7 +51,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
             let addresses = registry.addresses(&node)?;
             if addresses.is_empty() {
                 let message = format!("{name} is not a model by name: its files are given by their paths");
-                let help = format!("there is: {}", every_name(registry));
+                let help = format!("available: {}", every_name(registry));
                 return Err(Failure::Usage(miette::miette!(help = help, "{message}")));
             }
             if args.fetch {
@@ -82,7 +83,7 @@ fn named(text: &str, registry: &Registry) -> Result<(Node, Option<&'static Publi
     }
     let plain = text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
     if plain {
-        let help = format!("there is: {}", every_name(registry));
+        let help = format!("available: {}", every_name(registry));
         return Err(Failure::Usage(miette::miette!(help = help, "no published model is called `{text}`")));
     }
     let node = Document::parse("the model", text).map_err(Failure::usage)?;
@@ -145,10 +146,13 @@ fn table(registry: &Registry, cache: &Cache) -> Result<String, Failure> {
 }
 
 fn memory(model: &Published) -> Result<String, Failure> {
-    let encoder =
-        if model.node().map_err(Failure::usage)?.get("text").is_ok() { ", and the text encoder" } else { "" };
+    let encoder = if model.node().map_err(Failure::usage)?.get("text").is_ok() {
+        ", without the text encoder"
+    } else {
+        ""
+    };
     Ok(match (model.memory, model.weights()) {
-        (Some(measured), _) => size(measured),
+        (Some(measured), _) => format!("{}{encoder}", size(measured)),
         (None, Some(weights)) => format!("over {}{encoder}", size(weights)),
         (None, None) => String::new(),
     })

@@ -211,7 +211,7 @@ pub fn other(path: &Path, kind: FileKind) -> Result<String, String> {
                     let (kind, command) = (kind.to_string(), kind.command(path));
                     Ok(format!("{}{}: {command}", kind[..1].to_uppercase(), &kind[1..]))
                 }
-                None => Err(format!("{shown} is RON of no kind that a command takes")),
+                None => Err(format!("{shown} is RON, but not a file that any command reads")),
             }
         }
         FileKind::Image(_) => Ok(format!("{}; commands take folders of images", capital(&kind.to_string()))),
@@ -245,7 +245,7 @@ pub fn folder(path: &Path) -> Result<String, String> {
     }
     if path.join("checkpoint.safetensors").is_file() {
         return Ok(
-            "A training's folder; --resume continues it, and `nextscale curves` draws its log.csv".into()
+            "A training's folder; --resume continues it, and `nextscale curves` plots its log.csv".into()
         );
     }
     if let Some(source) = crate::train::data::Source::find(path) {

@@ -21,10 +21,10 @@ pub struct Args {
     scatter: ScatterArgs,
 }
 
-/// The measures that a report draws against each other.
+/// The measures that a report plots against each other.
 #[derive(Debug, clap::Args)]
 pub struct ScatterArgs {
-    /// Draw two measures against each other, by their names, like 'FD-Lite0,Probe accuracy-Lite0'; can be
+    /// Plot two measures against each other, by their names, like 'FD-Lite0,Probe accuracy-Lite0'; can be
     /// repeated
     #[arg(long, value_name = "X,Y")]
     scatter: Vec<String>,

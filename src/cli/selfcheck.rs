@@ -13,13 +13,13 @@ use super::say::say;
 ///
 /// The program contains tiny models with random weights, and the numbers that the original PyTorch code
 /// computes from them. Each line has what was compared, the largest difference and the bound. When all are
-/// within their bounds, the device is noted as verified, and other commands no longer remark on it.
+/// within their bounds, the device is noted as verified, and other commands stop warning about it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
-    /// What the device rounds the factors of products to, on which the bounds depend: f32, tf32 (which f16 is
-    /// like) or bf16. Without it, f32 for the CPU, wgpu and tch:cpu, and tf32 for the others
+    /// The precision to which the device rounds inputs of matrix products; selects the bounds: f32, tf32 (also for
+    /// f16) or bf16. Without it, f32 for the CPU, wgpu and tch:cpu, and tf32 for the others
     #[arg(long, value_name = "TYPE")]
     arithmetic: Option<Arithmetic>,
     /// Use VAR's files in this folder instead of the built-in ones, with the layout of tests/fixtures/var

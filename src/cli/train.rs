@@ -10,7 +10,7 @@ use crate::train::{Options, Outcome};
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
-use super::overrides::Overrides;
+use super::overrides::{self, Overrides};
 use super::recognise::ConfigKind;
 use super::say::say;
 use super::trainings::Trainings;
@@ -18,6 +18,7 @@ use super::{Failure, config_file, place};
 
 /// Train a tokenizer, a backbone on its tokens, or a classifier for a perceptual loss or as a measure
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("set", |set| set.help(overrides::OF_A_TRAINING)))]
 pub struct Args {
     /// What to train
     // Explicit indices: this argument receives the program's names later, which would put it after the
@@ -34,7 +35,7 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
     /// Stop with a checkpoint after N minutes
-    #[arg(long, value_name = "MINUTES")]
+    #[arg(long, value_name = "N")]
     minutes: Option<f64>,
     /// Use this seed instead of the config's
     #[arg(long, value_name = "N")]

@@ -9,7 +9,7 @@ use crate::pipeline::{Registry, Stop, progress};
 
 use super::device::DeviceArgs;
 use super::interrupt::on_interrupt;
-use super::overrides::Overrides;
+use super::overrides::{self, Overrides};
 use super::recognise::ConfigKind;
 use super::{Failure, config_file, place, say};
 
@@ -19,6 +19,7 @@ use super::{Failure, config_file, place, say};
 /// tolerances; configs/validate has cards. The exit code is 0 if every number is reproduced, and 1 if one is
 /// not or the images cannot decide. Repeat the command to resume an interrupted one; images are made once.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("set", |set| set.help(overrides::OF_A_CARD)))]
 pub struct Args {
     /// The card, a RON file
     card: PathBuf,

@@ -18,6 +18,10 @@ fn losses_of_a_log_become_lines_and_held_out_ones_rings() {
     let ran = draw(&["--columns", "gradient_norm,learning_rate"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(text().contains("gradient_norm") && !text().contains("scale_1"));
+    assert!(text().contains("<title>gradient_norm, learning_rate against step</title>"));
+    assert_eq!(draw(&["--columns", "scale_0,scale_1"]).code, Some(0));
+    // Losses have one heading, and no path of the log's folder is in the file.
+    assert!(text().contains("<title>loss against step</title>") && !text().contains("log.csv"));
 }
 
 #[test]

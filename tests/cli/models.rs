@@ -150,7 +150,7 @@ fn what_cannot_be_had_is_told_and_leaves_nothing() {
         cut: Some(9),
         ..server::large(asked, COMMIT, b"what was published")
     });
-    // Every attempt brings nine bytes more: it ends well, and is no model.
+    // Every attempt brings nine bytes more: it ends well, and is not a model.
     told(1, &cut.address, false, "Var(\"d16\")", &["vae_ch160v4096z32.pth"]);
     assert_eq!(cut.starts()[..2], [0, 9]);
 }

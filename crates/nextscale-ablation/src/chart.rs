@@ -38,7 +38,7 @@ pub struct Line {
     pub style: Option<usize>,
     /// Its points `(x, y)`, from left to right.
     pub points: Vec<(f64, f64)>,
-    /// Separate points in its colour, drawn as rings.
+    /// Separate points in its colour, plotted as rings.
     pub marks: Vec<(f64, f64)>,
 }
 

@@ -25,7 +25,7 @@ impl Images {
         let bytes = height * width * 3;
         if bytes == 0 || !pixels.len().is_multiple_of(bytes) {
             return Err(Error::Usage(format!(
-                "{} bytes are no whole number of {width} × {height} RGB images",
+                "{} bytes are not a whole number of {width} × {height} RGB images",
                 pixels.len()
             )));
         }

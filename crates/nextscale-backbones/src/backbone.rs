@@ -30,14 +30,14 @@ pub trait Backbone: Send + Sync {
         true
     }
 
-    /// Checks that it can mix the hidden states of an image's two sides in this way. By default it cannot.
+    /// Checks that it can mix the hidden states of an image's two passes in this way. By default it cannot.
     ///
     /// # Errors
     /// If it cannot; the message says what it can do.
     fn mixes(&self, mixing: &Mixing) -> Result<()> {
         let _ = mixing;
         Err(Error::Unsupported(
-            "the model cannot mix the conditional and the unconditional side between its layers; guide its logits instead"
+            "the model cannot mix the hidden states of the conditional and the unconditional pass; guide its logits instead"
                 .into(),
         ))
     }
@@ -50,7 +50,7 @@ pub trait Backbone: Send + Sync {
     fn perturbs(&self, perturbation: &Perturbation) -> Result<()> {
         let _ = perturbation;
         Err(Error::Unsupported(
-            "the model cannot leave out blocks or their attention; lead away from a corrupted prefix or from another model instead"
+            "the model cannot leave out blocks or their attention; guide away from a corrupted prefix or from another model instead"
                 .into(),
         ))
     }

@@ -3,7 +3,7 @@ use nextscale_core::{BatchConditions, Condition, ConditionRows, PassCondition, P
 /// Turns conditions into what a backbone reads: rows of a table of classes, or embeddings from a text
 /// encoder.
 pub trait Conditioner: Send + Sync {
-    /// The rows of a batch on one side of guidance, one per image.
+    /// The rows of a batch in one pass, one per image.
     ///
     /// # Errors
     /// If a condition is of a kind that the model does not take, or is out of range.
@@ -38,7 +38,7 @@ pub fn prepare_for(
     BatchConditions::new(conditions.len(), rows.collect::<Result<Vec<_>>>()?)
 }
 
-/// The condition of an image on one side of guidance.
+/// The condition of an image in one pass.
 pub fn of_side(condition: &Condition, side: PassCondition) -> &Condition {
     match side {
         PassCondition::Given => condition.shown(),

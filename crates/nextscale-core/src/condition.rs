@@ -8,7 +8,7 @@ pub enum Condition {
     Prompt(String),
     /// Nothing: the unconditional model.
     Null,
-    /// A condition with a negative: what guidance moves away from in place of [`Condition::Null`].
+    /// A condition with a negative: what guidance guides away from in place of [`Condition::Null`].
     Negative {
         /// What the image should show.
         shown: Box<Condition>,
@@ -18,7 +18,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// This condition with `avoided` in place of the null condition on the other side of guidance. Replaces
+    /// This condition with `avoided` in place of the null condition in the unconditional pass. Replaces
     /// an earlier negative.
     #[must_use]
     pub fn avoiding(self, avoided: Condition) -> Self {
@@ -33,7 +33,7 @@ impl Condition {
         }
     }
 
-    /// What guidance moves away from: the negative, or [`Condition::Null`] if there is none.
+    /// What guidance guides away from: the negative, or [`Condition::Null`] if there is none.
     pub fn avoided(&self) -> &Condition {
         match self {
             Self::Negative { avoided, .. } => avoided.shown(),

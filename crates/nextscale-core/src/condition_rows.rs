@@ -47,7 +47,7 @@ impl ConditionRows {
     }
 }
 
-/// The conditions of a batch, for every side of guidance that runs.
+/// The conditions of a batch, for every pass that runs.
 #[derive(Debug, Clone)]
 pub struct BatchConditions {
     batch: usize,

@@ -3,7 +3,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::{Error, Result};
 
-/// A damaged copy of the prefix: at every earlier scale, a fraction of the positions has a different
+/// A corrupted copy of the prefix: at every earlier scale, a share of the positions has a different
 /// embedding from the one that was drawn there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Corruption {
@@ -37,7 +37,7 @@ pub enum Replacement {
 }
 
 impl Corruption {
-    /// Corrupts the fraction `share` of the positions, from 0 to 1.
+    /// Corrupts the share `share` of the positions, from 0 to 1.
     ///
     /// # Errors
     /// [`Error::Setting`] if the share is outside [0, 1].
@@ -52,7 +52,7 @@ impl Corruption {
         Ok(Self { share: Share(share + 0.0), replacement })
     }
 
-    /// The fraction of corrupted positions, from 0 to 1.
+    /// The share of corrupted positions, from 0 to 1.
     pub fn share(&self) -> f64 {
         self.share.0
     }

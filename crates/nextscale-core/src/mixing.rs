@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{Error, Result};
 
 /// Classifier-free guidance inside a model: at the outputs of some blocks, the hidden states of an image's
-/// two sides are both replaced by w·given + (1 − w)·negative, with one weight w per scale (Infinity's
+/// two passes are both replaced by w·given + (1 − w)·negative, with one weight w per scale (Infinity's
 /// `cfg_insertion_layer`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mixing {

@@ -14,7 +14,7 @@ pub struct Pass {
     pub prefix: Prefix,
     /// Under which condition.
     pub condition: PassCondition,
-    /// Whether the hidden states of the image's two sides are mixed inside the model.
+    /// Whether the hidden states of the image's two passes are mixed inside the model.
     pub mixing: Option<Mixing>,
     /// How the model is made worse, for rules that guide away from it.
     pub perturbation: Option<Perturbation>,
@@ -46,8 +46,8 @@ pub enum PassCondition {
     /// The image's own.
     #[default]
     Given,
-    /// The image's negative, or the null condition if it has none: the side that classifier-free guidance
-    /// moves away from.
+    /// The image's negative, or the null condition if it has none: the condition of the pass
+    /// that classifier-free guidance guides away from.
     Negative,
     /// The null condition, even if the image has a negative.
     Null,
@@ -76,8 +76,8 @@ impl Pass {
         Self { model, ..self }
     }
 
-    /// The same pass with the hidden states of the image's two sides mixed inside the model. Passes with the
-    /// same mixing share one run of both sides.
+    /// The same pass with the hidden states of the image's two passes mixed inside the model. Passes with the
+    /// same mixing share one run of both.
     #[must_use]
     pub fn mixed(self, mixing: Mixing) -> Self {
         Self { mixing: Some(mixing), ..self }

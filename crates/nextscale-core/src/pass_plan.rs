@@ -113,15 +113,15 @@ mod tests {
     #[test]
     fn sessions_carry_out_their_own_passes() {
         let schedule = ScaleSchedule::square(&[1, 2, 3]).unwrap();
-        let damaged = Prefix::Corrupted(Corruption::new(0.5, Replacement::OtherPosition).unwrap());
-        let corrupted = Pass::CONDITIONAL.on(damaged);
+        let prefix = Prefix::Corrupted(Corruption::new(0.5, Replacement::OtherPosition).unwrap());
+        let corrupted = Pass::CONDITIONAL.on(prefix);
         let with = Passes::BOTH.union(corrupted.clone().into());
         let plan = PassPlan::new(vec![Passes::CONDITIONAL, with, Passes::CONDITIONAL], &schedule).unwrap();
-        assert_eq!(plan.sessions(), [(PassModel::Main, Prefix::Drawn), (PassModel::Main, damaged)]);
+        assert_eq!(plan.sessions(), [(PassModel::Main, Prefix::Drawn), (PassModel::Main, prefix)]);
         let own: Passes = corrupted.into();
-        let cached = plan.of_session(&PassModel::Main, &damaged, true);
+        let cached = plan.of_session(&PassModel::Main, &prefix, true);
         assert_eq!((run(&cached), cached.last()), (vec![&own, &own, &Passes::NONE], Some(1)));
-        let uncached = plan.of_session(&PassModel::Main, &damaged, false);
+        let uncached = plan.of_session(&PassModel::Main, &prefix, false);
         assert_eq!(run(&uncached), [&Passes::NONE, &own, &Passes::NONE]);
         assert_eq!(plan.of_model(&PassModel::Main), plan.all());
         assert!(plan.of_model(&PassModel::Named("weak".into())).is_empty());

@@ -7,13 +7,14 @@ use schemars::{Schema, json_schema};
 pub struct Published {
     /// The short name.
     pub name: &'static str,
-    /// What it draws, in a few words: "256 × 256".
+    /// What it generates, in a few words: "256 × 256".
     pub images: &'static str,
     /// What it stands for in a config, with the addresses of its files (`hf://OWNER/NAME/FILE`).
     pub config: &'static str,
     /// The backbone's parameters, as rounded by the source.
     pub parameters: Option<u64>,
-    /// The peak memory of one image with CFG in f32, in bytes, where it was measured (the performance page).
+    /// The peak memory of one image with CFG in f32, without a text encoder, in bytes, where it was measured (the
+    /// performance page).
     pub memory: Option<u64>,
     /// Sizes of its files that a source states.
     pub sizes: &'static [PublishedSize],

@@ -118,7 +118,7 @@ impl Settings for Shipped {
         let name: String = reader.item()?;
         Self::find(&name).copied().ok_or_else(|| {
             let help = format!(
-                "there is: {}; or give a model's files, with `Var(..)`, `Infinity(..)`, `Hart(..)` or `Hub(..)`",
+                "available: {}; or give a model's files, with `Var(..)`, `Infinity(..)`, `Hart(..)` or `Hub(..)`",
                 Self::names()
             );
             reader.error(format!("no model `{name}` is shipped with this program")).with_help(help)

@@ -5,10 +5,10 @@ use nextscale_kernels::mean_last;
 
 use crate::transfer;
 
-/// The embedding `[batch, channels, h, w]` of scale `scale` in a corrupted prefix: a fraction of its
+/// The embedding `[batch, channels, h, w]` of scale `scale` in a corrupted prefix: a share of its
 /// positions is replaced as the corruption says.
 ///
-/// Which positions depends only on (seed, image, scale, position), and a larger fraction includes the
+/// Which positions depends only on (seed, image, scale, position), and a larger share includes the
 /// positions of a smaller one. Grids of one position have no other position, and are unchanged under
 /// [`Replacement::OtherPosition`].
 pub fn corrupt(

@@ -142,7 +142,7 @@ impl Edit {
         Ok(Self { keep: keep.collect(), given, features: None })
     }
 
-    /// The same, with kept tokens requantised at every scale against the canvas drawn so far: `features` of
+    /// The same, with kept tokens requantised at every scale against the canvas so far: `features` of
     /// the given images as from [`Tokenizer::features`]. The given tokens belong to a canvas of the given
     /// image; on another canvas they do not sum to the image.
     #[must_use]

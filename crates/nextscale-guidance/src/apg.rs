@@ -13,7 +13,7 @@ use crate::{Conditional, Guidance, Step, Strength};
 /// Artifacts of High Guidance Scales in Diffusion Models", arXiv 2410.02416, section 4 and algorithm 1).
 ///
 /// With conditional logits c, unconditional u and Δ = c − u, over an [`Extent`]:
-/// 1. Δ ← Δ · min(1, r/‖Δ‖), with r the `norm` (none is no limit);
+/// 1. Δ ← Δ · min(1, r/‖Δ‖), with r the `norm` (without one nothing is shortened);
 /// 2. Δ∥ = ⟨Δ, c⟩/⟨c, c⟩ · c, Δ⊥ = Δ − Δ∥;
 /// 3. l = c + t · (Δ⊥ + η · Δ∥), with t = w − 1 the `scale` and η the `parallel`.
 ///
@@ -56,7 +56,7 @@ impl Apg {
     /// InfinityStar's form of the rule (arXiv 2511.04675), whose `guidance_scale` is w, whose
     /// `norm_threshold` is counted per element, and which divides logits by the temperature τ first.
     ///
-    /// The difference of both sides' logits, already divided by τ, is shortened if the root mean square of
+    /// The difference of both passes' logits, already divided by τ, is shortened if the root mean square of
     /// its elements exceeds the threshold ρ, and only its part orthogonal to c is kept. Since the projection
     /// does not depend on the size of c, this equals the rule here before a sampler of temperature τ, over
     /// the image, with t = w − 1, η = 0 and r = ρ·τ·√channels; `channels` are those of a position,
@@ -90,8 +90,9 @@ impl Apg {
         }
         match self.norm {
             Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
-                let message =
-                    format!("{norm} is no limit; give a finite number above 0, or leave it out for none");
+                let message = format!(
+                    "{norm} is not a finite number above 0; give one, or leave `norm` out for no limit"
+                );
                 Err(Error::setting("norm", message))
             }
             _ => Ok(()),

@@ -12,7 +12,7 @@ use crate::conformance::RuleClaims;
 use crate::extent::choices;
 use crate::{Guidance, Step, Strength, nested};
 
-/// A rule applied only where the base's distribution is certain enough, or uncertain enough.
+/// A rule applied only where the base is confident enough, or not too confident.
 ///
 /// l = b + s · m · (g − b), where b are the base's logits, g the rule's, s the `strength`, and m is 1 on the
 /// choices whose [`Gate`] is open and 0 elsewhere: a position of a code has one choice, a position of n bits
@@ -97,7 +97,7 @@ impl Gate {
                 // A masked class has p = 0 and ln p = -inf, and contributes nothing.
                 let logs = log_softmax(rows).clamp_min(f64::from(f32::MIN));
                 let entropy = sum_last(exp(logs.clone()) * logs).neg();
-                // A single class is certain.
+                // A single class has no entropy.
                 if largest > 0.0 { entropy.div_scalar(largest) } else { entropy.zeros_like() }
             }
             Self::Confidence { .. } if is_fixed() => softmax(rows).max_dim(2),

@@ -62,7 +62,7 @@ impl History {
         self.newest()?.evaluate(rule)
     }
 
-    /// The prior of `rule`'s outermost scale-aware part at the newest step, if it has one there.
+    /// What the prior of the outermost rule in `rule` that has one predicts at the newest step, if there is one.
     ///
     /// # Errors
     /// As the rule.

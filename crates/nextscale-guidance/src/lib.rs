@@ -84,8 +84,7 @@ pub trait Guidance: Any + std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// For traces, the prior with which its outermost scale-aware part compares the step; `None` for most
-    /// rules.
+    /// For traces, what the prior of the outermost rule that has one predicts for the step; `None` if none has.
     ///
     /// [`Step::prior_of`] computes it once per step, so [`guide`](Self::guide) can read it there too.
     ///

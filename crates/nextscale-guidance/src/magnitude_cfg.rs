@@ -8,7 +8,7 @@ use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, combined, ratio};
 use crate::{Conditional, Guidance, Step, Strength};
 
-/// CFG that is weaker where the two sides differ strongly.
+/// CFG that is weaker where the two passes differ strongly.
 ///
 /// The scale t becomes t·exp(−α·‖c − u‖/‖u‖) (MAMBO-G, arXiv 2508.03442: a difference that is large relative
 /// to the prediction, as in the first steps, should not be enlarged further).

@@ -92,7 +92,8 @@ impl<'a> Step<'a> {
             .get_or(Identity::of(rule), || self.on_grid(rule.guide(self)?, || "a rule's logits".into()))
     }
 
-    /// The prior of a rule's outermost scale-aware part at this step, computed once per step and rule object.
+    /// What the prior of the outermost rule in `rule` that has one predicts at this step, computed once per step and
+    /// rule object.
     ///
     /// # Errors
     /// As [`Guidance::prior_of`].

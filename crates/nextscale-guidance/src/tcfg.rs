@@ -7,7 +7,7 @@ use crate::conformance::RuleClaims;
 use crate::extent::{Extent, centred, combined, ratio};
 use crate::{Conditional, Guidance, Step, Strength};
 
-/// Tangential damping: CFG away from the part of the unconditional logits that both sides share.
+/// Tangential damping: CFG away from the part of the unconditional logits that both passes share.
 ///
 /// u′ is the part of u in the first right singular vector of the two rows [c; u] (Kwon et al., "TCFG:
 /// Tangential Damping Classifier-free Guidance", arXiv 2503.18137).

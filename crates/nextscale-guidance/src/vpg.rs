@@ -8,7 +8,7 @@ use crate::{Contrast, Guidance, Strength};
 /// Visual prefix guidance: guides away from the model's predictions on a corrupted copy of the earlier
 /// scales.
 ///
-/// With a damaged prefix, the model's prediction depends less on what was drawn; the difference strengthens
+/// With a corrupted prefix, the model's prediction depends less on what was drawn; the difference strengthens
 /// what the prefix supports (Liao et al., "VPG: Visual Prefix Guidance for Autoregressive Image and Video
 /// Generation", arXiv 2605.30317).
 ///

@@ -185,7 +185,7 @@ impl Cache {
 }
 
 impl CachedFile {
-    /// Whether its bytes have the hash that their blob is named by; `None` if that is no hash.
+    /// Whether its bytes have the hash that their blob is named by; `None` if that is not a hash.
     ///
     /// # Errors
     /// If it cannot be read.

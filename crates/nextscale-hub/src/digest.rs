@@ -10,7 +10,7 @@ pub enum Digest {
     Sha256(String),
     /// SHA-1 of `blob SIZE\0` and the bytes, as git names them.
     Git(String),
-    /// The ETag is no hash that is known here, as some mirrors have it.
+    /// The ETag is not a hash known here, as on some mirrors.
     Unknown,
 }
 

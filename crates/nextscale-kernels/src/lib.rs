@@ -442,7 +442,7 @@ pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
 
 /// Rotary position embedding over the halves of a head: `x·cos + (−x_high, x_low)·sin` for x `[batch,
 /// positions, heads, width]`, turns `[batch or 1, positions, 2, width]`, the cosines of every channel before
-/// the sines. Where the two channels of a pair have different angles it is no rotation. Turns are constants.
+/// the sines. Where the two channels of a pair have different angles it is not a rotation. Turns are constants.
 pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
     let [batch, positions, heads, width] = x.dims();
     let [images, ..] = turns.dims();

@@ -51,10 +51,11 @@ impl Limit {
     /// What the variable allows.
     ///
     /// # Panics
-    /// If it names no route.
+    /// If it does not name a route.
     pub fn get() -> Self {
         static LIMIT: LazyLock<Limit> = LazyLock::new(|| {
-            Limit::named(asked()).unwrap_or_else(|| panic!("{VARIABLE} is `{}`, which is no route", asked()))
+            Limit::named(asked())
+                .unwrap_or_else(|| panic!("{VARIABLE} is `{}`, which is not a route", asked()))
         });
         *LIMIT
     }

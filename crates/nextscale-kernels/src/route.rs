@@ -26,7 +26,7 @@ fn chosen(name: &str, available: &[&str]) -> Result<Limit, String> {
         Some(limit) if name.is_empty() || available.contains(&needed) => Ok(limit),
         known => Err(format!(
             "{VARIABLE} is `{name}`, which {}; it can be {}, or unset for the fastest",
-            if known.is_some() { "this processor does not have" } else { "is no route" },
+            if known.is_some() { "this processor does not have" } else { "is not a route" },
             available.join(", ")
         )),
     }
@@ -123,7 +123,7 @@ mod tests {
         );
         assert!(chosen("fma", &available[..1]).unwrap_err().contains("does not have"));
         let unknown = chosen("AVX2", &available).unwrap_err();
-        assert!(unknown.contains("`AVX2`, which is no route"), "{unknown}");
+        assert!(unknown.contains("`AVX2`, which is not a route"), "{unknown}");
         assert!(check_route().is_ok());
     }
 }

@@ -81,7 +81,7 @@ impl Gap {
         }
         self.largest = self.largest.max(largest);
         if largest > 0.0 {
-            // A recorded 0 that is missed is infinitely far, and so is what is no number.
+            // A recorded 0 that is missed is infinitely far, and so is NaN.
             self.relative = self.relative.max(largest / reach.max(f64::MIN_POSITIVE));
         }
         Ok(())

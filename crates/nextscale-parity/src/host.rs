@@ -37,7 +37,7 @@ pub(crate) mod broken {
     /// What a device gives back.
     #[derive(Debug, Clone, Copy, PartialEq)]
     pub enum Device {
-        /// Floats that are no numbers.
+        /// Floats that are not numbers.
         Nan,
         /// This integer, whatever the right one is.
         Token(i64),

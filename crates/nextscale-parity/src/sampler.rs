@@ -85,7 +85,7 @@ fn filter(sampler: &TopKTopP, map: &LogitMap, filtered: &[f32], name: &str) -> R
             nextscale_core::Error::shape(name, format!("{} tokens", rows.len()), &[tokens.len()]).into()
         );
     }
-    // A token that is no class at all is as wrong as one that the filter removes.
+    // A token that is not a class at all is as wrong as one that the filter removes.
     let kept = |(token, row): &(&i64, &[f32])| {
         let class = usize::try_from(**token).ok().and_then(|class| row.get(class));
         class.is_some_and(|&value| value > f32::NEG_INFINITY)

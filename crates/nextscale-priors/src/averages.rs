@@ -179,7 +179,7 @@ impl Settings for Marginal {
     fn description() -> Description {
         let shipped = Form {
             example: "Marginal(Shipped(\"cifar10\"))",
-            about: "Those of a shipped model.",
+            about: "The averages of a shipped model, without a file.",
             schema: leaf::<Named>,
         };
         Description { name: "Marginal", also: vec![shipped], ..Given::description() }

@@ -20,7 +20,7 @@ pub struct Dse {
     /// `Amplitude` or `Verbatim`: whether the coarse spectrum is scaled so that values keep their size, or
     /// copied as it is.
     ///
-    /// The scale s.
+    /// The factor s.
     #[setting(default)]
     pub low_band: LowBand,
     /// In (0, 1]: the share of the low band on each axis that is taken over.
@@ -47,7 +47,7 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// The scale s of DSE's low band.
+/// The factor s of DSE's low band.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LowBand {
     /// s = sqrt(H·W / (h·w)), which keeps the values of the coarse map: a constant stays that constant.

@@ -190,7 +190,7 @@ fn what_does_not_fit_is_told_by_file_and_field() {
         said["model"]["vocab"]["<other>"] = 900.into();
     });
     assert!(told.contains("is not the vocabulary of"), "{told}");
-    // T5's weights are no language model.
+    // T5's weights are not a language model.
     let t5 = fixture().join("../../infinity/t5");
     let told = PaddedEncoder::open(t5.join("t5_encoder.safetensors"), fixture(), LENGTH, None);
     let told = told.map(|_| ()).unwrap_err().to_string();

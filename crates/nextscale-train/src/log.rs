@@ -111,7 +111,7 @@ impl Table {
             csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(|error| torn(path, &error))?;
         let header = reader.headers().map_err(|error| torn(path, &error))?.clone();
         if header.get(0) != Some("step") {
-            return Err(Error::data(path, "is no log of a training: its first column is not `step`"));
+            return Err(Error::data(path, "is not the log of a training: its first column is not `step`"));
         }
         let columns: Vec<String> = header.iter().skip(1).map(String::from).collect();
         let (mut steps, mut rows) = (Vec::new(), Vec::new());
@@ -134,8 +134,15 @@ impl Table {
 
     /// The columns that are losses: all except the other quantities that trainings log.
     pub fn losses(&self) -> Vec<&str> {
-        let others =
-            ["codes_used", "perplexity", "gradient_norm", "learning_rate", "images_per_second", SECONDS];
+        let others = [
+            "bit_entropy",
+            "codes_used",
+            "perplexity",
+            "gradient_norm",
+            "learning_rate",
+            "images_per_second",
+            SECONDS,
+        ];
         self.columns.iter().map(String::as_str).filter(|name| !others.contains(name)).collect()
     }
 
@@ -216,7 +223,7 @@ mod tests {
         assert_eq!(table.points("scale_0").unwrap(), [(10.0, 0.25), (20.0, 0.125)]);
         assert_eq!(table.points("other"), None);
         std::fs::write(&path, "epoch,loss\n1,2\n").unwrap();
-        assert!(Table::read(&path).unwrap_err().to_string().contains("is no log of a training"));
+        assert!(Table::read(&path).unwrap_err().to_string().contains("is not the log of a training"));
         assert!(Table::read(&folder.path().join("none.csv")).is_err());
     }
 }

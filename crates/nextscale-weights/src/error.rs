@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// A tensor holds NaN or an infinite number.
     #[error(
-        "{file}: tensor `{name}` holds {what}, and no image can be drawn with it: the training that made it diverged, or the \
+        "{file}: tensor `{name}` holds {what}, and no image can be generated with it: the training that made it diverged, or the \
          file is damaged; take an earlier checkpoint"
     )]
     NotFinite {

@@ -80,7 +80,7 @@ impl FeatureJudge {
 fn statistics(path: &Path, net: &dyn FeatureNet) -> Result<Statistics> {
     if !path.is_file() {
         return Err(Error::Usage(format!(
-            "{} is no statistics file; `nextscale evaluate IMAGES --save-statistics FILE` makes one",
+            "{} is not a statistics file; `nextscale evaluate IMAGES --save-statistics FILE` makes one",
             path.display()
         )));
     }

@@ -75,7 +75,7 @@ impl Rows {
     /// If the values do not form whole rows.
     pub fn new(width: usize, values: Vec<f32>) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
-            return Err(Error::Usage(format!("{} values are no rows of {width}", values.len())));
+            return Err(Error::Usage(format!("{} values do not form whole rows of {width}", values.len())));
         }
         Ok(Self { width, values, weights: None, shows: Vec::new() })
     }

@@ -191,7 +191,7 @@ fn spectrum(reference: &Reference) -> Result<Spectrum> {
         }),
         Reference::Shipped(name) => Err(Error::measure(
             "Spectrum",
-            format!("no reference `{name}` is shipped; there is: `cifar10`; or give Images(\"folder\")"),
+            format!("no reference `{name}` is shipped; available: `cifar10`; or give Images(\"folder\")"),
         )),
         Reference::Images(path) => Spectrum::of(&ImageSource::open(path)?),
     }
@@ -219,7 +219,7 @@ mod tests {
         let error = build("Spectrum", None).err().unwrap().to_string();
         assert!(error.contains("give `reference"), "{error}");
         let error = build("Spectrum", Some(&Reference::Shipped("cifar".into()))).err().unwrap().to_string();
-        assert!(error.contains("there is: `cifar10`"), "{error}");
+        assert!(error.contains("available: `cifar10`"), "{error}");
         let crate::Error::Config(error) = build("FID", None).err().unwrap() else { panic!("no place") };
         assert!(error.help_text().unwrap().contains("Inception(weights:"), "{error}");
         assert!(build("Pixel", None).err().unwrap().to_string().contains("unknown measure"));

@@ -88,7 +88,7 @@ pub(super) fn look(
         if shelf.row_count(chunk, &key)? < wanted {
             let rows = judge.look(&images)?;
             if rows.values.iter().any(|value| !value.is_finite()) {
-                let message = format!("an image of chunk {chunk} comes to a value that is no finite number");
+                let message = format!("an image of chunk {chunk} gives a value that is not finite");
                 return Err(Error::measure(judge.protocol(), message));
             }
             shelf.write_rows(chunk, &key, &rows)?;

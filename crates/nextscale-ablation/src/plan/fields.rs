@@ -147,6 +147,6 @@ pub(super) fn baseline(node: &Node, cells: &[Cell]) -> Result<usize> {
     cells.iter().position(|cell| cell.name == name).ok_or_else(|| {
         let names: Vec<String> = cells.iter().map(|cell| format!("`{}`", cell.name)).collect();
         let error = node.error(format!("no cell is named `{name}`"));
-        error.with_help(format!("there is: {}", names.join(", "))).into()
+        error.with_help(format!("available: {}", names.join(", "))).into()
     })
 }

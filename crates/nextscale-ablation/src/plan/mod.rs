@@ -229,7 +229,7 @@ fn cells(
         let tune_node = given.node_option("tune");
         let tune = Axis::read_all(tune_node)?;
         if let Some(node) = tune_node.filter(|_| !is_tuned) {
-            let error = node.error("a variant's `tune` stands without the ablation's");
+            let error = node.error("a variant has `tune`, but the ablation has none");
             return Err(error
                 .with_help("add tune: (axes: [], seeds: [100], samples: 100, by: \"FD-Lite0\")")
                 .into());

@@ -69,7 +69,7 @@ fn a_variant_tunes_its_own_strength_beside_the_common_axes() {
     let at = ablation.cells[1].with(point, Path::new(""), &Registry::standard()).unwrap();
     assert_eq!((at.said("guidance.beta"), at.tune.len()), ("Constant(0.25)".into(), 1));
     let error = read(&format!("{variants}, {rest}")).err().unwrap().to_string();
-    assert!(error.contains("stands without the ablation's"), "{error}");
+    assert!(error.contains("but the ablation has none"), "{error}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Scatters {
         if let Some(unknown) = names.find(|name| !measures.contains(name)) {
             let known: Vec<String> = measures.iter().map(|name| format!("`{name}`")).collect();
             let known = known.join(", ");
-            return Err(Error::Usage(format!("no measure `{unknown}` for a scatter; there is: {known}")));
+            return Err(Error::Usage(format!("no measure `{unknown}` for a scatter; available: {known}")));
         }
         match &self.along {
             Some(along) if !swept.iter().any(|path| is(path, along)) => {
@@ -61,7 +61,7 @@ impl Scatters {
                 axes.sort_unstable();
                 axes.dedup();
                 let known = if axes.is_empty() { "none was swept".into() } else { axes.join(", ") };
-                Err(Error::Usage(format!("no axis `{along}` to join points along; there is: {known}")))
+                Err(Error::Usage(format!("no axis `{along}` to join points along; available: {known}")))
             }
             _ => Ok(()),
         }

@@ -50,7 +50,7 @@ pub const FIELDS: [(&str, &str, &str); 10] = [
         "the published numbers: `[(measure: \"FID\", images: 50000, value: 3.55, tolerance: 0.2)]`, each with an \
          optional `note`",
     ),
-    ("open", "`[]`", "what the source does not say, and what stands here instead"),
+    ("open", "`[]`", "what the source does not say, and what the card uses instead"),
 ];
 
 /// A published number.
@@ -128,7 +128,7 @@ impl Card {
         let open = given.take_or("open", Vec::new())?;
         given.finish()?;
         if let Ok(seed) = run.get("seed") {
-            return Err(seed.error("`seed` stands beside `run` in a card").into());
+            return Err(seed.error("in a card `seed` goes beside `run`, not in it").into());
         }
         let most = expected.iter().map(|expected| expected.images).max().unwrap_or(FEWEST);
         let images = match images {
@@ -357,7 +357,7 @@ mod tests {
             ("expect[0].value=NaN", "finite"),
             ("expect[0].images=10", "10 images are too few"),
             ("expect[0].imagse=10", "unknown field `imagse`"),
-            ("run.seed=3", "`seed` stands beside `run`"),
+            ("run.seed=3", "`seed` goes beside `run`"),
             ("measures=[]", "expected a list of measures"),
             ("run.condition=Names([\"cow\"])", "no class `cow`"),
         ] {

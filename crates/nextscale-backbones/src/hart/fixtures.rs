@@ -59,7 +59,7 @@ pub fn list(reference: &Reference, name: &str) -> Vec<f64> {
     reference.tensor::<1>(name).into_data().iter::<f64>().collect()
 }
 
-/// The texts of a run, and zeros with one row on the other side.
+/// The texts of a run, and zeros with one row for the unconditional pass.
 pub fn conditions(reference: &Reference) -> BatchConditions {
     let values: Tensor<3> = reference.tensor("text");
     let mask = reference.ints::<2>("context_mask").equal_elem(1);

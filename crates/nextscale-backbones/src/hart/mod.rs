@@ -4,7 +4,7 @@
 //!
 //! Details of upstream that are easily missed: the text's rows take the place of scale 0, and padding among
 //! them is attended to; one norm is used before attention and before the MLP; scores are scaled by a quarter
-//! of the usual; and the rotary form of image positions is no rotation.
+//! of the usual; and the rotary form of image positions is not a rotation.
 
 mod backbone;
 mod block;

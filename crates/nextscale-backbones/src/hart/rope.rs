@@ -1,6 +1,6 @@
 //! Rotary position embeddings: one axis for texts, rows and columns for images. Both turn the halves of a
 //! whole head, as `nextscale_kernels::rotate_halves` does; for images, where the first half goes with the row
-//! and the second with the column, that is no rotation.
+//! and the second with the column, that is not a rotation.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::ScaleSchedule;

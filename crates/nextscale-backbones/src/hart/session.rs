@@ -147,7 +147,7 @@ impl<'a> HartSession<'a> {
     }
 
     /// The hidden states of the conditional side at the last scale with the embedded codes, and those of the
-    /// unconditional side if it runs and guides: `[batch, h·w, width]`.
+    /// unconditional pass if it runs and guides: `[batch, h·w, width]`.
     fn conditions_of_residual(
         &mut self,
         codes: &Tensor<3>,

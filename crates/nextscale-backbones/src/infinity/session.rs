@@ -95,7 +95,7 @@ mod tests {
     const LOGITS: f32 = 5e-4;
     const HIDDEN: f32 = 5e-4;
 
-    /// The reference stacks both sides' hidden states in the same order: given rows first.
+    /// The reference stacks both passes' hidden states in the same order: given rows first.
     #[test]
     fn texts_become_upstreams_vectors_and_rows() {
         for (name, run) in [("base", "reference"), ("base", "reference_b"), ("patchify", "reference")] {
@@ -256,7 +256,7 @@ mod tests {
         assert!(!same(&alone, &plain));
         let off = Pass::CONDITIONAL.mixed(Mixing::new(&[1, 3], &[1.0; 5]).unwrap());
         assert!(same(&run(&off.clone().into(), &off), &plain));
-        // The other side of the same mixing shares its rows.
+        // The other pass of the same mixing shares its rows.
         let other = Pass::UNCONDITIONAL.mixed(Mixing::new(&[1, 3], &[3.0; 5]).unwrap());
         let both: Passes = [mixed.clone(), other.clone()].into_iter().collect();
         assert!(same(&run(&both, &mixed), &alone));

@@ -175,7 +175,7 @@ impl Streams {
         }
     }
 
-    /// The output at scale `k` of the block that is `layer` from the end (the last is 1), with the two sides
+    /// The output at scale `k` of the block that is `layer` from the end (the last is 1), with the two passes
     /// of every mixing at that layer mixed.
     pub fn mix(&self, x: Tensor<3>, layer: usize, k: usize) -> Tensor<3> {
         let weight = |stream: &Stream| {

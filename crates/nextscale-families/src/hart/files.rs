@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::open::{Files, OpenHart};
 use crate::{Error, ModelSource, OpenModel, Result};
 
-/// The averaged weights, which upstream draws with.
+/// The averaged weights, which upstream generates with.
 const AVERAGED: &str = "ema_model.bin";
 
 /// Upstream's own files, or files in their format.
@@ -29,7 +29,7 @@ pub struct HartFiles {
     pub text_cache: Option<PathBuf>,
     /// Whether the averaged weights (`ema_model.bin`) are taken; by default if there are any.
     pub averaged: Option<bool>,
-    /// Whether the continuous residual is drawn; by default if the file has the head for it.
+    /// Whether the continuous residual is sampled; by default if the file has the head for it.
     pub residual: Option<bool>,
     /// Steps of the head's sampler; by default the file's.
     pub diffusion_steps: Option<usize>,
@@ -84,7 +84,7 @@ impl Settings for HartFiles {
                 ),
                 setting(
                     "residual",
-                    "Draw the continuous residual with the diffusion head; by default if the file has one.",
+                    "Sample the continuous residual with the diffusion head; by default if the file has one.",
                     leaf::<bool>,
                 ),
                 setting(
@@ -142,7 +142,7 @@ impl Settings for HartFiles {
         {
             let error =
                 reader.error(format!("`{name}` is of the residual, which `residual: false` leaves out"));
-            return Err(error.with_help(format!("leave `{name}` out, or draw the residual")));
+            return Err(error.with_help(format!("leave `{name}` out, or sample the residual")));
         }
         Ok(files)
     }
@@ -227,10 +227,10 @@ impl HartFiles {
                 if let Some((name, _)) = asked.iter().find(|(_, asked)| *asked) {
                     let place = node.get(name).unwrap_or(node);
                     let error = place.error(format!(
-                        "{} has no diffusion head (`diffloss.net.*`), which draws the residual",
+                        "{} has no diffusion head (`diffloss.net.*`), which samples the residual",
                         file.label()
                     ));
-                    let help = "leave it out to draw without the residual, or take the published file";
+                    let help = "leave it out to generate without the residual, or take the published file";
                     return Err(error.with_help(help).into());
                 }
             }

@@ -6,9 +6,9 @@ use super::drawing::Drawing;
 use super::temperature::Temperature;
 use super::{Filter, Moment, Sampler, divisors};
 
-/// A draw of bits with an upper bound on the certainty of each.
+/// A draw of bits with an upper bound on the confidence of each.
 ///
-/// A bit has two values, and models are often nearly certain of them, so that seeds hardly differ
+/// A bit has two values, and models are often very confident of them, so that seeds hardly differ
 /// (DiverseAR, arXiv 2512.02931, which scales the logits of bits over the steps for that reason).
 ///
 /// The logits of a bit are divided by max(T, |l₁ − l₀|/ln(c/(1 − c))), with T the `temperature` of the scale
@@ -22,7 +22,7 @@ pub struct BitTemperature {
     /// Above 0, a strength over scales: logits are divided by at least this.
     #[setting(default = Strength::Constant(1.0))]
     pub temperature: Strength,
-    /// c, above 0.5 and at most 1: the largest probability that a bit's likelier value keeps; 1 is no limit.
+    /// c, above 0.5 and at most 1: the largest probability that a bit's likelier value keeps; 1: no limit.
     #[setting(default = 1.0)]
     pub confidence: f64,
 }

@@ -17,7 +17,7 @@ pub(super) struct Drawing {
     pub filter: Filter,
     /// Whether a soft mix of classes is computed besides the class.
     pub more_smooth: bool,
-    /// How many of the last scales are mixed as softly as the scale before them.
+    /// The number of last scales that keep the softness of the scale before them.
     pub smooth_held: usize,
 }
 

@@ -13,7 +13,7 @@ use super::{Filter, Moment, PerScale, Sampler};
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "EntropyTemperature(base: 1.0, decay: 2.0, floor: 0.5)", check = Self::validate)]
 pub struct EntropyTemperature {
-    /// T₀, at least 0: what is added to `floor` where the model is sure.
+    /// T₀, at least 0: what is added to `floor` where the model is confident.
     pub base: f64,
     /// α, above 0, in nats: how fast a larger entropy lowers the temperature.
     pub decay: f64,

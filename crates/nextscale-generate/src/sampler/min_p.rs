@@ -10,7 +10,7 @@ use super::{Filter, Moment, PerScale, Sampler, divisors};
 ///
 /// Min-p sampling (Nguyen et al., "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM
 /// Outputs", arXiv 2407.01082): classes with p ≥ min_p·max p are kept, so that the cut follows the model's
-/// certainty. Probabilities are those after the temperature.
+/// confidence. Probabilities are those after the temperature.
 #[derive(Debug, Clone, PartialEq, Settings)]
 #[setting(example = "MinP(min_p: 0.05)")]
 pub struct MinP {

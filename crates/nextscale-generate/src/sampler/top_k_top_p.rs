@@ -30,8 +30,7 @@ pub struct TopKTopP {
     /// Draw a soft mix of codes instead of one: smoother images, and worse scores.
     #[setting(default = false)]
     pub more_smooth: bool,
-    /// How many of the last scales are mixed as softly as the scale before them, for `more_smooth`; by default
-    /// none.
+    /// With `more_smooth`: the number of last scales that keep the softness of the scale before them.
     pub smooth_held: Option<usize>,
 }
 

@@ -7,7 +7,7 @@ fn schedule() -> ScaleSchedule {
     ScaleSchedule::square(&[1, 2, 3, 4]).unwrap()
 }
 
-/// The two sides of a mixing, as a backbone would return them; the rule cannot compute them.
+/// The two passes of a mixing, as a backbone would return them; the rule cannot compute them.
 fn sides(rule: &CfgInside, weights: [f64; 4]) -> (Generation, [Vec<Vec<f32>>; 2]) {
     let mixing = Mixing::new(&rule.layers, &weights).unwrap();
     let x = random(&schedule(), 2, 3).for_rule(rule);

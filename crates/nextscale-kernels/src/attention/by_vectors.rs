@@ -45,7 +45,7 @@ pub fn forward(
 ) -> Vec<f32> {
     let channels = heads * width;
     let keys: usize = segments.iter().map(|segment| segment.length).sum();
-    // Values are read in whole vectors; the last of a head that is no multiple of one would end outside.
+    // Values are read in whole vectors; the last of a head that is not a multiple of one would end outside.
     let padded = width.next_multiple_of(NARROW);
     let copied = if padded == width { 0 } else { keys * padded };
     build_rectangles([q.len() / channels, channels], [queries, width], |[row, column], out| {

@@ -41,7 +41,7 @@ pub enum KeptTokens {
     /// scales: if those were drawn differently, the kept part drifts from the given image.
     #[default]
     Encoded,
-    /// At every scale, those nearest to what the given image still lacks on the canvas drawn so far.
+    /// At every scale, those nearest to what the given image still lacks on the canvas so far.
     Requantised,
 }
 

@@ -67,7 +67,7 @@ impl FromStr for DeviceChoice {
 
     fn from_str(text: &str) -> Result<Self> {
         let of_kind = || {
-            // `cuda` is no prefix of another name, but `tch` of two.
+            // `cuda` is not a prefix of another name, but `tch` is one of two.
             Kind::ALL.into_iter().find_map(|kind| match text.strip_prefix(kind.name())? {
                 "" => Some(Self::Of(kind, None)),
                 number if kind.is_numbered() => {
@@ -159,7 +159,7 @@ impl DeviceChoice {
                 )
             };
             Error::Device(format!(
-                "there is no device {decided}{built}; there is: {}",
+                "there is no device {decided}{built}; available: {}",
                 available().join(", ")
             ))
         })
@@ -291,7 +291,7 @@ mod tests {
         for kind in Kind::ALL.into_iter().filter(|kind| kind.is_numbered()) {
             let error = DeviceChoice::Of(kind, Some(99)).open().unwrap_err().to_string();
             assert!(
-                error.contains(&format!("no device {kind}:99")) && error.contains("there is: cpu"),
+                error.contains(&format!("no device {kind}:99")) && error.contains("available: cpu"),
                 "{error}"
             );
             let command = format!("cargo install --path . --features {}", kind.feature());

@@ -72,7 +72,7 @@ fn short_name(registry: &Registry, node: &Node) -> Result<Option<Node>> {
         None if all.is_empty() => Ok(None),
         None => {
             let help = format!(
-                "there is: {}; or give a model's files: {}",
+                "available: {}; or give a model's files: {}",
                 Published::names(all),
                 known.entry().description.example
             );

@@ -26,7 +26,7 @@ pub(crate) const FIELDS: [(&str, &str, &str); 12] = [
     ),
     ("sampling", "`TopKTopP()`", "a sampler, see below"),
     ("seed", "`0`", "decides all randomness; image i depends on the seed and on i"),
-    ("batch", "`8`", "images made at once, at least 1; does not affect the images"),
+    ("batch", "`8`", "images made at once, at least 1; does not affect the images on a CPU"),
     ("edit", "none", "given tokens to keep, see below"),
     (
         "rounding",
@@ -72,7 +72,7 @@ pub(crate) const EDITS: [(&str, &str); 5] = [
 
 /// What an edit keeps, and what it does not.
 const KEPT: &str = "\nThe kept part passes through the tokenizer and changes a little. `tokens: Encoded` keeps the given image's tokens; \
-`Requantised` chooses at every scale the tokens nearest to the difference between the given image and the canvas drawn so far. \
+`Requantised` chooses at every scale the tokens nearest to the difference between the given image and the canvas so far. \
 `paste: true` pastes the given pixels over the kept part, which leaves a seam. A run prints how much is lost. \
 [Why the kept part changes](editing.md#why-does-the-kept-part-change) compares the settings.\n";
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::support::{apply, assert_near, dct2, grids, noise, plane};
 
-/// f32 products of maps in [-2, 2) whose sums have up to 169 terms, and the scale s of up to 13.
+/// f32 products of maps in [-2, 2) whose sums have up to 169 terms, and the factor s of up to 13.
 const TOLERANCE: f64 = 2e-4;
 
 fn settings() -> impl Strategy<Value = Dse> {

@@ -51,7 +51,7 @@ impl Qwen2Config {
         }
         for (name, number) in [("rope_theta", self.theta), ("rms_norm_eps", self.epsilon)] {
             if !(number > 0.0 && number.is_finite()) {
-                return Err(Error::setting(name, format!("{number} is no number above 0")));
+                return Err(Error::setting(name, format!("{number} is not a finite number above 0")));
             }
         }
         Ok(())

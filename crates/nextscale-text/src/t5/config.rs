@@ -75,7 +75,10 @@ impl T5Config {
             return Err(Error::setting("farthest", message));
         }
         if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
-            return Err(Error::setting("epsilon", format!("{} is no small number from 0 on", self.epsilon)));
+            return Err(Error::setting(
+                "epsilon",
+                format!("{} is not a finite number of at least 0", self.epsilon),
+            ));
         }
         Ok(())
     }

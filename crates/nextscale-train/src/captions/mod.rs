@@ -2,17 +2,17 @@
 //! "a dark photo of a bird".
 //!
 //! An evaluation measures samples in the same way: [`Asked`] is what a prompt asks for, [`Measures`] what is
-//! in an image, and [`Agreement`] how often the two agree, compared with chance. [`Obedience`] has all kinds
+//! in an image, and [`Agreement`] how often the two agree, compared with chance. [`Adherence`] has all kinds
 //! of words.
 
+mod adherence;
 mod agreement;
 mod attributes;
 mod captioner;
 mod colour;
-mod obedience;
 
+pub use adherence::Adherence;
 pub use agreement::{Agreement, Asked};
 pub use attributes::{Attributes, Brightness, Measures, Thresholds, Warmth};
 pub use captioner::Captioner;
 pub use colour::Colour;
-pub use obedience::Obedience;

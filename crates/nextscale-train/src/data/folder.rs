@@ -63,7 +63,7 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
 const LAYOUT: &str =
     "expected train/CLASS/*.png and test/CLASS/*.png in it, or CLASS/*.png, of which every tenth is held out";
 
-/// The folders with images in `folder`, sorted by name. Folders without any are no classes, and are counted in
+/// The folders with images in `folder`, sorted by name. Folders without any do not count as classes, and are counted in
 /// `left_out` with everything else that is not an image.
 fn classes(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Class>> {
     let (folders, files): (Vec<_>, Vec<_>) = children(folder)?.into_iter().partition(|path| path.is_dir());

@@ -56,7 +56,7 @@ impl ResidualHead {
     }
 
     /// The residual `[rows, positions, channels]` of tokens with hidden states z `[rows, positions, C]`, and
-    /// those of the unconditional side if it guides. `noise` is `[rows, positions, draws·channels]`.
+    /// those of the unconditional pass if it guides. `noise` is `[rows, positions, draws·channels]`.
     pub(in super::super) fn sample(
         &self,
         given: Tensor<3>,
@@ -85,7 +85,7 @@ impl ResidualHead {
             let x0 = (x.clone() * step.of_x - noise * step.of_noise).clamp(-1.0, 1.0);
             x = x0 * step.mean_of_x0 + x * step.mean_of_x;
             if i > 0 {
-                // The variance is the conditional side's, without guidance.
+                // The variance is the conditional pass's, without guidance.
                 let share = (part(0, channels) + 1.0) * 0.5;
                 let log = share * (step.log_beta - step.log_posterior) + step.log_posterior;
                 x = x + exp(log * 0.5) * drawn(taken + 1);

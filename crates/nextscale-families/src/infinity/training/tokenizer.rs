@@ -72,7 +72,7 @@ pub struct TrainBitwise {
 ///
 /// With u the unit vectors to be coded and p = σ(2·u/(√d·t)) the probability of a bit at temperature t (Zhao
 /// et al., 2024, "Image and Video Tokenization with Binary Spherical Quantization", section 3.1), the entropy
-/// term is `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position should be certain of its
+/// term is `E[H(p)] − diversity·H(E[p])`, a mean over bits in nats: every position should be confident of its
 /// bits, and all positions together should use both values of each. The commitment is the squared distance of
 /// the features to the quantised ones and of u to its corners (van den Oord et al., 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

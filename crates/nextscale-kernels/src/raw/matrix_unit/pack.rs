@@ -100,7 +100,7 @@ unsafe fn pack_rows<const PARTS: usize>(x: MatRef<'_, f32>, lines: &mut [Line]) 
                 let at = step * STEP + half * SIDE;
                 let count = if row < rows { inner.saturating_sub(at) } else { 0 };
                 let from = x.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(at);
-                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is
+                // SAFETY: the mask holds back what lies beyond the row or is not a row; no alignment is
                 // required.
                 unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
             });
@@ -137,7 +137,7 @@ unsafe fn pack_columns<const PARTS: usize>(y: MatRef<'_, f32>, ahead: usize, lin
                 let from = y.as_ptr().wrapping_offset(k as isize * stride);
                 // Reads nothing: any address will do.
                 _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ahead).cast());
-                // SAFETY: the mask holds back what lies beyond the row or is no row; no alignment is
+                // SAFETY: the mask holds back what lies beyond the row or is not a row; no alignment is
                 // required.
                 unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) }
             };

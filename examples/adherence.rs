@@ -1,5 +1,5 @@
 //! How often a run's images show the colour and the light that their prompts ask for, beside chance:
-//! `cargo run --release --example obedience -- RUN --text models/cifar10-text/text.safetensors`.
+//! `cargo run --release --example adherence -- RUN --text models/cifar10-text/text.safetensors`.
 //!
 //! The text encoder's file holds the thresholds from which an image counts as dark, bright, cold or warm:
 //! quantiles of its training images. `--prompts N CLASS..` prints N prompts instead, each with a colour and
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use nextscale::config::{Conditions, Document};
 use nextscale::files::run::{CONFIG, Manifest};
 use nextscale::metrics::source::ImageSource;
-use nextscale::train::captions::{Agreement, Asked, Attributes, Colour, Measures, Obedience, Thresholds};
+use nextscale::train::captions::{Adherence, Agreement, Asked, Attributes, Colour, Measures, Thresholds};
 use nextscale::weights::WeightFile;
 
-const USAGE: &str = "usage: obedience RUN.. --text FILE, or obedience --prompts N CLASS..";
+const USAGE: &str = "usage: adherence RUN.. --text FILE, or adherence --prompts N CLASS..";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,9 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = words.get(at + 1).ok_or(USAGE)?;
     let thresholds = thresholds(Path::new(file))?;
     for run in words.iter().take(at).chain(words.iter().skip(at + 2)) {
-        for (name, obedience) in of_run(&PathBuf::from(run), &thresholds)? {
+        for (name, adherence) in of_run(&PathBuf::from(run), &thresholds)? {
             println!("{run} {name}");
-            for (kind, agreement) in obedience.kinds() {
+            for (kind, agreement) in adherence.kinds() {
                 println!("  {}", line(kind, agreement));
             }
         }
@@ -64,8 +64,8 @@ fn thresholds(file: &Path) -> Result<Thresholds, Box<dyn Error>> {
     Ok(serde_json::from_str(said)?)
 }
 
-/// The obedience of every rule of a run.
-pub fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedience)>, Box<dyn Error>> {
+/// The adherence of every rule of a run.
+pub fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Adherence)>, Box<dyn Error>> {
     let manifest = Manifest::read(run)?.ok_or_else(|| format!("{} is not a run's folder", run.display()))?;
     let tree = Document::read(&run.join(CONFIG))?;
     let Conditions::Prompts { texts, .. } = Conditions::read(tree.get("condition")?)? else {
@@ -89,7 +89,7 @@ pub fn of_run(run: &Path, thresholds: &Thresholds) -> Result<Vec<(String, Obedie
             return Err(format!("{folder} has {} images of {} prompts", found.len(), asked.len()).into());
         }
         let pairs: Vec<(Asked, Attributes)> = asked.iter().copied().zip(found).collect();
-        Ok((folder.clone(), Obedience::of(&pairs)))
+        Ok((folder.clone(), Adherence::of(&pairs)))
     });
     rules.collect()
 }

@@ -6,7 +6,7 @@ use super::{
 /// How often images show what their prompts ask for, for each kind of word. A kind that no prompt mentions is
 /// `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Obedience {
+pub struct Adherence {
     /// Whether the main colour of the middle is the requested one.
     pub colour: Option<Agreement>,
     /// Whether images are dark or bright as requested; an image that is neither agrees with neither word.
@@ -15,7 +15,7 @@ pub struct Obedience {
     pub warmth: Option<Agreement>,
 }
 
-impl Obedience {
+impl Adherence {
     /// From what was requested and what was measured, image by image.
     pub fn of(images: &[(Asked, Attributes)]) -> Self {
         let images = || images.iter();
@@ -49,11 +49,11 @@ mod tests {
             (Asked::of("a bright photo of a bird"), found(Colour::Blue, Brightness::Medium)),
             (Asked::of("a bird"), found(Colour::Blue, Brightness::Bright)),
         ];
-        let obedience = Obedience::of(&images);
+        let adherence = Adherence::of(&images);
         let counts = |kind: Option<Agreement>| kind.map(|kind| (kind.agreed, kind.images));
-        assert_eq!(counts(obedience.colour), Some((2, 3)));
-        assert_eq!(counts(obedience.brightness), Some((1, 2)));
-        assert_eq!(obedience.warmth, None);
-        assert_eq!(obedience.kinds()[1], ("brightness", obedience.brightness));
+        assert_eq!(counts(adherence.colour), Some((2, 3)));
+        assert_eq!(counts(adherence.brightness), Some((1, 2)));
+        assert_eq!(adherence.warmth, None);
+        assert_eq!(adherence.kinds()[1], ("brightness", adherence.brightness));
     }
 }
