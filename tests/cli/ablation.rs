@@ -215,42 +215,93 @@ fn faults_are_named() {
     assert!(!place.path("empty").exists());
 }
 
+/// A run of the program with this route.
+#[cfg(target_arch = "x86_64")]
+fn under(place: &Place, route: &str, arguments: &[&str]) -> super::program::Ran {
+    place.ran(place.command(arguments).env("NEXTSCALE_ROUTE", route).output().unwrap())
+}
+
+/// Whether the processor has a second route.
+#[cfg(target_arch = "x86_64")]
+fn has_fma() -> bool {
+    let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    if !has {
+        eprintln!("skipped: no fma on this processor, so that it has one route");
+    }
+    has
+}
+
+/// The words of a message: a terminal breaks lines between them.
+#[cfg(target_arch = "x86_64")]
+fn words(message: &str) -> String {
+    message.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(target_arch = "x86_64")]
+const OTHER_ROUTE: &str =
+    "made on cpu, portable, and this process computes on cpu, fma; set NEXTSCALE_ROUTE=portable";
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn work_of_another_route_is_refused_with_the_route_to_set() {
-    if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
-        eprintln!("skipped: no fma on this processor, so that it has one route");
+    if !has_fma() {
         return;
     }
     let place = Place::new();
     ablation(&place, "a.ron", 4);
     place.config("run.ron", "condition: Labels([3, 1]), guidance: Cfg(scale: 1.5)");
-    let under = |route: &str, arguments: &[&str]| {
-        place.ran(place.command(arguments).env("NEXTSCALE_ROUTE", route).output().unwrap())
-    };
     for (arguments, device) in [
         (&["ablate", "a.ron", "--out", "out"][..], Some("out/device.txt")),
         (&["calibrate", "run.ron", "--out", "averages.safetensors"], None),
     ] {
-        let ran = under("portable", arguments);
+        let ran = under(&place, "portable", arguments);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         if let Some(device) = device {
             assert_eq!(fs::read_to_string(place.path(device)).unwrap(), "cpu, portable\n");
         }
         let before = place.files();
-        let ran = under("fma", arguments);
+        let ran = under(&place, "fma", arguments);
         assert_eq!(ran.code, Some(2), "{ran:?}");
-        // A terminal breaks lines between words.
-        let told = ran.err.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-        assert!(
-            told.contains(
-                "made on cpu, portable, and this process computes on cpu, fma; set NEXTSCALE_ROUTE=portable"
-            ),
-            "{told}"
-        );
+        assert!(words(&ran.err).contains(OTHER_ROUTE), "{}", ran.err);
         assert_eq!(place.files(), before);
-        assert_eq!(under("portable", arguments).code, Some(0));
+        assert_eq!(under(&place, "portable", arguments).code, Some(0));
     }
+    let manifest = fs::read_to_string(place.path("out/ablation.json")).unwrap();
+    assert!(manifest.contains("\"device\": \"cpu, portable\""), "{manifest}");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn shards_and_their_merge_are_refused_on_another_route() {
+    if !has_fma() {
+        return;
+    }
+    let place = Place::new();
+    ablation(&place, "a.ron", 4);
+    let shard = |route: &str, index: &str| {
+        under(&place, route, &["ablate", "a.ron", "--out", "out", "--shard", index])
+    };
+    assert_eq!(shard("portable", "0/2").code, Some(0));
+    let refused = shard("fma", "1/2");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let told = words(&refused.err);
+    assert!(
+        told.contains("another arithmetic: portable there, fma here")
+            && told.contains("start every shard with the same NEXTSCALE_ROUTE"),
+        "{told}"
+    );
+    assert_eq!(shard("portable", "1/2").code, Some(0));
+    // A merge computes too: times, and what happens at every scale.
+    let made = || place.files().into_iter().filter(|name| !name.ends_with(".lock")).collect::<Vec<_>>();
+    let before = made();
+    let refused = under(&place, "fma", &["merge", "out"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(words(&refused.err).contains(OTHER_ROUTE), "{}", refused.err);
+    assert_eq!(made(), before);
+    let again = shard("portable", "0/2");
+    assert!(again.code == Some(0) && again.out.contains("were there already"), "{again:?}");
+    let merged = under(&place, "portable", &["merge", "out"]);
+    assert_eq!(merged.code, Some(0), "{merged:?}");
     let manifest = fs::read_to_string(place.path("out/ablation.json")).unwrap();
     assert!(manifest.contains("\"device\": \"cpu, portable\""), "{manifest}");
 }

@@ -80,7 +80,7 @@ proptest! {
         let count = batch * rows * length;
         let (a, b): (Vec<f32>, Vec<f32>) = numbers.into_iter().take(count).unzip();
         let of = |level| everything(level, &a, &b, [batch, rows, length]);
-        let portable = of(Level::portable());
+        let portable = of(Level::Portable);
         let mut fused: Option<Vec<Vec<f32>>> = None;
         for level in Level::available().into_iter().skip(1) {
             let vectorised = of(level);

@@ -67,7 +67,7 @@ use extension::apply;
 pub use fixed::{exp, log_softmax, matmul, mean_last, sum_last};
 use precision::Precision;
 pub use product::rounds;
-pub use route::{arithmetic, check_route, is_fixed, route};
+pub use route::{arithmetic, check_route, is_fixed, route, skip_test};
 
 /// Whether this crate was compiled with its own profile (no debug assertions) and not as a dependency under a
 /// plain `dev` profile. Profiles are not inherited, and without it the kernels are a hundred times slower.

@@ -12,17 +12,3 @@ pub fn numbers(seed: u32, count: usize) -> Vec<f32> {
         })
         .collect()
 }
-
-/// Says that a test needs what this processor does not have, or may not use: `amx` or `bf16`.
-///
-/// # Panics
-/// If the environment variable `NEXTSCALE_REQUIRE` names it: on a processor that should have it, nothing is
-/// skipped.
-pub fn skip(part: &str) {
-    eprintln!("skipped: no {part} on this route ({})", crate::route());
-    let required = std::env::var("NEXTSCALE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name.trim() == part),
-        "NEXTSCALE_REQUIRE is `{required}`: no {part} here"
-    );
-}

@@ -6,7 +6,7 @@
 
 use crate::{
     activation::Activation,
-    raw::{Vector, VectorKernel, add_products},
+    raw::{ProductKernel, Register, add_products},
 };
 
 /// Columns of a full panel of weights.
@@ -30,11 +30,11 @@ pub struct Product<'a> {
     pub columns: usize,
 }
 
-impl VectorKernel for Product<'_> {
+impl ProductKernel for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(mut self) {
+    fn run_products<V: Register>(mut self) {
         let rows = self.x.len() / self.inputs;
         let mut row = 0;
         while row < rows {
@@ -50,7 +50,7 @@ impl VectorKernel for Product<'_> {
 
 /// `VECTORS` vectors of the bias, for every row.
 #[inline(always)]
-pub fn begin<V: Vector, const ROWS: usize, const VECTORS: usize>(bias: &[f32]) -> [[V; VECTORS]; ROWS] {
+pub fn begin<V: Register, const ROWS: usize, const VECTORS: usize>(bias: &[f32]) -> [[V; VECTORS]; ROWS] {
     let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
     for i in 0..ROWS {
         for j in 0..VECTORS {
@@ -63,7 +63,7 @@ pub fn begin<V: Vector, const ROWS: usize, const VECTORS: usize>(bias: &[f32]) -
 impl Product<'_> {
     /// Rows from `row` on, with `VECTORS` long vectors per row. Returns the number of rows.
     #[inline(always)]
-    fn rows<V: Vector, const VECTORS: usize, const WIDTH: usize>(
+    fn rows<V: Register, const VECTORS: usize, const WIDTH: usize>(
         &mut self,
         row: usize,
         left: usize,
@@ -79,7 +79,7 @@ impl Product<'_> {
     /// Rows from `row` on if there are 16 registers of 8 numbers: half a panel at a time. Returns the number
     /// of rows.
     #[inline(always)]
-    fn small<V: Vector, const WIDTH: usize>(&mut self, row: usize, left: usize) -> usize {
+    fn small<V: Register, const WIDTH: usize>(&mut self, row: usize, left: usize) -> usize {
         let mut done = 0;
         for offset in (0..WIDTH).step_by(2 * V::LANES) {
             done = match left {
@@ -93,7 +93,7 @@ impl Product<'_> {
 
     /// `ROWS` rows × `VECTORS` vectors of the panel's columns, starting at `offset`. Returns `ROWS`.
     #[inline(always)]
-    fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const WIDTH: usize>(
+    fn tile<V: Register, const ROWS: usize, const VECTORS: usize, const WIDTH: usize>(
         &mut self,
         row: usize,
         offset: usize,

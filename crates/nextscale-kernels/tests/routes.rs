@@ -231,7 +231,7 @@ fn every_kernel_has_the_same_bits_with_short_and_long_vectors() {
         return;
     }
     if !is_x86_feature_detected!("fma") || !is_x86_feature_detected!("avx2") {
-        eprintln!("skipped: no fma on this processor");
+        kernels::skip_test("fma");
         return;
     }
     let (short, long) = (under("fma-avx2"), under("fma"));
@@ -239,7 +239,8 @@ fn every_kernel_has_the_same_bits_with_short_and_long_vectors() {
     let differ: Vec<&String> = short.keys().filter(|name| short.get(*name) != long.get(*name)).collect();
     assert!(short.len() == long.len() && differ.is_empty(), "{differ:?}");
     if !is_x86_feature_detected!("avx512f") {
-        eprintln!("skipped: no avx512 on this processor, so that only AVX2 was compared with itself");
+        // Only AVX2 was compared with itself.
+        kernels::skip_test("avx512");
     }
     // The route is another arithmetic than the one without it, or there would be nothing to test.
     let portable = under("portable");

@@ -85,9 +85,10 @@ fn files(folder: &Path, out: &str) -> BTreeMap<String, Vec<u8>> {
 fn has_fma() -> bool {
     let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     if !has {
-        eprintln!("skipped: no fma on this processor");
+        nextscale_kernels::skip_test("fma");
     } else if !is_x86_feature_detected!("avx512f") {
-        eprintln!("skipped: no avx512 on this processor, so that AVX2 is only compared with itself");
+        // AVX2 is only compared with itself.
+        nextscale_kernels::skip_test("avx512");
     }
     has
 }

@@ -236,7 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::numbers;
+    use crate::{route::skip_test, testing::numbers};
 
     /// In double precision, straight from the definition.
     fn exact([q, k, v]: [&[f32]; 3], mask: Mask<'_>, batch: usize, extent: Extent) -> Vec<f64> {
@@ -297,6 +297,10 @@ mod tests {
             // With fused products the bits are the same, however long the vectors.
             for pair in routes[1..].windows(2) {
                 prop_assert!(pair[0] == pair[1]);
+            }
+            #[cfg(target_arch = "x86_64")]
+            if MatrixUnit::detected(Precision::Whole).is_none() {
+                skip_test("amx");
             }
             #[cfg(target_arch = "x86_64")]
             routes.extend(forward_by_unit([&q, &k, &v], mask, extent));

@@ -10,7 +10,7 @@ use super::{Then, WIDTH, panels};
 use crate::raw::matrix_unit::MatrixUnit;
 use crate::{
     elementwise::gelu_of,
-    raw::{Level, Rectangle, Vector, VectorKernel, add_products, build_rectangles},
+    raw::{Level, ProductKernel, Rectangle, Register, add_products, build_rectangles},
     tiles::begin,
 };
 
@@ -135,11 +135,11 @@ struct Panels<'a> {
     room: &'a mut [f32],
 }
 
-impl VectorKernel for Panels<'_> {
+impl ProductKernel for Panels<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(mut self) {
+    fn run_products<V: Register>(mut self) {
         let all = self.out.columns();
         let room = std::mem::take(&mut self.room);
         for (i, bias) in self.bias.chunks_exact(WIDTH).take(panels(all)).enumerate() {
@@ -161,7 +161,7 @@ impl VectorKernel for Panels<'_> {
 impl Panels<'_> {
     /// `VECTORS` vectors of a panel that has `columns` columns, starting at `offset`.
     #[inline(always)]
-    fn strip<V: Vector, const VECTORS: usize>(
+    fn strip<V: Register, const VECTORS: usize>(
         &mut self,
         weight: &[f32],
         bias: &[f32],
@@ -183,7 +183,7 @@ impl Panels<'_> {
 
     /// The same of `ROWS` rows. Returns `ROWS`.
     #[inline(always)]
-    fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    fn tile<V: Register, const ROWS: usize, const VECTORS: usize>(
         &mut self,
         row: usize,
         weight: &[f32],

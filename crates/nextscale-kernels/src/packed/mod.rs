@@ -308,15 +308,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{numbers, skip};
+    use crate::{route::skip_test, testing::numbers};
 
     /// Every way to multiply by this weight in f32.
     fn routes(weight: &[f32]) -> Vec<(String, Right<'_>)> {
-        let vectors = |level| (format!("{level:?}"), Right::Vectors(level, weight));
+        let vectors = |level| (level.name().to_owned(), Right::Vectors(level, weight));
         let mut routes: Vec<_> = Level::available().into_iter().map(vectors).collect();
         #[cfg(target_arch = "x86_64")]
         if MatrixUnit::detected(Precision::Whole).is_none() {
-            skip("amx");
+            skip_test("amx");
         }
         #[cfg(target_arch = "x86_64")]
         routes.extend(
@@ -337,7 +337,7 @@ mod tests {
                 let kept = Kept::Lines(Arc::new(lines));
                 all.push(Rounded { inner, outputs: weight.len() / inner, kept });
             }
-            None => skip("bf16"),
+            None => skip_test("bf16"),
         }
         all
     }
@@ -495,7 +495,7 @@ mod tests {
         let (rows, inner, outputs) = (16, 1024, 64);
         let (x, weight) = (numbers(1, rows * inner), numbers(2, outputs * inner));
         let packed = pack(&weight, inner);
-        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return skip("amx") };
+        let Some(unit) = MatrixUnit::detected(Precision::Whole) else { return skip_test("amx") };
         let layer = Layer { inner, bias: &[0.0; 64], then: Then::Nothing };
         let got = layer.apply(Right::Unit(unit, by_unit::Columns::Numbers(&packed)), &x);
         let (mut of_unit, mut of_sum) = (0.0, 0.0);

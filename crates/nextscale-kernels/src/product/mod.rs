@@ -171,7 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{numbers, skip};
+    use crate::{route::skip_test, testing::numbers};
 
     fn product(a: &[f32], b: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
         let mut out = vec![0.0; rows * columns];
@@ -251,7 +251,7 @@ mod tests {
             rows in 1usize..40, inner in prop_oneof![1usize..70, 760usize..800], columns in 1usize..70, seed: u32,
         ) {
             if !rounds() {
-                skip("bf16");
+                skip_test("bf16");
                 return Ok(());
             }
             let (a, b) = (numbers(seed, rows * inner), numbers(!seed, inner * columns));

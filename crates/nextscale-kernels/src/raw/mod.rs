@@ -11,8 +11,10 @@ mod rectangle;
 mod sums;
 mod vector;
 
-use std::{marker::PhantomData, mem::MaybeUninit, slice, sync::LazyLock};
+use std::{mem::MaybeUninit, slice, sync::LazyLock};
 
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::{V3, V4};
 use rayon::prelude::*;
 
 use crate::limit::{self, Limit};
@@ -20,9 +22,9 @@ use crate::rows::PART;
 pub use rectangle::{Rectangle, build_rectangles};
 pub use sums::{add_product_of, add_products};
 use vector::Lanes;
-pub use vector::Vector;
 #[cfg(target_arch = "x86_64")]
 use vector::{Pairs, Zmm};
+pub use vector::{Register, Vector};
 
 /// Work on plain slices, compiled once for each instruction set.
 ///
@@ -39,44 +41,40 @@ pub trait VectorKernel {
     fn run<V: Vector>(self) -> Self::Output;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Instructions {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+/// As [`VectorKernel`], for work that needs of vectors only sums of products, and so runs on pairs of bfloat16
+/// numbers too.
+pub trait ProductKernel {
+    type Output;
+    fn run_products<R: Register>(self) -> Self::Output;
 }
 
-/// A set of vector instructions that this processor has; the constructors guarantee it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(Instructions);
+impl<K: ProductKernel> VectorKernel for K {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> Self::Output {
+        self.run_products::<V>()
+    }
+}
+
+/// A set of vector instructions that this processor has, as pulp's tokens prove.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// What every processor of the target has.
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(V3),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(V4),
+}
 
 impl Level {
-    /// What every processor of the target has.
-    pub fn portable() -> Self {
-        Level(Instructions::Portable)
-    }
-
     /// Every level that this processor has, widest last.
     pub fn available() -> Vec<Self> {
-        let mut levels = vec![Self::portable()];
+        let levels = [Self::Portable].into_iter();
         #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx2 {
-                levels.push(Level(Instructions::Avx2));
-            }
-            if avx2
-                && is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512bw")
-            {
-                levels.push(Level(Instructions::Avx512));
-            }
-        }
-        levels
+        let levels = levels.chain(V3::try_new().map(Self::Avx2)).chain(V4::try_new().map(Self::Avx512));
+        levels.collect()
     }
 
     /// The widest level that may be used, determined once.
@@ -84,80 +82,66 @@ impl Level {
         static DETECTED: LazyLock<Level> = LazyLock::new(|| {
             let most = Limit::get().most;
             let level = Level::available().into_iter().rfind(|level| level.needs() <= most);
-            level.unwrap_or(Level::portable())
+            level.unwrap_or(Level::Portable)
         });
         *DETECTED
     }
 
     fn needs(self) -> limit::Instructions {
-        match self.0 {
-            Instructions::Portable => limit::Instructions::Portable,
+        match self {
+            Self::Portable => limit::Instructions::Portable,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => limit::Instructions::Avx2,
+            Self::Avx2(_) => limit::Instructions::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => limit::Instructions::Avx512,
+            Self::Avx512(_) => limit::Instructions::Avx512,
         }
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            Instructions::Portable => "portable",
+        match self {
+            Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => "avx2",
+            Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => "avx512",
+            Self::Avx512(_) => "avx512",
         }
     }
 
     /// Runs the kernel with this level's instructions.
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self.0 {
+        match self {
             // Fusing without the instruction for it would be a call into a software routine.
-            Instructions::Portable => {
-                kernel.run::<{ cfg!(any(target_arch = "aarch64", target_feature = "fma")) }>()
-            }
-            // SAFETY: a `Level` of this kind is made only where the processor was found to have these
-            // instructions.
+            Self::Portable => kernel.run::<{ cfg!(any(target_arch = "aarch64", target_feature = "fma")) }>(),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { run_avx2(kernel) },
-            // SAFETY: as above.
+            Self::Avx2(simd) => simd.vectorize(
+                #[inline(always)]
+                || kernel.run::<true>(),
+            ),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => unsafe { run_avx512(kernel) },
+            Self::Avx512(simd) => simd.vectorize(
+                #[inline(always)]
+                || kernel.run::<true>(),
+            ),
         }
     }
 
     /// Runs the kernel with this level's vectors.
     pub fn run_vectors<K: VectorKernel>(self, kernel: K) -> K::Output {
-        struct With<K, V>(K, PhantomData<V>);
-        impl<K: VectorKernel, V: Vector> Kernel for With<K, V> {
-            type Output = K::Output;
-
-            #[inline(always)]
-            fn run<const FMA: bool>(self) -> K::Output {
-                self.0.run::<V>()
-            }
-        }
-        match self.0 {
-            Instructions::Portable => self.run(With::<K, Lanes<false>>(kernel, PhantomData)),
+        match self {
+            Self::Portable => kernel.run::<Lanes<false>>(),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => self.run(With::<K, Lanes<true>>(kernel, PhantomData)),
+            Self::Avx2(simd) => simd.vectorize(
+                #[inline(always)]
+                || kernel.run::<Lanes<true>>(),
+            ),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => self.run(With::<K, Zmm>(kernel, PhantomData)),
+            Self::Avx512(simd) => simd.vectorize(
+                #[inline(always)]
+                || kernel.run::<Zmm>(),
+            ),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<true>()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<true>()
 }
 
 /// A vector of `len` numbers, computed in parts of `part` numbers (the last may be shorter) by `work(i, part

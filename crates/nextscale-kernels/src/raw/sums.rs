@@ -5,7 +5,7 @@
 
 use faer::MatRef;
 
-use super::Vector;
+use super::Register;
 
 /// `sums[i][j] += Σ over steps k of x[i·across + k·along]·y[k·line + j·LANES..]`, k by k.
 ///
@@ -15,7 +15,7 @@ use super::Vector;
 /// # Panics
 /// If x or y is too short.
 #[inline(always)]
-pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
+pub fn add_products<V: Register, const ROWS: usize, const VECTORS: usize>(
     sums: [[V; VECTORS]; ROWS],
     x: &[f32],
     [across, along]: [usize; 2],
@@ -45,7 +45,7 @@ pub fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
 /// # Panics
 /// If the matrices are of other sizes.
 #[inline(always)]
-pub fn add_product_of<V: Vector, const ROWS: usize, const VECTORS: usize>(
+pub fn add_product_of<V: Register, const ROWS: usize, const VECTORS: usize>(
     sums: [[V; VECTORS]; ROWS],
     a: MatRef<'_, f32>,
     b: MatRef<'_, f32>,
@@ -67,7 +67,7 @@ pub fn add_product_of<V: Vector, const ROWS: usize, const VECTORS: usize>(
 /// # Safety
 /// All these numbers can be read.
 #[inline(always)]
-unsafe fn sum_steps<V: Vector, const ROWS: usize, const VECTORS: usize>(
+unsafe fn sum_steps<V: Register, const ROWS: usize, const VECTORS: usize>(
     mut sums: [[V; VECTORS]; ROWS],
     x: *const f32,
     [across, along]: [isize; 2],
@@ -124,7 +124,7 @@ fn in_register(mut pointer: *const f32) -> *const f32 {
 mod tests {
     use super::*;
     use crate::{
-        raw::{Level, VectorKernel},
+        raw::{Level, ProductKernel},
         testing::numbers,
     };
 
@@ -136,11 +136,11 @@ mod tests {
         steps: usize,
     }
 
-    impl VectorKernel for Sums<'_> {
+    impl ProductKernel for Sums<'_> {
         type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<V: Vector>(self) -> Vec<f32> {
+        fn run_products<V: Register>(self) -> Vec<f32> {
             let Sums { x, strides, y, line, steps } = self;
             let sums = [[V::splat(1.0); 2]; 5];
             let mut out = vec![0.0; 10 * V::LANES];

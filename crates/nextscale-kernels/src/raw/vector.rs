@@ -1,19 +1,14 @@
 //! The numbers of one vector register, of every length that there is.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{
-    __m512, __m512bh, _CMP_LT_OQ, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castpd_ps,
-    _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps,
-    _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mul_ps,
-    _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_slli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
-    _mm512_unpacklo_ps,
-};
+use pulp::core_arch::x86::Avx512f;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, __m512bh, _CMP_LT_OQ, _mm512_dpbf16_ps};
 
 use crate::fma::fma;
 
-/// The numbers of one vector register.
-pub trait Vector: Copy {
+/// The numbers of one vector register, for sums of products.
+pub trait Register: Copy {
     /// The number of lanes.
     const LANES: usize;
     /// Whether there are 32 such registers rather than 16.
@@ -31,6 +26,10 @@ pub trait Vector: Copy {
     unsafe fn load_at(from: *const f32) -> Self;
     /// `self + a·b`.
     fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+/// The numbers of one vector register, for arithmetic.
+pub trait Vector: Register {
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn times(self, other: Self) -> Self;
@@ -54,11 +53,12 @@ pub trait Vector: Copy {
     }
 }
 
-/// Eight numbers that the compiler keeps in one register if there is one of that width.
+/// Eight numbers that the compiler keeps in one register if there is one of that width. One type for AVX2 and for every
+/// processor without it, of which pulp would need two.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes<const FMA: bool>([f32; 8]);
 
-impl<const FMA: bool> Vector for Lanes<FMA> {
+impl<const FMA: bool> Register for Lanes<FMA> {
     const LANES: usize = 8;
     const MANY: bool = false;
     type Plain = Self;
@@ -93,7 +93,9 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
         }
         self
     }
+}
 
+impl<const FMA: bool> Vector for Lanes<FMA> {
     #[inline(always)]
     fn plus(mut self, other: Self) -> Self {
         for i in 0..8 {
@@ -157,152 +159,150 @@ impl<const FMA: bool> Vector for Lanes<FMA> {
     }
 }
 
-/// An AVX-512 register. Not visible outside `raw`, and used only by `Level::run_vectors`, on processors that have them. (Left
-/// to itself, the compiler uses only half of each.)
+/// AVX-512's instructions.
+// SAFETY: only `Zmm` and `Pairs` use it. They are not visible outside `raw`, where only `Level::run_vectors` and
+// `MatrixUnit::run_pairs` use them, which have a token of the processor's. A constant need not be handed to every function
+// that makes a vector.
+#[cfg(target_arch = "x86_64")]
+const AVX512: Avx512f = unsafe { Avx512f::new_unchecked() };
+
+/// An AVX-512 register. (Left to itself, the compiler uses only half of each.) pulp's `f32x16` is a struct of sixteen
+/// numbers: keeping a tile of them in registers would be left to the compiler.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(super) struct Zmm(__m512);
 
 #[cfg(target_arch = "x86_64")]
-impl Vector for Zmm {
+impl Register for Zmm {
     const LANES: usize = 16;
     const MANY: bool = true;
     type Plain = Self;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_set1_ps(value) })
+        Zmm(AVX512._mm512_set1_ps(value))
     }
 
     #[inline(always)]
     fn load(from: &[f32], at: usize) -> Self {
         let from = &from[at..at + 16];
-        // SAFETY: the processor has AVX-512, and 16 numbers lie there; no alignment is required.
-        Zmm(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+        // SAFETY: 16 numbers lie there; no alignment is required.
+        Zmm(unsafe { AVX512._mm512_loadu_ps(from.as_ptr()) })
     }
 
     #[inline(always)]
     unsafe fn load_at(from: *const f32) -> Self {
-        // SAFETY: the processor has AVX-512, and the caller says that 16 numbers lie there; no alignment is
-        // required.
-        Zmm(unsafe { _mm512_loadu_ps(from) })
+        // SAFETY: the caller says that 16 numbers lie there; no alignment is required.
+        Zmm(unsafe { AVX512._mm512_loadu_ps(from) })
     }
 
     #[inline(always)]
     fn store(self, to: &mut [f32]) {
         let to = &mut to[..16];
         // SAFETY: as for `load`.
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+        unsafe { AVX512._mm512_storeu_ps(to.as_mut_ptr(), self.0) }
     }
 
     #[inline(always)]
     fn add_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        Zmm(AVX512._mm512_fmadd_ps(a.0, b.0, self.0))
     }
+}
 
+#[cfg(target_arch = "x86_64")]
+impl Vector for Zmm {
     #[inline(always)]
     fn plus(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_add_ps(self.0, other.0) })
+        Zmm(AVX512._mm512_add_ps(self.0, other.0))
     }
 
     #[inline(always)]
     fn minus(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_sub_ps(self.0, other.0) })
+        Zmm(AVX512._mm512_sub_ps(self.0, other.0))
     }
 
     #[inline(always)]
     fn times(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_mul_ps(self.0, other.0) })
+        Zmm(AVX512._mm512_mul_ps(self.0, other.0))
     }
 
     #[inline(always)]
     fn over(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_div_ps(self.0, other.0) })
+        Zmm(AVX512._mm512_div_ps(self.0, other.0))
     }
 
     #[inline(always)]
     fn magnitude(self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_abs_ps(self.0) })
+        Zmm(AVX512._mm512_abs_ps(self.0))
     }
 
     #[inline(always)]
     fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, bound.0), no.0, yes.0) })
+        let less = AVX512._mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, bound.0);
+        Zmm(AVX512._mm512_mask_blend_ps(less, no.0, yes.0))
     }
 
     #[inline(always)]
     fn into_exponent(self, add: i32) -> Self {
-        // SAFETY: the processor has AVX-512: see the type.
-        Zmm(unsafe {
-            let sum = _mm512_add_epi32(_mm512_castps_si512(self.0), _mm512_set1_epi32(add));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(sum))
-        })
+        let bits = AVX512._mm512_castps_si512(self.0);
+        let sum = AVX512._mm512_add_epi32(bits, AVX512._mm512_set1_epi32(add));
+        Zmm(AVX512._mm512_castsi512_ps(AVX512._mm512_slli_epi32::<23>(sum)))
     }
 
     #[inline(always)]
     fn sum(self) -> f32 {
-        // SAFETY: the processor has AVX-512: see the type.
-        unsafe { _mm512_reduce_add_ps(self.0) }
+        AVX512._mm512_reduce_add_ps(self.0)
     }
 
     #[inline(always)]
     fn transpose(square: &mut [[f32; 16]; 16]) {
-        // SAFETY: the processor has AVX-512: see the type. A row is 16 numbers; no alignment is required.
-        unsafe {
-            let mut rows = [_mm512_set1_ps(0.0); 16];
-            for i in 0..16 {
-                rows[i] = _mm512_loadu_ps(square[i].as_ptr());
+        let mut rows = [AVX512._mm512_set1_ps(0.0); 16];
+        for i in 0..16 {
+            rows[i] = Self::load(&square[i], 0).0;
+        }
+        // In quarters of vectors: pairs of rows, then four rows.
+        let mut pairs = [AVX512._mm512_castps_pd(rows[0]); 16];
+        for i in (0..16).step_by(2) {
+            let (a, b) = (rows[i], rows[i + 1]);
+            pairs[i] = AVX512._mm512_castps_pd(AVX512._mm512_unpacklo_ps(a, b));
+            pairs[i + 1] = AVX512._mm512_castps_pd(AVX512._mm512_unpackhi_ps(a, b));
+        }
+        let mut fours = rows;
+        for i in (0..16).step_by(4) {
+            for j in 0..2 {
+                let (a, b) = (pairs[i + j], pairs[i + 2 + j]);
+                fours[i + 2 * j] = AVX512._mm512_castpd_ps(AVX512._mm512_unpacklo_pd(a, b));
+                fours[i + 2 * j + 1] = AVX512._mm512_castpd_ps(AVX512._mm512_unpackhi_pd(a, b));
             }
-            // In quarters of vectors: pairs of rows, then four rows.
-            let mut pairs = [_mm512_castps_pd(rows[0]); 16];
-            for i in (0..16).step_by(2) {
-                let (a, b) = (rows[i], rows[i + 1]);
-                pairs[i] = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
-                pairs[i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
-            }
-            let mut fours = rows;
-            for i in (0..16).step_by(4) {
-                for j in 0..2 {
-                    let (a, b) = (pairs[i + j], pairs[i + 2 + j]);
-                    fours[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-                    fours[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-                }
-            }
-            for i in 0..4 {
-                // Quarters 0 and 2, and 1 and 3, of the upper and of the lower eight rows.
-                let (a, b) = (fours[i], fours[4 + i]);
-                let upper = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
-                let (a, b) = (fours[8 + i], fours[12 + i]);
-                let lower = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
-                for (odd, (a, b)) in upper.into_iter().zip(lower).enumerate() {
-                    let (first, second) = (4 * odd + i, 4 * odd + 8 + i);
-                    _mm512_storeu_ps(square[first].as_mut_ptr(), _mm512_shuffle_f32x4::<0x88>(a, b));
-                    _mm512_storeu_ps(square[second].as_mut_ptr(), _mm512_shuffle_f32x4::<0xdd>(a, b));
-                }
+        }
+        for i in 0..4 {
+            // Quarters 0 and 2, and 1 and 3, of the upper and of the lower eight rows.
+            let (a, b) = (fours[i], fours[4 + i]);
+            let upper =
+                [AVX512._mm512_shuffle_f32x4::<0x88>(a, b), AVX512._mm512_shuffle_f32x4::<0xdd>(a, b)];
+            let (a, b) = (fours[8 + i], fours[12 + i]);
+            let lower =
+                [AVX512._mm512_shuffle_f32x4::<0x88>(a, b), AVX512._mm512_shuffle_f32x4::<0xdd>(a, b)];
+            for odd in 0..2 {
+                let (a, b) = (upper[odd], lower[odd]);
+                let (first, second) = (4 * odd + i, 4 * odd + 8 + i);
+                Zmm(AVX512._mm512_shuffle_f32x4::<0x88>(a, b)).store(&mut square[first]);
+                Zmm(AVX512._mm512_shuffle_f32x4::<0xdd>(a, b)).store(&mut square[second]);
             }
         }
     }
 }
 
-/// An AVX-512 register whose [`add_product`](Vector::add_product) takes, in the place of each f32 number of its
-/// factors, two bfloat16 numbers, and adds both products of a pair. Not visible outside `raw`, and used only by
-/// `MatrixUnit::run_pairs`, on processors that multiply such numbers (AVX512-BF16).
+/// An AVX-512 register whose [`add_product`](Register::add_product) takes, in the place of each f32 number of its
+/// factors, two bfloat16 numbers, and adds both products of a pair.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(super) struct Pairs(Zmm);
 
 #[cfg(target_arch = "x86_64")]
-impl Vector for Pairs {
-    const LANES: usize = 16;
-    const MANY: bool = true;
+impl Register for Pairs {
+    const LANES: usize = Zmm::LANES;
+    const MANY: bool = Zmm::MANY;
     type Plain = Zmm;
 
     #[inline(always)]
@@ -328,50 +328,11 @@ impl Vector for Pairs {
 
     #[inline(always)]
     fn add_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the processor has AVX512-BF16: see the type. Both kinds of vectors are 64 bytes of any content.
+        // SAFETY: `MatrixUnit::run_pairs`, which alone uses this type, has a token for AVX512-BF16. Both kinds of
+        // vectors are 64 bytes of any content.
         unsafe {
             let numbers = |pairs: Self| std::mem::transmute::<__m512, __m512bh>(pairs.0.0);
             Pairs(Zmm(_mm512_dpbf16_ps(self.0.0, numbers(a), numbers(b))))
         }
-    }
-
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        Pairs(self.0.plus(other.0))
-    }
-
-    #[inline(always)]
-    fn minus(self, other: Self) -> Self {
-        Pairs(self.0.minus(other.0))
-    }
-
-    #[inline(always)]
-    fn times(self, other: Self) -> Self {
-        Pairs(self.0.times(other.0))
-    }
-
-    #[inline(always)]
-    fn over(self, other: Self) -> Self {
-        Pairs(self.0.over(other.0))
-    }
-
-    #[inline(always)]
-    fn magnitude(self) -> Self {
-        Pairs(self.0.magnitude())
-    }
-
-    #[inline(always)]
-    fn where_less(self, bound: Self, yes: Self, no: Self) -> Self {
-        Pairs(self.0.where_less(bound.0, yes.0, no.0))
-    }
-
-    #[inline(always)]
-    fn into_exponent(self, add: i32) -> Self {
-        Pairs(self.0.into_exponent(add))
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        self.0.sum()
     }
 }

@@ -144,7 +144,10 @@ fn a_tokenizer_and_a_backbone_stopped_after_every_step_equal_straight_ones() {
             let gap = (loss(&rounded) - loss(&outcome)).abs();
             assert!(0.0 < gap && gap < 0.02 * loss(&outcome), "{} {}", loss(&rounded), loss(&outcome));
         }
-        Err(error) => assert!(error.to_string().starts_with("dtype: this processor does not"), "{error}"),
+        Err(error) => {
+            assert!(error.to_string().starts_with("dtype: this processor does not"), "{error}");
+            nextscale_kernels::skip_test("bf16");
+        }
     }
 }
 

@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::conv::tests::assert_plain_sum;
-    use crate::testing::{numbers, skip};
+    use crate::{route::skip_test, testing::numbers};
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
@@ -223,7 +223,7 @@ mod tests {
             seed: u32,
         ) {
             let Some(unit) = MatrixUnit::detected(ROUNDED) else {
-                skip("bf16");
+                skip_test("bf16");
                 return Ok(());
             };
             let round = |x: Vec<f32>| -> Vec<f32> { x.into_iter().map(|x| f32::from_bits(narrowed(x) << 16)).collect() };
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_shows() {
-        let Some(unit) = MatrixUnit::detected(ROUNDED) else { return skip("bf16") };
+        let Some(unit) = MatrixUnit::detected(ROUNDED) else { return skip_test("bf16") };
         for broken in [f32::NAN, f32::INFINITY] {
             let mut x = numbers(1, 32 * 64);
             x[70] = broken;

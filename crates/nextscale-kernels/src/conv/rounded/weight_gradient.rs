@@ -176,7 +176,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{numbers, skip};
+    use crate::{route::skip_test, testing::numbers};
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
@@ -191,7 +191,7 @@ mod tests {
             seed: u32,
         ) {
             let Some(unit) = MatrixUnit::detected(ROUNDED) else {
-                skip("bf16");
+                skip_test("bf16");
                 return Ok(());
             };
             let batch = if height * width > 300 { 1 + batch % 3 } else { batch };

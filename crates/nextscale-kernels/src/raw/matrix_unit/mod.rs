@@ -3,6 +3,9 @@
 //! On processors without one, vectors that multiply bfloat16 numbers (AVX512-BF16) can take its place in
 //! products of rounded numbers, with the same packed operands.
 //!
+//! pulp has neither these vectors' instructions nor the unit, so functions of this folder name the instructions that
+//! they are compiled with.
+//!
 //! The unit multiplies numbers with eight bits of mantissa and adds in f32, far faster than vectors multiply
 //! f32 numbers. An f32 number is exactly the sum of three such numbers: `x = x₀ + x₁ + x₂`. Of the nine
 //! products of two such sums, the six largest are computed: x₀y₀, x₀y₁, x₁y₀, x₁y₁, x₀y₂ and x₂y₀. What is
@@ -20,7 +23,7 @@ use std::{
 
 pub use products::{Places, Ready, Shifted};
 
-use super::{Instructions, Level, Pairs, VectorKernel};
+use super::{Pairs, ProductKernel};
 use crate::{
     limit::{self, Limit},
     precision::Precision,
@@ -87,9 +90,22 @@ enum Means {
     Vectors,
 }
 
+pulp::simd_type! {
+    /// AVX-512 with products of bfloat16 numbers. Every processor with tiles has it, which rounds their operands too.
+    struct Bf16 {
+        avx2: "avx2",
+        fma: "fma",
+        avx512f: "avx512f",
+        avx512bw: "avx512bw",
+        avx512dq: "avx512dq",
+        avx512vl: "avx512vl",
+        avx512bf16: "avx512bf16",
+    }
+}
+
 /// The matrix unit of this processor, if the system permits its use, or the vectors that replace it.
 #[derive(Clone, Copy, Debug)]
-pub struct MatrixUnit(Means);
+pub struct MatrixUnit(Means, Bf16);
 
 impl MatrixUnit {
     /// What multiplies in this precision on the route that may be used, if anything.
@@ -99,14 +115,13 @@ impl MatrixUnit {
 
     /// Everything that multiplies in this precision, fastest first.
     pub fn available(precision: Precision) -> impl Iterator<Item = Self> {
-        let [tiles, vectors] = *HARDWARE;
         // No two processors' units sum in the same order.
         let Limit { most, fixed } = Limit::get();
-        let tiles = tiles && !fixed && most >= limit::Instructions::Amx;
-        let vectors = vectors && !fixed && most >= limit::Instructions::Avx512;
-        [(Means::Tiles, tiles), (Means::Vectors, vectors && precision == Precision::Rounded)]
-            .into_iter()
-            .filter_map(|(means, there)| there.then_some(Self(means)))
+        let tiles = Self::exists() && most >= limit::Instructions::Amx;
+        let vectors = precision == Precision::Rounded && most >= limit::Instructions::Avx512;
+        let means = [tiles.then_some(Means::Tiles), vectors.then_some(Means::Vectors)];
+        let hardware = HARDWARE.filter(|_| !fixed);
+        means.into_iter().flatten().filter_map(move |means| hardware.map(|(simd, _)| Self(means, simd)))
     }
 
     /// Whether these are tiles, which are many times as fast as vectors of f32 numbers.
@@ -116,7 +131,7 @@ impl MatrixUnit {
 
     /// Whether this processor has tiles, whatever the route.
     pub fn exists() -> bool {
-        HARDWARE[0]
+        HARDWARE.is_some_and(|(_, tiles)| tiles)
     }
 
     /// Whether this multiplies rounded numbers faster than vectors multiply f32 numbers. Vectors do on AMD's
@@ -131,9 +146,11 @@ impl MatrixUnit {
 
     /// Runs the kernel on vectors whose factors are pairs of bfloat16 numbers: in the bits of an f32 number, the
     /// first of a pair in the lower half.
-    pub fn run_pairs<K: VectorKernel>(self, kernel: K) -> K::Output {
-        // SAFETY: a `MatrixUnit` is made only where the processor was found to have such vectors, and AVX-512.
-        unsafe { run_pairs(kernel) }
+    pub fn run_pairs<K: ProductKernel>(self, kernel: K) -> K::Output {
+        self.1.vectorize(
+            #[inline(always)]
+            || kernel.run_products::<Pairs>(),
+        )
     }
 
     /// Runs `work` with the unit set up on this thread. `work` must neither call this again nor wait for
@@ -144,21 +161,12 @@ impl MatrixUnit {
     }
 }
 
-/// Runs the kernel on vectors of pairs of bfloat16 numbers.
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
-fn run_pairs<K: VectorKernel>(kernel: K) -> K::Output {
-    kernel.run::<Pairs>()
-}
-
-/// Whether the processor has tiles that the system permits, and vectors of bfloat16 numbers.
-static HARDWARE: LazyLock<[bool; 2]> = LazyLock::new(|| {
+/// The vectors of bfloat16 numbers, and whether there are tiles too that the system permits.
+static HARDWARE: LazyLock<Option<(Bf16, bool)>> = LazyLock::new(|| {
+    let simd = Bf16::try_new()?;
     let (tiles, products) = (1 << 24, 1 << 22);
-    let vectors = Level::available().contains(&Level(Instructions::Avx512));
-    let known = vectors && __cpuid(0).eax >= 7;
-    let unit = known && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products;
-    // Every processor with tiles has such vectors, which round the tiles' operands too.
-    let vectors = vectors && is_x86_feature_detected!("avx512bf16");
-    [unit && vectors && permitted(), vectors]
+    let unit = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (tiles | products) == tiles | products;
+    Some((simd, unit && permitted()))
 });
 
 /// Asks Linux for the tiles, which are not part of a process's state until then.
@@ -185,9 +193,21 @@ mod tests {
     use faer::MatRef;
 
     use super::*;
-    use crate::testing::numbers;
+    use crate::{route::skip_test, testing::numbers};
 
     const ROUNDED: Precision = Precision::Rounded;
+
+    /// What multiplies rounded numbers here.
+    fn units() -> Vec<MatrixUnit> {
+        let units: Vec<_> = MatrixUnit::available(ROUNDED).collect();
+        if !units.iter().any(|unit| unit.has_tiles()) {
+            skip_test("amx");
+        }
+        if units.is_empty() {
+            skip_test("bf16");
+        }
+        units
+    }
 
     /// The nearest bfloat16 number, in the upper half.
     fn round(x: f32) -> f32 {
@@ -207,7 +227,7 @@ mod tests {
     /// Tiles and vectors, where a processor has both.
     #[test]
     fn whatever_multiplies_packed_tiles_gives_the_sums_of_rounded_numbers() {
-        for unit in MatrixUnit::available(ROUNDED) {
+        for unit in units() {
             for inner in [1, 31, 32, 100] {
                 let (a, b) = (numbers(1, SIDE * inner), numbers(2, inner * SIDE));
                 let (mut rows, mut columns) =
@@ -233,7 +253,7 @@ mod tests {
         let pairs: Vec<u32> = (0..b.len() / 2).map(|i| pair(&b, i)).collect();
         let (first, second) = (&pairs[..], &pairs[5..]);
         let offsets = vec![0, 2, 16 * stride + 1];
-        for unit in MatrixUnit::available(ROUNDED) {
+        for unit in units() {
             let packed: Vec<Vec<Line>> = a
                 .chunks_exact(SIDE * steps * STEP)
                 .map(|a| {
@@ -264,7 +284,7 @@ mod tests {
         let (inner, stride) = (2 * STEP, 71);
         let (a, b) = (numbers(5, SIDE * stride + STEP), numbers(6, inner * SIDE));
         let narrow: Vec<u16> = a.iter().map(|&x| (round(x).to_bits() >> 16) as u16).collect();
-        for unit in MatrixUnit::available(ROUNDED) {
+        for unit in units() {
             let mut columns = vec![Line::ZERO; lines(ROUNDED, inner)];
             unit.pack_columns(ROUNDED, MatRef::from_row_major_slice(&b, inner, SIDE), 0, &mut columns);
             let mut out = [const { Tile([[7.0; SIDE]; SIDE]) }; 3];

@@ -56,7 +56,7 @@ static CONFIGURATION: Configuration = {
 };
 
 impl Ready {
-    pub(super) fn new(MatrixUnit(means): MatrixUnit) -> Self {
+    pub(super) fn new(MatrixUnit(means, _): MatrixUnit) -> Self {
         if means == Means::Vectors {
             return Ready(means, PhantomData);
         }
