@@ -43,6 +43,9 @@ fn a_probe_is_fitted_the_same_every_time_and_asked_of_runs_and_folders() {
         "{}",
         ran.out
     );
+    let held_out = format!("Test({unsplit})");
+    let ran = place.run(&["evaluate", &held_out, "--probe", "unsplit.safetensors"]);
+    assert!(ran.code == Some(0) && ran.out.contains("n = 10\n"), "{ran:?}");
     // Without a reference, only the probe's accuracy is measured.
     let ran = place.run(&["evaluate", "set/test", "--probe", "probe.safetensors", "--json", "a.json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
