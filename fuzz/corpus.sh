@@ -36,14 +36,6 @@ for file in tests/fixtures/var/*.pth tests/fixtures/var/vae.safetensors README.m
     head -c 4000 "$file" > "fuzz/corpus/kind/$(basename "$file")"
 done
 
-# For the readers that need the whole program.
-for name in config config-set weights-pickle weights-safetensors weights-language-model npz idx images json; do
-    mkdir -p "fuzz/corpus/$name"
-done
+# The target `reader` writes the sound inputs of each reader itself; configs can also be any of these texts.
+mkdir -p fuzz/corpus/config
 cp fuzz/corpus/tree/* fuzz/corpus/config/
-printf '%s' 'guidance.beta=0.4' > fuzz/corpus/config-set/0
-cp tests/fixtures/var/*.pth fuzz/corpus/weights-pickle/
-cp tests/fixtures/var/v*.safetensors models/lite0/cifar10-probe.safetensors models/cifar10/marginal.safetensors \
-    fuzz/corpus/weights-safetensors/
-cp tests/fixtures/text/qwen2/*.json fuzz/corpus/weights-language-model/
-cp fuzz/corpus/kind/*.png fuzz/corpus/images/

@@ -148,7 +148,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         };
         let text = report.to_json().map_err(|error| unwritten(&error))?;
         write_atomically(file, text.as_bytes()).map_err(|error| unwritten(&error))?;
+        say::out(format_args!("{report}"));
+        return Ok(());
     }
-    say::out(format_args!("{report}"));
-    Ok(())
+    say::product(format_args!("{report}"))
 }

@@ -1,10 +1,9 @@
 //! `nextscale completions SHELL`: what a shell needs to complete a command line.
 
-use std::io::{ErrorKind, Write};
-
 use clap_complete::{Shell, generate};
 
 use super::Failure;
+use super::say;
 
 /// Print a shell's completion script
 ///
@@ -21,11 +20,5 @@ pub fn run(args: Args, mut command: clap::Command) -> Result<(), Failure> {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut script = Vec::new();
     generate(args.shell, &mut command, name, &mut script);
-    match std::io::stdout().write_all(&script) {
-        // `nextscale completions bash | head` closes the pipe early.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Run(miette::miette!("cannot write the script: {error}")))
-        }
-        _ => Ok(()),
-    }
+    say::product(format_args!("{}", String::from_utf8_lossy(&script)))
 }

@@ -5,7 +5,8 @@
 //! - `DIR/CELL`, a cell of an ablation by name, number or id;
 //! - a data set in the notation of a training's `data`: a folder of CIFAR-10 or Fashion-MNIST,
 //!   `Cifar10("DIR")`, `FashionMnist("DIR")`, `Folder(root: "DIR", size: 64)`. If it has a training and a
-//!   test split, commands that take images need `Train(..)` or `Test(..)` around it.
+//!   test split, commands that take images need `Train(..)` or `Test(..)` around it. Around `Folder(..)` without
+//!   splits these mean those of a training, which holds out every tenth image of a class.
 
 use std::io::Write;
 use std::ops::Range;
@@ -53,6 +54,18 @@ impl Data {
             tell(text, &set.train.left_out);
         }
         Ok(data)
+    }
+
+    /// As [`open`](Self::open), for a command that needs held-out images: of `Folder(..)` without splits every
+    /// tenth image of a class is held out, as in a training.
+    pub fn open_split(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
+        if let Some(said) = text.to_str().filter(|said| said.starts_with("Folder(") && !text.exists()) {
+            let tree = Document::parse("DATA", said).map_err(Failure::usage)?;
+            let set = tree.decode::<Source>().map_err(Failure::usage)?.load()?;
+            tell(text, &set.train.left_out);
+            return Ok(Self::Set(set));
+        }
+        Self::open(text, side)
     }
 
     fn opened(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
@@ -119,7 +132,8 @@ impl Data {
         };
         let set = match &inner.value {
             Value::Str(path) => Self::at(Path::new(path), side)?,
-            _ => Self::set(inner, side)?,
+            // As a training splits it.
+            _ => Self::Set(inner.decode::<Source>().map_err(Failure::usage)?.load()?),
         };
         match set {
             Self::Set(set) => {

@@ -1,12 +1,13 @@
 //! `nextscale devices`: what `--device` can name on this machine.
 
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::kernels;
 use crate::pipeline::device::{self, Description, DeviceChoice, Kind, verified};
 
 use super::Failure;
-use super::say::say;
+use super::say;
 
 /// List the devices of this machine: names for --device, memory, types, and whether selfcheck has passed on them
 #[derive(Debug, clap::Args)]
@@ -25,21 +26,23 @@ pub fn run(_: Args) -> Result<(), Failure> {
     }
     let widths: Vec<usize> =
         (0..5).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
     for row in rows {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        say!("{}", cells.join("  ").trim_end());
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
     let mut missing: Vec<&str> =
         Kind::ALL.into_iter().filter(|kind| !kind.is_built()).map(Kind::feature).collect();
     missing.dedup();
     if let Some(one) = missing.first() {
-        say!(
-            "\nbuilt without the features {}; in nextscale's folder: cargo install --path . --features {one}",
-            missing.join(", ")
+        let missing = missing.join(", ");
+        let _ = writeln!(
+            text,
+            "\nbuilt without the features {missing}; in nextscale's folder: cargo install --path . --features {one}"
         );
     }
-    Ok(())
+    say::product(format_args!("{text}"))
 }
 
 fn row(choice: DeviceChoice, described: Option<Description>) -> [String; 5] {

@@ -16,9 +16,9 @@ use super::failure::failure;
 use super::judge::Judge;
 use super::say;
 use super::shards::{ShardArgs, facts, folder_of_file, requeued, tell_share};
-use super::{Failure, data, place};
+use super::{Failure, data, place, recognise};
 use crate::metrics::statistics::{Sharding, shard_of_samples};
-use crate::pipeline::{Stop, Worker, progress};
+use crate::pipeline::{Registry, Stop, Worker, progress};
 
 /// Measure images against a reference: FID and related measures, or the same on shipped features
 ///
@@ -185,15 +185,18 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     if !measures {
         return Ok(());
     }
-    if let Some(file) = json {
-        report.save_json(file).map_err(failure)?;
+    match json {
+        Some(file) => {
+            report.save_json(file).map_err(failure)?;
+            say::out(format_args!("{report}"));
+        }
+        None => say::product(format_args!("{report}"))?,
     }
-    say::out(format_args!("{report}"));
     if report.measures.is_empty() {
-        return Err(Failure::Run(miette::miette!(
-            "no measure could be taken: {}",
-            report.warnings.join("; ")
-        )));
+        // The other warnings are about measures that are not there.
+        let lacking = report.warnings.iter().filter(|warning| warning.starts_with("no "));
+        let lacking: Vec<&str> = lacking.map(String::as_str).collect();
+        return Err(Failure::Run(miette::miette!("no measure could be taken: {}", lacking.join("; "))));
     }
     Ok(())
 }
@@ -279,12 +282,7 @@ fn open_probe(probe: &Path) -> Result<Probe, Failure> {
     if probe == Path::new("cifar10") {
         return Probe::shipped("cifar10").map_err(failure);
     }
-    if !probe.is_file() {
-        let name = probe.display();
-        return Err(Failure::Usage(miette::miette!(
-            "--probe takes cifar10, or a file of `nextscale probe fit`; there is no file {name}"
-        )));
-    }
+    place::check_given(probe, "--probe takes cifar10, or a file of `nextscale probe fit`")?;
     Probe::read(probe).map_err(failure)
 }
 
@@ -306,21 +304,29 @@ pub(super) fn lite0(device: &DeviceArgs) -> Result<Lite0, Failure> {
     Lite0::shipped(&device).map_err(failure)
 }
 
+/// What `--features` takes.
+const NETWORKS: &str =
+    "lite0, the file pt_inception-2015-12-05-6726825d.pth, or other weights of EfficientNet-Lite0";
+
 fn network(args: &Args) -> Result<Box<dyn FeatureNet>, Failure> {
     if args.features == Path::new("lite0") {
         return Ok(Box::new(lite0(&args.device)?));
     }
     let device = args.device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
-    if !args.features.exists() {
-        let name = args.features.display();
-        return Err(Failure::Usage(miette::miette!(
-            "--features takes lite0, or the file pt_inception-2015-12-05-6726825d.pth; there is no file {name}"
-        )));
-    }
+    place::check_given(&args.features, &format!("--features takes {NETWORKS}"))?;
     let file = WeightFile::open(&args.features).map_err(|error| Failure::Run(miette::miette!("{error}")))?;
     // Only EfficientNet has blocks of that name, in either of its two namings.
     if file.names().any(|name| name.starts_with("blocks.") || name.starts_with("_blocks.")) {
         return Ok(Box::new(Lite0::load(&args.features, &device).map_err(failure)?));
+    }
+    if !file.names().any(|name| name.starts_with("Mixed_"))
+        && let Ok(words) = recognise::weights(&args.features, &file, &Registry::standard())
+    {
+        let shown = args.features.display();
+        return Err(Failure::Usage(miette::miette!(
+            help = words,
+            "--features takes {NETWORKS}, and {shown} is none of them"
+        )));
     }
     let protocol = match args.inception_input {
         InceptionInput::PytorchFid => InceptionProtocol::PytorchFid,

@@ -1,14 +1,14 @@
 //! `nextscale inspect FILE`: what a file or folder is, and which command takes it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::files::FileKind;
 use crate::pipeline::Registry;
 use crate::weights::WeightFile;
 
-use super::say::say;
-use super::{Failure, recognise};
+use super::{Failure, recognise, say};
 
 /// Say what a file or folder is and which command takes it; for a checkpoint, list its tensors
 #[derive(Debug, clap::Args)]
@@ -24,14 +24,13 @@ pub struct Args {
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let failed = |message: String| Failure::Run(miette::miette!("{message}"));
     if args.file.is_dir() {
-        say!("{}", recognise::folder(&args.file).map_err(failed)?);
-        return Ok(());
+        let words = recognise::folder(&args.file).map_err(failed)?;
+        return say::product(format_args!("{words}\n"));
     }
     if !args.file.exists()
         && let Some(words) = recognise::cell(&args.file)?
     {
-        say!("{words}");
-        return Ok(());
+        return say::product(format_args!("{words}\n"));
     }
     if !args.file.exists() {
         return Err(Failure::missing(&args.file));
@@ -39,38 +38,40 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let kind = FileKind::of(&args.file)
         .map_err(|error| failed(format!("cannot read {}: {error}", args.file.display())))?;
     if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {
-        say!("{}", recognise::other(&args.file, kind).map_err(failed)?);
-        return Ok(());
+        let words = recognise::other(&args.file, kind).map_err(failed)?;
+        return say::product(format_args!("{words}\n"));
     }
     let file = WeightFile::open(&args.file).map_err(|error| failed(error.to_string()))?;
     let names: Vec<&str> = file.names().collect();
     let megabytes = file.byte_len() as f64 / 1e6;
-    say!("{}: {} tensors, {megabytes:.1} MB, {}", args.file.display(), names.len(), types(&file));
+    let mut text =
+        format!("{}: {} tensors, {megabytes:.1} MB, {}\n", args.file.display(), names.len(), types(&file));
     if !file.prefix().is_empty() {
-        say!("  found under `{}`", file.prefix().trim_end_matches('.'));
+        let _ = writeln!(text, "  found under `{}`", file.prefix().trim_end_matches('.'));
     }
     for (key, value) in file.metadata() {
-        say!("  {key}: {}", short(value));
+        let _ = writeln!(text, "  {key}: {}", short(value));
     }
     let verdict = recognise::weights(&args.file, &file, registry);
     if let Ok(words) = &verdict {
-        say!("{words}");
+        let _ = writeln!(text, "{words}");
     }
     if args.tensors {
         for name in names {
             if let Some(info) = file.info(name) {
-                say!("  {name}  {:?}  {}", info.shape, info.dtype);
+                let _ = writeln!(text, "  {name}  {:?}  {}", info.shape, info.dtype);
             }
         }
     }
+    say::product(format_args!("{text}"))?;
     verdict.map(|_| ()).map_err(failed)
 }
 
 /// A header's entry in a line: the beginning of what is long, as a trace's config and labels are.
 fn short(value: &str) -> String {
     const LONGEST: usize = 400;
-    let lines: Vec<&str> = value.lines().map(|line| line.trim().trim_end_matches(',')).collect();
-    let line = lines.join(", ");
+    let lines: Vec<&str> = value.lines().map(str::trim).collect();
+    let line = lines.join(" ").replace("( ", "(").replace(", )", ")");
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{} ..", &line[..end]),
         None => line,
@@ -84,4 +85,17 @@ fn types(file: &WeightFile) -> String {
         *counts.entry(info.dtype.to_string()).or_insert(0) += 1;
     }
     counts.iter().map(|(stored, count)| format!("{count} {stored}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_in_a_header_is_one_line() {
+        let text =
+            "(\n    model: Shipped(\"a\"),\n    guidance: Ssg(\n        beta: 1,\n    ),\n    seed: 0,\n)";
+        assert_eq!(short(text), "(model: Shipped(\"a\"), guidance: Ssg(beta: 1), seed: 0)");
+        assert_eq!(short(&"é".repeat(401)), "é".repeat(400) + " ..");
+    }
 }

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 
-use super::Failure;
 use super::device::DeviceArgs;
 use super::failure::failure;
+use super::{Failure, place};
 use crate::files::sha256_of_file;
 use crate::metrics::probe::Accuracy;
 use crate::metrics::{Error, FeatureNet, Features, ImageBatch, Input, ProbeFile};
@@ -23,12 +23,7 @@ pub(super) struct Judge {
 
 impl Judge {
     pub fn open(file: &Path, device: &DeviceArgs) -> Result<Self, Failure> {
-        if !file.is_file() {
-            let name = file.display();
-            return Err(Failure::Usage(miette::miette!(
-                "--classifier takes a file of `nextscale train classifier`; there is no file {name}"
-            )));
-        }
+        place::check_given(file, "--classifier takes a file of `nextscale train classifier`")?;
         let device = device.device.open().map_err(|error| Failure::Usage(miette::miette!("{error}")))?;
         let run = |error: &dyn std::fmt::Display| Failure::Run(miette::miette!("{error}"));
         let classifier = NamedClassifier::open(file, &device).map_err(|error| run(&error))?;

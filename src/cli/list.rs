@@ -16,8 +16,7 @@ pub struct Args {}
 
 /// Prints the lists.
 pub fn run(_: Args, registry: &Registry) -> Result<(), Failure> {
-    say::out(format_args!("{}", text(registry)));
-    Ok(())
+    say::product(format_args!("{}", text(registry)))
 }
 
 fn text(registry: &Registry) -> String {

@@ -50,7 +50,7 @@ mod trainings;
 mod validate;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -197,10 +197,16 @@ impl Program {
     pub fn run(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let cli = match self.parse(arguments) {
             Ok(cli) => cli,
-            // Also for help and version, which must not fail because of a closed pipe.
+            // Also help and version.
             Err(told) => {
-                let _ = told.print();
-                return ExitCode::from(told.exit_code() as u8);
+                let code = told.exit_code() as u8;
+                return match (told.print(), code) {
+                    (Err(error), 0) if error.kind() != ErrorKind::BrokenPipe => {
+                        say::note(format_args!("the output cannot be written: {error}"));
+                        ExitCode::FAILURE
+                    }
+                    _ => ExitCode::from(code),
+                };
             }
         };
         unwrap_where_no_one_reads_columns();

@@ -9,7 +9,7 @@ use crate::hub::{Address, Cache, CachedFile, Environment};
 use crate::pipeline::Registry;
 
 use super::Failure;
-use super::say::{self, say};
+use super::say;
 
 /// List the published models that a config can name, and which of their files are on this machine
 ///
@@ -37,12 +37,12 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let mut damaged = Vec::new();
     match &args.model {
         None => {
-            say::out(format_args!("{}", table(registry, &cache)?));
+            say::product(format_args!("{}", table(registry, &cache)?))?;
             if args.verify {
                 for (family, model) in registry.published() {
                     let files = registry.addresses(&model.node().map_err(Failure::usage)?)?;
-                    say!("\n{family}({:?})", model.name);
-                    say::out(format_args!("{}", files_of(&files, &cache, true, &mut damaged)?));
+                    let files = files_of(&files, &cache, true, &mut damaged)?;
+                    say::product(format_args!("\n{family}({:?})\n{files}", model.name))?;
                 }
             }
         }
@@ -60,9 +60,9 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
                 }
             }
             if let Some(published) = published {
-                say::out(format_args!("{}", facts(published)?));
+                say::product(format_args!("{}", facts(published)?))?;
             }
-            say::out(format_args!("{}", files_of(&addresses, &cache, args.verify, &mut damaged)?));
+            say::product(format_args!("{}", files_of(&addresses, &cache, args.verify, &mut damaged)?))?;
         }
     }
     match damaged.as_slice() {

@@ -1,6 +1,8 @@
-//! Where a command writes: checked before the work, not after.
+//! What a command reads and where it writes: checked before the work, not after.
 
 use std::path::{Path, PathBuf};
+
+use crate::files::{visible_children, words_of_missing};
 
 use super::Failure;
 
@@ -20,6 +22,25 @@ pub fn check_file(file: &Path) -> Result<(), Failure> {
         Some(problem) => miette::miette!("{shown} cannot be written: {problem}"),
         None => miette::miette!("{shown} cannot be written: create its folder first"),
     }))
+}
+
+/// Whether a file that an option takes is there; `takes` says what the option takes.
+pub fn check_given(file: &Path, takes: &str) -> Result<(), Failure> {
+    let shown = file.display();
+    if file.is_dir() {
+        let inside = visible_children(file).unwrap_or_default().into_iter().filter(|path| path.is_file());
+        let inside: Vec<_> = inside.map(|path| path.display().to_string()).collect();
+        let help = match inside.len() {
+            0 => format!("name a file in it, as in {shown}/NAME"),
+            1..=5 => format!("in it: {}", inside.join(", ")),
+            more => format!("in it: {}, and {} more files", inside[..5].join(", "), more - 5),
+        };
+        return Err(Failure::Usage(miette::miette!(help = help, "{takes}; {shown} is a folder")));
+    }
+    if !file.exists() {
+        return Err(Failure::Usage(miette::miette!("{takes}; {}", words_of_missing(file))));
+    }
+    Ok(())
 }
 
 /// A folder that can be written or made, without a `.` at its end, under which no system makes one.

@@ -42,7 +42,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct FitArgs {
     /// A folder of CIFAR-10 or Fashion-MNIST, or a data set in the notation of a training's `data`:
-    /// 'Folder(root: "images", size: 64)'
+    /// 'Folder(root: "images", size: 64)'; without train and test in it every tenth image is held out
     data: PathBuf,
     /// Resize images to squares of this many pixels: the shorter side is resized, the middle of the longer
     /// one kept
@@ -67,10 +67,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let _claimed = claim(&args.out)?;
     let options = FitOptions { l2: args.l2, ..FitOptions::default() };
     options.check().map_err(failure)?;
-    let Data::Set(data) = Data::open(&args.data, args.size)? else {
+    let Data::Set(data) = Data::open_split(&args.data, args.size)? else {
         return Err(Failure::Usage(miette::miette!(
-            help = "give CIFAR-10's or Fashion-MNIST's folder, or images as train/CLASS/ and test/CLASS/ in a folder: \
-                    'Folder(root: \"images\", size: 64)'",
+            help = "give CIFAR-10's or Fashion-MNIST's folder, or 'Folder(root: \"images\", size: 64)', a folder with \
+                    train/CLASS/ and test/CLASS/, or with CLASS/, of which every tenth image is held out",
             "{} is not a data set with classes and a training and a test split",
             args.data.display()
         )));

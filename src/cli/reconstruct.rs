@@ -62,7 +62,7 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     data::tell_left_out(&source);
     let device = place.device(args.device.device)?.open()?;
     let [height, width] = source.size();
-    let (tokenizer, weights) = open(&args.model, registry, (height, width), &device)?;
+    let Opened { tokenizer, name, weights } = open(&args.model, registry, (height, width), &device)?;
     if tokenizer.image_size() != (height, width) {
         let (rows, columns) = tokenizer.image_size();
         return Err(Failure::Usage(miette::miette!(
@@ -73,13 +73,13 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let stop = place.stop;
     if let Some(worker) = &place.worker {
         let record = record(&args, &source, weights()?, (worker, &device))?;
-        return shard(&args, &source, &*tokenizer, (worker, &record), &stop).map_err(requeued);
+        return shard(&args, &source, (&*tokenizer, &name), (worker, &record), &stop).map_err(requeued);
     }
     on_interrupt({
         let stop = stop.clone();
         move || stop.request()
     })?;
-    write(&args, &source, &*tokenizer, &stop)?;
+    write(&args, &source, (&*tokenizer, &name), &stop)?;
     say!("wrote {}: {} images", args.out.display(), source.count());
     Ok(())
 }
@@ -87,19 +87,28 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
 /// Finds the fingerprint of weights.
 type Fingerprint = Box<dyn FnOnce() -> Result<String, Failure>>;
 
+/// A tokenizer.
+struct Opened {
+    tokenizer: Arc<dyn Tokenizer>,
+    /// Its file or model, in words.
+    name: String,
+    weights: Fingerprint,
+}
+
 /// The tokenizer of a config's model, or of a weight file, for images of `(rows, columns)` pixels.
 fn open(
     model: &Path,
     registry: &Registry,
     image: (usize, usize),
     device: &Device,
-) -> Result<(Arc<dyn Tokenizer>, Fingerprint), Failure> {
+) -> Result<Opened, Failure> {
     if let Ok(FileKind::Safetensors | FileKind::Zip | FileKind::Pickle) = FileKind::of(model) {
         let unread = |error| Failure::Usage(miette::miette!("{error}"));
         let file = WeightFile::open(model).map_err(unread)?;
         let path = model.to_owned();
         let weights = Box::new(move || fingerprint::of_file(&path).map_err(unread));
-        return Ok((registry.open_tokenizer(&file, image, device)?, weights));
+        let tokenizer = registry.open_tokenizer(&file, image, device)?;
+        return Ok(Opened { tokenizer, name: model.display().to_string(), weights });
     }
     let tree = config_file::read(model, ConfigKind::Run)?;
     let folder = model.parent().unwrap_or(Path::new(""));
@@ -107,20 +116,28 @@ fn open(
     let open = open.map_err(|error| Failure::from(error).placed(&tree, folder))?;
     let options = LoadOptions { with_encoder: true, ..LoadOptions::new(device) };
     let weights = open.fingerprint().to_owned();
-    Ok((open.load(&options)?.tokenizer, Box::new(|| Ok(weights))))
+    let tokenizer = open.load(&options)?.tokenizer;
+    Ok(Opened { tokenizer, name: open.tokenizer_words(), weights: Box::new(|| Ok(weights)) })
 }
 
 /// One thread reads and reconstructs while this one writes, with few batches in between.
-fn write(args: &Args, source: &ImageSource, tokenizer: &dyn Tokenizer, stop: &Stop) -> Result<(), Failure> {
+fn write(
+    args: &Args,
+    source: &ImageSource,
+    tokenizer: (&dyn Tokenizer, &str),
+    stop: &Stop,
+) -> Result<(), Failure> {
     let [height, width] = source.size();
     let bar = progress::bar("images");
     bar.set_length(source.count());
     let (send, receive) = sync_channel(2 * usize::from(args.batch));
     let written = std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
-            let mut fault = None;
+            let (mut fault, mut first) = (None, 0);
             let read = source.read(args.batch.into(), |batch| {
-                match pictures(tokenizer, &batch, stop) {
+                let made = pictures(tokenizer, &batch, first, stop);
+                first += batch.count as u64;
+                match made {
                     Ok(pictures) => pictures.into_iter().for_each(|picture| {
                         // If writing has failed, the receiver is gone; that failure is reported
                         // instead.
@@ -167,7 +184,7 @@ struct Plan {
 fn shard(
     args: &Args,
     source: &ImageSource,
-    tokenizer: &dyn Tokenizer,
+    tokenizer: (&dyn Tokenizer, &str),
     (worker, record): (&Worker, &Record),
     stop: &Stop,
 ) -> Result<(), Failure> {
@@ -184,7 +201,7 @@ fn shard(
             let range = first..first + batch.count as u64;
             let written = stop.check().map_err(Error::from).and_then(|()| {
                 // The batch at hand is finished.
-                let pictures = pictures(tokenizer, &batch, &Stop::new())?;
+                let pictures = pictures(tokenizer, &batch, range.start, &Stop::new())?;
                 let path = folder.file(SERIES, &range, "npz");
                 images::write_npz(&path, batch.count, (height, width), None, |i| Ok(pictures[i].clone()))
             });
@@ -296,8 +313,21 @@ fn pictures_of(batch: &ImageBatch) -> Vec<RgbImage> {
     batch.pixels.chunks_exact(size).filter_map(picture).collect()
 }
 
-fn pictures(tokenizer: &dyn Tokenizer, batch: &ImageBatch, stop: &Stop) -> Result<Vec<RgbImage>, Error> {
+/// The reconstructions of a batch whose first image is number `first`, by a tokenizer with its name.
+fn pictures(
+    (tokenizer, name): (&dyn Tokenizer, &str),
+    batch: &ImageBatch,
+    first: u64,
+    stop: &Stop,
+) -> Result<Vec<RgbImage>, Error> {
     stop.check()?;
     let given = images::to_tensor(&pictures_of(batch), &tokenizer.device());
-    Ok(images::to_pictures(reconstruct(tokenizer, given)?)?)
+    let made = reconstruct(tokenizer, given).and_then(|made| Ok(images::to_pictures(made)?));
+    made.map_err(|error| match error {
+        Error::Core(error) => {
+            let numbers: Vec<u64> = (first..first + batch.count as u64).collect();
+            error.of_images(&numbers).of_model(name).into()
+        }
+        other => other,
+    })
 }

@@ -1,13 +1,35 @@
-//! Lines for people. If a line cannot be written (a closed pipe, a full disk), the work is done all the same,
-//! and the exit code tells; `println!` would panic.
+//! Lines for people. If a line about work cannot be written (a closed pipe, a full disk), the work is done all
+//! the same, and the exit code tells; `println!` would panic. Where the output is all that a command makes
+//! (`list`, `schema`, `inspect`, `evaluate` without `--json`), a disk that is full has lost it, and the command
+//! fails; a closed pipe (`| head -1`) has what its reader wanted.
 
 use std::fmt::Arguments;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
-/// Writes to standard output, ignoring failures.
+use super::Failure;
+
+/// Writes words about work to standard output, ignoring failures.
 pub fn out(text: Arguments<'_>) {
+    let _ = write(text);
+}
+
+/// Writes to standard output what the command makes.
+///
+/// # Errors
+/// [`Failure::Run`] if it cannot be written, unless the reader has closed the pipe.
+pub fn product(text: Arguments<'_>) -> Result<(), Failure> {
+    match write(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Run(miette::miette!("the output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(text: Arguments<'_>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
+    out.write_fmt(text)?;
+    out.flush()
 }
 
 /// Writes a line to standard error, ignoring failures; whole, because processes of one launcher share it.

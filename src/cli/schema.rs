@@ -1,13 +1,12 @@
 //! `nextscale schema`: the schema of configs, for editors and programs.
 
-use std::io::{ErrorKind, Write};
-
 use clap::ValueEnum;
 
 use crate::ablation::validate;
 use crate::pipeline::{Registry, registry};
 
 use super::Failure;
+use super::say;
 
 /// Print the JSON Schema of a config, for editors and programs that write configs
 ///
@@ -37,11 +36,5 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         Of::Run => registry::schema(registry),
         Of::Card => validate::schema(registry),
     };
-    match writeln!(std::io::stdout(), "{schema:#}") {
-        // `nextscale schema | head` closes the pipe early.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Run(miette::miette!("cannot write the schema: {error}")))
-        }
-        _ => Ok(()),
-    }
+    say::product(format_args!("{schema:#}\n"))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::config::Node;
 use crate::files::{Lock, LockError};
 use crate::pipeline::{Registry, progress};
 use crate::train::{Options, Outcome};
@@ -69,13 +70,31 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
     let claimed = claim(&out)?;
     let trained = trainings.run(&args.what, registry, (&tree, &base), &options, &device);
-    let trained = trained.map_err(|failure| failure.placed(&tree, &base));
+    let trained = trained.map_err(|failure| match (failure, another_training(&tree, &args)) {
+        (Failure::Usage(_), Some(failure)) => failure,
+        (failure, _) => failure.placed(&tree, &base),
+    });
     drop(claimed);
     // Removes the folder if a wrong config has left it empty.
     if std::fs::remove_dir(&out).is_ok() && named_here {
         let _ = std::fs::remove_dir("runs");
     }
     report(&trained.map_err(|failure| failure.of_file(&args.config))?, &out)
+}
+
+/// That a config is of another training, by a field that only that one has.
+fn another_training(tree: &Node, args: &Args) -> Option<Failure> {
+    let found = ConfigKind::of(tree)?;
+    let ConfigKind::Training(of @ ("backbone" | "classifier")) = found else { return None };
+    if args.what == of || !["tokenizer", "backbone", "classifier"].contains(&&*args.what) {
+        return None;
+    }
+    Some(Failure::Usage(miette::miette!(
+        help = format!("run it with: {}", found.command(&args.config)),
+        "{} is {found}, not of a {}'s",
+        args.config.display(),
+        args.what
+    )))
 }
 
 /// Locks the run's folder: two trainings in one would mix rows of the log and weights.

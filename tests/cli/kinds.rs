@@ -194,7 +194,12 @@ fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_
     place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
     std::fs::create_dir(place.path("folder")).unwrap();
     let weights = format!("{PROJECT}/tests/fixtures/var/vae.pth");
-    let cases: [(&[&str], &str); 6] = [
+    let classifier = format!("{PROJECT}/configs/train/cifar10-classifier.ron");
+    let backbone = format!("{PROJECT}/configs/train/cifar10-backbone.ron");
+    let cases: [(&[&str], &str); 9] = [
+        (&["train", "tokenizer", &classifier], "the config of a classifier's training, not of a tokenizer's"),
+        (&["train", "tokenizer", &backbone], "run it with: nextscale train backbone "),
+        (&["train", "classifier", &backbone], "run it with: nextscale train backbone "),
         (&["generate", "ablation.ron"], "nextscale ablate ablation.ron"),
         (&["calibrate", "ablation.ron", "--out", "a.safetensors"], "nextscale ablate ablation.ron"),
         (&["ablate", "run.ron"], "nextscale generate run.ron"),
@@ -209,28 +214,52 @@ fn a_config_of_another_kind_and_what_is_no_config_are_answered_with_the_command_
     assert_eq!(place.files(), ["ablation.ron", "run.ron"]);
 }
 
-/// A closed pipe, a full disk under the output, no terminal: none of these is an error of the
-/// command.
+/// A closed pipe, a full disk under the output: neither is an error of work whose result is elsewhere. Where the
+/// output is the result, a full disk has lost it.
 #[cfg(target_os = "linux")]
 #[test]
 fn words_that_cannot_be_printed_do_not_end_a_command() {
     use std::process::Stdio;
 
     let place = Place::new();
+    set(&place);
     place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
-    for arguments in
-        [&["list"][..], &["generate", "run.ron"], &["inspect", "run.ron"], &["init", "a.ron"], &["schema"]]
-    {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut command = place.command(arguments);
-        let status = command.stdout(full.try_clone().unwrap()).stderr(full).status().unwrap();
-        // Printing the schema is the command's only purpose.
-        let expected = if arguments == ["schema"] { 1 } else { 0 };
+    let weights = format!("{PROJECT}/tests/fixtures/var/vae.safetensors");
+    let run = |arguments: &[&str], expected: i32| {
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = place.command(arguments).stdout(full()).stderr(full()).status().unwrap();
         assert_eq!(status.code(), Some(expected), "{arguments:?}");
+        let told = place.ran(place.command(arguments).stdout(full()).output().unwrap());
+        let lost = told.err.contains("the output cannot be written: ");
+        assert!(told.code == Some(expected) && lost == (expected == 1), "{arguments:?}: {told:?}");
+        // The reader has gone, which `| head -1` does too.
+        let mut child = place.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    };
+    let measured = ["evaluate", "set/test", "--reference", "set/train", "--size", "8"];
+    let to_file = [&measured[..], &["--json", "a.json"]].concat();
+    let work: [&[&str]; 3] = [&["generate", "run.ron"], &["generate", "run.ron", "--seed", "3"], &to_file];
+    work.iter().for_each(|arguments| run(arguments, 0));
+    assert!(place.path("a.json").exists());
+    let products: [&[&str]; 11] = [
+        &["list"],
+        &["schema"],
+        &["completions", "bash"],
+        &["devices"],
+        &["inspect", "run.ron"],
+        &["inspect", "set"],
+        &["inspect", &weights, "--tensors"],
+        &["--help"],
+        &["generate", "--help"],
+        &["--version"],
+        &measured,
+    ];
+    products.iter().for_each(|arguments| run(arguments, 1));
+    #[cfg(feature = "hub")]
+    for arguments in [&["models"][..], &["models", "d16"]] {
+        run(arguments, 1);
     }
-    let mut child = place.command(&["list"]).stdout(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// Every argument that names a file, with a folder in its place.
@@ -241,7 +270,7 @@ fn a_folder_in_a_file_s_place_is_named() {
     place.config("run.ron", "condition: PerClass(1), guidance: Conditional");
     std::fs::create_dir(place.path("folder")).unwrap();
     std::fs::write(place.path("folder/inside.txt"), "x").unwrap();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 21] = [
         &["generate", "folder"],
         &["generate", "run.ron", "--out", "out", "--trace", "folder"],
         &["calibrate", "folder", "--out", "a"],
@@ -253,6 +282,18 @@ fn a_folder_in_a_file_s_place_is_named() {
         &["curves", "folder", "--out", "a.svg"],
         &["evaluate", "set/test", "--reference", "set/train", "--size", "8", "--features", "folder"],
         &["evaluate", "set/test", "--size", "8", "--probe", "folder"],
+        &["evaluate", "set/test", "--size", "8", "--classifier", "folder"],
+        &["validate", "folder"],
+        &[
+            "bench",
+            "run.ron",
+            "--runs",
+            "1",
+            "--set",
+            "model=Var(tokenizer: \"folder\", backbone: \"folder\")",
+        ],
+        &["neighbours", "set/test", "--data", "set/train", "--size", "8", "--out", "folder"],
+        &["curves", "log.csv", "--out", "folder"],
         &["evaluate", "set/test", "--reference", "set/train", "--size", "8", "--json", "folder"],
         &["evaluate", "set/test", "--size", "8", "--save-statistics", "folder"],
         &["reconstruct", "folder", "set/test", "--size", "64", "--out", "a.npz"],
@@ -273,6 +314,31 @@ fn a_folder_in_a_file_s_place_is_named() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+    // An option that takes a file shows those in the folder.
+    for option in ["--classifier", "--probe", "--features"] {
+        let ran =
+            place.run(&["evaluate", "set/test", "--reference", "set/train", "--size", "8", option, "folder"]);
+        let told = ran.err.replace("\n  │ ", "");
+        assert!(ran.code == Some(2) && told.contains(&format!("{option} takes ")), "{ran:?}");
+        assert!(
+            told.contains("; folder is a folder") && told.contains("in it: folder/inside.txt"),
+            "{ran:?}"
+        );
+    }
+    // Other weights are called what they are.
+    let weights = format!("{PROJECT}/tests/fixtures/var/vae.safetensors");
+    let ran = place.run(&[
+        "evaluate",
+        "set/test",
+        "--size",
+        "8",
+        "--reference",
+        "set/train",
+        "--features",
+        &weights,
+    ]);
+    let told = ran.err.replace("\n  │ ", "");
+    assert!(ran.code == Some(2) && told.contains("is none of them") && told.contains("tokenizer"), "{ran:?}");
     // The same where the model's own file, or the averages of a prior, is a folder.
     let fixtures = format!("{PROJECT}/tests/fixtures/var");
     for text in [
@@ -363,6 +429,69 @@ fn a_tokenizer_that_is_not_finite_is_refused_before_any_image() {
                 assert!(told.contains("broken.safetensors") && told.contains(tensor), "{command:?}: {ran:?}");
                 assert!(!place.path("r.npz").exists() && !place.path("out").exists(), "{command:?}");
             }
+        }
+    }
+}
+
+/// Finite weights so large that the sums overflow: each command names the tokenizer's file and the image, and
+/// leaves no black one.
+#[test]
+fn a_tokenizer_that_overflows_is_named_with_the_image() {
+    let fixtures = format!("{PROJECT}/tests/fixtures/var");
+    for (tensor, part) in [
+        ("decoder.conv_in.weight", "decoder"),
+        ("decoder.conv_out.weight", "decoder"),
+        ("encoder.conv_in.weight", "encoder"),
+    ] {
+        let place = Place::new();
+        let mut bytes = std::fs::read(format!("{fixtures}/vae.safetensors")).unwrap();
+        let range = {
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let data = file.tensor(tensor).unwrap().data().as_ptr_range();
+            let start = bytes.as_ptr() as usize;
+            data.start as usize - start..data.end as usize - start
+        };
+        bytes[range].chunks_exact_mut(4).for_each(|value| value.copy_from_slice(&f32::MAX.to_le_bytes()));
+        std::fs::write(place.path("huge.safetensors"), &bytes).unwrap();
+        let model = format!(
+            "model: Var(tokenizer: \"huge.safetensors\", backbone: \"{fixtures}/var_aln.safetensors\", norm_groups: 4), \
+             condition: PerClass(1), guidance: Conditional, batch: 2"
+        );
+        std::fs::write(place.path("run.ron"), format!("({model})")).unwrap();
+        let edit = "edit: Keep(image: \"images/a.png\", rows: (0, 1), columns: (0, 1))";
+        std::fs::write(place.path("edit.ron"), format!("({model}, {edit})")).unwrap();
+        let ablation = format!(
+            "(base: ({model}), variants: [(name: \"none\")], baseline: \"none\", seeds: [1], samples: 2, measures: [Pixels])"
+        );
+        std::fs::write(place.path("ablation.ron"), ablation).unwrap();
+        std::fs::create_dir(place.path("images")).unwrap();
+        for name in ["a", "b"] {
+            let image = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8, y as u8, 90]));
+            image.save(place.path(&format!("images/{name}.png"))).unwrap();
+        }
+        let mut commands: Vec<&[&str]> = vec![
+            &["reconstruct", "run.ron", "images", "--out", "r.npz"],
+            &["reconstruct", "huge.safetensors", "images", "--out", "r.npz"],
+            &["generate", "edit.ron", "--out", "out"],
+        ];
+        if part == "decoder" {
+            commands.push(&["generate", "run.ron", "--out", "out"]);
+            commands.push(&["ablate", "ablation.ron", "--out", "out"]);
+            commands.push(&["bench", "run.ron", "--runs", "1"]);
+        }
+        for command in commands {
+            let ran = place.run(command);
+            let told = ran.err.replace("\n  │ ", "");
+            let expected = format!(
+                "the {part} of huge.safetensors gives values that are not finite for image 0: a weight is damaged"
+            );
+            assert!(ran.code == Some(1) && told.contains(&expected), "{tensor}, {command:?}: {ran:?}");
+            let images = place.files().iter().filter(|name| name.ends_with(".png")).count();
+            assert!(
+                images == 2 && !place.path("r.npz").exists(),
+                "{tensor}, {command:?}: {:?}",
+                place.files()
+            );
         }
     }
 }

@@ -34,6 +34,18 @@ fn a_probe_is_fitted_the_same_every_time_and_asked_of_runs_and_folders() {
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert!(bytes("probe.safetensors") == bytes("again.safetensors"));
     assert!(fit("few.safetensors", &["--per-class", "1"]).contains("on 10 training images"));
+    // Without splits, images are held out as in a training: here the last of the three of each class.
+    let unsplit = "Folder(root: \"set/train\", size: 8)";
+    let ran = place.run(&["probe", "fit", unsplit, "--out", "unsplit.safetensors"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.out.contains("on 20 training images") && ran.out.contains("on 10 test images"),
+        "{}",
+        ran.out
+    );
+    let held_out = format!("Test({unsplit})");
+    let ran = place.run(&["evaluate", &held_out, "--probe", "unsplit.safetensors"]);
+    assert!(ran.code == Some(0) && ran.out.contains("n = 10\n"), "{ran:?}");
     // Without a reference, only the probe's accuracy is measured.
     let ran = place.run(&["evaluate", "set/test", "--probe", "probe.safetensors", "--json", "a.json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -130,7 +142,7 @@ fn a_trained_classifier_measures_samples_beside_a_probe() {
         assert!(ran.out.contains(name), "{name}: {}", ran.out);
     }
     let mistakes: [(&[&str], &str); 3] = [
-        (&["--classifier", "none.safetensors"], "there is no file none.safetensors"),
+        (&["--classifier", "none.safetensors"], "there is no file `none.safetensors` in the current folder"),
         (&["--classifier", "probe.safetensors"], "probe.safetensors is not a classifier"),
         (&["--classifier", file, "--size", "16"], "trained on 8×8 pixels, and the images have 16×16"),
     ];

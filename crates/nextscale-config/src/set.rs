@@ -16,9 +16,12 @@ pub(crate) const SET: &str = "--set";
 
 impl Node {
     /// An error about this value as a whole: points at what an override changed in it, if anything, or else
-    /// at the value.
+    /// at the value. If the message begins with a field, as in `beta: ..`, overrides of other fields do not count.
     pub fn refused(&self, message: impl Into<String>) -> ConfigError {
-        self.overridden().unwrap_or(self).error(message)
+        let message = message.into();
+        let named = message.split_once(':').and_then(|(name, _)| self.field(name));
+        let about = named.map_or(self, |field| &field.node);
+        about.overridden().unwrap_or(self).error(message)
     }
 
     /// What an override put into this value.
@@ -251,6 +254,26 @@ mod tests {
         assert_eq!(node.get("a").unwrap().refused("no").location(), Some(("b.ron", 1, 5)));
         let node = after("(a: Cfg(x: (y: 1), z: 2))", "a.x.y=-3");
         assert_eq!(node.get("a").unwrap().refused("no").location(), Some(("--set", 1, 7)));
+    }
+
+    #[test]
+    fn an_override_of_another_field_than_the_refused_one_is_not_pointed_at() {
+        let mut node = after("(a: Cfg(x: 1, z: 2))", "a.x=3");
+        let place = |node: &Node, message: &str| {
+            node.get("a")
+                .unwrap()
+                .refused(message)
+                .location()
+                .map(|(name, _, column)| (name.to_owned(), column))
+        };
+        let at = |name: &str, column| Some((name.to_owned(), column));
+        assert_eq!(place(&node, "x: too large"), at("--set", 5));
+        assert_eq!(place(&node, "z: too large"), at("a.ron", 5));
+        // The last override is of another field.
+        node.assign("a.z=7").unwrap();
+        node.assign("a.new=1").unwrap();
+        assert_eq!(place(&node, "z: too large"), at("--set", 5));
+        assert_eq!(place(&node, "x and z: too large"), at("--set", 7));
     }
 
     #[test]

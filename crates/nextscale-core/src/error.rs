@@ -38,6 +38,19 @@ pub enum Error {
         /// What to try.
         remedy: String,
     },
+    /// A tokenizer's encoder or decoder gives values that are not finite.
+    #[error(
+        "the {part} of {model} gives values that are not finite for image {image}: a weight is damaged, or so large that sums \
+         overflow; download the model's files again, or train it again"
+    )]
+    Overflow {
+        /// "encoder" or "decoder".
+        part: &'static str,
+        /// The model in words.
+        model: String,
+        /// The image's number, from 0.
+        image: u64,
+    },
 }
 
 impl Error {
@@ -50,7 +63,49 @@ impl Error {
     pub fn setting(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Setting { field: field.into(), message: message.into() }
     }
+
+    /// An overflow in this part of a tokenizer, at an image of a batch.
+    pub fn overflow(part: &'static str, row: usize) -> Self {
+        Self::Overflow { part, model: "the tokenizer".into(), image: row as u64 }
+    }
+
+    /// The same, where an overflow names an image by its place in a batch of these numbers.
+    #[must_use]
+    pub fn of_images(self, numbers: &[u64]) -> Self {
+        match self {
+            Self::Overflow { part, model, image } => {
+                let image = numbers.get(image as usize).copied().unwrap_or(image);
+                Self::Overflow { part, model, image }
+            }
+            other => other,
+        }
+    }
+
+    /// The same, with the model's name in an overflow.
+    #[must_use]
+    pub fn of_model(self, name: &str) -> Self {
+        match self {
+            Self::Overflow { part, image, .. } => Self::Overflow { part, model: name.into(), image },
+            other => other,
+        }
+    }
 }
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overflow_gets_the_number_of_its_image_and_the_name_of_its_model() {
+        let words = Error::overflow("decoder", 1).of_images(&[7, 8]).of_model("a.pth").to_string();
+        assert!(
+            words.starts_with("the decoder of a.pth gives values that are not finite for image 8:"),
+            "{words}"
+        );
+        let other = Error::setting("top_k", "no");
+        assert_eq!(other.clone().of_images(&[7]).of_model("a.pth"), other);
+    }
+}

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use nextscale_config::Node;
+use nextscale_config::{Node, Value};
 use nextscale_core::{Alphabet, Condition, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 
@@ -55,14 +55,23 @@ pub trait OpenModel: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Its tokenizer in words: the file that its settings name, or the model.
+    fn tokenizer_words(&self) -> String {
+        match self.resolved().get("tokenizer").map(|node| &node.value) {
+            Ok(Value::Str(file)) => file.clone(),
+            _ => self.describe().to_owned(),
+        }
+    }
+
     /// An error of a batch; one about values that are not finite gets this model's name.
-    fn named_in(&self, error: nextscale_generate::Error) -> Error {
+    fn named_in(&self, error: Error) -> Error {
         use nextscale_core::Error as Core;
-        match error.into() {
+        match error {
             Error::Core(Core::NonFinite { what, scale, image, remedy }) => {
                 let what = format!("{}: {what}", self.describe());
                 Core::NonFinite { what, scale, image, remedy }.into()
             }
+            Error::Core(error @ Core::Overflow { .. }) => error.of_model(&self.tokenizer_words()).into(),
             other => other,
         }
     }

@@ -124,12 +124,21 @@ pub fn image_header(path: &Path) -> Result<ImageHeader, ImageFileError> {
     let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
     let size = reader.into_dimensions().map_err(|error| match error {
         ImageError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => failed(source),
-        error => ImageFileError::Content {
-            path: path.into(),
-            problem: format!("is not an image that can be read: {error}"),
-        },
+        // The parts of a JPEG's header can be long: a file that was cut may end in them.
+        _ if is_jpeg && std::fs::read(path).is_ok_and(|bytes| !jpeg_is_whole(&bytes)) => cut_jpeg(path),
+        error => ImageFileError::Content { path: path.into(), problem: unreadable(&error) },
     })?;
     Ok(ImageHeader { size, is_jpeg })
+}
+
+fn cut_jpeg(path: &Path) -> ImageFileError {
+    let problem = "the JPEG ends early; copy or download it again".into();
+    ImageFileError::Content { path: path.into(), problem }
+}
+
+/// The decoders' words may end in a line break.
+fn unreadable(error: &dyn std::fmt::Display) -> String {
+    format!("is not an image that can be read: {}", error.to_string().trim_end())
 }
 
 /// An image of `side` × `side` pixels: the shorter side is resized to `side` (Lanczos), and the middle of the
@@ -162,26 +171,45 @@ pub fn centre_cropped(image: &RgbImage, size: (u32, u32)) -> RgbImage {
 /// # Errors
 /// [`ImageFileError`] if the file cannot be read, is not an image, or ends early.
 pub fn read_image(path: &Path) -> Result<RgbImage, ImageFileError> {
+    decode_image(path).map(|image| image.pixels)
+}
+
+/// A decoded image file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedImage {
+    /// The pixels.
+    pub pixels: RgbImage,
+    /// Whether it is a JPEG, whose pixels depend on the decoder.
+    pub is_jpeg: bool,
+}
+
+/// As [`read_image`], with what is known of the file afterwards.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn decode_image(path: &Path) -> Result<DecodedImage, ImageFileError> {
     let failed = |source| ImageFileError::Io { path: path.into(), source };
     let content = |problem| ImageFileError::Content { path: path.into(), problem };
     let bytes = std::fs::read(path).map_err(failed)?;
     let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(failed)?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(&bytes) {
+    let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
+    if is_jpeg && !jpeg_is_whole(&bytes) {
         // The decoder would fill the missing part with grey.
-        return Err(content("the JPEG ends early; copy or download it again".into()));
+        return Err(cut_jpeg(path));
     }
     #[cfg(feature = "libjpeg")]
-    if reader.format() == Some(ImageFormat::Jpeg)
-        && let Some(decoded) = libjpeg::decode(&bytes)
-    {
-        return decoded.map_err(|problem| content(format!("is not an image that can be read: {problem}")));
+    if is_jpeg && let Some(decoded) = libjpeg::decode(&bytes) {
+        return match decoded {
+            Ok(pixels) => Ok(DecodedImage { pixels, is_jpeg }),
+            Err(problem) => Err(content(unreadable(&problem))),
+        };
     }
     match reader.decode() {
-        Ok(picture) => Ok(picture.into_rgb8()),
+        Ok(picture) => Ok(DecodedImage { pixels: picture.into_rgb8(), is_jpeg }),
         Err(ImageError::IoError(source)) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(content(format!("the image ends early ({source}); copy or download it again")))
         }
-        Err(error) => Err(content(format!("is not an image that can be read: {error}"))),
+        Err(error) => Err(content(unreadable(&error))),
     }
 }
 
@@ -350,7 +378,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         std::fs::write(&path, jpeg()).unwrap();
-        assert_eq!(read_image(&path).unwrap().dimensions(), (40, 24));
+        let read = decode_image(&path).unwrap();
+        assert_eq!((read.pixels.dimensions(), read.is_jpeg), ((40, 24), true));
+        picture().save(&path).unwrap();
+        assert_eq!(decode_image(&path).unwrap(), DecodedImage { pixels: picture(), is_jpeg: false });
         std::fs::write(&path, "not a picture").unwrap();
         assert!(read_image(&path).unwrap_err().to_string().contains("a.png is not an image"));
         assert!(matches!(read_image(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
@@ -371,6 +402,9 @@ mod tests {
             assert!(image_header(&path).unwrap_err().to_string().contains("a.png"));
         }
         assert!(matches!(image_header(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));
+        // Cut before its size, a JPEG is still called what it is.
+        std::fs::write(&path, &jpeg()[..60]).unwrap();
+        assert!(image_header(&path).unwrap_err().to_string().contains("a.png: the JPEG ends early"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod autoencoder;
 pub mod bitwise;
+mod finite;
 pub mod hybrid;
 mod positions;
 mod resize;
@@ -84,7 +85,8 @@ pub trait Tokenizer: Send + Sync {
     /// The tokens of images `[batch, 3, H, W]` in [0, 1]: `[batch, h·w, slots]` for every scale.
     ///
     /// # Errors
-    /// If the images do not have the tokenizer's size, or it was loaded without its encoder.
+    /// If the images do not have the tokenizer's size, it was loaded without its encoder, or the encoder's
+    /// features are not finite.
     fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>>;
 
     /// The features of images `[batch, 3, H, W]` in [0, 1] before quantisation, for

@@ -140,7 +140,8 @@ impl<'a> Maker<'a> {
         let mut generator = self.generator(cell, seed)?;
         let model = self.model(cell)?;
         let edit = cell.prepared.config.edit.as_ref();
-        let given = edit.map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        let given = edit.map(|edit| edit.load(&*model.tokenizer)).transpose();
+        let given = given.map_err(|error| cell.prepared.model.named_in(error))?;
         if let Some(given) = &given {
             generator = generator.with_edit(given.edit.clone());
         }
@@ -260,10 +261,10 @@ fn batch(
     let numbers: Vec<u64> = numbers.collect();
     let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
     let batch = Batch { images: &numbers, conditions: &conditions };
-    let pixels = generator
-        .draw(batch, &mut Times::default(), stop)
-        .map_err(|error| cell.prepared.model.named_in(error))?;
-    let mut pictures = images::to_pictures_rounded(pixels, cell.prepared.config.rounding)?;
+    let named = |error| cell.prepared.model.named_in(error);
+    let pixels = generator.draw(batch, &mut Times::default(), stop).map_err(|error| named(error.into()))?;
+    let pictures = images::to_pictures_rounded(pixels, cell.prepared.config.rounding);
+    let mut pictures = pictures.map_err(|error| named(error.of_images(&numbers).into()))?;
     if let Some(given) = given {
         pictures.iter_mut().zip(&numbers).for_each(|(picture, &image)| given.paste(image, picture));
     }

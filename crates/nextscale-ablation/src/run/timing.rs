@@ -76,12 +76,12 @@ pub(super) fn time(ablation: &Ablation, cells: &[&Cell], maker: &mut Maker<'_>) 
                 let conditions: Vec<Condition> = numbers.iter().map(|&image| cell.condition(image)).collect();
                 let batch = Batch { images: &numbers, conditions: &conditions };
                 let begun = Instant::now();
+                let named = |error| cell.prepared.model.named_in(error);
+                let pixels = generator.draw(batch, &mut PartTimes::default(), maker.stop());
+                let pixels = pixels.map_err(|error| named(error.into()))?;
                 // Pictures are read back, which waits for the device.
-                nextscale_pipeline::images::to_pictures(generator.draw(
-                    batch,
-                    &mut PartTimes::default(),
-                    maker.stop(),
-                )?)?;
+                let pictures = nextscale_pipeline::images::to_pictures(pixels);
+                pictures.map_err(|error| named(error.of_images(&numbers).into()))?;
                 let took = begun.elapsed().as_secs_f64() * 1000.0 / count as f64;
                 if round > 0 {
                     times.push(took);

@@ -79,7 +79,8 @@ pub(super) fn complete(
     }
     let count = given.images.count();
     let numbers: Vec<u64> = (0..count as u64).collect();
-    let tokens = encode(given, tokenizer, cell.prepared.config.batch)?;
+    let tokens = encode(given, tokenizer, cell.prepared.config.batch)
+        .map_err(|error| cell.prepared.model.named_in(error.into()))?;
     let scales = model.schedule().len();
     let mut distances = Vec::new();
     let pictured = (0..count.min(STRIPS as usize)).map(|image| given.images.one(image).map(|one| vec![one]));
@@ -92,8 +93,10 @@ pub(super) fn complete(
             let conditions: Vec<Condition> = images.iter().map(|&image| shown.condition(image)).collect();
             let batch = Batch { images, conditions: &conditions };
             let pixels = generator.draw(batch, &mut Times::default(), maker.stop());
-            let pixels = pixels.map_err(|error| cell.prepared.model.named_in(error))?;
-            let pictures = images::to_pictures(pixels)?;
+            let named = |error| cell.prepared.model.named_in(error);
+            let pixels = pixels.map_err(|error| named(error.into()))?;
+            let pictures = images::to_pictures(pixels);
+            let pictures = pictures.map_err(|error| named(error.of_images(images).into()))?;
             let made = Images::from_pictures(&pictures)?;
             for (i, &image) in images.iter().enumerate() {
                 if let Some(strip) = strips.get_mut(image as usize) {
@@ -116,12 +119,14 @@ fn encode(
     given: &Given,
     tokenizer: &dyn nextscale_tokenizers::Tokenizer,
     batch: usize,
-) -> Result<Vec<Tensor<3, Int>>> {
+) -> nextscale_core::Result<Vec<Tensor<3, Int>>> {
     let mut scales: Vec<Vec<Tensor<3, Int>>> = vec![Vec::new(); tokenizer.schedule().len()];
     let all: Vec<usize> = (0..given.images.count()).collect();
     for part in all.chunks(batch) {
         let pictures: Vec<_> = part.iter().filter_map(|&i| given.images.picture(i)).collect();
-        let tokens = tokenizer.encode(images::to_tensor(&pictures, &tokenizer.device()))?;
+        let tokens = tokenizer.encode(images::to_tensor(&pictures, &tokenizer.device()));
+        let numbers: Vec<u64> = part.iter().map(|&image| image as u64).collect();
+        let tokens = tokens.map_err(|error| error.of_images(&numbers))?;
         scales.iter_mut().zip(tokens).for_each(|(scale, tokens)| scale.push(tokens));
     }
     Ok(scales.into_iter().map(|parts| Tensor::cat(parts, 0)).collect())

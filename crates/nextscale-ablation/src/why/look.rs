@@ -103,7 +103,8 @@ impl Looker {
         if shown.is_empty() {
             return Ok(());
         }
-        let pictures = images::to_pictures(self.model.tokenizer.decode(seen.canvas)?)?;
+        let pictures = images::to_pictures(self.model.tokenizer.decode(seen.canvas)?);
+        let pictures = pictures.map_err(|error| error.of_images(&self.batch))?;
         for i in shown {
             let images =
                 Images::from_pictures(&pictures[i..=i]).map_err(nextscale_generate::Error::observer)?;

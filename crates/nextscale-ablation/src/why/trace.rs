@@ -42,7 +42,7 @@ pub(super) fn trace(
         let conditions: Vec<Condition> = images.iter().map(|&image| cell.condition(image)).collect();
         looker.begin(images, STRIPS.min(count));
         let pixels = generator.batch(Batch { images, conditions: &conditions }, &mut looker, maker.stop());
-        pixels.map_err(|error| cell.prepared.model.named_in(error))?;
+        pixels.map_err(|error| cell.prepared.model.named_in(error.into()))?;
         maker.advance(cell, images.len() as u64);
     }
     looker.finish(count)

@@ -7,7 +7,7 @@ pub use grid::LabelledGrid;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
-use nextscale_core::Result;
+use nextscale_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::floats;
@@ -25,7 +25,7 @@ pub enum Rounding {
 /// The pictures of `[batch, 3, H, W]` in [0, 1], with values floor(255·x) as upstream writes them.
 ///
 /// # Errors
-/// If the device cannot return the values.
+/// As [`to_pictures_rounded`].
 pub fn to_pictures(images: Tensor<4>) -> Result<Vec<RgbImage>> {
     to_pictures_rounded(images, Rounding::Floor)
 }
@@ -33,7 +33,8 @@ pub fn to_pictures(images: Tensor<4>) -> Result<Vec<RgbImage>> {
 /// As [`to_pictures`], with bytes rounded in this way.
 ///
 /// # Errors
-/// If the device cannot return the values.
+/// [`Error::Overflow`] with the place in the batch of the first image that is not finite, which would be black;
+/// or if the device cannot return the values.
 pub fn to_pictures_rounded(images: Tensor<4>, rounding: Rounding) -> Result<Vec<RgbImage>> {
     let half = match rounding {
         Rounding::Floor => 0.0,
@@ -42,6 +43,10 @@ pub fn to_pictures_rounded(images: Tensor<4>, rounding: Rounding) -> Result<Vec<
     let [_, _, height, width] = images.dims();
     let values = floats(images)?;
     let plane = height * width;
+    let mut images = values.chunks(3 * plane);
+    if let Some(image) = images.position(|values| values.iter().any(|value| !value.is_finite())) {
+        return Err(Error::overflow("decoder", image));
+    }
     let picture = |values: &[f32]| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
             let at = y as usize * width + x as usize;
@@ -76,6 +81,18 @@ mod tests {
         assert_eq!(picture.get_pixel(1, 0).0, [255, 63, 1]);
         assert_eq!(picture.get_pixel(0, 1).0, [127, 76, 153]);
         assert_eq!(picture.get_pixel(1, 1).0, [254, 89, 178]);
+    }
+
+    #[test]
+    fn a_picture_that_is_not_finite_is_an_error_with_its_place() {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in [12, 17, 23] {
+                let mut values = vec![0.5_f32; 24];
+                values[at] = value;
+                let images = Tensor::<4>::from_data(TensorData::new(values, [2, 3, 2, 2]), &Device::flex());
+                assert_eq!(to_pictures(images).unwrap_err(), Error::overflow("decoder", 1));
+            }
+        }
     }
 
     #[test]

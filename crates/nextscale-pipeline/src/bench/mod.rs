@@ -255,10 +255,11 @@ impl Subject {
                 .collect();
             let begin = Instant::now();
             let batch = Batch { images: &numbers, conditions: &conditions };
-            let pixels =
-                generator.batch(batch, &mut sample, stop).map_err(|error| self.open.named_in(error))?;
+            let named = |error| self.open.named_in(error);
+            let pixels = generator.batch(batch, &mut sample, stop).map_err(|error| named(error.into()))?;
             let reading = Instant::now();
-            drop(images::to_pictures(pixels)?);
+            let pictures = images::to_pictures(pixels);
+            drop(pictures.map_err(|error| named(error.of_images(&numbers).into()))?);
             sample.times.add(Part::Decoding, reading.elapsed());
             sample.whole += begin.elapsed();
             show(start / self.batch + 1);

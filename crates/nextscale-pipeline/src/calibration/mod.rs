@@ -121,7 +121,7 @@ pub fn calibrate(prepared: &Prepared, options: &CalibrationOptions) -> Result<Ca
             if sums.images > 0 {
                 sums.save(&partial, &identity.text())?;
             }
-            return Err(prepared.model.named_in(error));
+            return Err(prepared.model.named_in(error.into()));
         }
         sums = adding.0;
         sums.images += batch.len() as u64;

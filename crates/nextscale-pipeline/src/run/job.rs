@@ -42,7 +42,8 @@ impl Loaded {
             with_encoder: config.edit.is_some(),
             conditions,
         })?;
-        let given = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose()?;
+        let given = config.edit.as_ref().map(|edit| edit.load(&*model.tokenizer)).transpose();
+        let given = given.map_err(|error| prepared.model.named_in(error))?;
         summary.kept = given.as_ref().map(|given| Kept::new(given.reconstruction, given.paste));
         summary.loading = loading.elapsed();
         tracing::info!(images = count, seconds = summary.loading.as_secs_f64(), "the model is loaded");
@@ -97,9 +98,11 @@ impl<'a> Job<'a> {
             (None, false) => self.generator.draw(batch, times, stop),
             (trace, exact) => self.generator.batch(batch, &mut Watch { times, trace, exact }, stop),
         };
-        let pixels = pixels.map_err(|error| self.prepared.model.named_in(error))?;
+        let named = |error| self.prepared.model.named_in(error);
+        let pixels = pixels.map_err(|error| named(error.into()))?;
         let reading = Instant::now();
-        let mut pictures = images::to_pictures_rounded(pixels, self.prepared.config.rounding)?;
+        let pictures = images::to_pictures_rounded(pixels, self.prepared.config.rounding);
+        let mut pictures = pictures.map_err(|error| named(error.of_images(images).into()))?;
         if let Some(given) = self.given {
             for (picture, &image) in pictures.iter_mut().zip(images) {
                 if let Some(kept) = &mut summary.kept {

@@ -2,6 +2,7 @@ use burn::{module::Module, tensor::Tensor};
 use nextscale_core::{Dtype, Error, Result};
 
 use super::{BsqVae, BsqVaeConfig, Quantized, Scales, quantizer};
+use crate::finite::clamped;
 
 /// Infinity's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module for
 /// training.
@@ -66,9 +67,9 @@ impl MultiScaleBsq {
         self.vae.features(images)
     }
 
-    /// Images in [-1, 1], clamped, from features of any size.
+    /// Images in [-1, 1], clamped, from features of any size. What is not finite is NaN.
     pub fn decode_features(&self, features: Tensor<4>) -> Tensor<4> {
-        self.vae.images(features).clamp(-1.0, 1.0)
+        clamped(self.vae.images(features))
     }
 
     /// Codes for features f `[batch, bits, h, w]` on the canvas, in training too.

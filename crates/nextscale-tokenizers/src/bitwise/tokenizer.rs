@@ -9,6 +9,7 @@ use super::{
     patch,
 };
 use crate::Tokenizer;
+use crate::finite::encoded;
 use crate::positions::{grid, map};
 
 impl Tokenizer for MultiScaleBsq {
@@ -103,11 +104,11 @@ impl Tokenizer for MultiScaleBsq {
     }
 
     fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>> {
-        let f = self.encode_features(images * 2.0 - 1.0)?;
+        let f = encoded(self.encode_features(images * 2.0 - 1.0)?)?;
         Ok(self.quantize(f.inner())?.bits.into_iter().map(|bits| self.tokens(bits)).collect())
     }
     fn features(&self, images: Tensor<4>) -> Result<Tensor<4>> {
-        self.encode_features(images * 2.0 - 1.0)
+        encoded(self.encode_features(images * 2.0 - 1.0)?)
     }
 
     fn requantise(&self, features: Tensor<4>, canvas: &Canvas, k: usize) -> Result<Tensor<3, Int>> {

@@ -5,6 +5,7 @@ use burn::{
 use nextscale_core::{Dtype, Error, Result};
 
 use super::{QuantizeOutput, Scales, Vqvae, VqvaeConfig};
+use crate::finite::clamped;
 use crate::positions::{grid, positions};
 
 /// VAR's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module for training.
@@ -64,9 +65,9 @@ impl MultiScaleVq {
         self.vqvae.features(images)
     }
 
-    /// Images in [-1, 1], clamped, from features of any size.
+    /// Images in [-1, 1], clamped, from features of any size. What is not finite is NaN.
     pub fn decode_features(&self, features: Tensor<4>) -> Tensor<4> {
-        self.vqvae.images(features).clamp(-1.0, 1.0)
+        clamped(self.vqvae.images(features))
     }
 
     /// The quantiser in training, on f `[batch, channels, h, w]` on the last grid.

@@ -3,6 +3,7 @@ use nextscale_core::{Alphabet, Canvas, Draw, Error, Result, ScaleSchedule};
 
 use super::MultiScaleVq;
 use crate::Tokenizer;
+use crate::finite::encoded;
 use crate::positions::{grid, positions};
 
 impl Tokenizer for MultiScaleVq {
@@ -74,13 +75,13 @@ impl Tokenizer for MultiScaleVq {
     }
 
     fn encode(&self, images: Tensor<4>) -> Result<Vec<Tensor<3, Int>>> {
-        let f = self.encode_features(images * 2.0 - 1.0)?;
+        let f = encoded(self.encode_features(images * 2.0 - 1.0)?)?;
         let tokens = self.vqvae.quantize.encode(f, &self.scales);
         Ok(tokens.into_iter().map(|tokens| tokens.unsqueeze_dim(2)).collect())
     }
 
     fn features(&self, images: Tensor<4>) -> Result<Tensor<4>> {
-        self.encode_features(images * 2.0 - 1.0)
+        encoded(self.encode_features(images * 2.0 - 1.0)?)
     }
 
     fn requantise(&self, features: Tensor<4>, canvas: &Canvas, k: usize) -> Result<Tensor<3, Int>> {

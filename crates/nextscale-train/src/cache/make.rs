@@ -92,7 +92,9 @@ fn batches(images: &Images, view: View) -> impl Iterator<Item = Batch<'_>> {
 /// The tokens of a batch, image by image.
 fn tokenise(batch: &Batch<'_>, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
     let picks: Vec<_> = batch.range.clone().map(|i| (i, batch.view)).collect();
-    let tokens = encode(tokenizer, batch.images.batch(&picks, &tokenizer.device()))?;
+    let tokens = encode(tokenizer, batch.images.batch(&picks, &tokenizer.device()));
+    let numbers: Vec<u64> = batch.range.clone().map(|image| image as u64).collect();
+    let tokens = tokens.map_err(|error| error.of_images(&numbers))?;
     Ok(tokens.into_data().iter::<i64>().map(|token| token as u16).collect())
 }
 
@@ -101,7 +103,7 @@ fn tokenise(batch: &Batch<'_>, tokenizer: &dyn Tokenizer) -> Result<Vec<u16>> {
 ///
 /// # Errors
 /// The tokenizer's.
-pub fn encode(tokenizer: &dyn Tokenizer, images: Tensor<4>) -> Result<Tensor<3, Int>> {
+pub fn encode(tokenizer: &dyn Tokenizer, images: Tensor<4>) -> nextscale_core::Result<Tensor<3, Int>> {
     let scales = tokenizer.encode((images + 1.0) / 2.0)?;
     Ok(Tensor::cat(scales, 1))
 }

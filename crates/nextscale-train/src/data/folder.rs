@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use nextscale_core::memory;
 use nextscale_files::{
-    DECODES_AS_LIBJPEG, LeftOut, centre_square, image_files, image_header, read_image, visible_children,
+    DECODES_AS_LIBJPEG, LeftOut, centre_square, decode_image, image_files, visible_children,
 };
 use rayon::prelude::*;
 
@@ -139,17 +139,19 @@ fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
     let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
     let bytes = image.saturating_mul(files.len() as u128);
     memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)?;
-    let decoded: Vec<Vec<u8>> =
-        files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<_>>()?;
-    let jpegs = files.par_iter().map(|(file, _)| Ok(u64::from(image_header(file)?.is_jpeg)));
-    let jpegs: u64 = if DECODES_AS_LIBJPEG { 0 } else { jpegs.sum::<Result<_>>()? };
+    let decoded = files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<Vec<_>>>()?;
+    let (planes, jpegs): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
+    let jpegs = jpegs.into_iter().filter(|&is_jpeg| is_jpeg && !DECODES_AS_LIBJPEG).count() as u64;
     let labels = files.into_iter().map(|(_, label)| label).collect();
-    Ok(Images { jpegs, ..Images::new(folder, size, decoded.concat(), labels)? })
+    Ok(Images { jpegs, ..Images::new(folder, size, planes.concat(), labels)? })
 }
 
-fn planes(path: &Path, size: usize) -> Result<Vec<u8>> {
-    let image = centre_square(&read_image(path)?, size as u32);
-    Ok((0..3).flat_map(|channel| image.pixels().map(move |pixel| pixel[channel])).collect())
+/// A file's pixels, `[3, size, size]`, and whether it is a JPEG.
+fn planes(path: &Path, size: usize) -> Result<(Vec<u8>, bool)> {
+    let decoded = decode_image(path)?;
+    let image = centre_square(&decoded.pixels, size as u32);
+    let planes = (0..3).flat_map(|channel| image.pixels().map(move |pixel| pixel[channel]));
+    Ok((planes.collect(), decoded.is_jpeg))
 }
 
 #[cfg(test)]
@@ -198,14 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_that_ends_early_is_named() {
+    fn jpegs_are_counted_and_one_that_ends_early_is_named() {
         let folder = tempfile::tempdir().unwrap();
+        let noise = || image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([(x * 37 + y * 91) as u8; 3]));
         for split in ["train", "test"] {
             std::fs::create_dir_all(folder.path().join(split).join("a")).unwrap();
-            let noise = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([(x * 37 + y * 91) as u8; 3]));
-            noise.save(folder.path().join(split).join("a/x.jpg")).unwrap();
+            noise().save(folder.path().join(split).join("a/x.jpg")).unwrap();
         }
-        load(folder.path(), 8).unwrap();
+        noise().save(folder.path().join("train/a/y.png")).unwrap();
+        let jpegs = load(folder.path(), 8).unwrap().train.jpegs;
+        assert_eq!(jpegs, if DECODES_AS_LIBJPEG { 0 } else { 1 });
         let path = folder.path().join("train/a/x.jpg");
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
