@@ -70,10 +70,11 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
     on_interrupt(move || stop.store(true, Ordering::Relaxed))?;
     let claimed = claim(&out)?;
     let trained = trainings.run(&args.what, registry, (&tree, &base), &options, &device);
-    let trained = trained.map_err(|failure| match (failure, another_training(&tree, &args)) {
-        (Failure::Usage(_), Some(failure)) => failure,
-        (failure, _) => failure.placed(&tree, &base),
-    });
+    let trained =
+        trained.map_err(|failure| match (failure, another_training(&tree, &args.what, &args.config)) {
+            (Failure::Usage(_), Some(failure)) => failure,
+            (failure, _) => failure.placed(&tree, &base),
+        });
     drop(claimed);
     // Removes the folder if a wrong config has left it empty.
     if std::fs::remove_dir(&out).is_ok() && named_here {
@@ -83,17 +84,16 @@ pub fn run(args: Args, registry: &Registry, trainings: &Trainings) -> Result<(),
 }
 
 /// That a config is of another training, by a field that only that one has.
-fn another_training(tree: &Node, args: &Args) -> Option<Failure> {
+fn another_training(tree: &Node, what: &str, config: &Path) -> Option<Failure> {
     let found = ConfigKind::of(tree)?;
     let ConfigKind::Training(of @ ("backbone" | "classifier")) = found else { return None };
-    if args.what == of || !["tokenizer", "backbone", "classifier"].contains(&&*args.what) {
+    if what == of || !["tokenizer", "backbone", "classifier"].contains(&what) {
         return None;
     }
     Some(Failure::Usage(miette::miette!(
-        help = format!("run it with: {}", found.command(&args.config)),
-        "{} is {found}, not of a {}'s",
-        args.config.display(),
-        args.what
+        help = format!("run it with: {}", found.command(config)),
+        "{} is {found}, not of a {what}'s",
+        config.display()
     )))
 }
 
