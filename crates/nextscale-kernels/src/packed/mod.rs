@@ -312,7 +312,7 @@ mod tests {
 
     /// Every way to multiply by this weight in f32.
     fn routes(weight: &[f32]) -> Vec<(String, Right<'_>)> {
-        let vectors = |level| (level.name().to_owned(), Right::Vectors(level, weight));
+        let vectors = |level: Level| (level.name().to_owned(), Right::Vectors(level, weight));
         let mut routes: Vec<_> = Level::available().into_iter().map(vectors).collect();
         #[cfg(target_arch = "x86_64")]
         if MatrixUnit::detected(Precision::Whole).is_none() {
