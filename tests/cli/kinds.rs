@@ -239,7 +239,7 @@ fn words_that_cannot_be_printed_do_not_end_a_command() {
     };
     let measured = ["evaluate", "set/test", "--reference", "set/train", "--size", "8"];
     let to_file = [&measured[..], &["--json", "a.json"]].concat();
-    let work: [&[&str]; 3] = [&["generate", "run.ron"], &["generate", "run.ron", "--seed", "3"], &to_file];
+    let work: [&[&str]; 3] = [&["generate", "run.ron"], &["generate", "run.ron", "--out", "b"], &to_file];
     work.iter().for_each(|arguments| run(arguments, 0));
     assert!(place.path("a.json").exists());
     let products: [&[&str]; 11] = [
@@ -471,7 +471,6 @@ fn a_tokenizer_that_overflows_is_named_with_the_image() {
         }
         let mut commands: Vec<&[&str]> = vec![
             &["reconstruct", "run.ron", "images", "--out", "r.npz"],
-            &["reconstruct", "huge.safetensors", "images", "--out", "r.npz"],
             &["generate", "edit.ron", "--out", "out"],
         ];
         if part == "decoder" {
@@ -481,7 +480,7 @@ fn a_tokenizer_that_overflows_is_named_with_the_image() {
         }
         for command in commands {
             let ran = place.run(command);
-            let told = ran.err.replace("\n  │ ", "");
+            let told = ran.err.replace("\n  │ ", "").replace("HERE/", "");
             let expected = format!(
                 "the {part} of huge.safetensors gives values that are not finite for image 0: a weight is damaged"
             );

@@ -32,15 +32,18 @@ pub struct FeatureJudge {
 }
 
 impl FeatureJudge {
-    /// With the statistics files in the settings `reference` and `rec`. Without a `reference`, Lite0 uses the
-    /// shipped statistics of the ablation's own reference.
+    /// With the statistics files in the settings `reference` and `rec`, or `cifar10` for the shipped ones. Without
+    /// a `reference`, Lite0 uses the shipped statistics of the ablation's own reference.
     ///
     /// # Errors
     /// If one is missing, damaged, or of other features.
     pub fn read(net: Box<dyn FeatureNet>, fields: &mut Fields<'_>, context: &Context<'_>) -> Result<Self> {
         let reference: Option<String> = fields.take_option("reference")?;
         let rec: Option<String> = fields.take_option("rec")?;
-        let open = |name: &String| statistics(&context.folder.join(name), &*net);
+        let open = |name: &String| match context.folder.join(name) {
+            path if name == "cifar10" && !path.exists() => gathered(&Input::Shipped(name.clone()), &*net),
+            path => statistics(&path, &*net),
+        };
         let reference = match (&reference, context.reference) {
             (Some(file), _) => open(file)?,
             (None, Some(Reference::Shipped(name))) if net.name() == "lite0" => Statistics::shipped(name)?,
@@ -84,9 +87,12 @@ fn statistics(path: &Path, net: &dyn FeatureNet) -> Result<Statistics> {
             path.display()
         )));
     }
-    let input = Input::open(path, None)?;
-    Statistics::check(&input, net, true)?;
-    Ok(Statistics::of_reference(&input, net, &GatherOptions::default(), &mut |_, _| {})?)
+    gathered(&Input::open(path, None)?, net)
+}
+
+fn gathered(input: &Input, net: &dyn FeatureNet) -> Result<Statistics> {
+    Statistics::check(input, net, true)?;
+    Ok(Statistics::of_reference(input, net, &GatherOptions::default(), &mut |_, _| {})?)
 }
 
 impl Judge for FeatureJudge {
@@ -282,5 +288,16 @@ mod tests {
         let node = Document::parse("a.ron", "Lite0(reference: \"none.safetensors\")").unwrap();
         let error = Judges::standard().build(&node, &context).err().unwrap().to_string();
         assert!(error.contains("none.safetensors") && error.contains("--save-statistics"), "{error}");
+    }
+
+    #[test]
+    fn the_shipped_statistics_have_a_name() {
+        let context = Context { reference: None, folder: Path::new("nowhere"), device: &Device::flex() };
+        let node = Document::parse("a.ron", "Lite0(reference: \"cifar10\")").unwrap();
+        let named = Judges::standard().build(&node, &context).unwrap().protocol();
+        let shipped = Reference::Shipped("cifar10".into());
+        let context = Context { reference: Some(&shipped), ..context };
+        let node = Document::parse("a.ron", "Lite0()").unwrap();
+        assert_eq!(Judges::standard().build(&node, &context).unwrap().protocol(), named);
     }
 }
