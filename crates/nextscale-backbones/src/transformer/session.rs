@@ -143,10 +143,8 @@ impl<'a, M: Stack> StackSession<'a, M> {
         self.scale += 1;
         watch(&x);
         let turns = model.turns(&self.conditioning.start, &self.prepared, k);
-        let alike = match k {
-            0 => self.running.plain(&model.alike(&self.conditioning.start)),
-            _ => self.running.without(&self.running),
-        };
+        let alike = (k == 0).then(|| self.running.plain(&model.alike(&self.conditioning.start)));
+        let alike = alike.filter(|alike| alike.len() > 0);
         let depth = self.caches.len();
         for (i, cache) in self.caches.iter_mut().enumerate() {
             let layer = depth - i;
@@ -155,17 +153,18 @@ impl<'a, M: Stack> StackSession<'a, M> {
                 let block = &self.conditioning.blocks[i];
                 let rows = self.running.take(x.clone(), &inside);
                 let turns = M::turns_of(&turns, &self.running, &inside);
-                let out = if alike.len() == 0 {
-                    model.block(i, rows, block, |projected| {
+                let out = match &alike {
+                    None => model.block(i, rows, block, |projected| {
                         attend(cache, M::turned(projected, &turns), &inside, &attending, !last)
-                    })
-                } else {
-                    let rows = Folded { rows, turns, streams: &inside, attending: &attending, alike: &alike };
-                    let (out, own) = rows.through(model, i, block);
-                    if !last {
-                        *cache = own;
+                    }),
+                    Some(alike) => {
+                        let rows = Folded { rows, turns, streams: &inside, attending: &attending, alike };
+                        let (out, own) = rows.through(model, i, block);
+                        if !last {
+                            *cache = own;
+                        }
+                        out
                     }
-                    out
                 };
                 x = self.running.put(x, &inside, out);
             }

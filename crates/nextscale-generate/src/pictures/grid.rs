@@ -28,7 +28,7 @@ impl LabelledGrid {
         let size = if width >= 128 { 2 } else { 1 };
         let left = self.rows.iter().map(|label| font::extent(label, 2).0 + 2 * GAP).max().unwrap_or(0);
         let (advance, line) = font::extent("x", size);
-        let heads = heads(&self.columns, ((width + GAP) / advance) as usize);
+        let heads = heads(&self.columns, (width / advance) as usize);
         let deepest = heads.iter().map(Vec::len).max().unwrap_or(0) as u32;
         let top = if heads.is_empty() { 0 } else { deepest * line + 2 * GAP };
         let across = self.cells.iter().map(Vec::len).max().unwrap_or(0) as u32;
