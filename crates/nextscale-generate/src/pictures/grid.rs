@@ -6,7 +6,7 @@ use super::font;
 
 const GAP: u32 = 4;
 /// Lines of a label above a column, at most.
-const LINES: usize = 3;
+const LINES: usize = 4;
 
 /// A table of pictures of equal size, row by row, with labels at the top and at the left.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +137,10 @@ mod tests {
 
     #[test]
     fn labels_are_cut_where_a_word_or_the_lines_have_no_room_and_written_once_over_neighbours() {
-        assert_eq!(lines("a red truck on a country road", 11), ["a red truck", "on a", "country ro."]);
+        assert_eq!(
+            lines("a red truck on a country road at night", 11),
+            ["a red truck", "on a", "country", "road at ni."]
+        );
         assert_eq!(lines("tangential", 6), ["tange."]);
         let labels = ["cat", "cat", "dog", "cat"].map(String::from);
         assert_eq!(heads(&labels, 9), [vec!["cat"], vec![], vec!["dog"], vec!["cat"]]);
