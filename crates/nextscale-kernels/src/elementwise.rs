@@ -142,6 +142,34 @@ pub fn backward<F: Function>(level: Level, x: &[f32], grad: &[f32]) -> Vec<f32> 
     })
 }
 
+struct Gated<'a> {
+    gate: &'a [f32],
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Gated<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for ((out, &gate), &x) in self.out.iter_mut().zip(self.gate).zip(self.x) {
+            *out = Silu::value::<FMA>(gate) * x;
+        }
+    }
+}
+
+/// `silu(gate) ⊙ x` of tensors of one shape.
+pub fn silu_gate([gate, x]: &[FlexTensor; 2]) -> FlexTensor {
+    let (shape, level) = (x.shape(), Level::detected());
+    let (gate, x) = (values(gate), values(x));
+    let out = build(x.len(), PART, |i, out| {
+        let here = i * PART..i * PART + out.len();
+        level.run(Gated { gate: &gate[here.clone()], x: &x[here], out });
+    });
+    tensor(out, shape)
+}
+
 /// A function applied to every number of a tensor. Not generic over the function: the loops of a generic
 /// operation would be compiled in the calling crates, which development builds hardly optimise.
 #[derive(Clone, Copy, Debug)]
@@ -178,5 +206,37 @@ impl Operation<1> for Elementwise {
         };
         let x = &saved[0];
         [Some(tensor(backward(Level::detected(), values(x), values(grad)), x.shape()))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use crate::testing::numbers;
+    use crate::{silu, silu_gate};
+
+    #[test]
+    fn a_gate_has_the_bits_of_silu_and_a_product() {
+        let device = Device::flex();
+        let bits = |x: Tensor<3>| x.into_data().iter::<f32>().map(f32::to_bits).collect::<Vec<u32>>();
+        // One part, several, and a last one of odd length.
+        for shape in [[1, 1, 1], [2, 3, 7], [2, 5, 4096], [1, 7, 9001]] {
+            let of = |seed| -> Tensor<3> {
+                let values = numbers(seed, shape.iter().product()).into_iter().map(|x| x * 9.0).collect();
+                Tensor::from_data(TensorData::new::<f32, _>(values, shape), &device)
+            };
+            let (gate, x) = (of(1), of(2));
+            assert!(bits(silu_gate(gate.clone(), x.clone())) == bits(silu(gate.clone()) * x), "{shape:?}");
+            // One row for all.
+            let row = of(3).slice_dim(2, 0..1);
+            assert!(bits(silu_gate(gate.clone(), row.clone())) == bits(silu(gate) * row), "{shape:?}");
+        }
+        let tracked = Tensor::<3>::full([1, 2, 3], 2.0, &device.autodiff()).require_grad();
+        let out = silu_gate(tracked.clone(), tracked.clone()).sum();
+        let slope = tracked.grad(&out.backward()).unwrap().into_data().iter::<f32>().next().unwrap();
+        // d/dx x²·σ(x) = 2x·σ + x²·σ·(1 − σ).
+        let sigmoid = 1.0 / (1.0 + (-2.0_f64).exp());
+        assert!((f64::from(slope) - 4.0 * sigmoid - 4.0 * sigmoid * (1.0 - sigmoid)).abs() < 1e-6);
     }
 }

@@ -81,6 +81,19 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         .unwrap_or_else(|[x]| composed::silu(Tensor::from_dispatch(x)))
 }
 
+/// `silu(gate) ⊙ x`, elementwise, in one pass over memory: the gate of SwiGLU (Shazeer 2020, arXiv 2002.05202). Rounded
+/// after SiLU, as in one operation after the other.
+pub fn silu_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    if gate.dims() != x.dims() {
+        return silu(gate) * x;
+    }
+    let inputs = [gate.into_dispatch(), x.into_dispatch()];
+    extension::outside(inputs, elementwise::silu_gate).unwrap_or_else(|inputs| {
+        let [gate, x] = inputs.map(Tensor::from_dispatch);
+        silu(gate) * x
+    })
+}
+
 /// GELU in its tanh form, `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`, elementwise.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     apply(Elementwise::GeluTanh, [x.into_dispatch()])

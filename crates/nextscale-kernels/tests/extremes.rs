@@ -89,6 +89,7 @@ fn empty_tensors_stay_empty() {
     let none = || Tensor::<3>::zeros([2, 0, 5], &device);
     let row = || Tensor::<3>::zeros([2, 1, 5], &device);
     assert_eq!(kernels::silu(none()).dims(), [2, 0, 5]);
+    assert_eq!(kernels::silu_gate(none(), none()).dims(), [2, 0, 5]);
     assert_eq!(kernels::softmax(none()).dims(), [2, 0, 5]);
     assert_eq!(kernels::layer_norm(none(), 1e-6).dims(), [2, 0, 5]);
     assert_eq!(kernels::layer_norm_modulate(none(), row(), row(), 1e-6).dims(), [2, 0, 5]);

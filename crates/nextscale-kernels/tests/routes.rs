@@ -69,6 +69,7 @@ impl Results {
         let [x, y, z] = [1, 2, 3].map(|seed| made::<3>(seed, [2, 37, 333]));
         self.tracked("silu", [random(&[3, 9001], 4, 9.0, 0.0)], |[x]: [Tensor<2>; 1]| kernels::silu(x));
         self.tracked("gelu", [random(&[3, 9001], 5, 9.0, 0.0)], |[x]: [Tensor<2>; 1]| kernels::gelu_tanh(x));
+        self.tensor("gate by SiLU", kernels::silu_gate(x.clone(), y.clone()));
         self.tensor("weighted sum", kernels::weighted_sum(x.clone(), 2.5, y.clone(), -1.5));
         self.tensor("extrapolation", kernels::extrapolate(x.clone(), y, z, 0.3));
         self.tracked("exp", [random(&[3, 9001], 6, 9.0, 0.0)], |[x]: [Tensor<2>; 1]| kernels::exp(x));

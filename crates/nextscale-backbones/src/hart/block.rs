@@ -1,7 +1,13 @@
 use burn::{module::Module, tensor::Tensor};
 
 use super::{config::HartConfig, feed_forward::GatedFeedForward, modulator::HartModulator, norm::RmsNorm};
-use crate::transformer::{Attention, Named, adaln::Modulation, attention::Projected, keys::Supply, ops};
+use crate::transformer::{
+    Attention, Named,
+    adaln::Modulation,
+    attention::{Projected, last_positions},
+    keys::Supply,
+    ops,
+};
 
 /// The name of the joint weight of queries, keys and values.
 const JOINT: &str = "qkv_proj";
@@ -54,11 +60,13 @@ impl Block {
     ) -> Tensor<3> {
         let Some(Modulation { gate1, gate2, scale1, scale2, shift1, shift2 }) = modulation else {
             let projected = self.attention.project(self.norm.forward(x.clone()));
-            let x = x + self.attention.output(attend(projected));
+            let mixed = self.attention.output(attend(projected));
+            let x = last_positions(x, mixed.dims()[1]) + mixed;
             return x.clone() + self.feed_forward.forward(self.norm.forward(x));
         };
         let projected = self.attention.project(self.norm.modulated(x.clone(), scale1, shift1));
-        let x = ops::gated_residual(x, gate1, self.attention.output(attend(projected)));
+        let mixed = self.attention.output(attend(projected));
+        let x = ops::gated_residual(last_positions(x, mixed.dims()[1]), gate1, mixed);
         let y = self.feed_forward.forward(self.norm.modulated(x.clone(), scale2, shift2));
         ops::gated_residual(x, gate2, y)
     }

@@ -1,10 +1,9 @@
 use burn::{module::Module, tensor::Tensor};
-use nextscale_kernels::packed::Then;
+use nextscale_kernels::{self as kernels, packed::Then};
 
 use crate::transformer::{
     Named, Weight,
     keys::{Supply, Value},
-    ops,
 };
 
 /// The MLP of a block, `down(silu(gate x) ⊙ up x)`, without biases.
@@ -37,8 +36,8 @@ impl GatedFeedForward {
 
     /// `[rows, positions, width]` to the same.
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gate = ops::silu(product(&self.gate, x.clone()));
-        product(&self.down, gate * product(&self.up, x))
+        let gate = product(&self.gate, x.clone());
+        product(&self.down, kernels::silu_gate(gate, product(&self.up, x)))
     }
 }
 

@@ -97,9 +97,8 @@ impl Stack for Hart {
     }
 
     /// At scale 0 the last row, padding or not, predicts the first token.
-    fn read(&self, x: Tensor<3>, k: usize) -> Tensor<3> {
-        let context = self.config.context;
-        if k == 0 { x.slice_dim(1, context - 1..context) } else { x }
+    fn last_read(&self, k: usize) -> Option<usize> {
+        (k == 0).then_some(1)
     }
 
     fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3> {
@@ -203,6 +202,7 @@ mod tests {
     use super::*;
     use crate::Backbone;
     use crate::hart::fixtures::{GROUPS, assert_close, conditions, input, list, model, reference, schedule};
+    use crate::transformer::attention::last_positions;
 
     const LOGITS: f32 = 5e-4;
     const HIDDEN: f32 = 5e-4;
@@ -233,7 +233,13 @@ mod tests {
                     assert_close(&seen[0], &reference.tensor(&format!("block_in.{k}")), 5e-5, "block_in");
                     for (block, x) in seen[1..].iter().enumerate() {
                         let part = format!("block_out.{k}.{block}");
-                        assert_close(x, &reference.tensor(&part), HIDDEN, &part);
+                        // The last block of scale 0 gives the position that is read.
+                        let recorded = last_positions(reference.tensor(&part), x.dims()[1]);
+                        assert!(
+                            x.dims() == recorded.dims()
+                                && (k > 0 || block + 2 < seen.len() || x.dims()[1] == 1)
+                        );
+                        assert_close(x, &recorded, HIDDEN, &part);
                     }
                 }
                 let raw = |pass| logits.get(pass).unwrap().values().clone();

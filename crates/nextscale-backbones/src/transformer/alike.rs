@@ -20,13 +20,16 @@ pub(crate) struct Folded<'a, M: Stack> {
     pub attending: &'a Streams,
     /// Those whose positions are alike, all of which attend.
     pub alike: &'a Streams,
+    /// How many of the last positions the block gives, if not all.
+    pub last: Option<usize>,
 }
 
 impl<M: Stack> Folded<'_, M> {
     /// The output of block `i`, whose conditioning is `block`, and the keys and values of the scale.
     pub fn through(self, model: &M, i: usize, block: &M::Block) -> (Tensor<3>, Cache) {
-        let Self { rows, turns, streams, attending, alike } = self;
+        let Self { rows, turns, streams, attending, alike, last } = self;
         let [_, positions, width] = rows.dims();
+        let given = last.unwrap_or(positions);
         let (others, seeing) = (streams.without(alike), attending.without(alike));
         let of = |some: &Streams| (streams.take(rows.clone(), some), M::turns_of(&turns, streams, some));
         let (first, turns) = of(alike);
@@ -39,12 +42,13 @@ impl<M: Stack> Folded<'_, M> {
         };
         if others.len() == 0 {
             let out = model.block(i, first, block, attend_to_one);
-            return (out.repeat_dim(1, positions), one);
+            return (out.repeat_dim(1, given), one);
         }
         let (rows, turns) = of(&others);
-        let mut attend_to_own =
-            |projected: Projected| attend(&mut own, M::turned(projected, &turns), &others, &seeing, true);
-        let (out_of_first, out) = if M::same_for_all_rows(block) {
+        let mut attend_to_own = |projected: Projected| {
+            attend(&mut own, M::turned(projected, &turns).asking(last), &others, &seeing, true)
+        };
+        let (out_of_first, out) = if M::same_for_all_rows(block) && last.is_none() {
             // In one product, whose weights are read once: 1 to 2 % of a call at 256 pixels.
             let counts = [rows.dims()[0] * positions, first.dims()[0]];
             let flat = |x: Tensor<3>, count: usize| x.reshape([1, count, width]);
@@ -62,7 +66,7 @@ impl<M: Stack> Folded<'_, M> {
             let out_of_first = model.block(i, first, &block_of(alike), attend_to_one);
             (out_of_first, model.block(i, rows, &block_of(&others), attend_to_own))
         };
-        let out = streams.join((alike, out_of_first.repeat_dim(1, positions)), (&others, out));
+        let out = streams.join((alike, out_of_first.repeat_dim(1, given)), (&others, out));
         if seeing.len() == 0 {
             return (out, one);
         }

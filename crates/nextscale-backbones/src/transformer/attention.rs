@@ -71,6 +71,12 @@ impl Projected {
 }
 
 impl Projected {
+    /// Without the queries of all but the last positions, as many as are named.
+    pub fn asking(self, last: Option<usize>) -> Self {
+        let Some(last) = last else { return self };
+        Self { queries: last_positions(self.queries, last), ..self }
+    }
+
     /// Those of one row cut into two parts with these counts of positions, each in rows of as many as
     /// `positions` says.
     pub fn cut(self, counts: [usize; 2], positions: [usize; 2]) -> [Self; 2] {
@@ -87,6 +93,12 @@ impl Projected {
             mixed,
         })
     }
+}
+
+/// The last positions of `[rows, positions, ..]`, as many as there are if `count` is more.
+pub(crate) fn last_positions<const D: usize>(x: Tensor<D>, count: usize) -> Tensor<D> {
+    let positions = x.dims()[1];
+    x.slice_dim(1, positions.saturating_sub(count)..positions)
 }
 
 impl Attention {
@@ -199,11 +211,12 @@ impl Attention {
         ops::attention_over(mixed, queries, keys, values).reshape([rows, positions, heads * head_width])
     }
 
-    /// The same where each row has the position's own value for its mixture: attention whose map is the
+    /// The same where each query has its position's own value for its mixture: attention whose map is the
     /// identity.
-    pub(crate) fn own(values: &Tensor<4>) -> Tensor<3> {
-        let [rows, positions, heads, head_width] = values.dims();
-        values.clone().reshape([rows, positions, heads * head_width])
+    pub(crate) fn own(projected: &Projected) -> Tensor<3> {
+        let [rows, positions, heads, head_width] = projected.queries.dims();
+        let values = last_positions(projected.values.clone(), positions);
+        values.reshape([rows, positions, heads * head_width])
     }
 
     /// The output projection.

@@ -19,9 +19,9 @@ pub(crate) fn attend(
     keep: bool,
 ) -> Tensor<3> {
     if attending.len() == 0 {
-        return Attention::own(&projected.values);
+        return Attention::own(&projected);
     }
-    let own = (attending != streams).then(|| Attention::own(&projected.values));
+    let own = (attending != streams).then(|| Attention::own(&projected));
     let Projected { queries, keys, values, mixed } = projected;
     let [queries, keys, values] = [queries, keys, values].map(|x| streams.take(x, attending));
     cache.append(keys, values);

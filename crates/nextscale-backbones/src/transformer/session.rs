@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use nextscale_core::{BatchConditions, Error, PassLogits, PassPlan, Result};
 
 use super::alike::Folded;
+use super::attention::last_positions;
 use super::conditioning::{Conditioning, OfSides};
 use super::rows::Cache;
 use super::seeing::attend;
@@ -149,16 +150,29 @@ impl<'a, M: Stack> StackSession<'a, M> {
         for (i, cache) in self.caches.iter_mut().enumerate() {
             let layer = depth - i;
             let (inside, attending) = (self.running.in_block(layer), self.running.attending(layer));
-            if inside.len() > 0 {
+            // Keys and values of other positions are read by later scales, and nothing else of them.
+            let last_read = model.last_read(k).filter(|_| layer == 1);
+            let rows = (inside.len() > 0).then(|| self.running.take(x.clone(), &inside));
+            if let Some(count) = last_read {
+                x = last_positions(x, count);
+            }
+            if let Some(rows) = rows {
                 let block = &self.conditioning.blocks[i];
-                let rows = self.running.take(x.clone(), &inside);
                 let turns = M::turns_of(&turns, &self.running, &inside);
                 let out = match &alike {
                     None => model.block(i, rows, block, |projected| {
-                        attend(cache, M::turned(projected, &turns), &inside, &attending, !last)
+                        let projected = M::turned(projected, &turns).asking(last_read);
+                        attend(cache, projected, &inside, &attending, !last)
                     }),
                     Some(alike) => {
-                        let rows = Folded { rows, turns, streams: &inside, attending: &attending, alike };
+                        let rows = Folded {
+                            rows,
+                            turns,
+                            streams: &inside,
+                            attending: &attending,
+                            alike,
+                            last: last_read,
+                        };
                         let (out, own) = rows.through(model, i, block);
                         if !last {
                             *cache = own;
@@ -178,7 +192,7 @@ impl<'a, M: Stack> StackSession<'a, M> {
         }
         let ranges = self.running.ranges_of_passes(wanted);
         let head = self.conditioning.head.clone().map(|part| picked(part, ranges.as_deref()));
-        let values = model.logits_of(picked(model.read(x, k), ranges.as_deref()), head);
+        let values = model.logits_of(picked(x, ranges.as_deref()), head);
         filed(&values, wanted, self.batch, schedule.grid(k), model.alphabet())
     }
 }

@@ -68,7 +68,8 @@ pub(crate) trait Stack: Backbone {
     /// Queries and keys with their rotations.
     fn turned(projected: Projected, turns: &Self::Turns) -> Projected;
 
-    /// Block `i`, whose attention is `attend`.
+    /// Block `i`, whose attention is `attend`. In the last block of a scale of which [`last_read`](Self::last_read)
+    /// names a few positions, attention gives these alone, and so does the block.
     fn block(
         &self,
         i: usize,
@@ -77,12 +78,12 @@ pub(crate) trait Stack: Backbone {
         attend: impl FnOnce(Projected) -> Tensor<3>,
     ) -> Tensor<3>;
 
-    /// The positions of the last block's output at scale `k` that give logits: by default all.
-    fn read(&self, x: Tensor<3>, k: usize) -> Tensor<3> {
+    /// How many of the last positions at scale `k` give logits, if not all of them do.
+    fn last_read(&self, k: usize) -> Option<usize> {
         let _ = k;
-        x
+        None
     }
 
-    /// Their logits, `[rows, h·w, channels]`.
+    /// The logits of the last block's output, `[rows, h·w, channels]`.
     fn logits_of(&self, x: Tensor<3>, head: HeadModulation) -> Tensor<3>;
 }

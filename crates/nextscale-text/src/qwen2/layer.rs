@@ -3,7 +3,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use nextscale_core::is_cpu;
-use nextscale_kernels::{attention, rms_norm_modulate, rotate_halves, silu};
+use nextscale_kernels::{attention, rms_norm_modulate, rotate_halves, silu_gate};
 use nextscale_weights::WeightFile;
 
 use super::config::Qwen2Config;
@@ -91,7 +91,7 @@ impl Layer {
         let attended = self.attend(normed(x.clone(), &self.attention_norm, epsilon), turns, mask);
         let x = x + self.output.forward(attended);
         let y = normed(x.clone(), &self.feed_forward_norm, epsilon);
-        x + self.down.forward(silu(self.gate.forward(y.clone())) * self.up.forward(y))
+        x + self.down.forward(silu_gate(self.gate.forward(y.clone()), self.up.forward(y)))
     }
 
     fn attend(&self, x: Tensor<3>, turns: &Tensor<4>, mask: &Tensor<3>) -> Tensor<3> {
