@@ -10,12 +10,14 @@ use super::{Then, WIDTH, panels};
 use crate::raw::matrix_unit::MatrixUnit;
 use crate::{
     elementwise::gelu_of,
-    raw::{Level, ProductKernel, Rectangle, Register, add_products, build_rectangles},
+    raw::{Ahead, Level, ProductKernel, Rectangle, Register, add_products_ahead, build_rectangles},
     tiles::begin,
 };
 
-/// Rows handled together: a multiple of the tallest tile, whose inputs stay in a core's own cache.
+/// About how many rows are handled together, whose inputs stay in a core's own cache.
 const ROWS: usize = 504;
+/// The rows of the tallest tile, where there are registers for it.
+const TALLEST: usize = 12;
 
 /// What multiplies.
 #[derive(Clone, Copy)]
@@ -52,6 +54,15 @@ impl<'a> Weight<'a> {
         match self {
             Self::Numbers(weight) => Self::Numbers(&weight[column * inner..]),
             Self::Halves(weight) => Self::Halves(&weight[column * inner..]),
+        }
+    }
+
+    /// The i-th panel if there is one that is read where it lies.
+    #[inline(always)]
+    fn in_place(self, i: usize, inner: usize) -> &'a [f32] {
+        match self {
+            Self::Numbers(weight) => weight.get(i * inner * WIDTH..(i + 1) * inner * WIDTH).unwrap_or(&[]),
+            Self::Halves(_) => &[],
         }
     }
 
@@ -114,13 +125,16 @@ pub fn apply(
 /// The largest part of a result of these rows and columns. There are two for every thread, so that a delayed
 /// thread leaves work to the others: parts of the larger operand, which is then read once.
 fn parts([rows, outputs]: [usize; 2], threads: usize) -> [usize; 2] {
+    // All of one height: a few rows left over would read the whole weight again.
+    let down = ((rows + ROWS / 2) / ROWS).max(1);
+    let of_rows = rows.div_ceil(down).next_multiple_of(TALLEST);
     if threads == 1 {
-        return [ROWS, outputs];
+        return [of_rows, outputs];
     }
     if rows >= outputs {
         return [rows.div_ceil(2 * threads).next_multiple_of(12).min(ROWS), outputs];
     }
-    [ROWS, panels(outputs).div_ceil(2 * threads) * WIDTH]
+    [of_rows, panels(outputs).div_ceil(2 * threads) * WIDTH]
 }
 
 /// A part of the result, from all rows of x and the panels that begin at its first column.
@@ -144,39 +158,51 @@ impl ProductKernel for Panels<'_> {
         let room = std::mem::take(&mut self.room);
         for (i, bias) in self.bias.chunks_exact(WIDTH).take(panels(all)).enumerate() {
             let weight = self.weight.panel(i, self.inner, &mut *room);
+            // A tile alone reads its panel as it comes; of several the first waits for it, and the rest need not.
+            let next = match self.out.rows() > TALLEST && i + 1 < panels(all) {
+                true => self.weight.in_place(i + 1, self.inner),
+                false => &[],
+            };
             let columns = WIDTH.min(all - i * WIDTH);
             if !V::MANY {
                 for offset in (0..columns).step_by(2 * V::LANES) {
-                    self.strip::<V, 2>(weight, bias, offset, columns);
+                    self.strip::<V, 2>([weight, next], bias, offset, columns);
                 }
             } else if columns > V::LANES {
-                self.strip::<V, 2>(weight, bias, 0, columns);
+                self.strip::<V, 2>([weight, next], bias, 0, columns);
             } else {
-                self.strip::<V, 1>(weight, bias, 0, columns);
+                self.strip::<V, 1>([weight, next], bias, 0, columns);
             }
         }
     }
 }
 
 impl Panels<'_> {
-    /// `VECTORS` vectors of a panel that has `columns` columns, starting at `offset`.
+    /// `VECTORS` vectors of a panel that has `columns` columns, starting at `offset`, while the next panel is
+    /// fetched.
     #[inline(always)]
     fn strip<V: Register, const VECTORS: usize>(
         &mut self,
-        weight: &[f32],
+        [weight, next]: [&[f32]; 2],
         bias: &[f32],
         offset: usize,
         columns: usize,
     ) {
         let (rows, mut row) = (self.out.rows(), 0);
+        // Of all tiles of the panel, strip after strip.
+        let height = if V::MANY { TALLEST } else { TALLEST / 2 };
+        let (strips, tiles) = (columns.div_ceil(VECTORS * V::LANES), rows.div_ceil(height));
+        let mut done = offset / (VECTORS * V::LANES) * tiles;
         while row < rows {
+            let ahead = Ahead::part(next, self.inner, done, strips * tiles);
+            done += 1;
             row += match rows - row {
-                12.. if V::MANY => self.tile::<V, 12, VECTORS>(row, weight, bias, offset, columns),
-                6 | 9.. => self.tile::<V, 6, VECTORS>(row, weight, bias, offset, columns),
-                4 | 7 | 8 => self.tile::<V, 4, VECTORS>(row, weight, bias, offset, columns),
-                3 | 5 => self.tile::<V, 3, VECTORS>(row, weight, bias, offset, columns),
-                2 => self.tile::<V, 2, VECTORS>(row, weight, bias, offset, columns),
-                _ => self.tile::<V, 1, VECTORS>(row, weight, bias, offset, columns),
+                12.. if V::MANY => self.tile::<V, 12, VECTORS>(row, weight, ahead, bias, offset, columns),
+                6 | 9.. => self.tile::<V, 6, VECTORS>(row, weight, ahead, bias, offset, columns),
+                4 | 7 | 8 => self.tile::<V, 4, VECTORS>(row, weight, ahead, bias, offset, columns),
+                3 | 5 => self.tile::<V, 3, VECTORS>(row, weight, ahead, bias, offset, columns),
+                2 => self.tile::<V, 2, VECTORS>(row, weight, ahead, bias, offset, columns),
+                _ => self.tile::<V, 1, VECTORS>(row, weight, ahead, bias, offset, columns),
             };
         }
     }
@@ -187,13 +213,15 @@ impl Panels<'_> {
         &mut self,
         row: usize,
         weight: &[f32],
+        ahead: Ahead<'_>,
         bias: &[f32],
         offset: usize,
         columns: usize,
     ) -> usize {
         let begin = begin::<V, ROWS, VECTORS>(&bias[offset..]);
         let x = &self.x[row * self.inner..];
-        let sums = add_products(begin, x, [self.inner, 1], &weight[offset..], WIDTH, self.inner);
+        let weight = &weight[offset..];
+        let sums = add_products_ahead(begin, x, [self.inner, 1], weight, WIDTH, self.inner, ahead);
         // All sums leave their registers at once: a longer loop over them would not be unrolled, and the
         // compiler would keep them in memory all the time.
         let mut tile = [[0.0; WIDTH]; ROWS];

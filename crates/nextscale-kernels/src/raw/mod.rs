@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use crate::limit::{self, Limit};
 use crate::rows::PART;
 pub use rectangle::{Rectangle, build_rectangles};
-pub use sums::{add_product_of, add_products};
+pub use sums::{Ahead, add_product_of, add_products, add_products_ahead};
 use vector::Lanes;
 #[cfg(target_arch = "x86_64")]
 use vector::{Pairs, Zmm};

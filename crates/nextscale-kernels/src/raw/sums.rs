@@ -23,6 +23,46 @@ pub fn add_products<V: Register, const ROWS: usize, const VECTORS: usize>(
     line: usize,
     steps: usize,
 ) -> [[V; VECTORS]; ROWS] {
+    add_products_ahead(sums, x, [across, along], y, line, steps, Ahead::NOTHING)
+}
+
+/// What is fetched from memory into the core's cache while sums are made: one address a step.
+#[derive(Clone, Copy)]
+pub struct Ahead<'a> {
+    numbers: &'a [f32],
+    step: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// Nothing.
+    pub const NOTHING: Self = Self { numbers: &[], step: 0 };
+
+    /// The i-th of `parts` parts of these numbers, which are as many as `steps` lines of them.
+    #[inline(always)]
+    pub fn part(numbers: &'a [f32], steps: usize, i: usize, parts: usize) -> Self {
+        let step = numbers.len().div_ceil(steps.max(1)).div_ceil(parts.max(1));
+        match numbers.get(i * steps * step..) {
+            Some(numbers) => Self { numbers, step },
+            None => Self::NOTHING,
+        }
+    }
+}
+
+/// As [`add_products`], while what is `ahead` is fetched. Products of few rows wait for their weights: fetched
+/// while others are multiplied, they cost no time of their own.
+///
+/// # Panics
+/// As [`add_products`].
+#[inline(always)]
+pub fn add_products_ahead<V: Register, const ROWS: usize, const VECTORS: usize>(
+    sums: [[V; VECTORS]; ROWS],
+    x: &[f32],
+    [across, along]: [usize; 2],
+    y: &[f32],
+    line: usize,
+    steps: usize,
+    ahead: Ahead<'_>,
+) -> [[V; VECTORS]; ROWS] {
     let Some(last) = steps.checked_sub(1) else { return sums };
     let end_of_x =
         last.checked_mul(along).zip(across.checked_mul(ROWS - 1)).and_then(|(a, b)| a.checked_add(b));
@@ -35,7 +75,11 @@ pub fn add_products<V: Register, const ROWS: usize, const VECTORS: usize>(
     // fewer numbers than `isize::MAX`.
     unsafe {
         let strides = [across.cast_signed(), along.cast_signed()];
-        sum_steps(sums, x.as_ptr(), strides, y.as_ptr(), line.cast_signed(), steps)
+        let (x, y, line) = (x.as_ptr(), y.as_ptr(), line.cast_signed());
+        match ahead.numbers.is_empty() {
+            true => sum_steps::<V, ROWS, VECTORS, false>(sums, x, strides, y, line, steps, ahead),
+            false => sum_steps::<V, ROWS, VECTORS, true>(sums, x, strides, y, line, steps, ahead),
+        }
     }
 }
 
@@ -58,7 +102,8 @@ pub fn add_product_of<V: Register, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: what is read are numbers of the two matrices, whose sizes were checked.
     unsafe {
         let strides = [a.row_stride(), a.col_stride()];
-        sum_steps(sums, a.as_ptr(), strides, b.as_ptr(), b.row_stride(), inner)
+        let (a, b, line) = (a.as_ptr(), b.as_ptr(), b.row_stride());
+        sum_steps::<V, ROWS, VECTORS, false>(sums, a, strides, b, line, inner, Ahead::NOTHING)
     }
 }
 
@@ -67,13 +112,14 @@ pub fn add_product_of<V: Register, const ROWS: usize, const VECTORS: usize>(
 /// # Safety
 /// All these numbers can be read.
 #[inline(always)]
-unsafe fn sum_steps<V: Register, const ROWS: usize, const VECTORS: usize>(
+unsafe fn sum_steps<V: Register, const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(
     mut sums: [[V; VECTORS]; ROWS],
     x: *const f32,
     [across, along]: [isize; 2],
     y: *const f32,
     line: isize,
     steps: usize,
+    ahead: Ahead<'_>,
 ) -> [[V; VECTORS]; ROWS] {
     /// Rows whose addresses are made from one pointer.
     const GROUP: usize = 3;
@@ -84,8 +130,12 @@ unsafe fn sum_steps<V: Register, const ROWS: usize, const VECTORS: usize>(
     for (i, row) in rows.iter_mut().enumerate() {
         *row = row.wrapping_offset((GROUP * i).cast_signed() * across);
     }
-    let mut columns = y;
+    let (mut columns, mut fetched) = (y, ahead.numbers.as_ptr());
     for _ in 0..steps {
+        if AHEAD {
+            fetch(fetched);
+            fetched = fetched.wrapping_add(ahead.step);
+        }
         // SAFETY: as the caller says. Pointers of rows that do not exist are not read.
         unsafe {
             // Not `array::from_fn`: it would not always be inlined.
@@ -106,6 +156,20 @@ unsafe fn sum_steps<V: Register, const ROWS: usize, const VECTORS: usize>(
         columns = columns.wrapping_offset(line);
     }
     sums
+}
+
+/// Begins to fetch what is there into the core's second cache, if it is anything: an address that cannot be read
+/// is ignored.
+#[inline(always)]
+fn fetch(pointer: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read, and every x86-64 processor has the instruction.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(pointer.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pointer;
 }
 
 /// The same pointer, of which the compiler does not know where it comes from: else it would replace four
