@@ -142,13 +142,13 @@ pub fn backward<F: Function>(level: Level, x: &[f32], grad: &[f32]) -> Vec<f32> 
     })
 }
 
-struct Gated<'a> {
+struct SiluGate<'a> {
     gate: &'a [f32],
     x: &'a [f32],
     out: &'a mut [f32],
 }
 
-impl Kernel for Gated<'_> {
+impl Kernel for SiluGate<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -165,7 +165,7 @@ pub fn silu_gate([gate, x]: &[FlexTensor; 2]) -> FlexTensor {
     let (gate, x) = (values(gate), values(x));
     let out = build(x.len(), PART, |i, out| {
         let here = i * PART..i * PART + out.len();
-        level.run(Gated { gate: &gate[here.clone()], x: &x[here], out });
+        level.run(SiluGate { gate: &gate[here.clone()], x: &x[here], out });
     });
     tensor(out, shape)
 }
