@@ -8,7 +8,6 @@
 #[cfg(target_arch = "x86_64")]
 pub mod matrix_unit;
 mod rectangle;
-mod share;
 mod sums;
 mod vector;
 
@@ -21,7 +20,6 @@ use rayon::prelude::*;
 use crate::limit::{self, Limit};
 use crate::rows::PART;
 pub use rectangle::{Rectangle, build_rectangles};
-use share::share;
 pub use sums::{Ahead, add_product_of, add_products, add_products_ahead};
 use vector::Lanes;
 #[cfg(target_arch = "x86_64")]
@@ -195,13 +193,15 @@ pub fn zip_map<const N: usize>(
     assert!(inputs.iter().all(|input| input.len() == len), "slices of one length");
     let mut out: Vec<f32> = Vec::with_capacity(len);
     let spare = &mut out.spare_capacity_mut()[..len];
-    // A few numbers are done before another thread is awake.
+    // A few numbers are done before another thread is awake. Of many, a thread gets two parts: what is read and
+    // written once gains nothing from parts that fit a cache.
     const ALONE: usize = 4 * PART;
     if len <= ALONE {
         level.run(Zip { inputs, out: spare, f });
     } else {
-        share(spare.chunks_mut(PART).enumerate(), |(i, out)| {
-            let inputs = inputs.map(|input| &input[i * PART..][..out.len()]);
+        let part = len.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(PART);
+        spare.par_chunks_mut(part).enumerate().for_each(|(i, out)| {
+            let inputs = inputs.map(|input| &input[i * part..][..out.len()]);
             level.run(Zip { inputs, out, f });
         });
     }
