@@ -5,8 +5,10 @@
 //! `cargo test --profile device --features wgpu --test device`. Without a device the tests say so and end;
 //! NEXTSCALE_NEEDS_DEVICE=1 makes that a failure.
 
+mod inputs;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -19,6 +21,8 @@ use nextscale::generate::sampler::{Moment, Sampler};
 use nextscale::parity::{Arithmetic, Fixtures, Line, Setting};
 use nextscale::pipeline::device::{DeviceChoice, Kind, all, describe, kind};
 use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Registry, Stop};
+
+use inputs::{command, fashion_mnist, tiny_model, write_given};
 
 /// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. A
 /// guided logit is the difference of two, times a strength: the largest seen was a fifth of this.
@@ -179,26 +183,8 @@ fn gap(ours: &[f32], theirs: &[f32]) -> f64 {
     if largest == 0.0 { 0.0 } else { largest / reach }
 }
 
-fn fixtures(file: &str) -> String {
-    format!("{}/tests/fixtures/var/{file}", env!("CARGO_MANIFEST_DIR"))
-}
-
 fn model(shipped: bool) -> String {
-    match shipped {
-        true => "Shipped(\"cifar10\")".into(),
-        false => format!(
-            "Var(tokenizer: {:?}, backbone: {:?}, norm_groups: 4)",
-            fixtures("vae.safetensors"),
-            fixtures("var_aln.safetensors")
-        ),
-    }
-}
-
-/// A picture of the tiny model's size.
-fn write_given(path: &Path) {
-    let picture =
-        image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 3, (x * y / 16) as u8]));
-    picture.save(path).unwrap();
+    if shipped { "Shipped(\"cifar10\")".into() } else { tiny_model() }
 }
 
 fn generation(device: &Device, run: &Run) {
@@ -273,13 +259,6 @@ fn generation(device: &Device, run: &Run) {
     }
 }
 
-/// Runs a command line in this process.
-fn command(arguments: &[&str]) {
-    let program = nextscale::cli::Program::new(Registry::standard());
-    let code = program.run(["nextscale"].iter().chain(arguments));
-    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS), "{arguments:?}");
-}
-
 fn commands(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
@@ -349,23 +328,6 @@ fn commands(name: &str) {
         }
     }
     compare(&|device, path| at(&format!("{}-{path}", device.replace(':', "-"))), name);
-}
-
-/// Fashion-MNIST's files, of images whose brightness is their class.
-fn fashion_mnist(folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    for (name, images) in [("train", 40_u32), ("t10k", 10)] {
-        let write = |kind: &str, sizes: &[u32], bytes: Vec<u8>| {
-            let mut file = vec![0, 0, 8, sizes.len() as u8];
-            file.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
-            file.extend(bytes);
-            fs::write(folder.join(format!("{name}-{kind}-idx{}-ubyte", sizes.len())), file).unwrap();
-        };
-        let classes: Vec<u8> = (0..images).map(|i| (i % 10) as u8).collect();
-        let pixels = classes.iter().flat_map(|class| (0..784).map(move |i| class * 20 + (i % 28) as u8));
-        write("images", &[images, 28, 28], pixels.collect());
-        write("labels", &[images], classes);
-    }
 }
 
 /// What the commands wrote on both devices.
