@@ -24,11 +24,9 @@ use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Registry, Stop}
 
 use inputs::{command, fashion_mnist, tiny_model, write_given};
 
-/// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. A
-/// guided logit is the difference of two, times a strength: the largest seen was a fifth of this.
-const BOUND: f64 = 1e-3;
-/// The same under `more_smooth`, which divides logits by temperatures down to 0.0135, and goes on with the mix.
-const SMOOTH: f64 = 1e-2;
+/// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. The largest seen
+/// is 7.1e-6, on lavapipe: images under `more_smooth`, which divides logits by temperatures down to 0.0135.
+const BOUND: f64 = 5e-5;
 /// The part of the tokens that may differ: near-ties, which rounding decides.
 const TOKENS: f64 = 0.005;
 
@@ -85,13 +83,12 @@ struct Run {
     /// Of the shipped model; else of the tests' tiny one.
     shipped: bool,
     config: &'static str,
-    bound: f64,
     /// The copies to the device at every scale but the first, where priors' operators are made as well.
     copies: u64,
 }
 
 fn runs() -> [Run; 7] {
-    let run = |name, config| Run { name, shipped: false, config, bound: BOUND, copies: 1 };
+    let run = |name, config| Run { name, shipped: false, config, copies: 1 };
     let cfg = "guidance: Cfg(scale: Ramp(3.0)), sampling: TopKTopP(top_k: 0, top_p: 0.0, temperature: 0.7)";
     let smooth = "guidance: Cfg(scale: 1.5), sampling: TopKTopP(top_k: 20, top_p: 0.9, more_smooth: true)";
     [
@@ -101,7 +98,7 @@ fn runs() -> [Run; 7] {
             "guidance: Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5), sampling: TopKTopP(top_k: 20)",
         ),
         // The noise of the mix, besides that of the draw.
-        Run { bound: SMOOTH, copies: 2, ..run("more_smooth", smooth) },
+        Run { copies: 2, ..run("more_smooth", smooth) },
         run("APG", "guidance: Apg(scale: 3.0)"),
         run("a gated rule", "guidance: Gated(rule: Cfg(scale: 3.0), by: Entropy(above: 0.5))"),
         run(
@@ -251,7 +248,7 @@ fn generation(device: &Device, run: &Run) {
     );
     assert!(ours.logits.len() == cpu.logits.len() && tokens > 0);
     for (what, gap) in [("logits", logits), ("canvases", canvases), ("images", images)] {
-        assert!(gap <= run.bound, "{}: {what} are {gap:e} off, allowed {:e}", run.name, run.bound);
+        assert!(gap <= BOUND, "{}: {what} are {gap:e} off, allowed {BOUND:e}", run.name);
     }
     assert!(wrong as f64 <= TOKENS * tokens as f64, "{}: {wrong} of {tokens} tokens differ", run.name);
     for (k, copies) in ours.copies.iter().enumerate() {
@@ -386,9 +383,11 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
         "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
         trained[0], trained[1]
     );
-    assert!(marginal <= BOUND && evaluated <= 1e-2 && furthest <= 2);
-    // The steps of a training multiply rounding; the CPU's Muon multiplies in bf16.
-    assert!(trained[0] <= 1e-4 && trained[1] <= 2e-3, "{trained:?}");
+    assert!(marginal <= BOUND && furthest <= 1);
+    // FD is a difference of nearly equal numbers.
+    assert!(evaluated <= 1e-3, "{evaluated:e}");
+    // The CPU's Muon multiplies in bf16 where the processor does.
+    assert!(trained[0] <= 1e-5 && trained[1] <= 2e-3, "{trained:?}");
 }
 
 fn collect(value: &serde_json::Value, numbers: &mut Vec<f32>) {
