@@ -4,10 +4,9 @@
 //!
 //! `cargo test --profile device --features nextscale-pipeline/cuda --test driver`: without the feature `autotune`,
 //! whose trials would be counted, too, and whose times mean nothing here. cubecl measures a device's throughput for
-//! these trials alone. NVRTC comes from PyPI:
-//! `python3 -m pip install --no-deps --target target/nvrtc nvidia-cuda-nvrtc-cu12==12.9.86 nvidia-cuda-runtime-cu12==12.9.79`,
-//! or NEXTSCALE_NVRTC names another such folder. Without it the test says so and ends; NEXTSCALE_NEEDS_NVRTC=1 makes
-//! that a failure.
+//! these trials alone. NVRTC comes from PyPI; docs/src/gpu.md has the command, which makes the folder target/nvrtc.
+//! NEXTSCALE_NVRTC names another such folder. Without it the test says so and ends; NEXTSCALE_NEEDS_NVRTC=1 makes that a
+//! failure.
 //!
 //! `NEXTSCALE_UPDATE_DOCS=1` writes the table of docs/src/gpu.md instead of comparing it.
 
@@ -67,9 +66,11 @@ fn every_kernel_compiles_and_no_scale_copies_more_than_its_random_numbers() {
         .arg(root().join("tests/driver/libcuda.c"));
     assert!(compiler.status().expect("cc runs").success());
 
-    for card in CARDS {
-        let begin = Instant::now();
-        fs::write(at("counts"), [0_u8; size_of::<Counts>()]).unwrap();
+    let begin = Instant::now();
+    // Side by side: NVRTC has one thread.
+    let begun = CARDS.map(|card| {
+        let counts = at(&format!("counts-{card}"));
+        fs::write(&counts, [0_u8; size_of::<Counts>()]).unwrap();
         let libraries = [folder.path().to_owned(), nvrtc.join("nvidia/cuda_nvrtc/lib")];
         let mut counted = Command::new(std::env::current_exe().unwrap());
         counted
@@ -77,14 +78,19 @@ fn every_kernel_compiles_and_no_scale_copies_more_than_its_random_numbers() {
             .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap())
             .env("CUDA_PATH", nvrtc.join("nvidia/cuda_runtime"))
             .env("STAND_IN_CARD", card.to_string())
-            .env("STAND_IN_COUNTS", at("counts"))
+            .env("STAND_IN_COUNTS", &counts)
             .env("STAND_IN_TABLE", at(&format!("sm_{card}.md")));
-        assert!(counted.status().unwrap().success(), "sm_{card}");
-        let kernels = Driver(at("counts")).counts().kernels;
-        println!(
-            "sm_{card}: NVRTC compiled {kernels} kernels in {} s; nothing was computed",
-            begin.elapsed().as_secs()
-        );
+        if let Some(log) = std::env::var_os("STAND_IN_LOG") {
+            counted.env("STAND_IN_LOG", Path::new(&log).with_extension(card.to_string()));
+        }
+        (card, counts, counted.spawn().unwrap())
+    });
+    let ended = begun.map(|(card, counts, mut counted)| (card, counts, counted.wait().unwrap()));
+    for (card, counts, status) in ended {
+        assert!(status.success(), "sm_{card}");
+        let kernels = Driver(counts).counts().kernels;
+        let seconds = begin.elapsed().as_secs();
+        println!("sm_{card}: NVRTC compiled {kernels} kernels in {seconds} s at most; nothing was computed");
         assert!(kernels > 100, "{kernels}");
     }
     compare(&fs::read_to_string(at(&format!("sm_{}.md", CARDS[0]))).unwrap());
@@ -208,7 +214,7 @@ fn model(device: &Device) -> Model {
     let config = sizes();
     let backbone = config.init_to_generate(&Initialisation::default(), device, Dtype::F32).unwrap();
     let tokenizer = VqvaeConfig { channels: 32, ..VqvaeConfig::published() };
-    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap();
+    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap().decoding_in(Dtype::F32);
     let conditioner = Arc::new(backbone.conditioner());
     Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap()
 }

@@ -16,6 +16,37 @@ pub(crate) fn pick<const D: usize>(x: Tensor<D>, ranges: &[Range<usize>]) -> Ten
 pub(crate) struct Cache {
     pub keys: Vec<Tensor<4>>,
     pub values: Vec<Tensor<4>>,
+    /// Keys and values in one place each, on devices other than the CPU.
+    joined: Option<[Joined; 2]>,
+}
+
+/// Parts that lie one after the other, in memory that has room for what follows.
+#[derive(Debug, Clone)]
+struct Joined {
+    /// `[rows, heads, room, head width]`; what is not filled is undefined.
+    values: Tensor<4>,
+    filled: usize,
+}
+
+impl Joined {
+    /// Nothing yet, with room for `room` positions like those of `x`, `[rows, positions, heads, head width]`.
+    fn new(x: &Tensor<4>, room: usize) -> Self {
+        let [rows, _, heads, width] = x.dims();
+        Self { values: Tensor::empty([rows, heads, room, width], (&x.device(), x.dtype())), filled: 0 }
+    }
+
+    /// With those of another scale, for which there must be room. Nothing but these is written.
+    fn with(self, x: Tensor<4>) -> Self {
+        let ([rows, heads, _, width], [_, positions, ..]) = (self.values.dims(), x.dims());
+        let filled = self.filled + positions;
+        let place = [0..rows, 0..heads, self.filled..filled, 0..width];
+        Self { values: self.values.slice_assign(place, x.swap_dims(1, 2)), filled }
+    }
+
+    /// What is filled, `[rows, positions, heads, head width]`.
+    fn all(&self) -> Tensor<4> {
+        self.values.clone().slice_dim(2, 0..self.filled).swap_dims(1, 2)
+    }
 }
 
 impl Cache {
@@ -25,11 +56,78 @@ impl Cache {
         self.values.push(values);
     }
 
+    /// Appends those of a scale, which `rest` positions of later scales follow, and returns all keys and all
+    /// values, `[rows, positions, heads, head width]`. They are in one place, for devices on which one kernel
+    /// reads them all.
+    pub fn append_in_place(&mut self, keys: Tensor<4>, values: Tensor<4>, rest: usize) -> [Tensor<4>; 2] {
+        self.append(keys, values);
+        let join = |joined: Option<Joined>, parts: &mut Vec<Tensor<4>>| {
+            let new: usize = parts.iter().map(|x| x.dims()[1]).sum();
+            let joined = joined.unwrap_or_else(|| Joined::new(&parts[0], new + rest));
+            // By value, so that no copy is made.
+            std::mem::take(parts).into_iter().fold(joined, Joined::with)
+        };
+        let (of_keys, of_values) = self.joined.take().map(|[keys, values]| (keys, values)).unzip();
+        let joined = [join(of_keys, &mut self.keys), join(of_values, &mut self.values)];
+        let all = joined.each_ref().map(Joined::all);
+        self.joined = Some(joined);
+        all
+    }
+
+    /// All keys and all values, which must be in one part.
+    pub fn of_one_scale(&self) -> [Tensor<4>; 2] {
+        match &self.joined {
+            Some(joined) => joined.each_ref().map(Joined::all),
+            None => [&self.keys, &self.values].map(|parts| parts[0].clone()),
+        }
+    }
+
     /// Keeps the rows of these ranges; without any nothing is left.
     pub fn pick(&mut self, ranges: &[Range<usize>]) {
         for part in [&mut self.keys, &mut self.values] {
             let kept = std::mem::take(part).into_iter().filter(|_| !ranges.is_empty());
             *part = kept.map(|x| pick(x, ranges)).collect();
         }
+        let kept = self.joined.take().filter(|_| !ranges.is_empty());
+        let pick_in = |Joined { values, filled }| Joined { values: pick(values, ranges), filled };
+        self.joined = kept.map(|joined| joined.map(pick_in));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    /// Numbers that all differ, from `first`.
+    fn numbers(shape: [usize; 4], first: i64) -> Tensor<4> {
+        let last = first + shape.iter().product::<usize>() as i64;
+        let data = TensorData::new((first..last).map(|x| x as f32).collect(), shape);
+        Tensor::from_data(data, &Device::flex())
+    }
+
+    #[test]
+    fn what_lies_in_one_place_is_what_lies_in_parts() {
+        let (mut parts, mut joined) = (Cache::default(), Cache::default());
+        let mut rest = 7;
+        for (k, positions) in [1, 4, 2].into_iter().enumerate() {
+            rest -= positions;
+            if k == 2 {
+                // Rows of a pass that has stopped.
+                for cache in [&mut parts, &mut joined] {
+                    cache.pick(&[0..1, 2..3]);
+                }
+            }
+            let shape = [if k == 2 { 2 } else { 3 }, positions, 2, 5];
+            let (keys, values) = (numbers(shape, 1000 * k as i64), numbers(shape, 9000 * k as i64 + 500));
+            parts.append(keys.clone(), values.clone());
+            let all = joined.append_in_place(keys, values, rest);
+            for (all, parts) in all.into_iter().zip([&parts.keys, &parts.values]) {
+                let expected = Tensor::cat(parts.clone(), 1);
+                all.into_data().assert_eq(&expected.into_data(), true);
+            }
+        }
+        assert_eq!(rest, 0);
     }
 }

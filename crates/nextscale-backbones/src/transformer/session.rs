@@ -134,6 +134,7 @@ impl<'a, M: Stack> StackSession<'a, M> {
             return Err(Error::Unsupported(format!("all {} scales are done", schedule.len())));
         }
         let last = k + 1 == schedule.len();
+        let rest = schedule.positions() - schedule.offset(k + 1);
         let run = self.plan.run(k);
         if run.is_empty() {
             return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
@@ -155,17 +156,19 @@ impl<'a, M: Stack> StackSession<'a, M> {
                 let turns = M::turns_of(&turns, &self.running, &inside);
                 let out = match &alike {
                     None => model.block(i, rows, block, |projected| {
-                        attend(cache, M::turned(projected, &turns), &inside, &attending, !last)
+                        attend(cache, M::turned(projected, &turns), &inside, &attending, rest)
                     }),
                     Some(alike) => {
-                        let rows = Folded { rows, turns, streams: &inside, attending: &attending, alike };
+                        let rows =
+                            Folded { rows, turns, streams: &inside, attending: &attending, alike, rest };
                         let (out, own) = rows.through(model, i, block);
-                        if !last {
-                            *cache = own;
-                        }
+                        *cache = own;
                         out
                     }
                 };
+                if last {
+                    *cache = Cache::default();
+                }
                 x = self.running.put(x, &inside, out);
             }
             x = self.running.mix(x, layer, k);
