@@ -6,6 +6,7 @@
 //! NEXTSCALE_NEEDS_DEVICE=1 makes that a failure.
 
 mod inputs;
+mod kernels;
 
 use std::fs;
 use std::path::PathBuf;
@@ -56,6 +57,12 @@ fn everything_runs_on_a_graphics_device_as_on_the_cpu() {
     }
     commands(&name);
     told("commands");
+}
+
+#[test]
+fn kernels_give_what_the_host_gives() {
+    let Some((_, device)) = device() else { return };
+    kernels::run(&device);
 }
 
 fn names(name: &str, device: &Device) {

@@ -3,6 +3,7 @@
 //! Every function takes and returns ordinary tensors and differentiates like any other operation. On the CPU
 //! backend (flex), with or without autodiff, f32 tensors go through the kernels here, which are vectorised
 //! and run on rayon's threads; on any other device or dtype the same operation is composed of burn's own.
+//! For graphics processors there are a few kernels, in [`device`].
 //!
 //! Two modules work on plain numbers instead of tensors: [`nhwc`], convolutional networks at inference, and
 //! [`categorical`], draws from logits. [`read`] returns the numbers of a tensor without a copy.
@@ -23,6 +24,7 @@ mod combine;
 mod composed;
 mod conv;
 mod cross_entropy;
+pub mod device;
 mod elementwise;
 mod extension;
 mod fixed;

@@ -5,7 +5,7 @@
 ///
 /// Images, cells of ablations and calibrations that were begun under another number are not resumed, so that
 /// no folder mixes the results of two programs.
-pub const RESULTS: u32 = 6;
+pub const RESULTS: u32 = 7;
 
 /// The program's version and results number, as in `0.1.0, results 1`.
 pub fn words() -> String {
