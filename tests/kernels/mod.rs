@@ -1,4 +1,6 @@
-//! The kernels for devices beside the host's rules: filters and draws.
+//! The kernels for devices beside the host's rules: filters and draws, and layers.
+
+mod layers;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_kernels::{
@@ -294,4 +296,5 @@ pub fn run(device: &Device) {
     faulty_rows(device, 777);
     many_rows(device);
     among_operations(device);
+    layers::run(device);
 }

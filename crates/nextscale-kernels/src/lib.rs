@@ -122,7 +122,8 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         return x;
     }
     apply(softmax::Softmax { length }, [x.into_dispatch()])
-        .unwrap_or_else(|[x]| composed::softmax(Tensor::from_dispatch(x)))
+        .or_else(|[x]| device::softmax(x))
+        .unwrap_or_else(|x| composed::softmax(Tensor::from_dispatch(x)))
 }
 
 /// The cross-entropy in nats of every row of logits `[rows, classes]` with its target, `[rows]` to `[rows]`.
@@ -244,7 +245,8 @@ fn grouped(
     }
     let operation = group_norm::GroupNorm { groups, eps: eps as f32, silu };
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    apply(operation, inputs).unwrap_or_else(|[x, weight, bias]| {
+    let done = apply(operation, inputs).or_else(|inputs| device::group_norm(inputs, groups, eps, silu));
+    done.unwrap_or_else(|[x, weight, bias]| {
         let x = Tensor::from_dispatch(x);
         let (weight, bias) = (Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
         let route = if silu { composed::group_norm_silu } else { composed::group_norm };

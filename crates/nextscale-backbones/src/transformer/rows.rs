@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
+use nextscale_kernels::device;
 
 /// The rows of these ranges, in their order.
 pub(crate) fn pick<const D: usize>(x: Tensor<D>, ranges: &[Range<usize>]) -> Tensor<D> {
@@ -45,7 +46,9 @@ impl Joined {
 
     /// What is filled, `[rows, positions, heads, head width]`.
     fn all(&self) -> Tensor<4> {
-        self.values.clone().slice_dim(2, 0..self.filled).swap_dims(1, 2)
+        // burn's slice would copy where the end is not at a round address.
+        let filled = device::first(self.values.clone(), self.filled);
+        filled.unwrap_or_else(|| self.values.clone().slice_dim(2, 0..self.filled)).swap_dims(1, 2)
     }
 }
 

@@ -5,6 +5,7 @@ use burn::backend::{
     fusion::{Fusion, FusionBackend},
     tensor::FloatTensor,
 };
+use burn::tensor::Shape;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 /// burn's backend of cubecl's devices, without the queue around it.
@@ -59,6 +60,31 @@ pub fn empty_like(x: &CubeTensor) -> CubeTensor {
     let shape = x.shape();
     let memory = x.client.empty(shape.num_elements() * size_of::<f32>());
     CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, memory, x.dtype)
+}
+
+/// All memory from a tensor's first number to its last, whatever lies between them.
+pub fn memory(mut x: CubeTensor) -> BufferArg {
+    let distances = x.meta.shape().iter().zip(x.meta.strides().iter());
+    let last: usize = distances.map(|(size, stride)| (size - 1) * stride).sum();
+    *x.meta.shape_mut() = Shape::new([last + 1]);
+    *x.meta.strides_mut() = [1].into();
+    x.into_buffer_arg()
+}
+
+/// The tensor, and how far its rows of the last dimension are apart in memory: a copy if they are not evenly
+/// spaced.
+pub fn rows_apart(x: CubeTensor) -> (CubeTensor, usize) {
+    let (shape, strides) = (x.meta.shape(), x.meta.strides());
+    let last = shape.len() - 1;
+    let length = shape[last];
+    let even = strides[last] == 1 && (1..last).all(|i| strides[i - 1] == strides[i] * shape[i]);
+    match (even, last.checked_sub(1)) {
+        (true, Some(row)) if strides[row] >= length => {
+            let apart = strides[row];
+            (x, apart)
+        }
+        _ => (contiguous(x), length),
+    }
 }
 
 /// The units in a group: about as many as there are groups in a cube.

@@ -13,18 +13,32 @@ mod absent;
 #[cfg(feature = "device")]
 mod cube;
 #[cfg(feature = "device")]
+mod faults;
+#[cfg(feature = "device")]
 mod filter;
+#[cfg(feature = "device")]
+mod group_norm;
 #[cfg(feature = "device")]
 mod inverse_cdf;
 #[cfg(feature = "device")]
 mod key;
 #[cfg(feature = "device")]
+mod layers;
+#[cfg(feature = "device")]
 mod operations;
+#[cfg(feature = "device")]
+mod softmax;
 #[cfg(feature = "device")]
 mod weight;
 
 #[cfg(not(feature = "device"))]
-pub use absent::{filter, inverse_cdf};
+pub use absent::{faults, filter, first, inverse_cdf};
+#[cfg(not(feature = "device"))]
+pub(crate) use absent::{group_norm, softmax};
+#[cfg(feature = "device")]
+pub use layers::{faults, first};
+#[cfg(feature = "device")]
+pub(crate) use layers::{group_norm, softmax};
 #[cfg(feature = "device")]
 pub use operations::{filter, inverse_cdf};
 

@@ -57,7 +57,7 @@ fn taken<const N: usize, const D: usize>(tensors: [&Tensor<D>; N]) -> Option<[Di
     tensors.iter().all(is_taken).then_some(tensors)
 }
 
-fn is_taken(tensor: &DispatchTensor) -> bool {
+pub(super) fn is_taken(tensor: &DispatchTensor) -> bool {
     let count = tensor.shape().num_elements();
     matches!(tensor.kind, DispatchTensorKind::Cube(BackendTensor::Float(_)))
         && tensor.dtype() == DType::F32
