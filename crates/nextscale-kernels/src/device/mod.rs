@@ -15,9 +15,13 @@ mod cube;
 #[cfg(feature = "device")]
 mod filter;
 #[cfg(feature = "device")]
+mod heads;
+#[cfg(feature = "device")]
 mod inverse_cdf;
 #[cfg(feature = "device")]
 mod key;
+#[cfg(feature = "device")]
+mod norm;
 #[cfg(feature = "device")]
 mod operations;
 #[cfg(feature = "device")]
@@ -25,8 +29,12 @@ mod weight;
 
 #[cfg(not(feature = "device"))]
 pub use absent::{filter, inverse_cdf};
+#[cfg(not(feature = "device"))]
+pub(crate) use absent::{heads, norm};
 #[cfg(feature = "device")]
 pub use operations::{filter, inverse_cdf};
+#[cfg(feature = "device")]
+pub(crate) use operations::{heads, norm};
 
 /// Which classes of a row of logits [`filter`] keeps; the rules apply in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
