@@ -1,4 +1,5 @@
-//! The kernels for devices beside the host's rules: filters and draws, and layers.
+//! The kernels for devices beside the host's rules and the CPU's kernels: filters and draws, norms, heads, and
+//! other layers.
 
 mod layers;
 
@@ -6,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_kernels::{
     categorical::Row,
     device::{Keep, filter, inverse_cdf},
+    heads, layer_norm_modulate, rms_norm_modulate,
 };
 
 /// How far a cumulative probability may be from a limit for its class to be on the other side of it than in
@@ -286,7 +288,71 @@ fn among_operations(device: &Device) {
     assert!(filter(&tracked, keep).is_none());
 }
 
+/// Numbers around 0, of which some are large.
+fn made<const D: usize>(device: &Device, salt: u64, shape: [usize; D]) -> Tensor<D> {
+    let number = |i| (uniform(salt, i) - 0.4) * if i % 7 == 0 { 30.0 } else { 1.0 };
+    let values: Vec<f32> = (0..shape.iter().product()).map(number).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// The largest difference, as a part of the largest value.
+fn gap<const D: usize>(ours: Tensor<D>, theirs: Tensor<D>) -> f32 {
+    assert_eq!(ours.dims(), theirs.dims());
+    let [ours, theirs]: [Vec<f32>; 2] = [ours, theirs].map(|x| x.into_data().try_into_vec_as().unwrap());
+    let reach = theirs.iter().fold(0.0_f32, |reach, x| reach.max(x.abs()));
+    // NaN is as far away as can be.
+    let far = |(a, b): (&f32, &f32)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() };
+    ours.iter().zip(&theirs).map(far).fold(0.0, f32::max) / reach.max(f32::MIN_POSITIVE)
+}
+
+fn norms(device: &Device) {
+    let mut worst = 0.0_f32;
+    for [batch, length, channels] in [[1, 1, 1], [2, 9, 37], [3, 70, 64], [2, 130, 1024], [1, 3, 5000]] {
+        let on = |device: &Device| {
+            let x = made(device, 21, [batch, length, channels]) + 3.0;
+            // As models give them: parts of one tensor, of which each image has a row.
+            let both = made(device, 22, [batch, 1, 2 * channels]);
+            let [scale, shift] = [0, 1].map(|i| both.clone().slice_dim(2, i * channels..(i + 1) * channels));
+            let alone = [&scale, &shift].map(|part| part.clone() * 0.5);
+            [
+                layer_norm_modulate(x.clone(), scale.clone(), shift.clone(), 1e-6),
+                rms_norm_modulate(x.clone(), scale, shift, 1e-6),
+                layer_norm_modulate(x, alone[0].clone(), alone[1].clone(), 1e-2),
+            ]
+        };
+        for (ours, theirs) in on(device).into_iter().zip(on(&Device::flex())) {
+            worst = worst.max(gap(ours, theirs));
+        }
+    }
+    println!("norms are within {worst:.1e} of the CPU's");
+    assert!(worst < 3e-6);
+}
+
+fn projections(device: &Device) {
+    let mut worst = 0.0_f32;
+    for [batch, positions, count, width] in
+        [[1, 1, 1, 1], [2, 9, 3, 8], [3, 50, 4, 33], [2, 70, 16, 64], [1, 5, 40, 100]]
+    {
+        for unit in [false, true] {
+            let on = |device: &Device| {
+                let x = made(device, 23, [batch, positions, 3 * count * width]);
+                // A head of zeros has no direction.
+                let x = x.slice_fill([0..1, 0..1, 0..width], 0.0);
+                heads(x, made(device, 24, [count]), unit)
+            };
+            for (ours, theirs) in on(device).into_iter().zip(on(&Device::flex())) {
+                assert_eq!(ours.dims(), [batch, positions, count, width]);
+                worst = worst.max(gap(ours, theirs));
+            }
+        }
+    }
+    println!("heads are within {worst:.1e} of the CPU's");
+    assert!(worst < 1e-6);
+}
+
 pub fn run(device: &Device) {
+    norms(device);
+    projections(device);
     rules(device);
     for classes in [1, 2, 3, 30, 64, 65, 255, 1000, 4096, 4099] {
         agree(device, classes);

@@ -184,7 +184,8 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
         return layer_norm(x, eps) * (scale + 1.0) + shift;
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
-    apply(layer_norm::Modulate { eps: eps as f32 }, inputs).unwrap_or_else(|inputs| {
+    let done = apply(layer_norm::Modulate { eps: eps as f32 }, inputs);
+    done.or_else(|inputs| device::norm(inputs, eps, true)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::layer_norm_modulate(x, scale, shift, eps)
     })
@@ -198,7 +199,8 @@ pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: 
         return composed::rms_norm_modulate(x, scale, shift, eps);
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
-    extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32)).unwrap_or_else(|inputs| {
+    let done = extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32));
+    done.or_else(|inputs| device::norm(inputs, eps, false)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::rms_norm_modulate(x, scale, shift, eps)
     })
@@ -423,7 +425,9 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     };
     match (part(heads::Part::Queries), part(heads::Part::Keys), part(heads::Part::Values)) {
         (Some(queries), Some(keys), Some(values)) => [queries, keys, values],
-        _ => composed::heads(x, scale, unit),
+        _ => device::heads([x.into_dispatch(), scale.into_dispatch()], unit).unwrap_or_else(|[x, scale]| {
+            composed::heads(Tensor::from_dispatch(x), Tensor::from_dispatch(scale), unit)
+        }),
     }
 }
 

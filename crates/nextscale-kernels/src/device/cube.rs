@@ -55,9 +55,8 @@ pub fn contiguous(x: CubeTensor) -> CubeTensor {
     CubeTensor::new_contiguous(client, device, shape, copy.handle, dtype)
 }
 
-/// A tensor of a shape like `x`'s, with arbitrary numbers.
-pub fn empty_like(x: &CubeTensor) -> CubeTensor {
-    let shape = x.shape();
+/// A tensor of this shape on the device of `x`, with arbitrary numbers.
+pub fn empty(x: &CubeTensor, shape: Shape) -> CubeTensor {
     let memory = x.client.empty(shape.num_elements() * size_of::<f32>());
     CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, memory, x.dtype)
 }

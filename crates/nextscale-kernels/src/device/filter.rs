@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 
 use super::{
     Keep,
-    cube::{self, CubeTensor, Rows, contiguous, empty_like},
+    cube::{self, CubeTensor, Rows, contiguous, empty},
     key::{NEGATIVE_INFINITY, key, number},
     weight::{top, weight},
 };
@@ -18,7 +18,7 @@ pub fn run(x: CubeTensor, keep: Keep) -> CubeTensor {
     let [rows, classes] = x.shape().dims();
     let launch = Rows::of(&x, rows, classes);
     let x = contiguous(x);
-    let kept = empty_like(&x);
+    let kept = empty(&x, x.shape());
     let top_k = keep.top_k.filter(|&k| k < classes);
     filter_rows::launch(
         &launch.client,

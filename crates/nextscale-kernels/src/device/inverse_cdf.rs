@@ -4,7 +4,7 @@ use burn::backend::TensorMetadata;
 use cubecl::prelude::*;
 
 use super::{
-    cube::{self, CubeTensor, Rows, contiguous, empty_like},
+    cube::{self, CubeTensor, Rows, contiguous, empty},
     key::{key, number},
     weight::{top, weight},
 };
@@ -14,7 +14,7 @@ pub fn run(x: CubeTensor, uniforms: CubeTensor) -> CubeTensor {
     let [rows, classes] = x.shape().dims();
     let launch = Rows::of(&x, rows, classes);
     let (x, uniforms) = (contiguous(x), contiguous(uniforms));
-    let drawn = empty_like(&uniforms);
+    let drawn = empty(&uniforms, uniforms.shape());
     draw::launch(
         &launch.client,
         launch.count.clone(),

@@ -19,11 +19,15 @@ mod filter;
 #[cfg(feature = "device")]
 mod group_norm;
 #[cfg(feature = "device")]
+mod heads;
+#[cfg(feature = "device")]
 mod inverse_cdf;
 #[cfg(feature = "device")]
 mod key;
 #[cfg(feature = "device")]
 mod layers;
+#[cfg(feature = "device")]
+mod norm;
 #[cfg(feature = "device")]
 mod operations;
 #[cfg(feature = "device")]
@@ -34,13 +38,15 @@ mod weight;
 #[cfg(not(feature = "device"))]
 pub use absent::{faults, filter, first, inverse_cdf};
 #[cfg(not(feature = "device"))]
-pub(crate) use absent::{group_norm, softmax};
+pub(crate) use absent::{group_norm, heads, norm, softmax};
 #[cfg(feature = "device")]
 pub use layers::{faults, first};
 #[cfg(feature = "device")]
 pub(crate) use layers::{group_norm, softmax};
 #[cfg(feature = "device")]
 pub use operations::{filter, inverse_cdf};
+#[cfg(feature = "device")]
+pub(crate) use operations::{heads, norm};
 
 /// Which classes of a row of logits [`filter`] keeps; the rules apply in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -5,7 +5,7 @@
 
 use burn::backend::{
     Backend, BackendTensor, DType, Dispatch, DispatchTensor, DispatchTensorKind, TensorMetadata,
-    backend_extension, tensor::FloatTensor,
+    backend_extension, fusion::custom::TensorSpec, tensor::FloatTensor,
 };
 use burn::tensor::Tensor;
 
@@ -19,6 +19,27 @@ pub trait Kernels: Backend {
 
     #[fusion(dtype = x, shape = uniforms)]
     fn inverse_cdf(x: FloatTensor<Self>, uniforms: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    #[fusion(dtype = x, shape = x)]
+    fn norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        eps: f32,
+        centred: bool,
+    ) -> FloatTensor<Self>;
+
+    #[fusion(meta = heads_of)]
+    fn heads(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        unit: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+fn heads_of(x: &TensorSpec, scale: &TensorSpec, _unit: &bool) -> (TensorSpec, TensorSpec, TensorSpec) {
+    let part = || TensorSpec::new(super::heads::shape(&x.shape, &scale.shape), x.dtype);
+    (part(), part(), part())
 }
 
 impl Kernels for CubeBackend {
@@ -29,6 +50,24 @@ impl Kernels for CubeBackend {
     fn inverse_cdf(x: FloatTensor<Self>, uniforms: FloatTensor<Self>) -> FloatTensor<Self> {
         super::inverse_cdf::run(x, uniforms)
     }
+
+    fn norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        eps: f32,
+        centred: bool,
+    ) -> FloatTensor<Self> {
+        super::norm::run([x, scale, shift], eps, centred)
+    }
+
+    fn heads(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        unit: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        super::heads::run(x, scale, unit)
+    }
 }
 
 /// Replaces removed classes of logits x `[rows, classes]` by -inf. `None` if there is no kernel for the tensor.
@@ -36,7 +75,7 @@ impl Kernels for CubeBackend {
 /// Cumulative probabilities are sums of f32: one within rounding of the limit may fall on its other side. A
 /// row with NaN gives some row.
 pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
-    let [x] = taken([x])?;
+    let [x] = taken([x.clone().into_dispatch()]).ok()?;
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::filter(x, keep)))
 }
 
@@ -46,15 +85,34 @@ pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
 ///
 /// A class of probability 0 is not drawn; a row of NaN or of -inf gives some class.
 pub fn inverse_cdf(x: &Tensor<2>, uniforms: &Tensor<2>) -> Option<Tensor<2>> {
-    let [x, uniforms] = taken([x, uniforms])?;
+    let [x, uniforms] = taken([x, uniforms].map(|x| x.clone().into_dispatch())).ok()?;
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::inverse_cdf(x, uniforms)))
+}
+
+/// Layer norm if `centred`, otherwise root-mean-square norm, with inputs x `[batch, length, channels]`, scale and
+/// shift `[batch, 1, channels]`.
+///
+/// # Errors
+/// Returns the inputs if there is no kernel for them.
+pub fn norm(inputs: [DispatchTensor; 3], eps: f64, centred: bool) -> Result<Tensor<3>, [DispatchTensor; 3]> {
+    let [x, scale, shift] = taken(inputs)?;
+    Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred)))
+}
+
+/// [`heads`](crate::heads) of inputs x and scale.
+///
+/// # Errors
+/// As [`norm`].
+pub fn heads(inputs: [DispatchTensor; 2], unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 2]> {
+    let [x, scale] = taken(inputs)?;
+    let (queries, keys, values) = <Dispatch as Kernels>::heads(x, scale, unit);
+    Ok([queries, keys, values].map(Tensor::from_dispatch))
 }
 
 /// The tensors, if a kernel takes them: f32, of one of cubecl's devices, outside autodiff, not empty, and small
 /// enough for indices of 32 bits.
-fn taken<const N: usize, const D: usize>(tensors: [&Tensor<D>; N]) -> Option<[DispatchTensor; N]> {
-    let tensors = tensors.map(|tensor| tensor.clone().into_dispatch());
-    tensors.iter().all(is_taken).then_some(tensors)
+fn taken<const N: usize>(tensors: [DispatchTensor; N]) -> Result<[DispatchTensor; N], [DispatchTensor; N]> {
+    if tensors.iter().all(is_taken) { Ok(tensors) } else { Err(tensors) }
 }
 
 pub(super) fn is_taken(tensor: &DispatchTensor) -> bool {
