@@ -407,14 +407,31 @@ fn over_segments(q: &Tensor<4>, keys: &[Tensor<4>], values: &[Tensor<4>]) -> Opt
 }
 
 /// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their concatenated
-/// projections x `[batch, positions, 3·heads·width]`. Queries are multiplied by their head's `scale`,
-/// `[heads]`. With `unit`, queries and keys are first divided by their norms (at least 1e-12).
-pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
+/// projections x `[batch, positions, 3·heads·width]`, to which `bias` is added, if any, `[3·heads·width]`.
+/// Queries are multiplied by their head's `scale`, `[heads]`. With `unit`, queries and keys are first divided
+/// by their norms (at least 1e-12).
+pub fn heads(x: Tensor<3>, bias: Option<Tensor<1>>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
     assert!(
-        heads > 0 && channels % (3 * heads) == 0,
-        "{channels} channels are not queries, keys and values of {heads} heads"
+        heads > 0
+            && channels % (3 * heads) == 0
+            && bias.as_ref().is_none_or(|bias| bias.dims() == [channels]),
+        "{channels} channels are not queries, keys and values of {heads} heads, with as large a bias"
     );
+    let (x, scale) = match bias {
+        None => (x, scale),
+        Some(bias) if batch * positions * channels == 0 => (x + bias.unsqueeze(), scale),
+        Some(bias) => {
+            let inputs = [x.into_dispatch(), bias.into_dispatch(), scale.into_dispatch()];
+            match device::heads(inputs, unit) {
+                Ok(parts) => return parts,
+                Err([x, bias, scale]) => {
+                    let bias = Tensor::<1>::from_dispatch(bias);
+                    (Tensor::<3>::from_dispatch(x) + bias.unsqueeze(), Tensor::from_dispatch(scale))
+                }
+            }
+        }
+    };
     if batch * positions * channels == 0 {
         return composed::heads(x, scale, unit);
     }
@@ -425,9 +442,7 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     };
     match (part(heads::Part::Queries), part(heads::Part::Keys), part(heads::Part::Values)) {
         (Some(queries), Some(keys), Some(values)) => [queries, keys, values],
-        _ => device::heads([x.into_dispatch(), scale.into_dispatch()], unit).unwrap_or_else(|[x, scale]| {
-            composed::heads(Tensor::from_dispatch(x), Tensor::from_dispatch(scale), unit)
-        }),
+        _ => composed::heads(x, scale, unit),
     }
 }
 

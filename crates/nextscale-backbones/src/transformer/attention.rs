@@ -186,8 +186,16 @@ impl Attention {
     /// The same as one product.
     fn project_at_once(&self, x: Tensor<3>) -> Projected {
         let Constants { bias, scale } = self.constants.clone().unwrap_or_else(|| self.constants());
-        let projections = self.qkv.product(x, bias, Then::Nothing);
-        let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());
+        let [rows, positions, width] = x.dims();
+        let (projections, bias) = match &self.qkv {
+            // The kernel that makes heads of them adds the bias.
+            Weight::Plain(weight) | Weight::Mixed(weight) | Weight::Still(weight) => {
+                let all = kernels::linear(x.reshape([rows * positions, width]), weight.val(), None);
+                (all.reshape([rows, positions, 3 * width]), Some(bias))
+            }
+            packed => (packed.product(x, bias, Then::Nothing), None),
+        };
+        let [queries, keys, values] = ops::heads(projections, bias, scale, self.scale_mul.is_some());
         Projected { queries, keys, values, mixed: false }
     }
 

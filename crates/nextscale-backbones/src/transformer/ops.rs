@@ -80,10 +80,15 @@ pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3
 }
 
 /// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their concatenated
-/// projections, `[rows, positions, 3·width]`. Queries are multiplied by their head's `scale`, `[heads]`; with
-/// `unit`, queries and keys are first divided by their norms.
-pub(crate) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
-    kernels::heads(projections, scale, unit)
+/// projections, `[rows, positions, 3·width]`, to which `bias` is added, if any. Queries are multiplied by their
+/// head's `scale`, `[heads]`; with `unit`, queries and keys are first divided by their norms.
+pub(crate) fn heads(
+    projections: Tensor<3>,
+    bias: Option<Tensor<1>>,
+    scale: Tensor<1>,
+    unit: bool,
+) -> [Tensor<4>; 3] {
+    kernels::heads(projections, bias, scale, unit)
 }
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.

@@ -39,6 +39,7 @@ pub fn inverse_cdf(_x: &Tensor<2>, _uniforms: &Tensor<2>) -> Option<Tensor<2>> {
     None
 }
 
+/// Always the inputs; see the feature `device`.
 pub fn norm(
     inputs: [DispatchTensor; 3],
     _eps: f64,
@@ -47,6 +48,7 @@ pub fn norm(
     Err(inputs)
 }
 
-pub fn heads(inputs: [DispatchTensor; 2], _unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 2]> {
+/// Always the inputs; see the feature `device`.
+pub fn heads(inputs: [DispatchTensor; 3], _unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 3]> {
     Err(inputs)
 }

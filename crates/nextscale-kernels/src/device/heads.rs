@@ -16,41 +16,48 @@ pub fn shape(x: &Shape, scale: &Shape) -> Shape {
     Shape::new([batch, positions, heads, all / 3 / heads])
 }
 
-/// x `[batch, positions, 3·heads·width]`, scale `[heads]`.
-pub fn run(x: CubeTensor, scale: CubeTensor, unit: bool) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let shape = shape(&x.shape(), &scale.shape());
-    let [batch, positions, heads, width] = shape.dims();
+/// x `[batch, positions, 3·heads·width]`, bias `[3·heads·width]`, scale `[heads]`.
+pub fn run([x, bias, scale]: [CubeTensor; 3], unit: bool) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let [batch, positions, heads, width] = shape(&x.shape(), &scale.shape()).dims();
     let rows = batch * positions;
     let launch = Rows::of(&x, rows, 3 * heads * width);
-    let (x, scale) = (contiguous(x), contiguous(scale));
-    let part = || empty(&x, shape.clone());
+    let (x, bias, scale) = (contiguous(x), contiguous(bias), contiguous(scale));
+    let part = || empty(&x, Shape::new([batch, heads, positions, width]));
     let (queries, keys, values) = (part(), part(), part());
     split::launch(
         &launch.client,
         launch.count.clone(),
         launch.dim(),
         x.clone().into_buffer_arg(),
+        bias.into_buffer_arg(),
         scale.into_buffer_arg(),
         queries.clone().into_buffer_arg(),
         keys.clone().into_buffer_arg(),
         values.clone().into_buffer_arg(),
         rows,
+        positions,
         heads,
         width,
         unit,
         launch.units,
     );
-    (queries, keys, values)
+    let seen = |mut part: CubeTensor| {
+        part.meta.swap(1, 2);
+        part
+    };
+    (seen(queries), seen(keys), seen(values))
 }
 
 #[cube(launch)]
 fn split(
     x: &[f32],
+    bias: &[f32],
     scale: &[f32],
     queries: &mut [f32],
     keys: &mut [f32],
     values: &mut [f32],
     rows: usize,
+    positions: usize,
     heads: usize,
     width: usize,
     #[comptime] unit: bool,
@@ -64,17 +71,20 @@ fn split(
     let team = UNIT_POS as usize / TEAM;
     let member = UNIT_POS as usize % TEAM;
     let from = CUBE_POS * 3 * heads * width;
-    let to = CUBE_POS * heads * width;
+    let image = CUBE_POS / positions;
+    let position = CUBE_POS % positions;
     // Heads of the queries, then of the keys, then of the values.
     for round in 0..(3 * heads).div_ceil(teams) {
         let head = round * teams + team;
-        let first = from + head * width;
+        let first = head * width;
+        let to = ((image * heads + head % heads) * positions + position) * width;
         let mut factor = 1.0f32;
         if comptime!(unit) {
             let mut own = 0.0f32;
             if head < 2 * heads {
                 for channel in range_stepped(member, width, TEAM) {
-                    own += x[first + channel] * x[first + channel];
+                    let value = x[from + first + channel] + bias[first + channel];
+                    own += value * value;
                 }
             }
             squares[UNIT_POS as usize] = own;
@@ -95,15 +105,15 @@ fn split(
         if head < heads {
             let factor = factor * scale[head];
             for channel in range_stepped(member, width, TEAM) {
-                queries[to + head * width + channel] = x[first + channel] * factor;
+                queries[to + channel] = (x[from + first + channel] + bias[first + channel]) * factor;
             }
         } else if head < 2 * heads {
             for channel in range_stepped(member, width, TEAM) {
-                keys[to + (head - heads) * width + channel] = x[first + channel] * factor;
+                keys[to + channel] = (x[from + first + channel] + bias[first + channel]) * factor;
             }
         } else if head < 3 * heads {
             for channel in range_stepped(member, width, TEAM) {
-                values[to + (head - 2 * heads) * width + channel] = x[first + channel];
+                values[to + channel] = x[from + first + channel] + bias[first + channel];
             }
         }
     }

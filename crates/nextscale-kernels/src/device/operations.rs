@@ -32,12 +32,18 @@ pub trait Kernels: Backend {
     #[fusion(meta = heads_of)]
     fn heads(
         x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         unit: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn heads_of(x: &TensorSpec, scale: &TensorSpec, _unit: &bool) -> (TensorSpec, TensorSpec, TensorSpec) {
+fn heads_of(
+    x: &TensorSpec,
+    _bias: &TensorSpec,
+    scale: &TensorSpec,
+    _unit: &bool,
+) -> (TensorSpec, TensorSpec, TensorSpec) {
     let part = || TensorSpec::new(super::heads::shape(&x.shape, &scale.shape), x.dtype);
     (part(), part(), part())
 }
@@ -63,10 +69,11 @@ impl Kernels for CubeBackend {
 
     fn heads(
         x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         unit: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        super::heads::run(x, scale, unit)
+        super::heads::run([x, bias, scale], unit)
     }
 }
 
@@ -99,13 +106,14 @@ pub fn norm(inputs: [DispatchTensor; 3], eps: f64, centred: bool) -> Result<Tens
     Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred)))
 }
 
-/// [`heads`](crate::heads) of inputs x and scale.
+/// [`heads`](crate::heads) of inputs x, bias and scale. Each head's positions are one after the other in memory,
+/// as products over heads read them.
 ///
 /// # Errors
 /// As [`norm`].
-pub fn heads(inputs: [DispatchTensor; 2], unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 2]> {
-    let [x, scale] = taken(inputs)?;
-    let (queries, keys, values) = <Dispatch as Kernels>::heads(x, scale, unit);
+pub fn heads(inputs: [DispatchTensor; 3], unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 3]> {
+    let [x, bias, scale] = taken(inputs)?;
+    let (queries, keys, values) = <Dispatch as Kernels>::heads(x, bias, scale, unit);
     Ok([queries, keys, values].map(Tensor::from_dispatch))
 }
 
