@@ -1,7 +1,7 @@
 //! Kernels of the models' layers beside sums in f64.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_kernels::device::{faults, first};
+use nextscale_kernels::device::{append, faults, first};
 use nextscale_kernels::{group_norm, group_norm_silu, softmax};
 
 use super::{numbers, on, uniform};
@@ -10,6 +10,7 @@ pub fn run(device: &Device) {
     softmaxes(device);
     group_norms(device);
     beginnings(device);
+    appended(device);
     undrawable(device);
 }
 
@@ -117,6 +118,39 @@ fn beginnings(device: &Device) {
             assert_close(found, &expected, 1e-5, "the product of a beginning");
         }
     }
+}
+
+fn appended(device: &Device) {
+    let (first, x) = four(device, [2, 3, 10, 8], 37);
+    let (second, y) = four(device, [2, 3, 10, 8], 38);
+    let (new, z) = four(device, [2, 3, 4, 8], 39);
+    let (other, w) = four(device, [2, 3, 4, 8], 40);
+    let with = |values: &[f32], new: &[f32], at: usize| -> Vec<f32> {
+        let parts = values.chunks(80).zip(new.chunks(32));
+        parts.flat_map(|(part, new)| [&part[..8 * at], new, &part[8 * at + 32..]].concat()).collect()
+    };
+    // The same numbers with other strides, both alike and one of them.
+    let turned =
+        |x: Tensor<4>| x.permute([0, 2, 1, 3]).reshape([192]).reshape([2, 4, 3, 8]).permute([0, 2, 1, 3]);
+    for at in [0, 3, 6] {
+        for new_pair in
+            [[z.clone(), w.clone()], [turned(z.clone()), turned(w.clone())], [turned(z.clone()), w.clone()]]
+        {
+            let found =
+                append([x.clone(), y.clone()], new_pair, at).expect("the device has kernels").map(read);
+            assert_eq!(found, [with(&first, &new, at), with(&second, &other, at)]);
+        }
+    }
+    // Who still has the buffers keeps their numbers, and so do operations that are waiting.
+    let sum = x.clone() + 1.0;
+    let [keys, _] = append([x.clone(), y], [z.clone(), w], 5).expect("the device has kernels");
+    let difference = keys.clone() - x.clone();
+    let expected = with(&first, &new, 5);
+    assert_eq!(read(x), first);
+    assert_eq!(read(keys), expected);
+    assert_eq!(read(sum), first.iter().map(|value| value + 1.0).collect::<Vec<_>>());
+    let differences = expected.iter().zip(&first).map(|(a, b)| a - b).collect::<Vec<_>>();
+    assert_eq!(read(difference), differences);
 }
 
 fn undrawable(device: &Device) {

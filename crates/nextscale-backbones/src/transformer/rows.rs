@@ -18,14 +18,14 @@ pub(crate) struct Cache {
     pub keys: Vec<Tensor<4>>,
     pub values: Vec<Tensor<4>>,
     /// Keys and values in one place each, on devices other than the CPU.
-    joined: Option<[Joined; 2]>,
+    joined: Option<Joined>,
 }
 
-/// Parts that lie one after the other, in memory that has room for what follows.
+/// Keys and values that lie one after the other, in memory that has room for what follows.
 #[derive(Debug, Clone)]
 struct Joined {
-    /// `[rows, heads, room, head width]`; what is not filled is undefined.
-    values: Tensor<4>,
+    /// Each `[rows, heads, room, head width]`; what is not filled is undefined.
+    buffers: [Tensor<4>; 2],
     filled: usize,
 }
 
@@ -33,22 +33,31 @@ impl Joined {
     /// Nothing yet, with room for `room` positions like those of `x`, `[rows, positions, heads, head width]`.
     fn new(x: &Tensor<4>, room: usize) -> Self {
         let [rows, _, heads, width] = x.dims();
-        Self { values: Tensor::empty([rows, heads, room, width], (&x.device(), x.dtype())), filled: 0 }
+        let buffer = || Tensor::empty([rows, heads, room, width], (&x.device(), x.dtype()));
+        Self { buffers: [buffer(), buffer()], filled: 0 }
     }
 
     /// With those of another scale, for which there must be room. Nothing but these is written.
-    fn with(self, x: Tensor<4>) -> Self {
-        let ([rows, heads, _, width], [_, positions, ..]) = (self.values.dims(), x.dims());
+    fn with(self, new: [Tensor<4>; 2]) -> Self {
+        let [rows, positions, heads, width] = new[0].dims();
         let filled = self.filled + positions;
-        let place = [0..rows, 0..heads, self.filled..filled, 0..width];
-        Self { values: self.values.slice_assign(place, x.swap_dims(1, 2)), filled }
+        let new = new.map(|x| x.swap_dims(1, 2));
+        let buffers = device::append(self.buffers, new, self.filled).unwrap_or_else(|(buffers, new)| {
+            let place = [0..rows, 0..heads, self.filled..filled, 0..width];
+            let [keys, values] = buffers;
+            let [new_keys, new_values] = new;
+            [keys.slice_assign(place.clone(), new_keys), values.slice_assign(place, new_values)]
+        });
+        Self { buffers, filled }
     }
 
-    /// What is filled, `[rows, positions, heads, head width]`.
-    fn all(&self) -> Tensor<4> {
-        // burn's slice would copy where the end is not at a round address.
-        let filled = device::first(self.values.clone(), self.filled);
-        filled.unwrap_or_else(|| self.values.clone().slice_dim(2, 0..self.filled)).swap_dims(1, 2)
+    /// What is filled, `[rows, positions, heads, head width]` each.
+    fn all(&self) -> [Tensor<4>; 2] {
+        self.buffers.clone().map(|buffer| {
+            // burn's slice would copy where the end is not at a round address.
+            let filled = device::first(buffer.clone(), self.filled);
+            filled.unwrap_or_else(|| buffer.slice_dim(2, 0..self.filled)).swap_dims(1, 2)
+        })
     }
 }
 
@@ -64,15 +73,12 @@ impl Cache {
     /// reads them all.
     pub fn append_in_place(&mut self, keys: Tensor<4>, values: Tensor<4>, rest: usize) -> [Tensor<4>; 2] {
         self.append(keys, values);
-        let join = |joined: Option<Joined>, parts: &mut Vec<Tensor<4>>| {
-            let new: usize = parts.iter().map(|x| x.dims()[1]).sum();
-            let joined = joined.unwrap_or_else(|| Joined::new(&parts[0], new + rest));
-            // By value, so that no copy is made.
-            std::mem::take(parts).into_iter().fold(joined, Joined::with)
-        };
-        let (of_keys, of_values) = self.joined.take().map(|[keys, values]| (keys, values)).unzip();
-        let joined = [join(of_keys, &mut self.keys), join(of_values, &mut self.values)];
-        let all = joined.each_ref().map(Joined::all);
+        let parts: Vec<_> = self.keys.drain(..).zip(self.values.drain(..)).collect();
+        let new: usize = parts.iter().map(|(keys, _)| keys.dims()[1]).sum();
+        let joined = self.joined.take().unwrap_or_else(|| Joined::new(&parts[0].0, new + rest));
+        // By value, so that nothing is copied.
+        let joined = parts.into_iter().fold(joined, |joined, (keys, values)| joined.with([keys, values]));
+        let all = joined.all();
         self.joined = Some(joined);
         all
     }
@@ -80,7 +86,7 @@ impl Cache {
     /// All keys and all values, which must be in one part.
     pub fn of_one_scale(&self) -> [Tensor<4>; 2] {
         match &self.joined {
-            Some(joined) => joined.each_ref().map(Joined::all),
+            Some(joined) => joined.all(),
             None => [&self.keys, &self.values].map(|parts| parts[0].clone()),
         }
     }
@@ -92,8 +98,10 @@ impl Cache {
             *part = kept.map(|x| pick(x, ranges)).collect();
         }
         let kept = self.joined.take().filter(|_| !ranges.is_empty());
-        let pick_in = |Joined { values, filled }| Joined { values: pick(values, ranges), filled };
-        self.joined = kept.map(|joined| joined.map(pick_in));
+        self.joined = kept.map(|Joined { buffers, filled }| Joined {
+            buffers: buffers.map(|buffer| pick(buffer, ranges)),
+            filled,
+        });
     }
 }
 

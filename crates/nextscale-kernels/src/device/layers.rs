@@ -1,6 +1,8 @@
 //! The kernels of the models' layers as operations on tensors; see [`super::operations`].
 
-use burn::backend::{Backend, Dispatch, DispatchTensor, backend_extension, tensor::FloatTensor};
+use burn::backend::{
+    Backend, Dispatch, DispatchTensor, backend_extension, fusion::custom::TensorSpec, tensor::FloatTensor,
+};
 use burn::tensor::{Shape, Tensor};
 
 use super::{
@@ -27,8 +29,27 @@ pub trait Layers: Backend {
     #[fusion(dtype = x, shape = with(x, 2, *count))]
     fn first(x: FloatTensor<Self>, count: usize) -> FloatTensor<Self>;
 
+    #[fusion(meta = buffers)]
+    fn append(
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        new_keys: FloatTensor<Self>,
+        new_values: FloatTensor<Self>,
+        at: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
     #[fusion(dtype = x, shape = with(x, 1, 1))]
     fn faults(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+fn buffers(
+    keys: &TensorSpec,
+    values: &TensorSpec,
+    _new_keys: &TensorSpec,
+    _new_values: &TensorSpec,
+    _at: &usize,
+) -> (TensorSpec, TensorSpec) {
+    (keys.clone(), values.clone())
 }
 
 /// The shape with another size of one dimension.
@@ -58,6 +79,16 @@ impl Layers for CubeBackend {
         let shape = with(x.meta.shape(), 2, count);
         *x.meta.shape_mut() = shape;
         x
+    }
+
+    fn append(
+        keys: CubeTensor,
+        values: CubeTensor,
+        new_keys: CubeTensor,
+        new_values: CubeTensor,
+        at: usize,
+    ) -> (CubeTensor, CubeTensor) {
+        super::append::run([keys, values], [new_keys, new_values], at)
     }
 
     fn faults(x: CubeTensor) -> CubeTensor {
@@ -95,6 +126,26 @@ pub fn group_norm(
 pub fn first(x: Tensor<4>, count: usize) -> Option<Tensor<4>> {
     let x = x.into_dispatch();
     is_taken(&x).then(|| Tensor::from_dispatch(<Dispatch as Layers>::first(x, count)))
+}
+
+/// Two buffers `[rows, heads, room, width]` with `new` numbers `[rows, heads, positions, width]` from position
+/// `at` on, for which there is room. They are written in place if no one else has the buffers.
+///
+/// # Errors
+/// Returns the buffers and the new numbers if there is no kernel for them.
+#[allow(clippy::type_complexity)]
+pub fn append(
+    buffers: [Tensor<4>; 2],
+    new: [Tensor<4>; 2],
+    at: usize,
+) -> Result<[Tensor<4>; 2], ([Tensor<4>; 2], [Tensor<4>; 2])> {
+    let (buffers, new) = (buffers.map(Tensor::into_dispatch), new.map(Tensor::into_dispatch));
+    if !buffers.iter().chain(&new).all(is_taken) {
+        return Err((buffers.map(Tensor::from_dispatch), new.map(Tensor::from_dispatch)));
+    }
+    let ([keys, values], [new_keys, new_values]) = (buffers, new);
+    let (keys, values) = <Dispatch as Layers>::append(keys, values, new_keys, new_values, at);
+    Ok([keys, values].map(Tensor::from_dispatch))
 }
 
 /// For every row of logits x `[rows, classes]` 1 if nothing can be drawn from it, else 0; `[rows, 1]`. That is

@@ -11,6 +11,8 @@
 #[cfg(not(feature = "device"))]
 mod absent;
 #[cfg(feature = "device")]
+mod append;
+#[cfg(feature = "device")]
 mod cube;
 #[cfg(feature = "device")]
 mod faults;
@@ -36,11 +38,11 @@ mod softmax;
 mod weight;
 
 #[cfg(not(feature = "device"))]
-pub use absent::{faults, filter, first, inverse_cdf};
+pub use absent::{append, faults, filter, first, inverse_cdf};
 #[cfg(not(feature = "device"))]
 pub(crate) use absent::{group_norm, heads, norm, softmax};
 #[cfg(feature = "device")]
-pub use layers::{faults, first};
+pub use layers::{append, faults, first};
 #[cfg(feature = "device")]
 pub(crate) use layers::{group_norm, softmax};
 #[cfg(feature = "device")]
