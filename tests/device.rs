@@ -5,8 +5,11 @@
 //! `cargo test --profile device --features wgpu --test device`. Without a device the tests say so and end;
 //! NEXTSCALE_NEEDS_DEVICE=1 makes that a failure.
 
+mod inputs;
+mod kernels;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -20,11 +23,11 @@ use nextscale::parity::{Arithmetic, Fixtures, Line, Setting};
 use nextscale::pipeline::device::{DeviceChoice, Kind, all, describe, kind};
 use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Registry, Stop};
 
-/// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. A
-/// guided logit is the difference of two, times a strength: the largest seen was a fifth of this.
-const BOUND: f64 = 1e-3;
-/// The same under `more_smooth`, which divides logits by temperatures down to 0.0135, and goes on with the mix.
-const SMOOTH: f64 = 1e-2;
+use inputs::{command, fashion_mnist, tiny_model, write_given};
+
+/// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. The largest seen
+/// is 6.4e-6, on lavapipe: images under `more_smooth`, which divides logits by temperatures down to 0.0135.
+const BOUND: f64 = 5e-5;
 /// The part of the tokens that may differ: near-ties, which rounding decides.
 const TOKENS: f64 = 0.005;
 
@@ -56,6 +59,12 @@ fn everything_runs_on_a_graphics_device_as_on_the_cpu() {
     told("commands");
 }
 
+#[test]
+fn kernels_give_what_the_host_gives() {
+    let Some((_, device)) = device() else { return };
+    kernels::run(&device);
+}
+
 fn names(name: &str, device: &Device) {
     assert_eq!(name.parse::<DeviceChoice>().unwrap().open().unwrap(), *device);
     assert_eq!(Kind::of(device), Some(Kind::Wgpu));
@@ -81,13 +90,12 @@ struct Run {
     /// Of the shipped model; else of the tests' tiny one.
     shipped: bool,
     config: &'static str,
-    bound: f64,
     /// The copies to the device at every scale but the first, where priors' operators are made as well.
     copies: u64,
 }
 
 fn runs() -> [Run; 7] {
-    let run = |name, config| Run { name, shipped: false, config, bound: BOUND, copies: 1 };
+    let run = |name, config| Run { name, shipped: false, config, copies: 1 };
     let cfg = "guidance: Cfg(scale: Ramp(3.0)), sampling: TopKTopP(top_k: 0, top_p: 0.0, temperature: 0.7)";
     let smooth = "guidance: Cfg(scale: 1.5), sampling: TopKTopP(top_k: 20, top_p: 0.9, more_smooth: true)";
     [
@@ -97,7 +105,7 @@ fn runs() -> [Run; 7] {
             "guidance: Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5), sampling: TopKTopP(top_k: 20)",
         ),
         // The noise of the mix, besides that of the draw.
-        Run { bound: SMOOTH, copies: 2, ..run("more_smooth", smooth) },
+        Run { copies: 2, ..run("more_smooth", smooth) },
         run("APG", "guidance: Apg(scale: 3.0)"),
         run("a gated rule", "guidance: Gated(rule: Cfg(scale: 3.0), by: Entropy(above: 0.5))"),
         run(
@@ -179,26 +187,8 @@ fn gap(ours: &[f32], theirs: &[f32]) -> f64 {
     if largest == 0.0 { 0.0 } else { largest / reach }
 }
 
-fn fixtures(file: &str) -> String {
-    format!("{}/tests/fixtures/var/{file}", env!("CARGO_MANIFEST_DIR"))
-}
-
 fn model(shipped: bool) -> String {
-    match shipped {
-        true => "Shipped(\"cifar10\")".into(),
-        false => format!(
-            "Var(tokenizer: {:?}, backbone: {:?}, norm_groups: 4)",
-            fixtures("vae.safetensors"),
-            fixtures("var_aln.safetensors")
-        ),
-    }
-}
-
-/// A picture of the tiny model's size.
-fn write_given(path: &Path) {
-    let picture =
-        image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 3, (x * y / 16) as u8]));
-    picture.save(path).unwrap();
+    if shipped { "Shipped(\"cifar10\")".into() } else { tiny_model() }
 }
 
 fn generation(device: &Device, run: &Run) {
@@ -265,19 +255,12 @@ fn generation(device: &Device, run: &Run) {
     );
     assert!(ours.logits.len() == cpu.logits.len() && tokens > 0);
     for (what, gap) in [("logits", logits), ("canvases", canvases), ("images", images)] {
-        assert!(gap <= run.bound, "{}: {what} are {gap:e} off, allowed {:e}", run.name, run.bound);
+        assert!(gap <= BOUND, "{}: {what} are {gap:e} off, allowed {BOUND:e}", run.name);
     }
     assert!(wrong as f64 <= TOKENS * tokens as f64, "{}: {wrong} of {tokens} tokens differ", run.name);
     for (k, copies) in ours.copies.iter().enumerate() {
         assert_eq!((copies.up, copies.down), (run.copies, 0), "{}: scale {k}: {copies:?}", run.name);
     }
-}
-
-/// Runs a command line in this process.
-fn command(arguments: &[&str]) {
-    let program = nextscale::cli::Program::new(Registry::standard());
-    let code = program.run(["nextscale"].iter().chain(arguments));
-    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS), "{arguments:?}");
 }
 
 fn commands(name: &str) {
@@ -351,23 +334,6 @@ fn commands(name: &str) {
     compare(&|device, path| at(&format!("{}-{path}", device.replace(':', "-"))), name);
 }
 
-/// Fashion-MNIST's files, of images whose brightness is their class.
-fn fashion_mnist(folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    for (name, images) in [("train", 40_u32), ("t10k", 10)] {
-        let write = |kind: &str, sizes: &[u32], bytes: Vec<u8>| {
-            let mut file = vec![0, 0, 8, sizes.len() as u8];
-            file.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
-            file.extend(bytes);
-            fs::write(folder.join(format!("{name}-{kind}-idx{}-ubyte", sizes.len())), file).unwrap();
-        };
-        let classes: Vec<u8> = (0..images).map(|i| (i % 10) as u8).collect();
-        let pixels = classes.iter().flat_map(|class| (0..784).map(move |i| class * 20 + (i % 28) as u8));
-        write("images", &[images, 28, 28], pixels.collect());
-        write("labels", &[images], classes);
-    }
-}
-
 /// What the commands wrote on both devices.
 fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
     // Averages of logits, over the images of a calibration.
@@ -424,9 +390,11 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
         "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
         trained[0], trained[1]
     );
-    assert!(marginal <= BOUND && evaluated <= 1e-2 && furthest <= 2);
-    // The steps of a training multiply rounding; the CPU's Muon multiplies in bf16.
-    assert!(trained[0] <= 1e-4 && trained[1] <= 2e-3, "{trained:?}");
+    assert!(marginal <= BOUND && furthest <= 1);
+    // FD is a difference of nearly equal numbers.
+    assert!(evaluated <= 1e-3, "{evaluated:e}");
+    // The CPU's Muon multiplies in bf16 where the processor does.
+    assert!(trained[0] <= 1e-5 && trained[1] <= 2e-3, "{trained:?}");
 }
 
 fn collect(value: &serde_json::Value, numbers: &mut Vec<f32>) {

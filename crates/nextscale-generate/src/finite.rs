@@ -1,11 +1,11 @@
 //! Detects logits from which nothing can be drawn.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use nextscale_core::{Error, LogitMap, Result, is_cpu};
-use nextscale_kernels::categorical;
+use nextscale_kernels::{categorical, device};
 use rayon::prelude::*;
 
-use crate::host::{Floats, integers};
+use crate::host::{Floats, floats};
 
 /// Finds NaN, +inf, and rows that are entirely -inf (a rule may mask classes with -inf, but not a whole row).
 ///
@@ -13,7 +13,8 @@ use crate::host::{Floats, integers};
 /// scale, so flags stay on the device until [`FiniteCheck::finish`].
 #[derive(Default)]
 pub(crate) struct FiniteCheck {
-    flags: Vec<Tensor<1, Int>>,
+    /// Of each scale, as many for every image.
+    flags: Vec<Tensor<1>>,
 }
 
 fn fault(scale: usize, image: u64) -> Error {
@@ -43,27 +44,37 @@ impl FiniteCheck {
         Ok(())
     }
 
-    /// Reads the flags that are still on the device, one per scale, from scale 0.
+    /// Reads the flags that are still on the device.
     pub fn finish(self, images: &[u64]) -> Result<()> {
         if self.flags.is_empty() {
             return Ok(());
         }
-        let flags = integers(Tensor::cat(self.flags, 0))?;
-        match flags.iter().position(|&flag| flag != 0) {
-            Some(at) => Err(fault(at / images.len(), images[at % images.len()])),
-            None => Ok(()),
+        let counts: Vec<usize> = self.flags.iter().map(|flags| flags.dims()[0]).collect();
+        let flags = floats(Tensor::cat(self.flags, 0))?;
+        let mut rest = flags.as_slice();
+        for (scale, count) in counts.into_iter().enumerate() {
+            let (flags, later) = rest.split_at(count);
+            if let Some(at) = flags.iter().position(|&flag| flag != 0.0) {
+                return Err(fault(scale, images[at / (count / images.len())]));
+            }
+            rest = later;
         }
+        Ok(())
     }
 }
 
-/// 1 for every image with a fault, `[batch]`.
-fn flags(logits: &LogitMap) -> Tensor<1, Int> {
+/// More than 0 where there is a fault, as many for every image.
+fn flags(logits: &LogitMap) -> Tensor<1> {
     let [batch, positions, _] = logits.values().dims();
     let alphabet = logits.alphabet();
-    let rows = logits.values().clone().reshape([batch, positions * alphabet.slots, alphabet.classes]);
-    let nan = rows.clone().is_nan().int().sum_dim(2);
-    let unusable = rows.max_dim(2).is_finite().bool_not().int();
-    (nan + unusable).reshape([batch, positions * alphabet.slots]).sum_dim(1).clamp_max(1).reshape([batch])
+    let rows = batch * positions * alphabet.slots;
+    let values = logits.values().clone().reshape([rows, alphabet.classes]);
+    if let Some(faults) = device::faults(&values) {
+        return faults.reshape([rows]);
+    }
+    let nan = values.clone().is_nan().int().sum_dim(1);
+    let unusable = values.max_dim(1).is_finite().bool_not().int();
+    (nan + unusable).reshape([batch, positions * alphabet.slots]).sum_dim(1).float().reshape([batch])
 }
 
 #[cfg(test)]

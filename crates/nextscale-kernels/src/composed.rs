@@ -1,9 +1,9 @@
-//! The same operations composed of burn's own: used on every device, dtype and layout that has no kernel
-//! here, and as the reference in the kernels' tests.
+//! The same operations composed of burn's own, and softmax of ours where there is one: used on every device,
+//! dtype and layout that has no kernel here, and as the reference in the kernels' tests.
 
 use burn::tensor::{Int, Tensor, activation, module, ops::ConvOptions};
 
-use crate::{fixed::mean_last, heads::LEAST_SQUARE};
+use crate::{device, fixed::mean_last, heads::LEAST_SQUARE};
 
 /// √(2/π) of the tanh form of GELU.
 const SQRT_2_OVER_PI: f64 = core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
@@ -104,7 +104,9 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3
         Some(mask) => scores + mask.unsqueeze_dim::<4>(1),
         None => scores,
     };
-    softmax(scores).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
+    let weights = device::softmax(scores.into_dispatch());
+    let weights = weights.unwrap_or_else(|scores| softmax(Tensor::from_dispatch(scores)));
+    weights.matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
 }
 
 pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {

@@ -101,8 +101,10 @@ mod tests {
             let x = Tensor::<3>::from_data(TensorData::new(x, shape), &device);
             let scale = Tensor::<1>::from_data(TensorData::new(numbers(8, count), [count]), &device);
             for unit in [false, true] {
-                let (got, expected) =
-                    (heads(x.clone(), scale.clone(), unit), composed::heads(x.clone(), scale.clone(), unit));
+                let (got, expected) = (
+                    heads(x.clone(), None, scale.clone(), unit),
+                    composed::heads(x.clone(), scale.clone(), unit),
+                );
                 for (got, expected) in got.into_iter().zip(expected) {
                     assert_eq!(got.dims(), [batch, positions, count, width]);
                     assert!((got - expected).abs().max().into_scalar::<f32>() < 1e-6);
@@ -115,7 +117,7 @@ mod tests {
     fn nan_stays() {
         let device = Device::flex();
         let x = Tensor::<3>::full([1, 1, 6], f32::NAN, &device);
-        for part in heads(x, Tensor::ones([2], &device), true) {
+        for part in heads(x, None, Tensor::ones([2], &device), true) {
             assert!(part.into_data().iter::<f32>().all(f32::is_nan));
         }
     }

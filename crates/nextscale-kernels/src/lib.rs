@@ -3,6 +3,7 @@
 //! Every function takes and returns ordinary tensors and differentiates like any other operation. On the CPU
 //! backend (flex), with or without autodiff, f32 tensors go through the kernels here, which are vectorised
 //! and run on rayon's threads; on any other device or dtype the same operation is composed of burn's own.
+//! For graphics processors there are a few kernels, in [`device`].
 //!
 //! Two modules work on plain numbers instead of tensors: [`nhwc`], convolutional networks at inference, and
 //! [`categorical`], draws from logits. [`read`] returns the numbers of a tensor without a copy.
@@ -14,6 +15,8 @@
 //! Like burn's own operations, these panic when shapes do not fit together.
 
 #![deny(unsafe_code)]
+// Inputs come back where there is no kernel for them, and what a kernel for devices is told are its arguments.
+#![allow(clippy::result_large_err, clippy::too_many_arguments)]
 
 mod activation;
 pub mod allocator;
@@ -23,6 +26,7 @@ mod combine;
 mod composed;
 mod conv;
 mod cross_entropy;
+pub mod device;
 mod elementwise;
 mod extension;
 mod fixed;
@@ -133,7 +137,8 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         return x;
     }
     apply(softmax::Softmax { length }, [x.into_dispatch()])
-        .unwrap_or_else(|[x]| composed::softmax(Tensor::from_dispatch(x)))
+        .or_else(|[x]| device::softmax(x))
+        .unwrap_or_else(|x| composed::softmax(Tensor::from_dispatch(x)))
 }
 
 /// The cross-entropy in nats of every row of logits `[rows, classes]` with its target, `[rows]` to `[rows]`.
@@ -194,7 +199,8 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
         return layer_norm(x, eps) * (scale + 1.0) + shift;
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
-    apply(layer_norm::Modulate { eps: eps as f32 }, inputs).unwrap_or_else(|inputs| {
+    let done = apply(layer_norm::Modulate { eps: eps as f32 }, inputs);
+    done.or_else(|inputs| device::norm(inputs, eps, true)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::layer_norm_modulate(x, scale, shift, eps)
     })
@@ -208,7 +214,8 @@ pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: 
         return composed::rms_norm_modulate(x, scale, shift, eps);
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
-    extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32)).unwrap_or_else(|inputs| {
+    let done = extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32));
+    done.or_else(|inputs| device::norm(inputs, eps, false)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::rms_norm_modulate(x, scale, shift, eps)
     })
@@ -255,7 +262,8 @@ fn grouped(
     }
     let operation = group_norm::GroupNorm { groups, eps: eps as f32, silu };
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    apply(operation, inputs).unwrap_or_else(|[x, weight, bias]| {
+    let done = apply(operation, inputs).or_else(|inputs| device::group_norm(inputs, groups, eps, silu));
+    done.unwrap_or_else(|[x, weight, bias]| {
         let x = Tensor::from_dispatch(x);
         let (weight, bias) = (Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
         let route = if silu { composed::group_norm_silu } else { composed::group_norm };
@@ -414,14 +422,31 @@ fn over_segments(q: &Tensor<4>, keys: &[Tensor<4>], values: &[Tensor<4>]) -> Opt
 }
 
 /// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their concatenated
-/// projections x `[batch, positions, 3·heads·width]`. Queries are multiplied by their head's `scale`,
-/// `[heads]`. With `unit`, queries and keys are first divided by their norms (at least 1e-12).
-pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
+/// projections x `[batch, positions, 3·heads·width]`, to which `bias` is added, if any, `[3·heads·width]`.
+/// Queries are multiplied by their head's `scale`, `[heads]`. With `unit`, queries and keys are first divided
+/// by their norms (at least 1e-12).
+pub fn heads(x: Tensor<3>, bias: Option<Tensor<1>>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
     assert!(
-        heads > 0 && channels % (3 * heads) == 0,
-        "{channels} channels are not queries, keys and values of {heads} heads"
+        heads > 0
+            && channels % (3 * heads) == 0
+            && bias.as_ref().is_none_or(|bias| bias.dims() == [channels]),
+        "{channels} channels are not queries, keys and values of {heads} heads, with as large a bias"
     );
+    let (x, scale) = match bias {
+        None => (x, scale),
+        Some(bias) if batch * positions * channels == 0 => (x + bias.unsqueeze(), scale),
+        Some(bias) => {
+            let inputs = [x.into_dispatch(), bias.into_dispatch(), scale.into_dispatch()];
+            match device::heads(inputs, unit) {
+                Ok(parts) => return parts,
+                Err([x, bias, scale]) => {
+                    let bias = Tensor::<1>::from_dispatch(bias);
+                    (Tensor::<3>::from_dispatch(x) + bias.unsqueeze(), Tensor::from_dispatch(scale))
+                }
+            }
+        }
+    };
     if batch * positions * channels == 0 {
         return composed::heads(x, scale, unit);
     }

@@ -142,7 +142,7 @@ impl Results {
             let over = kernels::attention_over(q, &[k.clone(), k], &[v.clone(), v]);
             self.tensor(&format!("{name}, twice"), over);
         }
-        let [q, k, v] = kernels::heads(made(5, [2, 9, 3 * 4 * 24]), made(6, [4]), true);
+        let [q, k, v] = kernels::heads(made(5, [2, 9, 3 * 4 * 24]), None, made(6, [4]), true);
         self.tensor("heads", Tensor::cat(vec![q.clone(), k, v], 0));
         self.tensor("turns", kernels::rotate(q.clone(), made(7, [9, 24])));
         self.tensor("turns of halves", kernels::rotate_halves(q, made(8, [1, 9, 2, 24])));

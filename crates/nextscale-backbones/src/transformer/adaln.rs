@@ -100,16 +100,8 @@ pub(crate) struct Modulation {
 impl Modulation {
     /// Splits `[rows, 1, 6·width]` in upstream's order: γ1 γ2 s1 s2 b1 b2.
     pub(crate) fn split(six: Tensor<3>) -> Self {
-        let width = six.dims()[2] / 6;
-        let part = |i: usize| six.clone().slice_dim(2, i * width..(i + 1) * width);
-        Self {
-            gate1: part(0),
-            gate2: part(1),
-            scale1: part(2),
-            scale2: part(3),
-            shift1: part(4),
-            shift2: part(5),
-        }
+        let [gate1, gate2, scale1, scale2, shift1, shift2] = ops::parts(six);
+        Self { gate1, gate2, scale1, scale2, shift1, shift2 }
     }
 
     /// Applies `select` to each vector.

@@ -22,12 +22,14 @@ pub(crate) struct Folded<'a, M: Stack> {
     pub alike: &'a Streams,
     /// How many of the last positions the block gives, if not all.
     pub last: Option<usize>,
+    /// The number of positions of later scales.
+    pub rest: usize,
 }
 
 impl<M: Stack> Folded<'_, M> {
     /// The output of block `i`, whose conditioning is `block`, and the keys and values of the scale.
     pub fn through(self, model: &M, i: usize, block: &M::Block) -> (Tensor<3>, Cache) {
-        let Self { rows, turns, streams, attending, alike, last } = self;
+        let Self { rows, turns, streams, attending, alike, last, rest } = self;
         let [_, positions, width] = rows.dims();
         let given = last.unwrap_or(positions);
         let (others, seeing) = (streams.without(alike), attending.without(alike));
@@ -46,7 +48,7 @@ impl<M: Stack> Folded<'_, M> {
         }
         let (rows, turns) = of(&others);
         let mut attend_to_own = |projected: Projected| {
-            attend(&mut own, M::turned(projected, &turns).asking(last), &others, &seeing, true)
+            attend(&mut own, M::turned(projected, &turns).asking(last), &others, &seeing, rest)
         };
         let (out_of_first, out) = if M::same_for_all_rows(block) && last.is_none() {
             // In one product, whose weights are read once: 1 to 2 % of a call at 256 pixels.
@@ -71,10 +73,9 @@ impl<M: Stack> Folded<'_, M> {
             return (out, one);
         }
         let mut both = Cache::default();
-        let join = |one: &[Tensor<4>], own: &[Tensor<4>]| {
-            attending.join((alike, one[0].clone()), (&seeing, own[0].clone()))
-        };
-        both.append(join(&one.keys, &own.keys), join(&one.values, &own.values));
+        let ([keys, values], [own_keys, own_values]) = (one.of_one_scale(), own.of_one_scale());
+        let join = |one, own| attending.join((alike, one), (&seeing, own));
+        both.append(join(keys, own_keys), join(values, own_values));
         (out, both)
     }
 }

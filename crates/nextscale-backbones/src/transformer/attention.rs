@@ -3,6 +3,7 @@ use burn::{
     tensor::Tensor,
 };
 
+use nextscale_core::is_cpu;
 use nextscale_kernels::{self as kernels, packed::Then};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,18 @@ pub struct Attention {
     /// The name of the weight of queries, keys and values.
     #[module(skip)]
     joint: &'static str,
+    /// If no weight changes any more, and elsewhere than on the CPU.
+    #[module(skip)]
+    constants: Option<Constants>,
+}
+
+/// What follows from weights alone.
+#[derive(Debug, Clone)]
+struct Constants {
+    /// The bias of queries, keys and values, `[3·width]`.
+    bias: Tensor<1>,
+    /// The factor of each head's queries, `[heads]`.
+    scale: Tensor<1>,
 }
 
 /// Queries, keys and values, each `[rows, positions, heads, head width]`.
@@ -123,7 +136,7 @@ impl Attention {
             AttentionKind::L2 => Some(supply.param(&format!("{prefix}scale_mul_1H11"), [1, heads, 1, 1])?),
             AttentionKind::Plain => None,
         };
-        Ok(Self {
+        let mut attention = Self {
             scale_mul,
             q_bias: supply.param(&format!("{prefix}q_bias"), [width])?,
             v_bias: supply.param(&format!("{prefix}v_bias"), [width])?,
@@ -131,7 +144,12 @@ impl Attention {
             proj: linear(supply, &format!("{prefix}proj"), width, width)?,
             heads,
             joint,
-        })
+            constants: None,
+        };
+        if let Weight::Still(_) = attention.qkv {
+            attention.constants = Some(attention.constants());
+        }
+        Ok(attention)
     }
 
     pub(crate) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
@@ -149,9 +167,9 @@ impl Attention {
     pub(crate) fn project(&self, x: Tensor<3>) -> Projected {
         let [rows, positions, width] = x.dims();
         let (weight, mixed) = match &self.qkv {
-            Weight::Plain(weight) => (weight.val(), false),
-            Weight::Mixed(weight) => (weight.val(), true),
-            Weight::Packed(_) | Weight::Rounded(_) => return self.project_at_once(x),
+            Weight::Plain(weight) if is_cpu(&x.device()) => (weight.val(), false),
+            Weight::Mixed(weight) if is_cpu(&x.device()) => (weight.val(), true),
+            _ => return self.project_at_once(x),
         };
         let linear = if mixed { kernels::linear_rounded } else { kernels::linear };
         let heads = [rows, positions, self.heads, width / self.heads];
@@ -179,16 +197,30 @@ impl Attention {
 
     /// The same as one product.
     fn project_at_once(&self, x: Tensor<3>) -> Projected {
-        let (q_bias, v_bias, device) = (self.q_bias.val(), self.v_bias.val(), x.device());
-        let bias = Tensor::cat(vec![q_bias.clone(), q_bias.zeros_like(), v_bias], 0);
-        let head_width = x.dims()[2] / self.heads;
-        let projections = self.qkv.product(x, bias, Then::Nothing);
+        let Constants { bias, scale } = self.constants.clone().unwrap_or_else(|| self.constants());
+        let [rows, positions, width] = x.dims();
+        let (projections, bias) = match &self.qkv {
+            // The kernel that makes heads of them adds the bias.
+            Weight::Plain(weight) | Weight::Mixed(weight) | Weight::Still(weight) => {
+                let all = kernels::linear(x.reshape([rows * positions, width]), weight.val(), None);
+                (all.reshape([rows, positions, 3 * width]), Some(bias))
+            }
+            packed => (packed.product(x, bias, Then::Nothing), None),
+        };
+        let [queries, keys, values] = ops::heads(projections, bias, scale, self.scale_mul.is_some());
+        Projected { queries, keys, values, mixed: false }
+    }
+
+    fn constants(&self) -> Constants {
+        let (q_bias, v_bias) = (self.q_bias.val(), self.v_bias.val());
+        let head_width = q_bias.dims()[0] / self.heads;
         let scale = match &self.scale_mul {
             Some(scale_mul) => kernels::exp(scale_mul.val().clamp_max(MAX_LOG_SCALE)).reshape([self.heads]),
-            None => Tensor::full([self.heads], plain_scale(head_width), &device),
+            None => Tensor::full([self.heads], plain_scale(head_width), &q_bias.device()),
         };
-        let [queries, keys, values] = ops::heads(projections, scale, self.scale_mul.is_some());
-        Projected { queries, keys, values, mixed: false }
+        // Keys have no bias; upstream stores zeros.
+        let bias = Tensor::cat(vec![q_bias.clone(), q_bias.zeros_like(), v_bias], 0);
+        Constants { bias, scale }
     }
 
     /// Queries `[rows, queries, heads, head width]` over keys and values `[rows, keys, heads, head width]`,

@@ -33,12 +33,8 @@ impl Head {
     /// The norm's modulation from SiLU of the condition's vectors `[rows, 1, width]`. It uses this condition
     /// even if the blocks share a projection.
     pub(crate) fn modulate(&self, activated: Tensor<3>) -> HeadModulation {
-        let two = self.norm.forward(activated);
-        let width = two.dims()[2] / 2;
-        HeadModulation {
-            scale: two.clone().slice_dim(2, 0..width),
-            shift: two.slice_dim(2, width..2 * width),
-        }
+        let [scale, shift] = ops::parts(self.norm.forward(activated));
+        HeadModulation { scale, shift }
     }
 
     /// `[rows, positions, width]` to logits `[rows, positions, vocabulary]`.

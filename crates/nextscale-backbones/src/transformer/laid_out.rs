@@ -9,13 +9,8 @@ use super::{
 };
 
 /// A model from a supply of plain weights, for generation only: on the CPU its linear layers are packed for
-/// products.
-pub(crate) fn build<S, A>(
-    mut plain: S,
-    config: &A,
-    device: &Device,
-    dtype: Dtype,
-) -> Result<A::Model, S::Error>
+/// products; elsewhere what follows from weights alone is computed once.
+pub(crate) fn build<S, A>(plain: S, config: &A, device: &Device, dtype: Dtype) -> Result<A::Model, S::Error>
 where
     S: Supply<Error: From<Error>>,
     A: Architecture,
@@ -30,7 +25,12 @@ where
             };
             config.build(&mut Reshaped { plain, matrix })
         }
-        (false, Dtype::F32) => config.build(&mut plain),
+        (false, Dtype::F32) => {
+            let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {
+                plain.matrix(key, inner, out).map(Weight::still)
+            };
+            config.build(&mut Reshaped { plain, matrix })
+        }
         (false, Dtype::Bf16) => Err(unavailable().into()),
     }
 }

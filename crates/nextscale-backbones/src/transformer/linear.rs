@@ -2,7 +2,7 @@ use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, Device, Gradients, Tensor, TensorData},
 };
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, is_cpu};
 use nextscale_kernels::packed::{self, Then};
 
 /// A linear layer with a bias.
@@ -32,6 +32,8 @@ pub enum Weight {
     Plain(Param<Tensor<2>>),
     /// The same in mixed precision: rounded to bfloat16 for products.
     Mixed(Param<Tensor<2>>),
+    /// The same for generation on a device other than the CPU.
+    Still(Param<Tensor<2>>),
     /// Packed for generation on the CPU.
     Packed(Panels),
     /// Rounded to bfloat16, likewise.
@@ -78,16 +80,31 @@ impl Weight {
         })
     }
 
+    /// The same for generation on a device other than the CPU.
+    pub(crate) fn still(self) -> Self {
+        match self {
+            Self::Plain(weight) => Self::Still(weight.no_grad()),
+            other => other,
+        }
+    }
+
     /// `then(x · W + bias)`. A row's result is the same, bit for bit, whatever the other rows are; this makes
     /// an image independent of its batch.
     pub(crate) fn product(&self, x: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<3> {
         let [batch, positions, inner] = x.dims();
         let [outputs] = bias.dims();
-        let x = x.reshape([batch * positions, inner]);
+        let (device, x) = (x.device(), x.reshape([batch * positions, inner]));
+        if let (Self::Plain(weight) | Self::Mixed(weight) | Self::Still(weight), false) =
+            (self, is_cpu(&device))
+        {
+            // What follows has this shape, too, so that the bias is added in one kernel with it.
+            let out = nextscale_kernels::linear(x, weight.val(), None).reshape([batch, positions, outputs]);
+            return follow(out + bias.unsqueeze(), then);
+        }
         let out = match (self, then) {
             (Self::Packed(panels), then) => packed::linear(x, panels.values.val(), bias, then),
             (Self::Rounded(rounded), then) => rounded.weight.linear(x, bias, then),
-            (Self::Plain(weight), then) => {
+            (Self::Plain(weight) | Self::Still(weight), then) => {
                 follow(nextscale_kernels::linear(x, weight.val(), Some(bias)), then)
             }
             (Self::Mixed(weight), then) => {
@@ -100,7 +117,7 @@ impl Weight {
     /// Its identity for burn's optimisers.
     pub(crate) fn id(&self) -> ParamId {
         match self {
-            Self::Plain(weight) | Self::Mixed(weight) => weight.id,
+            Self::Plain(weight) | Self::Mixed(weight) | Self::Still(weight) => weight.id,
             Self::Packed(panels) => panels.values.id,
             Self::Rounded(rounded) => rounded.id,
         }
@@ -109,7 +126,7 @@ impl Weight {
     /// `[out, in]`, the shape that it has in a file.
     pub(crate) fn stored_shape(&self) -> [usize; 2] {
         match self {
-            Self::Plain(weight) | Self::Mixed(weight) => {
+            Self::Plain(weight) | Self::Mixed(weight) | Self::Still(weight) => {
                 let [inner, outputs] = weight.lazy_shape().dims();
                 [outputs, inner]
             }
@@ -121,7 +138,9 @@ impl Weight {
     /// The values as stored, f32.
     pub(crate) fn stored(&self) -> TensorData {
         match self {
-            Self::Plain(weight) | Self::Mixed(weight) => weight.val().transpose().into_data(),
+            Self::Plain(weight) | Self::Mixed(weight) | Self::Still(weight) => {
+                weight.val().transpose().into_data()
+            }
             Self::Packed(panels) => {
                 let shape @ [outputs, inner] = self.stored_shape();
                 let values: Vec<f32> = panels.values.val().into_data().iter::<f32>().collect();
@@ -137,12 +156,12 @@ impl Weight {
             Self::Plain(weight) | Self::Mixed(weight) => {
                 weight.val().grad(gradients).map(|grad| grad.transpose().into_data())
             }
-            Self::Packed(_) | Self::Rounded(_) => None,
+            Self::Still(_) | Self::Packed(_) | Self::Rounded(_) => None,
         }
     }
 }
 
-fn follow(x: Tensor<2>, then: Then) -> Tensor<2> {
+fn follow<const D: usize>(x: Tensor<D>, then: Then) -> Tensor<D> {
     match then {
         Then::Nothing => x,
         Then::Gelu => nextscale_kernels::gelu_tanh(x),

@@ -1,6 +1,7 @@
 //! The tensor operations of the models, written once.
 
 use burn::tensor::Tensor;
+use nextscale_core::is_cpu;
 use nextscale_kernels as kernels;
 
 /// The epsilon of every LayerNorm.
@@ -14,6 +15,18 @@ pub(crate) fn norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>) ->
 /// `x + gate ⊙ y`.
 pub(crate) fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
     kernels::gated_residual(x, gate, y)
+}
+
+/// Vectors `[rows, 1, N·width]` in their N parts, `[rows, 1, width]` each.
+pub(crate) fn parts<const N: usize>(x: Tensor<3>) -> [Tensor<3>; N] {
+    let [rows, _, all] = x.dims();
+    let width = all / N;
+    if is_cpu(&x.device()) {
+        return std::array::from_fn(|i| x.clone().slice_dim(2, i * width..(i + 1) * width));
+    }
+    // Each part in one piece: the kernels that read them would copy them every time.
+    let x = x.reshape([rows, N, width]).swap_dims(0, 1).reshape([N * rows, 1, width]);
+    std::array::from_fn(|i| x.clone().slice_dim(0, i * rows..(i + 1) * rows))
 }
 
 /// `x · sigmoid(x)`.
@@ -67,10 +80,15 @@ pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3
 }
 
 /// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their concatenated
-/// projections, `[rows, positions, 3·width]`. Queries are multiplied by their head's `scale`, `[heads]`; with
-/// `unit`, queries and keys are first divided by their norms.
-pub(crate) fn heads(projections: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
-    kernels::heads(projections, scale, unit)
+/// projections, `[rows, positions, 3·width]`, to which `bias` is added, if any. Queries are multiplied by their
+/// head's `scale`, `[heads]`; with `unit`, queries and keys are first divided by their norms.
+pub(crate) fn heads(
+    projections: Tensor<3>,
+    bias: Option<Tensor<1>>,
+    scale: Tensor<1>,
+    unit: bool,
+) -> [Tensor<4>; 3] {
+    kernels::heads(projections, bias, scale, unit)
 }
 
 /// `x / max(‖x‖, 1e-12)` over the last dimension.

@@ -135,6 +135,7 @@ impl<'a, M: Stack> StackSession<'a, M> {
             return Err(Error::Unsupported(format!("all {} scales are done", schedule.len())));
         }
         let last = k + 1 == schedule.len();
+        let rest = schedule.positions() - schedule.offset(k + 1);
         let run = self.plan.run(k);
         if run.is_empty() {
             return Err(Error::Unsupported(format!("the plan runs no pass at scale {k} or after it")));
@@ -162,7 +163,7 @@ impl<'a, M: Stack> StackSession<'a, M> {
                 let out = match &alike {
                     None => model.block(i, rows, block, |projected| {
                         let projected = M::turned(projected, &turns).asking(last_read);
-                        attend(cache, projected, &inside, &attending, !last)
+                        attend(cache, projected, &inside, &attending, rest)
                     }),
                     Some(alike) => {
                         let rows = Folded {
@@ -172,14 +173,16 @@ impl<'a, M: Stack> StackSession<'a, M> {
                             attending: &attending,
                             alike,
                             last: last_read,
+                            rest,
                         };
                         let (out, own) = rows.through(model, i, block);
-                        if !last {
-                            *cache = own;
-                        }
+                        *cache = own;
                         out
                     }
                 };
+                if last {
+                    *cache = Cache::default();
+                }
                 x = self.running.put(x, &inside, out);
             }
             x = self.running.mix(x, layer, k);

@@ -6,7 +6,7 @@ use nextscale_core::ScaleSchedule;
 
 use super::config::VarConfig;
 use crate::transformer::{
-    Linear, Named,
+    Linear, Named, Weight,
     keys::{Supply, Value, linear, list_linear},
 };
 
@@ -22,18 +22,27 @@ pub struct Embedding {
     class_emb: Param<Tensor<2>>,
     /// `[scales, width]`.
     lvl_embed: Param<Tensor<2>>,
+    /// What every position has, `[1, positions, width]`: if no weight changes any more, and elsewhere than on the CPU.
+    #[module(skip)]
+    places: Option<Tensor<3>>,
 }
 
 impl Embedding {
     pub(super) fn build<S: Supply>(supply: &mut S, config: &VarConfig) -> Result<Self, S::Error> {
         let VarConfig { schedule, width, classes, feature_channels, .. } = config;
-        Ok(Self {
+        let mut embedding = Self {
             pos_start: supply.param("pos_start", [1, schedule.grid(0).positions(), *width])?,
             pos_all: supply.param("pos_1LC", [1, schedule.positions(), *width])?,
             word_embed: linear(supply, "word_embed", *feature_channels, *width)?,
             class_emb: supply.param("class_emb.weight", [classes + 1, *width])?,
             lvl_embed: supply.param("lvl_embed.weight", [schedule.len(), *width])?,
-        })
+            places: None,
+        };
+        if let Weight::Still(_) = embedding.word_embed.weight {
+            let places = (0..schedule.len()).map(|k| embedding.places(schedule, k)).collect();
+            embedding.places = Some(Tensor::cat(places, 1));
+        }
+        Ok(embedding)
     }
 
     pub(super) fn list<'a>(&'a self, names: &mut Vec<Named<'a>>) {
@@ -72,7 +81,11 @@ impl Embedding {
     /// Position and level embeddings of scale `k`, `[1, h·w, width]`.
     fn places(&self, schedule: &ScaleSchedule, k: usize) -> Tensor<3> {
         let first = schedule.offset(k);
-        let positions = self.pos_all.val().slice_dim(1, first..first + schedule.grid(k).positions());
+        let of_scale = first..first + schedule.grid(k).positions();
+        if let Some(places) = &self.places {
+            return places.clone().slice_dim(1, of_scale);
+        }
+        let positions = self.pos_all.val().slice_dim(1, of_scale);
         positions + self.lvl_embed.val().slice_dim(0, k..k + 1).unsqueeze()
     }
 }

@@ -1,11 +1,13 @@
-//! The sampler in pure tensor operations, for devices where reading the logits back would stall the loop.
+//! The sampler on tensors, for devices where reading the logits back would stall the loop.
 //!
-//! The rules are the same as on the host. There is no sort, which accelerators do slowly or not at all:
-//! thresholds are found by bisection on the logits' values, with forty-eight halvings, after which only equal
-//! values are left in the interval. Sums are f32, so a cumulative probability within rounding of its limit
-//! may fall on the other side than on the host.
+//! The rules are the same as on the host. Sums are f32, so a cumulative probability within rounding of its
+//! limit may fall on the other side than on the host. Filters and draws are one kernel each where
+//! [`nextscale_kernels::device`] has them, otherwise many tensor operations. There is no sort, which
+//! accelerators do slowly or not at all: the operations find thresholds by bisection on the logits' values,
+//! with forty-eight halvings, after which only equal values are left in the interval.
 
 use burn::tensor::{Bool, Int, Tensor};
+use nextscale_kernels::device::{self, Keep};
 
 use super::Filter;
 
@@ -43,6 +45,23 @@ fn largest_threshold(x: &Tensor<2>, holds: impl Fn(Tensor<2>) -> Tensor<2, Bool>
 
 /// Replaces removed classes by -inf; `x` is `[rows, classes]`.
 pub(super) fn filter(x: Tensor<2>, filter: &Filter) -> Tensor<2> {
+    let keep = Keep {
+        top_k: filter.cuts(x.dims()[1]).then_some(filter.top_k),
+        tail: (filter.top_p > 0.0).then(|| tail(filter.top_p)),
+        margin: filter.margin(),
+    };
+    if keep == Keep::default() {
+        return x;
+    }
+    device::filter(&x, keep).unwrap_or_else(|| composed(x, filter))
+}
+
+/// The cumulative probability, from the least likely class, up to which top-p removes.
+fn tail(p: f64) -> f32 {
+    (1.0 - p) as f32
+}
+
+fn composed(x: Tensor<2>, filter: &Filter) -> Tensor<2> {
     let x = if filter.cuts(x.dims()[1]) { top_k(x, filter.top_k) } else { x };
     let x = if filter.top_p > 0.0 { top_p(x, filter.top_p) } else { x };
     match filter.margin() {
@@ -62,7 +81,7 @@ fn top_k(x: Tensor<2>, k: usize) -> Tensor<2> {
 }
 
 fn top_p(x: Tensor<2>, p: f64) -> Tensor<2> {
-    let limit = (1.0 - p) as f32;
+    let limit = tail(p);
     let max = x.clone().max_dim(1);
     let weights = (x.clone() - max.clone()).exp();
     let total = weights.clone().sum_dim(1);
@@ -113,6 +132,9 @@ fn cumulative(x: Tensor<2>) -> Tensor<2> {
 
 /// The class that each row's uniform number `[rows, 1]` falls on; `[rows, 1]`, as floats.
 pub(super) fn inverse_cdf(x: &Tensor<2>, uniforms: Tensor<2>) -> Tensor<2> {
+    if let Some(drawn) = device::inverse_cdf(x, &uniforms) {
+        return drawn;
+    }
     let weights = (x.clone() - x.clone().max_dim(1)).exp();
     let possible = weights.clone().greater_elem(0.0);
     let total = weights.clone().sum_dim(1);

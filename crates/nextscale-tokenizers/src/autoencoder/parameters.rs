@@ -4,6 +4,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{DType, Device, Tensor, TensorData},
 };
+use nextscale_core::is_cpu;
 
 /// Every name with its shape, without creating values.
 pub(crate) fn shapes<M: Module>(module: &M, name: impl Fn(&str) -> String) -> Vec<(String, Vec<usize>)> {
@@ -62,6 +63,29 @@ pub(crate) fn fill<M: Module, E>(
     match filler.failed {
         Some(error) => Err(error),
         None => Ok(module),
+    }
+}
+
+/// The module with the weights of its convolutions laid out for generation: on devices other than the CPU the channels of an input
+/// lie next to each other, as convolutions read them there; otherwise each would copy its weight every time.
+pub(crate) fn laid_out<M: Module>(module: M) -> M {
+    module.map(&mut ChannelsLast)
+}
+
+struct ChannelsLast;
+
+impl ModuleMapper for ChannelsLast {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if D != 4 || is_cpu(&param.lazy_device()) {
+            return param;
+        }
+        param.map(|weight| {
+            let weight = weight.permute(std::array::from_fn(|axis| [0, 2, 3, 1][axis]));
+            let shape = weight.dims();
+            // A row of numbers has one order only: here they are copied.
+            let weight = weight.reshape([shape.iter().product::<usize>()]).reshape(shape);
+            weight.permute(std::array::from_fn(|axis| [0, 3, 1, 2][axis]))
+        })
     }
 }
 

@@ -2,6 +2,7 @@ use burn::{module::Module, tensor::Tensor};
 use nextscale_core::{Dtype, Error, Result};
 
 use super::{BsqVae, BsqVaeConfig, Quantized, Scales, quantizer};
+use crate::autoencoder::parameters::laid_out;
 use crate::finite::clamped;
 
 /// Infinity's tokenizer bound to a schedule: the [`Tokenizer`](crate::Tokenizer), and the module for
@@ -36,11 +37,11 @@ impl MultiScaleBsq {
 
     /// The same tokenizer for generation, with the decoder's 3×3 convolutions multiplying in `dtype` if the
     /// processor supports it. Everything else is f32: encoding, the codes, norms, and the convolution that
-    /// produces the image.
+    /// produces the image. Weights are laid out as the device reads them.
     #[must_use]
     pub fn decoding_in(mut self, dtype: Dtype) -> Self {
         self.vae.decoder.set_dtype(dtype);
-        self
+        Self { vae: laid_out(self.vae), ..self }
     }
 
     /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply
@@ -51,7 +52,8 @@ impl MultiScaleBsq {
         if let Some(encoder) = &mut self.vae.encoder {
             encoder.set_dtype(dtype);
         }
-        self.decoding_in(dtype)
+        self.vae.decoder.set_dtype(dtype);
+        self
     }
 
     /// The features f of images `[batch, 3, H, W]` in [-1, 1], `[batch, bits, h, w]` on the canvas.

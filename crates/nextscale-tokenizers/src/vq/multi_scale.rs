@@ -5,6 +5,7 @@ use burn::{
 use nextscale_core::{Dtype, Error, Result};
 
 use super::{QuantizeOutput, Scales, Vqvae, VqvaeConfig};
+use crate::autoencoder::parameters::laid_out;
 use crate::finite::clamped;
 use crate::positions::{grid, positions};
 
@@ -34,11 +35,11 @@ impl MultiScaleVq {
 
     /// The same tokenizer for generation, with the decoder's 3×3 convolutions multiplying in `dtype` if the
     /// processor supports it. Everything else is f32: encoding, the codes, norms, and the convolution that
-    /// produces the image.
+    /// produces the image. Weights are laid out as the device reads them.
     #[must_use]
     pub fn decoding_in(mut self, dtype: Dtype) -> Self {
         self.vqvae.decoder.set_dtype(dtype);
-        self
+        Self { vqvae: laid_out(self.vqvae), ..self }
     }
 
     /// The same tokenizer for training in mixed precision: 3×3 convolutions of encoder and decoder multiply
@@ -49,7 +50,8 @@ impl MultiScaleVq {
         if let Some(encoder) = &mut self.vqvae.encoder {
             encoder.set_dtype(dtype);
         }
-        self.decoding_in(dtype)
+        self.vqvae.decoder.set_dtype(dtype);
+        self
     }
 
     /// The features f of images `[batch, 3, H, W]` in [-1, 1], `[batch, channels, h, w]` on the last grid.

@@ -1,0 +1,64 @@
+//! No kernels: the functions of a build without devices.
+
+use burn::{backend::DispatchTensor, tensor::Tensor};
+
+use super::Keep;
+
+/// Always the tensor; see the feature `device`.
+pub fn softmax<const D: usize>(x: DispatchTensor) -> Result<Tensor<D>, DispatchTensor> {
+    Err(x)
+}
+
+/// Always the inputs; see the feature `device`.
+pub fn group_norm(
+    inputs: [DispatchTensor; 3],
+    _groups: usize,
+    _eps: f64,
+    _silu: bool,
+) -> Result<Tensor<4>, [DispatchTensor; 3]> {
+    Err(inputs)
+}
+
+/// Always `None`; see the feature `device`.
+pub fn first(_x: Tensor<4>, _count: usize) -> Option<Tensor<4>> {
+    None
+}
+
+/// Always what it is given; see the feature `device`.
+#[allow(clippy::type_complexity)]
+pub fn append(
+    buffers: [Tensor<4>; 2],
+    new: [Tensor<4>; 2],
+    _at: usize,
+) -> Result<[Tensor<4>; 2], ([Tensor<4>; 2], [Tensor<4>; 2])> {
+    Err((buffers, new))
+}
+
+/// Always `None`; see the feature `device`.
+pub fn faults(_x: &Tensor<2>) -> Option<Tensor<2>> {
+    None
+}
+
+/// Always `None`; see the feature `device`.
+pub fn filter(_x: &Tensor<2>, _keep: Keep) -> Option<Tensor<2>> {
+    None
+}
+
+/// Always `None`; see the feature `device`.
+pub fn inverse_cdf(_x: &Tensor<2>, _uniforms: &Tensor<2>) -> Option<Tensor<2>> {
+    None
+}
+
+/// Always the inputs; see the feature `device`.
+pub fn norm(
+    inputs: [DispatchTensor; 3],
+    _eps: f64,
+    _centred: bool,
+) -> Result<Tensor<3>, [DispatchTensor; 3]> {
+    Err(inputs)
+}
+
+/// Always the inputs; see the feature `device`.
+pub fn heads(inputs: [DispatchTensor; 3], _unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 3]> {
+    Err(inputs)
+}

@@ -1,0 +1,121 @@
+//! Group norm of feature maps, and its SiLU, a group of an image by a cube.
+//!
+//! Convolutions on these devices read and write channels next to each other in memory. The norm reads either
+//! order and writes that one, so that nothing is copied between the two.
+
+use burn::{backend::TensorMetadata, tensor::Shape};
+use cubecl::prelude::*;
+
+use super::cube::{self, CubeTensor, Rows, contiguous, memory};
+
+/// x `[batch, channels, height, width]`, weight and bias `[channels]`.
+pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bool) -> CubeTensor {
+    let shape @ [batch, channels, height, width] = x.shape().dims();
+    let (x, [of_channel, of_pixel]) = evenly_spaced(x);
+    let of_image = x.meta.strides()[0];
+    let (weight, bias) = (contiguous(weight), contiguous(bias));
+    let launch = Rows::of(&x, batch * groups, channels / groups * height * width);
+
+    let handle = x.client.empty(Shape::new(shape).num_elements() * size_of::<f32>());
+    let of_row = width * channels;
+    let mut normal = x.clone();
+    normal.handle = handle;
+    *normal.meta.strides_mut() = [height * of_row, 1, of_row, channels].into();
+    norm_groups::launch(
+        &launch.client,
+        launch.count.clone(),
+        launch.dim(),
+        memory(x),
+        weight.into_buffer_arg(),
+        bias.into_buffer_arg(),
+        memory(normal.clone()),
+        batch * groups,
+        groups,
+        channels / groups,
+        height * width,
+        of_image,
+        of_channel,
+        of_pixel,
+        eps,
+        silu,
+        launch.units,
+    );
+    normal
+}
+
+/// The map with the distances between channels and between pixels in memory; a copy if pixels are not evenly
+/// spaced.
+fn evenly_spaced(x: CubeTensor) -> (CubeTensor, [usize; 2]) {
+    let distances = |x: &CubeTensor| {
+        let (shape, strides) = (x.meta.shape(), x.meta.strides());
+        let even = shape[2] == 1 || strides[2] == shape[3] * strides[3];
+        even.then(|| [strides[1], strides[3]])
+    };
+    match distances(&x) {
+        Some(distances) => (x, distances),
+        None => {
+            let x = contiguous(x);
+            let [_, _, height, width] = x.shape().dims();
+            (x, [height * width, 1])
+        }
+    }
+}
+
+type One = Const<1>;
+
+/// The number in memory of element `i` of a group whose first channel is at `first`: channels of a pixel stand
+/// side by side in `i`.
+#[cube]
+fn at(first: usize, i: usize, members: usize, of_channel: usize, of_pixel: usize) -> usize {
+    first + i % members * of_channel + i / members * of_pixel
+}
+
+#[cube(launch)]
+fn norm_groups(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    normal: &mut [f32],
+    rows: usize,
+    groups: usize,
+    members: usize,
+    pixels: usize,
+    of_image: usize,
+    of_channel: usize,
+    of_pixel: usize,
+    eps: f32,
+    #[comptime] silu: bool,
+    #[comptime] units: usize,
+) {
+    if CUBE_POS >= rows {
+        terminate!();
+    }
+    let image = CUBE_POS / groups;
+    let channel = CUBE_POS % groups * members;
+    let first = image * of_image + channel * of_channel;
+    let count = members * pixels;
+    let mut room = cube::room::<One>(units);
+
+    let mut own = 0.0f32;
+    for i in range_stepped(UNIT_POS as usize, count, units) {
+        own += x[at(first, i, members, of_channel, of_pixel)];
+    }
+    let mean = cube::sum::<One>(Vector::new(own), &mut room, units).extract(0usize) / f32::cast_from(count);
+    own = 0.0f32;
+    for i in range_stepped(UNIT_POS as usize, count, units) {
+        let centred = x[at(first, i, members, of_channel, of_pixel)] - mean;
+        own += centred * centred;
+    }
+    let square = cube::sum::<One>(Vector::new(own), &mut room, units).extract(0usize) / f32::cast_from(count);
+    let size = (square + eps).sqrt();
+    let to = image * groups * members * pixels + channel;
+    for i in range_stepped(UNIT_POS as usize, count, units) {
+        let member = channel + i % members;
+        let unscaled = (x[at(first, i, members, of_channel, of_pixel)] - mean) / size;
+        let mut value = unscaled * weight[member] + bias[member];
+        if comptime!(silu) {
+            value = value / (1.0f32 + (-value).exp());
+        }
+        normal[at(to, i, members, 1usize, groups * members)] = value;
+    }
+}

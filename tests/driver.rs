@@ -1,0 +1,465 @@
+//! What a program asks of an NVIDIA GPU, without one: kernels that compile, and launches, copies and waits, counted
+//! scale by scale. The driver is a stand-in (`driver/libcuda.c`) that computes nothing; NVRTC, which compiles
+//! kernels, is the real one.
+//!
+//! `cargo test --profile device --features nextscale-pipeline/cuda --test driver`: without the feature `autotune`,
+//! whose trials would be counted, too, and whose times mean nothing here. cubecl measures a device's throughput for
+//! these trials alone. NVRTC comes from PyPI; docs/src/gpu.md has the command, which makes the folder target/nvrtc.
+//! NEXTSCALE_NVRTC names another such folder. Without it the test says so and ends; NEXTSCALE_NEEDS_NVRTC=1 makes that a
+//! failure.
+//!
+//! `NEXTSCALE_UPDATE_DOCS=1` writes the table of docs/src/gpu.md instead of comparing it.
+
+mod inputs;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor};
+use nextscale::backbones::var::{Initialisation, VarConfig};
+use nextscale::core::noise::Counter;
+use nextscale::core::{Condition, Dtype};
+use nextscale::generate::Copies;
+use nextscale::generate::edit::{Edit, Keep, Region};
+use nextscale::generate::observe::{Observer, Part, Seen};
+use nextscale::pipeline::device::{DeviceChoice, describe};
+use nextscale::pipeline::images::to_pictures;
+use nextscale::pipeline::{Batch, Config, Generator, Model, Registry, Stop};
+use nextscale::tokenizers::vq::VqvaeConfig;
+
+use inputs::{command, fashion_mnist, tiny_model, write_given};
+
+/// The cards whose kernels are compiled, by compute capability; the table has the counts of the first.
+const CARDS: [u32; 2] = [80, 90];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder that has NVRTC and CUDA's headers as PyPI packs them.
+fn nvrtc() -> Option<PathBuf> {
+    let named = std::env::var_os("NEXTSCALE_NVRTC").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| root().join("target/nvrtc"));
+    let there =
+        folder.join("nvidia/cuda_nvrtc/lib").is_dir() && folder.join("nvidia/cuda_runtime/include").is_dir();
+    if !there {
+        assert!(std::env::var_os("NEXTSCALE_NEEDS_NVRTC").is_none(), "{} has no NVRTC", folder.display());
+        println!("SKIPPED: {} has no NVRTC", folder.display());
+    }
+    there.then_some(folder)
+}
+
+#[test]
+fn every_kernel_compiles_and_no_scale_copies_more_than_its_random_numbers() {
+    let Some(nvrtc) = nvrtc() else { return };
+    assert!(!cfg!(feature = "autotune"), "build this test with --features nextscale-pipeline/cuda alone");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(at("libcuda.so"))
+        .arg(root().join("tests/driver/libcuda.c"));
+    assert!(compiler.status().expect("cc runs").success());
+
+    let begin = Instant::now();
+    // Side by side: NVRTC has one thread.
+    let begun = CARDS.map(|card| {
+        let counts = at(&format!("counts-{card}"));
+        fs::write(&counts, [0_u8; size_of::<Counts>()]).unwrap();
+        let libraries = [folder.path().to_owned(), nvrtc.join("nvidia/cuda_nvrtc/lib")];
+        let mut counted = Command::new(std::env::current_exe().unwrap());
+        counted
+            .args(["--exact", "counted", "--ignored", "--nocapture"])
+            .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap())
+            .env("CUDA_PATH", nvrtc.join("nvidia/cuda_runtime"))
+            .env("STAND_IN_CARD", card.to_string())
+            .env("STAND_IN_COUNTS", &counts)
+            .env("STAND_IN_TABLE", at(&format!("sm_{card}.md")));
+        if let Some(log) = std::env::var_os("STAND_IN_LOG") {
+            counted.env("STAND_IN_LOG", Path::new(&log).with_extension(card.to_string()));
+        }
+        (card, counts, counted.spawn().unwrap())
+    });
+    let ended = begun.map(|(card, counts, mut counted)| (card, counts, counted.wait().unwrap()));
+    for (card, counts, status) in ended {
+        assert!(status.success(), "sm_{card}");
+        let kernels = Driver(counts).counts().kernels;
+        let seconds = begin.elapsed().as_secs();
+        println!("sm_{card}: NVRTC compiled {kernels} kernels in {seconds} s at most; nothing was computed");
+        assert!(kernels > 100, "{kernels}");
+    }
+    compare(&fs::read_to_string(at(&format!("sm_{}.md", CARDS[0]))).unwrap());
+}
+
+/// Compares the counts with those of the page, between two comments.
+fn compare(made: &str) {
+    let path = root().join("docs/src/gpu.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once("<!-- counted by tests/driver.rs -->\n").unwrap();
+    let (committed, after) = rest.split_once("<!-- end -->\n").unwrap();
+    if std::env::var_os("NEXTSCALE_UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{before}<!-- counted by tests/driver.rs -->\n{made}<!-- end -->\n{after}"))
+            .unwrap();
+        return;
+    }
+    assert!(made == committed, "docs/src/gpu.md is out of date; the counts are now\n{made}");
+}
+
+/// What the stand-in was asked for, in the order of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+struct Counts {
+    launches: u64,
+    to_device: u64,
+    to_device_bytes: u64,
+    to_host: u64,
+    to_host_bytes: u64,
+    on_device: u64,
+    waits: u64,
+    kernels: u64,
+}
+
+impl Counts {
+    fn each(self, other: Self, combine: fn(u64, u64) -> u64) -> Self {
+        Self {
+            launches: combine(self.launches, other.launches),
+            to_device: combine(self.to_device, other.to_device),
+            to_device_bytes: combine(self.to_device_bytes, other.to_device_bytes),
+            to_host: combine(self.to_host, other.to_host),
+            to_host_bytes: combine(self.to_host_bytes, other.to_host_bytes),
+            on_device: combine(self.on_device, other.on_device),
+            waits: combine(self.waits, other.waits),
+            kernels: combine(self.kernels, other.kernels),
+        }
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        self.each(earlier, |now, earlier| now - earlier)
+    }
+}
+
+/// The file in which the stand-in counts.
+struct Driver(PathBuf);
+
+impl Driver {
+    fn counts(&self) -> Counts {
+        let bytes = fs::read(&self.0).unwrap();
+        let mut numbers = bytes.chunks_exact(8).map(|number| u64::from_ne_bytes(number.try_into().unwrap()));
+        let mut next = || numbers.next().unwrap();
+        Counts {
+            launches: next(),
+            to_device: next(),
+            to_device_bytes: next(),
+            to_host: next(),
+            to_host_bytes: next(),
+            on_device: next(),
+            waits: next(),
+            kernels: next(),
+        }
+    }
+
+    /// What was asked for until all work that was begun is handed over.
+    fn after(&self, device: &Device) -> Counts {
+        device.sync().unwrap();
+        self.counts()
+    }
+
+    /// What waiting for the device counts.
+    fn idle(&self, device: &Device) -> Counts {
+        let before = self.after(device);
+        self.after(device).since(before)
+    }
+
+    /// Brings on a wait of cubecl's that would otherwise fall into some scale: after every 64 copies to a device it lets go of the
+    /// host's memory of the 64 copies before, and first waits until the device has read them, which it has long done by then.
+    fn let_go(&self, device: &Device) {
+        let idle = self.idle(device).waits;
+        for _ in 0..64 {
+            let before = self.after(device);
+            drop(Tensor::<1>::from_data([0.0_f32], device));
+            if self.after(device).since(before).waits > idle {
+                return;
+            }
+        }
+        panic!("64 copies, and cubecl did not let go of their memory");
+    }
+}
+
+/// The process behind the stand-in.
+#[test]
+#[ignore = "runs in a process of its own, behind the stand-in"]
+fn counted() {
+    let driver = Driver(std::env::var_os("STAND_IN_COUNTS").unwrap().into());
+    let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
+    // Nothing of this is for a GPU that computes.
+    assert_eq!(describe(&device).name.as_deref(), Some("stand-in that computes nothing"));
+    bf16_is_refused(&device);
+    let mut table = generations(&driver, &device);
+    table.push_str(&commands(&driver, &device));
+    fs::write(std::env::var_os("STAND_IN_TABLE").unwrap(), table).unwrap();
+}
+
+/// VAR-d16's blocks, heads, scales and codes at a quarter of its width, which changes no launch.
+fn sizes() -> VarConfig {
+    VarConfig { width: 256, hidden: 1024, ..VarConfig::published(16).unwrap() }
+}
+
+/// Random weights: no weight changes what is asked for.
+fn model(device: &Device) -> Model {
+    let config = sizes();
+    let backbone = config.init_to_generate(&Initialisation::default(), device, Dtype::F32).unwrap();
+    let tokenizer = VqvaeConfig { channels: 32, ..VqvaeConfig::published() };
+    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap().decoding_in(Dtype::F32);
+    let conditioner = Arc::new(backbone.conditioner());
+    Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap()
+}
+
+fn bf16_is_refused(device: &Device) {
+    let refusal = sizes().init_to_generate(&Initialisation::default(), device, Dtype::Bf16).err().unwrap();
+    assert!(refusal.to_string().contains("the device is not the CPU; compute in f32"), "{refusal}");
+}
+
+/// A rule with its sampling, and the copies to the device at every scale: the draw's random numbers, and those of
+/// the soft mix.
+struct Run {
+    name: &'static str,
+    config: &'static str,
+    edit: bool,
+    copies: u64,
+}
+
+/// VAR's own sampling, but for the soft mix.
+const RUNS: [Run; 4] = [
+    Run {
+        name: "CFG",
+        config: "guidance: Cfg(scale: Ramp(1.5)), sampling: TopKTopP(top_k: 900, top_p: 0.96)",
+        edit: false,
+        copies: 1,
+    },
+    Run {
+        name: "SSG over CFG",
+        config: "guidance: Ssg(base: Cfg(scale: Ramp(1.5)), prior: Dse(), beta: 0.5), sampling: TopKTopP(top_k: 900, top_p: 0.96)",
+        edit: false,
+        copies: 1,
+    },
+    Run {
+        name: "CFG, `more_smooth`",
+        config: "guidance: Cfg(scale: Ramp(1.5)), sampling: TopKTopP(top_k: 900, top_p: 0.96, more_smooth: true)",
+        edit: false,
+        copies: 2,
+    },
+    Run {
+        name: "CFG, an edit",
+        config: "guidance: Cfg(scale: Ramp(1.5)), sampling: TopKTopP(top_k: 900, top_p: 0.96)",
+        edit: true,
+        copies: 1,
+    },
+];
+
+/// Reads the counts between the steps of a batch. Each reading hands over what was begun, and its own wait is not
+/// counted.
+struct Readings<'a> {
+    driver: &'a Driver,
+    device: &'a Device,
+    idle: Counts,
+    at: Counts,
+    copies_at: Copies,
+    begun: bool,
+    counts: Vec<Counts>,
+    /// Those of the loop's own, of each scale.
+    copies: Vec<Copies>,
+}
+
+impl<'a> Readings<'a> {
+    fn new(driver: &'a Driver, device: &'a Device) -> Self {
+        driver.let_go(device);
+        let idle = driver.idle(device);
+        let at = driver.after(device);
+        let (counts, copies, copies_at) = (Vec::new(), Vec::new(), Copies::so_far());
+        Self { driver, device, idle, at, copies_at, begun: false, counts, copies }
+    }
+
+    fn read(&mut self) {
+        let counts = self.driver.after(self.device);
+        self.counts.push(counts.since(self.at).since(self.idle));
+        self.at = counts;
+    }
+}
+
+impl Observer for Readings<'_> {
+    /// The first is the start of the sessions.
+    fn part(&mut self, _: Part, _: Duration) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.read();
+            self.copies_at = Copies::so_far();
+        }
+    }
+
+    fn scale(&mut self, _: &Seen<'_>) -> nextscale::generate::Result<()> {
+        self.read();
+        let copies = Copies::so_far();
+        self.copies.push(copies.since(self.copies_at));
+        self.copies_at = copies;
+        Ok(())
+    }
+}
+
+/// One image under every rule.
+fn generations(driver: &Driver, device: &Device) -> String {
+    let registry = Registry::standard();
+    let model = model(device);
+    let grids: Vec<String> = model.schedule().grids().iter().map(|grid| grid.to_string()).collect();
+    let mut table = format!("| VAR-d16, one image | start | {} | image | all |\n", grids.join(" | "));
+    writeln!(table, "|---{}|", "|--:".repeat(grids.len() + 3)).unwrap();
+    for run in &RUNS {
+        let counts = generation(driver, device, &model, run, &registry);
+        let mut line = |what: &str, number: fn(&Counts) -> u64| {
+            let numbers: Vec<u64> = counts.iter().map(number).collect();
+            let cells: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            writeln!(table, "| {what} | {} | {} |", cells.join(" | "), numbers.iter().sum::<u64>()).unwrap();
+        };
+        line(&format!("**{}**: launches", run.name), |counts| counts.launches);
+        line("copies to the GPU", |counts| counts.to_device);
+        line("copies from it", |counts| counts.to_host);
+        line("waits", |counts| counts.waits);
+    }
+    table
+}
+
+fn generation(
+    driver: &Driver,
+    device: &Device,
+    model: &Model,
+    run: &Run,
+    registry: &Registry,
+) -> Vec<Counts> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.ron");
+    // Rule and sampling; the model is the given one.
+    fs::write(&path, format!("(model: Shipped(\"cifar10\"), condition: Labels([3]), {})", run.config))
+        .unwrap();
+    let config = Config::read(&path, registry).unwrap();
+    let noise = Arc::new(Counter::new(config.seed));
+    let mut generator =
+        Generator::new(model.clone(), config.methods[0].rule.clone(), config.sampler.clone(), noise).unwrap();
+    if run.edit {
+        let (height, width) = model.tokenizer.image_size();
+        let given = Tensor::zeros([1, 3, height, width], device);
+        let region = Region { rows: (0.25, 0.75), columns: (0.0, 0.5) };
+        generator =
+            generator.with_edit(Edit::of_images(&*model.tokenizer, given, &[region], Keep::Outside).unwrap());
+    }
+    let conditions = [Condition::Class(3)];
+    let batch = Batch { images: &[0], conditions: &conditions };
+    let counted = || {
+        let mut readings = Readings::new(driver, device);
+        to_pictures(generator.batch(batch, &mut readings, &Stop::new()).unwrap()).unwrap();
+        readings.read();
+        readings
+    };
+    // The first batches bring what stays: kernels, the sizes that they are told, operators of priors. They are read as the
+    // counted one is, since reading hands over what was begun, and burn then fuses other operations.
+    let mut readings = counted();
+    for _ in 0..5 {
+        let before = std::mem::replace(&mut readings, counted());
+        if before.counts == readings.counts {
+            break;
+        }
+    }
+    let Readings { counts, copies, .. } = readings;
+    println!("{}: {counts:?}", run.name);
+    assert_eq!((counts.len(), copies.len()), (model.schedule().len() + 2, model.schedule().len()));
+    for (k, (counts, copies)) in counts[1..].iter().zip(&copies).enumerate() {
+        let asked = (counts.to_device, counts.to_host, counts.on_device, counts.waits, counts.kernels);
+        assert_eq!(asked, (run.copies, 0, 0, 0, 0), "{}: scale {k}: {counts:?}", run.name);
+        // The loop's own count, which tests on other devices read, is the driver's.
+        let own = (copies.up, copies.up_bytes, copies.down);
+        assert_eq!(own, (counts.to_device, counts.to_device_bytes, 0), "{}: scale {k}", run.name);
+        assert!(counts.launches > 0);
+    }
+    counts
+}
+
+/// The other commands, each as the difference of two runs of which one does one thing more.
+fn commands(driver: &Driver, device: &Device) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path).to_str().unwrap().to_owned();
+    fs::write(at("model.ron"), format!("(model: {})", tiny_model())).unwrap();
+    for count in [2, 3] {
+        fs::create_dir(at(&format!("images-{count}"))).unwrap();
+        (0..count).for_each(|image| write_given(Path::new(&at(&format!("images-{count}/{image}.png")))));
+    }
+    fashion_mnist(Path::new(&at("data")));
+    let data = format!("data=FashionMnist({:?})", at("data"));
+    let tokenizer = format!("tokenizer={:?}", at("of-tokenizer-4/tokenizer.safetensors"));
+    let reconstruct = |count: usize| {
+        let images = at(&format!("images-{count}"));
+        let out = at("reconstructed.npz");
+        command(&[
+            "reconstruct",
+            &at("model.ron"),
+            &images,
+            "--batch",
+            "1",
+            "--out",
+            &out,
+            "--device",
+            "cuda",
+        ]);
+        fs::remove_file(out).unwrap();
+    };
+    let evaluate = |count: usize| {
+        let (images, out) = (at(&format!("images-{count}")), at("statistics.safetensors"));
+        command(&["evaluate", &images, "--save-statistics", &out, "--features", "lite0", "--device", "cuda"]);
+        fs::remove_file(out).unwrap();
+    };
+    let train = |what: &str, steps: usize, more: &[&str]| {
+        let config = root().join(format!("configs/train/fashion-mnist-{what}.ron"));
+        let (config, steps_set) = (config.to_str().unwrap(), format!("steps={steps}"));
+        let out = at(&format!("of-{what}-{steps}"));
+        fs::remove_dir_all(&out).ok();
+        let always =
+            ["train", what, config, "--out", &out, "--device", "cuda", "--set", &data, "--set", "batch=4"];
+        command(&[&always[..], &["--set", &steps_set], more].concat());
+    };
+    let train_tokenizer = |steps: usize| train("tokenizer", steps, &["--set", "unquantised_steps=1"]);
+    let train_backbone =
+        |steps: usize| train("backbone", steps, &["--set", "model.depth=2", "--set", &tokenizer]);
+
+    // Without copies to the GPU, since among them are the sizes that burn tells of operations that it newly fuses, as it still does
+    // after several runs; and without waits, most of which a thread of cubecl's has for what one thread's stream read of another's.
+    let mut table = "\n| one more | launches | copies from the GPU |\n|---|--:|--:|\n".to_owned();
+    let mut row = |what: &str, [few, more]: [usize; 2], run: &dyn Fn(usize)| {
+        let mut counted = |number: usize| {
+            let before = driver.after(device);
+            run(number);
+            driver.after(device).since(before)
+        };
+        // The first brings what stays.
+        counted(more);
+        let [few, more] = [few, more].map(&mut counted);
+        let Counts { launches, to_host, .. } = more.since(few);
+        println!("{what}: {more:?}, with one less {few:?}");
+        assert!(launches > 0, "{what}");
+        writeln!(table, "| {what} | {launches} | {to_host} |").unwrap();
+    };
+    row("image of `reconstruct`, the tests' tiny model", [2, 3], &reconstruct);
+    row("step of `train tokenizer`, Fashion-MNIST, batch 4", [3, 4], &train_tokenizer);
+    row("step of `train backbone`, Fashion-MNIST, batch 4, depth 2", [3, 4], &train_backbone);
+    let mut whole = |what: &str, run: &dyn Fn(usize)| {
+        run(2);
+        let before = driver.after(device);
+        run(2);
+        let Counts { launches, to_host, .. } = driver.after(device).since(before);
+        println!("{what}: {launches}");
+        assert!(launches > 0, "{what}");
+        writeln!(table, "| {what} | {launches} | {to_host} |").unwrap();
+    };
+    whole("`evaluate` of two images on Lite0's features, loading included", &evaluate);
+    table
+}
