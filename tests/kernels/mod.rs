@@ -338,7 +338,7 @@ fn projections(device: &Device) {
                 let x = made(device, 23, [batch, positions, 3 * count * width]);
                 // A head of zeros has no direction.
                 let x = x.slice_fill([0..1, 0..1, 0..width], 0.0);
-                let bias = made(device, 25, [3 * count * width]).slice_fill([0..width], 0.0);
+                let bias = made(device, 25, [3 * count * width]).slice_fill(0..width, 0.0);
                 heads(x, Some(bias), made(device, 24, [count]), unit)
             };
             for (ours, theirs) in on(device).into_iter().zip(on(&Device::flex())) {

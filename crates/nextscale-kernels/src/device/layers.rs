@@ -104,7 +104,7 @@ pub fn softmax<const D: usize>(x: DispatchTensor) -> Result<Tensor<D>, DispatchT
     if is_taken(&x) { Ok(Tensor::from_dispatch(<Dispatch as Layers>::softmax(x))) } else { Err(x) }
 }
 
-/// [`group_norm`](crate::group_norm) of inputs x, weight and bias, then [`silu`](crate::silu) if asked for.
+/// [`crate::group_norm()`] of inputs x, weight and bias, then [`crate::silu()`] if asked for.
 ///
 /// # Errors
 /// Returns the inputs if there is no kernel for them.

@@ -50,7 +50,7 @@ pub use operations::{filter, inverse_cdf};
 #[cfg(feature = "device")]
 pub(crate) use operations::{heads, norm};
 
-/// Which classes of a row of logits [`filter`] keeps; the rules apply in this order.
+/// Which classes of a row of logits [`filter()`] keeps; the rules apply in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Keep {
     /// Keeps as many of the largest logits, and all ties with the last of them. More than 0 and fewer than

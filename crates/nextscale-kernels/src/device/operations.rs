@@ -106,11 +106,11 @@ pub fn norm(inputs: [DispatchTensor; 3], eps: f64, centred: bool) -> Result<Tens
     Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred)))
 }
 
-/// [`heads`](crate::heads) of inputs x, bias and scale. Each head's positions are one after the other in memory,
+/// [`crate::heads()`] of inputs x, bias and scale. Each head's positions are one after the other in memory,
 /// as products over heads read them.
 ///
 /// # Errors
-/// As [`norm`].
+/// As [`norm()`].
 pub fn heads(inputs: [DispatchTensor; 3], unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 3]> {
     let [x, bias, scale] = taken(inputs)?;
     let (queries, keys, values) = <Dispatch as Kernels>::heads(x, bias, scale, unit);

@@ -64,6 +64,6 @@ fn softmax_rows(
     }
     let total = cube::sum::<One>(Vector::new(own), &mut sums, units).extract(0usize);
     for i in range_stepped(UNIT_POS as usize, length, units) {
-        weights[first + i] = weights[first + i] / total;
+        weights[first + i] /= total;
     }
 }
