@@ -16,10 +16,10 @@ pub struct Resize {
 #[derive(Debug, Clone)]
 enum Matrices {
     /// Cᵀ and Rᵀ, `[1, from, to]`.
-    Apart(Tensor<3>, Tensor<3>),
+    Apart(Box<[Tensor<3>; 2]>),
     /// Both at once, `[1, h·w, H·W]`: more numbers, but one product and no transpositions, which on devices
     /// other than the CPU are launches of kernels.
-    Joint(Tensor<3>),
+    Joint(Box<Tensor<3>>),
 }
 
 impl Resize {
@@ -51,11 +51,14 @@ impl Resize {
         let row = |y: usize, to_y: usize| rows[to_y * from.height + y];
         let counts = [from.positions(), to.positions()];
         let matrices = if is_cpu(device) || counts[0] * counts[1] > JOINT {
-            Matrices::Apart(matrix([from.width, to.width], &column), matrix([from.height, to.height], &row))
+            Matrices::Apart(Box::new([
+                matrix([from.width, to.width], &column),
+                matrix([from.height, to.height], &row),
+            ]))
         } else {
-            Matrices::Joint(matrix(counts, &|i, to_i| {
+            Matrices::Joint(Box::new(matrix(counts, &|i, to_i| {
                 row(i / from.width, to_i / to.width) * column(i % from.width, to_i % to.width)
-            }))
+            })))
         };
         Self { matrices: Some(matrices), to }
     }
@@ -66,14 +69,15 @@ impl Resize {
         // One product per image, so that the batch does not affect how a product is summed.
         match &self.matrices {
             None => x,
-            Some(Matrices::Apart(columns, rows)) => {
+            Some(Matrices::Apart(matrices)) => {
+                let [columns, rows] = &**matrices;
                 let x = matmul(x.reshape([batch, channels * height, width]), columns.clone());
                 let x = x.reshape([batch, channels, height, self.to.width]).swap_dims(2, 3);
                 let x = matmul(x.reshape([batch, channels * self.to.width, height]), rows.clone());
                 x.reshape([batch, channels, self.to.width, self.to.height]).swap_dims(2, 3)
             }
             Some(Matrices::Joint(matrix)) => {
-                let x = matmul(x.reshape([batch, channels, height * width]), matrix.clone());
+                let x = matmul(x.reshape([batch, channels, height * width]), (**matrix).clone());
                 x.reshape([batch, channels, self.to.height, self.to.width])
             }
         }
