@@ -11,44 +11,15 @@
 #[cfg(not(feature = "device"))]
 mod absent;
 #[cfg(feature = "device")]
-mod append;
-#[cfg(feature = "device")]
-mod cube;
-#[cfg(feature = "device")]
-mod faults;
-#[cfg(feature = "device")]
-mod filter;
-#[cfg(feature = "device")]
-mod group_norm;
-#[cfg(feature = "device")]
-mod heads;
-#[cfg(feature = "device")]
-mod inverse_cdf;
-#[cfg(feature = "device")]
-mod key;
-#[cfg(feature = "device")]
-mod layers;
-#[cfg(feature = "device")]
-mod norm;
-#[cfg(feature = "device")]
-mod operations;
-#[cfg(feature = "device")]
-mod softmax;
-#[cfg(feature = "device")]
-mod weight;
+mod present;
 
 #[cfg(not(feature = "device"))]
-pub use absent::{append, faults, filter, first, inverse_cdf};
-#[cfg(not(feature = "device"))]
-pub(crate) use absent::{group_norm, heads, norm, softmax};
+use absent as kernels;
 #[cfg(feature = "device")]
-pub use layers::{append, faults, first};
-#[cfg(feature = "device")]
-pub(crate) use layers::{group_norm, softmax};
-#[cfg(feature = "device")]
-pub use operations::{filter, inverse_cdf};
-#[cfg(feature = "device")]
-pub(crate) use operations::{heads, norm};
+use present as kernels;
+
+pub use kernels::{append, faults, filter, first, inverse_cdf};
+pub(crate) use kernels::{group_norm, heads, norm, softmax};
 
 /// Which classes of a row of logits [`filter()`] keeps; the rules apply in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -14,7 +14,8 @@ use crate::{
     tiles::begin,
 };
 
-/// About how many rows are handled together, whose inputs stay in a core's own cache.
+/// About how many rows are handled together, whose inputs stay in a core's own cache: a multiple of the tallest
+/// tile.
 const ROWS: usize = 504;
 /// The rows of the tallest tile, where there are registers for it.
 const TALLEST: usize = 12;
@@ -132,7 +133,7 @@ fn parts([rows, outputs]: [usize; 2], threads: usize) -> [usize; 2] {
         return [of_rows, outputs];
     }
     if rows >= outputs {
-        return [rows.div_ceil(2 * threads).next_multiple_of(12).min(ROWS), outputs];
+        return [rows.div_ceil(2 * threads).next_multiple_of(TALLEST).min(ROWS), outputs];
     }
     [of_rows, panels(outputs).div_ceil(2 * threads) * WIDTH]
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Shape, Tensor};
 
 use super::{
     cube::{CubeBackend, CubeTensor},
-    operations::is_taken,
+    operations::{is_taken, taken},
 };
 
 /// What [`CubeBackend`] does, and burn's queue before it.
@@ -114,10 +114,7 @@ pub fn group_norm(
     eps: f64,
     silu: bool,
 ) -> Result<Tensor<4>, [DispatchTensor; 3]> {
-    if !inputs.iter().all(is_taken) {
-        return Err(inputs);
-    }
-    let [x, weight, bias] = inputs;
+    let [x, weight, bias] = taken(inputs)?;
     Ok(Tensor::from_dispatch(<Dispatch as Layers>::group_norm(x, weight, bias, groups, eps as f32, silu)))
 }
 

@@ -119,7 +119,9 @@ pub fn heads(inputs: [DispatchTensor; 3], unit: bool) -> Result<[Tensor<4>; 3], 
 
 /// The tensors, if a kernel takes them: f32, of one of cubecl's devices, outside autodiff, not empty, and small
 /// enough for indices of 32 bits.
-fn taken<const N: usize>(tensors: [DispatchTensor; N]) -> Result<[DispatchTensor; N], [DispatchTensor; N]> {
+pub(super) fn taken<const N: usize>(
+    tensors: [DispatchTensor; N],
+) -> Result<[DispatchTensor; N], [DispatchTensor; N]> {
     if tensors.iter().all(is_taken) { Ok(tensors) } else { Err(tensors) }
 }
 
