@@ -164,7 +164,7 @@ pub struct Takes {
 pub struct LoadOptions<'a> {
     /// Where it computes.
     pub device: &'a Device,
-    /// The type in which linear layers and the decoder's convolutions multiply.
+    /// The type in which linear layers, attention and the decoder's convolutions multiply.
     pub dtype: Dtype,
     /// Whether the tokenizer's encoder is needed, for an edit or a reconstruction.
     pub with_encoder: bool,

@@ -2,13 +2,14 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use nextscale_core::Dtype;
 use nextscale_pipeline::device::Kind;
 use nextscale_pipeline::{Error, Result};
 
 use crate::Bound;
 
 /// What the factors of a matrix product are rounded to on a device; sums are in f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arithmetic {
     /// 24 bits, as on the recorded runs.
     F32,
@@ -65,6 +66,15 @@ impl Arithmetic {
         match Kind::of(device) {
             None | Some(Kind::Wgpu | Kind::TchCpu) => Self::F32,
             Some(Kind::Cuda | Kind::Rocm | Kind::Metal | Kind::Vulkan | Kind::TchCuda) => Self::Tf32,
+        }
+    }
+
+    /// That of models that compute in this type.
+    pub fn of_type(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::Tf32,
+            Dtype::Bf16 => Self::Bf16,
         }
     }
 

@@ -9,7 +9,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/
 
 fn run(fixtures: &Fixtures) -> Vec<Line> {
     let device = Device::flex();
-    let setting = Setting { fixtures, device: &device, arithmetic: Arithmetic::of(&device) };
+    let setting = Setting::new(fixtures, &device, Arithmetic::of(&device));
     let mut shown = 0;
     let lines = nextscale_parity::run(&setting, |_| shown += 1);
     assert_eq!(shown, lines.len());

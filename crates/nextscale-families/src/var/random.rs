@@ -97,6 +97,7 @@ impl OpenModel for RandomVar {
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, .. } = *options;
+        dtype.check(device)?;
         let VarConfig { vocabulary, ref schedule, .. } = self.config;
         let tokenizer = VqvaeConfig { vocabulary, ..VqvaeConfig::published() }
             .init(schedule.clone(), 0, device)?
