@@ -483,3 +483,20 @@ fn commands(driver: &Driver, device: &Device) -> String {
     whole("`evaluate` of two images on Lite0's features, loading included", &evaluate);
     table
 }
+
+#[test]
+#[ignore]
+fn probe() {
+    let driver = Driver(std::env::var_os("STAND_IN_COUNTS").unwrap().into());
+    let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
+    let registry = Registry::standard();
+    let dtype: Dtype = std::env::var("PROBE").unwrap().parse().unwrap();
+    let config = VarConfig { depth: 2, schedule: nextscale::core::ScaleSchedule::square(&[1, 2, 3, 4]).unwrap(), ..sizes() };
+    let backbone = config.init_to_generate(&Initialisation::default(), &device, dtype).unwrap();
+    let tokenizer = VqvaeConfig { channels: std::env::var("CHANNELS").map_or(32, |c| c.parse().unwrap()), ..VqvaeConfig::published() };
+    let tokenizer = tokenizer.init(config.schedule, 0, &device).unwrap().decoding_in(dtype);
+    let conditioner = Arc::new(backbone.conditioner());
+    let model = Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap();
+    let counts = generation(&driver, &device, &model, &RUNS[0], &registry);
+    println!("{:?}", counts.iter().map(|c| c.launches).collect::<Vec<_>>());
+}

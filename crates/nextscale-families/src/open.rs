@@ -46,6 +46,12 @@ pub trait OpenModel: Send + Sync {
         String::new()
     }
 
+    /// The memory that a batch takes of a GPU, computed, in a sentence. Unknown by default.
+    fn memory(&self, batch: usize, dtype: Dtype) -> Option<String> {
+        let _ = (batch, dtype);
+        None
+    }
+
     /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors

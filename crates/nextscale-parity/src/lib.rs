@@ -56,16 +56,15 @@ impl<'a> Setting<'a> {
 
     /// A line with the bound that this arithmetic has for it.
     fn line(&self, name: impl Into<String>, gap: Gap) -> Line {
-        Self::bounded(name.into(), gap, self.arithmetic)
+        let name = name.into();
+        let bound = self.arithmetic.bound(&name);
+        Line::new(name, gap, bound)
     }
 
     /// A line of what generation computes, with the bound of its type where that is wider.
     fn line_of_generation(&self, name: impl Into<String>, gap: Gap) -> Line {
-        Self::bounded(name.into(), gap, self.arithmetic.max(Arithmetic::of_type(self.dtype)))
-    }
-
-    fn bounded(name: String, gap: Gap, arithmetic: Arithmetic) -> Line {
-        let bound = arithmetic.bound(&name);
+        let name = name.into();
+        let bound = self.arithmetic.bound(&name).or_wider(tolerances::bound_in(self.dtype, &name));
         Line::new(name, gap, bound)
     }
 }

@@ -48,13 +48,18 @@ where
                 let rows: Tensor<2> = Tensor::from_data(rows, (device, dtype.stored()));
                 Weight::Still(Param::from_tensor(rows.transpose()).no_grad())
             };
-            let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| match WHOLE.contains(&key) {
+            let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| match stays_f32(key) {
                 true => plain.matrix(key, inner, out).map(Weight::still),
                 false => plain.rows(key, inner, out, |rows| halves(rows, [inner, out])),
             };
             config.build(&mut Reshaped { plain, matrix })
         }
     }
+}
+
+/// Whether the weights of this linear layer stay f32 on devices other than the CPU.
+pub(crate) fn stays_f32(key: &str) -> bool {
+    WHOLE.contains(&key)
 }
 
 pub(crate) fn unavailable() -> Error {

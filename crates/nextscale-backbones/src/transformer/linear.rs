@@ -121,8 +121,9 @@ impl Weight {
         {
             let linear = if self.is_mixed() { kernels::linear_rounded } else { kernels::linear };
             // What follows has this shape, too, so that the bias is added in one kernel with it.
-            let out = linear(x, weight.val(), None).reshape([batch, positions, outputs]);
-            let out = follow(in_type(out, DType::F32) + bias.unsqueeze(), then);
+            let out = in_type(linear(x, weight.val(), None), DType::F32);
+            let out = out.reshape([batch, positions, outputs]);
+            let out = follow(out + bias.unsqueeze(), then);
             return match then {
                 Then::Nothing => out,
                 Then::Gelu => self.factor(out),

@@ -1,17 +1,22 @@
 //! Convolutions of halves with sums in f32.
 //!
 //! burn's direct convolution sums in the type of its numbers, in which a sum of bf16 stops growing after some 256 terms.
-//! Its convolution on matrix units sums in f32, and is taken where a device has such units; elsewhere the kernel here.
+//! Its convolution on matrix units sums in f32, and is taken where a device has such units and enough memory beside them:
+//! for 160 output channels, which VAR's decoder has, it asks for more than any GPU has. Everything else is a product of the
+//! pixels around every pixel by the weight.
 
 use burn::backend::{TensorMetadata, ops::ConvOptions};
 use burn::tensor::Shape;
 use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward};
 use cubecl::{calculate_cube_count_elemwise, ir::ElemType, prelude::*};
 
-use super::cube::{CubeTensor, contiguous, element, memory, room_for, within_reach};
+use super::cube::{CubeTensor, contiguous, element, empty, memory, within_reach};
+use super::product;
 
 /// The units of a cube.
 const UNITS: usize = 256;
+/// The most numbers that are gathered for one product, if an image needs no more.
+const GATHERED: usize = 1 << 27;
 
 /// x `[batch, channels, height, width]`, weight `[out, channels, size, size]`, bias `[out]`.
 pub fn run(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
@@ -24,98 +29,130 @@ pub fn run(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
         options,
         ConvStrategy::ImplicitGemm,
     );
-    on_unit.unwrap_or_else(|_| directly(x, weight, bias))
+    on_unit.unwrap_or_else(|_| as_product(within_reach(x), weight, contiguous(bias)))
 }
 
-fn directly(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
-    let (x, weight, bias) = (within_reach(x), within_reach(weight), contiguous(bias));
+fn as_product(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
     let ([batch, channels, height, width], [outputs, _, size, _]) = (x.shape().dims(), weight.shape().dims());
-    let shape = Shape::new([batch, outputs, height, width]);
-    let count = shape.num_elements();
+    let (pixels, terms) = (height * width, size * size * channels);
+    // `[terms, out]`; the channels of a tap stand side by side.
+    let mut factor = contiguous(channels_last(weight));
+    *factor.meta.shape_mut() = Shape::new([terms, outputs]);
+    *factor.meta.strides_mut() = [1, terms].into();
+
     // Channels next to each other, as the norm after it reads them.
-    let mut out = x.clone();
-    out.handle = room_for(&x, count, x.dtype);
-    *out.meta.shape_mut() = shape;
-    *out.meta.strides_mut() = [height * width * outputs, 1, width * outputs, outputs].into();
-    let strides = |x: &CubeTensor| <[usize; 4]>::try_from(x.meta.strides().to_vec()).expect("rank 4");
-    let ([of_image, of_channel, of_row, of_column], [of_output, of_input, of_y, of_x]) =
-        (strides(&x), strides(&weight));
-    let (client, dim, element) = (x.client.clone(), CubeDim::new_1d(UNITS as u32), element(x.dtype));
-    sums::launch(
+    let mut out = empty(&x, Shape::new([batch, outputs, height, width]), x.dtype);
+    *out.meta.strides_mut() = [pixels * outputs, 1, width * outputs, outputs].into();
+    let images = (GATHERED / (pixels * terms)).clamp(1, batch);
+    for first in (0..batch).step_by(images) {
+        let count = images.min(batch - first) * pixels;
+        let gathered = gather(&x, first, [count, terms, size]);
+        let sums = product::run(gathered, factor.clone());
+        let (client, numbers, dim) = (x.client.clone(), count * outputs, CubeDim::new_1d(UNITS as u32));
+        add_bias::launch(
+            &client,
+            calculate_cube_count_elemwise(&client, numbers, dim),
+            dim,
+            sums.into_buffer_arg(),
+            bias.clone().into_buffer_arg(),
+            memory(out.clone()),
+            numbers,
+            outputs,
+            first * pixels * outputs,
+            element(out.dtype),
+        );
+    }
+    out
+}
+
+/// `[.., channels, height, width]` as `[.., height, width, channels]`, without a copy.
+fn channels_last(mut x: CubeTensor) -> CubeTensor {
+    let (shape, strides) = (x.meta.shape().clone(), x.meta.strides().to_vec());
+    *x.meta.shape_mut() = Shape::new([shape[0], shape[2], shape[3], shape[1]]);
+    *x.meta.strides_mut() = [strides[0], strides[2], strides[3], strides[1]].into();
+    x
+}
+
+/// For `count` pixels from image `first` on what each is summed of, `[count, terms]`.
+fn gather(x: &CubeTensor, first: usize, [count, terms, size]: [usize; 3]) -> CubeTensor {
+    let [_, channels, height, width] = x.shape().dims();
+    let gathered = empty(x, Shape::new([count, terms]), x.dtype);
+    let strides = x.meta.strides();
+    let [of_image, of_channel, of_row, of_column] = [strides[0], strides[1], strides[2], strides[3]];
+    let (client, numbers, dim) = (x.client.clone(), count * terms, CubeDim::new_1d(UNITS as u32));
+    taps::launch(
         &client,
-        calculate_cube_count_elemwise(&client, count, dim),
+        calculate_cube_count_elemwise(&client, numbers, dim),
         dim,
-        memory(x),
-        memory(weight),
-        bias.into_buffer_arg(),
-        memory(out.clone()),
-        count,
+        memory(x.clone()),
+        gathered.clone().into_buffer_arg(),
+        numbers,
+        terms,
         channels,
         height,
         width,
-        outputs,
         of_image,
         of_channel,
         of_row,
         of_column,
-        of_output,
-        of_input,
-        of_y,
-        of_x,
+        first,
         size,
-        element,
+        element(x.dtype),
     );
-    out
+    gathered
 }
 
 #[cube(launch)]
-fn sums<T: Float>(
+fn taps<T: Float>(
     x: &[T],
-    weight: &[T],
-    bias: &[T],
-    out: &mut [T],
+    gathered: &mut [T],
     count: usize,
+    terms: usize,
     channels: usize,
     height: usize,
     width: usize,
-    outputs: usize,
     of_image: usize,
     of_channel: usize,
     of_row: usize,
     of_column: usize,
-    of_output: usize,
-    of_input: usize,
-    of_y: usize,
-    of_x: usize,
+    first: usize,
     #[comptime] size: usize,
     #[define(T)] _type: ElemType,
 ) {
     if ABSOLUTE_POS >= count {
         terminate!();
     }
-    let output = ABSOLUTE_POS % outputs;
-    let column = ABSOLUTE_POS / outputs % width;
-    let row = ABSOLUTE_POS / (outputs * width) % height;
-    let image = ABSOLUTE_POS / (outputs * width * height);
+    let term = ABSOLUTE_POS % terms;
+    let (channel, tap) = (term % channels, term / channels);
+    let pixel = ABSOLUTE_POS / terms;
+    let image = first + pixel / (height * width);
+    // Moved by the distance to the edge of the kernel, so that nothing is below 0.
     let around = comptime!(size / 2);
-    let mut sum = f32::cast_from(bias[output]);
-    for y in 0..size {
-        let from_row = row + y;
-        if from_row >= around && from_row < height + around {
-            for i in 0..size {
-                let from_column = column + i;
-                if from_column >= around && from_column < width + around {
-                    let from = image * of_image
-                        + (from_row - around) * of_row
-                        + (from_column - around) * of_column;
-                    let by = output * of_output + y * of_y + i * of_x;
-                    for channel in 0..channels {
-                        let value = f32::cast_from(x[from + channel * of_channel]);
-                        sum += value * f32::cast_from(weight[by + channel * of_input]);
-                    }
-                }
-            }
-        }
+    let row = pixel / width % height + tap / size;
+    let column = pixel % width + tap % size;
+    let mut value = T::cast_from(0.0f32);
+    if row >= around && row < height + around && column >= around && column < width + around {
+        value = x[image * of_image
+            + channel * of_channel
+            + (row - around) * of_row
+            + (column - around) * of_column];
     }
-    out[ABSOLUTE_POS] = T::cast_from(sum);
+    gathered[ABSOLUTE_POS] = value;
+}
+
+#[cube(launch)]
+fn add_bias<T: Float>(
+    sums: &[f32],
+    bias: &[T],
+    out: &mut [T],
+    count: usize,
+    outputs: usize,
+    first: usize,
+    #[define(T)] _type: ElemType,
+) {
+    if ABSOLUTE_POS >= count {
+        terminate!();
+    }
+    let sum = sums[ABSOLUTE_POS] + f32::cast_from(bias[ABSOLUTE_POS % outputs]);
+    out[first + ABSOLUTE_POS] = T::cast_from(sum);
 }
