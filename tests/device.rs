@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale::core::noise::Counter;
-use nextscale::core::{Condition, Draw, LogitMap};
+use nextscale::core::{Condition, Draw, Dtype, LogitMap};
 use nextscale::generate::Copies;
 use nextscale::generate::observe::{Observer, Seen};
 use nextscale::generate::sampler::{Moment, Sampler};
@@ -30,6 +30,8 @@ use inputs::{command, fashion_mnist, tiny_model, write_given};
 const BOUND: f64 = 5e-5;
 /// The part of the tokens that may differ: near-ties, which rounding decides.
 const TOKENS: f64 = 0.005;
+/// The same two in f16, beside the CPU's f32.
+const HALF: [f64; 2] = [2e-2, 0.05];
 
 /// The first graphics device, under the name that the program has for it.
 fn device() -> Option<(String, Device)> {
@@ -49,11 +51,17 @@ fn everything_runs_on_a_graphics_device_as_on_the_cpu() {
     let told = |what: &str| println!("-- {what}: done after {} s", begin.elapsed().as_secs());
     names(&name, &device);
     told("names");
-    selfcheck(&device);
+    selfcheck(&device, Dtype::F32);
     told("selfcheck");
+    selfcheck(&device, Dtype::F16);
+    told("selfcheck in f16");
     for run in runs() {
-        generation(&device, &run);
+        generation(&device, &run, Dtype::F32);
         told(run.name);
+    }
+    for run in runs().iter().take(2) {
+        generation(&device, run, Dtype::F16);
+        told(&format!("{} in f16", run.name));
     }
     commands(&name);
     told("commands");
@@ -69,7 +77,8 @@ fn names(name: &str, device: &Device) {
     assert_eq!(name.parse::<DeviceChoice>().unwrap().open().unwrap(), *device);
     assert_eq!(Kind::of(device), Some(Kind::Wgpu));
     assert_eq!(Kind::of(&device.clone().autodiff()), Some(Kind::Wgpu));
-    assert_eq!(kind(device, nextscale::core::Dtype::F32), "wgpu");
+    assert_eq!(kind(device, Dtype::F32), "wgpu");
+    assert_eq!(kind(device, Dtype::F16), "wgpu, f16");
     let described = describe(device);
     println!("on {name}: {described:?}");
     assert!(described.name.is_some() && described.types.contains(&"f32"));
@@ -77,9 +86,10 @@ fn names(name: &str, device: &Device) {
     assert_eq!(DeviceChoice::Auto.decide() == DeviceChoice::Cpu, described.software);
 }
 
-/// Within the bounds of f32, which are the CPU's.
-fn selfcheck(device: &Device) {
-    let setting = Setting { fixtures: &Fixtures::compiled_in(), device, arithmetic: Arithmetic::F32 };
+/// Within the bounds of f32, which are the CPU's, but for what generation computes in another type.
+fn selfcheck(device: &Device, dtype: Dtype) {
+    let fixtures = Fixtures::compiled_in();
+    let setting = Setting { dtype, ..Setting::new(&fixtures, device, Arithmetic::F32) };
     let lines = nextscale::parity::run(&setting, |line| println!("{line}"));
     assert!(lines.iter().all(Line::is_ok));
 }
@@ -191,7 +201,7 @@ fn model(shipped: bool) -> String {
     if shipped { "Shipped(\"cifar10\")".into() } else { tiny_model() }
 }
 
-fn generation(device: &Device, run: &Run) {
+fn generation(device: &Device, run: &Run, dtype: Dtype) {
     let folder = tempfile::tempdir().unwrap();
     write_given(&folder.path().join("given.png"));
     let path = folder.path().join("run.ron");
@@ -203,9 +213,10 @@ fn generation(device: &Device, run: &Run) {
     .unwrap();
     let prepared = Config::read(&path, &Registry::standard()).unwrap().prepare().unwrap();
     let config = &prepared.config;
-    let on = |device: &Device, given: Vec<Tensor<3, Int>>| {
+    let on = |device: &Device, dtype: Dtype, given: Vec<Tensor<3, Int>>| {
         let model = prepared
             .load(&LoadOptions {
+                dtype,
                 with_encoder: config.edit.is_some(),
                 conditions: &prepared.conditions,
                 ..LoadOptions::new(device)
@@ -231,12 +242,12 @@ fn generation(device: &Device, run: &Run) {
         let drawn = std::mem::take(&mut *sampler.drawn.lock().unwrap());
         (kept, drawn)
     };
-    let (cpu, drawn) = on(&Device::flex(), Vec::new());
+    let (cpu, drawn) = on(&Device::flex(), Dtype::F32, Vec::new());
     let given = drawn.iter().map(|tokens| {
         let data = TensorData::new(integers(tokens), tokens.dims());
         Tensor::<3, Int>::from_data(data, device)
     });
-    let (ours, redrawn) = on(device, given.collect());
+    let (ours, redrawn) = on(device, dtype, given.collect());
 
     let (mut wrong, mut tokens) = (0, 0);
     for (ours, theirs) in redrawn.iter().map(integers).zip(drawn.iter().map(integers)) {
@@ -250,14 +261,19 @@ fn generation(device: &Device, run: &Run) {
         largest(&mut ours.canvases.iter().zip(&cpu.canvases).map(|(a, b)| gap(&floats(a), &floats(b))));
     let images = gap(&floats(&ours.images.unwrap()), &floats(&cpu.images.unwrap()));
     println!(
-        "{}: {wrong} of {tokens} tokens differ; logits {logits:.1e}, canvases {canvases:.1e}, images {images:.1e}; copies {:?}",
+        "{} in {dtype}: {wrong} of {tokens} tokens differ; logits {logits:.1e}, canvases {canvases:.1e}, images {images:.1e}; copies {:?}",
         run.name, ours.copies
     );
     assert!(ours.logits.len() == cpu.logits.len() && tokens > 0);
+    let [bound, share] = if dtype == Dtype::F32 { [BOUND, TOKENS] } else { HALF };
     for (what, gap) in [("logits", logits), ("canvases", canvases), ("images", images)] {
-        assert!(gap <= BOUND, "{}: {what} are {gap:e} off, allowed {BOUND:e}", run.name);
+        assert!(gap <= bound, "{} in {dtype}: {what} are {gap:e} off, allowed {bound:e}", run.name);
     }
-    assert!(wrong as f64 <= TOKENS * tokens as f64, "{}: {wrong} of {tokens} tokens differ", run.name);
+    assert!(
+        wrong as f64 <= share * tokens as f64,
+        "{} in {dtype}: {wrong} of {tokens} tokens differ",
+        run.name
+    );
     for (k, copies) in ours.copies.iter().enumerate() {
         assert_eq!((copies.up, copies.down), (run.copies, 0), "{}: scale {k}: {copies:?}", run.name);
     }

@@ -200,8 +200,9 @@ fn counted() {
     let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
     // Nothing of this is for a GPU that computes.
     assert_eq!(describe(&device).name.as_deref(), Some("stand-in that computes nothing"));
-    bf16_is_refused(&device);
+    refusals(&device);
     let mut table = generations(&driver, &device);
+    table.push_str(&totals(&driver, &device));
     table.push_str(&commands(&driver, &device));
     fs::write(std::env::var_os("STAND_IN_TABLE").unwrap(), table).unwrap();
 }
@@ -212,18 +213,19 @@ fn sizes() -> VarConfig {
 }
 
 /// Random weights: no weight changes what is asked for.
-fn model(device: &Device) -> Model {
+fn model(device: &Device, dtype: Dtype) -> Model {
     let config = sizes();
-    let backbone = config.init_to_generate(&Initialisation::default(), device, Dtype::F32).unwrap();
+    let backbone = config.init_to_generate(&Initialisation::default(), device, dtype).unwrap();
     let tokenizer = VqvaeConfig { channels: 32, ..VqvaeConfig::published() };
-    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap().decoding_in(Dtype::F32);
+    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap().decoding_in(dtype);
     let conditioner = Arc::new(backbone.conditioner());
     Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap()
 }
 
-fn bf16_is_refused(device: &Device) {
-    let refusal = sizes().init_to_generate(&Initialisation::default(), device, Dtype::Bf16).err().unwrap();
-    assert!(refusal.to_string().contains("the device is not the CPU; compute in f32"), "{refusal}");
+/// Gradients in f16 would need a scale of their own.
+fn refusals(device: &Device) {
+    let refusal = sizes().init_to_train(&Initialisation::default(), device, Dtype::F16).err().unwrap();
+    assert!(refusal.to_string().contains("train in bf16 or f32"), "{refusal}");
 }
 
 /// A rule with its sampling, and the copies to the device at every scale: the draw's random numbers, and those of
@@ -311,10 +313,26 @@ impl Observer for Readings<'_> {
     }
 }
 
+/// One image under every rule, in bf16: what the table has of f32 for every scale, for whole images.
+fn totals(driver: &Driver, device: &Device) -> String {
+    let registry = Registry::standard();
+    let model = model(device, Dtype::Bf16);
+    let mut table =
+        "\n| the same in bf16 | launches | copies to the GPU | copies from it | waits |\n|---|--:|--:|--:|--:|\n".to_owned();
+    for run in &RUNS {
+        let counts = generation(driver, device, &model, run, &registry);
+        let sum = |number: fn(&Counts) -> u64| counts.iter().map(number).sum::<u64>();
+        let (launches, up) = (sum(|counts| counts.launches), sum(|counts| counts.to_device));
+        let (down, waits) = (sum(|counts| counts.to_host), sum(|counts| counts.waits));
+        writeln!(table, "| **{}** | {launches} | {up} | {down} | {waits} |", run.name).unwrap();
+    }
+    table
+}
+
 /// One image under every rule.
 fn generations(driver: &Driver, device: &Device) -> String {
     let registry = Registry::standard();
-    let model = model(device);
+    let model = model(device, Dtype::F32);
     let grids: Vec<String> = model.schedule().grids().iter().map(|grid| grid.to_string()).collect();
     let mut table = format!("| VAR-d16, one image | start | {} | image | all |\n", grids.join(" | "));
     writeln!(table, "|---{}|", "|--:".repeat(grids.len() + 3)).unwrap();
@@ -464,4 +482,21 @@ fn commands(driver: &Driver, device: &Device) -> String {
     };
     whole("`evaluate` of two images on Lite0's features, loading included", &evaluate);
     table
+}
+
+#[test]
+#[ignore]
+fn probe() {
+    let driver = Driver(std::env::var_os("STAND_IN_COUNTS").unwrap().into());
+    let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
+    let registry = Registry::standard();
+    let dtype: Dtype = std::env::var("PROBE").unwrap().parse().unwrap();
+    let config = VarConfig { depth: 2, schedule: nextscale::core::ScaleSchedule::square(&[1, 2, 3, 4]).unwrap(), ..sizes() };
+    let backbone = config.init_to_generate(&Initialisation::default(), &device, dtype).unwrap();
+    let tokenizer = VqvaeConfig { channels: std::env::var("CHANNELS").map_or(32, |c| c.parse().unwrap()), ..VqvaeConfig::published() };
+    let tokenizer = tokenizer.init(config.schedule, 0, &device).unwrap().decoding_in(dtype);
+    let conditioner = Arc::new(backbone.conditioner());
+    let model = Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap();
+    let counts = generation(&driver, &device, &model, &RUNS[0], &registry);
+    println!("{:?}", counts.iter().map(|c| c.launches).collect::<Vec<_>>());
 }

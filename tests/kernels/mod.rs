@@ -1,6 +1,7 @@
 //! The kernels for devices beside the host's rules and the CPU's kernels: filters and draws, norms, heads, and
-//! other layers.
+//! other layers, in f32 and in f16.
 
+mod halves;
 mod layers;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -364,4 +365,5 @@ pub fn run(device: &Device) {
     many_rows(device);
     among_operations(device);
     layers::run(device);
+    halves::run(device);
 }

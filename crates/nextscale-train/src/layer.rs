@@ -40,8 +40,9 @@ impl Layer {
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = match self.dtype {
-            Dtype::F32 => conv2d_3x3(x, self.conv.val(), None),
             Dtype::Bf16 => conv2d_3x3_rounded(x, self.conv.val(), None),
+            // Nothing trains in f16.
+            Dtype::F32 | Dtype::F16 => conv2d_3x3(x, self.conv.val(), None),
         };
         let [_, channels, ..] = x.dims();
         group_norm_silu(x, self.weight.val(), self.bias.val(), channels / GROUP, EPS)

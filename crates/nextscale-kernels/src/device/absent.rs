@@ -1,12 +1,25 @@
 //! No kernels: the functions of a build without devices.
 
-use burn::{backend::DispatchTensor, tensor::Tensor};
+use burn::{
+    backend::DispatchTensor,
+    tensor::{DType, Tensor},
+};
 
 use super::Keep;
 
 /// Always the tensor; see the feature `device`.
-pub fn softmax<const D: usize>(x: DispatchTensor) -> Result<Tensor<D>, DispatchTensor> {
+pub fn softmax<const D: usize>(x: DispatchTensor, _to: DType) -> Result<Tensor<D>, DispatchTensor> {
     Err(x)
+}
+
+/// Always the factors; see the feature `device`.
+pub fn product<const D: usize>(factors: [DispatchTensor; 2]) -> Result<Tensor<D>, [DispatchTensor; 2]> {
+    Err(factors)
+}
+
+/// Always the inputs; see the feature `device`.
+pub fn convolution(inputs: [DispatchTensor; 3]) -> Result<Tensor<4>, [DispatchTensor; 3]> {
+    Err(inputs)
 }
 
 /// Always the inputs; see the feature `device`.
@@ -15,6 +28,7 @@ pub fn group_norm(
     _groups: usize,
     _eps: f64,
     _silu: bool,
+    _to: DType,
 ) -> Result<Tensor<4>, [DispatchTensor; 3]> {
     Err(inputs)
 }
@@ -54,6 +68,7 @@ pub fn norm(
     inputs: [DispatchTensor; 3],
     _eps: f64,
     _centred: bool,
+    _to: DType,
 ) -> Result<Tensor<3>, [DispatchTensor; 3]> {
     Err(inputs)
 }

@@ -4,9 +4,10 @@
 //! A cube, cubecl's word for a workgroup, takes one row. Its units add up in a fixed order and no number is
 //! added atomically, so that results do not depend on how a device schedules its work.
 //!
+//! Numbers are read and written as f32, f16 or bf16; in between everything is f32.
+//!
 //! Where there is no kernel the functions say so, and their callers compose burn's operations: on other
-//! backends, for other types than f32, inside autodiff, and if the crate is built without its feature
-//! `device`.
+//! backends, for other types, inside autodiff, and if the crate is built without its feature `device`.
 
 #[cfg(not(feature = "device"))]
 mod absent;
@@ -19,7 +20,7 @@ use absent as kernels;
 use present as kernels;
 
 pub use kernels::{append, faults, filter, first, inverse_cdf};
-pub(crate) use kernels::{group_norm, heads, norm, softmax};
+pub(crate) use kernels::{convolution, group_norm, heads, norm, product, softmax};
 
 /// Which classes of a row of logits [`filter()`] keeps; the rules apply in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
