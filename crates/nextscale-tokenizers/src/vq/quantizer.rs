@@ -89,16 +89,15 @@ impl Codebook {
         if let Some(index) = indices.iter().find(|&&index| index >= vocabulary) {
             return Err(Error::setting("code", format!("{index}; the codes are 0 to {}", vocabulary - 1)));
         }
-        let read = |tensor: Tensor<2>| {
-            tensor.inner().try_into_vec_as::<f32>().map_err(|error| Error::Unsupported(error.to_string()))
-        };
-        let (mut codes, values) = (read(self.weight.val())?, read(values)?);
-        for (&index, value) in indices.iter().zip(values.chunks_exact(channels)) {
-            codes[index * channels..][..channels].copy_from_slice(value);
-        }
-        let data = TensorData::new(codes, [vocabulary, channels]);
+        // Row by row either the code or its new value: numbers are only copied, and none of them is read.
+        let mut rows: Vec<i64> = (0..vocabulary as i64).collect();
+        indices.iter().enumerate().for_each(|(i, &index)| rows[index] = (vocabulary + i) as i64);
+        let codes = Tensor::cat(vec![self.weight.val().inner(), values.inner()], 0);
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [vocabulary]), &codes.device());
+        let fresh = codes.select(0, rows);
         let weight = self.weight.clone();
-        let (id, fresh) = (weight.id, Tensor::from_data(data, &self.weight.val().device()));
+        let fresh = if weight.val().is_autodiff() { fresh.autodiff() } else { fresh };
+        let id = weight.id;
         self.weight = weight.transform_for_load(fresh, id);
         Ok(())
     }

@@ -2,8 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor};
-use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
+use nextscale_core::{Condition, ScaleSchedule};
 use nextscale_generate::observe::Times;
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Model, Stop};
@@ -22,7 +22,7 @@ use crate::mixed::check_dtype;
 use crate::random::{Order, hash, uniform};
 use crate::run::{Options, Outcome, train_task};
 use crate::sheet::write_sheet;
-use crate::task::{Groups, Loss, Numbers, Task};
+use crate::task::{Groups, Loss, Numbers, Task, Unread};
 use crate::{Error, Result};
 
 /// The file of weights that a finished run writes.
@@ -116,6 +116,23 @@ fn numbers(values: Tensor<1>) -> Vec<f32> {
     values.into_data().iter::<f32>().collect()
 }
 
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
+}
+
+/// The mean of values `[batch · L]` over each scale's positions.
+fn per_scale(values: &[f32], schedule: &ScaleSchedule) -> Vec<f32> {
+    let length = schedule.positions();
+    let images = (values.len() / length) as f32;
+    (0..schedule.len())
+        .map(|k| {
+            let (start, count) = (schedule.offset(k), schedule.grid(k).positions());
+            let sum: f32 = values.chunks_exact(length).flat_map(|row| &row[start..start + count]).sum();
+            sum / (images * count as f32)
+        })
+        .collect()
+}
+
 /// A training image of a step, with everything that is drawn for it.
 struct Pick {
     example: usize,
@@ -138,20 +155,6 @@ struct BackboneTask<'a, T> {
 }
 
 impl<T: TrainableBackbone> BackboneTask<'_, T> {
-    /// The mean of values `[batch · L]` over each scale's positions.
-    fn per_scale(&self, values: &[f32]) -> Vec<f32> {
-        let schedule = self.tokenizer.schedule();
-        let length = schedule.positions();
-        let images = (values.len() / length) as f32;
-        (0..schedule.len())
-            .map(|k| {
-                let (start, count) = (schedule.offset(k), schedule.grid(k).positions());
-                let sum: f32 = values.chunks_exact(length).flat_map(|row| &row[start..start + count]).sum();
-                sum / (images * count as f32)
-            })
-            .collect()
-    }
-
     /// The cross-entropy of the first `count` test images, with or without their conditions: over all
     /// positions, then scale by scale.
     fn held_out(
@@ -174,8 +177,8 @@ impl<T: TrainableBackbone> BackboneTask<'_, T> {
             Ok(numbers(cross_entropy(logits, lesson.labels)))
         })?;
         let values = values.concat();
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        Ok(std::iter::once(mean).chain(self.per_scale(&values).into_iter().map(f64::from)).collect())
+        let scales = per_scale(&values, self.tokenizer.schedule());
+        Ok(std::iter::once(mean(&values)).chain(scales.into_iter().map(f64::from)).collect())
     }
 }
 
@@ -220,9 +223,11 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         let dropped: Vec<bool> = picks.iter().map(|pick| pick.dropped).collect();
         let logits = self.kind.logits_without(model, lesson.features.autodiff(), &conditions, &dropped)?;
         let losses = cross_entropy(logits, lesson.labels);
-        let values = numbers(losses.clone().inner());
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        let numbers = Numbers { loss: mean as f32, parts: self.per_scale(&values) };
+        let schedule = self.tokenizer.schedule().clone();
+        let numbers = Unread::new(losses.clone().inner(), move |values| Numbers {
+            loss: mean(values) as f32,
+            parts: per_scale(values, &schedule),
+        });
         Ok(Loss { scalar: losses.mean(), numbers, seen: () })
     }
 
