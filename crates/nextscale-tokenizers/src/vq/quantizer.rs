@@ -3,7 +3,7 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
 use nextscale_core::{Error, Grid, Result};
-use nextscale_kernels::{matmul, sum_last};
+use nextscale_kernels::{device, matmul, sum_last};
 
 use super::{PhiBank, Scales, VqvaeConfig};
 use crate::autoencoder::empty;
@@ -58,7 +58,11 @@ impl Codebook {
     pub fn nearest(&self, z: Tensor<3>) -> Tensor<2, Int> {
         let codes = self.weight.val().inner();
         let z = z.inner();
-        let [vocabulary, _] = codes.dims();
+        let [vocabulary, channels] = codes.dims();
+        let [batch, positions, _] = z.dims();
+        if let Some(found) = device::nearest(&z.clone().reshape([batch * positions, channels]), &codes) {
+            return found.int().reshape([batch, positions]);
+        }
         let squares = sum_last(codes.clone().square()).reshape([1, 1, vocabulary]);
         let products = matmul(z.clone(), codes.transpose().unsqueeze::<3>());
         let distances = sum_last(z.square()) + squares - products * 2.0;

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor};
 use nextscale_core::noise::Counter;
-use nextscale_core::{Condition, ScaleSchedule};
+use nextscale_core::{Condition, ScaleSchedule, is_cpu};
 use nextscale_generate::observe::Times;
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Model, Stop};
 use nextscale_guidance::{Cfg, Strength};
-use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::{Tokenizer, unread_faults};
 use nextscale_weights::{Precision, save_safetensors};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -219,14 +219,22 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         let conditions: Vec<Condition> = picks.iter().map(|pick| pick.condition.clone()).collect();
         let keys: Vec<u64> = picks.iter().map(|pick| pick.key).collect();
         let material = self.examples.material(&examples, &self.device);
-        let lesson = self.kind.lesson(&*self.tokenizer, material, &keys)?;
+        let lesson = || self.kind.lesson(&*self.tokenizer, material, &keys);
+        // Elsewhere than on the CPU the faults of images that are tokenised here are read with the losses.
+        let (lesson, faults) =
+            if is_cpu(&self.device) { (lesson(), Vec::new()) } else { unread_faults(lesson) };
+        let lesson = lesson?;
         let dropped: Vec<bool> = picks.iter().map(|pick| pick.dropped).collect();
         let logits = self.kind.logits_without(model, lesson.features.autodiff(), &conditions, &dropped)?;
         let losses = cross_entropy(logits, lesson.labels);
         let schedule = self.tokenizer.schedule().clone();
-        let numbers = Unread::new(losses.clone().inner(), move |values| Numbers {
-            loss: mean(values) as f32,
-            parts: per_scale(values, &schedule),
+        let count = losses.dims()[0];
+        let values = Tensor::cat([vec![losses.clone().inner()], faults].concat(), 0);
+        let numbers = Unread::new(values, move |values| {
+            let (losses, faults) = values.split_at(count);
+            let sound = faults.iter().all(|&fault| fault == 0.0);
+            let loss = if sound { mean(losses) as f32 } else { f32::NAN };
+            Numbers { loss, parts: per_scale(losses, &schedule) }
         });
         Ok(Loss { scalar: losses.mean(), numbers, seen: () })
     }

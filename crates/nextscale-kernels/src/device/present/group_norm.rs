@@ -1,4 +1,4 @@
-//! Group norm of feature maps, and its SiLU, a group of an image by a cube.
+//! Group norm of feature maps, and its SiLU, a group of an image by a cube; large groups by several.
 //!
 //! Convolutions on these devices read and write channels next to each other in memory. The norm reads either
 //! order and writes that one, so that nothing is copied between the two.
@@ -6,7 +6,11 @@
 use burn::{backend::TensorMetadata, tensor::Shape};
 use cubecl::prelude::*;
 
-use super::cube::{self, CubeTensor, Rows, contiguous, memory};
+use super::{
+    cube::{self, CubeTensor, Rows, contiguous, memory},
+    group_norm_parts::{self, Layout},
+    groups::{activated, at},
+};
 
 /// x `[batch, channels, height, width]`, weight and bias `[channels]`.
 pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bool) -> CubeTensor {
@@ -21,6 +25,12 @@ pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bo
     let mut normal = x.clone();
     normal.handle = handle;
     *normal.meta.strides_mut() = [height * of_row, 1, of_row, channels].into();
+    let (members, pixels) = (channels / groups, height * width);
+    if group_norm_parts::are_large(members * pixels) {
+        let layout = Layout { groups, members, pixels, of_image, of_channel, of_pixel };
+        group_norm_parts::run([x, weight, bias], normal.clone(), &layout, eps, silu);
+        return normal;
+    }
     norm_groups::launch(
         &launch.client,
         launch.count.clone(),
@@ -31,8 +41,8 @@ pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bo
         memory(normal.clone()),
         batch * groups,
         groups,
-        channels / groups,
-        height * width,
+        members,
+        pixels,
         of_image,
         of_channel,
         of_pixel,
@@ -62,13 +72,6 @@ fn evenly_spaced(x: CubeTensor) -> (CubeTensor, [usize; 2]) {
 }
 
 type One = Const<1>;
-
-/// The number in memory of element `i` of a group whose first channel is at `first`: channels of a pixel stand
-/// side by side in `i`.
-#[cube]
-fn at(first: usize, i: usize, members: usize, of_channel: usize, of_pixel: usize) -> usize {
-    first + i % members * of_channel + i / members * of_pixel
-}
 
 #[cube(launch)]
 fn norm_groups(
@@ -112,10 +115,7 @@ fn norm_groups(
     for i in range_stepped(UNIT_POS as usize, count, units) {
         let member = channel + i % members;
         let unscaled = (x[at(first, i, members, of_channel, of_pixel)] - mean) / size;
-        let mut value = unscaled * weight[member] + bias[member];
-        if comptime!(silu) {
-            value = value / (1.0f32 + (-value).exp());
-        }
+        let value = activated(unscaled * weight[member] + bias[member], silu);
         normal[at(to, i, members, 1usize, groups * members)] = value;
     }
 }

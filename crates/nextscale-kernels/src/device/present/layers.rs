@@ -8,6 +8,7 @@ use burn::tensor::{Shape, Tensor};
 use super::{
     cube::{CubeBackend, CubeTensor},
     operations::{is_taken, taken},
+    uses::note,
 };
 
 /// What [`CubeBackend`] does, and burn's queue before it.
@@ -53,7 +54,7 @@ fn buffers(
 }
 
 /// The shape with another size of one dimension.
-fn with(shape: &Shape, dimension: usize, size: usize) -> Shape {
+pub(super) fn with(shape: &Shape, dimension: usize, size: usize) -> Shape {
     let mut shape = shape.clone();
     shape[dimension] = size;
     shape
@@ -101,7 +102,9 @@ impl Layers for CubeBackend {
 /// # Errors
 /// Returns the tensor if there is no kernel for it.
 pub fn softmax<const D: usize>(x: DispatchTensor) -> Result<Tensor<D>, DispatchTensor> {
-    if is_taken(&x) { Ok(Tensor::from_dispatch(<Dispatch as Layers>::softmax(x))) } else { Err(x) }
+    let [x] = taken([x]).map_err(|[x]| x)?;
+    note("softmax");
+    Ok(Tensor::from_dispatch(<Dispatch as Layers>::softmax(x)))
 }
 
 /// [`crate::group_norm()`] of inputs x, weight and bias, then [`crate::silu()`] if asked for.
@@ -115,6 +118,7 @@ pub fn group_norm(
     silu: bool,
 ) -> Result<Tensor<4>, [DispatchTensor; 3]> {
     let [x, weight, bias] = taken(inputs)?;
+    note("group_norm");
     Ok(Tensor::from_dispatch(<Dispatch as Layers>::group_norm(x, weight, bias, groups, eps as f32, silu)))
 }
 
@@ -122,7 +126,9 @@ pub fn group_norm(
 /// without kernels.
 pub fn first(x: Tensor<4>, count: usize) -> Option<Tensor<4>> {
     let x = x.into_dispatch();
-    is_taken(&x).then(|| Tensor::from_dispatch(<Dispatch as Layers>::first(x, count)))
+    let [x] = taken([x]).ok()?;
+    note("first");
+    Some(Tensor::from_dispatch(<Dispatch as Layers>::first(x, count)))
 }
 
 /// Two buffers `[rows, heads, room, width]` with `new` numbers `[rows, heads, positions, width]` from position
@@ -141,6 +147,7 @@ pub fn append(
         return Err((buffers.map(Tensor::from_dispatch), new.map(Tensor::from_dispatch)));
     }
     let ([keys, values], [new_keys, new_values]) = (buffers, new);
+    note("append");
     let (keys, values) = <Dispatch as Layers>::append(keys, values, new_keys, new_values, at);
     Ok([keys, values].map(Tensor::from_dispatch))
 }
@@ -149,5 +156,7 @@ pub fn append(
 /// so if it has NaN or inf, or nothing but -inf. `None` if there is no kernel for the tensor.
 pub fn faults(x: &Tensor<2>) -> Option<Tensor<2>> {
     let x = x.clone().into_dispatch();
-    is_taken(&x).then(|| Tensor::from_dispatch(<Dispatch as Layers>::faults(x)))
+    let [x] = taken([x]).ok()?;
+    note("faults");
+    Some(Tensor::from_dispatch(<Dispatch as Layers>::faults(x)))
 }

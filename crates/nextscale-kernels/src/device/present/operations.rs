@@ -9,7 +9,7 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-use super::{Keep, cube::CubeBackend};
+use super::{Keep, cube::CubeBackend, uses::note};
 
 /// What [`CubeBackend`] does, and burn's queue before it.
 #[backend_extension(Cube, Fusion)]
@@ -83,6 +83,7 @@ impl Kernels for CubeBackend {
 /// row with NaN gives some row.
 pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
     let [x] = taken([x.clone().into_dispatch()]).ok()?;
+    note("filter");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::filter(x, keep)))
 }
 
@@ -93,6 +94,7 @@ pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
 /// A class of probability 0 is not drawn; a row of NaN or of -inf gives some class.
 pub fn inverse_cdf(x: &Tensor<2>, uniforms: &Tensor<2>) -> Option<Tensor<2>> {
     let [x, uniforms] = taken([x, uniforms].map(|x| x.clone().into_dispatch())).ok()?;
+    note("inverse_cdf");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::inverse_cdf(x, uniforms)))
 }
 
@@ -103,6 +105,7 @@ pub fn inverse_cdf(x: &Tensor<2>, uniforms: &Tensor<2>) -> Option<Tensor<2>> {
 /// Returns the inputs if there is no kernel for them.
 pub fn norm(inputs: [DispatchTensor; 3], eps: f64, centred: bool) -> Result<Tensor<3>, [DispatchTensor; 3]> {
     let [x, scale, shift] = taken(inputs)?;
+    note("norm");
     Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred)))
 }
 
@@ -113,6 +116,7 @@ pub fn norm(inputs: [DispatchTensor; 3], eps: f64, centred: bool) -> Result<Tens
 /// As [`norm()`].
 pub fn heads(inputs: [DispatchTensor; 3], unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 3]> {
     let [x, bias, scale] = taken(inputs)?;
+    note("heads");
     let (queries, keys, values) = <Dispatch as Kernels>::heads(x, bias, scale, unit);
     Ok([queries, keys, values].map(Tensor::from_dispatch))
 }
