@@ -9,7 +9,7 @@ mod inputs;
 mod kernels;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -32,6 +32,9 @@ const BOUND: f64 = 5e-5;
 const TOKENS: f64 = 0.005;
 /// The same two in f16, beside the CPU's f32.
 const HALF: [f64; 2] = [2e-2, 0.05];
+
+/// A discriminator beside a tokenizer, whose halvings of images are pooling elsewhere than on the CPU.
+const DISCRIMINATOR: &str = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
 
 /// The first graphics device, under the name that the program has for it.
 fn device() -> Option<(String, Device)> {
@@ -302,7 +305,7 @@ fn commands(name: &str) {
                 (name: \"none\", set: {{}}),
                 (name: \"ssg\", set: {{\"guidance\": Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5)}}),
              ],
-             baseline: \"none\", seeds: [1, 2], samples: 2, reference: Images(\"real\"), timing: 0)"
+             baseline: \"none\", seeds: [1, 2], samples: 2, traces: 2, reference: Images(\"real\"), timing: 0)"
         ),
     )
     .unwrap();
@@ -321,7 +324,7 @@ fn commands(name: &str) {
         let images = text(at("real"));
         command(&["evaluate", &out("run"), "--reference", &images, "--json", &evaluated, "--device", device]);
         for (what, settings) in [
-            ("tokenizer", ["unquantised_steps=2", "steps=4"].as_slice()),
+            ("tokenizer", ["unquantised_steps=2", "steps=4", "restart_every=1", DISCRIMINATOR].as_slice()),
             ("backbone", &["steps=3", "model.depth=2"]),
         ] {
             let config = format!("{}/configs/train/fashion-mnist-{what}.ron", env!("CARGO_MANIFEST_DIR"));
@@ -402,6 +405,14 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
     for path in ["report.md", "measures.csv"] {
         assert!(at(name, "ablation").join(path).is_file());
     }
+    // Scale by scale what happened at it: entropies, corrections, energies of bands. Each within a part of itself, since the
+    // energies of low bands are many times those of high ones.
+    let (ours, theirs) = (traced(&at(name, "ablation")), traced(&at("cpu", "ablation")));
+    assert!(ours.len() == theirs.len() && theirs.len() > 50, "{} numbers of scales", theirs.len());
+    let far = |(ours, theirs): (&f32, &f32)| (ours - theirs).abs() / theirs.abs().max(1e-3);
+    let scales = ours.iter().zip(&theirs).map(far).fold(0.0, f32::max);
+    println!("numbers of scales {scales:.1e}");
+    assert!(scales <= 1e-3, "{scales:e}");
     println!(
         "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
         trained[0], trained[1]
@@ -411,6 +422,34 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
     assert!(evaluated <= 1e-3, "{evaluated:e}");
     // The CPU's Muon multiplies in bf16 where the processor does.
     assert!(trained[0] <= 1e-5 && trained[1] <= 2e-3, "{trained:?}");
+}
+
+/// The numbers of every scale of an ablation's traces: first those of the rule without a prior.
+fn traced(folder: &Path) -> Vec<f32> {
+    let mut texts = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.starts_with("trace-") && name.ends_with(".json") {
+                texts.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    assert_eq!(texts.len(), 2);
+    let json = texts.iter().map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+    let mut rules: Vec<Vec<f32>> = json
+        .map(|json| {
+            let mut numbers = Vec::new();
+            collect(&json, &mut numbers);
+            numbers
+        })
+        .collect();
+    rules.sort_by_key(Vec::len);
+    rules.concat()
 }
 
 fn collect(value: &serde_json::Value, numbers: &mut Vec<f32>) {

@@ -140,8 +140,9 @@ impl Counts {
         }
     }
 
+    /// The waits of two runs may differ either way, by one of cubecl's that fell into the other.
     fn since(self, earlier: Self) -> Self {
-        self.each(earlier, |now, earlier| now - earlier)
+        self.each(earlier, u64::saturating_sub)
     }
 }
 
@@ -395,6 +396,9 @@ fn generation(
     println!("{}: {counts:?}", run.name);
     assert_eq!((counts.len(), copies.len()), (model.schedule().len() + 2, model.schedule().len()));
     for (k, (counts, copies)) in counts[1..].iter().zip(&copies).enumerate() {
+        // Nothing of the size of the logits: a number for each position, and an image's number in three parts.
+        let bytes = 4 * model.schedule().grid(k).positions() as u64 + 12;
+        assert!(counts.to_device_bytes <= bytes, "{}: scale {k}: {counts:?}", run.name);
         let asked = (counts.to_device, counts.to_host, counts.on_device, counts.waits, counts.kernels);
         assert_eq!(asked, (run.copies, 0, 0, 0, 0), "{}: scale {k}: {counts:?}", run.name);
         // The loop's own count, which tests on other devices read, is the driver's.
@@ -402,7 +406,23 @@ fn generation(
         assert_eq!(own, (counts.to_device, counts.to_device_bytes, 0), "{}: scale {k}", run.name);
         assert!(counts.launches > 0);
     }
+    // The pixels come back as bytes, with a flag for each of a picture's 1,024 bytes and each position's logits.
+    let (height, width) = model.tokenizer.image_size();
+    let pixels = 3 * height * width;
+    let most = pixels + 4 * (pixels / 1024 + model.schedule().positions());
+    let read = counts[counts.len() - 1].to_host_bytes;
+    assert!(
+        read <= most as u64,
+        "{}: {read} bytes of an image are read, at most {most} are needed",
+        run.name
+    );
     counts
+}
+
+/// What one thing more may ask for at most.
+struct Most {
+    to_device: u64,
+    waits: u64,
 }
 
 /// The other commands, each as the difference of two runs of which one does one thing more.
@@ -438,6 +458,14 @@ fn commands(driver: &Driver, device: &Device) -> String {
         command(&["evaluate", &images, "--save-statistics", &out, "--features", "lite0", "--device", "cuda"]);
         fs::remove_file(out).unwrap();
     };
+    let calibrate = |count: usize| {
+        let (config, out) = (at("calibration.ron"), at("marginal.safetensors"));
+        let labels = &[3, 5, 7][..count];
+        let model = tiny_model();
+        fs::write(&config, format!("(model: {model}, condition: Labels({labels:?}), batch: 1, guidance: Cfg(scale: 1.5), sampling: TopKTopP(top_k: 20))")).unwrap();
+        command(&["calibrate", &config, "--out", &out, "--device", "cuda"]);
+        fs::remove_file(out).unwrap();
+    };
     let train = |what: &str, steps: usize, more: &[&str]| {
         let config = root().join(format!("configs/train/fashion-mnist-{what}.ron"));
         let (config, steps_set) = (config.to_str().unwrap(), format!("steps={steps}"));
@@ -448,13 +476,27 @@ fn commands(driver: &Driver, device: &Device) -> String {
         command(&[&always[..], &["--set", &steps_set], more].concat());
     };
     let train_tokenizer = |steps: usize| train("tokenizer", steps, &["--set", "unquantised_steps=1"]);
+    let train_discriminator = |steps: usize| {
+        let discriminator = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
+        train("tokenizer", steps, &["--set", "unquantised_steps=1", "--set", discriminator]);
+    };
     let train_backbone =
         |steps: usize| train("backbone", steps, &["--set", "model.depth=2", "--set", &tokenizer]);
+    let train_shifted = |steps: usize| {
+        train("backbone", steps, &["--set", "model.depth=1", "--set", "shift=2", "--set", &tokenizer])
+    };
 
-    // Without copies to the GPU, since among them are the sizes that burn tells of operations that it newly fuses, as it still does
-    // after several runs; and without waits, most of which a thread of cubecl's has for what one thread's stream read of another's.
-    let mut table = "\n| one more | launches | copies from the GPU |\n|---|--:|--:|\n".to_owned();
-    let mut row = |what: &str, [few, more]: [usize; 2], run: &dyn Fn(usize)| {
+    // What a step of a training asks for beside its launches: nothing is read and nothing waits. Copied to the GPU are the images
+    // or tokens of each of two micro-batches, with the classes of a backbone, and twice the step's rates. What exceeds that are
+    // the sizes that burn tells of operations that it newly fuses, as it still does after several runs; and after every 64 copies
+    // cubecl waits.
+    const STEP: Most = Most { to_device: 10, waits: 1 };
+    // A batch of images, whose two copies back are its features' faults and its pixels.
+    const IMAGE: Most = Most { to_device: 4, waits: 4 };
+    // The draws' numbers of 4 scales and the image's class; what comes back are faults and sums.
+    const CALIBRATION: Most = Most { to_device: 8, waits: 4 };
+    let mut table = "\n| one more | launches | copies from the GPU | to it, at most | waits, at most |\n|---|--:|--:|--:|--:|\n".to_owned();
+    let mut row = |what: &str, [few, more]: [usize; 2], most: Most, run: &dyn Fn(usize)| {
         let mut counted = |number: usize| {
             let before = driver.after(device);
             run(number);
@@ -463,14 +505,28 @@ fn commands(driver: &Driver, device: &Device) -> String {
         // The first brings what stays.
         counted(more);
         let [few, more] = [few, more].map(&mut counted);
-        let Counts { launches, to_host, .. } = more.since(few);
         println!("{what}: {more:?}, with one less {few:?}");
+        let Counts { launches, to_host, .. } = more.since(few);
         assert!(launches > 0, "{what}");
-        writeln!(table, "| {what} | {launches} | {to_host} |").unwrap();
+        let Most { to_device, waits } = most;
+        assert!(more.to_device <= few.to_device + to_device, "{what}: more than {to_device} copies");
+        assert!(more.waits <= few.waits + waits, "{what}: more than {waits} waits");
+        writeln!(table, "| {what} | {launches} | {to_host} | {to_device} | {waits} |").unwrap();
+        more.since(few)
     };
-    row("image of `reconstruct`, the tests' tiny model", [2, 3], &reconstruct);
-    row("step of `train tokenizer`, Fashion-MNIST, batch 4", [3, 4], &train_tokenizer);
-    row("step of `train backbone`, Fashion-MNIST, batch 4, depth 2", [3, 4], &train_backbone);
+    row("image of `reconstruct`, the tests' tiny model", [2, 3], IMAGE, &reconstruct);
+    let calibration = row("image of `calibrate`, the tests' tiny model", [2, 3], CALIBRATION, &calibrate);
+    // Sums over the positions of its 4 scales for 64 codes, and a flag for each of 30 positions: its logits have 7,680 bytes.
+    assert!(calibration.to_host_bytes <= 4 * (4 * 64 + 30), "{calibration:?}");
+    let training = row("step of `train tokenizer`, Fashion-MNIST, batch 4", [3, 4], STEP, &train_tokenizer);
+    assert_eq!(training.to_host, 0);
+    let training = row("step of `train tokenizer` with a discriminator", [3, 4], STEP, &train_discriminator);
+    assert_eq!(training.to_host, 0);
+    let training =
+        row("step of `train backbone`, Fashion-MNIST, batch 4, depth 2", [3, 4], STEP, &train_backbone);
+    assert_eq!(training.to_host, 0);
+    let training = row("step of `train backbone`, depth 1, on shifted images", [3, 4], STEP, &train_shifted);
+    assert_eq!(training.to_host, 0);
     let mut whole = |what: &str, run: &dyn Fn(usize)| {
         run(2);
         let before = driver.after(device);
@@ -478,7 +534,7 @@ fn commands(driver: &Driver, device: &Device) -> String {
         let Counts { launches, to_host, .. } = driver.after(device).since(before);
         println!("{what}: {launches}");
         assert!(launches > 0, "{what}");
-        writeln!(table, "| {what} | {launches} | {to_host} |").unwrap();
+        writeln!(table, "| {what} | {launches} | {to_host} | | |").unwrap();
     };
     whole("`evaluate` of two images on Lite0's features, loading included", &evaluate);
     table
@@ -491,9 +547,16 @@ fn probe() {
     let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
     let registry = Registry::standard();
     let dtype: Dtype = std::env::var("PROBE").unwrap().parse().unwrap();
-    let config = VarConfig { depth: 2, schedule: nextscale::core::ScaleSchedule::square(&[1, 2, 3, 4]).unwrap(), ..sizes() };
+    let config = VarConfig {
+        depth: 2,
+        schedule: nextscale::core::ScaleSchedule::square(&[1, 2, 3, 4]).unwrap(),
+        ..sizes()
+    };
     let backbone = config.init_to_generate(&Initialisation::default(), &device, dtype).unwrap();
-    let tokenizer = VqvaeConfig { channels: std::env::var("CHANNELS").map_or(32, |c| c.parse().unwrap()), ..VqvaeConfig::published() };
+    let tokenizer = VqvaeConfig {
+        channels: std::env::var("CHANNELS").map_or(32, |c| c.parse().unwrap()),
+        ..VqvaeConfig::published()
+    };
     let tokenizer = tokenizer.init(config.schedule, 0, &device).unwrap().decoding_in(dtype);
     let conditioner = Arc::new(backbone.conditioner());
     let model = Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap();

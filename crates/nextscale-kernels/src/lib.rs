@@ -149,8 +149,7 @@ pub fn softmax_in<const D: usize>(x: Tensor<D>, to: DType) -> Tensor<D> {
     if !is_half(to) {
         return in_type(softmax(x), to);
     }
-    device::softmax(x.into_dispatch(), to)
-        .unwrap_or_else(|x| in_type(softmax(Tensor::from_dispatch(x)), to))
+    device::softmax(x.into_dispatch(), to).unwrap_or_else(|x| in_type(softmax(Tensor::from_dispatch(x)), to))
 }
 
 /// Whether this is one of the two types of floats of 16 bits.

@@ -62,8 +62,7 @@ impl Need {
         Self {
             batch,
             dtype,
-            weights: config.bytes_on_devices(dtype)
-                + tokenizer.bytes_on_devices(schedule.len(), dtype),
+            weights: config.bytes_on_devices(dtype) + tokenizer.bytes_on_devices(schedule.len(), dtype),
             cache: bytes(&[rows, 2, *depth, all, *width, stored]),
             step: block.max(logits),
             decoding: bytes(&[FEATURES, batch, pixels, channels, stored]) + gathered,
@@ -119,9 +118,13 @@ mod tests {
     #[test]
     fn the_published_sizes_are_those_of_the_page() {
         let page = include_str!("../../../../docs/src/gpu.md");
-        for (depth, name) in
-            [(16, "VAR-d16, 256 pixels"), (20, "VAR-d20"), (24, "VAR-d24"), (30, "VAR-d30"), (36, "VAR-d36, 512 pixels")]
-        {
+        for (depth, name) in [
+            (16, "VAR-d16, 256 pixels"),
+            (20, "VAR-d20"),
+            (24, "VAR-d24"),
+            (30, "VAR-d30"),
+            (36, "VAR-d36, 512 pixels"),
+        ] {
             let [whole, half] = [Dtype::F32, Dtype::Bf16];
             let gigabytes = |bytes: u128| format!("{:.1}", bytes as f64 / 1e9);
             let cells = [whole, half].map(|dtype| {

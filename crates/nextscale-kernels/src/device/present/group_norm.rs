@@ -1,4 +1,4 @@
-//! Group norm of feature maps, and its SiLU, a group of an image by a cube.
+//! Group norm of feature maps, and its SiLU, a group of an image by a cube; large groups by several.
 //!
 //! Convolutions on these devices read and write channels next to each other in memory. The norm reads either
 //! order and writes that one, so that nothing is copied between the two.
@@ -9,17 +9,15 @@ use burn::{
 };
 use cubecl::{ir::ElemType, prelude::*};
 
-use super::cube::{self, CubeTensor, Rows, contiguous, element, memory, room_for, within_reach};
+use super::{
+    cube::{self, CubeTensor, Rows, contiguous, element, memory, room_for, within_reach},
+    group_norm_parts::{self, Layout},
+    groups::{activated, at},
+};
 
 /// x `[batch, channels, height, width]` of any type, weight and bias `[channels]`, f32. Sums are f32, and the
 /// result is rounded to the type `to`.
-pub fn run(
-    [x, weight, bias]: [CubeTensor; 3],
-    groups: usize,
-    eps: f32,
-    silu: bool,
-    to: DType,
-) -> CubeTensor {
+pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bool, to: DType) -> CubeTensor {
     let shape @ [batch, channels, height, width] = x.shape().dims();
     let (x, [of_channel, of_pixel]) = evenly_spaced(within_reach(x));
     let of_image = x.meta.strides()[0];
@@ -32,6 +30,12 @@ pub fn run(
     normal.dtype = to;
     *normal.meta.strides_mut() = [height * of_row, 1, of_row, channels].into();
     let types = [element(x.dtype), element(to)];
+    let (members, pixels) = (channels / groups, height * width);
+    if group_norm_parts::are_large(members * pixels) {
+        let layout = Layout { groups, members, pixels, of_image, of_channel, of_pixel };
+        group_norm_parts::run([x, weight, bias], normal.clone(), &layout, eps, silu);
+        return normal;
+    }
     norm_groups::launch(
         &launch.client,
         launch.count.clone(),
@@ -42,8 +46,8 @@ pub fn run(
         memory(normal.clone()),
         batch * groups,
         groups,
-        channels / groups,
-        height * width,
+        members,
+        pixels,
         of_image,
         of_channel,
         of_pixel,
@@ -74,13 +78,6 @@ fn evenly_spaced(x: CubeTensor) -> (CubeTensor, [usize; 2]) {
 }
 
 type One = Const<1>;
-
-/// The number in memory of element `i` of a group whose first channel is at `first`: channels of a pixel stand
-/// side by side in `i`.
-#[cube]
-fn at(first: usize, i: usize, members: usize, of_channel: usize, of_pixel: usize) -> usize {
-    first + i % members * of_channel + i / members * of_pixel
-}
 
 #[cube(launch)]
 fn norm_groups<I: Float, O: Float>(
@@ -126,10 +123,7 @@ fn norm_groups<I: Float, O: Float>(
         let member = channel + i % members;
         let value = f32::cast_from(x[at(first, i, members, of_channel, of_pixel)]);
         let unscaled = (value - mean) / size;
-        let mut value = unscaled * weight[member] + bias[member];
-        if comptime!(silu) {
-            value = value / (1.0f32 + (-value).exp());
-        }
+        let value = activated(unscaled * weight[member] + bias[member], silu);
         normal[at(to, i, members, 1usize, groups * members)] = O::cast_from(value);
     }
 }

@@ -9,6 +9,7 @@ use burn::tensor::{Shape, Tensor};
 use super::{
     cube::{CubeBackend, CubeTensor},
     operations::{is_float, is_float_tensor, is_taken},
+    uses::note,
 };
 
 /// What [`CubeBackend`] does, and burn's queue before it.
@@ -86,7 +87,7 @@ fn buffers(
 }
 
 /// The shape with another size of one dimension.
-fn with(shape: &Shape, dimension: usize, size: usize) -> Shape {
+pub(super) fn with(shape: &Shape, dimension: usize, size: usize) -> Shape {
     let mut shape = shape.clone();
     shape[dimension] = size;
     shape
@@ -143,11 +144,11 @@ impl Layers for CubeBackend {
 /// # Errors
 /// Returns the tensor if there is no kernel for it.
 pub fn softmax<const D: usize>(x: DispatchTensor, to: DType) -> Result<Tensor<D>, DispatchTensor> {
-    if is_taken(&x) && is_float(to) {
-        Ok(Tensor::from_dispatch(<Dispatch as Layers>::softmax(x, to)))
-    } else {
-        Err(x)
+    if !(is_taken(&x) && is_float(to)) {
+        return Err(x);
     }
+    note("softmax");
+    Ok(Tensor::from_dispatch(<Dispatch as Layers>::softmax(x, to)))
 }
 
 /// `a·b` of the last two dimensions, f32, of factors of one type of halves. The other dimensions are equal.
@@ -196,6 +197,7 @@ pub fn group_norm(
     if !(is_float(to) && is_float_tensor(&inputs[0]) && inputs[1..].iter().all(is_taken)) {
         return Err(inputs);
     }
+    note("group_norm");
     let [x, weight, bias] = inputs;
     Ok(Tensor::from_dispatch(<Dispatch as Layers>::group_norm(x, weight, bias, groups, eps as f32, silu, to)))
 }
@@ -204,7 +206,11 @@ pub fn group_norm(
 /// without kernels.
 pub fn first(x: Tensor<4>, count: usize) -> Option<Tensor<4>> {
     let x = x.into_dispatch();
-    is_float_tensor(&x).then(|| Tensor::from_dispatch(<Dispatch as Layers>::first(x, count)))
+    if !is_float_tensor(&x) {
+        return None;
+    }
+    note("first");
+    Some(Tensor::from_dispatch(<Dispatch as Layers>::first(x, count)))
 }
 
 /// Two buffers `[rows, heads, room, width]` with `new` numbers `[rows, heads, positions, width]`, all of one type,
@@ -224,6 +230,7 @@ pub fn append(
         return Err((buffers.map(Tensor::from_dispatch), new.map(Tensor::from_dispatch)));
     }
     let ([keys, values], [new_keys, new_values]) = (buffers, new);
+    note("append");
     let (keys, values) = <Dispatch as Layers>::append(keys, values, new_keys, new_values, at);
     Ok([keys, values].map(Tensor::from_dispatch))
 }
@@ -232,5 +239,7 @@ pub fn append(
 /// so if it has NaN or inf, or nothing but -inf. `None` if there is no kernel for the tensor.
 pub fn faults(x: &Tensor<2>) -> Option<Tensor<2>> {
     let x = x.clone().into_dispatch();
-    is_taken(&x).then(|| Tensor::from_dispatch(<Dispatch as Layers>::faults(x)))
+    let [x] = taken([x]).ok()?;
+    note("faults");
+    Some(Tensor::from_dispatch(<Dispatch as Layers>::faults(x)))
 }

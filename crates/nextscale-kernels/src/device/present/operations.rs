@@ -9,7 +9,7 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-use super::{Keep, cube::CubeBackend};
+use super::{Keep, cube::CubeBackend, uses::note};
 
 /// What [`CubeBackend`] does, and burn's queue before it.
 #[backend_extension(Cube, Fusion)]
@@ -96,6 +96,7 @@ impl Kernels for CubeBackend {
 /// row with NaN gives some row.
 pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
     let [x] = taken([x.clone().into_dispatch()]).ok()?;
+    note("filter");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::filter(x, keep)))
 }
 
@@ -106,6 +107,7 @@ pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
 /// A class of probability 0 is not drawn; a row of NaN or of -inf gives some class.
 pub fn inverse_cdf(x: &Tensor<2>, uniforms: &Tensor<2>) -> Option<Tensor<2>> {
     let [x, uniforms] = taken([x, uniforms].map(|x| x.clone().into_dispatch())).ok()?;
+    note("inverse_cdf");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::inverse_cdf(x, uniforms)))
 }
 
@@ -124,6 +126,7 @@ pub fn norm(
         return Err(inputs);
     }
     let [x, scale, shift] = taken(inputs)?;
+    note("norm");
     Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred, to)))
 }
 
@@ -137,6 +140,7 @@ pub fn heads(inputs: [DispatchTensor; 3], unit: bool) -> Result<[Tensor<4>; 3], 
         return Err(inputs);
     }
     let [x, bias, scale] = inputs;
+    note("heads");
     let (queries, keys, values) = <Dispatch as Kernels>::heads(x, bias, scale, unit);
     Ok([queries, keys, values].map(Tensor::from_dispatch))
 }
