@@ -126,7 +126,13 @@ fn attentions(device: &Device) {
 
 fn feature_maps(device: &Device) {
     for ([batch, channels, height, width], outputs, groups) in
-        [([2, 20, 7, 9], 3, 5), ([1, 32, 16, 16], 40, 32), ([1, 1, 1, 5], 1, 1)]
+        // The last has a group that several cubes take.
+        [
+            ([2, 20, 7, 9], 3, 5),
+            ([1, 32, 16, 16], 40, 32),
+            ([1, 1, 1, 5], 1, 1),
+            ([1, 4, 100, 91], 2, 1),
+        ]
     {
         let x = exact(56, [batch, channels, height, width]);
         let (weight, bias) = (made::<1>(&Device::flex(), 57, [channels]), exact::<1>(58, [channels]));
