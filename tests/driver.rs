@@ -454,8 +454,11 @@ fn commands(driver: &Driver, device: &Device) -> String {
         let (config, steps_set) = (config.to_str().unwrap(), format!("steps={steps}"));
         let out = at(&format!("of-{what}-{steps}"));
         fs::remove_dir_all(&out).ok();
-        let always =
-            ["train", what, config, "--out", &out, "--device", "cuda", "--set", &data, "--set", "batch=4"];
+        // Quietly: a line of progress, which has a loss to show, is due after half a minute.
+        let always = [
+            "--quiet", "train", what, config, "--out", &out, "--device", "cuda", "--set", &data, "--set",
+            "batch=4",
+        ];
         command(&[&always[..], &["--set", &steps_set], more].concat());
     };
     let train_tokenizer = |steps: usize| {
