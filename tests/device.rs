@@ -26,7 +26,7 @@ use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Registry, Stop}
 use inputs::{command, fashion_mnist, tiny_model, write_given};
 
 /// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. The largest seen
-/// is 6.4e-6, on lavapipe: images under `more_smooth`, which divides logits by temperatures down to 0.0135.
+/// is 9.7e-6, on lavapipe: images under `more_smooth`, which divides logits by temperatures down to 0.0135.
 const BOUND: f64 = 5e-5;
 /// The part of the tokens that may differ: near-ties, which rounding decides.
 const TOKENS: f64 = 0.005;
@@ -412,7 +412,7 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
     let far = |(ours, theirs): (&f32, &f32)| (ours - theirs).abs() / theirs.abs().max(1e-3);
     let scales = ours.iter().zip(&theirs).map(far).fold(0.0, f32::max);
     println!("numbers of scales {scales:.1e}");
-    assert!(scales <= 1e-3, "{scales:e}");
+    assert!(f64::from(scales) <= BOUND, "{scales:e}");
     println!(
         "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
         trained[0], trained[1]
