@@ -1,5 +1,7 @@
 //! The operations. Each takes floats of one type outside autodiff, and gives a tensor whose memory is its own.
 
+#![allow(deprecated)] // burn means to drop LibTorch.
+
 use burn::backend::{
     BackendTensor, DispatchKindConversion, DispatchTensor, DispatchTensorKind, TensorMetadata,
     libtorch::{LibTorch, TchTensor},
@@ -130,7 +132,6 @@ mod tests {
     use super::*;
     use crate::composed;
 
-    #[allow(deprecated)] // burn means to drop LibTorch.
     fn device() -> Device {
         Device::libtorch()
     }
