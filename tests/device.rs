@@ -3,7 +3,8 @@
 //! draw's random numbers. WGSL kernels, which every graphics driver takes.
 //!
 //! `cargo test --profile device --features wgpu --test device`. Without a device the tests say so and end;
-//! NEXTSCALE_NEEDS_DEVICE=1 makes that a failure.
+//! NEXTSCALE_NEEDS_DEVICE=1 makes that a failure. NEXTSCALE_TEST_DEVICE names another device that computes in f32, `tch:cpu`, in a
+//! build with its feature.
 
 mod inputs;
 mod kernels;
@@ -36,8 +37,12 @@ const HALF: [f64; 2] = [2e-2, 0.05];
 /// A discriminator beside a tokenizer, whose halvings of images are pooling elsewhere than on the CPU.
 const DISCRIMINATOR: &str = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
 
-/// The first graphics device, under the name that the program has for it.
+/// The device that is asked for, or the first graphics device, under the name that the program has for it.
 fn device() -> Option<(String, Device)> {
+    if let Ok(name) = std::env::var("NEXTSCALE_TEST_DEVICE") {
+        let device = name.parse::<DeviceChoice>().unwrap().open().unwrap();
+        return Some((name, device));
+    }
     let found = all().into_iter().find(|(_, kind, _)| *kind == Some(Kind::Wgpu));
     if found.is_none() {
         assert!(std::env::var_os("NEXTSCALE_NEEDS_DEVICE").is_none(), "there is no graphics device");
@@ -48,7 +53,7 @@ fn device() -> Option<(String, Device)> {
 
 /// One after another: kernels that one test has compiled serve the next, and times are told.
 #[test]
-fn everything_runs_on_a_graphics_device_as_on_the_cpu() {
+fn everything_runs_on_a_device_as_on_the_cpu() {
     let Some((name, device)) = device() else { return };
     let begin = Instant::now();
     let told = |what: &str| println!("-- {what}: done after {} s", begin.elapsed().as_secs());
@@ -72,21 +77,30 @@ fn everything_runs_on_a_graphics_device_as_on_the_cpu() {
 
 #[test]
 fn kernels_give_what_the_host_gives() {
-    let Some((_, device)) = device() else { return };
+    let Some((name, device)) = device() else { return };
+    if Kind::of(&device).is_some_and(|kind| kind.feature() == "tch") {
+        println!("SKIPPED: {name} computes with LibTorch's operations");
+        return;
+    }
     kernels::run(&device);
 }
 
 fn names(name: &str, device: &Device) {
-    assert_eq!(name.parse::<DeviceChoice>().unwrap().open().unwrap(), *device);
-    assert_eq!(Kind::of(device), Some(Kind::Wgpu));
-    assert_eq!(Kind::of(&device.clone().autodiff()), Some(Kind::Wgpu));
-    assert_eq!(kind(device, Dtype::F32), "wgpu");
-    assert_eq!(kind(device, Dtype::F16), "wgpu, f16");
+    let choice = name.parse::<DeviceChoice>().unwrap();
+    assert_eq!(choice.open().unwrap(), *device);
+    let DeviceChoice::Of(expected, _) = choice else { panic!("{name} is not a device") };
+    assert_eq!(Kind::of(device), Some(expected));
+    assert_eq!(Kind::of(&device.clone().autodiff()), Some(expected));
+    assert_eq!(kind(device, Dtype::F32), expected.name());
+    assert_eq!(kind(device, Dtype::F16), format!("{}, f16", expected.name()));
     let described = describe(device);
     println!("on {name}: {described:?}");
-    assert!(described.name.is_some() && described.types.contains(&"f32"));
-    // A program that stands for a GPU is not what `auto` takes.
-    assert_eq!(DeviceChoice::Auto.decide() == DeviceChoice::Cpu, described.software);
+    assert!(described.types.contains(&"f32"));
+    if expected.feature() != "tch" {
+        assert!(described.name.is_some());
+        // A program that stands for a GPU is not what `auto` takes.
+        assert_eq!(DeviceChoice::Auto.decide() == DeviceChoice::Cpu, described.software);
+    }
 }
 
 /// Within the bounds of f32, which are the CPU's, but for what generation computes in another type.

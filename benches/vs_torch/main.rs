@@ -17,6 +17,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Parser, ValueEnum};
 use nextscale::core::Dtype;
+use nextscale::pipeline::device::{self, DeviceChoice};
 use serde::Deserialize;
 
 use arguments::{positive, skipped};
@@ -60,6 +61,9 @@ struct Args {
     /// The type of both sides' arithmetic: of nextscale's linear layers, and of everything in PyTorch
     #[arg(long, value_name = "TYPE", default_value_t)]
     dtype: Dtype,
+    /// Where nextscale computes: cpu, or tch:cpu, which is the LibTorch that it was built with. PyTorch computes on the CPU
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceChoice,
     /// Run as nextscale's side
     #[arg(long, hide = true)]
     serve: bool,
@@ -145,6 +149,7 @@ fn race(args: &Args) -> Result<()> {
         );
     }
     let versions = versions(&args.python)?;
+    let route = device::route(&args.device.open()?);
     let files = args.files();
     if args.model != Name::Var && args.dtype != Dtype::F32 {
         return Err("the peers of Infinity and HART compute in f32; leave --dtype out".into());
@@ -155,7 +160,9 @@ fn race(args: &Args) -> Result<()> {
     let [depth, threads, batch] = [args.depth, args.threads, args.batch].map(|number| number.to_string());
     let dtype = args.dtype.to_string();
     let mut ours = Command::new(std::env::current_exe()?);
-    ours.env("RAYON_NUM_THREADS", &threads).args(["--serve", "--python"]).arg(&args.python);
+    // Its own threads, and LibTorch's.
+    ours.env("RAYON_NUM_THREADS", &threads).env("OMP_NUM_THREADS", &threads);
+    ours.args(["--serve", "--python"]).arg(&args.python).args(["--device", &args.device.to_string()]);
     ours.args([
         "--model",
         match args.model {
@@ -227,7 +234,7 @@ fn race(args: &Args) -> Result<()> {
         "- nextscale {}{unoptimised}, {}, route: {}; PyTorch {}, {}, on Python {}{imported}\n",
         env!("CARGO_PKG_VERSION"),
         args.dtype,
-        nextscale::kernels::route(),
+        route,
         versions.torch,
         args.dtype,
         versions.python

@@ -16,7 +16,6 @@ use nextscale::core::{Condition, Dtype};
 use nextscale::generate::observe::{Part, Times};
 use nextscale::generate::sampler::Sampler;
 use nextscale::guidance::Guidance;
-use nextscale::pipeline::device::DeviceChoice;
 use nextscale::pipeline::run::peak_memory;
 use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Model, Registry, Stop, images};
 use nextscale::tokenizers::bitwise::{BsqVaeConfig, MultiScaleBsq};
@@ -32,7 +31,7 @@ use crate::{Args, Result};
 pub fn serve(args: &Args, files: &Files) -> Result<()> {
     let imported_bytes = peak_memory();
     let begin = Instant::now();
-    let device = DeviceChoice::Cpu.open()?;
+    let device = args.device.open()?;
     let served = match files.family {
         Family::Var(_) => Served::var(files, args.batch, args.dtype, &device)?,
         Family::Infinity => Served::infinity(files, args.batch, args.dtype, &device)?,

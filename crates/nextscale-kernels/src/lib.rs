@@ -3,7 +3,8 @@
 //! Every function takes and returns ordinary tensors and differentiates like any other operation. On the CPU
 //! backend (flex), with or without autodiff, f32 tensors go through the kernels here, which are vectorised
 //! and run on rayon's threads; on any other device or dtype the same operation is composed of burn's own.
-//! For graphics processors there are a few kernels, in [`device`].
+//! For graphics processors there are a few kernels, in [`device`], and for LibTorch its own operations, in
+//! [`libtorch`].
 //!
 //! Two modules work on plain numbers instead of tensors: [`nhwc`], convolutional networks at inference, and
 //! [`categorical`], draws from logits. [`read`] returns the numbers of a tensor without a copy.
@@ -35,6 +36,7 @@ mod gated;
 mod group_norm;
 mod heads;
 mod layer_norm;
+pub mod libtorch;
 mod limit;
 mod linear;
 mod math;
@@ -82,6 +84,7 @@ pub const fn is_optimised() -> bool {
 /// SiLU, `x · sigmoid(x)`, elementwise.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     apply(Elementwise::Silu, [x.into_dispatch()])
+        .or_else(libtorch::silu)
         .unwrap_or_else(|[x]| composed::silu(Tensor::from_dispatch(x)))
 }
 
@@ -101,6 +104,7 @@ pub fn silu_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
 /// GELU in its tanh form, `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`, elementwise.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     apply(Elementwise::GeluTanh, [x.into_dispatch()])
+        .or_else(libtorch::gelu_tanh)
         .unwrap_or_else(|[x]| composed::gelu_tanh(Tensor::from_dispatch(x)))
 }
 
@@ -210,6 +214,7 @@ pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         return x;
     }
     apply(unit::Unit { length }, [x.into_dispatch()])
+        .or_else(libtorch::unit)
         .unwrap_or_else(|[x]| composed::unit(Tensor::from_dispatch(x)))
 }
 
@@ -229,6 +234,7 @@ pub fn layer_norm(x: Tensor<3>, eps: f64) -> Tensor<3> {
         return x;
     }
     apply(layer_norm::LayerNorm { eps: eps as f32 }, [x.into_dispatch()])
+        .or_else(|inputs| libtorch::layer_norm(inputs, eps))
         .unwrap_or_else(|[x]| composed::layer_norm(Tensor::from_dispatch(x), eps))
 }
 
@@ -241,7 +247,8 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
     let done = apply(layer_norm::Modulate { eps: eps as f32 }, inputs);
-    done.or_else(|inputs| device::norm(inputs, eps, true, DType::F32)).unwrap_or_else(|inputs| {
+    let done = done.or_else(|inputs| device::norm(inputs, eps, true, DType::F32));
+    done.or_else(|inputs| libtorch::norm(inputs, eps)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::layer_norm_modulate(x, scale, shift, eps)
     })
@@ -354,6 +361,11 @@ fn grouped(
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
     let done = if is_half(to) { Err(inputs) } else { apply(operation, inputs) };
     let done = done.or_else(|inputs| device::group_norm(inputs, groups, eps, silu, to));
+    let done = if is_half(to) {
+        done
+    } else {
+        done.or_else(|inputs| libtorch::group_norm(inputs, groups, eps, silu))
+    };
     done.unwrap_or_else(|[x, weight, bias]| {
         let (x, weight, bias) =
             (Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
@@ -372,7 +384,7 @@ pub fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Tensor<3> 
         return composed::gated_residual(x, gate, y);
     }
     let inputs = [x.into_dispatch(), gate.into_dispatch(), y.into_dispatch()];
-    apply(gated::GatedResidual, inputs).unwrap_or_else(|inputs| {
+    apply(gated::GatedResidual, inputs).or_else(libtorch::gated_residual).unwrap_or_else(|inputs| {
         let [x, gate, y] = inputs.map(Tensor::from_dispatch);
         composed::gated_residual(x, gate, y)
     })
@@ -480,8 +492,15 @@ fn attention_in(
         k.dims(),
         v.dims()
     );
-    if batch * queries * keys * heads * width == 0 || !extension::on_cpu(&q) {
+    if batch * queries * keys * heads * width == 0 {
         return composed::attention(q, k, v, mask);
+    }
+    if !extension::on_cpu(&q) {
+        let inputs = [q, k, v].map(Tensor::into_dispatch);
+        return libtorch::attention(inputs, mask).unwrap_or_else(|(inputs, mask)| {
+            let [q, k, v] = inputs.map(Tensor::from_dispatch);
+            composed::attention(q, k, v, mask)
+        });
     }
     let masked = mask.is_some();
     let mask = mask.unwrap_or_else(|| Tensor::zeros([0, 0, 0], (&q.device(), q.dtype())));

@@ -2,12 +2,14 @@
 //!
 //! The rules are the same as on the host. Sums are f32, so a cumulative probability within rounding of its
 //! limit may fall on the other side than on the host. Filters, draws and mixes are one kernel each where
-//! [`nextscale_kernels::device`] has them, otherwise many tensor operations. There is no sort, which
+//! [`nextscale_kernels::device`] has them, and filters a few operations on LibTorch
+//! ([`nextscale_kernels::libtorch`]); otherwise they are many tensor operations. There is no sort, which
 //! accelerators do slowly or not at all: the operations find thresholds by bisection on the logits' values,
 //! with forty-eight halvings, after which only equal values are left in the interval.
 
 use burn::tensor::{Bool, Int, Tensor};
 use nextscale_kernels::device::{self, Keep};
+use nextscale_kernels::libtorch;
 
 use super::Filter;
 
@@ -53,7 +55,8 @@ pub(super) fn filter(x: Tensor<2>, filter: &Filter) -> Tensor<2> {
     if keep == Keep::default() {
         return x;
     }
-    device::filter(&x, keep).unwrap_or_else(|| composed(x, filter))
+    let filtered = device::filter(&x, keep).or_else(|| libtorch::filter(&x, keep));
+    filtered.unwrap_or_else(|| composed(x, filter))
 }
 
 /// The cumulative probability, from the least likely class, up to which top-p removes.
