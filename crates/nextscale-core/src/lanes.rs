@@ -3,7 +3,10 @@
 //! A pass through a network is a chain of operations, many of them too small for all threads; running whole
 //! passes in parallel keeps every thread busy.
 
-use std::panic::resume_unwind;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
 use burn::tensor::Device;
@@ -68,6 +71,51 @@ impl Lanes {
         });
         (0..items.len()).filter_map(|i| lanes[i % count].next()).collect()
     }
+
+    /// Passes the results of `each` for the items to `see`, in order and on this thread, until it returns false.
+    /// Whichever lane is free takes the next item. Lanes wait while `see` is behind by more than a few results.
+    pub fn stream<I: Send, R: Send>(
+        &self,
+        mut items: impl Iterator<Item = I> + Send,
+        each: impl Fn(I) -> R + Sync,
+        mut see: impl FnMut(R) -> bool,
+    ) {
+        if self.pools.is_empty() {
+            items.map(each).all(see);
+            return;
+        }
+        let mut number = 0..;
+        let items = Mutex::new(move || number.next().zip(items.next()));
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(self.pools.len());
+            for pool in &self.pools {
+                let (sender, items, each) = (sender.clone(), &items, &each);
+                let next = move || (items.lock().unwrap_or_else(PoisonError::into_inner))();
+                let run = move || {
+                    while let Some((number, item)) = next() {
+                        // The others would go on without this one, and its result would be waited for.
+                        let result = catch_unwind(AssertUnwindSafe(|| each(item)));
+                        if sender.send((number, result)).is_err() {
+                            return;
+                        }
+                    }
+                };
+                scope.spawn(move || pool.install(run));
+            }
+            drop(sender);
+            // However this closure ends the receiver goes with it, and lanes stop after what they are at.
+            let (mut early, mut due) = (BTreeMap::<usize, R>::new(), 0);
+            for (number, result) in receiver {
+                early.insert(number, result.unwrap_or_else(|panic| resume_unwind(panic)));
+                while let Some(result) = early.remove(&due) {
+                    due += 1;
+                    if !see(result) {
+                        return;
+                    }
+                }
+            }
+        });
+    }
 }
 
 /// The result of a lane; its panic continues in the caller.
@@ -93,5 +141,61 @@ mod tests {
             });
         }
         assert!(Lanes::new(2).unwrap().map(&[], |i: &usize| *i).is_empty());
+    }
+
+    fn two() -> Lanes {
+        ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(|| Lanes::new(2).unwrap())
+    }
+
+    #[test]
+    fn a_stream_keeps_the_order_and_ends_when_told() {
+        for lanes in [two(), Lanes::single()] {
+            for most in [1, 5, 100] {
+                let mut seen = Vec::new();
+                // Every third item takes longest.
+                let each = |i: u64| {
+                    std::thread::sleep(std::time::Duration::from_millis(if i.is_multiple_of(3) {
+                        3
+                    } else {
+                        0
+                    }));
+                    i * i
+                };
+                lanes.stream(0..20, each, |found| {
+                    seen.push(found);
+                    seen.len() < most
+                });
+                assert_eq!(seen, (0..20).map(|i| i * i).take(most).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_free_lane_takes_the_next_item_of_a_stream() {
+        // The first item waits for the last, which only the other lane can reach.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = (Mutex::new(sender), Mutex::new(receiver));
+        let mut seen = Vec::new();
+        let each = |i: usize| {
+            match i {
+                0 => receiver.lock().unwrap().recv().unwrap(),
+                9 => sender.lock().unwrap().send(()).unwrap(),
+                _ => {}
+            }
+            i
+        };
+        two().stream(0..10, each, |i| {
+            seen.push(i);
+            true
+        });
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_panic_in_a_stream_reaches_the_caller() {
+        let panic = std::panic::catch_unwind(|| {
+            two().stream(0..10, |i| assert_ne!(i, 3, "the third"), |()| true);
+        });
+        assert!(panic.unwrap_err().downcast_ref::<String>().unwrap().contains("the third"));
     }
 }

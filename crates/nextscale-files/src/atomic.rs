@@ -1,7 +1,7 @@
 //! Files that appear completely or not at all, and durably.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::lock::{LockError, locked};
@@ -37,7 +37,8 @@ pub struct Partial {
     target: PathBuf,
     partial: PathBuf,
     kept: bool,
-    _lock: File,
+    /// The partial file, locked.
+    file: File,
 }
 
 impl Partial {
@@ -55,7 +56,7 @@ impl Partial {
             LockError::Io { source, .. } => source,
         })?;
         lock.set_len(0)?;
-        Ok(Self { target: target.into(), partial, kept: false, _lock: lock })
+        Ok(Self { target: target.into(), partial, kept: false, file: lock })
     }
 
     /// Where to write.
@@ -68,10 +69,16 @@ impl Partial {
     /// # Errors
     /// If the system cannot flush or rename it; nothing is left behind then.
     pub fn keep(mut self) -> io::Result<()> {
-        File::open(&self.partial)?.sync_all()?;
+        self.rename()?;
+        sync_folder_of(&self.target);
+        Ok(())
+    }
+
+    /// Renames it to the final file, whose content is durable and whose name need not be.
+    fn rename(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
         fs::rename(&self.partial, &self.target)?;
         self.kept = true;
-        sync_folder(&self.target);
         Ok(())
     }
 }
@@ -85,8 +92,9 @@ impl Drop for Partial {
     }
 }
 
-/// Makes the rename itself survive a power cut. Some file systems cannot; the file is complete either way.
-fn sync_folder(path: &Path) {
+/// Makes the names of the files beside `path`, and its own, survive a power cut. Some file systems cannot; a file under
+/// its final name is complete either way.
+pub fn sync_folder_of(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
@@ -96,9 +104,20 @@ fn sync_folder(path: &Path) {
 /// # Errors
 /// If the system cannot write it. Nothing is left behind then, and an older file of the name is unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let partial = Partial::new(path)?;
-    fs::write(partial.path(), bytes)?;
-    partial.keep()
+    write_one_of_many(path, bytes)?;
+    sync_folder_of(path);
+    Ok(())
+}
+
+/// As [`write_atomically`], for one of many files in a folder. A power cut may take the file away, never a part of it, until
+/// the caller has called [`sync_folder_of`] once for all of them.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_one_of_many(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut partial = Partial::new(path)?;
+    partial.file.write_all(bytes)?;
+    partial.rename()
 }
 
 #[cfg(test)]

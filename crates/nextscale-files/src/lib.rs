@@ -14,7 +14,10 @@ mod whole;
 mod words;
 
 pub use arithmetic::{other_arithmetic, other_device};
-pub use atomic::{Partial, partial_path, remove_with_partial, unfinished_path, write_atomically};
+pub use atomic::{
+    Partial, partial_path, remove_with_partial, sync_folder_of, unfinished_path, write_atomically,
+    write_one_of_many,
+};
 pub use hash::{Hash, sha256, sha256_of_file};
 pub use images::{
     DECODES_AS_LIBJPEG, IMAGE_EXTENSIONS, ImageFileError, ImageHeader, LeftOut, centre_cropped,

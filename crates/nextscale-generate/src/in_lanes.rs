@@ -1,7 +1,7 @@
 //! Batches of small models, shared among the threads image by image.
 
 use burn::tensor::Tensor;
-use nextscale_core::{Lanes, is_cpu};
+use nextscale_core::{Condition, Lanes, is_cpu};
 
 use crate::observe::Times;
 use crate::{Batch, Generator, Model, Result, Stop};
@@ -25,9 +25,7 @@ impl Generator {
     /// As [`batch`](Self::batch).
     pub fn draw(&self, batch: Batch<'_>, times: &mut Times, stop: &Stop) -> Result<Tensor<4>> {
         let Batch { images, conditions } = batch;
-        let lanes = self.lanes();
-        let rounds = images.len().div_ceil(lanes.count() * MOST);
-        let part = images.len().div_ceil(lanes.count() * rounds.max(1)).max(LEAST);
+        let (lanes, part) = (self.lanes(), self.part_of(images.len()));
         if lanes.count() == 1 || part >= images.len() || images.len() != conditions.len() {
             return self.batch(batch, times, stop);
         }
@@ -47,6 +45,61 @@ impl Generator {
             pixels.push(part);
         }
         Ok(Tensor::cat(pixels, 0))
+    }
+
+    /// Draws batch after batch of image numbers as [`draw`](Self::draw) does, and passes each with its images to
+    /// `see`, in order, until that returns false. A lane that finds nothing left to do in a batch begins the next.
+    /// `condition` gives that of an image.
+    ///
+    /// # Errors
+    /// The first error among the batches, as [`batch`](Self::batch), or of `batches` itself. All batches before
+    /// it have been seen.
+    pub fn draw_all(
+        &self,
+        batches: impl Iterator<Item = Result<Vec<u64>>> + Send,
+        condition: impl Fn(u64) -> Condition + Sync,
+        times: &mut Times,
+        stop: &Stop,
+        mut see: impl FnMut(Vec<u64>, Tensor<4>) -> bool,
+    ) -> Result<()> {
+        let lanes = self.lanes();
+        let parts = batches.flat_map(|batch| match batch {
+            Ok(images) => {
+                let size = if lanes.count() == 1 { images.len() } else { self.part_of(images.len()) };
+                let count = images.len().div_ceil(size.max(1));
+                let parts = images.chunks(size.max(1)).enumerate();
+                parts.map(|(i, part)| Ok((part.to_vec(), i + 1 == count))).collect()
+            }
+            Err(error) => vec![Err(error)],
+        });
+        let each = |part: Result<(Vec<u64>, bool)>| {
+            let (images, is_last) = part?;
+            let conditions: Vec<Condition> = images.iter().map(|&image| condition(image)).collect();
+            let mut times = Times::default();
+            let pixels = self.batch(Batch { images: &images, conditions: &conditions }, &mut times, stop)?;
+            Ok((images, is_last, pixels, times))
+        };
+        let (mut images, mut pixels, mut outcome) = (Vec::new(), Vec::new(), Ok(()));
+        lanes.stream(parts, each, |drawn| match drawn {
+            Err(error) => {
+                outcome = Err(error);
+                false
+            }
+            Ok((of_part, is_last, part, seconds)) => {
+                times.add_share(&seconds, lanes.count());
+                images.extend(of_part);
+                pixels.push(part);
+                !is_last || see(std::mem::take(&mut images), Tensor::cat(std::mem::take(&mut pixels), 0))
+            }
+        });
+        outcome
+    }
+
+    /// How many images of a batch of `images` a lane draws at once.
+    fn part_of(&self, images: usize) -> usize {
+        let lanes = self.lanes().count();
+        let rounds = images.div_ceil(lanes * MOST);
+        images.div_ceil(lanes * rounds.max(1)).max(LEAST)
     }
 
     /// The lanes of its batches, a single one where several do not pay.

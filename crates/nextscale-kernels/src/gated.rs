@@ -5,7 +5,7 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 use crate::{
     extension::{Operation, dims, tensor, values},
     fma::fma,
-    raw::{Kernel, Level, build, build_beside},
+    raw::{InOrder, Kernel, Level, build_beside, build_in_order},
     rows::rows_per_task,
 };
 
@@ -14,27 +14,26 @@ use crate::{
 pub struct GatedResidual;
 
 /// Rows of `channels` numbers; `first` is the first row's index in the batch of images of `length` rows.
-struct Rows<'a> {
+struct Rows<'a, 'b> {
     x: &'a [f32],
     gate: &'a [f32],
     y: &'a [f32],
     first: usize,
     length: usize,
     channels: usize,
-    out: &'a mut [f32],
+    out: &'a mut InOrder<'b>,
 }
 
-impl Kernel for Rows<'_> {
+impl Kernel for Rows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let rows = self.x.chunks_exact(self.channels).zip(self.y.chunks_exact(self.channels));
-        for (i, ((x, y), out)) in rows.zip(self.out.chunks_exact_mut(self.channels)).enumerate() {
+        for (i, (x, y)) in rows.enumerate() {
             let gate = &self.gate[(self.first + i) / self.length * self.channels..][..x.len()];
-            for (((out, &x), &y), &gate) in out.iter_mut().zip(x).zip(y).zip(gate) {
-                *out = fma::<FMA>(gate, y, x);
-            }
+            let sums = x.iter().zip(y).zip(gate).map(|((&x, &y), &gate)| fma::<FMA>(gate, y, x));
+            self.out.push(x.len(), sums);
         }
     }
 }
@@ -70,8 +69,8 @@ impl Kernel for BackwardImage<'_> {
 pub fn forward(level: Level, x: &[f32], gate: &[f32], y: &[f32], [length, channels]: [usize; 2]) -> Vec<f32> {
     let rows = rows_per_task(channels);
     let part = rows * channels;
-    build(x.len(), part, |i, out| {
-        let (x, y) = (&x[i * part..][..out.len()], &y[i * part..][..out.len()]);
+    build_in_order(x.len(), part, |i, out| {
+        let (x, y) = (&x[i * part..][..out.left()], &y[i * part..][..out.left()]);
         level.run(Rows { x, gate, y, first: i * rows, length, channels, out });
     })
 }

@@ -4,7 +4,7 @@ use burn::backend::flex::FlexTensor;
 
 use crate::{
     extension::{dims, tensor, values},
-    raw::{Kernel, Level, build},
+    raw::{InOrder, Kernel, Level, build_in_order},
     reduce::dot,
     rows::rows_per_task,
 };
@@ -29,7 +29,7 @@ pub struct Heads {
 }
 
 /// Rows of `3·channels` numbers, of which `channels` are used, starting at `from`.
-struct Rows<'a> {
+struct Rows<'a, 'b> {
     x: &'a [f32],
     from: usize,
     channels: usize,
@@ -37,29 +37,24 @@ struct Rows<'a> {
     /// A factor for each head.
     scale: Option<&'a [f32]>,
     unit: bool,
-    out: &'a mut [f32],
+    out: &'a mut InOrder<'b>,
 }
 
-impl Kernel for Rows<'_> {
+impl Kernel for Rows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let rows = self.x.chunks_exact(3 * self.channels).zip(self.out.chunks_exact_mut(self.channels));
-        for (row, out) in rows {
+        for row in self.x.chunks_exact(3 * self.channels) {
             let row = &row[self.from..][..self.channels];
-            for (head, (x, out)) in
-                row.chunks_exact(self.width).zip(out.chunks_exact_mut(self.width)).enumerate()
-            {
+            for (head, x) in row.chunks_exact(self.width).enumerate() {
                 let mut factor = self.scale.map_or(1.0, |scale| scale[head]);
                 if self.unit {
                     let square = dot::<FMA>(x, x);
                     // Not `max`: it would turn NaN into a number.
                     factor /= if square < LEAST_SQUARE { LEAST_SQUARE } else { square }.sqrt();
                 }
-                for (out, &x) in out.iter_mut().zip(x) {
-                    *out = x * factor;
-                }
+                self.out.push(self.width, x.iter().map(|&x| x * factor));
             }
         }
     }
@@ -72,8 +67,8 @@ impl Heads {
         let width = channels / heads;
         let x = values(x);
         let part = rows_per_task(channels);
-        let out = build(batch * positions * channels, part * channels, |i, out| {
-            let x = &x[i * part * all..][..out.len() * 3];
+        let out = build_in_order(batch * positions * channels, part * channels, |i, out| {
+            let x = &x[i * part * all..][..out.left() * 3];
             let scale = (self.part == Part::Queries).then(|| values(scale));
             let unit = self.unit && self.part != Part::Values;
             let from = self.part as usize * channels;

@@ -5,7 +5,7 @@ use burn::backend::{TensorMetadata, flex::FlexTensor};
 use crate::{
     extension::{Operation, dims, tensor, values},
     fma::fma,
-    raw::{Kernel, Level, build, build_beside},
+    raw::{InOrder, Kernel, Level, build, build_beside, build_in_order},
     reduce,
     rows::rows_per_task,
 };
@@ -117,7 +117,7 @@ pub struct Modulate {
 }
 
 /// Rows of one image; `first` is the first row's index in the batch of images of `length` rows.
-struct ModulateRows<'a> {
+struct ModulateRows<'a, 'b> {
     x: &'a [f32],
     scale: &'a [f32],
     shift: &'a [f32],
@@ -125,22 +125,22 @@ struct ModulateRows<'a> {
     length: usize,
     channels: usize,
     eps: f32,
-    out: &'a mut [f32],
+    out: &'a mut InOrder<'b>,
 }
 
-impl Kernel for ModulateRows<'_> {
+impl Kernel for ModulateRows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let rows = self.x.chunks_exact(self.channels);
-        for (i, (x, out)) in rows.zip(self.out.chunks_exact_mut(self.channels)).enumerate() {
+        for (i, x) in self.x.chunks_exact(self.channels).enumerate() {
             let image = (self.first + i) / self.length * self.channels;
             let (scale, shift) = (&self.scale[image..][..x.len()], &self.shift[image..][..x.len()]);
             let (mean, normal) = reduce::moments::<FMA>(x, self.eps);
-            for (((out, &x), &scale), &shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
-                *out = fma::<FMA>((x - mean) * normal, 1.0 + scale, shift);
-            }
+            let modulated = x.iter().zip(scale).zip(shift);
+            let modulated =
+                modulated.map(|((&x, &scale), &shift)| fma::<FMA>((x - mean) * normal, 1.0 + scale, shift));
+            self.out.push(x.len(), modulated);
         }
     }
 }
@@ -190,8 +190,8 @@ pub fn modulate(
 ) -> Vec<f32> {
     let rows = rows_per_task(channels);
     let part = rows * channels;
-    build(x.len(), part, |i, out| {
-        let x = &x[i * part..][..out.len()];
+    build_in_order(x.len(), part, |i, out| {
+        let x = &x[i * part..][..out.left()];
         level.run(ModulateRows { x, scale, shift, first: i * rows, length, channels, eps, out });
     })
 }

@@ -79,6 +79,37 @@ fn images_drawn_in_lanes_are_those_of_a_batch() {
             let whole = generator.batch(batch, &mut (), &Stop::new()).unwrap();
             assert!(bytes(drawn) == bytes(whole), "on {threads} threads");
             assert!(times.get(Part::Backbone).as_nanos() > 0);
+            // Batches whose parts lanes share, and that are seen whole and in order.
+            let batches = [&images[..5], &images[5..6], &images[6..]].map(|batch| Ok(batch.to_vec()));
+            let (mut seen, mut pixels) = (Vec::new(), Vec::new());
+            let condition = |image: u64| Condition::Class(image as usize % 10);
+            let drawn = generator.draw_all(
+                batches.into_iter(),
+                condition,
+                &mut times,
+                &Stop::new(),
+                |batch, part| {
+                    seen.push(batch);
+                    pixels.push(part);
+                    true
+                },
+            );
+            drawn.unwrap();
+            assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [5, 1, 5]);
+            assert_eq!(seen.concat(), images);
+            let whole = generator.batch(batch, &mut (), &Stop::new()).unwrap();
+            assert!(bytes(burn::tensor::Tensor::cat(pixels, 0)) == bytes(whole), "on {threads} threads");
+            // An error comes after all that was drawn before it.
+            let batches =
+                [Ok(images[..5].to_vec()), Err(nextscale_generate::Error::Stopped), Ok(images.clone())];
+            let mut seen = Vec::new();
+            let drawn =
+                generator.draw_all(batches.into_iter(), condition, &mut times, &Stop::new(), |batch, _| {
+                    seen.extend(batch);
+                    true
+                });
+            assert!(matches!(drawn, Err(nextscale_generate::Error::Stopped)));
+            assert_eq!(seen, images[..5]);
         });
     }
     let (stop, mut times) = (Stop::new(), Times::default());

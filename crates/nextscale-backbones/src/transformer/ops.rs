@@ -1,7 +1,6 @@
 //! The tensor operations of the models, written once.
 
 use burn::tensor::{DType, Tensor};
-use nextscale_core::is_cpu;
 use nextscale_kernels as kernels;
 
 /// The epsilon of every LayerNorm.
@@ -22,9 +21,6 @@ pub(crate) fn gated_residual(x: Tensor<3>, gate: Tensor<3>, y: Tensor<3>) -> Ten
 pub(crate) fn parts<const N: usize>(x: Tensor<3>) -> [Tensor<3>; N] {
     let [rows, _, all] = x.dims();
     let width = all / N;
-    if is_cpu(&x.device()) {
-        return std::array::from_fn(|i| x.clone().slice_dim(2, i * width..(i + 1) * width));
-    }
     // Each part in one piece: the kernels that read them would copy them every time.
     let x = x.reshape([rows, N, width]).swap_dims(0, 1).reshape([N * rows, 1, width]);
     std::array::from_fn(|i| x.clone().slice_dim(0, i * rows..(i + 1) * rows))

@@ -182,6 +182,58 @@ pub fn build_beside<T: Send>(
     out
 }
 
+/// A part of a result, of which every number is written once, from the first to the last.
+pub struct InOrder<'a>(&'a mut [MaybeUninit<f32>]);
+
+impl InOrder<'_> {
+    /// How many numbers are not written yet.
+    #[inline(always)]
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Writes the next `count` numbers.
+    ///
+    /// # Panics
+    /// If there are fewer numbers, or not as much room.
+    #[inline(always)]
+    pub fn push(&mut self, count: usize, numbers: impl Iterator<Item = f32>) {
+        let (now, rest) = std::mem::take(&mut self.0).split_at_mut(count);
+        let mut written = 0;
+        for (place, number) in now.iter_mut().zip(numbers) {
+            place.write(number);
+            written += 1;
+        }
+        assert_eq!(written, count, "every number is written");
+        self.0 = rest;
+    }
+}
+
+/// As [`build`], by `work(i, part i)` that writes its part in order. Nothing is zeroed before.
+///
+/// # Panics
+/// If `work` leaves a number out.
+pub fn build_in_order(len: usize, part: usize, work: impl Fn(usize, &mut InOrder<'_>) + Sync) -> Vec<f32> {
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    let parts = &mut out.spare_capacity_mut()[..len];
+    let part = part.max(1);
+    let whole = |i: usize, part: &mut [MaybeUninit<f32>]| {
+        let mut part = InOrder(part);
+        work(i, &mut part);
+        assert_eq!(part.left(), 0, "every number is written");
+    };
+    if len <= part {
+        // Not worth waking the other threads.
+        whole(0, parts);
+    } else {
+        parts.par_chunks_mut(part).enumerate().for_each(|(i, part)| whole(i, part));
+    }
+    // SAFETY: the parts cover the first `len` numbers. Each number that left an `InOrder` was written, and all of a
+    // part's did, or a panic left this function.
+    unsafe { out.set_len(len) };
+    out
+}
+
 /// `f` of the numbers in the same place of `N` slices of one length. Unlike [`build`] it does not write zeros
 /// first, which takes as long as a sum of two numbers.
 pub fn zip_map<const N: usize>(
@@ -257,6 +309,28 @@ pub fn keep_freed_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_in_order_is_whole_or_refused() {
+        let count = |i: usize, out: &mut InOrder<'_>| {
+            let all = out.left();
+            let half = all / 2;
+            out.push(half, (0..).map(|j| (10 * i + j) as f32));
+            out.push(all - half, (half..all).map(|j| (10 * i + j) as f32));
+        };
+        for len in [0, 1, 10, 35] {
+            let expected: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            assert_eq!(build_in_order(len, 10, count), expected);
+        }
+        let refused = |work: fn(&mut InOrder<'_>)| {
+            std::panic::catch_unwind(|| build_in_order(4, 4, |_, out| work(out))).is_err()
+        };
+        assert!(!refused(|out| out.push(4, [0.0; 4].into_iter())));
+        assert!(refused(|_| ()));
+        assert!(refused(|out| out.push(3, [0.0; 3].into_iter())));
+        assert!(refused(|out| out.push(4, [0.0; 3].into_iter())));
+        assert!(refused(|out| out.push(5, [0.0; 5].into_iter())));
+    }
 
     #[test]
     fn squares_are_transposed_at_every_level() {

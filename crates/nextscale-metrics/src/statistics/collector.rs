@@ -156,18 +156,25 @@ impl Collector {
         self.pooled.is_flushed() && self.spatial.as_ref().is_none_or(FeatureSums::is_flushed)
     }
 
-    /// The current state as statistics.
-    pub(super) fn so_far(&self, origin: Origin) -> Statistics {
+    /// Passes the current state to `store` as statistics. The kept features, most of it, are not copied.
+    pub(super) fn store(
+        &mut self,
+        origin: Origin,
+        store: impl FnOnce(&Statistics) -> Result<()>,
+    ) -> Result<()> {
         let protocol = Some(self.protocol.clone());
         let pooled = Distribution::Sums(self.pooled.clone());
         let mut statistics = Statistics::new(origin, self.net.clone(), protocol, pooled);
         statistics.spatial = self.spatial.clone().map(Distribution::Sums);
-        statistics.kept = (self.kept.count() > 0).then(|| self.kept.clone());
         statistics.score = self.score.as_ref().map(|(sums, _)| sums.clone());
-        statistics
+        let rows = std::mem::take(&mut self.kept.rows);
+        statistics.kept = (!rows.is_empty()).then_some(Kept { rows, ..self.kept });
+        let stored = store(&statistics);
+        self.kept.rows = statistics.kept.map(|kept| kept.rows).unwrap_or_default();
+        stored
     }
 
-    /// Resumes from the result of [`so_far`](Self::so_far) in a new collector for the same set; `None` if it
+    /// Resumes from what [`store`](Self::store) passed on in a new collector for the same set; `None` if it
     /// belongs to another.
     pub(super) fn go_on(mut self, part: Statistics) -> Option<Self> {
         let Distribution::Sums(pooled) = part.pooled else { return None };

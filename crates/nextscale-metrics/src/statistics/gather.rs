@@ -117,8 +117,9 @@ impl Job<'_> {
                 && collector.at_rest()
                 && written.elapsed() >= checkpoint.every
             {
-                let so_far = collector.so_far(self.origin(seen, &hash));
-                so_far.save_part(&checkpoint.path, KeptAs::F32, Some(self.part()))?;
+                collector.store(self.origin(seen, &hash), |so_far| {
+                    so_far.save_part(&checkpoint.path, KeptAs::F32, Some(self.part()))
+                })?;
                 written = Instant::now();
             }
             Ok(())

@@ -12,7 +12,6 @@ use indicatif::ProgressBar;
 use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
 use nextscale_generate::observe::{Observer, Part, Seen, Times};
-use rayon::prelude::*;
 
 use super::RunOptions;
 use super::summary::{Kept, Summary};
@@ -82,6 +81,41 @@ impl<'a> Job<'a> {
         Ok(Self { prepared, options, variant, generator, given, bar })
     }
 
+    /// Draws batches, and passes each to `see`, in order, until that returns false.
+    ///
+    /// # Errors
+    /// The first of a batch, or of `batches` itself. All batches before it have been seen.
+    pub fn draw_all(
+        &self,
+        batches: impl Iterator<Item = nextscale_generate::Result<Vec<u64>>> + Send,
+        mut trace: Option<&mut Trace>,
+        stop: &Stop,
+        summary: &mut Summary,
+        see: &mut dyn FnMut(Drawn) -> bool,
+    ) -> Result<()> {
+        if trace.is_some() || self.options.exact_times {
+            for images in batches {
+                if !see(self.draw(&images?, trace.as_deref_mut(), stop, summary)?) {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let conditions = &self.prepared.conditions;
+        let condition = |image: u64| conditions[image as usize].clone();
+        let (mut times, mut fault) = (Times::default(), Ok(()));
+        let seen = |images, pixels| match self.pictures(images, pixels, summary) {
+            Ok(drawn) => see(drawn),
+            Err(error) => {
+                fault = Err(error);
+                false
+            }
+        };
+        let drawn = self.generator.draw_all(batches, condition, &mut times, stop, seen);
+        Part::ALL.into_iter().for_each(|part| summary.times.add(part, times.get(part)));
+        fault.and(drawn.map_err(|error| self.named(error.into())))
+    }
+
     /// Draws a batch of images, and stores their part of the trace.
     pub fn draw(
         &self,
@@ -98,13 +132,29 @@ impl<'a> Job<'a> {
             (None, false) => self.generator.draw(batch, times, stop),
             (trace, exact) => self.generator.batch(batch, &mut Watch { times, trace, exact }, stop),
         };
-        let named = |error| self.prepared.model.named_in(error);
-        let pixels = pixels.map_err(|error| named(error.into()))?;
+        let pixels = pixels.map_err(|error| self.named(error.into()))?;
+        let drawn = self.pictures(images.into(), pixels, summary)?;
+        // Before the pictures: an image on disk counts as finished.
+        if let Some(trace) = trace {
+            let storing = Instant::now();
+            trace.store(images)?;
+            summary.times.add(Part::Writing, storing.elapsed());
+        }
+        Ok(drawn)
+    }
+
+    /// An error about the model, with its name.
+    fn named(&self, error: Error) -> Error {
+        self.prepared.model.named_in(error)
+    }
+
+    /// The pictures of a batch.
+    fn pictures(&self, images: Vec<u64>, pixels: Tensor<4>, summary: &mut Summary) -> Result<Drawn> {
         let reading = Instant::now();
         let pictures = images::to_pictures_rounded(pixels, self.prepared.config.rounding);
-        let mut pictures = pictures.map_err(|error| named(error.of_images(images).into()))?;
+        let mut pictures = pictures.map_err(|error| self.named(error.of_images(&images).into()))?;
         if let Some(given) = self.given {
-            for (picture, &image) in pictures.iter_mut().zip(images) {
+            for (picture, &image) in pictures.iter_mut().zip(&images) {
                 if let Some(kept) = &mut summary.kept {
                     kept.add(given.error(image, picture));
                 }
@@ -112,24 +162,15 @@ impl<'a> Job<'a> {
             }
         }
         summary.times.add(Part::Decoding, reading.elapsed());
-        // Before the pictures: an image on disk counts as finished.
-        if let Some(trace) = trace {
-            let storing = Instant::now();
-            trace.store(images)?;
-            summary.times.add(Part::Writing, storing.elapsed());
-        }
         summary.made += images.len() as u64;
-        Ok(Drawn { images: images.into(), pictures })
+        Ok(Drawn { images, pictures })
     }
 
     /// Writes each image of a batch to `place(image)`.
-    pub fn write(&self, drawn: &Drawn, place: &(dyn Fn(u64) -> PathBuf + Sync)) -> Result<()> {
+    pub fn write(&self, drawn: &Drawn, place: &dyn Fn(u64) -> PathBuf) -> Result<()> {
         let Drawn { images, pictures } = drawn;
-        pictures.par_iter().zip(images).try_for_each(|(picture, &image)| {
-            images::write_png(&place(image), picture)?;
-            self.bar.inc(1);
-            Ok::<_, Error>(())
-        })?;
+        let placed: Vec<_> = images.iter().map(|&image| place(image)).zip(pictures).collect();
+        images::write_pngs(&placed, || self.bar.inc(1))?;
         let (first, count) = (images.first(), images.len());
         tracing::debug!(variant = self.variant, first, count, "a batch is written");
         Ok(())
@@ -142,13 +183,21 @@ pub(super) struct Drawn {
     pictures: Vec<RgbImage>,
 }
 
-/// Draws batch after batch, each while a thread of its own writes the one before. `draw` returns `None` after the
-/// last. Whatever was drawn before an error is written. Returns how long the writing took.
+impl Drawn {
+    /// The numbers of its images.
+    pub fn images(&self) -> &[u64] {
+        &self.images
+    }
+}
+
+/// Draws batches, each while a thread of its own writes the one before. `draw` passes every batch to the function that it
+/// is given, and ends when that returns false. Whatever was drawn before an error is written. Returns how long the writing
+/// took.
 ///
 /// # Errors
 /// The first error of the writer, else that of `draw`.
 pub(super) fn overlapped<D: Send>(
-    mut draw: impl FnMut() -> Option<Result<D>>,
+    draw: impl FnOnce(&mut dyn FnMut(D) -> bool) -> Result<()>,
     write: impl Fn(D) -> Result<()> + Send,
 ) -> (Result<()>, Duration) {
     std::thread::scope(|scope| {
@@ -166,18 +215,8 @@ pub(super) fn overlapped<D: Send>(
             }
             (Ok(()), total)
         });
-        let drawn = loop {
-            match draw() {
-                None => break Ok(()),
-                Some(Err(error)) => break Err(error),
-                // The writer has failed, and says why.
-                Some(Ok(drawn)) => {
-                    if sender.send(drawn).is_err() {
-                        break Ok(());
-                    }
-                }
-            }
-        };
+        // If the writer has failed, it says why.
+        let drawn = draw(&mut |drawn| sender.send(drawn).is_ok());
         drop(sender);
         let (written, time) = writer.join().unwrap_or_else(|panic| resume_unwind(panic));
         (written.and(drawn), time)
@@ -242,13 +281,11 @@ mod tests {
         // The writer waits until the second batch is being drawn: one after the other would never end.
         let (begun, wait) = channel();
         let wait = Mutex::new(wait);
-        let mut batches = 1..=2;
-        let draw = || {
-            let batch = batches.next()?;
-            if batch == 2 {
-                begun.send(()).unwrap();
-            }
-            Some(Ok(batch))
+        let draw = |see: &mut dyn FnMut(u32) -> bool| {
+            assert!(see(1));
+            begun.send(()).unwrap();
+            assert!(see(2));
+            Ok(())
         };
         let written = Mutex::new(Vec::new());
         let write = |batch| {
@@ -264,27 +301,30 @@ mod tests {
 
     #[test]
     fn whatever_was_drawn_before_an_error_is_written() {
-        let mut batches = [Ok(1), Ok(2), usage("drawing"), Ok(4)].into_iter();
+        let draw = |see: &mut dyn FnMut(u32) -> bool| {
+            assert!(see(1) && see(2));
+            usage("drawing").map(drop)
+        };
         let written = Mutex::new(Vec::new());
         let write = |batch| {
             written.lock().unwrap().push(batch);
             Ok(())
         };
-        let (result, _) = overlapped(|| batches.next(), write);
+        let (result, _) = overlapped(draw, write);
         assert_eq!(result.unwrap_err().to_string(), "drawing");
-        assert_eq!((written.into_inner().unwrap(), batches.count()), (vec![1, 2], 1));
+        assert_eq!(written.into_inner().unwrap(), [1, 2]);
     }
 
     #[test]
     fn a_failed_write_ends_the_drawing_and_is_the_error() {
         let mut drawn = 0;
-        let draw = || {
-            drawn += 1;
-            Some(if drawn < 1000 { Ok(drawn) } else { usage("drawing") })
+        let draw = |see: &mut dyn FnMut(u32) -> bool| {
+            drawn = (1..1000).take_while(|&batch| see(batch)).count();
+            usage("drawing").map(drop)
         };
         let write = |batch: u32| if batch == 3 { usage("the disk is full").map(drop) } else { Ok(()) };
         let (result, _) = overlapped(draw, write);
         assert_eq!(result.unwrap_err().to_string(), "the disk is full");
-        assert!(drawn < 1000, "{drawn} batches were drawn");
+        assert!(drawn < 999, "{drawn} batches were drawn");
     }
 }

@@ -196,13 +196,12 @@ impl Missing<'_> {
         let total = self.prepared.conditions.len() as u64;
         let mut trace = trace.map(|path| self.begin_trace(path)).transpose()?.flatten();
         let place = |image: u64| self.folder.image(self.variant, image);
-        let mut batches = self.missing.chunks(self.prepared.config.batch);
-        let draw = || {
-            let images = batches.next()?;
-            let ready = stop.check().map_err(Error::from);
-            Some(ready.and_then(|()| job.draw(images, trace.as_mut(), stop, summary)))
-        };
-        let (made, writing) = overlapped(draw, |drawn| job.write(&drawn, &place));
+        let batches = self.missing.chunks(self.prepared.config.batch);
+        let batches = batches.map(|images| stop.check().map(|()| images.to_vec()));
+        let (made, writing) = overlapped(
+            |see| job.draw_all(batches, trace.as_mut(), stop, summary, see),
+            |drawn| job.write(&drawn, &place),
+        );
         summary.times.add(Part::Writing, writing);
         if let Err(error) = made {
             if let Some(trace) = trace

@@ -167,7 +167,7 @@ fn fill(
         let job = Job::new(prepared, options, variant, &loaded, &bar)?;
         let size = prepared.config.batch as u64;
         // Claims last until everything is written.
-        let mut batches = claims.mine.iter().flat_map(|claim| batches(claim.range.clone(), size));
+        let batches = claims.mine.iter().flat_map(|claim| batches(claim.range.clone(), size));
         if traced {
             for batch in batches {
                 options.stop.check()?;
@@ -177,20 +177,16 @@ fn fill(
             }
             continue;
         }
-        let draw = || {
-            let batch = batches.next()?;
-            let images: Vec<u64> = batch.clone().collect();
-            let ready = options.stop.check().map_err(Error::from);
-            // A launcher's warning comes early enough for the batch at hand.
-            let drawn = ready.and_then(|()| job.draw(&images, None, &Stop::new(), summary));
-            Some(drawn.map(|drawn| (batch, drawn)))
-        };
-        let write = |(batch, drawn): (Range<u64>, Drawn)| {
+        // A launcher's warning comes early enough for the batches at hand.
+        let ready = batches.map(|batch| options.stop.check().map(|()| batch.collect()));
+        let write = |drawn: Drawn| {
+            let images = drawn.images();
+            let batch = images.first().map_or(0..0, |&first| first..first + images.len() as u64);
             folder.write_folder(&series[variant], &batch, |path| {
                 job.write(&drawn, &|image| path.join(image_name(image)))
             })
         };
-        let (made, writing) = overlapped(draw, write);
+        let (made, writing) = overlapped(|see| job.draw_all(ready, None, &Stop::new(), summary, see), write);
         summary.times.add(Part::Writing, writing);
         made?;
     }
