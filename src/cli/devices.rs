@@ -56,8 +56,7 @@ fn row(choice: DeviceChoice, described: Option<Description>) -> [String; 5] {
     let is_passed = |dtype: &Dtype| {
         file.as_ref().is_some_and(|file| verified::is_verified(file, &named(choice, *dtype), &name))
     };
-    let passed: Vec<Dtype> =
-        [Dtype::F32, Dtype::Bf16, Dtype::F16].into_iter().filter(is_passed).collect();
+    let passed: Vec<Dtype> = [Dtype::F32, Dtype::Bf16, Dtype::F16].into_iter().filter(is_passed).collect();
     let memory = match memory {
         Some(bytes) => format!("{:.1} GB", bytes as f64 / 1e9),
         None if choice == DeviceChoice::Cpu || software => "the machine's".into(),

@@ -40,7 +40,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
         let sizes = args.random.unwrap_or_default();
         let model = registry.random(&sizes)?;
         let words = model.memory(batch, dtype);
-        let words = words.unwrap_or_else(|| "The memory that this family takes of a GPU is not computed".into());
+        let words =
+            words.unwrap_or_else(|| "The memory that this family takes of a GPU is not computed".into());
         return say::product(format_args!("{}\n{words}\n", model.describe()));
     };
     if path.is_dir() {
@@ -55,8 +56,8 @@ pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     if !path.exists() {
         return Err(Failure::missing(&path));
     }
-    let kind = FileKind::of(&path)
-        .map_err(|error| failed(format!("cannot read {}: {error}", path.display())))?;
+    let kind =
+        FileKind::of(&path).map_err(|error| failed(format!("cannot read {}: {error}", path.display())))?;
     if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {
         let words = recognise::other(&path, kind).map_err(failed)?;
         return say::product(format_args!("{words}\n"));

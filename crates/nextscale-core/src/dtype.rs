@@ -63,7 +63,10 @@ impl Dtype {
             .filter(|other| device.supports_dtype(other.stored()))
             .map(|other| other.to_string())
             .collect();
-        Err(Error::Unsupported(format!("this device does not compute in {self}; use {}", others.join(" or "))))
+        Err(Error::Unsupported(format!(
+            "this device does not compute in {self}; use {}",
+            others.join(" or ")
+        )))
     }
 }
 

@@ -66,7 +66,8 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     for kind in Kind::ALL {
         let model = loading::backbone_in(dtype, fixtures, kind, device)?;
         let reference = fixtures.reference(kind)?;
-        let line = |what: &str, gap| setting.line_of_generation(format!("backbone, {what}, {}", kind.words()), gap);
+        let line =
+            |what: &str, gap| setting.line_of_generation(format!("backbone, {what}, {}", kind.words()), gap);
         lines.push(line("teacher-forced logits", teacher_forced(&model, &reference)?));
         let mut gap = Gap::default();
         for run in RUNS {

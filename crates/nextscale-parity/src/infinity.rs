@@ -146,8 +146,10 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     setting.dtype.check(device)?;
     let given = Given::open(setting.dtype, fixtures, device)?;
     Ok(vec![
-        setting.line_of_generation("infinity, teacher-forced logits", teacher_forced(&given, fixtures, device)?),
+        setting
+            .line_of_generation("infinity, teacher-forced logits", teacher_forced(&given, fixtures, device)?),
         setting.line_of_generation("infinity, logits over the KV cache", cached(&given, fixtures, device)?),
-        setting.line_of_generation("infinity, greedy generation under CFG", generated(given, fixtures, device)?),
+        setting
+            .line_of_generation("infinity, greedy generation under CFG", generated(given, fixtures, device)?),
     ])
 }

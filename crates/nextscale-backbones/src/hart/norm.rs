@@ -36,13 +36,7 @@ impl RmsNorm {
     }
 
     /// The norm of `x` ⊙ (1 + scale) + shift, which are `[rows, 1, width]`, rounded likewise.
-    pub(super) fn modulated(
-        &self,
-        x: Tensor<3>,
-        scale: Tensor<3>,
-        shift: Tensor<3>,
-        to: DType,
-    ) -> Tensor<3> {
+    pub(super) fn modulated(&self, x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, to: DType) -> Tensor<3> {
         let [_, _, width] = x.dims();
         let scale = (scale + 1.0) * self.weight.val().reshape([1, 1, width]);
         kernels::rms_norm_modulate_in(x, scale, shift, EPSILON, to)

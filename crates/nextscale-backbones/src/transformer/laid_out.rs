@@ -13,8 +13,12 @@ use super::{
 /// What goes in comes from f32 canvases and noise, which are not rounded anywhere else; what comes out are logits, whose
 /// differences guidance multiplies, and residuals, which are added to canvases. Together they are at most 1.5 % of the
 /// weights of a published model.
-const WHOLE: [&str; 4] =
-    ["word_embed.weight", "head.weight", "diffloss.net.input_proj.weight", "diffloss.net.final_layer.linear.weight"];
+const WHOLE: [&str; 4] = [
+    "word_embed.weight",
+    "head.weight",
+    "diffloss.net.input_proj.weight",
+    "diffloss.net.final_layer.linear.weight",
+];
 
 /// A model from a supply of plain weights, for generation only: on the CPU its linear layers are packed for
 /// products; elsewhere their weights have the type `dtype`, but for a few, and what follows from weights alone is

@@ -135,9 +135,7 @@ impl Weight {
             (Self::Plain(weight) | Self::Still(weight), then) => {
                 follow(kernels::linear(x, weight.val(), Some(bias)), then)
             }
-            (Self::Mixed(weight), then) => {
-                follow(kernels::linear_rounded(x, weight.val(), Some(bias)), then)
-            }
+            (Self::Mixed(weight), then) => follow(kernels::linear_rounded(x, weight.val(), Some(bias)), then),
         };
         out.reshape([batch, positions, outputs])
     }

@@ -26,8 +26,11 @@ pub(crate) fn asked(expected: ExpectedTensors, config: &impl Architecture) -> Ex
 
 /// The bytes of a model's weights on a device other than the CPU that generates in this type.
 pub(crate) fn bytes_on_devices(config: &impl Architecture, dtype: Dtype) -> u128 {
-    let mut counter =
-        Counter { dtype, bytes: 0, empty: Recorder { expected: ExpectedTensors::new(""), device: Device::flex() } };
+    let mut counter = Counter {
+        dtype,
+        bytes: 0,
+        empty: Recorder { expected: ExpectedTensors::new(""), device: Device::flex() },
+    };
     match config.build(&mut counter) {
         Ok(_) => counter.bytes,
         Err(never) => match never {},
