@@ -26,6 +26,7 @@ use nextscale::core::{Condition, Dtype};
 use nextscale::generate::Copies;
 use nextscale::generate::edit::{Edit, Keep, Region};
 use nextscale::generate::observe::{Observer, Part, Seen};
+use nextscale::parity::{Arithmetic, Fixtures, Setting};
 use nextscale::pipeline::device::{DeviceChoice, describe};
 use nextscale::pipeline::images::to_pictures;
 use nextscale::pipeline::{Batch, Config, Generator, Model, Registry, Stop};
@@ -82,9 +83,8 @@ fn every_kernel_compiles_and_no_scale_copies_more_than_its_random_numbers() {
             .env("STAND_IN_CARD", card.to_string())
             .env("STAND_IN_COUNTS", &counts)
             .env("STAND_IN_TABLE", at(&format!("sm_{card}.md")));
-        if let Some(log) = std::env::var_os("STAND_IN_LOG") {
-            counted.env("STAND_IN_LOG", Path::new(&log).with_extension(card.to_string()));
-        }
+        let log = std::env::var_os("STAND_IN_LOG").map_or_else(|| at("log"), PathBuf::from);
+        counted.env("STAND_IN_LOG", log.with_extension(card.to_string()));
         (card, counts, counted.spawn().unwrap())
     });
     let ended = begun.map(|(card, counts, mut counted)| (card, counts, counted.wait().unwrap()));
@@ -166,6 +166,16 @@ impl Driver {
         }
     }
 
+    /// The kernels of the last launches, in order, as many as `counts` has in each part.
+    fn launched(counts: &[Counts]) -> Vec<Vec<String>> {
+        let log = fs::read_to_string(std::env::var_os("STAND_IN_LOG").unwrap()).unwrap();
+        let launches = log.lines().filter_map(|line| line.strip_prefix("launch ")?.split(' ').next());
+        let all: Vec<&str> = launches.collect();
+        let total: u64 = counts.iter().map(|counts| counts.launches).sum();
+        let mut last = all[all.len() - total as usize..].iter().map(|name| (*name).to_owned());
+        counts.iter().map(|counts| last.by_ref().take(counts.launches as usize).collect()).collect()
+    }
+
     /// What was asked for until all work that was begun is handed over.
     fn after(&self, device: &Device) -> Counts {
         device.sync().unwrap();
@@ -203,8 +213,11 @@ fn counted() {
     assert_eq!(describe(&device).name.as_deref(), Some("stand-in that computes nothing"));
     refusals(&device);
     let mut table = generations(&driver, &device);
+    // In this order, since burn fuses by what it has fused before.
+    let others = commands(&driver, &device);
     table.push_str(&totals(&driver, &device));
-    table.push_str(&commands(&driver, &device));
+    table.push_str(&others);
+    other_families(&device);
     fs::write(std::env::var_os("STAND_IN_TABLE").unwrap(), table).unwrap();
 }
 
@@ -322,12 +335,45 @@ fn totals(driver: &Driver, device: &Device) -> String {
         "\n| the same in bf16 | launches | copies to the GPU | copies from it | waits |\n|---|--:|--:|--:|--:|\n".to_owned();
     for run in &RUNS {
         let counts = generation(driver, device, &model, run, &registry);
+        are_halves(&Driver::launched(&counts), sizes().depth);
         let sum = |number: fn(&Counts) -> u64| counts.iter().map(number).sum::<u64>();
         let (launches, up) = (sum(|counts| counts.launches), sum(|counts| counts.to_device));
         let (down, waits) = (sum(|counts| counts.to_host), sum(|counts| counts.waits));
         writeln!(table, "| **{}** | {launches} | {up} | {down} | {waits} |", run.name).unwrap();
     }
     table
+}
+
+/// Checks by the names of kernels, which have the types that they read and write, that what a generation in bf16 launches
+/// computes in bf16: at its start, at every scale, and after the last.
+fn are_halves(parts: &[Vec<String>], depth: usize) {
+    let (scales, [image]) = (&parts[1..parts.len() - 1], &parts[parts.len() - 1..]) else { unreachable!() };
+    let count = |names: &[String], start: &str| names.iter().filter(|name| name.starts_with(start)).count();
+    for (k, names) in scales.iter().enumerate() {
+        // Weights, activations and cache: projections, scores, mixtures, outputs, and both layers of the MLP.
+        assert_eq!(
+            count(names, "matmul_entry_lhs_bf16_lhs_size_8_rhs_bf16")
+                + count(names, "matmul_entry_lhs_bf16_lhs_size_1_rhs_bf16"),
+            6 * depth,
+            "scale {k}: {names:#?}"
+        );
+        // Two of resampling, the words' and the head.
+        assert!(count(names, "matmul_entry_lhs_f32") <= 4, "scale {k}: {names:#?}");
+        for (kernel, all) in
+            [("split", depth), ("write", depth), ("softmax_rows", depth), ("norm_rows", 2 * depth)]
+        {
+            assert_eq!(count(names, &format!("{kernel}_t_bf16")), all, "{kernel} at scale {k}: {names:#?}");
+        }
+        // Nothing is launched only to change a type.
+        assert!(
+            !names.iter().any(|name| name.starts_with("cast_element") && name.contains("bf16")),
+            "scale {k}: {names:#?}"
+        );
+    }
+    // The tokenizer's own convolution, and that which makes the image.
+    assert_eq!(count(image, "direct_conv2d"), 2, "{image:#?}");
+    assert_eq!(count(image, "norm_groups_i_bf16_o_f32"), 1, "{image:#?}");
+    assert_eq!(count(image, "norm_groups_i_f32"), 0, "{image:#?}");
 }
 
 /// One image under every rule.
@@ -419,6 +465,15 @@ fn generation(
     counts
 }
 
+/// The kernels of the other families in bf16, on recorded inputs; nothing is compared.
+fn other_families(device: &Device) {
+    let fixtures = Fixtures::compiled_in();
+    let setting = Setting { dtype: Dtype::Bf16, ..Setting::new(&fixtures, device, Arithmetic::Bf16) };
+    for lines in [nextscale::parity::infinity::lines, nextscale::parity::hart::lines] {
+        assert!(!lines(&setting).unwrap().is_empty());
+    }
+}
+
 /// What one thing more may ask for at most.
 struct Most {
     to_device: u64,
@@ -437,7 +492,7 @@ fn commands(driver: &Driver, device: &Device) -> String {
     }
     fashion_mnist(Path::new(&at("data")));
     let data = format!("data=FashionMnist({:?})", at("data"));
-    let tokenizer = format!("tokenizer={:?}", at("of-tokenizer-4/tokenizer.safetensors"));
+    let tokenizer = format!("tokenizer={:?}", at("of-tokenizer-f32-4/tokenizer.safetensors"));
     let reconstruct = |count: usize| {
         let images = at(&format!("images-{count}"));
         let out = at("reconstructed.npz");
@@ -467,24 +522,31 @@ fn commands(driver: &Driver, device: &Device) -> String {
         command(&["calibrate", &config, "--out", &out, "--device", "cuda"]);
         fs::remove_file(out).unwrap();
     };
-    let train = |what: &str, steps: usize, more: &[&str]| {
+    let train = |what: &str, dtype: Dtype, steps: usize, more: &[&str]| {
         let config = root().join(format!("configs/train/fashion-mnist-{what}.ron"));
         let (config, steps_set) = (config.to_str().unwrap(), format!("steps={steps}"));
-        let out = at(&format!("of-{what}-{steps}"));
+        let out = at(&format!("of-{what}-{dtype}-{steps}"));
+        let dtype = format!("dtype={dtype}");
         fs::remove_dir_all(&out).ok();
         // Quietly: a line of progress, which has a loss to show, is due after half a minute.
         let always = [
             "--quiet", "train", what, config, "--out", &out, "--device", "cuda", "--set", &data, "--set",
             "batch=4",
         ];
-        command(&[&always[..], &["--set", &steps_set], more].concat());
+        command(&[&always[..], &["--set", &steps_set, "--set", &dtype], more].concat());
     };
-    let train_tokenizer = |steps: usize| {
+    let train_tokenizer = |dtype| {
         let discriminator = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
-        train("tokenizer", steps, &["--set", "unquantised_steps=1", "--set", discriminator]);
+        move |steps: usize| {
+            train("tokenizer", dtype, steps, &["--set", "unquantised_steps=1", "--set", discriminator]);
+        }
     };
-    let train_backbone = |steps: usize| {
-        train("backbone", steps, &["--set", "model.depth=2", "--set", "shift=2", "--set", &tokenizer]);
+    let train_backbone = |dtype| {
+        let tokenizer = &tokenizer;
+        move |steps: usize| {
+            let sizes = ["--set", "model.depth=2", "--set", "shift=2", "--set", tokenizer];
+            train("backbone", dtype, steps, &sizes);
+        }
     };
 
     // What a step of a training asks for beside its launches: nothing is read and nothing waits. Copied to the GPU are the images
@@ -523,13 +585,15 @@ fn commands(driver: &Driver, device: &Device) -> String {
     let calibration = row("image of `calibrate`, the tests' tiny model", [2, 3], CALIBRATION, &calibrate);
     // Sums over the positions of its 4 scales for 64 codes, and a flag for each of 30 positions: its logits have 7,680 bytes.
     assert!(calibration.to_host_bytes <= 4 * (4 * 64 + 30), "{calibration:?}");
-    let steps = [
-        ("tokenizer`, with a discriminator", &train_tokenizer as &dyn Fn(usize)),
-        ("backbone`, depth 2, on shifted images", &train_backbone),
-    ];
-    for (what, train) in steps {
-        let step = row(&format!("step of `train {what}, Fashion-MNIST, batch 4"), [3, 4], STEP, train);
-        assert_eq!(step.to_host, 0, "{what}");
+    for (dtype, said) in [(Dtype::F32, "Fashion-MNIST, batch 4"), (Dtype::Bf16, "in bf16")] {
+        let steps = [
+            ("tokenizer`, with a discriminator", &train_tokenizer(dtype) as &dyn Fn(usize)),
+            ("backbone`, depth 2, on shifted images", &train_backbone(dtype)),
+        ];
+        for (what, train) in steps {
+            let step = row(&format!("step of `train {what}, {said}"), [3, 4], STEP, train);
+            assert_eq!(step.to_host, 0, "{what}, {said}");
+        }
     }
     let mut whole = |what: &str, run: &dyn Fn(usize)| {
         run(2);
@@ -542,28 +606,4 @@ fn commands(driver: &Driver, device: &Device) -> String {
     };
     whole("`evaluate` of two images on Lite0's features, loading included", &evaluate);
     table
-}
-
-#[test]
-#[ignore]
-fn probe() {
-    let driver = Driver(std::env::var_os("STAND_IN_COUNTS").unwrap().into());
-    let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
-    let registry = Registry::standard();
-    let dtype: Dtype = std::env::var("PROBE").unwrap().parse().unwrap();
-    let config = VarConfig {
-        depth: 2,
-        schedule: nextscale::core::ScaleSchedule::square(&[1, 2, 3, 4]).unwrap(),
-        ..sizes()
-    };
-    let backbone = config.init_to_generate(&Initialisation::default(), &device, dtype).unwrap();
-    let tokenizer = VqvaeConfig {
-        channels: std::env::var("CHANNELS").map_or(32, |c| c.parse().unwrap()),
-        ..VqvaeConfig::published()
-    };
-    let tokenizer = tokenizer.init(config.schedule, 0, &device).unwrap().decoding_in(dtype);
-    let conditioner = Arc::new(backbone.conditioner());
-    let model = Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap();
-    let counts = generation(&driver, &device, &model, &RUNS[0], &registry);
-    println!("{:?}", counts.iter().map(|c| c.launches).collect::<Vec<_>>());
 }

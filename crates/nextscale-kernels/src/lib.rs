@@ -430,8 +430,8 @@ fn linear_in(precision: Precision, x: Tensor<2>, weight: Tensor<2>, bias: Option
 }
 
 /// The odd polynomial `(a + b·x·xᵀ + c·(x·xᵀ)²)·x` of x `[rows, columns]`, which maps every singular value s
-/// to a·s + b·s³ + c·s⁵ and keeps the singular vectors; cheaper with fewer rows than columns. Factors of
-/// products are rounded as in [`linear_rounded`], except where gradients are tracked.
+/// to a·s + b·s³ + c·s⁵ and keeps the singular vectors; cheaper with fewer rows than columns. On the
+/// CPU factors of products are rounded as in [`linear_rounded`], except where gradients are tracked.
 pub fn odd_polynomial_rounded(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
     let shape = x.dims();
     if shape.contains(&0) {

@@ -57,24 +57,28 @@ const BOUNDS: [(&str, [f64; 3]); 27] = [
 
 /// How far the lines of what generation computes may be in f16 and bf16, in which weights, keys and values, and what lies
 /// between two products are rounded: about one and a half times the differences of such a run on the CPU, which a test
-/// repeats.
-const IN_TYPES: [(&str, [f64; 2]); 15] = [
-    ("tokenizer, decoder and images of tokens", [2.5e-2, 0.2]),
+/// repeats, or of lavapipe's in f16.
+const IN_TYPES: [(&str, [f64; 2]); 17] = [
+    ("tokenizer, decoder and images of tokens", [2.5e-2, 0.22]),
     ("tokenizer, canvases, inputs and images of runs", [1.6e-2, 0.1]),
-    ("backbone, teacher-forced logits, AdaLN per block", [3e-3, 2e-2]),
-    ("backbone, logits with the KV cache, AdaLN per block", [5e-3, 3e-2]),
-    ("backbone, teacher-forced logits, shared AdaLN", [3e-3, 3e-2]),
-    ("backbone, logits with the KV cache, shared AdaLN", [7e-3, 4e-2]),
-    ("generation, AdaLN per block", [1.5e-2, 0.1]),
-    ("generation, more_smooth, AdaLN per block", [1.5e-2, 0.1]),
+    ("backbone, teacher-forced logits, AdaLN per block", [3e-3, 1.5e-2]),
+    ("backbone, logits with the KV cache, AdaLN per block", [5.5e-3, 3.5e-2]),
+    ("backbone, teacher-forced logits, shared AdaLN", [3e-3, 4.2e-2]),
+    ("backbone, logits with the KV cache, shared AdaLN", [7.5e-3, 5.5e-2]),
+    ("generation, AdaLN per block", [1.7e-2, 0.1]),
+    ("generation, more_smooth, AdaLN per block", [1.5e-2, 8e-2]),
     ("generation, shared AdaLN", [1.7e-2, 0.1]),
-    ("generation, more_smooth, shared AdaLN", [8e-2, 0.3]),
-    ("infinity, teacher-forced logits", [1.6e-2, 0.1]),
-    ("infinity, logits over the KV cache", [1e-2, 0.12]),
-    ("infinity, greedy generation under CFG", [1e-2, 5e-2]),
-    ("hart, logits over the KV cache", [2e-3, 2.5e-2]),
-    ("hart, greedy generation under CFG with the residual", [6e-3, 5e-2]),
+    ("generation, more_smooth, shared AdaLN", [5.5e-2, 0.2]),
+    ("infinity, teacher-forced logits", [1.7e-2, 0.21]),
+    ("infinity, logits over the KV cache", [1.1e-2, 0.11]),
+    ("infinity, greedy generation under CFG", [9e-3, 7e-2]),
+    ("hart, logits over the KV cache", [2.2e-3, 1.7e-2]),
+    ("hart, greedy generation under CFG with the residual", [6.5e-3, 0.17]),
+    ("hart, greedy generation without the residual", [6.5e-3, 5e-2]),
+    ("hart, generation of soft codes", [0.65, 0.7]),
 ];
+/// The part of the tokens that may differ in f16 and bf16: at most 1 of 1,452 and 2 of 60 did.
+const TOKENS_IN_TYPES: [f64; 2] = [0.017, 0.05];
 
 /// The part of the tokens that may differ, in f32, TF32 and bf16: the fixtures' choices have margins far above
 /// f32's rounding, and rounded weights changed none in TF32 and 1 of 60, 272 and 260 in bf16.
@@ -82,14 +86,14 @@ const TOKENS: [f64; 3] = [0.0, 0.004, 0.02];
 
 /// The bound of a line of what generation computes in a type; none in f32, whose bound is that of the device's arithmetic.
 pub fn bound_in(dtype: Dtype, line: &str) -> Bound {
-    let (place, arithmetic) = match dtype {
+    let place = match dtype {
         Dtype::F32 => return Bound::NONE,
-        Dtype::F16 => (0, Arithmetic::Tf32),
-        Dtype::Bf16 => (1, Arithmetic::Bf16),
+        Dtype::F16 => 0,
+        Dtype::Bf16 => 1,
     };
     let found = IN_TYPES.iter().find(|(name, _)| *name == line);
     let relative = found.map_or(0.0, |(_, bounds)| bounds[place]);
-    Bound { relative, tokens: TOKENS[arithmetic as usize] }
+    Bound { relative, tokens: TOKENS_IN_TYPES[place] }
 }
 
 impl Arithmetic {
