@@ -22,13 +22,8 @@ const GATHERED: usize = 1 << 27;
 pub fn run(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
     let around = weight.shape()[2] / 2;
     let options = ConvOptions::new([1, 1], [around, around], [1, 1], 1);
-    let on_unit = conv_forward::<2>(
-        x.clone(),
-        weight.clone(),
-        Some(bias.clone()),
-        options,
-        ConvStrategy::ImplicitGemm,
-    );
+    let on_unit =
+        conv_forward::<2>(x.clone(), weight.clone(), Some(bias.clone()), options, ConvStrategy::ImplicitGemm);
     on_unit.unwrap_or_else(|_| as_product(within_reach(x), weight, contiguous(bias)))
 }
 

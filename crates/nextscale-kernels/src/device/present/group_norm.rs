@@ -13,13 +13,7 @@ use super::cube::{self, CubeTensor, Rows, contiguous, element, memory, room_for,
 
 /// x `[batch, channels, height, width]` of any type, weight and bias `[channels]`, f32. Sums are f32, and the
 /// result is rounded to the type `to`.
-pub fn run(
-    [x, weight, bias]: [CubeTensor; 3],
-    groups: usize,
-    eps: f32,
-    silu: bool,
-    to: DType,
-) -> CubeTensor {
+pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bool, to: DType) -> CubeTensor {
     let shape @ [batch, channels, height, width] = x.shape().dims();
     let (x, [of_channel, of_pixel]) = evenly_spaced(within_reach(x));
     let of_image = x.meta.strides()[0];
