@@ -31,8 +31,12 @@ use inputs::{command, fashion_mnist, tiny_model, write_given};
 const BOUND: f64 = 5e-5;
 /// The part of the tokens that may differ: near-ties, which rounding decides.
 const TOKENS: f64 = 0.005;
-/// The same two in f16, beside the CPU's f32.
-const HALF: [f64; 2] = [2e-2, 0.05];
+/// The same in f16, beside the CPU's f32, of the tests' tiny model, whose images are 1.1e-2 off in `selfcheck`, and of the shipped
+/// one, whose guided logits are 2.6e-3 off.
+const HALF: f64 = 2e-2;
+const HALF_SHIPPED: f64 = 4e-3;
+/// A draw falls on another code where the sum of probabilities before it is off; on the shipped model 14 of 260 did.
+const HALF_TOKENS: f64 = 0.08;
 
 /// A discriminator beside a tokenizer, whose halvings of images are pooling elsewhere than on the CPU.
 const DISCRIMINATOR: &str = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
@@ -282,7 +286,11 @@ fn generation(device: &Device, run: &Run, dtype: Dtype) {
         run.name, ours.copies
     );
     assert!(ours.logits.len() == cpu.logits.len() && tokens > 0);
-    let [bound, share] = if dtype == Dtype::F32 { [BOUND, TOKENS] } else { HALF };
+    let [bound, share] = match (dtype, run.shipped) {
+        (Dtype::F32, _) => [BOUND, TOKENS],
+        (_, true) => [HALF_SHIPPED, HALF_TOKENS],
+        (_, false) => [HALF, HALF_TOKENS],
+    };
     if dtype != Dtype::F32 {
         // Nothing that computes in f32 is that far off.
         assert!(logits > BOUND && images > BOUND, "{}: {dtype} is f32", run.name);

@@ -35,7 +35,7 @@ fn a_wrong_command_line_is_usage() {
     place.config("run.ron", RULE);
     let mistakes: [&[&str]; 8] = [
         &["generate", "none.ron"],
-        &["generate", "run.ron", "--dtype", "f16"],
+        &["generate", "run.ron", "--dtype", "f64"],
         &["generate", "run.ron", "--device", "gpu"],
         &["generate", "run.ron", "--device", "cuda:7"],
         &["generate", "run.ron", "--set", "guidance.beta=1"],
