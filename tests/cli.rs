@@ -12,6 +12,8 @@ mod cli {
     pub mod help;
     pub mod interruption;
     pub mod kinds;
+    #[cfg(target_os = "linux")]
+    pub mod memory;
     pub mod missing;
     #[cfg(feature = "hub")]
     pub mod models;

@@ -10,13 +10,13 @@ mod inputs;
 mod kernels;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale::core::noise::Counter;
-use nextscale::core::{Condition, Draw, LogitMap};
+use nextscale::core::{Condition, Draw, Dtype, LogitMap};
 use nextscale::generate::Copies;
 use nextscale::generate::observe::{Observer, Seen};
 use nextscale::generate::sampler::{Moment, Sampler};
@@ -27,10 +27,15 @@ use nextscale::pipeline::{Batch, Config, Generator, LoadOptions, Registry, Stop}
 use inputs::{command, fashion_mnist, tiny_model, write_given};
 
 /// How far guided logits, canvases and images may be from the CPU's, as a part of the largest value of a tensor. The largest seen
-/// is 6.4e-6, on lavapipe: images under `more_smooth`, which divides logits by temperatures down to 0.0135.
+/// is 9.7e-6, on lavapipe: images under `more_smooth`, which divides logits by temperatures down to 0.0135.
 const BOUND: f64 = 5e-5;
 /// The part of the tokens that may differ: near-ties, which rounding decides.
 const TOKENS: f64 = 0.005;
+/// The same two in f16, beside the CPU's f32.
+const HALF: [f64; 2] = [2e-2, 0.05];
+
+/// A discriminator beside a tokenizer, whose halvings of images are pooling elsewhere than on the CPU.
+const DISCRIMINATOR: &str = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
 
 /// The device that is asked for, or the first graphics device, under the name that the program has for it.
 fn device() -> Option<(String, Device)> {
@@ -54,11 +59,17 @@ fn everything_runs_on_a_device_as_on_the_cpu() {
     let told = |what: &str| println!("-- {what}: done after {} s", begin.elapsed().as_secs());
     names(&name, &device);
     told("names");
-    selfcheck(&device);
+    selfcheck(&device, Dtype::F32);
     told("selfcheck");
+    selfcheck(&device, Dtype::F16);
+    told("selfcheck in f16");
     for run in runs() {
-        generation(&device, &run);
+        generation(&device, &run, Dtype::F32);
         told(run.name);
+    }
+    for run in runs().iter().take(2) {
+        generation(&device, run, Dtype::F16);
+        told(&format!("{} in f16", run.name));
     }
     commands(&name);
     told("commands");
@@ -80,7 +91,8 @@ fn names(name: &str, device: &Device) {
     let DeviceChoice::Of(expected, _) = choice else { panic!("{name} is not a device") };
     assert_eq!(Kind::of(device), Some(expected));
     assert_eq!(Kind::of(&device.clone().autodiff()), Some(expected));
-    assert_eq!(kind(device, nextscale::core::Dtype::F32), expected.name());
+    assert_eq!(kind(device, Dtype::F32), expected.name());
+    assert_eq!(kind(device, Dtype::F16), format!("{}, f16", expected.name()));
     let described = describe(device);
     println!("on {name}: {described:?}");
     assert!(described.types.contains(&"f32"));
@@ -91,9 +103,10 @@ fn names(name: &str, device: &Device) {
     }
 }
 
-/// Within the bounds of f32, which are the CPU's.
-fn selfcheck(device: &Device) {
-    let setting = Setting { fixtures: &Fixtures::compiled_in(), device, arithmetic: Arithmetic::F32 };
+/// Within the bounds of f32, which are the CPU's, but for what generation computes in another type.
+fn selfcheck(device: &Device, dtype: Dtype) {
+    let fixtures = Fixtures::compiled_in();
+    let setting = Setting { dtype, ..Setting::new(&fixtures, device, Arithmetic::F32) };
     let lines = nextscale::parity::run(&setting, |line| println!("{line}"));
     assert!(lines.iter().all(Line::is_ok));
 }
@@ -205,7 +218,7 @@ fn model(shipped: bool) -> String {
     if shipped { "Shipped(\"cifar10\")".into() } else { tiny_model() }
 }
 
-fn generation(device: &Device, run: &Run) {
+fn generation(device: &Device, run: &Run, dtype: Dtype) {
     let folder = tempfile::tempdir().unwrap();
     write_given(&folder.path().join("given.png"));
     let path = folder.path().join("run.ron");
@@ -217,9 +230,10 @@ fn generation(device: &Device, run: &Run) {
     .unwrap();
     let prepared = Config::read(&path, &Registry::standard()).unwrap().prepare().unwrap();
     let config = &prepared.config;
-    let on = |device: &Device, given: Vec<Tensor<3, Int>>| {
+    let on = |device: &Device, dtype: Dtype, given: Vec<Tensor<3, Int>>| {
         let model = prepared
             .load(&LoadOptions {
+                dtype,
                 with_encoder: config.edit.is_some(),
                 conditions: &prepared.conditions,
                 ..LoadOptions::new(device)
@@ -245,12 +259,12 @@ fn generation(device: &Device, run: &Run) {
         let drawn = std::mem::take(&mut *sampler.drawn.lock().unwrap());
         (kept, drawn)
     };
-    let (cpu, drawn) = on(&Device::flex(), Vec::new());
+    let (cpu, drawn) = on(&Device::flex(), Dtype::F32, Vec::new());
     let given = drawn.iter().map(|tokens| {
         let data = TensorData::new(integers(tokens), tokens.dims());
         Tensor::<3, Int>::from_data(data, device)
     });
-    let (ours, redrawn) = on(device, given.collect());
+    let (ours, redrawn) = on(device, dtype, given.collect());
 
     let (mut wrong, mut tokens) = (0, 0);
     for (ours, theirs) in redrawn.iter().map(integers).zip(drawn.iter().map(integers)) {
@@ -264,14 +278,19 @@ fn generation(device: &Device, run: &Run) {
         largest(&mut ours.canvases.iter().zip(&cpu.canvases).map(|(a, b)| gap(&floats(a), &floats(b))));
     let images = gap(&floats(&ours.images.unwrap()), &floats(&cpu.images.unwrap()));
     println!(
-        "{}: {wrong} of {tokens} tokens differ; logits {logits:.1e}, canvases {canvases:.1e}, images {images:.1e}; copies {:?}",
+        "{} in {dtype}: {wrong} of {tokens} tokens differ; logits {logits:.1e}, canvases {canvases:.1e}, images {images:.1e}; copies {:?}",
         run.name, ours.copies
     );
     assert!(ours.logits.len() == cpu.logits.len() && tokens > 0);
+    let [bound, share] = if dtype == Dtype::F32 { [BOUND, TOKENS] } else { HALF };
     for (what, gap) in [("logits", logits), ("canvases", canvases), ("images", images)] {
-        assert!(gap <= BOUND, "{}: {what} are {gap:e} off, allowed {BOUND:e}", run.name);
+        assert!(gap <= bound, "{} in {dtype}: {what} are {gap:e} off, allowed {bound:e}", run.name);
     }
-    assert!(wrong as f64 <= TOKENS * tokens as f64, "{}: {wrong} of {tokens} tokens differ", run.name);
+    assert!(
+        wrong as f64 <= share * tokens as f64,
+        "{} in {dtype}: {wrong} of {tokens} tokens differ",
+        run.name
+    );
     for (k, copies) in ours.copies.iter().enumerate() {
         assert_eq!((copies.up, copies.down), (run.copies, 0), "{}: scale {k}: {copies:?}", run.name);
     }
@@ -300,7 +319,7 @@ fn commands(name: &str) {
                 (name: \"none\", set: {{}}),
                 (name: \"ssg\", set: {{\"guidance\": Ssg(base: Cfg(scale: 1.5), prior: Dse(), beta: 0.5)}}),
              ],
-             baseline: \"none\", seeds: [1, 2], samples: 2, reference: Images(\"real\"), timing: 0)"
+             baseline: \"none\", seeds: [1, 2], samples: 2, traces: 2, reference: Images(\"real\"), timing: 0)"
         ),
     )
     .unwrap();
@@ -319,7 +338,7 @@ fn commands(name: &str) {
         let images = text(at("real"));
         command(&["evaluate", &out("run"), "--reference", &images, "--json", &evaluated, "--device", device]);
         for (what, settings) in [
-            ("tokenizer", ["unquantised_steps=2", "steps=4"].as_slice()),
+            ("tokenizer", ["unquantised_steps=2", "steps=4", "restart_every=1", DISCRIMINATOR].as_slice()),
             ("backbone", &["steps=3", "model.depth=2"]),
         ] {
             let config = format!("{}/configs/train/fashion-mnist-{what}.ron", env!("CARGO_MANIFEST_DIR"));
@@ -400,6 +419,14 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
     for path in ["report.md", "measures.csv"] {
         assert!(at(name, "ablation").join(path).is_file());
     }
+    // Scale by scale what happened at it: entropies, corrections, energies of bands. Each within a part of itself, since the
+    // energies of low bands are many times those of high ones.
+    let (ours, theirs) = (traced(&at(name, "ablation")), traced(&at("cpu", "ablation")));
+    assert!(ours.len() == theirs.len() && theirs.len() > 50, "{} numbers of scales", theirs.len());
+    let far = |(ours, theirs): (&f32, &f32)| (ours - theirs).abs() / theirs.abs().max(1e-3);
+    let scales = ours.iter().zip(&theirs).map(far).fold(0.0, f32::max);
+    println!("numbers of scales {scales:.1e}");
+    assert!(f64::from(scales) <= BOUND, "{scales:e}");
     println!(
         "calibration {marginal:.1e}, losses {:.1e} and {:.1e}, pixels {furthest} of 255, evaluation {evaluated:.1e}",
         trained[0], trained[1]
@@ -409,6 +436,34 @@ fn compare(at: &dyn Fn(&str, &str) -> PathBuf, name: &str) {
     assert!(evaluated <= 1e-3, "{evaluated:e}");
     // The CPU's Muon multiplies in bf16 where the processor does.
     assert!(trained[0] <= 1e-5 && trained[1] <= 2e-3, "{trained:?}");
+}
+
+/// The numbers of every scale of an ablation's traces: first those of the rule without a prior.
+fn traced(folder: &Path) -> Vec<f32> {
+    let mut texts = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.starts_with("trace-") && name.ends_with(".json") {
+                texts.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    assert_eq!(texts.len(), 2);
+    let json = texts.iter().map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+    let mut rules: Vec<Vec<f32>> = json
+        .map(|json| {
+            let mut numbers = Vec::new();
+            collect(&json, &mut numbers);
+            numbers
+        })
+        .collect();
+    rules.sort_by_key(Vec::len);
+    rules.concat()
 }
 
 fn collect(value: &serde_json::Value, numbers: &mut Vec<f32>) {

@@ -140,8 +140,9 @@ impl Counts {
         }
     }
 
+    /// The waits of two runs may differ either way, by one of cubecl's that fell into the other.
     fn since(self, earlier: Self) -> Self {
-        self.each(earlier, |now, earlier| now - earlier)
+        self.each(earlier, u64::saturating_sub)
     }
 }
 
@@ -200,8 +201,9 @@ fn counted() {
     let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
     // Nothing of this is for a GPU that computes.
     assert_eq!(describe(&device).name.as_deref(), Some("stand-in that computes nothing"));
-    bf16_is_refused(&device);
+    refusals(&device);
     let mut table = generations(&driver, &device);
+    table.push_str(&totals(&driver, &device));
     table.push_str(&commands(&driver, &device));
     fs::write(std::env::var_os("STAND_IN_TABLE").unwrap(), table).unwrap();
 }
@@ -212,18 +214,19 @@ fn sizes() -> VarConfig {
 }
 
 /// Random weights: no weight changes what is asked for.
-fn model(device: &Device) -> Model {
+fn model(device: &Device, dtype: Dtype) -> Model {
     let config = sizes();
-    let backbone = config.init_to_generate(&Initialisation::default(), device, Dtype::F32).unwrap();
+    let backbone = config.init_to_generate(&Initialisation::default(), device, dtype).unwrap();
     let tokenizer = VqvaeConfig { channels: 32, ..VqvaeConfig::published() };
-    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap().decoding_in(Dtype::F32);
+    let tokenizer = tokenizer.init(config.schedule, 0, device).unwrap().decoding_in(dtype);
     let conditioner = Arc::new(backbone.conditioner());
     Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap()
 }
 
-fn bf16_is_refused(device: &Device) {
-    let refusal = sizes().init_to_generate(&Initialisation::default(), device, Dtype::Bf16).err().unwrap();
-    assert!(refusal.to_string().contains("the device is not the CPU; compute in f32"), "{refusal}");
+/// Gradients in f16 would need a scale of their own.
+fn refusals(device: &Device) {
+    let refusal = sizes().init_to_train(&Initialisation::default(), device, Dtype::F16).err().unwrap();
+    assert!(refusal.to_string().contains("train in bf16 or f32"), "{refusal}");
 }
 
 /// A rule with its sampling, and the copies to the device at every scale: the draw's random numbers, and those of
@@ -311,10 +314,26 @@ impl Observer for Readings<'_> {
     }
 }
 
+/// One image under every rule, in bf16: what the table has of f32 for every scale, for whole images.
+fn totals(driver: &Driver, device: &Device) -> String {
+    let registry = Registry::standard();
+    let model = model(device, Dtype::Bf16);
+    let mut table =
+        "\n| the same in bf16 | launches | copies to the GPU | copies from it | waits |\n|---|--:|--:|--:|--:|\n".to_owned();
+    for run in &RUNS {
+        let counts = generation(driver, device, &model, run, &registry);
+        let sum = |number: fn(&Counts) -> u64| counts.iter().map(number).sum::<u64>();
+        let (launches, up) = (sum(|counts| counts.launches), sum(|counts| counts.to_device));
+        let (down, waits) = (sum(|counts| counts.to_host), sum(|counts| counts.waits));
+        writeln!(table, "| **{}** | {launches} | {up} | {down} | {waits} |", run.name).unwrap();
+    }
+    table
+}
+
 /// One image under every rule.
 fn generations(driver: &Driver, device: &Device) -> String {
     let registry = Registry::standard();
-    let model = model(device);
+    let model = model(device, Dtype::F32);
     let grids: Vec<String> = model.schedule().grids().iter().map(|grid| grid.to_string()).collect();
     let mut table = format!("| VAR-d16, one image | start | {} | image | all |\n", grids.join(" | "));
     writeln!(table, "|---{}|", "|--:".repeat(grids.len() + 3)).unwrap();
@@ -377,6 +396,9 @@ fn generation(
     println!("{}: {counts:?}", run.name);
     assert_eq!((counts.len(), copies.len()), (model.schedule().len() + 2, model.schedule().len()));
     for (k, (counts, copies)) in counts[1..].iter().zip(&copies).enumerate() {
+        // Nothing of the size of the logits: a number for each position, and an image's number in three parts.
+        let bytes = 4 * model.schedule().grid(k).positions() as u64 + 12;
+        assert!(counts.to_device_bytes <= bytes, "{}: scale {k}: {counts:?}", run.name);
         let asked = (counts.to_device, counts.to_host, counts.on_device, counts.waits, counts.kernels);
         assert_eq!(asked, (run.copies, 0, 0, 0, 0), "{}: scale {k}: {counts:?}", run.name);
         // The loop's own count, which tests on other devices read, is the driver's.
@@ -384,7 +406,24 @@ fn generation(
         assert_eq!(own, (counts.to_device, counts.to_device_bytes, 0), "{}: scale {k}", run.name);
         assert!(counts.launches > 0);
     }
+    // The pixels come back as bytes, with a flag for each of a picture's 1,024 bytes and each position's logits.
+    let (height, width) = model.tokenizer.image_size();
+    let pixels = 3 * height * width;
+    let most = pixels + 4 * (pixels / 1024 + model.schedule().positions());
+    let read = counts[counts.len() - 1].to_host_bytes;
+    assert!(
+        read <= most as u64,
+        "{}: {read} bytes of an image are read, at most {most} are needed",
+        run.name
+    );
     counts
+}
+
+/// What one thing more may ask for at most.
+struct Most {
+    to_device: u64,
+    /// `None` if they are not bounded.
+    waits: Option<u64>,
 }
 
 /// The other commands, each as the difference of two runs of which one does one thing more.
@@ -420,23 +459,45 @@ fn commands(driver: &Driver, device: &Device) -> String {
         command(&["evaluate", &images, "--save-statistics", &out, "--features", "lite0", "--device", "cuda"]);
         fs::remove_file(out).unwrap();
     };
+    let calibrate = |count: usize| {
+        let (config, out) = (at("calibration.ron"), at("marginal.safetensors"));
+        let labels = &[3, 5, 7][..count];
+        let model = tiny_model();
+        fs::write(&config, format!("(model: {model}, condition: Labels({labels:?}), batch: 1, guidance: Cfg(scale: 1.5), sampling: TopKTopP(top_k: 20))")).unwrap();
+        command(&["calibrate", &config, "--out", &out, "--device", "cuda"]);
+        fs::remove_file(out).unwrap();
+    };
     let train = |what: &str, steps: usize, more: &[&str]| {
         let config = root().join(format!("configs/train/fashion-mnist-{what}.ron"));
         let (config, steps_set) = (config.to_str().unwrap(), format!("steps={steps}"));
         let out = at(&format!("of-{what}-{steps}"));
         fs::remove_dir_all(&out).ok();
-        let always =
-            ["train", what, config, "--out", &out, "--device", "cuda", "--set", &data, "--set", "batch=4"];
+        // Quietly: a line of progress, which has a loss to show, is due after half a minute.
+        let always = [
+            "--quiet", "train", what, config, "--out", &out, "--device", "cuda", "--set", &data, "--set",
+            "batch=4",
+        ];
         command(&[&always[..], &["--set", &steps_set], more].concat());
     };
-    let train_tokenizer = |steps: usize| train("tokenizer", steps, &["--set", "unquantised_steps=1"]);
-    let train_backbone =
-        |steps: usize| train("backbone", steps, &["--set", "model.depth=2", "--set", &tokenizer]);
+    let train_tokenizer = |steps: usize| {
+        let discriminator = "adversarial=Some((weight: 0.1, from_step: 1, channels: 8))";
+        train("tokenizer", steps, &["--set", "unquantised_steps=1", "--set", discriminator]);
+    };
+    let train_backbone = |steps: usize| {
+        train("backbone", steps, &["--set", "model.depth=2", "--set", "shift=2", "--set", &tokenizer]);
+    };
 
-    // Without copies to the GPU, since among them are the sizes that burn tells of operations that it newly fuses, as it still does
-    // after several runs; and without waits, most of which a thread of cubecl's has for what one thread's stream read of another's.
-    let mut table = "\n| one more | launches | copies from the GPU |\n|---|--:|--:|\n".to_owned();
-    let mut row = |what: &str, [few, more]: [usize; 2], run: &dyn Fn(usize)| {
+    // What a step of a training asks for beside its launches: nothing is read and nothing waits. Copied to the GPU are the images
+    // of each of two micro-batches, with the classes of a backbone, and twice the step's rates. What exceeds that are
+    // the sizes that burn tells of operations that it newly fuses, as it still does after several runs; and after every 64 copies
+    // cubecl waits.
+    const STEP: Most = Most { to_device: 10, waits: Some(1) };
+    // An image. Its waits are of a thread of cubecl's, for what one thread's stream reads of another's.
+    const IMAGE: Most = Most { to_device: 4, waits: None };
+    // The draws' numbers of 4 scales and the image's class; what comes back are faults and sums.
+    const CALIBRATION: Most = Most { to_device: 10, waits: None };
+    let mut table = "\n| one more | launches | copies from the GPU | to it, at most | waits, at most |\n|---|--:|--:|--:|--:|\n".to_owned();
+    let mut row = |what: &str, [few, more]: [usize; 2], most: Most, run: &dyn Fn(usize)| {
         let mut counted = |number: usize| {
             let before = driver.after(device);
             run(number);
@@ -445,14 +506,31 @@ fn commands(driver: &Driver, device: &Device) -> String {
         // The first brings what stays.
         counted(more);
         let [few, more] = [few, more].map(&mut counted);
-        let Counts { launches, to_host, .. } = more.since(few);
         println!("{what}: {more:?}, with one less {few:?}");
+        let Counts { launches, to_host, .. } = more.since(few);
         assert!(launches > 0, "{what}");
-        writeln!(table, "| {what} | {launches} | {to_host} |").unwrap();
+        let Most { to_device, waits } = most;
+        assert!(more.to_device <= few.to_device + to_device, "{what}: more than {to_device} copies");
+        assert!(
+            waits.is_none_or(|waits| more.waits <= few.waits + waits),
+            "{what}: more than {waits:?} waits"
+        );
+        let waits = waits.map(|waits| waits.to_string()).unwrap_or_default();
+        writeln!(table, "| {what} | {launches} | {to_host} | {to_device} | {waits} |").unwrap();
+        more.since(few)
     };
-    row("image of `reconstruct`, the tests' tiny model", [2, 3], &reconstruct);
-    row("step of `train tokenizer`, Fashion-MNIST, batch 4", [3, 4], &train_tokenizer);
-    row("step of `train backbone`, Fashion-MNIST, batch 4, depth 2", [3, 4], &train_backbone);
+    row("image of `reconstruct`, the tests' tiny model", [2, 3], IMAGE, &reconstruct);
+    let calibration = row("image of `calibrate`, the tests' tiny model", [2, 3], CALIBRATION, &calibrate);
+    // Sums over the positions of its 4 scales for 64 codes, and a flag for each of 30 positions: its logits have 7,680 bytes.
+    assert!(calibration.to_host_bytes <= 4 * (4 * 64 + 30), "{calibration:?}");
+    let steps = [
+        ("tokenizer`, with a discriminator", &train_tokenizer as &dyn Fn(usize)),
+        ("backbone`, depth 2, on shifted images", &train_backbone),
+    ];
+    for (what, train) in steps {
+        let step = row(&format!("step of `train {what}, Fashion-MNIST, batch 4"), [3, 4], STEP, train);
+        assert_eq!(step.to_host, 0, "{what}");
+    }
     let mut whole = |what: &str, run: &dyn Fn(usize)| {
         run(2);
         let before = driver.after(device);
@@ -460,8 +538,32 @@ fn commands(driver: &Driver, device: &Device) -> String {
         let Counts { launches, to_host, .. } = driver.after(device).since(before);
         println!("{what}: {launches}");
         assert!(launches > 0, "{what}");
-        writeln!(table, "| {what} | {launches} | {to_host} |").unwrap();
+        writeln!(table, "| {what} | {launches} | {to_host} | | |").unwrap();
     };
     whole("`evaluate` of two images on Lite0's features, loading included", &evaluate);
     table
+}
+
+#[test]
+#[ignore]
+fn probe() {
+    let driver = Driver(std::env::var_os("STAND_IN_COUNTS").unwrap().into());
+    let device = "cuda".parse::<DeviceChoice>().unwrap().open().unwrap();
+    let registry = Registry::standard();
+    let dtype: Dtype = std::env::var("PROBE").unwrap().parse().unwrap();
+    let config = VarConfig {
+        depth: 2,
+        schedule: nextscale::core::ScaleSchedule::square(&[1, 2, 3, 4]).unwrap(),
+        ..sizes()
+    };
+    let backbone = config.init_to_generate(&Initialisation::default(), &device, dtype).unwrap();
+    let tokenizer = VqvaeConfig {
+        channels: std::env::var("CHANNELS").map_or(32, |c| c.parse().unwrap()),
+        ..VqvaeConfig::published()
+    };
+    let tokenizer = tokenizer.init(config.schedule, 0, &device).unwrap().decoding_in(dtype);
+    let conditioner = Arc::new(backbone.conditioner());
+    let model = Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner).unwrap();
+    let counts = generation(&driver, &device, &model, &RUNS[0], &registry);
+    println!("{:?}", counts.iter().map(|c| c.launches).collect::<Vec<_>>());
 }

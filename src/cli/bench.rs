@@ -67,7 +67,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) device: DeviceArgs,
     #[command(flatten)]
-    dtype: DtypeArgs,
+    pub(super) dtype: DtypeArgs,
 }
 
 impl Args {

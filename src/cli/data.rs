@@ -17,8 +17,8 @@ use crate::ablation::store::CellImages;
 use crate::config::{Document, Node, Value};
 use crate::files::{LeftOut, words_of_left_out};
 use crate::metrics::source::{ImageList, ImageSource};
-use crate::metrics::{ImageBatch, Input, Result as MetricsResult};
-use crate::train::data::{Dataset, Images, Source};
+use crate::metrics::{Error as MetricsError, ImageBatch, Input, Result as MetricsResult};
+use crate::train::data::{Source, StoredDataset, StoredImages};
 
 use super::Failure;
 use super::failure::failure;
@@ -30,11 +30,11 @@ pub const BATCH: usize = 64;
 const IMAGES: &str = "give a folder or an .npz file of images, a run folder, a cell DIR/CELL of an ablation, or a data set like \
                       'Test(Cifar10(\"DIR\"))'";
 
-/// What an argument refers to.
+/// What an argument refers to. Images stay on disk and are read batch by batch.
 pub enum Data {
-    /// A data set with classes and held-out images, in memory as bytes.
-    Set(Dataset),
-    /// Images, which are read batch by batch.
+    /// A data set with classes and held-out images.
+    Set(StoredDataset),
+    /// Images.
     Images(ImageSource),
 }
 
@@ -51,7 +51,7 @@ impl Data {
     pub fn open(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
         let data = Self::opened(text, side)?;
         if let Self::Set(set) = &data {
-            tell(text, &set.train.left_out);
+            tell(text, set.train.left_out());
         }
         Ok(data)
     }
@@ -61,8 +61,8 @@ impl Data {
     pub fn open_split(text: &Path, side: Option<u32>) -> Result<Self, Failure> {
         if let Some(said) = text.to_str().filter(|said| said.starts_with("Folder(") && !text.exists()) {
             let tree = Document::parse("DATA", said).map_err(Failure::usage)?;
-            let set = tree.decode::<Source>().map_err(Failure::usage)?.load()?;
-            tell(text, &set.train.left_out);
+            let set = tree.decode::<Source>().map_err(Failure::usage)?.open()?;
+            tell(text, set.train.left_out());
             return Ok(Self::Set(set));
         }
         Self::open(text, side)
@@ -106,10 +106,10 @@ impl Data {
                 )));
             };
             let source = Source::Folder { root: path.into(), size: side as usize };
-            return source.load().map(Self::Set).map_err(Failure::from);
+            return source.open().map(Self::Set).map_err(Failure::from);
         }
         match Source::find(path) {
-            Some(source) => source.load().map(Self::Set).map_err(Failure::from),
+            Some(source) => source.open().map(Self::Set).map_err(Failure::from),
             None => ImageSource::open_at(path, side).map(Self::Images).map_err(failure),
         }
     }
@@ -133,7 +133,7 @@ impl Data {
         let set = match &inner.value {
             Value::Str(path) => Self::at(Path::new(path), side)?,
             // As a training splits it.
-            _ => Self::Set(inner.decode::<Source>().map_err(Failure::usage)?.load()?),
+            _ => Self::Set(inner.decode::<Source>().map_err(Failure::usage)?.open()?),
         };
         match set {
             Self::Set(set) => {
@@ -158,7 +158,7 @@ impl Data {
             let size = u32::try_from(*size).unwrap_or(u32::MAX);
             return ImageSource::open_at(root, Some(side.unwrap_or(size))).map(Self::Images).map_err(failure);
         }
-        source.load().map(Self::Set).map_err(Failure::from)
+        source.open().map(Self::Set).map_err(Failure::from)
     }
 
     /// The images of an argument that must not have splits.
@@ -202,31 +202,25 @@ pub fn input(text: &Path, side: Option<u32>) -> Result<Input, Failure> {
 }
 
 /// Images of a split by index, in a network's format.
-pub fn batch(images: &Images, picks: &[usize]) -> Result<ImageBatch, Failure> {
-    let pixels = picks.iter().flat_map(|&index| images.interleaved(index)).collect();
-    ImageBatch::new(images.size, images.size, pixels).map_err(failure)
+pub fn batch(images: &StoredImages, picks: &[usize]) -> Result<ImageBatch, Failure> {
+    ImageBatch::new(images.size(), images.size(), images.read_some(picks)?).map_err(failure)
 }
 
-/// One split of a data set in memory.
+/// One split of a data set.
+#[derive(Debug)]
 struct Part {
     name: String,
-    images: Images,
+    images: StoredImages,
     classes: Vec<String>,
 }
 
 impl Part {
-    fn new(name: &str, set: Dataset, split: Split) -> Self {
+    fn new(name: &str, set: StoredDataset, split: Split) -> Self {
         let images = match split {
             Split::Train => set.train,
             Split::Test => set.test,
         };
         Self { name: name.into(), images, classes: set.classes }
-    }
-}
-
-impl std::fmt::Debug for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Part").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -240,22 +234,23 @@ impl ImageList for Part {
     }
 
     fn size(&self) -> [usize; 2] {
-        [self.images.size; 2]
+        [self.images.size(); 2]
     }
 
     fn read(&self, images: Range<u64>) -> MetricsResult<Vec<u8>> {
-        Ok(images.flat_map(|index| self.images.interleaved(index as usize)).collect())
+        let read = self.images.read(images.start as usize..images.end as usize);
+        read.map_err(|error| MetricsError::Pixels(error.to_string()))
     }
 
     fn classes(&self) -> Option<Vec<String>> {
-        self.images.labels.iter().map(|&label| self.classes.get(usize::from(label)).cloned()).collect()
+        self.images.labels().iter().map(|&label| self.classes.get(usize::from(label)).cloned()).collect()
     }
 
     fn left_out(&self) -> LeftOut {
-        self.images.left_out.clone()
+        self.images.left_out().clone()
     }
 
     fn jpegs(&self) -> u64 {
-        self.images.jpegs
+        self.images.jpegs()
     }
 }

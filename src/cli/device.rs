@@ -15,8 +15,9 @@ pub struct DeviceArgs {
 /// `--dtype`, shared by the commands that generate.
 #[derive(Debug, clap::Args)]
 pub struct DtypeArgs {
-    /// The type of the inputs of the backbone's linear layers and the decoder's convolutions: f32, or bf16
-    /// on a processor with AMX or AVX512-BF16
+    /// The type in which the backbone's linear layers and attention and the decoder's convolutions multiply: f32, bf16 (on
+    /// the CPU with AMX or AVX512-BF16 only), or f16 (not on the CPU). On a GPU their weights, keys and values have it, too;
+    /// `nextscale devices` lists the types of each
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: Dtype,
 }

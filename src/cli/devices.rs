@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::core::Dtype;
 use crate::kernels;
-use crate::pipeline::device::{self, Description, DeviceChoice, Kind, verified};
+use crate::pipeline::device::{self, Description, DeviceChoice, Kind, named, verified};
 
 use super::Failure;
 use super::say;
@@ -51,20 +52,26 @@ fn row(choice: DeviceChoice, described: Option<Description>) -> [String; 5] {
         return [device, "cannot be opened".into(), String::new(), String::new(), String::new()];
     };
     let name = name.unwrap_or_default();
-    let passed = verified::file().is_some_and(|file| verified::is_verified(&file, &device, &name));
+    let file = verified::file();
+    let is_passed = |dtype: &Dtype| {
+        file.as_ref().is_some_and(|file| verified::is_verified(file, &named(choice, *dtype), &name))
+    };
+    let passed: Vec<Dtype> = [Dtype::F32, Dtype::Bf16, Dtype::F16].into_iter().filter(is_passed).collect();
     let memory = match memory {
         Some(bytes) => format!("{:.1} GB", bytes as f64 / 1e9),
         None if choice == DeviceChoice::Cpu || software => "the machine's".into(),
         None => "unknown".into(),
     };
     // The CPU's own kernels are what the tests of every version run on.
-    let passed = if choice == DeviceChoice::Cpu {
-        ""
-    } else if passed {
-        "passed"
-    } else {
-        "not run"
+    let passed = match passed[..] {
+        _ if choice == DeviceChoice::Cpu => String::new(),
+        [] => "not run".into(),
+        [Dtype::F32] => "passed".into(),
+        _ => {
+            let names: Vec<String> = passed.iter().map(Dtype::to_string).collect();
+            format!("passed in {}", names.join(", "))
+        }
     };
     let name = if software { format!("{name} (software)") } else { name };
-    [device, name, memory, types.join(" "), passed.into()]
+    [device, name, memory, types.join(" "), passed]
 }

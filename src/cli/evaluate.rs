@@ -193,10 +193,9 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
         None => say::product(format_args!("{report}"))?,
     }
     if report.measures.is_empty() {
-        // The other warnings are about measures that are not there.
-        let lacking = report.warnings.iter().filter(|warning| warning.starts_with("no "));
-        let lacking: Vec<&str> = lacking.map(String::as_str).collect();
-        return Err(Failure::Run(miette::miette!("no measure could be taken: {}", lacking.join("; "))));
+        // The warnings are about measures that are not there.
+        let missing = report.missing.join("; ");
+        return Err(Failure::Run(miette::miette!("no measure could be taken: {missing}")));
     }
     Ok(())
 }

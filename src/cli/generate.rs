@@ -48,7 +48,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) device: DeviceArgs,
     #[command(flatten)]
-    dtype: DtypeArgs,
+    pub(super) dtype: DtypeArgs,
 }
 
 /// Which parts of a run a trace keeps, in place of the config's `trace`.

@@ -8,13 +8,25 @@ use crate::files::FileKind;
 use crate::pipeline::Registry;
 use crate::weights::WeightFile;
 
+use super::device::DtypeArgs;
 use super::{Failure, recognise, say};
 
 /// Say what a file or folder is and which command takes it; for a checkpoint, list its tensors
+///
+/// For a VAR transformer it also prints the memory of a GPU that generating takes, computed from its sizes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A .pth or .safetensors file, or anything else that nextscale reads or writes
-    file: PathBuf,
+    #[arg(required_unless_present = "random")]
+    file: Option<PathBuf>,
+    /// In place of a file, the memory that a model of these sizes takes: those of `nextscale bench --random`, as in 30
+    #[arg(long, value_name = "SIZES", conflicts_with = "file")]
+    random: Option<String>,
+    /// The images of the batch whose memory is computed
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    #[command(flatten)]
+    dtype: DtypeArgs,
     /// List every tensor
     #[arg(long)]
     tensors: bool,
@@ -23,38 +35,50 @@ pub struct Args {
 /// Prints it. What no command can use is a failure, after its contents have been printed.
 pub fn run(args: Args, registry: &Registry) -> Result<(), Failure> {
     let failed = |message: String| Failure::Run(miette::miette!("{message}"));
-    if args.file.is_dir() {
-        let words = recognise::folder(&args.file).map_err(failed)?;
+    let (batch, dtype) = (args.batch as usize, args.dtype.dtype);
+    let Some(path) = args.file else {
+        let sizes = args.random.unwrap_or_default();
+        let model = registry.random(&sizes)?;
+        let words = model.memory(batch, dtype);
+        let words =
+            words.unwrap_or_else(|| "The memory that this family takes of a GPU is not computed".into());
+        return say::product(format_args!("{}\n{words}\n", model.describe()));
+    };
+    if path.is_dir() {
+        let words = recognise::folder(&path).map_err(failed)?;
         return say::product(format_args!("{words}\n"));
     }
-    if !args.file.exists()
-        && let Some(words) = recognise::cell(&args.file)?
+    if !path.exists()
+        && let Some(words) = recognise::cell(&path)?
     {
         return say::product(format_args!("{words}\n"));
     }
-    if !args.file.exists() {
-        return Err(Failure::missing(&args.file));
+    if !path.exists() {
+        return Err(Failure::missing(&path));
     }
-    let kind = FileKind::of(&args.file)
-        .map_err(|error| failed(format!("cannot read {}: {error}", args.file.display())))?;
+    let kind =
+        FileKind::of(&path).map_err(|error| failed(format!("cannot read {}: {error}", path.display())))?;
     if matches!(kind, FileKind::Npz | FileKind::Text | FileKind::Image(_)) {
-        let words = recognise::other(&args.file, kind).map_err(failed)?;
+        let words = recognise::other(&path, kind).map_err(failed)?;
         return say::product(format_args!("{words}\n"));
     }
-    let file = WeightFile::open(&args.file).map_err(|error| failed(error.to_string()))?;
+    let file = WeightFile::open(&path).map_err(|error| failed(error.to_string()))?;
     let names: Vec<&str> = file.names().collect();
     let megabytes = file.byte_len() as f64 / 1e6;
     let mut text =
-        format!("{}: {} tensors, {megabytes:.1} MB, {}\n", args.file.display(), names.len(), types(&file));
+        format!("{}: {} tensors, {megabytes:.1} MB, {}\n", path.display(), names.len(), types(&file));
     if !file.prefix().is_empty() {
         let _ = writeln!(text, "  found under `{}`", file.prefix().trim_end_matches('.'));
     }
     for (key, value) in file.metadata() {
         let _ = writeln!(text, "  {key}: {}", short(value));
     }
-    let verdict = recognise::weights(&args.file, &file, registry);
+    let verdict = recognise::weights(&path, &file, registry);
     if let Ok(words) = &verdict {
         let _ = writeln!(text, "{words}");
+        if let Some(words) = registry.families().find_map(|family| family.memory(&file, batch, dtype)) {
+            let _ = writeln!(text, "{words}");
+        }
     }
     if args.tensors {
         for name in names {

@@ -61,6 +61,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::ablation::judge::Judges;
+use crate::core::Dtype;
 use crate::pipeline::device::DeviceChoice;
 use crate::pipeline::{Registry, progress};
 
@@ -129,8 +130,9 @@ impl Command {
         )
     }
 
-    /// Where the command computes, unless it is `selfcheck`, which is there to find out about a device.
-    fn device(&self) -> Option<DeviceChoice> {
+    /// Where the command computes, and in which type it generates, unless it is `selfcheck`, which is there to find out
+    /// about a device.
+    fn device(&self) -> Option<(DeviceChoice, Dtype)> {
         let arguments = match self {
             Self::Generate(args) => &args.device,
             Self::Evaluate(args) => &args.device,
@@ -144,7 +146,12 @@ impl Command {
             Self::Bench(args) => &args.device,
             _ => return None,
         };
-        Some(arguments.device)
+        let dtype = match self {
+            Self::Generate(args) => args.dtype.dtype,
+            Self::Bench(args) => args.dtype.dtype,
+            _ => Dtype::F32,
+        };
+        Some((arguments.device, dtype))
     }
 }
 
@@ -221,7 +228,7 @@ impl Program {
                  use --release, or copy the profile that `nextscale init --crate` writes"
             );
         }
-        if let Some(remark) = cli.command.device().and_then(DeviceChoice::remark) {
+        if let Some(remark) = cli.command.device().and_then(|(device, dtype)| device.remark(dtype)) {
             let _ = writeln!(std::io::stderr(), "device: {remark}");
         }
         match self.command(cli.command) {

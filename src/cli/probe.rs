@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::metrics::probe::{About, Accuracy, FitOptions, fit};
 use crate::metrics::{FeatureNet, Features, Lite0, Probe};
-use crate::train::data::Images;
+use crate::train::data::StoredImages;
 use clap::Subcommand;
 
 use super::Failure;
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let net = lite0(&args.device)?;
     let train = data.train.first_of_each(args.per_class.map_or(usize::MAX, |count| count as usize));
-    let labels: Vec<u16> = train.iter().map(|&index| data.train.labels[index]).collect();
+    let labels: Vec<u16> = train.iter().map(|&index| data.train.labels()[index]).collect();
     let features = features(&net, &data.train, &train, "training images")?;
     let bar = progress::spinner();
     let fitted = fit(&features, net.dims(), &labels, data.classes.len(), &options, &mut |step, gradient| {
@@ -93,10 +93,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         test: None,
     };
     let mut probe = fitted.and_then(|fitted| Probe::new(about, &fitted)).map_err(failure)?;
-    let accuracy_of = |images: &Images, picks: &[usize], features: Vec<f32>| {
+    let accuracy_of = |images: &StoredImages, picks: &[usize], features: Vec<f32>| {
         let dims = net.dims();
         let features = Features { count: picks.len(), dims, pooled: features, spatial: None, logits: None };
-        let labels: Vec<u16> = picks.iter().map(|&index| images.labels[index]).collect();
+        let labels: Vec<u16> = picks.iter().map(|&index| images.labels()[index]).collect();
         let mut accuracy = Accuracy::default();
         accuracy.add(&probe.predict(&features).map_err(failure)?, &labels);
         Ok::<_, Failure>(accuracy)
@@ -114,7 +114,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Pooled features `[picks, dims]` of images by index.
-fn features(net: &Lite0, images: &Images, picks: &[usize], what: &str) -> Result<Vec<f32>, Failure> {
+fn features(net: &Lite0, images: &StoredImages, picks: &[usize], what: &str) -> Result<Vec<f32>, Failure> {
     let bar = progress::bar(what);
     bar.set_length(picks.len() as u64);
     let mut features = Vec::with_capacity(picks.len() * net.dims());

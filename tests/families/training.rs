@@ -22,7 +22,7 @@ use nextscale::kernels::cross_entropy;
 use nextscale::tokenizers::Tokenizer;
 use nextscale::train::random::{Order, uniform};
 use nextscale::train::sheet::write_sheet;
-use nextscale::train::task::{Evaluation, Groups, Loss, Numbers, Task};
+use nextscale::train::task::{Evaluation, Groups, Loss, Numbers, Task, Unread};
 use nextscale::train::{Error, Options, Outcome, Result, Training, teacher_features, train_task};
 use nextscale::weights::{Precision, WeightFile, save_safetensors};
 use serde::{Deserialize, Serialize};
@@ -183,11 +183,13 @@ impl Task for SketchTask {
     fn loss(&self, model: &Learner, _: u64, picks: &[(usize, Condition)]) -> Result<Loss<()>> {
         let (features, bits) = self.examples(picks)?;
         let losses = self.losses(model.head.val(), (features.autodiff(), bits));
-        let values = numbers(losses.clone().inner());
-        let finest = sketch::schedule().last().positions() * BITS;
-        let ends = values.chunks(values.len() / picks.len()).flat_map(|image| &image[image.len() - finest..]);
-        let parts = vec![average(&ends.copied().collect::<Vec<_>>())];
-        Ok(Loss { scalar: losses.mean(), numbers: Numbers { loss: average(&values), parts }, seen: () })
+        let (count, finest) = (picks.len(), sketch::schedule().last().positions() * BITS);
+        let numbers = Unread::new(losses.clone().inner(), move |values| {
+            let ends = values.chunks(values.len() / count).flat_map(|image| &image[image.len() - finest..]);
+            let parts = vec![average(&ends.copied().collect::<Vec<_>>())];
+            Numbers { loss: average(values), parts }
+        });
+        Ok(Loss { scalar: losses.mean(), numbers, seen: () })
     }
 
     fn sample(&mut self, model: &Learner, path: &Path) -> Result<()> {

@@ -1,18 +1,29 @@
 //! The kernels for devices beside the host's rules and the CPU's kernels: filters and draws, norms, heads, and
-//! other layers.
+//! other layers, in f32 and in f16.
 
+mod draws;
+mod halves;
 mod layers;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_kernels::{
     categorical::Row,
-    device::{Keep, filter, inverse_cdf},
+    device::{Keep, filter, inverse_cdf, uses},
     heads, layer_norm_modulate, rms_norm_modulate,
 };
 
 /// How far a cumulative probability may be from a limit for its class to be on the other side of it than in
 /// f64: the rounding of sums of f32, and of the device's exponentials.
 const ROUNDING: f64 = 2e-6;
+
+/// The result of a test that must ask for the kernel so often: what is composed of burn's operations in its place
+/// gives nearly the same numbers.
+fn used<R>(kernel: &str, times: u64, test: impl FnOnce() -> R) -> R {
+    let before = uses(kernel);
+    let result = test();
+    assert_eq!(uses(kernel) - before, times, "uses of the kernel {kernel}");
+    result
+}
 
 /// A number in [0, 1) for every place.
 fn uniform(salt: u64, place: usize) -> f32 {
@@ -352,8 +363,9 @@ fn projections(device: &Device) {
 }
 
 pub fn run(device: &Device) {
-    norms(device);
-    projections(device);
+    // Three norms each of five shapes; heads of five, with and without unit length.
+    used("norm", 15, || norms(device));
+    used("heads", 10, || projections(device));
     rules(device);
     for classes in [1, 2, 3, 30, 64, 65, 255, 1000, 4096, 4099] {
         agree(device, classes);
@@ -364,4 +376,6 @@ pub fn run(device: &Device) {
     many_rows(device);
     among_operations(device);
     layers::run(device);
+    draws::run(device);
+    halves::run(device);
 }

@@ -15,3 +15,4 @@ pub use class_conditioner::ClassConditioner;
 pub use conditioner::{Conditioner, of_side, prepare, prepare_for};
 pub use padded_text::{PaddedText, PaddedTextConditioner};
 pub use text_conditioner::TextConditioner;
+pub use transformer::to_train::check as check_to_train;

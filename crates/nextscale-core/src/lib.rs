@@ -30,7 +30,7 @@ pub use canvas::Canvas;
 pub use condition::Condition;
 pub use condition_rows::{BatchConditions, ConditionRows};
 pub use corruption::{Corruption, Replacement};
-pub use device::is_cpu;
+pub use device::{as_on_other_devices, is_cpu};
 pub use draw::Draw;
 pub use dtype::Dtype;
 pub use error::{Error, Result};

@@ -28,10 +28,14 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 
 /// What a number is for. Streams never share a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stream {
+pub enum Stream {
+    /// [`Noise::choice`].
     Choice = 0,
+    /// [`Noise::exponential`].
     Smoothing = 1,
+    /// [`Noise::gaussian`].
     Gaussian = 2,
+    /// [`Noise::corruption`].
     Corruption = 3,
 }
 
@@ -78,6 +82,17 @@ pub trait Noise: Send + Sync {
     fn corruption(&self, place: &Place<'_>) -> Vec<f32> {
         Counter::new(0).corruption(place)
     }
+
+    /// The counter-based source whose numbers these are, which a device can compute itself. `None`, the
+    /// default, for any other source.
+    fn counter(&self) -> Option<Counter> {
+        None
+    }
+}
+
+/// Image numbers for a device, three of f32 each: their bits in parts of 16, the lowest first.
+pub fn parts_of(images: &[u64]) -> Vec<f32> {
+    images.iter().flat_map(|image| [0, 16, 32].map(|shift| (image >> shift & 0xFFFF) as f32)).collect()
 }
 
 /// The counter-based source that every run uses.
@@ -90,6 +105,11 @@ impl Counter {
     /// The source of a seed.
     pub const fn new(seed: u64) -> Self {
         Self { seed }
+    }
+
+    /// The seed.
+    pub const fn seed(self) -> u64 {
+        self.seed
     }
 
     /// The four words of block `block` at a position: counter = (block, position, low half of the image, high
@@ -156,6 +176,10 @@ impl Noise for Counter {
 
     fn corruption(&self, place: &Place<'_>) -> Vec<f32> {
         self.batch(Stream::Corruption, place, 2, |words| words.map(uniform))
+    }
+
+    fn counter(&self) -> Option<Self> {
+        Some(*self)
     }
 }
 
@@ -229,6 +253,11 @@ mod tests {
         assert_ne!(base, uniforms(7, &place(&[5 + (1 << 32)])));
         assert_ne!(base, uniforms(7, &Place { scale: 3, ..place(&[5]) }));
         assert_ne!(base[..6], base[6..12]);
+    }
+
+    #[test]
+    fn the_parts_of_an_image_number_are_its_digits() {
+        assert_eq!(parts_of(&[5, (9 << 32) + (7 << 16) + 3]), [5.0, 0.0, 0.0, 3.0, 7.0, 9.0]);
     }
 
     #[test]

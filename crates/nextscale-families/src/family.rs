@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_config::Node;
 use nextscale_config::settings::{Entry, Kind};
+use nextscale_core::Dtype;
 use nextscale_tokenizers::Tokenizer;
 use nextscale_weights::WeightFile;
 
@@ -22,6 +23,13 @@ pub trait ModelFamily: Send + Sync {
     /// # Errors
     /// What is wrong with a file of this family that cannot be used.
     fn recognise(&self, file: &WeightFile) -> Option<Result<String, String>>;
+
+    /// The memory that a batch of the model in a file takes of a GPU, computed, in a sentence; `None` for other files. By
+    /// default it is unknown.
+    fn memory(&self, file: &WeightFile, batch: usize, dtype: Dtype) -> Option<String> {
+        let _ = (file, batch, dtype);
+        None
+    }
 
     /// Whether a file holds a backbone of this family, by its header where that tells.
     fn has_backbone(&self, file: &WeightFile) -> bool {

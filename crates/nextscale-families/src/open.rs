@@ -46,6 +46,12 @@ pub trait OpenModel: Send + Sync {
         String::new()
     }
 
+    /// The memory that a batch takes of a GPU, computed, in a sentence. Unknown by default.
+    fn memory(&self, batch: usize, dtype: Dtype) -> Option<String> {
+        let _ = (batch, dtype);
+        None
+    }
+
     /// Warnings about conditions, in sentences, before images are generated. By default none.
     ///
     /// # Errors
@@ -164,7 +170,7 @@ pub struct Takes {
 pub struct LoadOptions<'a> {
     /// Where it computes.
     pub device: &'a Device,
-    /// The type in which linear layers and the decoder's convolutions multiply.
+    /// The type in which linear layers, attention and the decoder's convolutions multiply.
     pub dtype: Dtype,
     /// Whether the tokenizer's encoder is needed, for an edit or a reconstruction.
     pub with_encoder: bool,

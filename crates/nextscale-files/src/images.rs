@@ -171,23 +171,6 @@ pub fn centre_cropped(image: &RgbImage, size: (u32, u32)) -> RgbImage {
 /// # Errors
 /// [`ImageFileError`] if the file cannot be read, is not an image, or ends early.
 pub fn read_image(path: &Path) -> Result<RgbImage, ImageFileError> {
-    decode_image(path).map(|image| image.pixels)
-}
-
-/// A decoded image file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodedImage {
-    /// The pixels.
-    pub pixels: RgbImage,
-    /// Whether it is a JPEG, whose pixels depend on the decoder.
-    pub is_jpeg: bool,
-}
-
-/// As [`read_image`], with what is known of the file afterwards.
-///
-/// # Errors
-/// As [`read_image`].
-pub fn decode_image(path: &Path) -> Result<DecodedImage, ImageFileError> {
     let failed = |source| ImageFileError::Io { path: path.into(), source };
     let content = |problem| ImageFileError::Content { path: path.into(), problem };
     let bytes = std::fs::read(path).map_err(failed)?;
@@ -199,13 +182,10 @@ pub fn decode_image(path: &Path) -> Result<DecodedImage, ImageFileError> {
     }
     #[cfg(feature = "libjpeg")]
     if is_jpeg && let Some(decoded) = libjpeg::decode(&bytes) {
-        return match decoded {
-            Ok(pixels) => Ok(DecodedImage { pixels, is_jpeg }),
-            Err(problem) => Err(content(unreadable(&problem))),
-        };
+        return decoded.map_err(|problem| content(unreadable(&problem)));
     }
     match reader.decode() {
-        Ok(picture) => Ok(DecodedImage { pixels: picture.into_rgb8(), is_jpeg }),
+        Ok(picture) => Ok(picture.into_rgb8()),
         Err(ImageError::IoError(source)) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(content(format!("the image ends early ({source}); copy or download it again")))
         }
@@ -378,10 +358,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         std::fs::write(&path, jpeg()).unwrap();
-        let read = decode_image(&path).unwrap();
-        assert_eq!((read.pixels.dimensions(), read.is_jpeg), ((40, 24), true));
+        assert_eq!(read_image(&path).unwrap().dimensions(), (40, 24));
+        assert!(image_header(&path).unwrap().is_jpeg);
         picture().save(&path).unwrap();
-        assert_eq!(decode_image(&path).unwrap(), DecodedImage { pixels: picture(), is_jpeg: false });
+        assert_eq!(read_image(&path).unwrap(), picture());
+        assert!(!image_header(&path).unwrap().is_jpeg);
         std::fs::write(&path, "not a picture").unwrap();
         assert!(read_image(&path).unwrap_err().to_string().contains("a.png is not an image"));
         assert!(matches!(read_image(&folder.path().join("none.png")), Err(ImageFileError::Io { .. })));

@@ -88,3 +88,11 @@ pub fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<i64>> {
     note(2, &device, data.bytes().len());
     data.try_into_vec_as().map_err(failed)
 }
+
+/// The bytes of a tensor of f32 in row-major order.
+pub(crate) fn bytes<const D: usize>(tensor: Tensor<D>) -> Result<Vec<u8>> {
+    let device = tensor.device();
+    let data = tensor.try_into_data().map_err(failed)?;
+    note(2, &device, data.bytes().len());
+    Ok(data.bytes().to_vec())
+}

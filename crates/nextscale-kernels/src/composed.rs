@@ -1,9 +1,9 @@
 //! The same operations composed of burn's own, and softmax of ours where there is one: used on every device,
 //! dtype and layout that has no kernel here, and as the reference in the kernels' tests.
 
-use burn::tensor::{Int, Tensor, activation, module, ops::ConvOptions};
+use burn::tensor::{DType, Int, Tensor, activation, module, ops::ConvOptions};
 
-use crate::{device, fixed::mean_last, heads::LEAST_SQUARE};
+use crate::{fixed::mean_last, heads::LEAST_SQUARE, in_type, product, softmax_in, widened};
 
 /// √(2/π) of the tanh form of GELU.
 const SQRT_2_OVER_PI: f64 = core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
@@ -76,16 +76,38 @@ pub fn unit_channels(x: Tensor<4>, eps: f64) -> Tensor<4> {
     x / length
 }
 
-pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+/// With stride 1 and zeros around, for a weight of odd size.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let around = weight.dims()[2] / 2;
+    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [around, around], [1, 1], 1))
 }
 
-pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    module::conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+/// The nearest bf16, as f32; in the backward pass gradients are rounded likewise.
+fn rounded<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.cast(DType::BF16).cast(DType::F32)
+}
+
+/// Factors, the result and, in the backward pass, its gradient are rounded; products and sums are f32.
+pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let [channels, ..] = weight.dims();
+    let out = rounded(conv2d(rounded(x), rounded(weight), None));
+    match bias {
+        Some(bias) => out + bias.reshape([1, channels, 1, 1]),
+        None => out,
+    }
 }
 
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let product = x.matmul(weight);
+    match bias {
+        Some(bias) => product + bias.unsqueeze(),
+        None => product,
+    }
+}
+
+/// Factors are bf16, in the backward pass too, and so are the results of products.
+pub fn linear_rounded(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let product = x.cast(DType::BF16).matmul(weight.cast(DType::BF16)).cast(DType::F32);
     match bias {
         Some(bias) => product + bias.unsqueeze(),
         None => product,
@@ -99,14 +121,24 @@ pub fn odd_polynomial(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
 }
 
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
-    let scores = q.swap_dims(1, 2).matmul(k.permute([0, 2, 3, 1]));
+    let scores = product(q.swap_dims(1, 2), k.permute([0, 2, 3, 1]));
     let scores = match mask {
         Some(mask) => scores + mask.unsqueeze_dim::<4>(1),
         None => scores,
     };
-    let weights = device::softmax(scores.into_dispatch());
-    let weights = weights.unwrap_or_else(|scores| softmax(Tensor::from_dispatch(scores)));
-    weights.matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
+    softmax_in(scores, v.dtype()).matmul(v.swap_dims(1, 2)).swap_dims(1, 2)
+}
+
+/// Factors are bf16, in the backward pass too, and so are the results of products; the softmax is f32.
+pub fn attention_rounded(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
+    let [q, k, v] = [q, k, v].map(|x| x.cast(DType::BF16));
+    let scores = q.swap_dims(1, 2).matmul(k.permute([0, 2, 3, 1])).cast(DType::F32);
+    let scores = match mask {
+        Some(mask) => scores + mask.unsqueeze_dim::<4>(1),
+        None => scores,
+    };
+    let weights = softmax_in(scores, DType::BF16);
+    weights.matmul(v.swap_dims(1, 2)).swap_dims(1, 2).cast(DType::F32)
 }
 
 pub fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -127,13 +159,15 @@ pub fn heads(x: Tensor<3>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
 }
 
 pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
+    let dtype = x.dtype();
     let shape @ [batch, positions, heads, width] = x.dims();
     let pairs: Tensor<5> = x.reshape([batch, positions, heads, width / 2, 2]);
     let turns: Tensor<5> = turns.reshape([1, positions, 1, width / 2, 2]);
-    let part = |x: &Tensor<5>, i: usize| x.clone().slice_dim(4, i..i + 1);
+    let part = |x: &Tensor<5>, i: usize| widened(x.clone().slice_dim(4, i..i + 1));
     let (a, b, cosine, sine) = (part(&pairs, 0), part(&pairs, 1), part(&turns, 0), part(&turns, 1));
     let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
-    Tensor::cat(vec![first, a * sine + b * cosine], 4).reshape(shape)
+    let both = [first, a * sine + b * cosine].map(|x| in_type(x, dtype));
+    Tensor::cat(both.into(), 4).reshape(shape)
 }
 
 pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
@@ -141,5 +175,8 @@ pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
     let part = |i: usize| turns.clone().slice_dim(2, i..i + 1).reshape([images, positions, 1, width]);
     let low = x.clone().slice_dim(3, 0..width / 2);
     let high = x.clone().slice_dim(3, width / 2..width);
-    x * part(0) + Tensor::cat(vec![-high, low], 3) * part(1)
+    let dtype = x.dtype();
+    let turned = Tensor::cat(vec![-high, low], 3);
+    let [x, turned] = [x, turned].map(widened);
+    in_type(x * part(0) + turned * part(1), dtype)
 }

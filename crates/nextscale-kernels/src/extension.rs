@@ -88,11 +88,20 @@ pub fn outside<const N: usize, const D: usize>(
 }
 
 fn on_flex(tensor: &DispatchTensor) -> bool {
+    tensor.dtype() == DType::F32 && is_of_flex(tensor)
+}
+
+fn is_of_flex(tensor: &DispatchTensor) -> bool {
     let kind = match &tensor.kind {
         DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
         kind => kind,
     };
-    tensor.dtype() == DType::F32 && matches!(kind, DispatchTensorKind::Flex(_))
+    matches!(kind, DispatchTensorKind::Flex(_))
+}
+
+/// Whether the tensor is of another backend than the CPU's.
+pub fn is_elsewhere<const D: usize>(tensor: &Tensor<D>) -> bool {
+    !is_of_flex(&tensor.clone().into_dispatch())
 }
 
 /// Whether [`apply`] takes this tensor.

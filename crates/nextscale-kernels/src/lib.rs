@@ -64,7 +64,7 @@ mod testing;
 
 use burn::{
     backend::TensorMetadata,
-    tensor::{Int, Tensor},
+    tensor::{DType, Int, Tensor},
 };
 
 use elementwise::Elementwise;
@@ -141,8 +141,49 @@ pub fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         return x;
     }
     apply(softmax::Softmax { length }, [x.into_dispatch()])
-        .or_else(|[x]| device::softmax(x))
+        .or_else(|[x]| device::softmax(x, DType::F32))
         .unwrap_or_else(|x| composed::softmax(Tensor::from_dispatch(x)))
+}
+
+/// [`softmax`] of f32, rounded to a type of floats.
+pub fn softmax_in<const D: usize>(x: Tensor<D>, to: DType) -> Tensor<D> {
+    if x.dims().contains(&0) {
+        return in_type(composed::softmax(x), to);
+    }
+    if !is_half(to) {
+        return in_type(softmax(x), to);
+    }
+    device::softmax(x.into_dispatch(), to).unwrap_or_else(|x| in_type(softmax(Tensor::from_dispatch(x)), to))
+}
+
+/// Whether this is one of the two types of floats of 16 bits.
+pub fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// Halves as f32; other tensors as they are.
+fn widened<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_half(x.dtype()) { x.cast(DType::F32) } else { x }
+}
+
+/// The tensor in another type of floats; itself if it has this one.
+pub fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
+    if x.dtype() == dtype { x } else { x.cast(dtype) }
+}
+
+/// `a·b` of the last two dimensions, whose sums and result are f32 even if the factors are of a narrower type. The
+/// other dimensions are equal.
+pub fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    if !is_half(a.dtype()) {
+        return matmul(a, b);
+    }
+    let empty = a.dims().contains(&0) || b.dims().contains(&0);
+    let factors = [a.into_dispatch(), b.into_dispatch()];
+    let done = if empty { Err(factors) } else { device::product(factors) };
+    done.unwrap_or_else(|factors| {
+        let [a, b] = factors.map(|x| widened(Tensor::from_dispatch(x)));
+        a.matmul(b)
+    })
 }
 
 /// The cross-entropy in nats of every row of logits `[rows, classes]` with its target, `[rows]` to `[rows]`.
@@ -206,10 +247,44 @@ pub fn layer_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
     let done = apply(layer_norm::Modulate { eps: eps as f32 }, inputs);
-    let done = done.or_else(|inputs| device::norm(inputs, eps, true));
+    let done = done.or_else(|inputs| device::norm(inputs, eps, true, DType::F32));
     done.or_else(|inputs| libtorch::norm(inputs, eps)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::layer_norm_modulate(x, scale, shift, eps)
+    })
+}
+
+/// [`layer_norm_modulate`] of f32, rounded to a type of floats, as the factor of a product.
+pub fn layer_norm_modulate_in(
+    x: Tensor<3>,
+    scale: Tensor<3>,
+    shift: Tensor<3>,
+    eps: f64,
+    to: DType,
+) -> Tensor<3> {
+    rounded_norm([x, scale, shift], eps, to, true)
+}
+
+/// [`rms_norm_modulate`] of f32, rounded to a type of floats, as the factor of a product.
+pub fn rms_norm_modulate_in(
+    x: Tensor<3>,
+    scale: Tensor<3>,
+    shift: Tensor<3>,
+    eps: f64,
+    to: DType,
+) -> Tensor<3> {
+    rounded_norm([x, scale, shift], eps, to, false)
+}
+
+fn rounded_norm(inputs: [Tensor<3>; 3], eps: f64, to: DType, centred: bool) -> Tensor<3> {
+    let [x, scale, shift] = &inputs;
+    let fits = is_half(to) && per_image(x, scale) && per_image(x, shift);
+    let inputs = inputs.map(Tensor::into_dispatch);
+    let done = if fits { device::norm(inputs, eps, centred, to) } else { Err(inputs) };
+    done.unwrap_or_else(|inputs| {
+        let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
+        let norm = if centred { layer_norm_modulate } else { rms_norm_modulate };
+        in_type(norm(x, scale, shift, eps), to)
     })
 }
 
@@ -222,7 +297,7 @@ pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: 
     }
     let inputs = [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch()];
     let done = extension::outside(inputs, |inputs| rms_norm::modulated(inputs, eps as f32));
-    done.or_else(|inputs| device::norm(inputs, eps, false)).unwrap_or_else(|inputs| {
+    done.or_else(|inputs| device::norm(inputs, eps, false, DType::F32)).unwrap_or_else(|inputs| {
         let [x, scale, shift] = inputs.map(Tensor::from_dispatch);
         composed::rms_norm_modulate(x, scale, shift, eps)
     })
@@ -231,7 +306,7 @@ pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: 
 /// Group norm of x `[batch, channels, height, width]` with weight and bias `[channels]`; `groups` divides the
 /// channels.
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
-    grouped(x, weight, bias, groups, eps, false)
+    grouped(x, weight, bias, groups, eps, false, DType::F32)
 }
 
 /// `silu(group_norm(x))` in one pass over each group; shapes as for [`group_norm`].
@@ -242,7 +317,21 @@ pub fn group_norm_silu(
     groups: usize,
     eps: f64,
 ) -> Tensor<4> {
-    grouped(x, weight, bias, groups, eps, true)
+    grouped(x, weight, bias, groups, eps, true, DType::F32)
+}
+
+/// [`group_norm`] of x of any type of floats, then [`silu`] if asked for, with everything in between in f32, rounded to
+/// the type `to`.
+pub fn group_norm_in(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    groups: usize,
+    eps: f64,
+    silu: bool,
+    to: DType,
+) -> Tensor<4> {
+    grouped(x, weight, bias, groups, eps, silu, to)
 }
 
 fn grouped(
@@ -252,6 +341,7 @@ fn grouped(
     groups: usize,
     eps: f64,
     silu: bool,
+    to: DType,
 ) -> Tensor<4> {
     let [_, channels, height, width] = x.dims();
     assert!(
@@ -265,15 +355,23 @@ fn grouped(
         bias.dims()
     );
     if channels * height * width == 0 {
-        return x;
+        return in_type(x, to);
     }
     let operation = group_norm::GroupNorm { groups, eps: eps as f32, silu };
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    let done = apply(operation, inputs).or_else(|inputs| device::group_norm(inputs, groups, eps, silu));
-    let done = done.or_else(|inputs| libtorch::group_norm(inputs, groups, eps, silu));
+    let done = if is_half(to) { Err(inputs) } else { apply(operation, inputs) };
+    let done = done.or_else(|inputs| device::group_norm(inputs, groups, eps, silu, to));
+    let done = if is_half(to) {
+        done
+    } else {
+        done.or_else(|inputs| libtorch::group_norm(inputs, groups, eps, silu))
+    };
     done.unwrap_or_else(|[x, weight, bias]| {
-        let x = Tensor::from_dispatch(x);
-        let (weight, bias) = (Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
+        let (x, weight, bias) =
+            (Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
+        if is_half(x.dtype()) || is_half(to) {
+            return in_type(grouped(widened(x), weight, bias, groups, eps, silu, DType::F32), to);
+        }
         let route = if silu { composed::group_norm_silu } else { composed::group_norm };
         route(x, weight, bias, groups, eps)
     })
@@ -303,8 +401,12 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// product; sums are f32. This is mixed-precision training (Micikevicius and others 2018) restricted to
 /// linear layers.
 ///
-/// Nothing is rounded on devices other than the CPU, or on CPUs that cannot ([`rounds`]).
+/// On devices other than the CPU that compute in bfloat16, products are of tensors of that type and their results are
+/// rounded to it, too, as PyTorch's autocast does. Nothing is rounded on CPUs that cannot ([`rounds`]).
 pub fn linear_rounded(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    if rounds_on_device(&x) {
+        return composed::linear_rounded(x, weight, bias);
+    }
     linear_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
 }
 
@@ -344,10 +446,19 @@ pub fn odd_polynomial_rounded(x: Tensor<2>, [a, b, c]: [f64; 3]) -> Tensor<2> {
         .unwrap_or_else(|[x]| composed::odd_polynomial(Tensor::from_dispatch(x), [a, b, c]))
 }
 
+/// Whether products of this tensor with rounded factors are composed of casts: on devices other than the CPU that
+/// compute in bfloat16.
+fn rounds_on_device<const D: usize>(x: &Tensor<D>) -> bool {
+    extension::is_elsewhere(x) && x.device().supports_dtype(DType::BF16)
+}
+
 /// Attention, `softmax(q·kᵀ + mask)·v` for every image and head: q `[batch, queries, heads, width]`, k and v
 /// `[batch, keys, heads, width]`, mask `[batch, queries, keys]`, to `[batch, queries, heads, width]`. The
 /// mask may be shared by all images (`[1, queries, keys]`) or by all queries of an image (`[batch, 1, keys]`,
 /// as for a text's padding). It is a constant and gets no gradient.
+///
+/// Of tensors of a narrower type than f32 the scores, the mask and the softmax are f32; its weights and the result have
+/// that type.
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
     attention_in(Precision::Whole, q, k, v, mask)
 }
@@ -355,6 +466,9 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3
 /// As [`attention`], with all factors rounded to bfloat16, here and in the gradients; sums and the softmax
 /// are f32. Compare [`linear_rounded`] and [`linear`].
 pub fn attention_rounded(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<3>>) -> Tensor<4> {
+    if rounds_on_device(&q) {
+        return composed::attention_rounded(q, k, v, mask);
+    }
     attention_in(if rounds() { Precision::Rounded } else { Precision::Whole }, q, k, v, mask)
 }
 
@@ -439,7 +553,8 @@ fn over_segments(q: &Tensor<4>, keys: &[Tensor<4>], values: &[Tensor<4>]) -> Opt
 /// Queries, keys and values of every head, `[batch, positions, heads, width]` each, from their concatenated
 /// projections x `[batch, positions, 3·heads·width]`, to which `bias` is added, if any, `[3·heads·width]`.
 /// Queries are multiplied by their head's `scale`, `[heads]`. With `unit`, queries and keys are first divided
-/// by their norms (at least 1e-12).
+/// by their norms (at least 1e-12). x may be of a narrower type than f32, which the results then have, too; bias and
+/// scale are f32.
 pub fn heads(x: Tensor<3>, bias: Option<Tensor<1>>, scale: Tensor<1>, unit: bool) -> [Tensor<4>; 3] {
     let ([batch, positions, channels], [heads]) = (x.dims(), scale.dims());
     assert!(
@@ -448,20 +563,25 @@ pub fn heads(x: Tensor<3>, bias: Option<Tensor<1>>, scale: Tensor<1>, unit: bool
             && bias.as_ref().is_none_or(|bias| bias.dims() == [channels]),
         "{channels} channels are not queries, keys and values of {heads} heads, with as large a bias"
     );
+    let dtype = x.dtype();
     let (x, scale) = match bias {
         None => (x, scale),
-        Some(bias) if batch * positions * channels == 0 => (x + bias.unsqueeze(), scale),
+        Some(_) if batch * positions * channels == 0 => (x, scale),
         Some(bias) => {
             let inputs = [x.into_dispatch(), bias.into_dispatch(), scale.into_dispatch()];
             match device::heads(inputs, unit) {
                 Ok(parts) => return parts,
                 Err([x, bias, scale]) => {
                     let bias = Tensor::<1>::from_dispatch(bias);
-                    (Tensor::<3>::from_dispatch(x) + bias.unsqueeze(), Tensor::from_dispatch(scale))
+                    let x = widened(Tensor::<3>::from_dispatch(x));
+                    (x + bias.unsqueeze(), Tensor::from_dispatch(scale))
                 }
             }
         }
     };
+    if is_half(dtype) {
+        return composed::heads(widened(x), scale, unit).map(|part| in_type(part, dtype));
+    }
     if batch * positions * channels == 0 {
         return composed::heads(x, scale, unit);
     }
@@ -478,7 +598,8 @@ pub fn heads(x: Tensor<3>, bias: Option<Tensor<1>>, scale: Tensor<1>, unit: bool
 
 /// Rotary position embedding: every pair (a, b) of neighbouring channels becomes (a·cos − b·sin, a·sin +
 /// b·cos); x `[batch, positions, heads, width]`, turns `[positions, width]` with the pair's cosine and sine
-/// in its place. Turns are constants and get no gradient.
+/// in its place. Turns are constants and get no gradient. x may be of a narrower type than f32, which the result then
+/// has, too; turns are f32.
 pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
     let [batch, positions, heads, width] = x.dims();
     assert!(
@@ -495,7 +616,8 @@ pub fn rotate(x: Tensor<4>, turns: Tensor<2>) -> Tensor<4> {
 
 /// Rotary position embedding over the halves of a head: `x·cos + (−x_high, x_low)·sin` for x `[batch,
 /// positions, heads, width]`, turns `[batch or 1, positions, 2, width]`, the cosines of every channel before
-/// the sines. Where the two channels of a pair have different angles it is not a rotation. Turns are constants.
+/// the sines. Where the two channels of a pair have different angles it is not a rotation. Turns are constants. Types
+/// are as in [`rotate`].
 pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
     let [batch, positions, heads, width] = x.dims();
     let [images, ..] = turns.dims();
@@ -514,6 +636,25 @@ pub fn rotate_halves(x: Tensor<4>, turns: Tensor<4>) -> Tensor<4> {
     )
 }
 
+/// Convolution of x `[batch, channels, height, width]` with weight `[out, channels, size, size]` and bias `[out]`, of an
+/// odd size, with stride 1 and zeros around, to `[batch, out, height, width]`. All are of one type of floats; sums are
+/// f32.
+pub fn conv2d_of_halves(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let ([_, channels, ..], [outputs, _, size, _]) = (x.dims(), weight.dims());
+    assert!(
+        weight.dims() == [outputs, channels, size, size] && size % 2 == 1 && bias.dims() == [outputs],
+        "convolution of {channels} channels: the weight is {:?}, of an odd size; a bias has {outputs}",
+        weight.dims()
+    );
+    let dtype = x.dtype();
+    let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    device::convolution(inputs).unwrap_or_else(|[x, weight, bias]| {
+        let [x, weight] = [x, weight].map(|x| widened(Tensor::from_dispatch(x)));
+        let bias = widened(Tensor::from_dispatch(bias));
+        in_type(composed::conv2d(x, weight, Some(bias)), dtype)
+    })
+}
+
 /// 1×1 convolution: x `[batch, channels, height, width]`, weight `[out, channels, 1, 1]`, bias `[out]`, to
 /// `[batch, out, height, width]`.
 pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
@@ -524,15 +665,12 @@ pub fn conv2d_1x1(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4>
         weight.dims()
     );
     if x.shape().num_elements() * outputs == 0 {
-        return composed::conv2d_1x1(x, weight, bias);
+        return composed::conv2d(x, weight, Some(bias));
     }
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
     apply(conv::pointwise::Conv1x1, inputs).unwrap_or_else(|[x, weight, bias]| {
-        composed::conv2d_1x1(
-            Tensor::from_dispatch(x),
-            Tensor::from_dispatch(weight),
-            Tensor::from_dispatch(bias),
-        )
+        let bias = Tensor::from_dispatch(bias);
+        composed::conv2d(Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Some(bias))
     })
 }
 
@@ -545,9 +683,13 @@ pub fn conv2d_3x3(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> T
 /// As [`conv2d_3x3`]: with many channels, x and the weight (in the backward pass also the gradient) are
 /// rounded to bfloat16; sums are f32.
 ///
-/// Nothing is rounded on devices other than the CPU, on CPUs that cannot ([`rounds`]), and where the CPU has
-/// only vectors for it and f32 is faster (large maps with many channels).
+/// Nothing is rounded on CPUs that cannot ([`rounds`]), and where the CPU has only vectors for it and f32 is faster
+/// (large maps with many channels). On other devices that compute in bfloat16 the result is rounded, too, and products
+/// are f32: burn's convolutions may sum in the type of their factors.
 pub fn conv2d_3x3_rounded(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    if rounds_on_device(&x) {
+        return composed::conv2d_3x3_rounded(x, weight, bias);
+    }
     conv2d_3x3_in(if rounds() { Precision::Rounded } else { Precision::Whole }, x, weight, bias)
 }
 
@@ -568,14 +710,14 @@ fn conv2d_3x3_in(
         weight.dims()
     );
     if empty || !extension::on_cpu(&x) {
-        return composed::conv2d_3x3(x, weight, bias);
+        return composed::conv2d(x, weight, bias);
     }
     let with_bias = bias.is_some();
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], (&x.device(), x.dtype())));
     let inputs = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
     apply(conv::Conv3x3(precision), inputs).unwrap_or_else(|[x, weight, bias]| {
         let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
-        composed::conv2d_3x3(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
+        composed::conv2d(x, weight, with_bias.then(|| Tensor::from_dispatch(bias)))
     })
 }
 

@@ -31,6 +31,7 @@ pub fn evaluate(
         options,
         progress,
         measures: Vec::new(),
+        missing: Vec::new(),
         warnings: Vec::new(),
         subset_size: None,
     };
@@ -62,6 +63,7 @@ pub fn evaluate(
             ..alone.protocol
         },
         measures: table.measures,
+        missing: table.missing,
         warnings: table.warnings,
     })
 }
@@ -85,6 +87,7 @@ struct Table<'a> {
     options: &'a EvaluateOptions,
     progress: &'a mut dyn FnMut(&str),
     measures: Vec<Measure>,
+    missing: Vec<String>,
     warnings: Vec<String>,
     /// The settings used for the kernel distance to the reference, if the sets are smaller than requested.
     subset_size: Option<usize>,
@@ -95,12 +98,12 @@ impl Table<'_> {
         self.measures.push(Measure { name, value, error, note });
     }
 
-    /// The value, or a warning if the sets are too small for it.
+    /// The value, or a note of what is missing if the sets are too small for it.
     fn enough<T>(&mut self, name: &str, found: Result<T>) -> Result<Option<T>> {
         match found {
             Ok(value) => Ok(Some(value)),
             Err(error @ Error::TooFew { .. }) => {
-                self.warnings.push(format!("no {name}: {error}"));
+                self.missing.push(format!("no {name}: {error}"));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -317,10 +320,12 @@ mod tests {
             told.contains("rank-deficient covariance: 5 images in the samples for 12 features; FD-Lite0"),
             "{told}"
         );
+        let missing = report.missing.join("\n");
         assert!(
-            told.contains("no Precision-Lite0") && told.contains("at least 6 images; there are 5"),
-            "{told}"
+            missing.contains("no Precision-Lite0") && missing.contains("at least 6 images; there are 5"),
+            "{missing}"
         );
+        assert!(report.to_string().contains(&format!("warning: {}", report.missing[0])), "{report}");
         assert!(told.contains("use 50 of the 60 reference"), "{told}");
     }
 

@@ -63,6 +63,9 @@ pub struct Report {
     pub protocol: Protocol,
     /// The values.
     pub measures: Vec<Measure>,
+    /// Which measures could not be taken, and why.
+    #[serde(default)]
+    pub missing: Vec<String>,
     /// What a reader must know before trusting them.
     pub warnings: Vec<String>,
 }
@@ -87,6 +90,7 @@ impl Report {
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             measures: Vec::new(),
+            missing: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -195,7 +199,7 @@ impl fmt::Display for Report {
             writeln!(f, "classifier {name}, sha256 {}", short(sha256))?;
         }
         writeln!(f, "seed       {}", protocol.kid.seed)?;
-        for warning in &self.warnings {
+        for warning in self.missing.iter().chain(&self.warnings) {
             writeln!(f, "warning: {warning}")?;
         }
         Ok(())

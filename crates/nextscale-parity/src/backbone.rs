@@ -61,11 +61,13 @@ pub(crate) fn conditions(reference: &Fixture, run: &str) -> Result<Vec<Condition
 
 /// Two lines per kind of AdaLN.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let Setting { fixtures, device, .. } = setting;
+    let Setting { fixtures, device, dtype, .. } = *setting;
     let mut lines = Vec::new();
     for kind in Kind::ALL {
-        let (model, reference) = (loading::backbone(fixtures, kind, device)?, fixtures.reference(kind)?);
-        let line = |what: &str, gap| setting.line(format!("backbone, {what}, {}", kind.words()), gap);
+        let model = loading::backbone_in(dtype, fixtures, kind, device)?;
+        let reference = fixtures.reference(kind)?;
+        let line =
+            |what: &str, gap| setting.line_of_generation(format!("backbone, {what}, {}", kind.words()), gap);
         lines.push(line("teacher-forced logits", teacher_forced(&model, &reference)?));
         let mut gap = Gap::default();
         for run in RUNS {

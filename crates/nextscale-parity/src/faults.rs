@@ -76,13 +76,13 @@ impl Change {
 
 fn run(fixtures: &Fixtures, arithmetic: Arithmetic) -> Vec<Line> {
     let device = Device::flex();
-    crate::run(&Setting { fixtures, device: &device, arithmetic }, |_| ())
+    crate::run(&Setting::new(fixtures, &device, arithmetic), |_| ())
 }
 
 /// The comparisons of one group.
 fn group(name: &str, fixtures: &Fixtures) -> Vec<Line> {
     let device = Device::flex();
-    let setting = Setting { fixtures, device: &device, arithmetic: Arithmetic::F32 };
+    let setting = Setting::new(fixtures, &device, Arithmetic::F32);
     let (_, check) = CHECKS.into_iter().find(|(known, _)| *known == name).unwrap();
     check(&setting).unwrap()
 }
@@ -245,7 +245,7 @@ fn weights_that_are_no_numbers_fail_every_line_that_reads_them() {
 fn a_panic_of_a_driver_is_a_failed_line_and_the_rest_is_compared() {
     let device = Device::flex();
     let fixtures = Fixtures::compiled_in();
-    let setting = Setting { fixtures: &fixtures, device: &device, arithmetic: Arithmetic::F32 };
+    let setting = Setting::new(&fixtures, &device, Arithmetic::F32);
     let checks: [crate::Group; 2] = [
         ("first", |_| panic!("the device is lost,\n  says {}", "the driver")),
         ("loading", crate::loading::lines),

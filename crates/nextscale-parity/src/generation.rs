@@ -140,10 +140,10 @@ pub fn generated(fixtures: &Fixtures, kind: Kind, model: &Model, run: &str) -> R
 
 /// Two lines per kind of AdaLN, the second for `more_smooth`.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let Setting { fixtures, device, .. } = setting;
+    let Setting { fixtures, device, dtype, .. } = *setting;
     let mut lines = Vec::new();
     for kind in Kind::ALL {
-        let model = loading::model(fixtures, kind, device)?;
+        let model = loading::model_in(dtype, fixtures, kind, device)?;
         let (mut plain, mut smooth) = (Gap::default(), Gap::default());
         for run in RUNS {
             let generated = generated(fixtures, kind, &model, run)?;
@@ -151,8 +151,8 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
             line.join(&generated.tokens);
             line.join(&generated.values);
         }
-        lines.push(setting.line(format!("generation, {}", kind.words()), plain));
-        lines.push(setting.line(format!("generation, more_smooth, {}", kind.words()), smooth));
+        lines.push(setting.line_of_generation(format!("generation, {}", kind.words()), plain));
+        lines.push(setting.line_of_generation(format!("generation, more_smooth, {}", kind.words()), smooth));
     }
     Ok(lines)
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use nextscale_backbones::hart::{Described, Hart, HartConfig, PatchNums};
 use nextscale_backbones::{Backbone, PaddedText, PaddedTextConditioner, prepare};
 use nextscale_core::noise::{Choice, Counter, Noise, Place};
-use nextscale_core::{Condition, Error as CoreError, PassPlan, Passes, ScaleSchedule};
+use nextscale_core::{Condition, Dtype, Error as CoreError, PassPlan, Passes, ScaleSchedule};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::sampler::{Argmax, Sampler, TopKTopP};
 use nextscale_guidance::{Cfg, Strength};
@@ -38,12 +38,12 @@ struct Given {
 
 impl Given {
     /// The model of the reference run, with its residual or without.
-    fn open(residual: bool, fixtures: &Fixtures, device: &Device) -> Result<Self> {
+    fn open(residual: bool, dtype: Dtype, fixtures: &Fixtures, device: &Device) -> Result<Self> {
         let open = |name: &str| fixtures.open(name);
         let (vae, transformer, reference) = (open(TOKENIZER)?, open(WEIGHTS)?, open(REFERENCE)?);
         let schedule = ScaleSchedule::square(&SIDES)?;
         let layout = HybridVq::infer(vae.file(), None)?;
-        let tokenizer = HybridVq::load(vae.file(), layout, schedule, true, device)?;
+        let tokenizer = HybridVq::load(vae.file(), layout, schedule, true, device)?.decoding_in(dtype);
         let described = Described {
             num_heads: Some(4),
             context_token: Some(7),
@@ -56,7 +56,11 @@ impl Given {
         if let Some(head) = &mut config.residual {
             (head.steps, head.cfg) = (STEPS, f64::from(t));
         }
-        let backbone = Hart::load(transformer.file(), &config, device)?;
+        let backbone = match dtype {
+            // Not laid out for generation: the files' own numbers.
+            Dtype::F32 => Hart::load(transformer.file(), &config, device)?,
+            _ => Hart::load_to_generate(transformer.file(), &config, device, dtype)?,
+        };
         let texts: Tensor<3> = reference.tensor("text", device)?;
         let [batch, rows, width] = texts.dims();
         let mask: Tensor<2, Bool> =
@@ -160,12 +164,18 @@ impl Observer for Watch<'_> {
 }
 
 /// The loop of a recorded run under CFG: its canvases and images, and its codes.
-fn generated(run: &str, sampler: Box<dyn Sampler>, fixtures: &Fixtures, device: &Device) -> Result<[Gap; 2]> {
+fn generated(
+    run: &str,
+    sampler: Box<dyn Sampler>,
+    fixtures: &Fixtures,
+    setting: &Setting<'_>,
+) -> Result<[Gap; 2]> {
+    let Setting { device, dtype, .. } = *setting;
     let open = |name: &str| fixtures.open(name);
     // The run without a residual has the same codes as that with it.
     let (reference, own) = (open(if run == DISCRETE { REFERENCE } else { run })?, open(run)?);
     let Given { tokenizer, backbone, conditioner, conditions } =
-        Given::open(run != DISCRETE, fixtures, device)?;
+        Given::open(run != DISCRETE, dtype, fixtures, device)?;
     let recorded = |k: usize| -> Result<Tensor<3, Int>> {
         let codes: Tensor<2, Int> = reference.file().int_tensor(&format!("idx.{k}"), device)?;
         Ok(codes.unsqueeze_dim(2))
@@ -196,16 +206,17 @@ fn soft() -> TopKTopP {
 /// Four lines. They are of the compiled-in files wherever VAR's are taken from.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let (device, fixtures) = (setting.device, &setting.fixtures.without_folder());
-    let logits = cached(&Given::open(true, fixtures, device)?, fixtures, device)?;
-    let [mut greedy, codes] = generated(REFERENCE, Box::new(Argmax), fixtures, device)?;
+    setting.dtype.check(device)?;
+    let logits = cached(&Given::open(true, setting.dtype, fixtures, device)?, fixtures, device)?;
+    let [mut greedy, codes] = generated(REFERENCE, Box::new(Argmax), fixtures, setting)?;
     greedy.join(&codes);
-    let [discrete, _] = generated(DISCRETE, Box::new(Argmax), fixtures, device)?;
-    let [smooth, _] = generated(SMOOTH, Box::new(soft()), fixtures, device)?;
+    let [discrete, _] = generated(DISCRETE, Box::new(Argmax), fixtures, setting)?;
+    let [smooth, _] = generated(SMOOTH, Box::new(soft()), fixtures, setting)?;
     Ok(vec![
-        setting.line("hart, logits over the KV cache", logits),
-        setting.line("hart, greedy generation under CFG with the residual", greedy),
-        setting.line("hart, greedy generation without the residual", discrete),
-        setting.line("hart, generation of soft codes", smooth),
+        setting.line_of_generation("hart, logits over the KV cache", logits),
+        setting.line_of_generation("hart, greedy generation under CFG with the residual", greedy),
+        setting.line_of_generation("hart, greedy generation without the residual", discrete),
+        setting.line_of_generation("hart, generation of soft codes", smooth),
     ])
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 use nextscale_backbones::infinity::{Infinity, InfinityConfig};
 use nextscale_backbones::{Backbone, Conditioner, TextConditioner, prepare};
 use nextscale_core::noise::Counter;
-use nextscale_core::{Condition, Error as CoreError, PassCondition, PassPlan, Passes, ScaleSchedule};
+use nextscale_core::{Condition, Dtype, Error as CoreError, PassCondition, PassPlan, Passes, ScaleSchedule};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::sampler::Argmax;
 use nextscale_guidance::{Cfg, Strength};
@@ -29,14 +29,19 @@ struct Given {
 }
 
 impl Given {
-    fn open(fixtures: &Fixtures, device: &Device) -> Result<Self> {
+    fn open(dtype: Dtype, fixtures: &Fixtures, device: &Device) -> Result<Self> {
         let open = |name: &str| fixtures.open(&format!("infinity/base/{name}.safetensors"));
         let (vae, transformer, reference) = (open("vae")?, open("infinity")?, open("reference")?);
         let schedule = ScaleSchedule::square(&[1, 2, 4, 6, 8])?;
         let config = BsqVaeConfig::infer(vae.file(), None)?;
         let tokenizer = MultiScaleBsq::load(vae.file(), config, schedule.clone(), false, true, device)?;
+        let tokenizer = tokenizer.decoding_in(dtype);
         let config = InfinityConfig::infer(transformer.file(), Some(&schedule))?;
-        let backbone = Infinity::load(transformer.file(), &config, device)?;
+        let backbone = match dtype {
+            // Not laid out for generation: the files' own numbers.
+            Dtype::F32 => Infinity::load(transformer.file(), &config, device)?,
+            _ => Infinity::load_to_generate(transformer.file(), &config, device, dtype)?,
+        };
         // Texts of different lengths, concatenated.
         let lengths = reference.integers::<1>("text_lens")?;
         let (texts, mut from) = (reference.tensor::<2>("text", device)?, 0);
@@ -138,10 +143,13 @@ fn generated(given: Given, fixtures: &Fixtures, device: &Device) -> Result<Gap> 
 /// Three lines, always from the compiled-in files, even if VAR's come from a folder.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     let (device, fixtures) = (setting.device, &setting.fixtures.without_folder());
-    let given = Given::open(fixtures, device)?;
+    setting.dtype.check(device)?;
+    let given = Given::open(setting.dtype, fixtures, device)?;
     Ok(vec![
-        setting.line("infinity, teacher-forced logits", teacher_forced(&given, fixtures, device)?),
-        setting.line("infinity, logits over the KV cache", cached(&given, fixtures, device)?),
-        setting.line("infinity, greedy generation under CFG", generated(given, fixtures, device)?),
+        setting
+            .line_of_generation("infinity, teacher-forced logits", teacher_forced(&given, fixtures, device)?),
+        setting.line_of_generation("infinity, logits over the KV cache", cached(&given, fixtures, device)?),
+        setting
+            .line_of_generation("infinity, greedy generation under CFG", generated(given, fixtures, device)?),
     ])
 }

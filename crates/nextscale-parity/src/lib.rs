@@ -32,6 +32,7 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
 use burn::tensor::Device;
+use nextscale_core::Dtype;
 use nextscale_pipeline::Result;
 
 /// The inputs of a group of comparisons.
@@ -43,13 +44,27 @@ pub struct Setting<'a> {
     pub device: &'a Device,
     /// What products are computed in, on which the allowed differences depend.
     pub arithmetic: Arithmetic,
+    /// The type in which generation computes: transformers and decoders. Everything else is f32.
+    pub dtype: Dtype,
 }
 
-impl Setting<'_> {
+impl<'a> Setting<'a> {
+    /// With generation in f32.
+    pub fn new(fixtures: &'a Fixtures, device: &'a Device, arithmetic: Arithmetic) -> Self {
+        Self { fixtures, device, arithmetic, dtype: Dtype::F32 }
+    }
+
     /// A line with the bound that this arithmetic has for it.
     fn line(&self, name: impl Into<String>, gap: Gap) -> Line {
         let name = name.into();
         let bound = self.arithmetic.bound(&name);
+        Line::new(name, gap, bound)
+    }
+
+    /// A line of what generation computes, with the bound of its type where that is wider.
+    fn line_of_generation(&self, name: impl Into<String>, gap: Gap) -> Line {
+        let name = name.into();
+        let bound = self.arithmetic.bound(&name).or_wider(tolerances::bound_in(self.dtype, &name));
         Line::new(name, gap, bound)
     }
 }

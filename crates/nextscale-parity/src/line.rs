@@ -14,6 +14,11 @@ pub struct Bound {
 impl Bound {
     /// Nothing may differ.
     pub const NONE: Self = Self { relative: 0.0, tokens: 0.0 };
+
+    /// What either bound allows.
+    pub(crate) fn or_wider(self, other: Self) -> Self {
+        Self { relative: self.relative.max(other.relative), tokens: self.tokens.max(other.tokens) }
+    }
 }
 
 /// The result of a group of comparisons.

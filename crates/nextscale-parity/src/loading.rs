@@ -24,9 +24,17 @@ pub fn tokenizer(fixtures: &Fixtures, device: &Device) -> Result<MultiScaleVq> {
 /// # Errors
 /// As [`tokenizer`].
 pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var> {
+    backbone_in(Dtype::F32, fixtures, kind, device)
+}
+
+/// The same computing in a type.
+///
+/// # Errors
+/// As [`tokenizer`], or if the device does not support the type.
+pub fn backbone_in(dtype: Dtype, fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var> {
     let file = fixtures.open(&format!("var_{}.safetensors", kind.short()))?;
     let config = VarConfig::infer(file.file(), None)?;
-    Ok(Var::load_to_generate(file.file(), &config, device, Dtype::F32)?)
+    Ok(Var::load_to_generate(file.file(), &config, device, dtype)?)
 }
 
 /// A fixture transformer with the fixture tokenizer.
@@ -34,9 +42,18 @@ pub fn backbone(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Var>
 /// # Errors
 /// As [`tokenizer`].
 pub fn model(fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Model> {
-    let backbone = backbone(fixtures, kind, device)?;
+    model_in(Dtype::F32, fixtures, kind, device)
+}
+
+/// The same computing in a type.
+///
+/// # Errors
+/// As [`backbone_in`].
+pub fn model_in(dtype: Dtype, fixtures: &Fixtures, kind: Kind, device: &Device) -> Result<Model> {
+    let backbone = backbone_in(dtype, fixtures, kind, device)?;
     let conditioner = Arc::new(backbone.conditioner());
-    Ok(Model::new(Arc::new(tokenizer(fixtures, device)?), Arc::new(backbone), conditioner)?)
+    let tokenizer = tokenizer(fixtures, device)?.decoding_in(dtype);
+    Ok(Model::new(Arc::new(tokenizer), Arc::new(backbone), conditioner)?)
 }
 
 /// Compares what a model holds with the file.

@@ -122,8 +122,10 @@ pub const STEPPED: [&str; 3] = ["greedy", "sampled", "smooth"];
 
 /// Encoding, tokens, decoding, and what generation needs.
 pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
-    let Setting { fixtures, device, .. } = setting;
-    let (vq, file) = (loading::tokenizer(fixtures, device)?, reference(fixtures)?);
+    let Setting { fixtures, device, dtype, .. } = *setting;
+    dtype.check(device)?;
+    let vq = loading::tokenizer(fixtures, device)?.decoding_in(dtype);
+    let file = reference(fixtures)?;
     let (mut embeddings, mut rest) = (Gap::default(), Gap::default());
     for kind in Kind::ALL {
         let reference = fixtures.reference(kind)?;
@@ -137,8 +139,8 @@ pub fn lines(setting: &Setting<'_>) -> Result<Vec<Line>> {
     encoded.join(&tokens(&vq, &file)?);
     Ok(vec![
         setting.line("tokenizer, encoder and tokens of images", encoded),
-        setting.line("tokenizer, decoder and images of tokens", decoder(&vq, &file)?),
+        setting.line_of_generation("tokenizer, decoder and images of tokens", decoder(&vq, &file)?),
         setting.line("tokenizer, embeddings of draws", embeddings),
-        setting.line("tokenizer, canvases, inputs and images of runs", rest),
+        setting.line_of_generation("tokenizer, canvases, inputs and images of runs", rest),
     ])
 }

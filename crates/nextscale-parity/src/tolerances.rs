@@ -2,6 +2,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use nextscale_core::Dtype;
 use nextscale_pipeline::device::Kind;
 use nextscale_pipeline::{Error, Result};
 
@@ -54,9 +55,42 @@ const BOUNDS: [(&str, [f64; 3]); 27] = [
     ("hart, generation of soft codes", [1.4e-3, 0.35, 1.5]),
 ];
 
+/// How far the lines of what generation computes may be in f16 and bf16, in which weights, keys and values, and what lies
+/// between two products are rounded: about one and a half times the differences of such a run on the CPU, which a test
+/// repeats.
+const IN_TYPES: [(&str, [f64; 2]); 15] = [
+    ("tokenizer, decoder and images of tokens", [2.5e-2, 0.2]),
+    ("tokenizer, canvases, inputs and images of runs", [1.6e-2, 0.1]),
+    ("backbone, teacher-forced logits, AdaLN per block", [3e-3, 2e-2]),
+    ("backbone, logits with the KV cache, AdaLN per block", [5e-3, 3e-2]),
+    ("backbone, teacher-forced logits, shared AdaLN", [3e-3, 3e-2]),
+    ("backbone, logits with the KV cache, shared AdaLN", [7e-3, 4e-2]),
+    ("generation, AdaLN per block", [1.5e-2, 0.1]),
+    ("generation, more_smooth, AdaLN per block", [1.5e-2, 0.1]),
+    ("generation, shared AdaLN", [1.7e-2, 0.1]),
+    ("generation, more_smooth, shared AdaLN", [8e-2, 0.3]),
+    ("infinity, teacher-forced logits", [1.6e-2, 0.1]),
+    ("infinity, logits over the KV cache", [1e-2, 0.12]),
+    ("infinity, greedy generation under CFG", [1e-2, 5e-2]),
+    ("hart, logits over the KV cache", [2e-3, 2.5e-2]),
+    ("hart, greedy generation under CFG with the residual", [6e-3, 5e-2]),
+];
+
 /// The part of the tokens that may differ, in f32, TF32 and bf16: the fixtures' choices have margins far above
 /// f32's rounding, and rounded weights changed none in TF32 and 1 of 60, 272 and 260 in bf16.
 const TOKENS: [f64; 3] = [0.0, 0.004, 0.02];
+
+/// The bound of a line of what generation computes in a type; none in f32, whose bound is that of the device's arithmetic.
+pub fn bound_in(dtype: Dtype, line: &str) -> Bound {
+    let (place, arithmetic) = match dtype {
+        Dtype::F32 => return Bound::NONE,
+        Dtype::F16 => (0, Arithmetic::Tf32),
+        Dtype::Bf16 => (1, Arithmetic::Bf16),
+    };
+    let found = IN_TYPES.iter().find(|(name, _)| *name == line);
+    let relative = found.map_or(0.0, |(_, bounds)| bounds[place]);
+    Bound { relative, tokens: TOKENS[arithmetic as usize] }
+}
 
 impl Arithmetic {
     /// That of a device, by its kind. burn may use matrix units for f32 wherever there are any, and LibTorch

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use nextscale_core::{Dtype, as_on_other_devices};
 use nextscale_parity::{Arithmetic, Fixtures, Line, Setting};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/var");
 
 fn run(fixtures: &Fixtures) -> Vec<Line> {
     let device = Device::flex();
-    let setting = Setting { fixtures, device: &device, arithmetic: Arithmetic::of(&device) };
+    let setting = Setting::new(fixtures, &device, Arithmetic::of(&device));
     let mut shown = 0;
     let lines = nextscale_parity::run(&setting, |_| shown += 1);
     assert_eq!(shown, lines.len());
@@ -37,6 +38,31 @@ fn everything_agrees_and_all_of_it_is_compared() {
         vec![(12, 49_920), (13, 7_940), (2, 2_560), (7, 7_680)],
     ];
     assert_eq!(compared, expected.concat());
+}
+
+/// What other devices do in half precision, on the CPU: the bounds come from here, and are not far above it.
+#[test]
+fn halves_are_within_their_bounds_and_need_them() {
+    let (device, fixtures) = (Device::flex(), Fixtures::compiled_in());
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let setting = Setting { dtype, ..Setting::new(&fixtures, &device, Arithmetic::F32) };
+        let lines = as_on_other_devices(|| nextscale_parity::run(&setting, |_| ()));
+        let told: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        println!("{dtype}\n{}", told.join("\n"));
+        assert!(lines.iter().all(Line::is_ok), "{dtype}\n{}", told.join("\n"));
+        let mut halves = 0;
+        for line in &lines {
+            let in_f32 = Arithmetic::F32.bound(&line.name);
+            if line.bound == in_f32 {
+                continue;
+            }
+            halves += 1;
+            let relative = line.gap.as_ref().unwrap().relative;
+            assert!(relative > in_f32.relative, "{dtype}: nothing is rounded in: {line}");
+            assert!(relative > line.bound.relative / 2.5, "{dtype}: the bound is far above: {line}");
+        }
+        assert_eq!(halves, 17);
+    }
 }
 
 /// A copy of the fixtures in which every float of one tensor is shifted by `by`.

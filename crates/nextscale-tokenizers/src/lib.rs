@@ -8,6 +8,7 @@ mod positions;
 mod resize;
 pub mod vq;
 
+pub use finite::unread_faults;
 pub use resize::Resize;
 
 use std::sync::Arc;

@@ -15,14 +15,17 @@ impl CodeUse {
         Self { counts: vec![0.0; vocabulary] }
     }
 
-    /// Counts the tokens of all scales.
+    /// Counts the tokens of all scales, which are read together.
     pub fn count<const D: usize>(&mut self, tokens: &[Tensor<D, Int>]) {
-        for scale in tokens {
-            for token in scale.to_data().iter::<i64>() {
-                if let Some(count) = usize::try_from(token).ok().and_then(|token| self.counts.get_mut(token))
-                {
-                    *count += 1.0;
-                }
+        if let Some(tokens) = joined(tokens) {
+            self.add(tokens.into_data().iter::<i64>());
+        }
+    }
+
+    fn add(&mut self, tokens: impl Iterator<Item = i64>) {
+        for token in tokens {
+            if let Some(count) = usize::try_from(token).ok().and_then(|token| self.counts.get_mut(token)) {
+                *count += 1.0;
             }
         }
     }
@@ -64,6 +67,46 @@ impl CodeUse {
     }
 }
 
+/// All tokens, flat; `None` if there are none.
+fn joined<const D: usize>(tokens: &[Tensor<D, Int>]) -> Option<Tensor<1, Int>> {
+    let flat: Vec<_> = tokens.iter().map(|tokens| tokens.clone().reshape([-1])).collect();
+    (!flat.is_empty()).then(|| Tensor::cat(flat, 0))
+}
+
+/// Tokens that are to be counted and have not been read: a read makes the host wait for the device.
+#[derive(Debug, Clone, Default)]
+pub struct Uncounted {
+    /// Flat.
+    tokens: Vec<Tensor<1, Int>>,
+    count: usize,
+}
+
+impl Uncounted {
+    /// So many tokens are read at the latest.
+    const MOST: usize = 1 << 20;
+
+    /// Adds the tokens of all scales.
+    pub fn push<const D: usize>(&mut self, tokens: &[Tensor<D, Int>]) {
+        if let Some(tokens) = joined(tokens) {
+            self.count += tokens.dims()[0];
+            self.tokens.push(tokens);
+        }
+    }
+
+    /// Whether there are so many that they must be counted.
+    pub fn are_many(&self) -> bool {
+        self.count >= Self::MOST
+    }
+
+    /// Counts all of them in each of `uses`, and leaves none.
+    pub fn count<'a>(&mut self, uses: impl IntoIterator<Item = &'a mut CodeUse>) {
+        let Self { tokens, .. } = std::mem::take(self);
+        let Some(tokens) = joined(&tokens) else { return };
+        let tokens = tokens.into_data();
+        uses.into_iter().for_each(|codes| codes.add(tokens.iter::<i64>()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};
@@ -80,5 +123,29 @@ mod tests {
         assert!((codes.perplexity() - 2.0).abs() < 1e-12);
         codes.clear();
         assert_eq!(codes.used(), 0);
+    }
+
+    #[test]
+    fn tokens_are_counted_later_as_at_once() {
+        let scale = |tokens: Vec<i64>| {
+            let count = tokens.len();
+            Tensor::<2, Int>::from_data(TensorData::new(tokens, [1, count]), &Device::flex())
+        };
+        let steps = [vec![scale(vec![4]), scale(vec![0, 1, 4, 7])], vec![], vec![scale(vec![2, 2])]];
+        let mut at_once = CodeUse::new(5);
+        let mut later = Uncounted::default();
+        for step in &steps {
+            at_once.count(step);
+            later.push(step);
+        }
+        let (mut one, mut other) = (CodeUse::new(5), CodeUse::new(5));
+        later.count([&mut one, &mut other]);
+        assert_eq!(at_once.counts(), [1.0, 1.0, 2.0, 0.0, 2.0]);
+        assert_eq!([one.counts(), other.counts()], [at_once.counts(); 2]);
+        later.count([&mut one]);
+        assert_eq!(one.counts(), at_once.counts());
+        assert!(!later.are_many());
+        later.push(&[scale(vec![0; Uncounted::MOST])]);
+        assert!(later.are_many());
     }
 }

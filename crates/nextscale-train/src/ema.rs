@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use crate::factor::Factor;
 use crate::params::{parameters, replace};
 
 /// An exponential moving average of every parameter. Its decay grows as (1 + t) / (10 + t) up to the
@@ -26,10 +27,13 @@ impl Ema {
     /// same bit for bit: rounding would change their averages.
     pub fn update<M: Module>(&mut self, module: &M, updates: u64, trained: impl Fn(&str) -> bool) {
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
-        for parameter in parameters(module).into_iter().filter(|parameter| trained(&parameter.name)) {
-            let gain = parameter.values.clone().mul_scalar(1.0 - decay);
+        let parameters = parameters(module);
+        let Some(device) = parameters.first().map(|parameter| parameter.values.device()) else { return };
+        let [kept, gained] = Factor::on([decay, 1.0 - decay], &device);
+        for parameter in parameters.into_iter().filter(|parameter| trained(&parameter.name)) {
+            let gain = gained.times(parameter.values.clone());
             let value = match self.values.remove(&parameter.name) {
-                Some(value) => value.mul_scalar(decay).add(gain),
+                Some(value) => kept.times(value).add(gain),
                 None => parameter.values,
             };
             self.values.insert(parameter.name, value);

@@ -1,8 +1,8 @@
 //! Layers of the small auxiliary networks, and their initial values.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_core::Dtype;
+use burn::tensor::{Device, Tensor, TensorData, module::avg_pool2d, ops::AvgPoolOptions};
+use nextscale_core::{Dtype, is_cpu};
 use nextscale_kernels::{conv2d_3x3, conv2d_3x3_rounded, group_norm_silu, linear};
 
 use crate::params::Parameter;
@@ -40,8 +40,9 @@ impl Layer {
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = match self.dtype {
-            Dtype::F32 => conv2d_3x3(x, self.conv.val(), None),
             Dtype::Bf16 => conv2d_3x3_rounded(x, self.conv.val(), None),
+            // Nothing trains in f16.
+            Dtype::F32 | Dtype::F16 => conv2d_3x3(x, self.conv.val(), None),
         };
         let [_, channels, ..] = x.dims();
         group_norm_silu(x, self.weight.val(), self.bias.val(), channels / GROUP, EPS)
@@ -50,10 +51,13 @@ impl Layer {
 
 /// The means over 2 × 2 pixels: `[batch, channels, h, w]` to `[batch, channels, h/2, w/2]`, for even h and w.
 ///
-/// As a matrix product: two rows are adjacent, so that a mean is a sum over four of `2·w` numbers. On the CPU
-/// this is many times faster than burn's pooling, especially its gradient.
+/// On the CPU as a matrix product: two rows are adjacent, so that a mean is a sum over four of `2·w` numbers.
+/// There this is many times faster than burn's pooling, especially its gradient.
 pub fn halve(x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
+    if !is_cpu(&x.device()) {
+        return avg_pool2d(x, AvgPoolOptions::new([2, 2]));
+    }
     let half = width / 2;
     let quarter = |i: usize| if i / half % width / 2 == i % half { 0.25 } else { 0.0 };
     let weights: Vec<f32> = (0..2 * width * half).map(quarter).collect();
@@ -91,7 +95,7 @@ pub fn fresh(seed: u64, parameter: &Parameter) -> Tensor<1> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Distribution, Tolerance, module::avg_pool2d, ops::AvgPoolOptions};
+    use burn::tensor::{Distribution, Tolerance};
 
     use super::*;
 

@@ -11,6 +11,9 @@
 //! seed and the step, and the checkpoint holds the rest: on the CPU, losses and weights are the same bit for
 //! bit. On CUDA, sums into one place (gradients of embeddings and convolutions) may be computed in a
 //! different order each time, so that two runs agree closely but not exactly, interrupted or not.
+//!
+//! On other devices than the CPU no step waits for its device: what a step reports stays there until a report is
+//! due, as in [`task::Unread`].
 
 mod adversarial;
 mod backbone;
@@ -26,17 +29,20 @@ mod discriminator;
 pub mod ema;
 mod error;
 mod evaluation;
+mod factor;
 mod layer;
 pub mod log;
 mod micro_batches;
 mod mixed;
 mod muon;
+mod numbers;
 pub mod optimiser;
 pub mod params;
 mod perceptual;
 mod pixel_loss;
 mod progress;
 pub mod random;
+mod reports;
 mod run;
 pub mod schedule;
 pub mod sheet;

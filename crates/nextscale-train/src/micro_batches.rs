@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::params::{replace, take_gradients};
-use crate::task::{Loss, Numbers, Task};
+use crate::task::{Loss, Task, Unread};
 use crate::{Error, Result};
 use nextscale_core::Lanes;
 
@@ -15,8 +15,8 @@ use nextscale_core::Lanes;
 pub struct StepResult<S> {
     /// The gradients by parameter name, flat.
     pub gradients: BTreeMap<String, Tensor<1>>,
-    /// The means over images.
-    pub numbers: Numbers,
+    /// The numbers of every micro-batch, in order, with its share of the images.
+    pub numbers: Vec<(f64, Unread)>,
     /// What each micro-batch reported, in order.
     pub seen: Vec<S>,
     /// Seconds of the forward and backward passes.
@@ -85,15 +85,10 @@ fn one<T: Task>(
     let begun = Instant::now();
     let Loss { scalar, numbers, seen } = task.loss(model, step, picks)?;
     let forwards = begun.elapsed().as_secs_f64();
-    let (scalar, numbers) = if share < 1.0 {
-        let weigh = |value: f32| (f64::from(value) * share) as f32;
-        let parts = numbers.parts.into_iter().map(weigh).collect();
-        (scalar * share, Numbers { loss: weigh(numbers.loss), parts })
-    } else {
-        (scalar, numbers)
-    };
+    let scalar = if share < 1.0 { scalar * share } else { scalar };
     let gradients = take_gradients(model, scalar.backward());
     let backwards = begun.elapsed().as_secs_f64() - forwards;
+    let numbers = vec![(share, numbers)];
     Ok(StepResult { gradients, numbers, seen: vec![seen], seconds: [forwards, backwards] })
 }
 
@@ -105,10 +100,7 @@ fn add<S>(mut sum: StepResult<S>, pass: StepResult<S>) -> StepResult<S> {
         };
         sum.gradients.insert(name, gradient);
     }
-    sum.numbers.loss += pass.numbers.loss;
-    for (total, part) in sum.numbers.parts.iter_mut().zip(pass.numbers.parts) {
-        *total += part;
-    }
+    sum.numbers.extend(pass.numbers);
     sum.seen.extend(pass.seen);
     sum.seconds = std::array::from_fn(|i| sum.seconds[i] + pass.seconds[i]);
     sum

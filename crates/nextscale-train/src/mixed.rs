@@ -1,7 +1,7 @@
 //! Whether a run can use mixed precision.
 
 use burn::tensor::Device;
-use nextscale_core::{Dtype, is_cpu};
+use nextscale_core::Dtype;
 
 use crate::{Error, Result};
 
@@ -10,9 +10,6 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Setting`] for `dtype`.
 pub fn check_dtype(dtype: Dtype, device: &Device) -> Result<()> {
-    if dtype == Dtype::F32 || (is_cpu(device) && nextscale_kernels::rounds()) {
-        return Ok(());
-    }
-    let message = "this processor does not multiply bfloat16 numbers (AMX-BF16 or AVX512-BF16), NEXTSCALE_ROUTE excludes that, or the device is not the CPU; train in f32";
-    Err(Error::setting("dtype", message))
+    nextscale_backbones::check_to_train(dtype, device)
+        .map_err(|error| Error::setting("dtype", error.to_string()))
 }

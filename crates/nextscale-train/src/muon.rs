@@ -5,6 +5,7 @@
 //! neural networks").
 
 use burn::tensor::Tensor;
+use nextscale_core::is_cpu;
 use serde::{Deserialize, Serialize};
 
 /// Settings of Muon, for the matrices of a transformer's blocks; AdamW updates everything else.
@@ -32,6 +33,8 @@ const POLYNOMIAL: [f64; 3] = [3.4445, -4.775, 2.0315];
 /// The root mean square of a step's numbers at rate one: about AdamW's, so that rates are comparable (Liu and
 /// others, 2025, "Muon is Scalable for LLM Training", §2.2).
 const SIZE: f64 = 0.2;
+/// A matrix of zeros is divided by this.
+const LEAST: f64 = 1e-12;
 
 impl MuonConfig {
     /// The change of a matrix `[rows, columns]` at rate one, from its gradient and the momentum that already
@@ -55,8 +58,12 @@ fn orthogonalised(x: Tensor<2>) -> Tensor<2> {
         return orthogonalised(x.transpose()).transpose();
     }
     // If the root of the sum of all squares is one, no singular value exceeds one.
-    let norm: f32 = (x.clone() * x.clone()).sum().sqrt().into_scalar();
-    let scaled = x / f64::from(norm).max(1e-12);
+    let norm = (x.clone() * x.clone()).sum().sqrt();
+    let scaled = if is_cpu(&x.device()) {
+        x / f64::from(norm.into_scalar::<f32>()).max(LEAST)
+    } else {
+        x / norm.clamp_min(LEAST).unsqueeze()
+    };
     (0..ITERATIONS).fold(scaled, |x, _| nextscale_kernels::odd_polynomial_rounded(x, POLYNOMIAL))
 }
 

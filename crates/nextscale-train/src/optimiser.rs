@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use burn::module::{Module, ParamId};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
+use nextscale_core::is_cpu;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::factor::Factor;
 use crate::muon::MuonConfig;
 use crate::params::{Parameter, parameters, replace, take_gradients};
 use crate::{Error, Result};
@@ -117,7 +119,7 @@ impl Optimiser {
     }
 
     /// One [`update`](Self::update) with the gradients of a backward pass.
-    pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rate: f64) -> (M, f64) {
+    pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rate: f64) -> (M, Norm) {
         let gradients = take_gradients(&module, gradients);
         self.update(module, gradients, rate)
     }
@@ -129,32 +131,54 @@ impl Optimiser {
         module: M,
         mut gradients: BTreeMap<String, Tensor<1>>,
         rate: f64,
-    ) -> (M, f64) {
-        let norm = global_norm(&gradients);
-        let scale =
-            if self.adam_w.clip > 0.0 && norm > self.adam_w.clip { self.adam_w.clip / norm } else { 1.0 };
+    ) -> (M, Norm) {
+        let Some(device) = gradients.values().next().map(Tensor::device) else {
+            self.updates += 1;
+            return (module, Norm::Known(0.0));
+        };
+        let norm = Norm::of(&gradients, &device);
+        let clip = self.clip(&norm, &mut gradients);
         self.updates += 1;
-        let mut steps = self.muon_steps(&module, &mut gradients, scale);
+        let mut steps = self.muon_steps(&module, &mut gradients, clip, &device);
+        let factors = Factors::new(&self.adam_w, self.muon, rate, self.updates, &device);
         let module = replace(module, |parameter| {
-            if let Some((muon, step)) = steps.remove(&parameter.name) {
-                let decay = 1.0 - rate * muon.rate * muon.weight_decay;
-                return Some(parameter.values.mul_scalar(decay).sub(step.mul_scalar(rate)));
+            if let Some(step) = steps.remove(&parameter.name) {
+                let [decay, rate] = factors.muon.as_ref()?;
+                return Some(decay.times(parameter.values).sub(rate.times(step)));
             }
             let gradient = gradients.remove(&parameter.name)?;
-            Some(self.by_adam_w(parameter, gradient, scale, rate))
+            Some(self.by_adam_w(parameter, gradient, clip, &factors))
         });
         (module, norm)
     }
 
+    /// The factor of gradients whose norm is too large, on the CPU; elsewhere, where the norm is not known, they
+    /// are multiplied by it here.
+    fn clip(&self, norm: &Norm, gradients: &mut BTreeMap<String, Tensor<1>>) -> f64 {
+        let clip = self.adam_w.clip;
+        match norm {
+            Norm::Known(norm) if clip > 0.0 && *norm > clip => clip / norm,
+            Norm::Squares(squares) if clip > 0.0 => {
+                let factor = squares.clone().sum().sqrt().recip().mul_scalar(clip).clamp_max(1.0);
+                for gradient in gradients.values_mut() {
+                    *gradient = gradient.clone().mul(factor.clone());
+                }
+                1.0
+            }
+            _ => 1.0,
+        }
+    }
+
     /// Adds the gradients of Muon's parameters, times `scale`, to its momentum, and returns the steps at rate
-    /// one, by name and flat. Matrices are processed in parallel: one thread each is faster than all threads
-    /// on one after another.
+    /// one, by name and flat. On the CPU matrices are processed in parallel: one thread each is faster than all
+    /// threads on one after another.
     fn muon_steps<M: Module>(
         &mut self,
         module: &M,
         gradients: &mut BTreeMap<String, Tensor<1>>,
         scale: f64,
-    ) -> BTreeMap<String, (MuonConfig, Tensor<1>)> {
+        device: &Device,
+    ) -> BTreeMap<String, Tensor<1>> {
         let mut work = Vec::new();
         for Parameter { name, id, shape, .. } in parameters(module) {
             let Some((muon, parts)) = self.muon(id) else { continue };
@@ -167,17 +191,25 @@ impl Optimiser {
             self.moments.insert(name.clone(), Moments { first: first.clone(), second: None });
             work.push((name, muon, parts, [gradient, first].map(|x| x.reshape([shape[0], shape[1]]))));
         }
-        work.into_par_iter()
-            .map(|(name, muon, parts, [gradient, momentum])| {
-                (name, (muon, muon.step(gradient, momentum, parts).flatten(0, 1)))
-            })
-            .collect()
+        let step = |(name, muon, parts, [gradient, momentum]): (_, MuonConfig, _, [_; 2])| {
+            (name, muon.step(gradient, momentum, parts).flatten(0, 1))
+        };
+        if is_cpu(device) {
+            work.into_par_iter().map(step).collect()
+        } else {
+            // What several threads ask a device for, it must put in an order first.
+            work.into_iter().map(step).collect()
+        }
     }
 
-    fn by_adam_w(&mut self, parameter: Parameter, gradient: Tensor<1>, scale: f64, rate: f64) -> Tensor<1> {
-        let AdamWConfig { beta1, beta2, epsilon, weight_decay, .. } = self.adam_w;
-        let unbias1 = 1.0 - beta1.powf(self.updates as f64);
-        let unbias2 = 1.0 - beta2.powf(self.updates as f64);
+    fn by_adam_w(
+        &mut self,
+        parameter: Parameter,
+        gradient: Tensor<1>,
+        scale: f64,
+        factors: &Factors,
+    ) -> Tensor<1> {
+        let AdamWConfig { beta1, beta2, epsilon, .. } = self.adam_w;
         let first_gain = gradient.clone().mul_scalar((1.0 - beta1) * scale);
         let second_gain = gradient.clone().mul(gradient).mul_scalar((1.0 - beta2) * scale * scale);
         let (first, second) = match self.moments.remove(&parameter.name) {
@@ -186,23 +218,76 @@ impl Optimiser {
             }
             _ => (first_gain, second_gain),
         };
-        let spread = second.clone().sqrt().mul_scalar(unbias2.sqrt().recip()).add_scalar(epsilon);
-        let delta = first.clone().div(spread).mul_scalar(rate / unbias1);
-        let decay = if self.groups.decayed.contains(&parameter.id) { 1.0 - rate * weight_decay } else { 1.0 };
+        let spread = factors.unbias.times(second.clone().sqrt()).add_scalar(epsilon);
+        let delta = factors.rate.times(first.clone().div(spread));
+        let decayed = self.groups.decayed.contains(&parameter.id);
         self.moments.insert(parameter.name, Moments { first, second: Some(second) });
-        parameter.values.mul_scalar(decay).sub(delta)
+        let values = if decayed { factors.decay.times(parameter.values) } else { parameter.values };
+        values.sub(delta)
     }
 }
 
-/// The L2 norm of all gradients together. Sums a tensor on its device, and the tensors in f64 in the order of
-/// names.
-fn global_norm(gradients: &BTreeMap<String, Tensor<1>>) -> f64 {
-    if gradients.is_empty() {
-        return 0.0;
+/// What a step multiplies by.
+struct Factors {
+    /// Of the root of AdamW's second moment.
+    unbias: Factor,
+    /// Of AdamW's step.
+    rate: Factor,
+    /// Of weights with AdamW's decay.
+    decay: Factor,
+    /// Of weights with Muon's decay, and of its step at rate one.
+    muon: Option<[Factor; 2]>,
+}
+
+impl Factors {
+    /// Those of the update of number `updates`, counted from 1.
+    fn new(adam_w: &AdamWConfig, muon: Option<MuonConfig>, rate: f64, updates: u64, device: &Device) -> Self {
+        let unbias = |beta: f64| 1.0 - beta.powf(updates as f64);
+        let decay = |muon: MuonConfig| 1.0 - rate * muon.rate * muon.weight_decay;
+        let numbers = [
+            unbias(adam_w.beta2).sqrt().recip(),
+            rate / unbias(adam_w.beta1),
+            1.0 - rate * adam_w.weight_decay,
+            muon.map_or(1.0, decay),
+            rate,
+        ];
+        let [unbias, adam_w_rate, adam_w_decay, muon_decay, muon_rate] = Factor::on(numbers, device);
+        let muon = muon.map(|_| [muon_decay, muon_rate]);
+        Self { unbias, rate: adam_w_rate, decay: adam_w_decay, muon }
     }
-    let squares: Vec<Tensor<1>> = gradients.values().map(|g| g.clone().mul(g.clone()).sum()).collect();
-    let squares: Vec<f32> = Tensor::cat(squares, 0).into_data().iter::<f32>().collect();
-    squares.into_iter().map(f64::from).sum::<f64>().sqrt()
+}
+
+/// The L2 norm of all gradients together.
+#[derive(Debug, Clone)]
+pub enum Norm {
+    /// On the CPU.
+    Known(f64),
+    /// On other devices the sum of squares of every gradient, which nothing needs to wait for.
+    Squares(Tensor<1>),
+}
+
+impl Norm {
+    /// Sums a tensor on its device, and the tensors in f64 in the order of names.
+    fn of(gradients: &BTreeMap<String, Tensor<1>>, device: &Device) -> Self {
+        let squares: Vec<Tensor<1>> = gradients.values().map(|g| g.clone().mul(g.clone()).sum()).collect();
+        let squares = Self::Squares(Tensor::cat(squares, 0));
+        if is_cpu(device) { Self::Known(squares.read()) } else { squares }
+    }
+
+    /// The norm, from the sums of squares.
+    pub(crate) fn of_squares(squares: &[f32]) -> f64 {
+        squares.iter().copied().map(f64::from).sum::<f64>().sqrt()
+    }
+
+    /// The norm, for which the host waits if it is on a device.
+    pub fn read(self) -> f64 {
+        match self {
+            Self::Known(norm) => norm,
+            Self::Squares(squares) => {
+                Self::of_squares(&squares.into_data().iter::<f32>().collect::<Vec<_>>())
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -264,7 +349,7 @@ mod tests {
             let norm;
             (module, norm) = optimiser.step(module, gradients, 0.05);
             if step == 0 {
-                assert!((norm - 29f64.sqrt()).abs() < 1e-6);
+                assert!((norm.read() - 29f64.sqrt()).abs() < 1e-6);
             }
         }
         let mut found: Vec<f32> = module.kernel.val().into_data().try_to_vec().unwrap();

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// The time between lines if standard error is not a terminal.
 const LINES: Duration = Duration::from_secs(30);
+/// The time between changes of a bar: what it shows may have to be read from a device.
+const CHANGES: Duration = Duration::from_millis(200);
 
 /// Writes a line to standard error. The reader may be gone, which is not an error of the run.
 pub(crate) fn say(text: &str) {
@@ -57,23 +59,24 @@ impl Progress {
         }
     }
 
-    /// Shows the state after `step` steps; `loss` is called only if something is shown.
-    pub fn show(&mut self, step: u64, loss: impl FnOnce() -> f64) {
-        if self.quiet || (self.bar.is_none() && self.printed.elapsed() < LINES && step < self.steps) {
-            return;
-        }
+    /// Whether it is time to [`show`](Self::show) the state after `step` steps.
+    pub fn is_due(&self, step: u64) -> bool {
+        let pause = if self.bar.is_some() { CHANGES } else { LINES };
+        !self.quiet && (self.printed.elapsed() >= pause || step >= self.steps)
+    }
+
+    /// Shows the state after `step` steps.
+    pub fn show(&mut self, step: u64, loss: f64) {
         let rate = self.rate(step);
         let left = (self.steps.saturating_sub(step)) as f64 * self.batch as f64 / rate.max(1e-9);
-        let message = format!("loss {:.4}  {rate:.1} images/s  {} left", loss(), clock(left));
+        let message = format!("loss {loss:.4}  {rate:.1} images/s  {} left", clock(left));
+        self.printed = Instant::now();
         match &self.bar {
             Some(bar) => {
                 bar.set_position(step);
                 bar.set_message(message);
             }
-            None => {
-                self.printed = Instant::now();
-                say(&format!("{step}/{}  {message}", self.steps));
-            }
+            None => say(&format!("{step}/{}  {message}", self.steps)),
         }
     }
 

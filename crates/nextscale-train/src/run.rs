@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::Device;
-use nextscale_core::memory;
+use burn::tensor::{Device, Tensor};
+use nextscale_core::{Lanes, is_cpu, memory};
 use nextscale_files::write_atomically;
 use rayon::ThreadPoolBuildError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -22,10 +22,10 @@ use crate::muon::MuonConfig;
 use crate::optimiser::{AdamWConfig, Optimiser};
 use crate::params::parameters;
 use crate::progress::Progress;
+use crate::reports::{Report, Reports};
 use crate::schedule::Schedule;
-use crate::task::{Numbers, Task};
+use crate::task::Task;
 use crate::{Error, Result};
-use nextscale_core::Lanes;
 
 /// Execution options; they do not affect the result.
 #[derive(Debug, Clone)]
@@ -197,27 +197,26 @@ pub fn train_task<T: Task>(
     let mut saved = Instant::now();
     let mut seconds = [0.0; 3];
     let threads = |error: ThreadPoolBuildError| Error::setting("training.micro_batches", error.to_string());
-    let lanes = Lanes::new(training.micro_batches).map_err(threads)?;
+    let on_cpu = is_cpu(device);
+    // What several threads ask a device for, it must put in an order first.
+    let lanes = Lanes::new(if on_cpu { training.micro_batches } else { 1 }).map_err(threads)?;
     let whole = Lanes::of(device).map_err(threads)?;
+    let mut reports = Reports::default();
+    let mut last = (0.0, 0.0);
 
     while state.step < steps {
         let step = state.step;
         let picks = task.picks(step);
         let StepResult { gradients, numbers, seen, seconds: passed } =
             pass(&lanes, training.micro_batches, task, &state.model, step, &picks)?;
-        let Numbers { loss: value, parts } = numbers;
-        if parts.len() + 1 != width {
-            return Err(Error::Parts { named: width - 1, given: parts.len(), step });
-        }
-        if !value.is_finite() {
-            return Err(Error::Diverged { step, loss: f64::from(value) });
-        }
         let derived = Instant::now();
         let rate = training.learning_rate * training.schedule.factor(step, steps);
         let norm;
         (state.model, norm) = state.optimiser.update(state.model, gradients, rate);
-        if !norm.is_finite() {
-            return Err(Error::NotFinite { step: step + 1, what: "the norm of the gradients".into() });
+        reports.push(step, numbers, norm);
+        if on_cpu {
+            // Nothing waits for it, and a fault is told at once.
+            read(&mut reports, width, &mut window, &mut last)?;
         }
         if let Some(ema) = &mut state.ema {
             let Optimiser { updates, moments, .. } = &state.optimiser;
@@ -230,9 +229,15 @@ pub fn train_task<T: Task>(
             *total += part;
         }
 
-        window.push(value);
-        window.extend(parts);
-        if state.step.is_multiple_of(training.log_every.max(1)) || state.step == steps {
+        let ends = state.step == steps;
+        let in_log = state.step.is_multiple_of(training.log_every.max(1)) || ends;
+        let at_sample = training.sample_every > 0 && state.step.is_multiple_of(training.sample_every);
+        let shown = progress.is_due(state.step);
+        if in_log || at_sample || shown || reports.are_many() {
+            read(&mut reports, width, &mut window, &mut last)?;
+        }
+        let (loss, norm) = last;
+        if in_log {
             let rows = (window.len() / width) as f64;
             let mean =
                 |column| window.iter().skip(column).step_by(width).map(|&v| f64::from(v)).sum::<f64>() / rows;
@@ -242,8 +247,9 @@ pub fn train_task<T: Task>(
             log.row(state.step, &row)?;
             window.clear();
         }
-        progress.show(state.step, || f64::from(value));
-        let at_sample = training.sample_every > 0 && state.step.is_multiple_of(training.sample_every);
+        if shown {
+            progress.show(state.step, loss);
+        }
         if at_sample && state.step < steps {
             let model = averaged(&state);
             task.sample(&model, &out.join(format!("samples-{:06}.png", state.step)))?;
@@ -254,7 +260,8 @@ pub fn train_task<T: Task>(
         }
         let spent = options.max_minutes.is_some_and(|minutes| begun.elapsed() >= minutes_of(minutes));
         let stop = options.stop.load(Ordering::Relaxed) || (spent && state.step < steps);
-        if stop || saved.elapsed() >= minutes_of(options.checkpoint_minutes) || state.step == steps {
+        if stop || saved.elapsed() >= minutes_of(options.checkpoint_minutes) || ends {
+            read(&mut reports, width, &mut window, &mut last)?;
             // The last update has no later loss that would tell, and a checkpoint of such weights would take
             // the place of a sound one.
             check_finite(&state)?;
@@ -290,6 +297,16 @@ pub fn train_task<T: Task>(
     Ok(Outcome { step: state.step, finished: true, evaluation, seconds })
 }
 
+/// Reads what the steps have reported since the last time: into the window, and the last one's loss and norm.
+fn read(reports: &mut Reports, width: usize, window: &mut Vec<f32>, last: &mut (f64, f64)) -> Result<()> {
+    for Report { numbers, norm } in reports.read(width)? {
+        *last = (f64::from(numbers.loss), norm);
+        window.push(numbers.loss);
+        window.extend(numbers.parts);
+    }
+    Ok(())
+}
+
 /// The model to evaluate: the averages if the run keeps them, outside of autodiff.
 fn averaged<M: Module>(state: &State<M>) -> M {
     let model = state.model.valid();
@@ -304,12 +321,18 @@ fn check_finite<M: Module>(state: &State<M>) -> Result<()> {
     let weights = parameters(&state.model).into_iter().map(|parameter| (parameter.name, parameter.values));
     let averages =
         state.ema.iter().flat_map(|ema| &ema.values).map(|(name, values)| (name.clone(), values.clone()));
-    for (name, values) in weights.chain(averages) {
-        if !values.into_data().iter::<f32>().all(f32::is_finite) {
-            return Err(Error::NotFinite { step: state.step, what: format!("the weight `{name}`") });
-        }
+    let (names, faults): (Vec<_>, Vec<_>) = weights
+        .chain(averages)
+        .map(|(name, values)| (name, values.is_finite().bool_not().int().sum()))
+        .unzip();
+    if faults.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let faults = Tensor::cat(faults, 0).into_data();
+    match names.iter().zip(faults.iter::<i64>()).find(|&(_, count)| count != 0) {
+        Some((name, _)) => Err(Error::NotFinite { step: state.step, what: format!("the weight `{name}`") }),
+        None => Ok(()),
+    }
 }
 
 fn minutes_of(minutes: f64) -> Duration {

@@ -17,16 +17,8 @@ use burn::tensor::Tensor;
 use crate::Result;
 
 pub use crate::evaluation::Evaluation;
+pub use crate::numbers::{Numbers, Unread};
 pub use crate::optimiser::Groups;
-
-/// The loss of a micro-batch or a step and its parts, averaged over images.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Numbers {
-    /// The loss, as in [`Loss::scalar`].
-    pub loss: f32,
-    /// Its parts, in the order of [`Task::columns`].
-    pub parts: Vec<f32>,
-}
 
 /// A task's result for a micro-batch.
 #[derive(Debug)]
@@ -34,8 +26,8 @@ pub struct Loss<S> {
     /// The scalar to differentiate, `[1]`, on the model's autodiff device: a mean over the micro-batch's
     /// images.
     pub scalar: Tensor<1>,
-    /// What to log.
-    pub numbers: Numbers,
+    /// What to log. To read it here would make every step wait for its device; [`Unread`] leaves it there.
+    pub numbers: Unread,
     /// Data for the task after the update.
     pub seen: S,
 }

@@ -171,7 +171,7 @@ impl Judge for FeatureJudge {
         let value = |measure: Measure| {
             let found = report.measures.iter().find(|found| found.name == measure.name);
             found.map(|found| found.value).ok_or_else(|| {
-                Error::measure(measure.name, format!("{images} images: {}", report.warnings.join("; ")))
+                Error::measure(measure.name, format!("{images} images: {}", report.missing.join("; ")))
             })
         };
         let values = self.measures().into_iter().map(value).collect::<Result<_>>()?;

@@ -1,7 +1,9 @@
 //! Energies in radially binned bands of the DCT.
 
+use std::f64::consts::PI;
 use std::sync::Arc;
 
+use burn::tensor::{Device, Tensor, TensorData};
 use nextscale_core::Grid;
 use rustdct::{DctPlanner, TransformType2And3};
 use serde::{Deserialize, Serialize};
@@ -69,6 +71,31 @@ impl BandPass {
                 bands.0[self.band[i]] += f64::from(value).powi(2) * scale;
             }
         }
+        bands
+    }
+
+    /// The transform of a map as a matrix `[h·w, h·w]` on a device: coefficients from positions.
+    pub fn transform(&self, device: &Device) -> Tensor<2> {
+        let Grid { height, width } = self.grid;
+        let wave = |at: usize, index: usize, n: usize| {
+            let norm = if index == 0 { 1.0 / n as f64 } else { 2.0 / n as f64 };
+            norm.sqrt() * (PI * (at as f64 + 0.5) * index as f64 / n as f64).cos()
+        };
+        let count = height * width;
+        let number = |i: usize| {
+            let (coefficient, position) = (i / count, i % count);
+            let down = wave(position / width, coefficient / width, height);
+            (down * wave(position % width, coefficient % width, width)) as f32
+        };
+        let matrix: Vec<f32> = (0..count * count).map(number).collect();
+        Tensor::from_data(TensorData::new(matrix, [count, count]), device)
+    }
+
+    /// The energies of a map whose coefficients have these squares, summed over channels, in the order of the
+    /// grid's positions.
+    pub fn bands_of(&self, squares: &[f32]) -> Bands {
+        let mut bands = Bands(vec![0.0; self.band.iter().max().map_or(0, |last| last + 1)]);
+        self.band.iter().zip(squares).for_each(|(&band, &square)| bands.0[band] += f64::from(square));
         bands
     }
 }

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use nextscale_core::noise::Noise;
-use nextscale_core::{LogitMap, ScaleSchedule};
+use nextscale_core::{LogitMap, ScaleSchedule, is_cpu};
 use nextscale_generate::observe::{Observer, Seen};
 use nextscale_generate::sampler::{Moment, Sampler};
 use nextscale_generate::{floats, integers};
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 
 use super::bands::{BandPass, Bands};
 use super::numbers::{ScaleNumbers, Traced};
+use super::on_device::{Maps, Read, Unread, joined, split};
 use crate::Result;
 use crate::images::Images;
 
@@ -25,6 +27,10 @@ pub(super) struct Looker {
     batch: Vec<u64>,
     history: History,
     sums: Vec<Sums>,
+    /// The transform of every scale's maps, on devices other than the CPU.
+    transforms: Vec<Tensor<2>>,
+    /// The scales of the batch that have not been read from such a device.
+    unread: Vec<Unread>,
     shown: u64,
     /// The scales of every shown image.
     strips: Vec<Vec<Images>>,
@@ -57,6 +63,8 @@ impl Looker {
             passes: schedule.grids().iter().map(|&grid| BandPass::new(grid)).collect(),
             history: History::new(schedule.clone(), beside.lookback()),
             sums: vec![Sums::default(); schedule.len()],
+            transforms: Vec::new(),
+            unread: Vec::new(),
             model,
             schedule,
             beside,
@@ -72,6 +80,7 @@ impl Looker {
     pub fn begin(&mut self, images: &[u64], shown: u64) {
         self.batch = images.to_vec();
         self.history.restart();
+        self.unread.clear();
         self.shown = shown;
         self.strips.resize(shown as usize, Vec::new());
     }
@@ -98,6 +107,28 @@ impl Looker {
         Ok((Traced { images, scales }, strips))
     }
 
+    /// Adds what a device has summed.
+    fn add(&mut self, read: &Read<'_>) {
+        let (sums, pass) = (&mut self.sums[read.scale], &self.passes[read.scale]);
+        let alphabet = self.model.backbone.alphabet();
+        let sum = |values: &[f32]| values.iter().copied().map(f64::from).sum::<f64>();
+        sums.channels = alphabet.channels();
+        sums.tokens += (read.changed.len() * alphabet.slots) as u64;
+        sums.changed += sum(read.changed) as u64;
+        sums.entropy += sum(read.entropy);
+        sums.correction += sum(read.correction);
+        sums.base += sum(read.base);
+        let one = read.base.len() / read.images.max(1);
+        for (to, squares) in
+            [&mut sums.logits, &mut sums.prior, &mut sums.residual].into_iter().zip(&read.squares)
+        {
+            squares.chunks_exact(one).for_each(|image| to.add(&pass.bands_of(image)));
+        }
+        if read.squares.len() > 1 {
+            sums.with_prior += read.images as u64;
+        }
+    }
+
     fn keep_strips(&mut self, seen: &Seen<'_>) -> nextscale_generate::Result<()> {
         let shown: Vec<usize> = (0..self.batch.len()).filter(|&i| self.batch[i] < self.shown).collect();
         if shown.is_empty() {
@@ -120,8 +151,23 @@ impl Observer for Looker {
         self.history.push(seen.logits.clone());
         let base = self.history.guide(&*self.beside)?;
         let moment = Moment { scale: k, schedule: &self.schedule, images: &self.batch, noise: &*self.noise };
-        let would = integers(self.sampler.draw(&base, &moment)?.tokens)?;
-        let did = integers(seen.draw.tokens.clone())?;
+        let would = self.sampler.draw(&base, &moment)?.tokens;
+        let device = base.values().device();
+        if !is_cpu(&device) {
+            if self.transforms.is_empty() {
+                self.transforms = self.passes.iter().map(|pass| pass.transform(&device)).collect();
+            }
+            self.unread.push(Unread::of(&Maps {
+                scale: k,
+                guided: seen.guided,
+                base: &base,
+                prior: seen.prior,
+                tokens: [seen.draw.tokens.clone(), would],
+                transform: self.transforms[k].clone(),
+            }));
+            return self.keep_strips(seen);
+        }
+        let (would, did) = (integers(would)?, integers(seen.draw.tokens.clone())?);
 
         let alphabet = base.alphabet();
         let (guided, base) = (centred(seen.guided)?, centred(&base)?);
@@ -153,6 +199,15 @@ impl Observer for Looker {
             sums.with_prior += self.batch.len() as u64;
         }
         self.keep_strips(seen)
+    }
+
+    fn images(&mut self, _: &Tensor<4>) -> nextscale_generate::Result<()> {
+        let unread = std::mem::take(&mut self.unread);
+        if let Some(joined) = joined(&unread) {
+            let values = floats(joined)?;
+            split(&unread, &values).iter().for_each(|read| self.add(read));
+        }
+        Ok(())
     }
 
     fn wants_prior(&self) -> bool {

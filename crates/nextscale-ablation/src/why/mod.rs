@@ -4,6 +4,7 @@ mod bands;
 mod completion;
 mod look;
 mod numbers;
+mod on_device;
 mod trace;
 mod watched;
 

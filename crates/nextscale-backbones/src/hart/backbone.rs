@@ -3,7 +3,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
-use super::{model::Hart, session::HartSession};
+use super::{block::Block, model::Hart, session::HartSession};
 use crate::{
     Backbone, Constants, Session,
     transformer::{Named, session::of_sides, streams::fits},
@@ -31,8 +31,8 @@ impl Backbone for Hart {
     }
 
     fn cache_bytes_per_token(&self) -> Option<usize> {
-        // Keys and values are f32, whatever the products round to.
-        Some(self.config.cache_bytes_per_token())
+        let number = self.blocks.first().map_or(size_of::<f32>(), Block::cached_size);
+        Some(self.config.cache_bytes_per_token() / size_of::<f32>() * number)
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {

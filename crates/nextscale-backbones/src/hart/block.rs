@@ -38,6 +38,11 @@ impl Block {
         })
     }
 
+    /// The bytes of a number of its keys and values: f32 on the CPU, whatever products round to.
+    pub(super) fn cached_size(&self) -> usize {
+        self.attention.dtype().size()
+    }
+
     pub(super) fn list<'a>(&'a self, index: usize, names: &mut Vec<Named<'a>>) {
         let prefix = format!("blocks.{index}.");
         if let Some(modulator) = &self.modulator {
@@ -58,16 +63,17 @@ impl Block {
         modulation: Option<Modulation>,
         attend: impl FnOnce(Projected) -> Tensor<3>,
     ) -> Tensor<3> {
+        let (of_attention, of_mlp) = (self.attention.dtype(), self.feed_forward.dtype());
         let Some(Modulation { gate1, gate2, scale1, scale2, shift1, shift2 }) = modulation else {
-            let projected = self.attention.project(self.norm.forward(x.clone()));
+            let projected = self.attention.project(self.norm.forward(x.clone(), of_attention));
             let mixed = self.attention.output(attend(projected));
             let x = last_positions(x, mixed.dims()[1]) + mixed;
-            return x.clone() + self.feed_forward.forward(self.norm.forward(x));
+            return x.clone() + self.feed_forward.forward(self.norm.forward(x, of_mlp));
         };
-        let projected = self.attention.project(self.norm.modulated(x.clone(), scale1, shift1));
+        let projected = self.attention.project(self.norm.modulated(x.clone(), scale1, shift1, of_attention));
         let mixed = self.attention.output(attend(projected));
         let x = ops::gated_residual(last_positions(x, mixed.dims()[1]), gate1, mixed);
-        let y = self.feed_forward.forward(self.norm.modulated(x.clone(), scale2, shift2));
+        let y = self.feed_forward.forward(self.norm.modulated(x.clone(), scale2, shift2, of_mlp));
         ops::gated_residual(x, gate2, y)
     }
 }

@@ -140,13 +140,13 @@ impl HartConfig {
         self.width / self.heads
     }
 
-    /// Bytes of one token's keys and values in all blocks.
+    /// Bytes of one token's keys and values in all blocks, in f32.
     pub fn cache_bytes_per_token(&self) -> usize {
         2 * self.depth * self.width * size_of::<f32>()
     }
 
     /// The least bytes of keys and values of one image and pass, which the last scale reads: the text's and
-    /// those of all scales before it, in all blocks, and its own in one.
+    /// those of all scales before it, in all blocks, and its own in one, in f32.
     pub fn cache_bytes(&self) -> u128 {
         let before = self.schedule.positions() - self.schedule.last().positions() + self.context;
         let all = (before as u128).saturating_mul(self.cache_bytes_per_token() as u128);

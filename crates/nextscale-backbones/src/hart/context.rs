@@ -107,7 +107,7 @@ impl Context {
     pub(super) fn forward(&self, texts: Texts) -> Embedded {
         let Texts { values, masks } = texts;
         let values = match &self.norm {
-            Some(norm) => norm.forward(values),
+            Some(norm) => norm.forward(values, self.embed.weight.dtype()),
             None => values,
         };
         Embedded { rows: self.embed.forward(values), masks }

@@ -1,4 +1,7 @@
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{DType, Tensor},
+};
 use nextscale_kernels::{self as kernels, packed::Then};
 
 use crate::transformer::{
@@ -32,6 +35,11 @@ impl GatedFeedForward {
         for (name, weight) in [("gate", &self.gate), ("up", &self.up), ("down", &self.down)] {
             names.push(Named::new(format!("{prefix}{name}_proj.weight"), Value::Matrix(weight)));
         }
+    }
+
+    /// The type of floats that [`forward`](Self::forward) multiplies.
+    pub(super) fn dtype(&self) -> DType {
+        self.gate.dtype()
     }
 
     /// `[rows, positions, width]` to the same.

@@ -47,6 +47,7 @@ impl HartHead {
 
     /// `[rows, positions, width]` to logits `[rows, positions, vocabulary]`.
     pub(super) fn forward(&self, x: Tensor<3>, modulation: HeadModulation) -> Tensor<3> {
-        self.out.forward(self.norm.modulated(x, modulation.scale, modulation.shift))
+        let HeadModulation { scale, shift } = modulation;
+        self.out.forward(self.norm.modulated(x, scale, shift, self.out.weight.dtype()))
     }
 }

@@ -1,6 +1,6 @@
 use burn::{
     module::{Module, Param},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 use nextscale_kernels as kernels;
 
@@ -27,18 +27,18 @@ impl RmsNorm {
         names.push(Named::new(key, Value::One(&self.weight)));
     }
 
-    /// `[rows, positions, width]` to the same.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `[rows, positions, width]` to the same, rounded to the type `to` of the weights that multiply it.
+    pub(super) fn forward(&self, x: Tensor<3>, to: DType) -> Tensor<3> {
         let [rows, _, width] = x.dims();
         let scale = self.weight.val().reshape([1, 1, width]).repeat_dim(0, rows);
         let shift = scale.zeros_like();
-        kernels::rms_norm_modulate(x, scale, shift, EPSILON)
+        kernels::rms_norm_modulate_in(x, scale, shift, EPSILON, to)
     }
 
-    /// The norm of `x` ⊙ (1 + scale) + shift, which are `[rows, 1, width]`.
-    pub(super) fn modulated(&self, x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>) -> Tensor<3> {
+    /// The norm of `x` ⊙ (1 + scale) + shift, which are `[rows, 1, width]`, rounded likewise.
+    pub(super) fn modulated(&self, x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, to: DType) -> Tensor<3> {
         let [_, _, width] = x.dims();
         let scale = (scale + 1.0) * self.weight.val().reshape([1, 1, width]);
-        kernels::rms_norm_modulate(x, scale, shift, EPSILON)
+        kernels::rms_norm_modulate_in(x, scale, shift, EPSILON, to)
     }
 }

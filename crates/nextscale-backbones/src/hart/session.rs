@@ -1,8 +1,9 @@
 use burn::tensor::{Tensor, TensorData};
-use nextscale_core::noise::Place;
+use nextscale_core::noise::{Noise, Place, Stream, parts_of};
 use nextscale_core::{
     Alphabet, BatchConditions, ConditionRows, Error, Pass, PassCondition, PassLogits, PassPlan, Result,
 };
+use nextscale_kernels::device::{self, Kind, Random};
 
 use super::{
     context::Texts,
@@ -186,17 +187,40 @@ impl Session for HartSession<'_> {
         let alphabet = Alphabet::codes(self.model.config.vocabulary);
         let place = Place { scale, images, positions: height * width, alphabet };
         let count = residual.draws() * channels;
-        let drawn = TensorData::new(noise.gaussian(&place, count), [batch, height * width, count]);
-        let drawn = Tensor::from_data(drawn, &codes.device());
+        let drawn = normal_on_device(&codes, noise, &place, count).unwrap_or_else(|| {
+            let drawn = TensorData::new(noise.gaussian(&place, count), [batch, height * width, count]);
+            Tensor::from_data(drawn, &codes.device())
+        });
         let found = residual.sample(given, negative, &drawn);
         Ok(Some(embedding.clone() + found.swap_dims(1, 2).reshape([batch, channels, height, width])))
     }
 }
 
+/// The numbers of [`Noise::gaussian`], computed on the device of `like`. `None` if it has no kernel for it, or the
+/// source is not counter-based.
+fn normal_on_device(
+    like: &Tensor<3>,
+    noise: &dyn Noise,
+    place: &Place<'_>,
+    channels: usize,
+) -> Option<Tensor<3>> {
+    let counter = noise.counter().filter(|_| device::has_kernels(like))?;
+    let images = TensorData::new(parts_of(place.images), [place.images.len(), 3]);
+    let random = Random {
+        kind: Kind::Normal,
+        seed: counter.seed(),
+        stream: Stream::Gaussian as u16,
+        scale: place.scale as u16,
+        positions: place.positions,
+        channels,
+    };
+    device::random(&Tensor::from_data(images, &like.device()), random)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Bool, Device};
-    use nextscale_core::noise::{Choice, Noise};
+    use nextscale_core::noise::Choice;
     use nextscale_core::{ConditionRows, Draw, Passes, ScaleSchedule};
 
     use super::*;

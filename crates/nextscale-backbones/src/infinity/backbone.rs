@@ -3,7 +3,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
-use super::{model::Infinity, session::InfinitySession};
+use super::{block::Block, model::Infinity, session::InfinitySession};
 use crate::{
     Backbone, Constants, Session,
     transformer::{Named, session::of_sides, streams::fits},
@@ -31,8 +31,8 @@ impl Backbone for Infinity {
     }
 
     fn cache_bytes_per_token(&self) -> Option<usize> {
-        // Keys and values are f32, whatever the products round to.
-        Some(2 * self.config.depth * self.config.width * size_of::<f32>())
+        let number = self.blocks.first().map_or(size_of::<f32>(), Block::cached_size);
+        Some(2 * self.config.depth * self.config.width * number)
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {

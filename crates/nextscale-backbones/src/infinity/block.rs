@@ -45,6 +45,11 @@ impl Block {
         })
     }
 
+    /// The bytes of a number of its keys and values: f32 on the CPU, whatever products round to.
+    pub(super) fn cached_size(&self) -> usize {
+        self.attention.dtype().size()
+    }
+
     pub(super) fn list<'a>(&'a self, index: usize, config: &InfinityConfig, names: &mut Vec<Named<'a>>) {
         let prefix = config.prefix(index);
         self.modulator.list(&prefix, names);
@@ -68,11 +73,13 @@ impl Block {
         attend: impl FnOnce(Projected) -> Tensor<3>,
     ) -> Tensor<3> {
         let Modulation { gate1, gate2, scale1, scale2, shift1, shift2 } = modulation;
-        let projected = self.attention.project(ops::norm_modulate(x.clone(), scale1, shift1));
+        let normed = ops::norm_modulate(x.clone(), scale1, shift1, self.attention.dtype());
+        let projected = self.attention.project(normed);
         let x = ops::gated_residual(x, gate1, self.attention.output(attend(projected)));
-        let y = ops::norm(x.clone(), self.norm_weight.val(), self.norm_bias.val());
+        let y = ops::norm(x.clone(), self.norm_weight.val(), self.norm_bias.val(), self.cross.dtype());
         let x = x + self.cross.forward(y, text);
-        let y = self.feed_forward.forward(ops::norm_modulate(x.clone(), scale2, shift2));
+        let y = ops::norm_modulate(x.clone(), scale2, shift2, self.feed_forward.dtype());
+        let y = self.feed_forward.forward(y);
         ops::gated_residual(x, gate2, y)
     }
 }

@@ -73,9 +73,7 @@ impl Infinity {
         let turns = rope::table(grids, config.positions, config.head_width(), &device);
         // A position sees its own scale and all earlier ones.
         let schedule = ScaleSchedule::new(grids.to_vec())?;
-        let length = schedule.positions();
-        let mask = TensorData::new(mask::additive(&schedule), [length, length]);
-        let mask: Tensor<2> = Tensor::from_data(mask, &device);
+        let mask = mask::on(&schedule, &device);
         watch(&x);
         for (block, (modulation, text)) in self.blocks.iter().zip(blocks) {
             x = block.forward(x, modulation, &text, |projected| {

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Bool, Tensor},
+    tensor::{Bool, DType, Tensor},
 };
 use nextscale_core::{ConditionRows, Error, Result};
 use nextscale_kernels::{mean_last, packed::Then};
@@ -112,7 +112,8 @@ impl KeysValues {
         let shape = [batch, length, self.heads, head_width];
         let keys = both.clone().slice_dim(2, 0..width) * (1.0 / (head_width as f64).sqrt());
         let values = both.slice_dim(2, width..2 * width) + v_bias.reshape([1, 1, width]);
-        let (keys, values) = (keys.reshape(shape), values.reshape(shape));
+        // In the type in which attention multiplies them.
+        let [keys, values] = [keys, values].map(|x| self.weight.factor(x).reshape(shape));
         let groups = match &rows.extent {
             Extent::Padded(mask) => vec![Group { texts: 0..batch, keys, values, mask: Some(mask.clone()) }],
             Extent::Ragged(lengths) => grouped(keys, values, lengths),
@@ -205,6 +206,7 @@ impl Pool {
     fn forward(&self, rows: &Rows, texts: usize) -> Tensor<2> {
         let query = self.query.val();
         let [_, heads, head_width] = query.dims();
+        let query = self.keys_values.weight.factor(query);
         let queries = query.reshape([1, 1, heads, head_width]).repeat_dim(0, texts);
         self.proj.forward(self.keys_values.of(rows).attend(queries)).reshape([texts, heads * head_width])
     }
@@ -258,7 +260,8 @@ impl Text {
     /// The source of every cross-attention's keys and values, from normalised rows.
     pub(super) fn source(&self, rows: Rows) -> Rows {
         let values = self.down.forward(self.up.forward_gelu(rows.values));
-        Rows { values, extent: rows.extent }
+        // Every block multiplies it.
+        Rows { values: self.down.weight.factor(values), extent: rows.extent }
     }
 }
 
@@ -294,11 +297,17 @@ impl CrossAttention {
         self.keys_values.of(source)
     }
 
+    /// The type of floats that [`forward`](Self::forward) multiplies.
+    pub(super) fn dtype(&self) -> DType {
+        self.query.weight.dtype()
+    }
+
     /// `[texts, positions, width]` to the same.
     pub(super) fn forward(&self, x: Tensor<3>, text: &Attended) -> Tensor<3> {
         let [texts, positions, width] = x.dims();
         let heads = self.keys_values.heads;
-        let queries = self.query.forward(x).reshape([texts, positions, heads, width / heads]);
+        let queries = self.keys_values.weight.factor(self.query.forward(x));
+        let queries = queries.reshape([texts, positions, heads, width / heads]);
         self.proj.forward(text.attend(queries))
     }
 }

@@ -1,6 +1,6 @@
 use burn::{
     module::{Module, Param},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 use nextscale_core::is_cpu;
@@ -162,6 +162,11 @@ impl Attention {
         list_linear(&self.proj, &format!("{prefix}proj"), names);
     }
 
+    /// The type of floats that [`project`](Self::project) multiplies.
+    pub(crate) fn dtype(&self) -> DType {
+        self.qkv.dtype()
+    }
+
     /// Projects `[rows, positions, width]`. Keys come in cached form: normalised if attention is; the heads'
     /// scales are applied to the queries.
     pub(crate) fn project(&self, x: Tensor<3>) -> Projected {
@@ -199,16 +204,19 @@ impl Attention {
     fn project_at_once(&self, x: Tensor<3>) -> Projected {
         let Constants { bias, scale } = self.constants.clone().unwrap_or_else(|| self.constants());
         let [rows, positions, width] = x.dims();
+        let mixed = self.qkv.is_mixed();
         let (projections, bias) = match &self.qkv {
             // The kernel that makes heads of them adds the bias.
             Weight::Plain(weight) | Weight::Mixed(weight) | Weight::Still(weight) => {
-                let all = kernels::linear(x.reshape([rows * positions, width]), weight.val(), None);
+                let linear = if mixed { kernels::linear_rounded } else { kernels::linear };
+                let x = self.qkv.factor(x).reshape([rows * positions, width]);
+                let all = linear(x, weight.val(), None);
                 (all.reshape([rows, positions, 3 * width]), Some(bias))
             }
             packed => (packed.product(x, bias, Then::Nothing), None),
         };
         let [queries, keys, values] = ops::heads(projections, bias, scale, self.scale_mul.is_some());
-        Projected { queries, keys, values, mixed: false }
+        Projected { queries, keys, values, mixed }
     }
 
     fn constants(&self) -> Constants {

@@ -1,4 +1,7 @@
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{DType, Tensor},
+};
 
 use super::{
     keys::{Named, Supply, linear, list_linear},
@@ -28,6 +31,11 @@ impl FeedForward {
     pub(crate) fn list<'a>(&'a self, prefix: &str, names: &mut Vec<Named<'a>>) {
         list_linear(&self.fc1, &format!("{prefix}fc1"), names);
         list_linear(&self.fc2, &format!("{prefix}fc2"), names);
+    }
+
+    /// The type of floats that [`forward`](Self::forward) multiplies.
+    pub(crate) fn dtype(&self) -> DType {
+        self.fc1.weight.dtype()
     }
 
     /// `[batch, positions, width]` to the same.

@@ -39,7 +39,8 @@ impl Head {
 
     /// `[rows, positions, width]` to logits `[rows, positions, vocabulary]`.
     pub(crate) fn forward(&self, x: Tensor<3>, modulation: HeadModulation) -> Tensor<3> {
-        self.out.forward(ops::norm_modulate(x, modulation.scale, modulation.shift))
+        let HeadModulation { scale, shift } = modulation;
+        self.out.forward(ops::norm_modulate(x, scale, shift, self.out.weight.dtype()))
     }
 }
 

@@ -3,7 +3,10 @@ use burn::{
     tensor::{DType, Device, Gradients, Tensor, TensorData},
 };
 use nextscale_core::{Dtype, is_cpu};
-use nextscale_kernels::packed::{self, Then};
+use nextscale_kernels::{
+    self as kernels, in_type,
+    packed::{self, Then},
+};
 
 /// A linear layer with a bias.
 #[derive(Module, Debug)]
@@ -32,7 +35,7 @@ pub enum Weight {
     Plain(Param<Tensor<2>>),
     /// The same in mixed precision: rounded to bfloat16 for products.
     Mixed(Param<Tensor<2>>),
-    /// The same for generation on a device other than the CPU.
+    /// The same for generation on a device other than the CPU, of any type of floats.
     Still(Param<Tensor<2>>),
     /// Packed for generation on the CPU.
     Packed(Panels),
@@ -77,7 +80,22 @@ impl Weight {
             Dtype::Bf16 => {
                 Self::Rounded(Rounded { id: ParamId::new(), weight: packed::Rounded::new(values, inner)? })
             }
+            Dtype::F16 => return None,
         })
+    }
+
+    /// The type of its numbers in memory, which what is multiplied by them should have: f32, unless it was laid out in
+    /// another for a device.
+    pub(crate) fn dtype(&self) -> DType {
+        match self {
+            Self::Still(weight) => weight.val().dtype(),
+            Self::Plain(_) | Self::Mixed(_) | Self::Packed(_) | Self::Rounded(_) => DType::F32,
+        }
+    }
+
+    /// x in the type of its numbers.
+    pub(crate) fn factor<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        in_type(x, self.dtype())
     }
 
     /// The same for generation on a device other than the CPU.
@@ -90,28 +108,41 @@ impl Weight {
 
     /// `then(x · W + bias)`. A row's result is the same, bit for bit, whatever the other rows are; this makes
     /// an image independent of its batch.
+    ///
+    /// The result is f32, but after an activation it has the type of the weights: then another product follows.
     pub(crate) fn product(&self, x: Tensor<3>, bias: Tensor<1>, then: Then) -> Tensor<3> {
         let [batch, positions, inner] = x.dims();
         let [outputs] = bias.dims();
-        let (device, x) = (x.device(), x.reshape([batch * positions, inner]));
+        let device = x.device();
+        // Before the shape changes, so that burn casts in one kernel with what made x.
+        let x = self.factor(x).reshape([batch * positions, inner]);
         if let (Self::Plain(weight) | Self::Mixed(weight) | Self::Still(weight), false) =
             (self, is_cpu(&device))
         {
+            let linear = if self.is_mixed() { kernels::linear_rounded } else { kernels::linear };
             // What follows has this shape, too, so that the bias is added in one kernel with it.
-            let out = nextscale_kernels::linear(x, weight.val(), None).reshape([batch, positions, outputs]);
-            return follow(out + bias.unsqueeze(), then);
+            let out = in_type(linear(x, weight.val(), None), DType::F32);
+            let out = out.reshape([batch, positions, outputs]);
+            let out = follow(out + bias.unsqueeze(), then);
+            return match then {
+                Then::Nothing => out,
+                Then::Gelu => self.factor(out),
+            };
         }
         let out = match (self, then) {
             (Self::Packed(panels), then) => packed::linear(x, panels.values.val(), bias, then),
             (Self::Rounded(rounded), then) => rounded.weight.linear(x, bias, then),
             (Self::Plain(weight) | Self::Still(weight), then) => {
-                follow(nextscale_kernels::linear(x, weight.val(), Some(bias)), then)
+                follow(kernels::linear(x, weight.val(), Some(bias)), then)
             }
-            (Self::Mixed(weight), then) => {
-                follow(nextscale_kernels::linear_rounded(x, weight.val(), Some(bias)), then)
-            }
+            (Self::Mixed(weight), then) => follow(kernels::linear_rounded(x, weight.val(), Some(bias)), then),
         };
         out.reshape([batch, positions, outputs])
+    }
+
+    /// Whether it trains in mixed precision.
+    pub(crate) fn is_mixed(&self) -> bool {
+        matches!(self, Self::Mixed(_))
     }
 
     /// Its identity for burn's optimisers.
@@ -139,7 +170,7 @@ impl Weight {
     pub(crate) fn stored(&self) -> TensorData {
         match self {
             Self::Plain(weight) | Self::Mixed(weight) | Self::Still(weight) => {
-                weight.val().transpose().into_data()
+                weight.val().transpose().into_data().convert::<f32>()
             }
             Self::Packed(panels) => {
                 let shape @ [outputs, inner] = self.stored_shape();
@@ -164,6 +195,6 @@ impl Weight {
 fn follow<const D: usize>(x: Tensor<D>, then: Then) -> Tensor<D> {
     match then {
         Then::Nothing => x,
-        Then::Gelu => nextscale_kernels::gelu_tanh(x),
+        Then::Gelu => kernels::gelu_tanh(x),
     }
 }

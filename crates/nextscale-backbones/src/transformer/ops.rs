@@ -1,15 +1,16 @@
 //! The tensor operations of the models, written once.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use nextscale_core::is_cpu;
 use nextscale_kernels as kernels;
 
 /// The epsilon of every LayerNorm.
 const EPSILON: f64 = 1e-6;
 
-/// LayerNorm over channels without affine parameters, then `⊙ (1 + scale) + shift`.
-pub(crate) fn norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>) -> Tensor<3> {
-    kernels::layer_norm_modulate(x, scale, shift, EPSILON)
+/// LayerNorm over channels without affine parameters, then `⊙ (1 + scale) + shift`, rounded to the type `to` of the
+/// weights that multiply it.
+pub(crate) fn norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, to: DType) -> Tensor<3> {
+    kernels::layer_norm_modulate_in(x, scale, shift, EPSILON, to)
 }
 
 /// `x + gate ⊙ y`.
@@ -72,16 +73,16 @@ pub(crate) fn attention_over(
     kernels::attention_over(queries, keys, values)
 }
 
-/// LayerNorm over channels with weight and bias, `[width]` each.
-pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3> {
+/// LayerNorm over channels with weight and bias, `[width]` each, rounded to the type `to`.
+pub(crate) fn norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, to: DType) -> Tensor<3> {
     let [rows, _, width] = x.dims();
     let every = |part: Tensor<1>| part.reshape([1, 1, width]).repeat_dim(0, rows);
-    norm_modulate(x, every(weight - 1.0), every(bias))
+    norm_modulate(x, every(weight - 1.0), every(bias), to)
 }
 
 /// Queries, keys and values of every head, `[rows, positions, heads, head width]`, from their concatenated
-/// projections, `[rows, positions, 3·width]`, to which `bias` is added, if any. Queries are multiplied by their
-/// head's `scale`, `[heads]`; with `unit`, queries and keys are first divided by their norms.
+/// projections, `[rows, positions, 3·width]`, to which `bias` is added, if any, all of one type. Queries are multiplied by
+/// their head's `scale`, `[heads]`; with `unit`, queries and keys are first divided by their norms.
 pub(crate) fn heads(
     projections: Tensor<3>,
     bias: Option<Tensor<1>>,
@@ -111,7 +112,7 @@ mod tests {
         let modulation: Tensor<3> = Tensor::random([1, 1, 37], Distribution::Normal(0.0, 1.0), &device);
         let m = || modulation.clone();
         let operations: [&dyn Fn(Tensor<3>) -> Tensor<3>; 5] =
-            [&kernels::gelu_tanh, &silu, &unit, &|x| norm_modulate(x, m(), m()), &|x| {
+            [&kernels::gelu_tanh, &silu, &unit, &|x| norm_modulate(x, m(), m(), DType::F32), &|x| {
                 gated_residual(x.clone(), m(), x)
             }];
         for (i, operation) in operations.iter().enumerate() {

@@ -6,10 +6,12 @@ use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor},
 };
+use nextscale_core::Dtype;
 use nextscale_weights::{ExpectedTensors, LoadError, WeightFile};
 
 use super::{
     keys::{Architecture, Supply},
+    laid_out::stays_f32,
     linear::Weight,
 };
 
@@ -18,6 +20,19 @@ pub(crate) fn asked(expected: ExpectedTensors, config: &impl Architecture) -> Ex
     let mut recorder = Recorder { expected, device: Device::flex() };
     match config.build(&mut recorder) {
         Ok(_) => recorder.expected,
+        Err(never) => match never {},
+    }
+}
+
+/// The bytes of a model's weights on a device other than the CPU that generates in this type.
+pub(crate) fn bytes_on_devices(config: &impl Architecture, dtype: Dtype) -> u128 {
+    let mut counter = Counter {
+        dtype,
+        bytes: 0,
+        empty: Recorder { expected: ExpectedTensors::new(""), device: Device::flex() },
+    };
+    match config.build(&mut counter) {
+        Ok(_) => counter.bytes,
         Err(never) => match never {},
     }
 }
@@ -51,6 +66,37 @@ impl Supply for Loader<'_> {
         read: impl FnOnce(&[f32]) -> R,
     ) -> Result<R, Self::Error> {
         Ok(self.file.with_weights(key, |values, _| read(&values))?)
+    }
+}
+
+/// Counts the bytes of what a model asks for.
+struct Counter {
+    dtype: Dtype,
+    bytes: u128,
+    empty: Recorder,
+}
+
+impl Counter {
+    fn count(&mut self, sizes: &[usize], number: usize) {
+        self.bytes += sizes.iter().fold(number as u128, |bytes, &size| bytes.saturating_mul(size as u128));
+    }
+}
+
+impl Supply for Counter {
+    type Error = Infallible;
+
+    fn param<const D: usize>(
+        &mut self,
+        _key: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Self::Error> {
+        self.count(&shape, size_of::<f32>());
+        Ok(self.empty.empty(shape))
+    }
+
+    fn matrix(&mut self, key: &str, inner: usize, out: usize) -> Result<Weight, Self::Error> {
+        self.count(&[inner, out], if stays_f32(key) { size_of::<f32>() } else { self.dtype.size() });
+        Ok(Weight::Plain(self.empty.empty([inner, out])))
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
     linear::Weight,
 };
 
-/// A model from a supply of plain weights; in bf16, its linear layers and attention use mixed precision.
+/// A model from a supply of plain weights; in bf16, its linear layers and attention use mixed precision. There is no
+/// training in f16: its gradients would need a scale of their own.
 pub(crate) fn build<S, A>(
     mut plain: S,
     config: &A,
@@ -23,9 +24,7 @@ where
     if dtype == Dtype::F32 {
         return config.build(&mut plain);
     }
-    if !(is_cpu(device) && nextscale_kernels::rounds()) {
-        return Err(unavailable().into());
-    }
+    check(dtype, device)?;
     let matrix = |plain: &mut S, key: &str, inner: usize, out: usize| {
         Ok(match plain.matrix(key, inner, out)? {
             Weight::Plain(weight) => Weight::Mixed(weight),
@@ -33,4 +32,18 @@ where
         })
     };
     config.build(&mut Reshaped { plain, matrix })
+}
+
+/// Checks that models can be trained in the type on the device.
+///
+/// # Errors
+/// [`Error::Unsupported`]; the message says what to do.
+pub fn check(dtype: Dtype, device: &Device) -> Result<(), Error> {
+    match dtype {
+        Dtype::F16 => {
+            Err(Error::Unsupported("training in f16 is not supported; train in bf16 or f32".into()))
+        }
+        Dtype::Bf16 if is_cpu(device) && !nextscale_kernels::rounds() => Err(unavailable()),
+        _ => dtype.check(device),
+    }
 }

@@ -1,7 +1,7 @@
 use burn::tensor::Device;
 use nextscale_core::{Alphabet, BatchConditions, Mixing, PassPlan, Perturbation, Result, ScaleSchedule};
 
-use super::{model::Var, session::VarSession};
+use super::{block::Block, model::Var, session::VarSession};
 use crate::{
     Backbone, Constants, Session,
     transformer::{Named, session::of_sides, streams::fits},
@@ -29,8 +29,8 @@ impl Backbone for Var {
     }
 
     fn cache_bytes_per_token(&self) -> Option<usize> {
-        // Keys and values are f32, whatever the products round to.
-        Some(2 * self.config.depth * self.config.width * size_of::<f32>())
+        let number = self.blocks.first().map_or(size_of::<f32>(), Block::cached_size);
+        Some(2 * self.config.depth * self.config.width * number)
     }
 
     fn mixes(&self, mixing: &Mixing) -> Result<()> {

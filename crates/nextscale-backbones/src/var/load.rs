@@ -7,7 +7,7 @@ use nextscale_weights::{ExpectedTensors, LoadError, WeightFile};
 use super::{config::VarConfig, model::Var};
 use crate::transformer::{
     laid_out,
-    stored::{Loader, asked},
+    stored::{Loader, asked, bytes_on_devices},
 };
 
 impl Var {
@@ -62,6 +62,11 @@ pub(super) fn fitting(file: &WeightFile, config: &VarConfig) -> Result<WeightFil
 }
 
 impl VarConfig {
+    /// The bytes of its weights on a device other than the CPU that generates in this type.
+    pub fn bytes_on_devices(&self, dtype: Dtype) -> u128 {
+        bytes_on_devices(self, dtype)
+    }
+
     /// The tensors of a checkpoint of this architecture, by upstream's keys. Buffers that follow from the
     /// architecture may be absent.
     pub fn expected(&self) -> ExpectedTensors {

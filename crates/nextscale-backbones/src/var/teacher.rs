@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use nextscale_core::{ConditionRows, Result, ScaleSchedule};
 
 use super::{conditioning::Conditioning, model::Var};
@@ -34,9 +34,7 @@ impl Var {
         let mut x = self.teacher_input(features, start, scales);
         // A position sees its own scale and all earlier ones.
         let schedule = ScaleSchedule::new(self.config.schedule.grids()[..scales].to_vec())?;
-        let length = schedule.positions();
-        let mask = TensorData::new(mask::additive(&schedule), [length, length]);
-        let mask: Tensor<2> = Tensor::from_data(mask, &x.device());
+        let mask = mask::on(&schedule, &x.device());
         watch(&x);
         for (block, modulation) in self.blocks.iter().zip(blocks) {
             x = block.forward(x, modulation, |projected| Attention::attend(projected, Some(mask.clone())));

@@ -96,6 +96,7 @@ impl OpenModel for OpenHart {
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, with_encoder, conditions } = *options;
+        dtype.check(device)?;
         // First, and freed before the transformer is read: the two together would need more memory.
         let rows = texts::encode(&self.files.text, self.cache.as_deref(), conditions, device)?;
         let tokenizer = HybridVq::load(

@@ -133,6 +133,7 @@ impl OpenModel for RandomHart {
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, conditions, .. } = *options;
+        dtype.check(device)?;
         let tokenizer = HybridVq::init(&VqvaeConfig::published(), self.schedule().clone(), 0, device)?;
         let backbone = self.config.init_to_generate(&Initialisation::default(), device, dtype)?;
         let conditioner = conditioner(conditions, &self.config, device)?;

@@ -119,6 +119,7 @@ impl OpenModel for RandomInfinity {
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, conditions, .. } = *options;
+        dtype.check(device)?;
         let tokenizer = self.vae.init(self.schedule().clone(), self.patches, 0, device)?.decoding_in(dtype);
         let backbone = self.config.init_to_generate(&Initialisation::default(), device, dtype)?;
         let rows = rows(conditions, self.config.text_width, self.config.text_rows, device);

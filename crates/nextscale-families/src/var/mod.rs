@@ -1,11 +1,13 @@
 //! VAR (Tian et al., arXiv 2404.02905): a multi-scale VQ tokenizer and a transformer over its codes,
 //! conditioned on classes.
 
+mod memory;
 mod open;
 mod published;
 mod random;
 pub mod training;
 
+use memory::Need;
 use open::{Files, OpenVar};
 
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use nextscale_config::Node;
 use nextscale_config::settings::{
     Description, Entry, Fallback, Form, Reader, Setting, Settings, schema::leaf,
 };
-use nextscale_core::ScaleSchedule;
+use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::Tokenizer;
 use nextscale_tokenizers::hybrid::HybridVq;
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
@@ -45,6 +47,12 @@ impl ModelFamily for VarFamily {
         } else {
             None
         }
+    }
+
+    fn memory(&self, file: &WeightFile, batch: usize, dtype: Dtype) -> Option<String> {
+        let rooted = file.rooted(BACKBONE).ok().filter(|file| file.info(BACKBONE).is_some())?;
+        let config = VarConfig::infer(&rooted, None).ok()?;
+        Some(Need::of(&config, &VqvaeConfig::published(), batch, dtype).words())
     }
 
     fn has_backbone(&self, file: &WeightFile) -> bool {

@@ -83,6 +83,7 @@ impl OpenModel for OpenVar {
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, with_encoder, .. } = *options;
+        dtype.check(device)?;
         let schedule = self.schedule().clone();
         let tokenizer =
             MultiScaleVq::load(&self.files.tokenizer, schedule, self.norm_groups, with_encoder, device)?;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use nextscale_backbones::var::{Initialisation, VarConfig};
 use nextscale_config::Node;
-use nextscale_core::{Alphabet, Pass, ScaleSchedule};
+use nextscale_core::{Alphabet, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::VqvaeConfig;
 
+use super::memory::Need;
 use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The sizes of a model with random weights: the published ones of a depth, unless stated otherwise. They are
@@ -95,8 +96,14 @@ impl OpenModel for RandomVar {
         Ok(self.config.runs(pass)?)
     }
 
+    fn memory(&self, batch: usize, dtype: Dtype) -> Option<String> {
+        let tokenizer = VqvaeConfig { vocabulary: self.config.vocabulary, ..VqvaeConfig::published() };
+        Some(Need::of(&self.config, &tokenizer, batch, dtype).words())
+    }
+
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
         let LoadOptions { device, dtype, .. } = *options;
+        dtype.check(device)?;
         let VarConfig { vocabulary, ref schedule, .. } = self.config;
         let tokenizer = VqvaeConfig { vocabulary, ..VqvaeConfig::published() }
             .init(schedule.clone(), 0, device)?

@@ -8,9 +8,10 @@ pub use grid::LabelledGrid;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use nextscale_core::{Error, Result};
+use nextscale_kernels::device::{self, Rounded};
 use serde::{Deserialize, Serialize};
 
-use crate::floats;
+use crate::{floats, transfer};
 
 /// How a colour in [0, 1] becomes a byte. Published numbers depend on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub fn to_pictures_rounded(images: Tensor<4>, rounding: Rounding) -> Result<Vec<
         Rounding::Nearest => 0.5,
     };
     let [_, _, height, width] = images.dims();
+    if let Some(rounded) = device::bytes(&images, half) {
+        return rounded_there(&rounded, [width as u32, height as u32]);
+    }
     let values = floats(images)?;
     let plane = height * width;
     let mut images = values.chunks(3 * plane);
@@ -54,6 +58,17 @@ pub fn to_pictures_rounded(images: Tensor<4>, rounding: Rounding) -> Result<Vec<
         })
     };
     Ok(values.chunks(3 * plane).map(picture).collect())
+}
+
+/// Pictures whose bytes a device has computed.
+fn rounded_there(rounded: &Rounded, [width, height]: [u32; 2]) -> Result<Vec<RgbImage>> {
+    let bytes = transfer::bytes(rounded.packed())?;
+    let picture = |(image, bytes): (usize, Option<&[u8]>)| {
+        let bytes = bytes.ok_or_else(|| Error::overflow("decoder", image))?.to_vec();
+        RgbImage::from_raw(width, height, bytes)
+            .ok_or_else(|| Error::Unsupported("the device gave another number of bytes back".into()))
+    };
+    rounded.images(&bytes).enumerate().map(picture).collect()
 }
 
 /// Pictures of one size as `[batch, 3, H, W]` in [0, 1].

@@ -1,9 +1,10 @@
 //! One draw per choice: temperature, filters, and a class by given noise. Shared by all samplers except
 //! `Argmax`.
 
-use burn::tensor::TensorData;
-use nextscale_core::noise::Choice;
+use burn::tensor::{Tensor, TensorData};
+use nextscale_core::noise::{Choice, Place, Stream, parts_of};
 use nextscale_core::{Alphabet, Draw, LogitMap, Result, is_cpu};
+use nextscale_kernels::device::{self, Kind, Random};
 
 use crate::transfer;
 
@@ -53,10 +54,9 @@ impl Drawing {
         let [batch, positions, channels] = logits.values().dims();
         let Alphabet { slots, classes } = logits.alphabet();
         let rows = batch * positions * slots;
-        let device = logits.values().device();
-        let upload = |values: Vec<f32>, width: usize| {
-            transfer::up::<2>(TensorData::new(values, [rows, width]), &device)
-        };
+        let at = logits.values().device();
+        let upload =
+            |values: Vec<f32>, width: usize| transfer::up::<2>(TensorData::new(values, [rows, width]), &at);
         let x = self.temperature.divide(logits.values().clone().reshape([rows, classes]));
         let x = tensor::filter(x, &self.filter);
         let tokens = match moment.noise.choice(&place) {
@@ -64,10 +64,28 @@ impl Drawing {
             Choice::Race(noise) => tensor::race(&x, upload(noise, classes)),
         };
         let weights = self.more_smooth.then(|| {
-            let noise = upload(moment.noise.exponential(&place), classes);
+            let noise = on_device(&x, moment, &place);
+            let noise = noise.unwrap_or_else(|| upload(moment.noise.exponential(&place), classes));
             let mix = tensor::mix(x, noise, self.progress(moment));
             mix.reshape([batch, positions, channels])
         });
         Draw { tokens: tokens.int().reshape([batch, positions, slots]), weights }
     }
+}
+
+/// The numbers of [`Noise::exponential`](nextscale_core::noise::Noise::exponential), shaped as x `[rows, classes]`,
+/// computed on its device: as many as there are logits. `None` if the device has no kernel for it, or the source
+/// is not counter-based.
+fn on_device(x: &Tensor<2>, moment: &Moment<'_>, place: &Place<'_>) -> Option<Tensor<2>> {
+    let counter = moment.noise.counter().filter(|_| device::has_kernels(x))?;
+    let images = TensorData::new(parts_of(place.images), [place.images.len(), 3]);
+    let random = Random {
+        kind: Kind::Exponential,
+        seed: counter.seed(),
+        stream: Stream::Smoothing as u16,
+        scale: place.scale as u16,
+        positions: place.positions,
+        channels: place.alphabet.channels(),
+    };
+    Some(device::random(&transfer::up(images, &x.device()), random)?.reshape(x.dims()))
 }

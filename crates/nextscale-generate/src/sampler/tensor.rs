@@ -1,7 +1,7 @@
 //! The sampler on tensors, for devices where reading the logits back would stall the loop.
 //!
 //! The rules are the same as on the host. Sums are f32, so a cumulative probability within rounding of its
-//! limit may fall on the other side than on the host. Filters and draws are one kernel each where
+//! limit may fall on the other side than on the host. Filters, draws and mixes are one kernel each where
 //! [`nextscale_kernels::device`] has them, and filters a few operations on LibTorch
 //! ([`nextscale_kernels::libtorch`]); otherwise they are many tensor operations. There is no sort, which
 //! accelerators do slowly or not at all: the operations find thresholds by bisection on the logits' values,
@@ -150,6 +150,9 @@ pub(super) fn inverse_cdf(x: &Tensor<2>, uniforms: Tensor<2>) -> Tensor<2> {
 
 /// The winner of each row's race against `noise` `[rows, classes]`; `[rows, 1]`, as floats.
 pub(super) fn race(x: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
+    if let Some(winner) = device::race(x, &noise) {
+        return winner;
+    }
     let weights = (x.clone() - x.clone().max_dim(1)).exp();
     let total = weights.clone().sum_dim(1);
     first_largest(weights / total / noise)
@@ -157,6 +160,9 @@ pub(super) fn race(x: &Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
 
 /// The first class of largest value; `[rows, 1]`, as floats.
 pub(super) fn first_largest(x: Tensor<2>) -> Tensor<2> {
+    if let Some(first) = device::first_largest(&x) {
+        return first;
+    }
     let last = x.dims()[1] - 1;
     let largest = x.clone().equal(x.clone().max_dim(1));
     // NaN equals nothing; the fault is reported later, and until then it must be some class.
@@ -165,7 +171,11 @@ pub(super) fn first_largest(x: Tensor<2>) -> Tensor<2> {
 
 /// The weights of `more_smooth` from filtered logits; see [`super::smooth::mix`].
 pub(super) fn mix(x: Tensor<2>, noise: Tensor<2>, progress: f64) -> Tensor<2> {
-    let scores = (x * (1.0 + progress) - noise.log()) / super::smooth::temperature(progress);
+    let (sharpness, temperature) = (1.0 + progress, super::smooth::temperature(progress));
+    if let Some(weights) = device::mix(&x, &noise, sharpness, temperature) {
+        return weights;
+    }
+    let scores = (x * sharpness - noise.log()) / temperature;
     let weights = (scores.clone() - scores.max_dim(1)).exp();
     let total = weights.clone().sum_dim(1);
     weights / total

@@ -97,7 +97,8 @@ pub fn attention(
     };
     let mask = mask.map(|mask| {
         let [mask] = taken([mask.into_dispatch()]).expect("a mask is on the device of the queries");
-        mask.unsqueeze(1)
+        // LibTorch wants one type of both.
+        mask.unsqueeze(1).to_kind(q.kind())
     });
     let out = tch::Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, 1.0, false);
     Ok(given(out.transpose(1, 2)))

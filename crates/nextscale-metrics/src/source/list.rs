@@ -6,7 +6,7 @@ use nextscale_files::LeftOut;
 
 use crate::Result;
 
-/// A set of images of one size that another part of the program holds: a data set in memory, the cells of an
+/// A set of images of one size that another part of the program reads: a split of a data set, the cells of an
 /// ablation.
 pub trait ImageList: std::fmt::Debug + Send + Sync {
     /// Its name.
@@ -18,7 +18,7 @@ pub trait ImageList: std::fmt::Debug + Send + Sync {
     /// Height and width of the images.
     fn size(&self) -> [usize; 2];
 
-    /// The pixels of some images, uint8 `[images, height, width, 3]`.
+    /// The pixels of some images, uint8 `[images, height, width, 3]`. No others should stay in memory.
     ///
     /// # Errors
     /// If they cannot be read.

@@ -63,6 +63,17 @@ impl Sums {
         Ok(())
     }
 
+    /// Adds the sums over the positions of each image of a batch, whose first image follows those already counted.
+    pub fn add_sums(&mut self, grid: Grid, channels: usize, sums: &[f32]) {
+        let sum = self.grids.entry((grid.height, grid.width)).or_default();
+        sum.halves.iter_mut().for_each(|half| half.channels.resize(channels, 0.0));
+        for (image, sums) in sums.chunks_exact(channels).enumerate() {
+            let half = &mut sum.halves[(self.images as usize + image) % 2];
+            half.positions += grid.positions() as u64;
+            half.channels.iter_mut().zip(sums).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+    }
+
     /// The averages, grid by grid.
     pub fn averages(&self) -> impl Iterator<Item = (Grid, Vec<f32>)> {
         self.grids.iter().map(|(&(height, width), sum)| {
@@ -170,6 +181,16 @@ mod tests {
         sums.add(&map(&[7.0, 9.0], Grid::square(1))).unwrap();
         let averages: Vec<_> = sums.averages().collect();
         assert_eq!(averages, [(Grid::square(1), vec![7.0, 9.0]), (Grid::new(1, 2), vec![1.5, 2.0])]);
+    }
+
+    #[test]
+    fn sums_of_positions_count_as_the_positions_do() {
+        let (grid, values) = (Grid::new(1, 2), [1.0, -1.0, 3.0, 5.0, 2.0, 8.0, 2.0, 0.0]);
+        let (mut one, mut other) =
+            (Sums { images: 3, ..Sums::default() }, Sums { images: 3, ..Sums::default() });
+        one.add(&map(&values, grid)).unwrap();
+        other.add_sums(grid, 2, &[4.0, 4.0, 4.0, 8.0]);
+        assert_eq!(one, other);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn route(device: &Device) -> String {
 pub fn named(device: impl Display, dtype: Dtype) -> String {
     match dtype {
         Dtype::F32 => device.to_string(),
-        Dtype::Bf16 => format!("{device}, {dtype}"),
+        Dtype::Bf16 | Dtype::F16 => format!("{device}, {dtype}"),
     }
 }
 
@@ -165,9 +165,9 @@ impl DeviceChoice {
         })
     }
 
-    /// What a user should know of the device before it computes: what `auto` took, and that `selfcheck` has
+    /// What a user should know of the device before it computes in a type: what `auto` took, and that `selfcheck` has
     /// not passed on it. Nothing for a CPU that was asked for.
-    pub fn remark(self) -> Option<String> {
+    pub fn remark(self, dtype: Dtype) -> Option<String> {
         let decided = self.decide();
         let Self::Of(..) = decided else {
             return (self == Self::Auto).then(|| "auto took cpu: no GPU was found".into());
@@ -178,14 +178,21 @@ impl DeviceChoice {
             Self::Auto => format!("auto took {decided} ({name}); "),
             _ => String::new(),
         };
-        let verified =
-            verified::file().is_some_and(|file| verified::is_verified(&file, &decided.to_string(), &name));
+        let device = named(decided, dtype);
+        let verified = verified::file().is_some_and(|file| verified::is_verified(&file, &device, &name));
         match verified {
             true if taken.is_empty() => None,
             true => Some(format!("{taken}selfcheck has passed on it")),
-            false => Some(format!(
-                "{taken}{decided} has not been verified on this machine; do so with: nextscale selfcheck --device {decided}"
-            )),
+            false => {
+                let option = match dtype {
+                    Dtype::F32 => String::new(),
+                    _ => format!(" --dtype {dtype}"),
+                };
+                Some(format!(
+                    "{taken}{device} has not been verified on this machine; do so with: nextscale selfcheck --device \
+                     {decided}{option}"
+                ))
+            }
         }
     }
 }
@@ -311,14 +318,14 @@ mod tests {
     #[test]
     fn the_cpu_is_always_there_and_first_and_needs_no_remark() {
         let cpu = DeviceChoice::Cpu;
-        assert_eq!((Kind::of(&cpu.open().unwrap()), cpu.remark()), (None, None));
+        assert_eq!((Kind::of(&cpu.open().unwrap()), cpu.remark(Dtype::F32)), (None, None));
         assert_eq!(all()[0].0, cpu);
         assert!(describe(&Device::flex()).types.contains(&"f32"));
     }
 
     #[test]
     fn auto_tells_what_it_took() {
-        let told = DeviceChoice::Auto.remark().unwrap();
+        let told = DeviceChoice::Auto.remark(Dtype::F32).unwrap();
         assert!(told.contains(&DeviceChoice::Auto.decide().to_string()), "{told}");
     }
 }

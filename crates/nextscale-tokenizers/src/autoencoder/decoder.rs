@@ -2,9 +2,11 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use nextscale_core::Dtype;
+use nextscale_core::{Dtype, is_cpu};
 
-use super::{AttnBlock, Conv, Layout, Mid, Norm, ResnetBlock, Upsample, encoder::blocks};
+use super::{
+    AttnBlock, Conv, Layout, Mid, Norm, ResnetBlock, Upsample, encoder::blocks, parameters::stored_in,
+};
 
 /// From latents to an image, doubling the size at every level but the last to run.
 #[derive(Module, Debug)]
@@ -65,11 +67,24 @@ impl Decoder {
     pub fn forward(&self, latents: Tensor<4>) -> Tensor<4> {
         let h = self.mid.forward(self.conv_in.forward(latents));
         let h = self.up.iter().rev().fold(h, |h, level| level.forward(h));
-        self.conv_out.forward(self.norm_out.silu(h))
+        self.conv_out.forward(self.norm_out.silu(h, self.conv_out.stored()))
     }
 }
 
 impl Decoder {
+    /// The same decoder for generation: on the CPU 3×3 convolutions multiply in `dtype` if the processor supports it; on
+    /// other devices feature maps and the weights of all convolutions have that type. The last convolution, which
+    /// produces the image, stays f32, and so do norms.
+    pub(crate) fn decoding_in(mut self, dtype: Dtype) -> Self {
+        if is_cpu(&self.conv_in.bias.lazy_device()) {
+            self.set_dtype(dtype);
+            return self;
+        }
+        // Modules are mapped by value; a convolution that is not mapped stays as it is.
+        let conv_out = self.conv_out.clone();
+        Self { conv_out, ..stored_in(self, dtype.stored()) }
+    }
+
     /// Sets the type in which 3×3 convolutions multiply, except in the last, which produces the image.
     pub fn set_dtype(&mut self, dtype: Dtype) {
         self.mid.set_dtype(dtype);

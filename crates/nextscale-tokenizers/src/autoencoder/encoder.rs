@@ -79,7 +79,7 @@ impl Encoder {
     /// `[batch, 3, H, W]` in [-1, 1] to `[batch, latent channels, h, w]`.
     pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
         let h = self.down.iter().fold(self.conv_in.forward(image), |h, level| level.forward(h));
-        self.conv_out.forward(self.norm_out.silu(self.mid.forward(h)))
+        self.conv_out.forward(self.norm_out.silu(self.mid.forward(h), self.conv_out.stored()))
     }
 }
 

@@ -1,8 +1,8 @@
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::{DType, Device, Tensor},
 };
-use nextscale_kernels::{group_norm, group_norm_silu};
+use nextscale_kernels::group_norm_in;
 
 use super::{NormGroups, conv::empty};
 
@@ -26,13 +26,13 @@ impl Norm {
         Self { weight, bias, groups: norms.of(channels) }
     }
 
-    /// The norm of x `[batch, channels, h, w]`.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        group_norm(x, self.weight.val(), self.bias.val(), self.groups, EPS)
+    /// The norm of x `[batch, channels, h, w]`, computed in f32 and rounded to the type `to`.
+    pub fn forward(&self, x: Tensor<4>, to: DType) -> Tensor<4> {
+        group_norm_in(x, self.weight.val(), self.bias.val(), self.groups, EPS, false, to)
     }
 
-    /// SiLU of the norm.
-    pub fn silu(&self, x: Tensor<4>) -> Tensor<4> {
-        group_norm_silu(x, self.weight.val(), self.bias.val(), self.groups, EPS)
+    /// SiLU of the norm, likewise.
+    pub fn silu(&self, x: Tensor<4>, to: DType) -> Tensor<4> {
+        group_norm_in(x, self.weight.val(), self.bias.val(), self.groups, EPS, true, to)
     }
 }

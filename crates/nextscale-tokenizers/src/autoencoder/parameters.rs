@@ -5,6 +5,7 @@ use burn::{
     tensor::{DType, Device, Tensor, TensorData},
 };
 use nextscale_core::is_cpu;
+use nextscale_kernels::in_type;
 
 /// Every name with its shape, without creating values.
 pub(crate) fn shapes<M: Module>(module: &M, name: impl Fn(&str) -> String) -> Vec<(String, Vec<usize>)> {
@@ -70,6 +71,34 @@ pub(crate) fn fill<M: Module, E>(
 /// lie next to each other, as convolutions read them there; otherwise each would copy its weight every time.
 pub(crate) fn laid_out<M: Module>(module: M) -> M {
     module.map(&mut ChannelsLast)
+}
+
+/// The module with the weights and biases of its convolutions in another type of floats; its norms stay f32.
+pub(crate) fn stored_in<M: Module>(module: M, dtype: DType) -> M {
+    module.map(&mut Stored { path: Vec::new(), dtype })
+}
+
+struct Stored {
+    path: Vec<String>,
+    dtype: DType,
+}
+
+impl ModuleMapper for Stored {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        // The last name is the parameter's, the one before its module's.
+        match self.path.iter().nth_back(1) {
+            Some(module) if module.starts_with("norm") => param,
+            _ => param.map(|values| in_type(values, self.dtype)),
+        }
+    }
 }
 
 struct ChannelsLast;

@@ -36,8 +36,8 @@ impl ResnetBlock {
 
     /// `[batch, in, h, w]` to `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = self.conv1.forward(self.norm1.silu(x.clone()));
-        let h = self.conv2.forward(self.norm2.silu(h));
+        let h = self.conv1.forward(self.norm1.silu(x.clone(), self.conv1.stored()));
+        let h = self.conv2.forward(self.norm2.silu(h, self.conv2.stored()));
         match &self.nin_shortcut {
             Some(shortcut) => shortcut.forward(x) + h,
             None => x + h,

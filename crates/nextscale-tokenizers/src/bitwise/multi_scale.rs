@@ -35,12 +35,13 @@ impl MultiScaleBsq {
         if self.scales.patches() { 4 * self.config.bits } else { self.config.bits }
     }
 
-    /// The same tokenizer for generation, with the decoder's 3×3 convolutions multiplying in `dtype` if the
-    /// processor supports it. Everything else is f32: encoding, the codes, norms, and the convolution that
-    /// produces the image. Weights are laid out as the device reads them.
+    /// The same tokenizer for generation. On the CPU the decoder's 3×3 convolutions multiply in `dtype` if the
+    /// processor supports it; on other devices, which must support it, the weights of the decoder's convolutions and
+    /// the feature maps between them have that type. Everything else is f32: encoding, the codes, norms, and the
+    /// convolution that produces the image. Weights are laid out as the device reads them.
     #[must_use]
     pub fn decoding_in(mut self, dtype: Dtype) -> Self {
-        self.vae.decoder.set_dtype(dtype);
+        self.vae.decoder = self.vae.decoder.decoding_in(dtype);
         Self { vae: laid_out(self.vae), ..self }
     }
 

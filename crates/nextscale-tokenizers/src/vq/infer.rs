@@ -1,3 +1,4 @@
+use nextscale_core::Dtype;
 use nextscale_weights::{ExpectedTensors, Result, WeightFile};
 
 use super::{PhiKind, Vqvae, VqvaeConfig, keys};
@@ -50,6 +51,17 @@ impl VqvaeConfig {
         }
     }
 
+    /// The bytes of its weights without the encoder on a device other than the CPU that decodes in this type;
+    /// `scales` as for [`expected`](Self::expected).
+    pub fn bytes_on_devices(&self, scales: usize, dtype: Dtype) -> u128 {
+        let expected = self.expected(scales, false);
+        let numbers = expected.iter().map(|(key, shape)| {
+            let size = if is_stored_in(key) { dtype.size() } else { size_of::<f32>() };
+            shape.iter().fold(size as u128, |bytes, &size| bytes.saturating_mul(size as u128))
+        });
+        numbers.sum()
+    }
+
     /// The tensors of a checkpoint of this architecture, by upstream's keys; `scales` matters if φ differs
     /// per scale. Upstream's unused counter of hits may be absent.
     pub fn expected(&self, scales: usize, with_encoder: bool) -> ExpectedTensors {
@@ -60,6 +72,13 @@ impl VqvaeConfig {
         }
         expected
     }
+}
+
+/// Whether a tensor is of the decoder's convolutions, which [`decoding_in`](super::MultiScaleVq::decoding_in) stores in
+/// its type: not of norms, nor of the convolution that produces the image.
+fn is_stored_in(key: &str) -> bool {
+    let module = key.rsplit('.').nth(1).unwrap_or_default();
+    key.starts_with("decoder.") && !module.starts_with("norm") && module != "conv_out"
 }
 
 /// Whether a file has the encoder's half.

@@ -33,12 +33,13 @@ impl MultiScaleVq {
         &self.scales
     }
 
-    /// The same tokenizer for generation, with the decoder's 3×3 convolutions multiplying in `dtype` if the
-    /// processor supports it. Everything else is f32: encoding, the codes, norms, and the convolution that
-    /// produces the image. Weights are laid out as the device reads them.
+    /// The same tokenizer for generation. On the CPU the decoder's 3×3 convolutions multiply in `dtype` if the
+    /// processor supports it; on other devices, which must support it, the weights of the decoder's convolutions and
+    /// the feature maps between them have that type. Everything else is f32: encoding, the codes, norms, and the
+    /// convolution that produces the image. Weights are laid out as the device reads them.
     #[must_use]
     pub fn decoding_in(mut self, dtype: Dtype) -> Self {
-        self.vqvae.decoder.set_dtype(dtype);
+        self.vqvae.decoder = self.vqvae.decoder.decoding_in(dtype);
         Self { vqvae: laid_out(self.vqvae), ..self }
     }
 

@@ -3,7 +3,7 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
 use nextscale_core::{Error, Grid, Result};
-use nextscale_kernels::{matmul, sum_last};
+use nextscale_kernels::{device, matmul, sum_last};
 
 use super::{PhiBank, Scales, VqvaeConfig};
 use crate::autoencoder::empty;
@@ -58,7 +58,11 @@ impl Codebook {
     pub fn nearest(&self, z: Tensor<3>) -> Tensor<2, Int> {
         let codes = self.weight.val().inner();
         let z = z.inner();
-        let [vocabulary, _] = codes.dims();
+        let [vocabulary, channels] = codes.dims();
+        let [batch, positions, _] = z.dims();
+        if let Some(found) = device::nearest(&z.clone().reshape([batch * positions, channels]), &codes) {
+            return found.int().reshape([batch, positions]);
+        }
         let squares = sum_last(codes.clone().square()).reshape([1, 1, vocabulary]);
         let products = matmul(z.clone(), codes.transpose().unsqueeze::<3>());
         let distances = sum_last(z.square()) + squares - products * 2.0;
@@ -89,16 +93,15 @@ impl Codebook {
         if let Some(index) = indices.iter().find(|&&index| index >= vocabulary) {
             return Err(Error::setting("code", format!("{index}; the codes are 0 to {}", vocabulary - 1)));
         }
-        let read = |tensor: Tensor<2>| {
-            tensor.inner().try_into_vec_as::<f32>().map_err(|error| Error::Unsupported(error.to_string()))
-        };
-        let (mut codes, values) = (read(self.weight.val())?, read(values)?);
-        for (&index, value) in indices.iter().zip(values.chunks_exact(channels)) {
-            codes[index * channels..][..channels].copy_from_slice(value);
-        }
-        let data = TensorData::new(codes, [vocabulary, channels]);
+        // Row by row either the code or its new value: numbers are only copied, and none of them is read.
+        let mut rows: Vec<i64> = (0..vocabulary as i64).collect();
+        indices.iter().enumerate().for_each(|(i, &index)| rows[index] = (vocabulary + i) as i64);
+        let codes = Tensor::cat(vec![self.weight.val().inner(), values.inner()], 0);
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [vocabulary]), &codes.device());
+        let fresh = codes.select(0, rows);
         let weight = self.weight.clone();
-        let (id, fresh) = (weight.id, Tensor::from_data(data, &self.weight.val().device()));
+        let fresh = if weight.val().is_autodiff() { fresh.autodiff() } else { fresh };
+        let id = weight.id;
         self.weight = weight.transform_for_load(fresh, id);
         Ok(())
     }

@@ -2,13 +2,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor};
-use nextscale_core::Condition;
 use nextscale_core::noise::Counter;
+use nextscale_core::{Condition, ScaleSchedule, is_cpu};
 use nextscale_generate::observe::Times;
 use nextscale_generate::sampler::TopKTopP;
 use nextscale_generate::{Batch, Generator, Model, Stop};
 use nextscale_guidance::{Cfg, Strength};
-use nextscale_tokenizers::Tokenizer;
+use nextscale_tokenizers::{Tokenizer, unread_faults};
 use nextscale_weights::{Precision, save_safetensors};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,7 +22,7 @@ use crate::mixed::check_dtype;
 use crate::random::{Order, hash, uniform};
 use crate::run::{Options, Outcome, train_task};
 use crate::sheet::write_sheet;
-use crate::task::{Groups, Loss, Numbers, Task};
+use crate::task::{Groups, Loss, Numbers, Task, Unread};
 use crate::{Error, Result};
 
 /// The file of weights that a finished run writes.
@@ -116,6 +116,23 @@ fn numbers(values: Tensor<1>) -> Vec<f32> {
     values.into_data().iter::<f32>().collect()
 }
 
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
+}
+
+/// The mean of values `[batch · L]` over each scale's positions.
+fn per_scale(values: &[f32], schedule: &ScaleSchedule) -> Vec<f32> {
+    let length = schedule.positions();
+    let images = (values.len() / length) as f32;
+    (0..schedule.len())
+        .map(|k| {
+            let (start, count) = (schedule.offset(k), schedule.grid(k).positions());
+            let sum: f32 = values.chunks_exact(length).flat_map(|row| &row[start..start + count]).sum();
+            sum / (images * count as f32)
+        })
+        .collect()
+}
+
 /// A training image of a step, with everything that is drawn for it.
 struct Pick {
     example: usize,
@@ -138,20 +155,6 @@ struct BackboneTask<'a, T> {
 }
 
 impl<T: TrainableBackbone> BackboneTask<'_, T> {
-    /// The mean of values `[batch · L]` over each scale's positions.
-    fn per_scale(&self, values: &[f32]) -> Vec<f32> {
-        let schedule = self.tokenizer.schedule();
-        let length = schedule.positions();
-        let images = (values.len() / length) as f32;
-        (0..schedule.len())
-            .map(|k| {
-                let (start, count) = (schedule.offset(k), schedule.grid(k).positions());
-                let sum: f32 = values.chunks_exact(length).flat_map(|row| &row[start..start + count]).sum();
-                sum / (images * count as f32)
-            })
-            .collect()
-    }
-
     /// The cross-entropy of the first `count` test images, with or without their conditions: over all
     /// positions, then scale by scale.
     fn held_out(
@@ -174,8 +177,8 @@ impl<T: TrainableBackbone> BackboneTask<'_, T> {
             Ok(numbers(cross_entropy(logits, lesson.labels)))
         })?;
         let values = values.concat();
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        Ok(std::iter::once(mean).chain(self.per_scale(&values).into_iter().map(f64::from)).collect())
+        let scales = per_scale(&values, self.tokenizer.schedule());
+        Ok(std::iter::once(mean(&values)).chain(scales.into_iter().map(f64::from)).collect())
     }
 }
 
@@ -216,13 +219,23 @@ impl<T: TrainableBackbone> Task for BackboneTask<'_, T> {
         let conditions: Vec<Condition> = picks.iter().map(|pick| pick.condition.clone()).collect();
         let keys: Vec<u64> = picks.iter().map(|pick| pick.key).collect();
         let material = self.examples.material(&examples, &self.device);
-        let lesson = self.kind.lesson(&*self.tokenizer, material, &keys)?;
+        let lesson = || self.kind.lesson(&*self.tokenizer, material, &keys);
+        // Elsewhere than on the CPU the faults of images that are tokenised here are read with the losses.
+        let (lesson, faults) =
+            if is_cpu(&self.device) { (lesson(), Vec::new()) } else { unread_faults(lesson) };
+        let lesson = lesson?;
         let dropped: Vec<bool> = picks.iter().map(|pick| pick.dropped).collect();
         let logits = self.kind.logits_without(model, lesson.features.autodiff(), &conditions, &dropped)?;
         let losses = cross_entropy(logits, lesson.labels);
-        let values = numbers(losses.clone().inner());
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-        let numbers = Numbers { loss: mean as f32, parts: self.per_scale(&values) };
+        let schedule = self.tokenizer.schedule().clone();
+        let count = losses.dims()[0];
+        let values = Tensor::cat([vec![losses.clone().inner()], faults].concat(), 0);
+        let numbers = Unread::new(values, move |values| {
+            let (losses, faults) = values.split_at(count);
+            let sound = faults.iter().all(|&fault| fault == 0.0);
+            let loss = if sound { mean(losses) as f32 } else { f32::NAN };
+            Numbers { loss, parts: per_scale(losses, &schedule) }
+        });
         Ok(Loss { scalar: losses.mean(), numbers, seen: () })
     }
 

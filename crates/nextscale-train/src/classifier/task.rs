@@ -16,7 +16,7 @@ use crate::params::parameters;
 use crate::random::{Order, uniform};
 use crate::run::{Options, Outcome, train_task};
 use crate::sheet::write_sheet;
-use crate::task::{Loss, Numbers, Task};
+use crate::task::{Loss, Numbers, Task, Unread};
 use crate::{Error, Result};
 
 /// The file of weights that a finished run writes.
@@ -113,8 +113,9 @@ impl Task for ClassifierTask<'_> {
     fn loss(&self, model: &Classifier, _step: u64, picks: &[(usize, View)]) -> Result<Loss<()>> {
         let logits = model.logits(self.data.train.batch(picks, &self.device).autodiff());
         let loss = cross_entropy(logits, labels(&self.data.train, picks, &self.device)).mean();
-        let value = loss.clone().inner().into_scalar();
-        Ok(Loss { scalar: loss, numbers: Numbers { loss: value, parts: Vec::new() }, seen: () })
+        let numbers = |values: &[f32]| Numbers { loss: values[0], parts: Vec::new() };
+        let numbers = Unread::new(loss.clone().inner(), numbers);
+        Ok(Loss { scalar: loss, numbers, seen: () })
     }
 
     /// The first test images predicted for each class, one row per class.

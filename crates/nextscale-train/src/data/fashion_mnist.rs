@@ -1,39 +1,41 @@
-use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Images};
+use super::bytes::Bytes;
+use super::stored::Records;
+use super::{StoredDataset, StoredImages};
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
 const CLASSES: [&str; 10] =
     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
-/// The largest idx file of this data set: 60 000 images of 28 × 28 and a header.
-const MOST_BYTES: u64 = 60_000 * 784 + 16;
 
-/// Reads Fashion-MNIST (or MNIST) idx files, gzipped or not.
-pub(super) fn load(root: &Path) -> Result<Dataset> {
-    let split = |name: &str| -> Result<Images> {
-        let (file, images, sides) = idx(root, &format!("{name}-images-idx3-ubyte"), 3)?;
-        let (labels_file, labels, _) = idx(root, &format!("{name}-labels-idx1-ubyte"), 1)?;
-        let (height, width) = (sides[1], sides[2]);
+/// Opens Fashion-MNIST's (or MNIST's) idx files, gzipped or not.
+pub(super) fn open(root: &Path) -> Result<StoredDataset> {
+    let split = |name: &str| -> Result<StoredImages> {
+        let images = Idx::open(root, &format!("{name}-images-idx3-ubyte"), 3)?;
+        let mut labels = Idx::open(root, &format!("{name}-labels-idx1-ubyte"), 1)?;
+        let (count, height, width) = (images.sizes[0], images.sizes[1], images.sizes[2]);
         if height == 0 || width == 0 || height > SIDE || width > SIDE {
             return Err(Error::data(
-                file,
+                images.bytes.path(),
                 format!("images of {height}×{width}; at most {SIDE}×{SIDE} can be padded"),
             ));
         }
-        if let Some(label) = labels.iter().find(|&&label| usize::from(label) >= CLASSES.len()) {
-            return Err(Error::data(labels_file, format!("label {label}; expected 0 to 9")));
+        if labels.sizes[0] != count {
+            let images = images.bytes.path().display();
+            let message = format!("{} labels for {count} images of {images}", labels.sizes[0]);
+            return Err(Error::data(labels.bytes.path(), message));
         }
-        if labels.len() != sides[0] {
-            let message = format!("{} labels for {} images of {}", labels.len(), sides[0], file.display());
-            return Err(Error::data(labels_file, message));
+        let mut values = vec![0; count];
+        labels.read(0, &mut values)?;
+        if let Some(label) = values.iter().find(|&&label| usize::from(label) >= CLASSES.len()) {
+            return Err(Error::data(labels.bytes.path(), format!("label {label}; expected 0 to 9")));
         }
-        let pixels =
-            images.chunks_exact(height * width).flat_map(|image| padded(image, height, width)).collect();
-        Images::new(root, SIDE, pixels, labels.into_iter().map(u16::from).collect())
+        StoredImages::new(root, SIDE, values.into_iter().map(u16::from).collect(), images)
     };
-    Ok(Dataset { train: split("train")?, test: split("t10k")?, classes: CLASSES.map(String::from).to_vec() })
+    let (train, test) = (split("train")?, split("t10k")?);
+    Ok(StoredDataset { train, test, classes: CLASSES.map(String::from).to_vec() })
 }
 
 /// Whether a folder looks like Fashion-MNIST.
@@ -63,48 +65,75 @@ fn padded(image: &[u8], height: usize, width: usize) -> Vec<u8> {
     plane.repeat(3)
 }
 
-/// The path, bytes and sizes of an idx file of unsigned bytes.
-fn idx(root: &Path, name: &str, axes: usize) -> Result<(PathBuf, Vec<u8>, Vec<usize>)> {
-    let (path, bytes) = read(root, name)?;
-    let header = 4 + 4 * axes;
-    if bytes.len() < header || bytes[..3] != [0, 0, 8] || usize::from(bytes[3]) != axes {
-        return Err(Error::data(path, format!("not an idx file of bytes with {axes} axes")));
-    }
-    let sizes: Vec<usize> = bytes[4..header]
-        .chunks_exact(4)
-        .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize)
-        .collect();
-    let body = bytes[header..].to_vec();
-    let needed = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    if needed != Some(body.len()) {
-        let problem = match needed.is_some_and(|needed| needed < body.len()) {
-            true => "there are more bytes than its header says",
-            false => "the file is truncated",
-        };
-        return Err(Error::data(path, format!("{} bytes for sizes {sizes:?}; {problem}", body.len())));
-    }
-    Ok((path, body, sizes))
+/// An idx file of unsigned bytes.
+struct Idx {
+    bytes: Bytes,
+    sizes: Vec<usize>,
 }
 
-fn read(root: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
-    let path =
-        find(root, name).ok_or_else(|| Error::data(root, format!("holds neither {name} nor {name}.gz")))?;
-    let file = std::fs::File::open(&path).map_err(Error::io(&path))?;
-    let mut bytes = Vec::new();
-    let read = if path.extension().is_some_and(|extension| extension == "gz") {
-        flate2::read::GzDecoder::new(file).take(MOST_BYTES).read_to_end(&mut bytes)
-    } else {
-        file.take(MOST_BYTES).read_to_end(&mut bytes)
-    };
-    read.map_err(Error::io(&path))?;
-    Ok((path, bytes))
+impl Idx {
+    /// Opens the file of this name in `root`, and checks its length.
+    fn open(root: &Path, name: &str, axes: usize) -> Result<Self> {
+        let path = find(root, name)
+            .ok_or_else(|| Error::data(root, format!("holds neither {name} nor {name}.gz")))?;
+        let mut bytes = Bytes::open(&path)?;
+        let mut header = vec![0; 4 + 4 * axes];
+        let whole = bytes.length(header.len() as u64)? == header.len() as u64;
+        if whole {
+            bytes.read(0, &mut header)?;
+        }
+        if !whole || header[..3] != [0, 0, 8] || usize::from(header[3]) != axes {
+            return Err(Error::data(path, format!("not an idx file of bytes with {axes} axes")));
+        }
+        let sizes: Vec<usize> = header[4..]
+            .chunks_exact(4)
+            .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize)
+            .collect();
+        let needed = sizes.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64));
+        // A byte more tells whether there are too many, however many a damaged file decodes to.
+        let most = needed.unwrap_or(u64::MAX).saturating_add(header.len() as u64 + 1);
+        let found = bytes.length(most)? - header.len() as u64;
+        match needed {
+            Some(needed) if needed == found => Ok(Self { bytes, sizes }),
+            Some(needed) if needed < found => {
+                let problem = format!(
+                    "more than {needed} bytes for sizes {sizes:?}; there are more bytes than its header says"
+                );
+                Err(Error::data(path, problem))
+            }
+            _ => Err(Error::data(path, format!("{found} bytes for sizes {sizes:?}; the file is truncated"))),
+        }
+    }
+
+    /// Reads bytes behind the header.
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.bytes.read(4 + 4 * self.sizes.len() as u64 + offset, into)
+    }
+}
+
+/// Images of the first axis, padded.
+impl Records for Idx {
+    fn read(&mut self, images: Range<usize>, planes: &mut Vec<u8>) -> Result<()> {
+        let (height, width) = (self.sizes[1], self.sizes[2]);
+        let mut image = vec![0; height * width];
+        for index in images {
+            Idx::read(self, index as u64 * image.len() as u64, &mut image)?;
+            planes.extend(padded(&image, height, width));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use super::super::Dataset;
     use super::*;
+
+    fn load(root: &Path) -> Result<Dataset> {
+        open(root)?.load()
+    }
 
     fn header(axes: &[u32]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, axes.len() as u8];

@@ -1,12 +1,13 @@
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use nextscale_core::memory;
 use nextscale_files::{
-    DECODES_AS_LIBJPEG, LeftOut, centre_square, decode_image, image_files, visible_children,
+    DECODES_AS_LIBJPEG, LeftOut, centre_square, image_files, image_header, read_image, visible_children,
 };
 use rayon::prelude::*;
 
-use super::{Dataset, Images};
+use super::stored::Records;
+use super::{StoredDataset, StoredImages};
 use crate::{Error, Result};
 
 /// The largest side that images can be resized to.
@@ -25,10 +26,10 @@ struct Class {
     images: Vec<PathBuf>,
 }
 
-/// Reads `root/{train,test}/CLASS/*`, or `root/CLASS/*`, of which every tenth image per class, and at least
+/// Opens `root/{train,test}/CLASS/*`, or `root/CLASS/*`, of which every tenth image per class, and at least
 /// one, is held out. Classes are the sorted names of the folders that hold images; `test` may only have classes
 /// that `train` has. What else lies there is counted in both.
-pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
+pub(super) fn open(root: &Path, size: usize) -> Result<StoredDataset> {
     if size == 0 || size > LARGEST {
         return Err(Error::setting("size", format!("{size} pixels; give 1 to {LARGEST}")));
     }
@@ -55,9 +56,9 @@ pub(super) fn load(root: &Path, size: usize) -> Result<Dataset> {
         }
         _ => return Err(Error::data(root, format!("has only one of train and test; {LAYOUT}"))),
     };
-    let [mut train, mut test] = [decoded(&split[0], train, size)?, decoded(&split[1], test, size)?];
-    (train.left_out, test.left_out) = (left_out.clone(), left_out);
-    Ok(Dataset { train, test, classes: names })
+    let (train, test) = (stored(&split[0], train, size)?, stored(&split[1], test, size)?);
+    let (train, test) = (train.beside(left_out.clone()), test.beside(left_out));
+    Ok(StoredDataset { train, test, classes: names })
 }
 
 const LAYOUT: &str =
@@ -134,29 +135,43 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     visible_children(folder).map_err(Error::io(folder))
 }
 
-/// The pixels of a split's files; an error about an empty split names `folder`.
-fn decoded(folder: &Path, files: Files, size: usize) -> Result<Images> {
-    let image = (size as u128).saturating_mul(size as u128).saturating_mul(3);
-    let bytes = image.saturating_mul(files.len() as u128);
-    memory::check("size", &format!("{} images of {size}×{size} pixels", files.len()), bytes)?;
-    let decoded = files.par_iter().map(|(file, _)| planes(file, size)).collect::<Result<Vec<_>>>()?;
-    let (planes, jpegs): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
-    let jpegs = jpegs.into_iter().filter(|&is_jpeg| is_jpeg && !DECODES_AS_LIBJPEG).count() as u64;
-    let labels = files.into_iter().map(|(_, label)| label).collect();
-    Ok(Images { jpegs, ..Images::new(folder, size, planes.concat(), labels)? })
+/// A split's files; an error about an empty split names `folder`. Headers are read now, so that what is no image
+/// is not found after hours of measuring.
+fn stored(folder: &Path, files: Files, size: usize) -> Result<StoredImages> {
+    let headers = files.par_iter().map(|(file, _)| image_header(file)).collect::<Result<Vec<_>, _>>()?;
+    let jpegs = headers.iter().filter(|header| header.is_jpeg && !DECODES_AS_LIBJPEG).count() as u64;
+    let (files, labels) = files.into_iter().unzip();
+    Ok(StoredImages::new(folder, size, labels, Decoded { files, size })?.of_jpegs(jpegs))
 }
 
-/// A file's pixels, `[3, size, size]`, and whether it is a JPEG.
-fn planes(path: &Path, size: usize) -> Result<(Vec<u8>, bool)> {
-    let decoded = decode_image(path)?;
-    let image = centre_square(&decoded.pixels, size as u32);
-    let planes = (0..3).flat_map(|channel| image.pixels().map(move |pixel| pixel[channel]));
-    Ok((planes.collect(), decoded.is_jpeg))
+/// Image files that are decoded when they are read.
+struct Decoded {
+    files: Vec<PathBuf>,
+    size: usize,
+}
+
+impl Records for Decoded {
+    fn read(&mut self, images: Range<usize>, planes: &mut Vec<u8>) -> Result<()> {
+        let decoded = self.files[images].par_iter().map(|file| self::planes(file, self.size));
+        decoded.collect::<Result<Vec<_>>>()?.iter().for_each(|image| planes.extend_from_slice(image));
+        Ok(())
+    }
+}
+
+/// A file's pixels, `[3, size, size]`.
+fn planes(path: &Path, size: usize) -> Result<Vec<u8>> {
+    let image = centre_square(&read_image(path)?, size as u32);
+    Ok((0..3).flat_map(|channel| image.pixels().map(move |pixel| pixel[channel])).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Dataset, Images};
     use super::*;
+
+    fn load(root: &Path, size: usize) -> Result<Dataset> {
+        open(root, size)?.load()
+    }
 
     #[test]
     fn classes_are_sorted_and_images_cropped_in_the_middle() {
@@ -208,8 +223,8 @@ mod tests {
             noise().save(folder.path().join(split).join("a/x.jpg")).unwrap();
         }
         noise().save(folder.path().join("train/a/y.png")).unwrap();
-        let jpegs = load(folder.path(), 8).unwrap().train.jpegs;
-        assert_eq!(jpegs, if DECODES_AS_LIBJPEG { 0 } else { 1 });
+        let data = open(folder.path(), 8).unwrap();
+        assert_eq!(data.train.jpegs(), if DECODES_AS_LIBJPEG { 0 } else { 1 });
         let path = folder.path().join("train/a/x.jpg");
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();

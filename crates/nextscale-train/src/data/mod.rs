@@ -1,19 +1,23 @@
-//! Labelled images in memory, as bytes.
+//! Labelled images, on disk and in memory as bytes.
 
+mod bytes;
 mod cifar10;
 mod fashion_mnist;
 mod folder;
+mod png_rows;
+mod stored;
 mod view;
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nextscale_files::{LeftOut, words_of_left_out};
+use nextscale_files::words_of_left_out;
 use serde::{Deserialize, Serialize};
 
 use crate::progress::say;
 use crate::{Error, Result};
 
+pub use stored::{StoredDataset, StoredImages};
 pub use view::View;
 
 /// The source of images.
@@ -53,24 +57,32 @@ impl Source {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_and_say(&self) -> Result<Dataset> {
-        let data = self.load()?;
+        let data = self.open()?;
         if let Self::Folder { root, .. } = self
-            && let Some(words) = words_of_left_out(&data.train.left_out)
+            && let Some(words) = words_of_left_out(data.train.left_out())
         {
             say(&format!("{}: {words}", root.display()));
         }
-        Ok(data)
+        data.load()
     }
 
     /// Reads everything into memory.
     ///
     /// # Errors
-    /// [`Error::Data`] naming the file that is missing, truncated or of the wrong kind.
+    /// As [`open`](Self::open), and those of reading images.
     pub fn load(&self) -> Result<Dataset> {
+        self.open()?.load()
+    }
+
+    /// Finds the images and reads their labels. Pixels stay on disk.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the file that is missing, truncated or of the wrong kind.
+    pub fn open(&self) -> Result<StoredDataset> {
         match self {
-            Self::Cifar10(root) => cifar10::load(root),
-            Self::FashionMnist(root) => fashion_mnist::load(root),
-            Self::Folder { root, size } => folder::load(root, *size),
+            Self::Cifar10(root) => cifar10::open(root),
+            Self::FashionMnist(root) => fashion_mnist::open(root),
+            Self::Folder { root, size } => folder::open(root, *size),
         }
     }
 
@@ -85,7 +97,7 @@ impl Source {
     }
 }
 
-/// A training and a test split, with the names of the classes.
+/// A training and a test split in memory, with the names of the classes.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// The training images.
@@ -105,10 +117,6 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// The class of every image.
     pub labels: Vec<u16>,
-    /// What lies beside the files that they were read from and is not an image, by kind.
-    pub left_out: LeftOut,
-    /// How many were JPEG files that are not decoded as libjpeg-turbo does.
-    pub jpegs: u64,
 }
 
 impl Images {
@@ -130,7 +138,7 @@ impl Images {
                 ),
             ));
         }
-        Ok(Self { size, pixels, labels, left_out: LeftOut::new(), jpegs: 0 })
+        Ok(Self { size, pixels, labels })
     }
 
     /// The number of images.
@@ -143,26 +151,6 @@ impl Images {
         self.labels.is_empty()
     }
 
-    /// The first `count` images of every class, by index, in their order.
-    pub fn first_of_each(&self, count: usize) -> Vec<usize> {
-        let mut seen = [0; 1 << u16::BITS].to_vec();
-        let mut few = |&label: &u16| {
-            seen[usize::from(label)] += 1;
-            seen[usize::from(label)] <= count
-        };
-        (0..self.len()).filter(|&index| few(&self.labels[index])).collect()
-    }
-
-    /// An image's bytes in the order of files, `[size, size, 3]`.
-    ///
-    /// # Panics
-    /// If the index is out of range.
-    pub fn interleaved(&self, index: usize) -> Vec<u8> {
-        let plane = self.size * self.size;
-        let planes = &self.pixels[index * 3 * plane..][..3 * plane];
-        (0..plane).flat_map(|at| [0, 1, 2].map(|channel| planes[channel * plane + at])).collect()
-    }
-
     /// The first `count` images, or all if there are fewer.
     #[must_use]
     pub fn take(&self, count: usize) -> Self {
@@ -171,8 +159,6 @@ impl Images {
             size: self.size,
             pixels: self.pixels[..count * 3 * self.size * self.size].to_vec(),
             labels: self.labels[..count].to_vec(),
-            left_out: self.left_out.clone(),
-            jpegs: self.jpegs,
         }
     }
 
@@ -215,16 +201,6 @@ mod tests {
         let expected: Vec<f32> =
             [13, 12, 15, 14, 17, 16, 19, 18, 21, 20, 23, 22].map(|i| i as f32 * 10.0 / 127.5 - 1.0).to_vec();
         assert_eq!(batch, expected);
-    }
-
-    #[test]
-    fn the_first_of_each_class_come_in_their_order_and_planes_become_pixels() {
-        let pixels: Vec<u8> = (0..60).collect();
-        let images = Images::new(Path::new("x"), 2, pixels, vec![1, 1, 0, 1, 0]).unwrap();
-        assert_eq!(images.first_of_each(1), [0, 2]);
-        assert_eq!(images.first_of_each(2), [0, 1, 2, 4]);
-        assert_eq!(images.first_of_each(9), [0, 1, 2, 3, 4]);
-        assert_eq!(images.interleaved(1), [12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23]);
     }
 
     #[test]

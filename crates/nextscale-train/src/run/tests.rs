@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::*;
 use crate::optimiser::Groups;
 use crate::random::{hash, uniform};
-use crate::task::Loss;
+use crate::task::{Loss, Numbers};
 
 const DEVICE_SEED: u64 = 5;
 const BATCH: usize = 8;
@@ -49,7 +49,7 @@ impl Task for Plane {
         let loss: f32 = scalar.clone().into_scalar();
         Ok(Loss {
             scalar,
-            numbers: Numbers { loss, parts: vec![loss / 2.0; self.parts] },
+            numbers: Numbers { loss, parts: vec![loss / 2.0; self.parts] }.into(),
             seen: below_one as f32,
         })
     }

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::task::Numbers;
+use crate::task::{Numbers, Unread};
 
 /// A loss as a sum of terms, with their values for the log.
 pub struct Terms {
@@ -25,10 +25,10 @@ impl Terms {
         self.values.push(self.loss.clone().inner().zeros_like());
     }
 
-    /// The loss, and all values, read together.
-    pub fn sum(self) -> (Tensor<1>, Numbers) {
+    /// The loss, and all values, which are read together.
+    pub fn sum(self) -> (Tensor<1>, Unread) {
         let all = Tensor::cat([vec![self.loss.clone().inner()], self.values].concat(), 0);
-        let values: Vec<f32> = all.into_data().iter::<f32>().collect();
-        (self.loss, Numbers { loss: values[0], parts: values[1..].to_vec() })
+        let numbers = |values: &[f32]| Numbers { loss: values[0], parts: values[1..].to_vec() };
+        (self.loss, Unread::new(all, numbers))
     }
 }

@@ -1,6 +1,6 @@
 use burn::{
     module::{Module, Param},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 use nextscale_kernels as kernels;
 
@@ -77,6 +77,11 @@ impl ResidualNet {
         }
     }
 
+    /// The type of floats in which z is multiplied.
+    pub(super) fn dtype(&self) -> DType {
+        self.condition.weight.dtype()
+    }
+
     /// What a hidden state z, `[rows, positions, C]`, says to every step: `[rows, positions, width]`.
     pub(super) fn conditioned(&self, z: Tensor<3>) -> Tensor<3> {
         self.condition.forward(z)
@@ -121,7 +126,7 @@ impl ResidualBlock {
     fn forward(&self, h: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
         // Upstream's order here differs from that of the transformer's blocks.
         let [shift, scale, gate] = parts(self.modulator.forward(y));
-        let normed = ops::norm(h.clone(), self.norm_weight.val(), self.norm_bias.val());
+        let normed = ops::norm(h.clone(), self.norm_weight.val(), self.norm_bias.val(), DType::F32);
         let x = normed * (scale + 1.0) + shift;
         h + gate * self.second.forward(ops::silu(self.first.forward(x)))
     }

@@ -52,7 +52,7 @@ impl ResidualHead {
     /// What the head is conditioned on: the normed sum of the last block's output and the embedded codes,
     /// `[rows, positions, C]`.
     pub(in super::super) fn normed(&self, x: Tensor<3>) -> Tensor<3> {
-        self.norm.forward(x)
+        self.norm.forward(x, self.net.dtype())
     }
 
     /// The residual `[rows, positions, channels]` of tokens with hidden states z `[rows, positions, C]`, and

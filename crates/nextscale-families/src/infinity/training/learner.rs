@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use nextscale_backbones::infinity::{Infinity, InfinityConfig, Initialisation};
 use nextscale_core::{ConditionRows, Dtype};
 use nextscale_text::{T5, T5Config};
@@ -140,15 +140,12 @@ fn lengthened(rows: ConditionRows, whole: &[bool], length: usize) -> Result<Cond
     let device = values.device();
     let missing = length.saturating_sub(longest);
     let values = Tensor::cat(vec![values, Tensor::zeros([batch, missing, width], &device)], 1);
-    let mask: Vec<bool> = mask.into_data().iter::<bool>().collect();
     let places = longest + missing;
-    let mask: Vec<bool> = mask
-        .chunks(longest)
-        .zip(whole)
-        .flat_map(|(row, &whole)| (0..places).map(move |at| whole || row.get(at) == Some(&true)))
-        .collect();
-    let mask = burn::tensor::TensorData::new(mask, [batch, places]);
-    Ok(ConditionRows::Embeddings { values, mask: Tensor::<2, Bool>::from_data(mask, &device) })
+    let whole = TensorData::new(whole.to_vec(), [batch, 1]);
+    let whole = Tensor::<2, Bool>::from_data(whole, &device).expand([batch, places]);
+    let none = Tensor::<2, Int>::zeros([batch, missing], &device).bool();
+    let mask = Tensor::cat(vec![mask, none], 1).bool_or(whole);
+    Ok(ConditionRows::Embeddings { values, mask })
 }
 
 /// An encoder's sizes as a tree, for comparison.

@@ -196,27 +196,41 @@ pub fn architecture() -> Architecture {
 struct BitUse {
     /// f32, as checkpoints hold it; exact up to 2²⁴ positions between two clearings.
     ones: Vec<f32>,
+    /// Those that stay on their device until they are asked for, `[bits]`.
+    unread: Option<Tensor<1>>,
     positions: f32,
 }
 
 impl BitUse {
     fn new(bits: usize) -> Self {
-        Self { ones: vec![0.0; bits], positions: 0.0 }
+        Self { ones: vec![0.0; bits], unread: None, positions: 0.0 }
     }
 
-    /// Counts tokens `[batch, h·w, bits]`.
+    /// Counts tokens `[batch, h·w, bits]`, without reading them.
     fn count(&mut self, tokens: &Tensor<3, Int>) {
         let [batch, positions, bits] = tokens.dims();
         self.positions += (batch * positions) as f32;
-        for (i, bit) in tokens.to_data().iter::<i64>().enumerate() {
-            self.ones[i % bits] += bit as f32;
+        // Whole numbers: exact in any order.
+        let ones = tokens.clone().float().reshape([batch * positions, bits]).sum_dim(0).reshape([bits]);
+        self.unread = Some(match self.unread.take() {
+            Some(before) => before + ones,
+            None => ones,
+        });
+    }
+
+    /// How often each bit was 1.
+    fn ones(&self) -> Vec<f32> {
+        let mut ones = self.ones.clone();
+        if let Some(unread) = &self.unread {
+            ones.iter_mut().zip(unread.to_data().iter::<f32>()).for_each(|(ones, more)| *ones += more);
         }
+        ones
     }
 
     /// The mean entropy of a bit, in bits: 1 if each is 1 half of the time; 0 if nothing was counted.
     fn entropy(&self) -> f64 {
         let positions = f64::from(self.positions.max(1.0));
-        entropy_of_shares(self.ones.iter().map(|ones| f64::from(*ones) / positions))
+        entropy_of_shares(self.ones().iter().map(|ones| f64::from(*ones) / positions))
     }
 }
 
@@ -303,15 +317,15 @@ impl TrainableTokenizer for BitwiseTraining<'_> {
     }
 
     fn counters(&self) -> BTreeMap<String, Vec<f32>> {
-        let BitUse { ones, positions } = &self.window;
-        [("bits.ones".into(), ones.clone()), ("bits.positions".into(), vec![*positions])].into()
+        let BitUse { positions, .. } = self.window;
+        [("bits.ones".into(), self.window.ones()), ("bits.positions".into(), vec![positions])].into()
     }
 
     fn set_counters(&mut self, counters: &BTreeMap<String, Vec<f32>>) {
         if let (Some(ones), Some([positions])) =
             (counters.get("bits.ones"), counters.get("bits.positions").map(Vec::as_slice))
         {
-            self.window = BitUse { ones: ones.clone(), positions: *positions };
+            self.window = BitUse { ones: ones.clone(), unread: None, positions: *positions };
         }
     }
 
@@ -319,7 +333,7 @@ impl TrainableTokenizer for BitwiseTraining<'_> {
     fn tally(&self, tokens: &[Tensor<3, Int>]) -> Vec<f64> {
         let mut used = BitUse::new(self.config.model.bits);
         tokens.iter().for_each(|tokens| used.count(tokens));
-        std::iter::once(used.positions).chain(used.ones).map(f64::from).collect()
+        std::iter::once(used.positions).chain(used.ones()).map(f64::from).collect()
     }
 
     fn code_use(&self, tally: &[f64]) -> Vec<(String, f64)> {

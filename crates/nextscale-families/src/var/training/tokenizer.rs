@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nextscale_core::{Dtype, ScaleSchedule};
 use nextscale_tokenizers::vq::{MultiScaleVq, VqvaeConfig};
-use nextscale_train::codes::CodeUse;
+use nextscale_train::codes::{CodeUse, Uncounted};
 use nextscale_train::config::{AdversarialTerm, Learn, PerceptualTerm, TokenizerSettings};
 use nextscale_train::data::Source;
 use nextscale_train::optimiser::is_decayed;
@@ -118,6 +118,7 @@ pub fn train_tokenizer(config: &TrainTokenizer, options: &Options, device: &Devi
         config,
         since_restart: CodeUse::new(vocabulary),
         since_row: CodeUse::new(vocabulary),
+        uncounted: Uncounted::default(),
         device: device.clone(),
     };
     nextscale_train::train_tokenizer(kind, &config.settings(), config, options, device)
@@ -155,10 +156,18 @@ struct VqTraining<'a> {
     config: &'a TrainTokenizer,
     since_restart: CodeUse,
     since_row: CodeUse,
+    /// The tokens of the last steps, which are in neither yet.
+    uncounted: Uncounted,
     device: Device,
 }
 
 impl VqTraining<'_> {
+    /// Counts what has not been counted.
+    fn count(&mut self) {
+        let restart = (self.config.learn == Learn::All).then_some(&mut self.since_restart);
+        self.uncounted.count(restart.into_iter().chain([&mut self.since_row]));
+    }
+
     fn quantised(&self, step: u64) -> bool {
         self.config.start.is_some() || step >= self.config.unquantised_steps
     }
@@ -252,11 +261,11 @@ impl TrainableTokenizer for VqTraining<'_> {
     fn after_update(&mut self, mut model: MultiScaleVq, step: u64, seen: Vec<Seen>) -> Result<MultiScaleVq> {
         let mut latents = Vec::new();
         for part in seen {
-            if self.config.learn == Learn::All {
-                self.since_restart.count(&part.tokens);
-            }
-            self.since_row.count(&part.tokens);
+            self.uncounted.push(&part.tokens);
             latents.extend(part.latents);
+        }
+        if self.uncounted.are_many() || !latents.is_empty() {
+            self.count();
         }
         if latents.is_empty() {
             return Ok(model);
@@ -284,14 +293,18 @@ impl TrainableTokenizer for VqTraining<'_> {
     }
 
     fn window(&mut self) -> Vec<f64> {
+        self.count();
         let numbers = vec![self.since_row.used() as f64, self.since_row.perplexity()];
         self.since_row.clear();
         numbers
     }
 
     fn counters(&self) -> BTreeMap<String, Vec<f32>> {
-        let (restart, row) = (self.since_restart.counts(), self.since_row.counts());
-        [("codes.restart".into(), restart.to_vec()), ("codes.row".into(), row.to_vec())].into()
+        let (mut restart, mut row) = (self.since_restart.clone(), self.since_row.clone());
+        let counted = (self.config.learn == Learn::All).then_some(&mut restart);
+        self.uncounted.clone().count(counted.into_iter().chain([&mut row]));
+        let counts = [("codes.restart", restart), ("codes.row", row)];
+        counts.map(|(name, codes)| (name.into(), codes.counts().to_vec())).into()
     }
 
     fn set_counters(&mut self, counters: &BTreeMap<String, Vec<f32>>) {

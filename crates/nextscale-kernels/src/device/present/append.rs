@@ -1,22 +1,22 @@
 //! Writes keys and values after those of earlier scales, in the memory where these lie.
 
 use burn::backend::TensorMetadata;
-use cubecl::{calculate_cube_count_elemwise, prelude::*};
+use cubecl::{calculate_cube_count_elemwise, ir::ElemType, prelude::*};
 
-use super::cube::{CubeTensor, contiguous, memory};
+use super::cube::{CubeTensor, contiguous, element, memory, within_reach};
 
 /// The units of a cube.
 const UNITS: usize = 256;
 
 /// Two buffers `[rows, heads, room, width]`, and what is written to them from position `at` on, `[rows, heads,
-/// positions, width]`.
+/// positions, width]`, all of one type.
 pub fn run(buffers: [CubeTensor; 2], new: [CubeTensor; 2], at: usize) -> (CubeTensor, CubeTensor) {
     // Whoever else reads a buffer keeps its numbers.
     let [keys, values] = buffers.map(|buffer| {
         let buffer = contiguous(buffer);
         if buffer.can_mut() { buffer } else { contiguous(buffer.copy()) }
     });
-    let [new_keys, new_values] = alike(new);
+    let [new_keys, new_values] = alike(new.map(within_reach));
     let ([_, heads, room, width], [rows, _, positions, _]) = (keys.shape().dims(), new_keys.shape().dims());
     let strides = new_keys.meta.strides();
     let [of_row, of_head, of_position, of_channel] = [strides[0], strides[1], strides[2], strides[3]];
@@ -41,6 +41,7 @@ pub fn run(buffers: [CubeTensor; 2], new: [CubeTensor; 2], at: usize) -> (CubeTe
         of_channel,
         room,
         at,
+        element(keys.dtype),
     );
     (keys, values)
 }
@@ -51,11 +52,11 @@ fn alike([a, b]: [CubeTensor; 2]) -> [CubeTensor; 2] {
 }
 
 #[cube(launch)]
-fn write(
-    new_keys: &[f32],
-    new_values: &[f32],
-    keys: &mut [f32],
-    values: &mut [f32],
+fn write<T: Float>(
+    new_keys: &[T],
+    new_values: &[T],
+    keys: &mut [T],
+    values: &mut [T],
     count: usize,
     heads: usize,
     positions: usize,
@@ -66,6 +67,7 @@ fn write(
     of_channel: usize,
     room: usize,
     at: usize,
+    #[define(T)] _type: ElemType,
 ) {
     if ABSOLUTE_POS >= count {
         terminate!();

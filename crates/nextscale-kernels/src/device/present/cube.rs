@@ -5,8 +5,13 @@ use burn::backend::{
     fusion::{Fusion, FusionBackend},
     tensor::FloatTensor,
 };
-use burn::tensor::Shape;
-use cubecl::{calculate_cube_count_elemwise, prelude::*};
+use burn::tensor::{DType, Shape};
+use cubecl::{
+    calculate_cube_count_elemwise,
+    ir::{ElemType, FloatKind},
+    prelude::*,
+    server::Handle,
+};
 
 /// burn's backend of cubecl's devices, without the queue around it.
 pub type CubeBackend = <Cube as Queue>::Inner;
@@ -45,27 +50,53 @@ impl Rows {
     }
 }
 
+/// cubecl's name of a type of floats.
+pub fn element(dtype: DType) -> ElemType {
+    ElemType::Float(match dtype {
+        DType::F16 => FloatKind::F16,
+        DType::BF16 => FloatKind::BF16,
+        _ => FloatKind::F32,
+    })
+}
+
 /// The tensor itself if it lies in memory row by row without gaps, otherwise a copy that does.
 pub fn contiguous(x: CubeTensor) -> CubeTensor {
     if x.is_contiguous() {
         return x;
     }
     let (client, device, shape, dtype) = (x.client.clone(), x.device.clone(), x.shape(), x.dtype);
-    let copy = cubecl::std::tensor::into_contiguous(&client, x.binding(), f32::elem_type_native());
+    let copy = cubecl::std::tensor::into_contiguous(&client, x.binding(), element(dtype));
     CubeTensor::new_contiguous(client, device, shape, copy.handle, dtype)
 }
 
-/// A tensor of this shape on the device of `x`, with arbitrary numbers.
-pub fn empty(x: &CubeTensor, shape: Shape) -> CubeTensor {
-    let memory = x.client.empty(shape.num_elements() * size_of::<f32>());
-    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, memory, x.dtype)
+/// A tensor of this shape and type on the device of `x`, with arbitrary numbers.
+pub fn empty(x: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
+    let memory = room_for(x, shape.num_elements(), dtype);
+    CubeTensor::new_contiguous(x.client.clone(), x.device.clone(), shape, memory, dtype)
+}
+
+/// Memory for `count` numbers on the device of `x`.
+pub fn room_for(x: &CubeTensor, count: usize, dtype: DType) -> Handle {
+    x.client.empty(count * dtype.size())
+}
+
+/// How many numbers there are in memory from a tensor's first to its last, those between them included. Sizes
+/// are not 0.
+fn extent(sizes: &[usize], strides: &[usize]) -> usize {
+    1 + sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride).sum::<usize>()
+}
+
+/// The tensor itself if indices of 32 bits reach all of its numbers, otherwise a copy without gaps, in which
+/// they do if there are few enough ([`is_taken`](super::operations::is_taken)).
+pub fn within_reach(x: CubeTensor) -> CubeTensor {
+    let extent = extent(x.meta.shape(), x.meta.strides());
+    if u32::try_from(extent).is_ok() { x } else { contiguous(x) }
 }
 
 /// All memory from a tensor's first number to its last, whatever lies between them.
 pub fn memory(mut x: CubeTensor) -> BufferArg {
-    let distances = x.meta.shape().iter().zip(x.meta.strides().iter());
-    let last: usize = distances.map(|(size, stride)| (size - 1) * stride).sum();
-    *x.meta.shape_mut() = Shape::new([last + 1]);
+    let extent = extent(x.meta.shape(), x.meta.strides());
+    *x.meta.shape_mut() = Shape::new([extent]);
     *x.meta.strides_mut() = [1].into();
     x.into_buffer_arg()
 }
@@ -77,8 +108,10 @@ pub fn rows_apart(x: CubeTensor) -> (CubeTensor, usize) {
     let last = shape.len() - 1;
     let length = shape[last];
     let even = strides[last] == 1 && (1..last).all(|i| strides[i - 1] == strides[i] * shape[i]);
+    let rows = shape.num_elements() / length;
+    let reached = |apart: usize| u32::try_from(rows * apart).is_ok();
     match (even, last.checked_sub(1)) {
-        (true, Some(row)) if strides[row] >= length => {
+        (true, Some(row)) if strides[row] >= length && reached(strides[row]) => {
             let apart = strides[row];
             (x, apart)
         }
@@ -172,4 +205,20 @@ pub fn largest(own: u32, room: &mut Shared<[u32]>, #[comptime] units: usize) -> 
         most = max(most, room[units + i]);
     }
     most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extent;
+
+    #[test]
+    fn the_extent_counts_what_lies_between_a_view_s_numbers() {
+        assert_eq!(extent(&[3, 4], &[4, 1]), 12);
+        // Two columns of a wide table, one row repeated, and a single number.
+        assert_eq!(extent(&[3, 2], &[1000, 1]), 2002);
+        assert_eq!(extent(&[5, 4], &[0, 1]), 4);
+        assert_eq!(extent(&[1, 1], &[7, 9]), 1);
+        // Few numbers, out of reach.
+        assert!(u32::try_from(extent(&[2, 70_000, 2], &[1 << 31, 70_000, 1])).is_err());
+    }
 }

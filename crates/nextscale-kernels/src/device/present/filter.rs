@@ -18,7 +18,7 @@ pub fn run(x: CubeTensor, keep: Keep) -> CubeTensor {
     let [rows, classes] = x.shape().dims();
     let launch = Rows::of(&x, rows, classes);
     let x = contiguous(x);
-    let kept = empty(&x, x.shape());
+    let kept = empty(&x, x.shape(), x.dtype);
     let top_k = keep.top_k.filter(|&k| k < classes);
     filter_rows::launch(
         &launch.client,

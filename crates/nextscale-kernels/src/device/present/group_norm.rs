@@ -1,26 +1,41 @@
-//! Group norm of feature maps, and its SiLU, a group of an image by a cube.
+//! Group norm of feature maps, and its SiLU, a group of an image by a cube; large groups by several.
 //!
 //! Convolutions on these devices read and write channels next to each other in memory. The norm reads either
 //! order and writes that one, so that nothing is copied between the two.
 
-use burn::{backend::TensorMetadata, tensor::Shape};
-use cubecl::prelude::*;
+use burn::{
+    backend::TensorMetadata,
+    tensor::{DType, Shape},
+};
+use cubecl::{ir::ElemType, prelude::*};
 
-use super::cube::{self, CubeTensor, Rows, contiguous, memory};
+use super::{
+    cube::{self, CubeTensor, Rows, contiguous, element, memory, room_for, within_reach},
+    group_norm_parts::{self, Layout},
+    groups::{activated, at},
+};
 
-/// x `[batch, channels, height, width]`, weight and bias `[channels]`.
-pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bool) -> CubeTensor {
+/// x `[batch, channels, height, width]` of any type, weight and bias `[channels]`, f32. Sums are f32, and the
+/// result is rounded to the type `to`.
+pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bool, to: DType) -> CubeTensor {
     let shape @ [batch, channels, height, width] = x.shape().dims();
-    let (x, [of_channel, of_pixel]) = evenly_spaced(x);
+    let (x, [of_channel, of_pixel]) = evenly_spaced(within_reach(x));
     let of_image = x.meta.strides()[0];
     let (weight, bias) = (contiguous(weight), contiguous(bias));
     let launch = Rows::of(&x, batch * groups, channels / groups * height * width);
 
-    let handle = x.client.empty(Shape::new(shape).num_elements() * size_of::<f32>());
     let of_row = width * channels;
     let mut normal = x.clone();
-    normal.handle = handle;
+    normal.handle = room_for(&x, Shape::new(shape).num_elements(), to);
+    normal.dtype = to;
     *normal.meta.strides_mut() = [height * of_row, 1, of_row, channels].into();
+    let types = [element(x.dtype), element(to)];
+    let (members, pixels) = (channels / groups, height * width);
+    if group_norm_parts::are_large(members * pixels) {
+        let layout = Layout { groups, members, pixels, of_image, of_channel, of_pixel };
+        group_norm_parts::run([x, weight, bias], normal.clone(), &layout, eps, silu);
+        return normal;
+    }
     norm_groups::launch(
         &launch.client,
         launch.count.clone(),
@@ -31,14 +46,15 @@ pub fn run([x, weight, bias]: [CubeTensor; 3], groups: usize, eps: f32, silu: bo
         memory(normal.clone()),
         batch * groups,
         groups,
-        channels / groups,
-        height * width,
+        members,
+        pixels,
         of_image,
         of_channel,
         of_pixel,
         eps,
         silu,
         launch.units,
+        types,
     );
     normal
 }
@@ -63,19 +79,12 @@ fn evenly_spaced(x: CubeTensor) -> (CubeTensor, [usize; 2]) {
 
 type One = Const<1>;
 
-/// The number in memory of element `i` of a group whose first channel is at `first`: channels of a pixel stand
-/// side by side in `i`.
-#[cube]
-fn at(first: usize, i: usize, members: usize, of_channel: usize, of_pixel: usize) -> usize {
-    first + i % members * of_channel + i / members * of_pixel
-}
-
 #[cube(launch)]
-fn norm_groups(
-    x: &[f32],
+fn norm_groups<I: Float, O: Float>(
+    x: &[I],
     weight: &[f32],
     bias: &[f32],
-    normal: &mut [f32],
+    normal: &mut [O],
     rows: usize,
     groups: usize,
     members: usize,
@@ -86,6 +95,7 @@ fn norm_groups(
     eps: f32,
     #[comptime] silu: bool,
     #[comptime] units: usize,
+    #[define(I, O)] _types: [ElemType; 2],
 ) {
     if CUBE_POS >= rows {
         terminate!();
@@ -98,12 +108,12 @@ fn norm_groups(
 
     let mut own = 0.0f32;
     for i in range_stepped(UNIT_POS as usize, count, units) {
-        own += x[at(first, i, members, of_channel, of_pixel)];
+        own += f32::cast_from(x[at(first, i, members, of_channel, of_pixel)]);
     }
     let mean = cube::sum::<One>(Vector::new(own), &mut room, units).extract(0usize) / f32::cast_from(count);
     own = 0.0f32;
     for i in range_stepped(UNIT_POS as usize, count, units) {
-        let centred = x[at(first, i, members, of_channel, of_pixel)] - mean;
+        let centred = f32::cast_from(x[at(first, i, members, of_channel, of_pixel)]) - mean;
         own += centred * centred;
     }
     let square = cube::sum::<One>(Vector::new(own), &mut room, units).extract(0usize) / f32::cast_from(count);
@@ -111,11 +121,9 @@ fn norm_groups(
     let to = image * groups * members * pixels + channel;
     for i in range_stepped(UNIT_POS as usize, count, units) {
         let member = channel + i % members;
-        let unscaled = (x[at(first, i, members, of_channel, of_pixel)] - mean) / size;
-        let mut value = unscaled * weight[member] + bias[member];
-        if comptime!(silu) {
-            value = value / (1.0f32 + (-value).exp());
-        }
-        normal[at(to, i, members, 1usize, groups * members)] = value;
+        let value = f32::cast_from(x[at(first, i, members, of_channel, of_pixel)]);
+        let unscaled = (value - mean) / size;
+        let value = activated(unscaled * weight[member] + bias[member], silu);
+        normal[at(to, i, members, 1usize, groups * members)] = O::cast_from(value);
     }
 }

@@ -2,9 +2,9 @@
 
 use burn::backend::TensorMetadata;
 use burn::tensor::Shape;
-use cubecl::prelude::*;
+use cubecl::{ir::ElemType, prelude::*};
 
-use super::cube::{CubeTensor, Rows, contiguous, empty};
+use super::cube::{CubeTensor, Rows, contiguous, element, empty};
 use crate::heads::LEAST_SQUARE;
 
 /// The units that share a head.
@@ -16,13 +16,14 @@ pub fn shape(x: &Shape, scale: &Shape) -> Shape {
     Shape::new([batch, positions, heads, all / 3 / heads])
 }
 
-/// x `[batch, positions, 3·heads·width]`, bias `[3·heads·width]`, scale `[heads]`.
+/// x `[batch, positions, 3·heads·width]` of any type, which the results have, too; bias `[3·heads·width]` and
+/// scale `[heads]`, f32.
 pub fn run([x, bias, scale]: [CubeTensor; 3], unit: bool) -> (CubeTensor, CubeTensor, CubeTensor) {
     let [batch, positions, heads, width] = shape(&x.shape(), &scale.shape()).dims();
     let rows = batch * positions;
     let launch = Rows::of(&x, rows, 3 * heads * width);
     let (x, bias, scale) = (contiguous(x), contiguous(bias), contiguous(scale));
-    let part = || empty(&x, Shape::new([batch, heads, positions, width]));
+    let part = || empty(&x, Shape::new([batch, heads, positions, width]), x.dtype);
     let (queries, keys, values) = (part(), part(), part());
     split::launch(
         &launch.client,
@@ -40,6 +41,7 @@ pub fn run([x, bias, scale]: [CubeTensor; 3], unit: bool) -> (CubeTensor, CubeTe
         width,
         unit,
         launch.units,
+        element(x.dtype),
     );
     let seen = |mut part: CubeTensor| {
         part.meta.swap(1, 2);
@@ -49,19 +51,20 @@ pub fn run([x, bias, scale]: [CubeTensor; 3], unit: bool) -> (CubeTensor, CubeTe
 }
 
 #[cube(launch)]
-fn split(
-    x: &[f32],
+fn split<T: Float>(
+    x: &[T],
     bias: &[f32],
     scale: &[f32],
-    queries: &mut [f32],
-    keys: &mut [f32],
-    values: &mut [f32],
+    queries: &mut [T],
+    keys: &mut [T],
+    values: &mut [T],
     rows: usize,
     positions: usize,
     heads: usize,
     width: usize,
     #[comptime] unit: bool,
     #[comptime] units: usize,
+    #[define(T)] _type: ElemType,
 ) {
     if CUBE_POS >= rows {
         terminate!();
@@ -83,7 +86,7 @@ fn split(
             let mut own = 0.0f32;
             if head < 2 * heads {
                 for channel in range_stepped(member, width, TEAM) {
-                    let value = x[from + first + channel] + bias[first + channel];
+                    let value = f32::cast_from(x[from + first + channel]) + bias[first + channel];
                     own += value * value;
                 }
             }
@@ -105,15 +108,18 @@ fn split(
         if head < heads {
             let factor = factor * scale[head];
             for channel in range_stepped(member, width, TEAM) {
-                queries[to + channel] = (x[from + first + channel] + bias[first + channel]) * factor;
+                let value = f32::cast_from(x[from + first + channel]) + bias[first + channel];
+                queries[to + channel] = T::cast_from(value * factor);
             }
         } else if head < 2 * heads {
             for channel in range_stepped(member, width, TEAM) {
-                keys[to + channel] = (x[from + first + channel] + bias[first + channel]) * factor;
+                let value = f32::cast_from(x[from + first + channel]) + bias[first + channel];
+                keys[to + channel] = T::cast_from(value * factor);
             }
         } else if head < 3 * heads {
             for channel in range_stepped(member, width, TEAM) {
-                values[to + channel] = x[from + first + channel] + bias[first + channel];
+                let value = f32::cast_from(x[from + first + channel]) + bias[first + channel];
+                values[to + channel] = T::cast_from(value);
             }
         }
     }

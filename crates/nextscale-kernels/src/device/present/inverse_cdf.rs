@@ -14,7 +14,7 @@ pub fn run(x: CubeTensor, uniforms: CubeTensor) -> CubeTensor {
     let [rows, classes] = x.shape().dims();
     let launch = Rows::of(&x, rows, classes);
     let (x, uniforms) = (contiguous(x), contiguous(uniforms));
-    let drawn = empty(&uniforms, uniforms.shape());
+    let drawn = empty(&uniforms, uniforms.shape(), uniforms.dtype);
     draw::launch(
         &launch.client,
         launch.count.clone(),

@@ -1,20 +1,21 @@
 //! Layer norm and root-mean-square norm with the modulation of adaptive norms, a row by a cube.
 
-use burn::backend::TensorMetadata;
-use cubecl::prelude::*;
+use burn::{backend::TensorMetadata, tensor::DType};
+use cubecl::{ir::ElemType, prelude::*};
 
-use super::cube::{self, CubeTensor, Rows, contiguous, empty};
+use super::cube::{self, CubeTensor, Rows, contiguous, element, empty, within_reach};
 
 /// x `[batch, length, channels]`, scale and shift `[batch, 1, channels]`. If `centred`,
-/// `(x − mean)/√(variance + eps)·(1 + scale) + shift`, otherwise `x/√(mean of x² + eps)·scale + shift`.
-pub fn run(inputs: [CubeTensor; 3], eps: f32, centred: bool) -> CubeTensor {
+/// `(x − mean)/√(variance + eps)·(1 + scale) + shift`, otherwise `x/√(mean of x² + eps)·scale + shift`. They
+/// are f32; the result is rounded to the type `to`.
+pub fn run(inputs: [CubeTensor; 3], eps: f32, centred: bool, to: DType) -> CubeTensor {
     // Scale and shift are often parts of a larger tensor, whose strides they keep.
     let [x, scale, shift] = inputs;
-    let x = contiguous(x);
+    let (x, scale, shift) = (contiguous(x), within_reach(scale), within_reach(shift));
     let [batch, length, channels] = x.shape().dims();
     let rows = batch * length;
     let launch = Rows::of(&x, rows, channels);
-    let normal = empty(&x, x.shape());
+    let normal = empty(&x, x.shape(), to);
     norm_rows::launch(
         &launch.client,
         launch.count.clone(),
@@ -29,6 +30,7 @@ pub fn run(inputs: [CubeTensor; 3], eps: f32, centred: bool) -> CubeTensor {
         eps,
         centred,
         launch.units,
+        element(to),
     );
     normal
 }
@@ -36,17 +38,18 @@ pub fn run(inputs: [CubeTensor; 3], eps: f32, centred: bool) -> CubeTensor {
 type One = Const<1>;
 
 #[cube(launch)]
-fn norm_rows(
+fn norm_rows<T: Float>(
     x: &[f32],
     scale: &Tensor<f32>,
     shift: &Tensor<f32>,
-    normal: &mut [f32],
+    normal: &mut [T],
     rows: usize,
     length: usize,
     channels: usize,
     eps: f32,
     #[comptime] centred: bool,
     #[comptime] units: usize,
+    #[define(T)] _to: ElemType,
 ) {
     if CUBE_POS >= rows {
         terminate!();
@@ -76,6 +79,7 @@ fn norm_rows(
     for channel in range_stepped(UNIT_POS as usize, channels, units) {
         let scale = scale[image * scale.stride(0) + channel * scale.stride(2)];
         let shift = shift[image * shift.stride(0) + channel * shift.stride(2)];
-        normal[first + channel] = (x[first + channel] - mean) / size * (scale + one) + shift;
+        let value = (x[first + channel] - mean) / size * (scale + one) + shift;
+        normal[first + channel] = T::cast_from(value);
     }
 }

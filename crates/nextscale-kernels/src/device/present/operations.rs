@@ -9,7 +9,7 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-use super::{Keep, cube::CubeBackend};
+use super::{Keep, cube::CubeBackend, uses::note};
 
 /// What [`CubeBackend`] does, and burn's queue before it.
 #[backend_extension(Cube, Fusion)]
@@ -20,13 +20,14 @@ pub trait Kernels: Backend {
     #[fusion(dtype = x, shape = uniforms)]
     fn inverse_cdf(x: FloatTensor<Self>, uniforms: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    #[fusion(dtype = x, shape = x)]
+    #[fusion(meta = normed)]
     fn norm(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         eps: f32,
         centred: bool,
+        to: DType,
     ) -> FloatTensor<Self>;
 
     #[fusion(meta = heads_of)]
@@ -36,6 +37,17 @@ pub trait Kernels: Backend {
         scale: FloatTensor<Self>,
         unit: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+fn normed(
+    x: &TensorSpec,
+    _scale: &TensorSpec,
+    _shift: &TensorSpec,
+    _eps: &f32,
+    _centred: &bool,
+    to: &DType,
+) -> TensorSpec {
+    TensorSpec::new(x.shape.clone(), *to)
 }
 
 fn heads_of(
@@ -63,8 +75,9 @@ impl Kernels for CubeBackend {
         shift: FloatTensor<Self>,
         eps: f32,
         centred: bool,
+        to: DType,
     ) -> FloatTensor<Self> {
-        super::norm::run([x, scale, shift], eps, centred)
+        super::norm::run([x, scale, shift], eps, centred, to)
     }
 
     fn heads(
@@ -83,6 +96,7 @@ impl Kernels for CubeBackend {
 /// row with NaN gives some row.
 pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
     let [x] = taken([x.clone().into_dispatch()]).ok()?;
+    note("filter");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::filter(x, keep)))
 }
 
@@ -93,26 +107,40 @@ pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
 /// A class of probability 0 is not drawn; a row of NaN or of -inf gives some class.
 pub fn inverse_cdf(x: &Tensor<2>, uniforms: &Tensor<2>) -> Option<Tensor<2>> {
     let [x, uniforms] = taken([x, uniforms].map(|x| x.clone().into_dispatch())).ok()?;
+    note("inverse_cdf");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::inverse_cdf(x, uniforms)))
 }
 
 /// Layer norm if `centred`, otherwise root-mean-square norm, with inputs x `[batch, length, channels]`, scale and
-/// shift `[batch, 1, channels]`.
+/// shift `[batch, 1, channels]`. They are f32; the result is rounded to the type `to`.
 ///
 /// # Errors
 /// Returns the inputs if there is no kernel for them.
-pub fn norm(inputs: [DispatchTensor; 3], eps: f64, centred: bool) -> Result<Tensor<3>, [DispatchTensor; 3]> {
+pub fn norm(
+    inputs: [DispatchTensor; 3],
+    eps: f64,
+    centred: bool,
+    to: DType,
+) -> Result<Tensor<3>, [DispatchTensor; 3]> {
+    if !is_float(to) {
+        return Err(inputs);
+    }
     let [x, scale, shift] = taken(inputs)?;
-    Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred)))
+    note("norm");
+    Ok(Tensor::from_dispatch(<Dispatch as Kernels>::norm(x, scale, shift, eps as f32, centred, to)))
 }
 
-/// [`crate::heads()`] of inputs x, bias and scale. Each head's positions are one after the other in memory,
-/// as products over heads read them.
+/// [`crate::heads()`] of inputs x, of any type, bias and scale, f32. Each head's positions are one after the other
+/// in memory, as products over heads read them; they have x's type.
 ///
 /// # Errors
 /// As [`norm()`].
 pub fn heads(inputs: [DispatchTensor; 3], unit: bool) -> Result<[Tensor<4>; 3], [DispatchTensor; 3]> {
-    let [x, bias, scale] = taken(inputs)?;
+    if !(is_float_tensor(&inputs[0]) && inputs[1..].iter().all(is_taken)) {
+        return Err(inputs);
+    }
+    let [x, bias, scale] = inputs;
+    note("heads");
     let (queries, keys, values) = <Dispatch as Kernels>::heads(x, bias, scale, unit);
     Ok([queries, keys, values].map(Tensor::from_dispatch))
 }
@@ -126,9 +154,20 @@ pub(super) fn taken<const N: usize>(
 }
 
 pub(super) fn is_taken(tensor: &DispatchTensor) -> bool {
+    tensor.dtype() == DType::F32 && is_float_tensor(tensor)
+}
+
+/// The same with any type of floats. How far a tensor's numbers lie apart is known only when the kernel runs, which
+/// copies a tensor whose numbers indices do not reach ([`within_reach`](super::cube::within_reach)).
+pub(super) fn is_float_tensor(tensor: &DispatchTensor) -> bool {
     let count = tensor.shape().num_elements();
     matches!(tensor.kind, DispatchTensorKind::Cube(BackendTensor::Float(_)))
-        && tensor.dtype() == DType::F32
+        && is_float(tensor.dtype())
         && count > 0
         && u32::try_from(count).is_ok()
+}
+
+/// Whether kernels read and write numbers of this type.
+pub(super) fn is_float(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F16 | DType::BF16)
 }

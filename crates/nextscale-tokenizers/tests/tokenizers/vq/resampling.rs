@@ -8,7 +8,7 @@ use super::fixtures::floats;
 #[test]
 fn bicubic_and_area_agree_with_upstream_for_all_published_pairs() {
     let (device, fixtures) = (Device::flex(), Fixtures::compiled_in());
-    let setting = Setting { fixtures: &fixtures, device: &device, arithmetic: Arithmetic::F32 };
+    let setting = Setting::new(&fixtures, &device, Arithmetic::F32);
     let gap = resampled(&setting).unwrap();
     assert_eq!(gap.tensors, 2 * 54);
     assert!(gap.largest <= 1e-5, "off by {:e}", gap.largest);
