@@ -128,7 +128,7 @@ pub fn filter(x: &Tensor<2>, keep: Keep) -> Option<Tensor<2>> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::{DType, Device, Distribution};
 
     use super::*;
     use crate::composed;
@@ -192,6 +192,10 @@ mod tests {
             let found = attention(parts.clone().map(Tensor::into_dispatch), mask.clone()).unwrap();
             assert_close(found, composed::attention(q.clone(), k.clone(), v.clone(), mask));
         }
+        // A mask of another type than the rest.
+        let halves = parts.map(|x| x.cast(DType::BF16).into_dispatch());
+        let found = attention(halves, Some(random([2, 1, 7]))).unwrap();
+        assert_eq!(found.dtype(), DType::BF16);
     }
 
     /// What is kept of a row of logits.
