@@ -351,12 +351,7 @@ fn are_halves(parts: &[Vec<String>], depth: usize) {
     let count = |names: &[String], start: &str| names.iter().filter(|name| name.starts_with(start)).count();
     for (k, names) in scales.iter().enumerate() {
         // Weights, activations and cache: projections, scores, mixtures, outputs, and both layers of the MLP.
-        assert_eq!(
-            count(names, "matmul_entry_lhs_bf16_lhs_size_8_rhs_bf16")
-                + count(names, "matmul_entry_lhs_bf16_lhs_size_1_rhs_bf16"),
-            6 * depth,
-            "scale {k}: {names:#?}"
-        );
+        assert_eq!(count(names, "matmul_entry_lhs_bf16"), 6 * depth, "scale {k}: {names:#?}");
         // Two of resampling, the words' and the head.
         assert!(count(names, "matmul_entry_lhs_f32") <= 4, "scale {k}: {names:#?}");
         for (kernel, all) in
