@@ -8,7 +8,7 @@ use burn::tensor::{Shape, Tensor};
 
 use super::{
     cube::{CubeBackend, CubeTensor},
-    operations::{is_float, is_float_tensor, is_taken},
+    operations::{is_float, is_float_tensor, is_taken, taken},
     uses::note,
 };
 
