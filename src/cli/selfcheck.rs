@@ -23,7 +23,7 @@ pub struct Args {
     dtype: DtypeArgs,
     /// The precision to which the device rounds f32 inputs of matrix products; selects the bounds: f32, tf32 or bf16.
     /// Without it, f32 for the CPU, wgpu and tch:cpu, and tf32 for the others. What generation computes in the type of
-    /// --dtype has that type's bounds (for f16 those of tf32) if they are wider
+    /// --dtype has that type's bounds if they are wider
     #[arg(long, value_name = "TYPE")]
     arithmetic: Option<Arithmetic>,
     /// Use VAR's files in this folder instead of the built-in ones, with the layout of tests/fixtures/var
