@@ -94,7 +94,7 @@ fn round(
             if comptime!(nearest) {
                 level += half;
             }
-            four = four | (u32::cast_from(min(level, 255.0f32)) << (8u32 * i as u32));
+            four |= u32::cast_from(min(level, 255.0f32)) << (8u32 * i as u32);
         }
     }
     if word < words {

@@ -140,7 +140,7 @@ fn philox(block: u32, position: u32, image: u32, last: u32, seed_low: u32, seed_
 /// 2⁻³³.
 const UNIT: f32 = 1.164_153_2e-10;
 /// ln 2 in two parts, of which the first has few enough bits for its products with exponents to be exact.
-const LN_2: f32 = 6.931_381_2e-1;
+const LN_2: f32 = 6.931_381e-1;
 const LN_2_REST: f32 = 9.058_001e-6;
 /// The bits of 1, and of about √½.
 const ONE: u32 = 0x3f80_0000;
