@@ -9,6 +9,7 @@ use nextscale_core::is_cpu;
 
 /// A number, on the CPU or on the device.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // a few per step
 pub enum Factor {
     /// On the CPU.
     Number(f64),
@@ -24,7 +25,7 @@ impl Factor {
         }
         let values: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
         let all = Tensor::<1>::from_data(TensorData::new(values, [N]), device);
-        std::array::from_fn(|i| Self::Tensor(all.clone().slice([i..i + 1])))
+        std::array::from_fn(|i| Self::Tensor(all.clone().slice_dim(0, i..i + 1)))
     }
 
     /// x times the number.

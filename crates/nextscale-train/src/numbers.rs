@@ -13,11 +13,14 @@ pub struct Numbers {
     pub parts: Vec<f32>,
 }
 
+/// What makes numbers of the values that were read.
+type Reading = Box<dyn FnOnce(&[f32]) -> Numbers + Send>;
+
 /// The numbers of a micro-batch, not read yet.
 pub struct Unread {
     /// None if the numbers depend on no tensor.
     values: Option<Tensor<1>>,
-    of: Box<dyn FnOnce(&[f32]) -> Numbers + Send>,
+    of: Reading,
 }
 
 impl Unread {

@@ -259,6 +259,7 @@ impl Factors {
 
 /// The L2 norm of all gradients together.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one per step
 pub enum Norm {
     /// On the CPU.
     Known(f64),

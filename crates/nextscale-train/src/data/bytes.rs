@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_file_and_a_gzipped_one_give_the_same_bytes_forwards_and_backwards() {
         let folder = tempfile::tempdir().unwrap();
-        let content: Vec<u8> = (0..200_000_u64).map(|i| (i * i >> 7) as u8).collect();
+        let content: Vec<u8> = (0..200_000_u64).map(|i| ((i * i) >> 7) as u8).collect();
         let (plain, gzipped) = (folder.path().join("a"), folder.path().join("a.gz"));
         std::fs::write(&plain, &content).unwrap();
         let mut encoder =
