@@ -55,6 +55,10 @@ fn device() -> Option<(String, Device)> {
     found.map(|(choice, _, device)| (choice.to_string(), device))
 }
 
+fn with_libtorch(device: &Device) -> bool {
+    Kind::of(device).is_some_and(|kind| kind.feature() == "tch")
+}
+
 /// One after another: kernels that one test has compiled serve the next, and times are told.
 #[test]
 fn everything_runs_on_a_device_as_on_the_cpu() {
@@ -65,15 +69,19 @@ fn everything_runs_on_a_device_as_on_the_cpu() {
     told("names");
     selfcheck(&device, Dtype::F32);
     told("selfcheck");
-    selfcheck(&device, Dtype::F16);
-    told("selfcheck in f16");
     for run in runs() {
         generation(&device, &run, Dtype::F32);
         told(run.name);
     }
-    for run in runs().iter().take(2) {
-        generation(&device, run, Dtype::F16);
-        told(&format!("{} in f16", run.name));
+    if with_libtorch(&device) {
+        println!("SKIPPED: {name} rounds in other places in f16; docs/src/gpu.md has its differences");
+    } else {
+        selfcheck(&device, Dtype::F16);
+        told("selfcheck in f16");
+        for run in runs().iter().take(2) {
+            generation(&device, run, Dtype::F16);
+            told(&format!("{} in f16", run.name));
+        }
     }
     commands(&name);
     told("commands");
@@ -82,7 +90,7 @@ fn everything_runs_on_a_device_as_on_the_cpu() {
 #[test]
 fn kernels_give_what_the_host_gives() {
     let Some((name, device)) = device() else { return };
-    if Kind::of(&device).is_some_and(|kind| kind.feature() == "tch") {
+    if with_libtorch(&device) {
         println!("SKIPPED: {name} computes with LibTorch's operations");
         return;
     }
