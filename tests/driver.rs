@@ -26,7 +26,6 @@ use nextscale::core::{Condition, Dtype};
 use nextscale::generate::Copies;
 use nextscale::generate::edit::{Edit, Keep, Region};
 use nextscale::generate::observe::{Observer, Part, Seen};
-use nextscale::parity::{Arithmetic, Fixtures, Setting};
 use nextscale::pipeline::device::{DeviceChoice, describe};
 use nextscale::pipeline::images::to_pictures;
 use nextscale::pipeline::{Batch, Config, Generator, Model, Registry, Stop};
@@ -217,7 +216,6 @@ fn counted() {
     let others = commands(&driver, &device);
     table.push_str(&totals(&driver, &device));
     table.push_str(&others);
-    other_families(&device);
     fs::write(std::env::var_os("STAND_IN_TABLE").unwrap(), table).unwrap();
 }
 
@@ -462,15 +460,6 @@ fn generation(
         run.name
     );
     counts
-}
-
-/// The kernels of the other families in bf16, on recorded inputs; nothing is compared.
-fn other_families(device: &Device) {
-    let fixtures = Fixtures::compiled_in();
-    let setting = Setting { dtype: Dtype::Bf16, ..Setting::new(&fixtures, device, Arithmetic::Bf16) };
-    for lines in [nextscale::parity::infinity::lines, nextscale::parity::hart::lines] {
-        assert!(!lines(&setting).unwrap().is_empty());
-    }
 }
 
 /// What one thing more may ask for at most.
