@@ -56,8 +56,9 @@ const BOUNDS: [(&str, [f64; 3]); 27] = [
 ];
 
 /// How far the lines of what generation computes may be in f16 and bf16, in which weights, keys and values, and what lies
-/// between two products are rounded: about one and a half times the differences of such a run on the CPU, which a test
-/// repeats, or of lavapipe's in f16.
+/// between two products are rounded: about one and a half times the largest difference of such a run on the CPU, which a test
+/// repeats, of the CPU's own bf16, which rounds in fewer places, and of lavapipe's and LibTorch's f16. Where a token is
+/// another one or nearly is, as with soft mixes of codes, these differ several times from each other.
 const IN_TYPES: [(&str, [f64; 2]); 17] = [
     ("tokenizer, decoder and images of tokens", [2.5e-2, 0.22]),
     ("tokenizer, canvases, inputs and images of runs", [1.6e-2, 0.1]),
@@ -66,7 +67,7 @@ const IN_TYPES: [(&str, [f64; 2]); 17] = [
     ("backbone, teacher-forced logits, shared AdaLN", [3e-3, 4.2e-2]),
     ("backbone, logits with the KV cache, shared AdaLN", [7.5e-3, 5.5e-2]),
     ("generation, AdaLN per block", [1.7e-2, 0.1]),
-    ("generation, more_smooth, AdaLN per block", [1.5e-2, 8e-2]),
+    ("generation, more_smooth, AdaLN per block", [3.2e-2, 0.66]),
     ("generation, shared AdaLN", [1.7e-2, 0.1]),
     ("generation, more_smooth, shared AdaLN", [5.5e-2, 0.2]),
     ("infinity, teacher-forced logits", [1.7e-2, 0.21]),
@@ -75,7 +76,7 @@ const IN_TYPES: [(&str, [f64; 2]); 17] = [
     ("hart, logits over the KV cache", [2.2e-3, 1.7e-2]),
     ("hart, greedy generation under CFG with the residual", [6.5e-3, 0.17]),
     ("hart, greedy generation without the residual", [6.5e-3, 5e-2]),
-    ("hart, generation of soft codes", [0.65, 0.7]),
+    ("hart, generation of soft codes", [0.65, 1.3]),
 ];
 /// The part of the tokens that may differ in f16 and bf16: at most 1 of 1,452 and 2 of 60 did.
 const TOKENS_IN_TYPES: [f64; 2] = [0.017, 0.05];

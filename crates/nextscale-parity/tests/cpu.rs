@@ -40,7 +40,8 @@ fn everything_agrees_and_all_of_it_is_compared() {
     assert_eq!(compared, expected.concat());
 }
 
-/// What other devices do in half precision, on the CPU: the bounds come from here, and are not far above it.
+/// What other devices do in half precision, on the CPU: most bounds come from here. In `more_smooth` other right routes are
+/// up to eight times further off.
 #[test]
 fn halves_are_within_their_bounds_and_need_them() {
     let (device, fixtures) = (Device::flex(), Fixtures::compiled_in());
@@ -59,7 +60,7 @@ fn halves_are_within_their_bounds_and_need_them() {
             halves += 1;
             let relative = line.gap.as_ref().unwrap().relative;
             assert!(relative > in_f32.relative, "{dtype}: nothing is rounded in: {line}");
-            assert!(relative > line.bound.relative / 2.5, "{dtype}: the bound is far above: {line}");
+            assert!(relative > line.bound.relative / 15.0, "{dtype}: the bound is far above: {line}");
         }
         assert_eq!(halves, 17);
     }
