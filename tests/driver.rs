@@ -428,10 +428,12 @@ fn generation(
     };
     // The first batches bring what stays: kernels, the sizes that they are told, operators of priors. They are read as the
     // counted one is, since reading hands over what was begun, and burn then fuses other operations.
+    // How many it takes differs: burn looks for more to fuse as it goes.
     let mut readings = counted();
-    for _ in 0..5 {
+    for _ in 0..20 {
         let before = std::mem::replace(&mut readings, counted());
-        if before.counts == readings.counts {
+        let compiled = readings.counts.iter().any(|counts| counts.kernels > 0);
+        if before.counts == readings.counts && !compiled {
             break;
         }
     }
