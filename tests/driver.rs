@@ -108,7 +108,28 @@ fn compare(made: &str) {
             .unwrap();
         return;
     }
-    assert!(made == committed, "docs/src/gpu.md is out of date; the counts are now\n{made}");
+    assert!(agree(made, committed), "docs/src/gpu.md is out of date; the counts are now\n{made}");
+}
+
+/// Whether two tables are the same but for numbers that differ by at most one in fifty: burn fuses by what its threads
+/// have fused before, so that launches of a training step are now and then a few more. Numbers below fifty are equal.
+fn agree(made: &str, committed: &str) -> bool {
+    let words = |table: &str| table.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (made, committed) = (words(made), words(committed));
+    let alike = |a: &String, b: &String| match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a.abs_diff(b) * 50 <= b,
+        _ => a == b,
+    };
+    made.len() == committed.len() && made.iter().zip(&committed).all(|(a, b)| alike(a, b))
+}
+
+#[test]
+fn tables_agree_up_to_a_fiftieth_of_large_numbers() {
+    let page = "| a | 12 | 1000 |";
+    assert!(agree(page, page) && agree("| a | 12 | 1020 |", page));
+    for other in ["| a | 13 | 1000 |", "| a | 12 | 1021 |", "| b | 12 | 1000 |", "| a | 12 |"] {
+        assert!(!agree(other, page), "{other}");
+    }
 }
 
 /// What the stand-in was asked for, in the order of its file.
