@@ -10,6 +10,7 @@ mod error;
 mod family;
 pub mod hart;
 pub mod infinity;
+mod need;
 mod open;
 mod prompts;
 mod published;

@@ -85,7 +85,7 @@ fn transformer(file: &WeightFile) -> Result<String> {
     Ok(format!(
         "A HART transformer that can be used: {}\n{}",
         sizes(&config),
-        memory::Need::of(&config, files::tokenizer_of(Path::new(file.label())).as_ref()).words()
+        memory::OfAnImage::of(&config, files::tokenizer_of(Path::new(file.label())).as_ref()).words()
     ))
 }
 

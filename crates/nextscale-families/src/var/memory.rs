@@ -4,27 +4,10 @@ use nextscale_backbones::var::VarConfig;
 use nextscale_core::Dtype;
 use nextscale_tokenizers::vq::VqvaeConfig;
 
-/// The bytes that a batch takes under classifier-free guidance on a device other than the CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Need {
-    batch: usize,
-    dtype: Dtype,
-    /// The weights of the transformer and of the tokenizer without its encoder.
-    pub weights: u128,
-    /// Keys and values of both passes at all positions, for which there is room from the first scale on.
-    pub cache: u128,
-    /// The largest tensors of the last scale that exist at once.
-    pub step: u128,
-    /// The same while decoding, when the cache is gone.
-    pub decoding: u128,
-}
+use crate::need::{FEATURES, Need, PASSES};
 
-/// The passes of classifier-free guidance.
-const PASSES: usize = 2;
 /// Maps of logits at the last scale: both passes', the guided one's and what a sampler makes of it.
 const LOGITS: usize = 4;
-/// Feature maps of the finest level that decoding holds at once: a block's input, and what is made of it.
-const FEATURES: usize = 4;
 /// The numbers that a convolution of halves gathers for a product, if an image needs no more: as its kernel does where there is
 /// none for matrix units.
 const GATHERED: usize = 1 << 27;
@@ -36,62 +19,44 @@ fn bytes(sizes: &[usize]) -> u128 {
     sizes.iter().fold(1, |bytes: u128, &size| bytes.saturating_mul(size as u128))
 }
 
-impl Need {
-    /// Of a model with this tokenizer.
-    pub fn of(config: &VarConfig, tokenizer: &VqvaeConfig, batch: usize, dtype: Dtype) -> Self {
-        let VarConfig { schedule, depth, width, heads, hidden, vocabulary, .. } = config;
-        let (rows, stored) = (PASSES.saturating_mul(batch), dtype.size());
-        let (last, all) = (schedule.last().positions(), schedule.positions());
-        let of_rows = |number: usize, channels: usize| bytes(&[rows, last, channels, number]);
-        // The residual stream beside a block's largest tensors: scores with their softmax and the heads that they are of, or
-        // the hidden numbers before and after GELU.
-        let attention = bytes(&[rows, *heads, last, all]).saturating_mul((WHOLE + stored) as u128)
-            + of_rows(stored, 3 * width);
-        let mlp = of_rows(2 * stored, *hidden);
-        let block = of_rows(WHOLE, 2 * width) + attention.max(mlp);
-        let logits = bytes(&[LOGITS, batch, last, *vocabulary, WHOLE]);
-        let (height, image_width) = tokenizer.image_size(schedule.last());
-        let (pixels, channels) = (height * image_width, tokenizer.channels);
-        let gathered = match dtype {
-            Dtype::F32 => 0,
-            _ => {
-                let images = (GATHERED / (pixels * 9 * channels).max(1)).clamp(1, batch);
-                bytes(&[images, pixels, channels, 9 * stored + WHOLE])
-            }
-        };
-        Self {
-            batch,
-            dtype,
-            weights: config.bytes_on_devices(dtype) + tokenizer.bytes_on_devices(schedule.len(), dtype),
-            cache: bytes(&[rows, 2, *depth, all, *width, stored]),
-            step: block.max(logits),
-            decoding: bytes(&[FEATURES, batch, pixels, channels, stored]) + gathered,
+/// What a batch takes under classifier-free guidance on a device other than the CPU, of a model with this tokenizer: the
+/// weights of the transformer and of the tokenizer without its encoder, and keys and values at all positions, for which
+/// there is room from the first scale on.
+pub(super) fn need(config: &VarConfig, tokenizer: &VqvaeConfig, batch: usize, dtype: Dtype) -> Need {
+    let VarConfig { schedule, depth, width, heads, hidden, vocabulary, .. } = config;
+    let (rows, stored) = (PASSES.saturating_mul(batch), dtype.size());
+    let (last, all) = (schedule.last().positions(), schedule.positions());
+    let of_rows = |number: usize, channels: usize| bytes(&[rows, last, channels, number]);
+    // The residual stream beside a block's largest tensors: scores with their softmax and the heads that they are of, or
+    // the hidden numbers before and after GELU.
+    let attention = bytes(&[rows, *heads, last, all]).saturating_mul((WHOLE + stored) as u128)
+        + of_rows(stored, 3 * width);
+    let mlp = of_rows(2 * stored, *hidden);
+    let block = of_rows(WHOLE, 2 * width) + attention.max(mlp);
+    let logits = bytes(&[LOGITS, batch, last, *vocabulary, WHOLE]);
+    let (height, image_width) = tokenizer.image_size(schedule.last());
+    let (pixels, channels) = (height * image_width, tokenizer.channels);
+    let gathered = match dtype {
+        Dtype::F32 => 0,
+        _ => {
+            let images = (GATHERED / (pixels * 9 * channels).max(1)).clamp(1, batch);
+            bytes(&[images, pixels, channels, 9 * stored + WHOLE])
         }
+    };
+    Need {
+        weights: config.bytes_on_devices(dtype) + tokenizer.bytes_on_devices(schedule.len(), dtype),
+        cache: bytes(&[rows, 2, *depth, all, *width, stored]),
+        step: block.max(logits),
+        decoding: bytes(&[FEATURES, batch, pixels, channels, stored]) + gathered,
     }
+}
 
-    /// All at its highest.
-    pub fn peak(&self) -> u128 {
-        self.weights + self.decoding.max(self.cache + self.step)
-    }
-
-    /// In a sentence.
-    pub fn words(&self) -> String {
-        let gigabytes = |bytes: u128| match bytes as f64 {
-            bytes if bytes < 1e8 => format!("{:.1} MB", bytes / 1e6),
-            bytes => format!("{:.1} GB", bytes / 1e9),
-        };
-        let Self { batch, dtype, .. } = self;
-        let images = if *batch == 1 { "an image".to_owned() } else { format!("a batch of {batch}") };
-        format!(
-            "On a GPU {images} under CFG in {dtype} takes about {} of memory at its peak, computed: {} of weights (with the published \
-             tokenizer's decoder), {} of keys and values, {} at the last scale, {} while decoding",
-            gigabytes(self.peak()),
-            gigabytes(self.weights),
-            gigabytes(self.cache),
-            gigabytes(self.step),
-            gigabytes(self.decoding)
-        )
-    }
+/// The same in a sentence.
+pub(super) fn words(config: &VarConfig, tokenizer: &VqvaeConfig, batch: usize, dtype: Dtype) -> String {
+    let images = if batch == 1 { "an image".to_owned() } else { format!("a batch of {batch}") };
+    let parts = need(config, tokenizer, batch, dtype)
+        .words(", computed", " (with the published tokenizer's decoder)");
+    format!("On a GPU {images} under CFG in {dtype} takes {parts}")
 }
 
 #[cfg(test)]
@@ -99,14 +64,14 @@ mod tests {
     use super::*;
 
     fn need(depth: usize, batch: usize, dtype: Dtype) -> Need {
-        Need::of(&VarConfig::published(depth).unwrap(), &VqvaeConfig::published(), batch, dtype)
+        super::need(&VarConfig::published(depth).unwrap(), &VqvaeConfig::published(), batch, dtype)
     }
 
     #[test]
     fn halves_take_half_and_a_batch_its_multiple() {
         for depth in [16, 20, 24, 30, 36] {
             let [whole, half] = [Dtype::F32, Dtype::Bf16].map(|dtype| need(depth, 8, dtype));
-            assert_eq!(half, Need { dtype: Dtype::Bf16, ..need(depth, 8, Dtype::F16) });
+            assert_eq!(half, need(depth, 8, Dtype::F16));
             assert_eq!(2 * half.cache, whole.cache);
             assert!(half.decoding < whole.decoding);
             let ratio = half.weights as f64 / whole.weights as f64;
@@ -142,7 +107,7 @@ mod tests {
     #[test]
     fn the_largest_published_model_in_words() {
         assert_eq!(
-            need(30, 8, Dtype::Bf16).words(),
+            words(&VarConfig::published(30).unwrap(), &VqvaeConfig::published(), 8, Dtype::Bf16),
             "On a GPU a batch of 8 under CFG in bf16 takes about 7.3 GB of memory at its peak, computed: 4.2 GB of weights (with the \
              published tokenizer's decoder), 2.5 GB of keys and values, 0.6 GB at the last scale, 0.9 GB while decoding"
         );

@@ -7,7 +7,6 @@ mod published;
 mod random;
 pub mod training;
 
-use memory::Need;
 use open::{Files, OpenVar};
 
 use std::path::{Path, PathBuf};
@@ -52,7 +51,7 @@ impl ModelFamily for VarFamily {
     fn memory(&self, file: &WeightFile, batch: usize, dtype: Dtype) -> Option<String> {
         let rooted = file.rooted(BACKBONE).ok().filter(|file| file.info(BACKBONE).is_some())?;
         let config = VarConfig::infer(&rooted, None).ok()?;
-        Some(Need::of(&config, &VqvaeConfig::published(), batch, dtype).words())
+        Some(memory::words(&config, &VqvaeConfig::published(), batch, dtype))
     }
 
     fn has_backbone(&self, file: &WeightFile) -> bool {

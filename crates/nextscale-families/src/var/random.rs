@@ -9,7 +9,7 @@ use nextscale_core::{Alphabet, Dtype, Pass, ScaleSchedule};
 use nextscale_generate::Model;
 use nextscale_tokenizers::vq::VqvaeConfig;
 
-use super::memory::Need;
+use super::memory;
 use crate::{Error, LoadOptions, ModelFacts, OpenModel, Result, Takes};
 
 /// The sizes of a model with random weights: the published ones of a depth, unless stated otherwise. They are
@@ -98,7 +98,7 @@ impl OpenModel for RandomVar {
 
     fn memory(&self, batch: usize, dtype: Dtype) -> Option<String> {
         let tokenizer = VqvaeConfig { vocabulary: self.config.vocabulary, ..VqvaeConfig::published() };
-        Some(Need::of(&self.config, &tokenizer, batch, dtype).words())
+        Some(memory::words(&self.config, &tokenizer, batch, dtype))
     }
 
     fn load(&self, options: &LoadOptions<'_>) -> Result<Model> {
