@@ -306,7 +306,7 @@ pub fn rms_norm_modulate(x: Tensor<3>, scale: Tensor<3>, shift: Tensor<3>, eps: 
 /// Group norm of x `[batch, channels, height, width]` with weight and bias `[channels]`; `groups` divides the
 /// channels.
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, eps: f64) -> Tensor<4> {
-    grouped(x, weight, bias, groups, eps, false, DType::F32)
+    group_norm_in(x, weight, bias, groups, eps, false, DType::F32)
 }
 
 /// `silu(group_norm(x))` in one pass over each group; shapes as for [`group_norm`].
@@ -317,24 +317,12 @@ pub fn group_norm_silu(
     groups: usize,
     eps: f64,
 ) -> Tensor<4> {
-    grouped(x, weight, bias, groups, eps, true, DType::F32)
+    group_norm_in(x, weight, bias, groups, eps, true, DType::F32)
 }
 
 /// [`group_norm`] of x of any type of floats, then [`silu`] if asked for, with everything in between in f32, rounded to
 /// the type `to`.
 pub fn group_norm_in(
-    x: Tensor<4>,
-    weight: Tensor<1>,
-    bias: Tensor<1>,
-    groups: usize,
-    eps: f64,
-    silu: bool,
-    to: DType,
-) -> Tensor<4> {
-    grouped(x, weight, bias, groups, eps, silu, to)
-}
-
-fn grouped(
     x: Tensor<4>,
     weight: Tensor<1>,
     bias: Tensor<1>,
@@ -370,7 +358,7 @@ fn grouped(
         let (x, weight, bias) =
             (Tensor::from_dispatch(x), Tensor::from_dispatch(weight), Tensor::from_dispatch(bias));
         if is_half(x.dtype()) || is_half(to) {
-            return in_type(grouped(widened(x), weight, bias, groups, eps, silu, DType::F32), to);
+            return in_type(group_norm_in(widened(x), weight, bias, groups, eps, silu, DType::F32), to);
         }
         let route = if silu { composed::group_norm_silu } else { composed::group_norm };
         route(x, weight, bias, groups, eps)
