@@ -99,7 +99,13 @@ pub struct Description {
 /// What a device says of itself. Opens it, and panics where its driver does.
 pub fn describe(device: &Device) -> Description {
     let types = [("f32", DType::F32), ("f16", DType::F16), ("bf16", DType::BF16), ("f64", DType::F64)];
-    let types = types.into_iter().filter(|(_, dtype)| device.supports_dtype(*dtype)).map(|(name, _)| name);
+    // The CPU's backend stores other types than this program's kernels compute with.
+    let is_taken = |dtype: DType| match (is_cpu(device), dtype) {
+        (true, DType::BF16) => nextscale_kernels::rounds(),
+        (true, _) => dtype == DType::F32,
+        (false, _) => device.supports_dtype(dtype),
+    };
+    let types = types.into_iter().filter(|(_, dtype)| is_taken(*dtype)).map(|(name, _)| name);
     Description { types: types.collect(), software: is_software(device), ..identity(device) }
 }
 
