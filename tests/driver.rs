@@ -11,6 +11,7 @@
 //! `NEXTSCALE_UPDATE_DOCS=1` writes the table of docs/src/gpu.md instead of comparing it.
 
 mod inputs;
+mod stand_in;
 
 use std::fmt::Write;
 use std::fs;
@@ -32,6 +33,7 @@ use nextscale::pipeline::{Batch, Config, Generator, Model, Registry, Stop};
 use nextscale::tokenizers::vq::VqvaeConfig;
 
 use inputs::{command, fashion_mnist, tiny_model, write_given};
+use stand_in::{Counts, Driver};
 
 /// The cards whose kernels are compiled, by compute capability; the table has the counts of the first.
 const CARDS: [u32; 2] = [80, 90];
@@ -129,97 +131,6 @@ fn tables_agree_up_to_a_fiftieth_of_large_numbers() {
     assert!(agree(page, page) && agree("| a | 12 | 1020 |", page));
     for other in ["| a | 13 | 1000 |", "| a | 12 | 1021 |", "| b | 12 | 1000 |", "| a | 12 |"] {
         assert!(!agree(other, page), "{other}");
-    }
-}
-
-/// What the stand-in was asked for, in the order of its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(C)]
-struct Counts {
-    launches: u64,
-    to_device: u64,
-    to_device_bytes: u64,
-    to_host: u64,
-    to_host_bytes: u64,
-    on_device: u64,
-    waits: u64,
-    kernels: u64,
-}
-
-impl Counts {
-    fn each(self, other: Self, combine: fn(u64, u64) -> u64) -> Self {
-        Self {
-            launches: combine(self.launches, other.launches),
-            to_device: combine(self.to_device, other.to_device),
-            to_device_bytes: combine(self.to_device_bytes, other.to_device_bytes),
-            to_host: combine(self.to_host, other.to_host),
-            to_host_bytes: combine(self.to_host_bytes, other.to_host_bytes),
-            on_device: combine(self.on_device, other.on_device),
-            waits: combine(self.waits, other.waits),
-            kernels: combine(self.kernels, other.kernels),
-        }
-    }
-
-    /// The waits of two runs may differ either way, by one of cubecl's that fell into the other.
-    fn since(self, earlier: Self) -> Self {
-        self.each(earlier, u64::saturating_sub)
-    }
-}
-
-/// The file in which the stand-in counts.
-struct Driver(PathBuf);
-
-impl Driver {
-    fn counts(&self) -> Counts {
-        let bytes = fs::read(&self.0).unwrap();
-        let mut numbers = bytes.chunks_exact(8).map(|number| u64::from_ne_bytes(number.try_into().unwrap()));
-        let mut next = || numbers.next().unwrap();
-        Counts {
-            launches: next(),
-            to_device: next(),
-            to_device_bytes: next(),
-            to_host: next(),
-            to_host_bytes: next(),
-            on_device: next(),
-            waits: next(),
-            kernels: next(),
-        }
-    }
-
-    /// The kernels of the last launches, in order, as many as `counts` has in each part.
-    fn launched(counts: &[Counts]) -> Vec<Vec<String>> {
-        let log = fs::read_to_string(std::env::var_os("STAND_IN_LOG").unwrap()).unwrap();
-        let launches = log.lines().filter_map(|line| line.strip_prefix("launch ")?.split(' ').next());
-        let all: Vec<&str> = launches.collect();
-        let total: u64 = counts.iter().map(|counts| counts.launches).sum();
-        let mut last = all[all.len() - total as usize..].iter().map(|name| (*name).to_owned());
-        counts.iter().map(|counts| last.by_ref().take(counts.launches as usize).collect()).collect()
-    }
-
-    /// What was asked for until all work that was begun is handed over.
-    fn after(&self, device: &Device) -> Counts {
-        device.sync().unwrap();
-        self.counts()
-    }
-
-    /// What waiting for the device counts.
-    fn idle(&self, device: &Device) -> Counts {
-        let before = self.after(device);
-        self.after(device).since(before)
-    }
-
-    /// Brings on a wait of cubecl's that would otherwise fall into some scale: after every 64 copies to a device it lets go of the
-    /// host's memory of the 64 copies before, and first waits until the device has read them, which it has long done by then.
-    fn let_go(&self, device: &Device) {
-        let idle = self.idle(device).waits;
-        for _ in 0..64 {
-            let before = self.after(device);
-            drop(Tensor::<1>::from_data([0.0_f32], device));
-            if self.after(device).since(before).waits > idle {
-                return;
-            }
-        }
-        panic!("64 copies, and cubecl did not let go of their memory");
     }
 }
 
